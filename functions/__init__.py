@@ -1,0 +1,1 @@
+"""What runs in the cloud: doors, the request path, the worker. Imports model, never client."""

@@ -1,0 +1,1 @@
+"""The local twin and the deployment checks."""

@@ -1,0 +1,1 @@
+"""Images and scores: artifacts, engines, preprocessing. Imports nothing of ours."""

@@ -1,0 +1,20 @@
+"""What can be wrong with an image, in words for its sender. Standard library only.
+
+InvalidImage            the bytes are not an image that can be read
+├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
+└── UnsupportedFormat   it is one, of a kind that is not on the list
+"""
+
+from __future__ import annotations
+
+
+class InvalidImage(ValueError):
+    """The bytes are not an image that can be read."""
+
+
+class ImageTooLarge(InvalidImage):
+    """The image is over a limit of bytes, pixels or scans."""
+
+
+class UnsupportedFormat(InvalidImage):
+    """The image is of a format that is not on the list."""
