@@ -1,6 +1,6 @@
 """The messages: what travels, and nothing else. Standard library and our own words only, so that clients may import it.
 
-One decoder reads all three carriers of a request: image bytes, a reference, a bucket notification. See README, "Messages".
+One decoder reads all three carriers of a request: image bytes, a reference, a bucket notification (README, "Messages").
 """
 
 from __future__ import annotations
@@ -175,10 +175,9 @@ def decode_request(envelope: Envelope) -> Request:
     """Read a request, or raise InvalidRequest naming the field, its value and what is allowed."""
     notified = is_notification(envelope)
     options = _options(envelope)
-    if not notified and len(options.get("request_id", "").encode()) > ID_LIMIT:
-        raise InvalidRequest(f"request_id is {len(options['request_id'].encode())} bytes; at most {ID_LIMIT} are allowed")
-    if len(options.get("reply_to", "").encode()) > ID_LIMIT:
-        raise InvalidRequest(f"reply_to is {len(options['reply_to'].encode())} bytes; at most {ID_LIMIT} are allowed")
+    for name in ("reply_to",) if notified else ("request_id", "reply_to"):
+        if (size := len(options.get(name, "").encode())) > ID_LIMIT:
+            raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
     return Request(
         request_id_of(envelope),
         _notified(envelope) if notified else _image(envelope),
@@ -202,7 +201,9 @@ def parse_uri(uri: object) -> ObjectRef:
             number = None
         if _BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
             return ObjectRef(bucket, name, number)
-    raise InvalidRequest(f"image_uri is {_quote(uri)}; it must look like gs://bucket/object or gs://bucket/object#generation")
+    raise InvalidRequest(
+        f"image_uri is {_quote(uri)}; it must look like gs://bucket/object or gs://bucket/object#generation"
+    )
 
 
 def encode_response(response: Response) -> bytes:
@@ -304,7 +305,9 @@ def _notified(envelope: Envelope) -> ObjectRef:
 def _image(envelope: Envelope) -> bytes | ObjectRef:
     payload = envelope.payload
     if not payload:
-        raise InvalidRequest('the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}')
+        raise InvalidRequest(
+            'the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}'
+        )
     if payload[:1] != b"{":
         return payload
     try:
@@ -312,7 +315,9 @@ def _image(envelope: Envelope) -> bytes | ObjectRef:
     except ValueError:
         return payload
     if not isinstance(body, dict) or "image_uri" not in body:
-        raise InvalidRequest('the message is JSON without image_uri; it must look like {"image_uri": "gs://bucket/object"}')
+        raise InvalidRequest(
+            'the message is JSON without image_uri; it must look like {"image_uri": "gs://bucket/object"}'
+        )
     return parse_uri(body["image_uri"])
 
 

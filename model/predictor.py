@@ -1,0 +1,42 @@
+"""The pure core: image bytes in, ranked labels out. No clock, no network, no environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from model.engine import Engine, Images, Scores
+from model.images import Limits
+from model.labels import Prediction
+from model.preprocess import preprocess
+
+DIGITS = 4
+"""Decimals of a score: runtimes agree to more, and a redelivery must give the same answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Everything between an image and its ranked labels. Callable from any thread."""
+
+    engine: Engine
+    limits: Limits = field(default_factory=Limits)
+
+    def prepare(self, image: bytes) -> Images:
+        """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
+        return preprocess(image, self.engine.signature, self.limits)
+
+    def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
+        """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
+        return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
+
+
+def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> tuple[Prediction, ...]:
+    """The `top_k` best of `scores` [labels], best first; equal scores keep the labels' order.
+
+    Raises ArithmeticError when a score is not a number: a broken model must not answer.
+    """
+    if not np.isfinite(scores).all():
+        raise ArithmeticError("the model gave a score that is not a number")
+    best = np.argsort(-scores, kind="stable")[:top_k]
+    return tuple(Prediction(labels[i], round(float(scores[i]), DIGITS)) for i in best)

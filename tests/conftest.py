@@ -1,0 +1,35 @@
+"""What all suites share: where the data is, and how a missing part is treated.
+
+At a stranger's desk a missing emulator, browser, terraform or data set is a skip with its reason; under CI a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def absent(reason: str) -> None:
+    """Skip at a desk, fail under CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (a failure under CI)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The shared data folder: $SHARED/data, by default ../shared/data."""
+    data = Path(os.environ.get("SHARED", ROOT.parent / "shared")) / "data"
+    if not data.is_dir():
+        absent(f"no shared data at {data}: set SHARED")
+    return data
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
