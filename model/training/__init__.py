@@ -1,0 +1,1 @@
+"""Datasets, training, export and evaluation. Needs TensorFlow; never shipped to the worker."""

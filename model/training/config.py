@@ -1,0 +1,142 @@
+"""What a training run is told: one frozen dataclass, read from YAML, every value checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).with_name("configs")
+RECIPES = Path(__file__).with_name("recipes")
+
+PRECISIONS = "float32", "mixed_bfloat16"
+DATASETS = ("fashion-mnist",)
+
+
+class ConfigError(ValueError):
+    """A key is unknown, missing or out of range: names the key, the value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One training run. Rates are per step; `shift` and `cutout` are in pixels; `train_images` 0 means all of them."""
+
+    name: str
+    version: str
+    dataset: str
+    recipe: str
+    epochs: int
+    widths: tuple[int, ...] = (32, 64, 128)
+    dropout: float = 0.2
+    batch_size: int = 128
+    peak_rate: float = 0.2
+    warmup: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.1
+    shift: int = 3
+    flip: bool = True
+    cutout: int = 10
+    precision: str = "float32"
+    seed: int = 0
+    train_images: int = 0
+    validation_images: int = 5000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            allowed, holds = _RULES[field.name]
+            value = getattr(self, field.name)
+            if not holds(value):
+                raise ConfigError(f"{field.name} is {value!r}; it must be {allowed}")
+
+    def to_yaml(self) -> str:
+        """The run's full configuration, defaults included."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return yaml.safe_dump(values, sort_keys=False)
+
+
+def read_config(path: Path) -> Config:
+    """Read a YAML file; ConfigError names the file and the first thing that is wrong with it."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not YAML: {exc}") from exc
+    try:
+        return parse_config(values)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc}") from None
+
+
+def parse_config(values: object) -> Config:
+    """Make a Config of a mapping, or raise ConfigError."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration is {values!r}; it must be a mapping of keys to values")
+    for key in values:
+        if key not in _RULES:
+            raise ConfigError(f"{key!r} (value {values[key]!r}) is no key; allowed are: {', '.join(sorted(_RULES))}")
+    for key in ("name", "version", "dataset", "recipe", "epochs"):
+        if key not in values:
+            raise ConfigError(f"{key} is missing; it must be {_RULES[key][0]}")
+    if isinstance(values.get("widths"), list):
+        values = {**values, "widths": tuple(values["widths"])}
+    return Config(**values)
+
+
+_Rule = tuple[str, Callable[[Any], bool]]
+
+
+def _whole(low: int, high: int) -> _Rule:
+    return f"a whole number from {low} to {high}", lambda value: _is_whole(value) and low <= value <= high
+
+
+def _number(low: float, high: float) -> _Rule:
+    return (
+        f"a number from {low} to {high}",
+        lambda value: (isinstance(value, float) or _is_whole(value)) and low <= value <= high,
+    )
+
+
+def _one_of(names: tuple[str, ...]) -> _Rule:
+    return "one of: " + ", ".join(names), lambda value: value in names
+
+
+def _text(pattern: str, allowed: str) -> _Rule:
+    return allowed, lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_widths(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(_is_whole(n) and 1 <= n <= 1024 for n in value)
+
+
+_RULES: dict[str, _Rule] = {
+    "name": _text(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens, at most 63"),
+    "version": _text(r"\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
+    "dataset": _one_of(DATASETS),
+    "recipe": _one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
+    "epochs": _whole(1, 1000),
+    "widths": ("three whole numbers from 1 to 1024", _are_widths),
+    "dropout": _number(0, 0.9),
+    "batch_size": _whole(1, 4096),
+    "peak_rate": _number(1e-6, 10),
+    "warmup": _number(0, 0.9),
+    "momentum": _number(0, 0.999),
+    "weight_decay": _number(0, 0.1),
+    "label_smoothing": _number(0, 0.5),
+    "shift": _whole(0, 14),
+    "flip": ("true or false", lambda value: isinstance(value, bool)),
+    "cutout": _whole(0, 27),
+    "precision": _one_of(PRECISIONS),
+    "seed": _whole(0, 2**31 - 1),
+    "train_images": _whole(0, 10**9),
+    "validation_images": _whole(1, 50000),
+}
