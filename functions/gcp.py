@@ -1,0 +1,84 @@
+"""Google's clients behind the service's own words: where images come from, where responses go.
+
+The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; nothing here knows of emulators.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+from google.api_core.retry import Retry
+
+from functions.contract import ObjectRef, Response, encode_response, response_attributes
+from functions.errors import ImageNotFound
+from model.errors import ImageTooLarge
+
+if TYPE_CHECKING:
+    from google.cloud import pubsub_v1, storage
+
+FETCH_TIMEOUT_S = 20.0
+"""For one call to Cloud Storage."""
+
+FETCH_RETRY_S = 5.0
+"""Hiccups are retried this long in place; after that the broker's own retry, with its backoff, is the better one."""
+
+PUBLISH_RETRY_S = 30.0
+
+
+class BucketImages:
+    """Images in Cloud Storage. Made without touching the network; the client is built at the first fetch."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+
+    @cached_property
+    def _client(self) -> storage.Client:
+        from google.cloud import storage
+
+        return storage.Client(project=self._project or None)
+
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
+        """The object's bytes. Raises ImageNotFound, or ImageTooLarge before anything is downloaded."""
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
+        blob = self._client.bucket(ref.bucket).blob(ref.name, generation=ref.generation)
+        try:
+            size = ref.size
+            if size is None:
+                blob.reload(timeout=FETCH_TIMEOUT_S, retry=retry)
+                size = blob.size or 0
+            if size > max_bytes:
+                raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
+            return bytes(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
+        except NotFound:
+            raise ImageNotFound(f"{ref.uri} is not there") from None
+        except RequestRangeNotSatisfiable:
+            return b""
+
+
+class TopicResponses:
+    """The response topic. Made without touching the network; the client is built at the first publish."""
+
+    def __init__(self, topic_path: str) -> None:
+        self._topic = topic_path
+
+    @cached_property
+    def _client(self) -> pubsub_v1.PublisherClient:
+        from google.cloud import pubsub_v1
+
+        # Whoever publishes here waits for the broker: a full batch is worth little, two milliseconds are.
+        return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_messages=100, max_latency=0.002))
+
+    def publish(self, response: Response) -> Future[str]:
+        """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""
+        return self._client.publish(  # type: ignore[no-any-return]
+            self._topic,
+            encode_response(response),
+            retry=Retry(timeout=PUBLISH_RETRY_S),
+            timeout=PUBLISH_RETRY_S,
+            **response_attributes(response),
+        )

@@ -1,0 +1,158 @@
+"""The doors over HTTP, a few lines each: events, dead letters, images posted by hand, and two questions about health.
+
+`serve` routes by path and is what Cloud Run runs; `on_request`, `on_upload` and `predict` are targets of their own for
+2nd-gen functions. All are plain HTTP functions: the framework's own event conversion drops what retries need (README).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+
+import flask
+import functions_framework
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from functions import bootstrap, events
+from functions.contract import Envelope, Error, Response, encode_response
+from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
+from functions.service import PUBLISH_TIMEOUT_S, log_outcome
+
+log = logging.getLogger(__name__)
+
+MAX_EVENT_BYTES = 15_000_000
+"""A message of 10 MB in base64, and room for its attributes."""
+
+FORM_BYTES = 10_000
+
+_OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename")
+_HELLO = (
+    "This is an image-prediction worker. POST an image to /predict, for example:\n"
+    "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"
+)
+
+
+@functions_framework.http
+def serve(request: flask.Request) -> ResponseReturnValue:
+    """Every path of the worker."""
+    methods = _ROUTES.get(request.path)
+    if methods is None:
+        return f"no such path; there are {', '.join(_ROUTES)}\n", 404
+    door = methods.get("GET" if request.method == "HEAD" else request.method)
+    if door is None:
+        return f"{request.method} is not allowed here\n", 405, {"Allow": ", ".join(methods)}
+    return door(request)
+
+
+@functions_framework.http
+def on_request(request: flask.Request) -> ResponseReturnValue:
+    """A message on the request topic, pushed or as a CloudEvent."""
+    return _event(request, lambda envelope: bootstrap.service().handle(envelope))
+
+
+@functions_framework.http
+def on_upload(request: flask.Request) -> ResponseReturnValue:
+    """An object finished in the upload bucket, as a notification or as a CloudEvent."""
+    return on_request(request)
+
+
+@functions_framework.http
+def predict(request: flask.Request) -> ResponseReturnValue:
+    """An image posted by somebody who waits; published too with `?publish=true`."""
+    request_id = request.headers.get("X-Request-Id") or uuid.uuid4().hex
+    limit = bootstrap.settings().max_image_bytes
+    try:
+        envelope = _posted(request, request_id, limit)
+        service = bootstrap.service()
+        response = service.answer(envelope)
+        if request.args.get("publish") == "true":
+            service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+        log_outcome(response)
+    except RequestEntityTooLarge:
+        text = f"the body is too large; at most {limit:,} bytes are allowed"
+        response = Response(request_id, error=Error("image_too_large", text))
+    except InvalidRequest as exc:
+        response = Response(request_id, error=Error("invalid_request", str(exc)))
+    except Exception:
+        log.exception("failed", extra={"request_id": request_id, "outcome": "failed", "code": UNAVAILABLE})
+        response = Response(request_id, error=Error(UNAVAILABLE, "the request could not be answered now; try again"))
+    return _reply(request, response)
+
+
+def _dead(request: flask.Request) -> ResponseReturnValue:
+    """A dead letter: published as an `unavailable` response."""
+    return _event(request, lambda envelope: bootstrap.service().handle_dead(envelope))
+
+
+def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> ResponseReturnValue:
+    """204 is an ack; 503 a nack. 400: nobody can be answered, so it is retried and dead-lettered for a person to see."""
+    bootstrap.settings()
+    request.max_content_length = MAX_EVENT_BYTES
+    try:
+        envelope = events.from_http(request.headers, request.get_data(cache=False))
+    except InvalidRequest as exc:
+        log.warning("malformed event", extra={"outcome": "malformed", "reason": str(exc)})
+        return f"{exc}\n", 400
+    except RequestEntityTooLarge:
+        return f"the body is too large; at most {MAX_EVENT_BYTES:,} bytes are allowed\n", 413
+    try:
+        handle(envelope)
+    except Exception:
+        log.exception("nacked", extra={"request_id": envelope.id, "outcome": "nacked", "code": UNAVAILABLE})
+        return "not now; deliver it again\n", 503
+    return "", 204
+
+
+def _hello(request: flask.Request) -> ResponseReturnValue:
+    return _HELLO.replace("<this address>", request.host_url), 200, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+def _health(request: flask.Request) -> ResponseReturnValue:
+    """The process lives."""
+    return {"status": "ok"}
+
+
+def _ready(request: flask.Request) -> ResponseReturnValue:
+    """The model is loaded: builds the service."""
+    try:
+        model = bootstrap.service().model
+    except Exception:
+        log.exception("not ready")
+        return {"status": "not ready"}, 503
+    return {"status": "ready", "model": model.name, "version": model.version, "engine": model.engine}
+
+
+def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> Envelope:
+    """Multipart has a field `file`; everything else is the image itself, whatever curl calls it."""
+    # The limit is on the file: a form around it may be a little larger.
+    request.max_content_length = max_image_bytes + FORM_BYTES
+    options = {name: request.args[name] for name in _OPTIONS if name in request.args}
+    if request.mimetype != "multipart/form-data":
+        return events.from_post(request.get_data(cache=False), options, request_id)
+    file = request.files.get("file")
+    if file is None:
+        raise InvalidRequest("the form has no field named file")
+    if file.filename:
+        options.setdefault("filename", file.filename)
+    return events.from_post(file.read(), options, request_id)
+
+
+def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
+    status = HTTP_STATUS[response.error.code] if response.error else 200
+    if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
+        error = response.error
+        text = f"{error.code}: {error.message}" if error else response.predictions[0].label
+        return f"{text}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
+    return flask.Response(encode_response(response), status, content_type="application/json")
+
+
+_Door = Callable[[flask.Request], ResponseReturnValue]
+_ROUTES: dict[str, dict[str, _Door]] = {
+    "/": {"GET": _hello, "POST": on_request},
+    "/predict": {"POST": predict},
+    "/dead": {"POST": _dead},
+    "/health": {"GET": _health},
+    "/ready": {"GET": _ready},
+}

@@ -1,0 +1,183 @@
+"""The one path that every door takes: envelope in, response out, published.
+
+A permanent failure is an answer (an error response). A transient one is raised, and the door nacks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from functions.contract import (
+    Envelope,
+    Error,
+    Model,
+    ObjectRef,
+    Request,
+    Response,
+    Timing,
+    decode_request,
+    encode_time,
+    ignorable,
+    reply_to_of,
+    request_id_of,
+    source_of,
+)
+from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
+from model.labels import Prediction
+from model.predictor import Predictor
+
+log = logging.getLogger(__name__)
+
+PUBLISH_TIMEOUT_S = 45.0
+"""Below the 55 s of a push request: the failure must reach the broker before it delivers again."""
+
+DEAD_LETTER_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
+
+
+class ImageStore(Protocol):
+    """Where referenced images are."""
+
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
+        """The object's bytes; blocks. Raises ImageNotFound, or ImageTooLarge before anything is downloaded."""
+        ...
+
+
+class ResponsePublisher(Protocol):
+    """Where responses go."""
+
+    def publish(self, response: Response) -> Future[str]:
+        """Returns at once; the future is done when the broker has the response, or fails. From any thread."""
+        ...
+
+
+class _Clock:
+    """The timing of one request, taken at the borders of its stages."""
+
+    def __init__(self, queue_ms: float) -> None:
+        self._queue = queue_ms
+        self._start = self._last = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self._stages[name] = round(1000 * (now - self._last), 2)
+        self._last = now
+
+    def timing(self) -> Timing:
+        total = round(1000 * (time.perf_counter() - self._start), 2)
+        return Timing(queue=self._queue, total=total, **self._stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Answers envelopes. Callable from any thread."""
+
+    predictor: Predictor
+    model: Model
+    images: ImageStore
+    responses: ResponsePublisher
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def answer(self, envelope: Envelope) -> Response:
+        """Answer a request; permanent failures are answers too, transient ones are raised."""
+        clock = _Clock(self._queue_ms(envelope))
+        try:
+            predictions, error = self._predict(decode_request(envelope), clock), None
+        except PERMANENT as exc:
+            predictions, error = (), Error(code_of(exc), str(exc))
+        return self._respond(envelope, predictions, error, clock.timing(), envelope.delivery_attempt)
+
+    def respond(self, envelope: Envelope) -> Response | None:
+        """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object)."""
+        if reason := ignorable(envelope):
+            log.info("ignored", extra={"request_id": request_id_of(envelope), "outcome": "ignored", "reason": reason})
+            return None
+        return self.answer(envelope)
+
+    def announce(self, envelope: Envelope) -> Response | None:
+        """The response that tells of a dead letter, or None when the letter asked for nothing."""
+        if ignorable(envelope):
+            return None
+        attempts = envelope.attributes.get(DEAD_LETTER_ATTEMPTS, "")
+        error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
+        timing = Timing(queue=self._queue_ms(envelope))
+        return self._respond(envelope, (), error, timing, int(attempts) if attempts.isdecimal() else 0)
+
+    def handle(self, envelope: Envelope) -> None:
+        """Answer, publish, wait for the broker. Returning means ack, raising means nack."""
+        self._deliver(self.respond(envelope))
+
+    def handle_dead(self, envelope: Envelope) -> None:
+        """Announce a dead letter, as `handle` answers a request."""
+        self._deliver(self.announce(envelope))
+
+    def _deliver(self, response: Response | None) -> None:
+        if response:
+            self.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+            log_outcome(response)
+
+    def _predict(self, request: Request, clock: _Clock) -> tuple[Prediction, ...]:
+        if request.model not in (None, self.model.name, self.model.digest):
+            raise UnknownModel(f"model is {request.model!r}; this worker serves {self.model.name!r}")
+        self._check_expiry(request)
+        image = request.image
+        if isinstance(image, ObjectRef):
+            image = self.images.fetch(image, self.predictor.limits.max_bytes)
+            clock.stage("fetch")
+        prepared = self.predictor.prepare(image)
+        clock.stage("decode")
+        self._check_expiry(request)
+        predictions = self.predictor.predict(prepared, request.top_k)
+        clock.stage("predict")
+        return predictions
+
+    def _check_expiry(self, request: Request) -> None:
+        if request.expires_at and self.now() >= request.expires_at:
+            raise Expired(f"the request expired at {encode_time(request.expires_at)}")
+
+    def _queue_ms(self, envelope: Envelope) -> float:
+        if envelope.published_at is None:
+            return 0.0
+        return round(max(0.0, 1000 * (self.now() - envelope.published_at).total_seconds()), 2)
+
+    def _respond(
+        self,
+        envelope: Envelope,
+        predictions: tuple[Prediction, ...],
+        error: Error | None,
+        timing: Timing,
+        attempt: int,
+    ) -> Response:
+        return Response(
+            request_id_of(envelope),
+            predictions,
+            error,
+            self.model,
+            source_of(envelope),
+            timing,
+            attempt,
+            encode_time(self.now()),
+            reply_to_of(envelope),
+        )
+
+
+def log_outcome(response: Response) -> None:
+    """One line a request."""
+    timing = response.timing_ms
+    log.info(
+        "answered",
+        extra={
+            "request_id": response.request_id,
+            "outcome": response.status,
+            "code": response.error.code if response.error else None,
+            "label": response.predictions[0].label if response.predictions else None,
+            "delivery_attempt": response.delivery_attempt,
+            "timing_ms": {name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
+        },
+    )
