@@ -1,4 +1,4 @@
-"""From each door's own event to the one envelope. Malformed events raise InvalidRequest: nobody can be answered for them.
+"""From each door's own event to the one envelope. A malformed one raises InvalidRequest: nobody can be answered for it.
 
 Formats: Pub/Sub push body ("Receive messages by push", Google Cloud); CloudEvents 1.0 HTTP binding, binary and
 structured; bucket notifications ("Pub/Sub notifications for Cloud Storage").
@@ -19,6 +19,12 @@ from functions.errors import InvalidRequest
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT = "google.cloud.storage.object.v1."
 _STORAGE_NAMES = {"finalized": "OBJECT_FINALIZE", "deleted": "OBJECT_DELETE", "archived": "OBJECT_ARCHIVE"}
+
+
+class _Headers(Protocol):
+    """Header names in any case, as HTTP has them."""
+
+    def get(self, key: str, /) -> str | None: ...
 
 
 class PulledMessage(Protocol):
@@ -47,11 +53,11 @@ def from_pulled(message: PulledMessage) -> Envelope:
     )
 
 
-def from_http(headers: Mapping[str, str], body: bytes) -> Envelope:
+def from_http(headers: _Headers, body: bytes) -> Envelope:
     """An event that was posted: a Pub/Sub push body, or a CloudEvent in binary or structured mode."""
-    if headers.get("ce-type"):
-        return _from_cloud_event(headers["ce-type"], headers.get("ce-id", ""), _json(body))
-    if headers.get("Content-Type", "").startswith("application/cloudevents+json"):
+    if kind := headers.get("ce-type"):
+        return _from_cloud_event(kind, headers.get("ce-id") or "", _json(body))
+    if (headers.get("Content-Type") or "").startswith("application/cloudevents+json"):
         event = _object(_json(body), "the CloudEvent")
         data = event.get("data")
         if data is None and "data_base64" in event:

@@ -1,4 +1,4 @@
-"""One JSON object a line on stderr, in the fields that Cloud Logging understands ("Structured logging", Google Cloud)."""
+"""One JSON object a line on stderr, with the fields of Cloud Logging ("Structured logging", Google Cloud)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send our own logs to stderr, a line each; those of libraries from warnings on. Calling it again changes nothing."""
+    """Send our own logs to stderr, and those of libraries from warnings on. Calling it again changes only the level."""
     ours = logging.getLogger("functions")
     ours.setLevel(level)
     root = logging.getLogger()

@@ -49,13 +49,13 @@ def serve(request: flask.Request) -> ResponseReturnValue:
 @functions_framework.http
 def on_request(request: flask.Request) -> ResponseReturnValue:
     """A message on the request topic, pushed or as a CloudEvent."""
-    return _event(request, lambda envelope: bootstrap.service().handle(envelope))
+    return _accept(request)
 
 
 @functions_framework.http
 def on_upload(request: flask.Request) -> ResponseReturnValue:
     """An object finished in the upload bucket, as a notification or as a CloudEvent."""
-    return on_request(request)
+    return _accept(request)
 
 
 @functions_framework.http
@@ -81,13 +81,18 @@ def predict(request: flask.Request) -> ResponseReturnValue:
     return _reply(request, response)
 
 
+def _accept(request: flask.Request) -> ResponseReturnValue:
+    """A request, whatever brought it."""
+    return _event(request, lambda envelope: bootstrap.service().handle(envelope))
+
+
 def _dead(request: flask.Request) -> ResponseReturnValue:
     """A dead letter: published as an `unavailable` response."""
     return _event(request, lambda envelope: bootstrap.service().handle_dead(envelope))
 
 
 def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> ResponseReturnValue:
-    """204 is an ack; 503 a nack. 400: nobody can be answered, so it is retried and dead-lettered for a person to see."""
+    """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
     bootstrap.settings()
     request.max_content_length = MAX_EVENT_BYTES
     try:
@@ -150,7 +155,7 @@ def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
 
 _Door = Callable[[flask.Request], ResponseReturnValue]
 _ROUTES: dict[str, dict[str, _Door]] = {
-    "/": {"GET": _hello, "POST": on_request},
+    "/": {"GET": _hello, "POST": _accept},
     "/predict": {"POST": predict},
     "/dead": {"POST": _dead},
     "/health": {"GET": _health},

@@ -13,21 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from functions.contract import (
-    Envelope,
-    Error,
-    Model,
-    ObjectRef,
-    Request,
-    Response,
-    Timing,
-    decode_request,
-    encode_time,
-    ignorable,
-    reply_to_of,
-    request_id_of,
-    source_of,
-)
+from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
+from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
 from model.labels import Prediction
 from model.predictor import Predictor

@@ -1,4 +1,4 @@
-"""The worker's settings: read once from the environment, checked here, named in the README's table (a test compares)."""
+"""The worker's settings: read once from the environment, checked here, listed in the README (a test compares)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class Settings:
             if not text:
                 continue
             try:
-                given[each.name] = type(each.default)(text)
+                parse: Callable[[str], Any] = type(each.default)
+                given[each.name] = parse(text)
             except ValueError:
                 raise SettingsError(
                     f"{each.metadata['variable']} is {text!r}; it must be {each.metadata['allowed']}"

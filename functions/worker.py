@@ -148,8 +148,8 @@ def main() -> int:
         log.info("worker ready", extra={"model": service.model.name, "engine": service.model.engine})
         stop.wait()
         broken = [stream.exception() for stream in streams if stream.done()]
-        for exc in broken:
-            log.error("a pull stream broke: %s", exc)
+        for reason in broken:
+            log.error("a pull stream broke: %s", reason)
     return 1 if broken else 0
 
 
