@@ -1,0 +1,66 @@
+# The only interface that the README and CI use. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+LEAN := $(VENV)/.lean
+FULL := $(VENV)/.full
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench train evaluate export package infra-check clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Two stamps: lean serves, sends and runs the local twin (no TensorFlow); full adds training and the tests.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(LEAN): functions/requirements.txt client/requirements.txt infra/local/requirements.txt | $(PY)
+	$(PIP) -r functions/requirements.txt -r client/requirements.txt -r infra/local/requirements.txt
+	@touch $@
+
+$(FULL): requirements.txt model/requirements.txt tests/requirements.txt $(LEAN)
+	$(PIP) -r requirements.txt -r tests/requirements.txt
+	@touch $@
+
+setup: $(FULL)  ## Install everything into .venv, TensorFlow and the test tools too
+
+demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all on this machine
+	@$(PY) -m infra.local.demo
+
+up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
+	@$(PY) -m infra.local up
+
+test: $(FULL)  ## Run the unit, contract and emulator tests
+	$(PY) -m pytest
+
+check: $(FULL)  ## Lint, format, types and documents
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/contract/test_documents.py
+
+bench: $(FULL)  ## Measure cold start and images a second: JSON to build/bench/, a table to the screen
+	$(PY) -m tests.bench
+
+train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)
+	$(PY) -m model train $(if $(CONFIG),--config $(CONFIG)) $(if $(OUT),--out $(OUT))
+
+export: $(FULL)  ## Turn what was trained into the artifact that is served
+	$(PY) -m model export
+
+evaluate: $(FULL)  ## Measure the artifact on the test images, through the serving path
+	$(PY) -m model evaluate
+
+package: $(LEAN)  ## Stage the source of a 2nd-gen function in build/
+	@$(PY) -m infra.package
+
+infra-check: $(FULL)  ## Check the Terraform files without a cloud
+	@$(PY) -m infra.check
+
+clean:  ## Remove what was built; .venv stays
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
