@@ -12,7 +12,7 @@ import numpy.typing as npt
 def augment(
     images: npt.NDArray[np.uint8], rng: np.random.Generator, shift: int, flip: bool, cutout: int
 ) -> npt.NDArray[np.uint8]:
-    """Vary each image [N, H, W] on its own: move by up to `shift` pixels, mirror every other one, black out a square."""
+    """Vary each image [N, H, W] on its own: move by up to `shift` pixels, mirror half of them, black out a square."""
     count, height, width = images.shape
     moves = rng.integers(-shift, shift + 1, (2, count, 1))
     rows = np.arange(height) + moves[0] + shift
@@ -21,7 +21,7 @@ def augment(
         mirrored = rng.random(count) < 0.5
         columns[mirrored] = columns[mirrored, ::-1]
     padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift)))
-    varied = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    varied: npt.NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     if cutout:
         tops, lefts = rng.integers(0, height, (count, 1)), rng.integers(0, width, (count, 1))
         half = cutout // 2

@@ -10,15 +10,13 @@ from typing import Any
 
 import yaml
 
+from model.training.errors import ConfigError
+
 CONFIGS = Path(__file__).with_name("configs")
 RECIPES = Path(__file__).with_name("recipes")
 
 PRECISIONS = "float32", "mixed_bfloat16"
 DATASETS = ("fashion-mnist",)
-
-
-class ConfigError(ValueError):
-    """A key is unknown, missing or out of range: names the key, the value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Config:
     def to_yaml(self) -> str:
         """The run's full configuration, defaults included."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return yaml.safe_dump(values, sort_keys=False)
+        return str(yaml.safe_dump(values, sort_keys=False))
 
 
 def read_config(path: Path) -> Config:

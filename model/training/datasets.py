@@ -1,7 +1,7 @@
-"""The dataset, as arrays. NumPy only, so that tests and the demo may read it without TensorFlow.
+"""The dataset, as arrays. NumPy only, so that tests may read it without TensorFlow.
 
 Fashion-MNIST: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
-Algorithms" (2017); MIT licence. Files are IDX (the format is described on the MNIST database's page), checked by sha256.
+Algorithms" (2017); MIT licence. Its files are IDX, as the MNIST database's page describes them; sha256 is checked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from model.training.errors import DatasetError
 
 FASHION_MNIST_LABELS = (
     "T-shirt/top",
@@ -39,10 +41,6 @@ SHA256 = {
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _PREFIX = {"train": "train", "test": "t10k"}
 _IDX_UBYTE = 0x08
-
-
-class DatasetError(Exception):
-    """The dataset cannot be read, and why."""
 
 
 @dataclass(frozen=True, slots=True)

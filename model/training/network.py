@@ -1,4 +1,4 @@
-"""The network: a small residual one, after He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2015)."""
+"""The network: a small residual one (He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015)."""
 
 from __future__ import annotations
 

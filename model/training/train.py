@@ -20,6 +20,7 @@ import numpy as np
 from model.training import datasets
 from model.training.augment import augment
 from model.training.config import Config
+from model.training.errors import RunError
 from model.training.network import build
 
 CHECKPOINT = "checkpoint.keras"
@@ -28,20 +29,16 @@ CONFIG = "config.yaml"
 _COLUMNS = "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds"
 
 
-class TrainingError(Exception):
-    """A run cannot start or go on, and why."""
-
-
 def train(config: Config, out: Path, resume: bool = False, data: Path | None = None) -> list[dict[str, str]]:
     """Train to the config's last epoch; gives the rows of history.csv.
 
-    `data` is a folder of IDX files (default: where `datasets.load` looks). Raises TrainingError when `out` holds a run
+    `data` is a folder of IDX files (default: where `datasets.load` looks). Raises RunError when `out` holds a run
     already and `resume` is false, or holds one of another config; DatasetError when there is no data.
     """
     keras.utils.set_random_seed(config.seed)
     whole = datasets.load("train", data)
     if config.validation_images + max(config.train_images, config.batch_size) > len(whole):
-        raise TrainingError(
+        raise RunError(
             f"train_images is {config.train_images} and validation_images {config.validation_images}; "
             f"the training split holds {len(whole)} images"
         )
@@ -68,7 +65,7 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
 
 
 def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
-    """The learning rate before `step` of `steps`: from 0 up to `peak` over the share `warmup`, then down to 0, in lines.
+    """The learning rate for `step` of `steps`: up from 0 to `peak` over the share `warmup`, then down to 0, in lines.
 
     Smith, Topin, "Super-Convergence" (2018).
     """
@@ -160,9 +157,9 @@ def _start(config: Config, out: Path, resume: bool) -> tuple[Any, list[dict[str,
     checkpoint, kept = out / CHECKPOINT, out / CONFIG
     if checkpoint.exists():
         if not resume:
-            raise TrainingError(f"{out} holds a run already; go on with it (--resume) or choose another folder (--out)")
+            raise RunError(f"{out} holds a run already; go on with it (--resume) or choose another folder (--out)")
         if kept.read_text("utf-8") != config.to_yaml():
-            raise TrainingError(f"{kept} differs from the config given; a run is resumed with the config that began it")
+            raise RunError(f"{kept} differs from the config given; a run is resumed with the config that began it")
         return keras.models.load_model(checkpoint), load_history(out / HISTORY)
     out.mkdir(parents=True, exist_ok=True)
     kept.write_text(config.to_yaml(), "utf-8")

@@ -1,0 +1,140 @@
+"""An exported model as a folder: read, verified, and loaded into the engine that is asked for or fastest.
+
+Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, MODEL_CARD.md, training/. Written by
+training/export.py; brought from a bucket by store.py. Importing this module loads neither TensorFlow nor LiteRT.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.engine import Engine, Signature
+from model.labels import parse_labels
+from model.manifest import MANIFEST, ArtifactError, check_file, parse_manifest
+
+__all__ = ["AUTO", "ENGINES", "Artifact", "ArtifactError", "choose_engine", "load_engine", "read_artifact"]
+
+AUTO = "auto"
+DTYPES = ("float32", "uint8", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What an engine needs: a module, the requirement that installs it, a file or folder of the artifact."""
+
+    module: str
+    requirement: str
+    path: str
+
+
+ENGINES = {
+    "litert": Runtime("ai_edge_litert", "ai-edge-litert", "model.tflite"),
+    "savedmodel": Runtime("tensorflow", "tensorflow", "saved_model"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A verified artifact. `digest` names the version for ever; `engines` stand fastest first, as export measured."""
+
+    name: str
+    version: str
+    digest: str
+    signature: Signature
+    folder: Path
+    engines: tuple[str, ...]
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read and verify an artifact: every deciding file is there, whole and unaltered.
+
+    Raises ArtifactError, naming the file and what is wrong with it.
+    """
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"{MANIFEST} is missing from {folder}") from None
+    except ArtifactError as exc:
+        raise ArtifactError(f"{folder}: {exc}") from None
+    for path, file in sorted(manifest.files.items()):
+        check_file(folder, path, file)
+    for name in manifest.engines:
+        if name not in ENGINES:
+            raise ArtifactError(f"{folder}: {MANIFEST} names the engine {name!r}; known are {', '.join(ENGINES)}")
+        path = ENGINES[name].path
+        if not any(listed == path or listed.startswith(f"{path}/") for listed in manifest.files):
+            raise ArtifactError(f"{folder}: {MANIFEST} lists the engine {name} but not its {path}")
+    for path in ("labels.txt", "signature.json"):
+        if path not in manifest.files:
+            raise ArtifactError(f"{folder}: {MANIFEST} does not list {path}")
+    try:
+        labels = parse_labels((folder / "labels.txt").read_text("utf-8"))
+        signature = _signature((folder / "signature.json").read_bytes(), labels)
+    except ValueError as exc:
+        raise ArtifactError(f"{folder}: {exc}") from exc
+    return Artifact(manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines)
+
+
+def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
+    """The name of the engine to load: the one asked for, or for `auto` the fastest whose runtime is installed.
+
+    Raises ArtifactError when the artifact has no such engine or its runtime is not installed.
+    """
+    if engine == AUTO:
+        for name in artifact.engines:
+            if _installed(name):
+                return name
+        needed = " or ".join(ENGINES[name].requirement for name in artifact.engines)
+        raise ArtifactError(f"no engine of {artifact.name} can run here: install {needed}")
+    if engine not in artifact.engines:
+        have = ", ".join((AUTO, *artifact.engines))
+        raise ArtifactError(f"the engine is {engine!r}; {artifact.name} {artifact.version} has: {have}")
+    if not _installed(engine):
+        raise ArtifactError(f"the engine {engine} is not installed here: install {ENGINES[engine].requirement}")
+    return engine
+
+
+def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tuple[str, Engine]:
+    """Load an engine (see `choose_engine`); gives its name and the engine. `threads`: CPU threads of one call.
+
+    Raises ArtifactError when it cannot be chosen, when the model's inputs or outputs are not the signature's, or when
+    the preprocessing recipe cannot be run.
+    """
+    from model.preprocess import check_recipe
+
+    name = choose_engine(artifact, engine)
+    path, signature = artifact.folder / ENGINES[name].path, artifact.signature
+    try:
+        check_recipe(signature)
+    except ValueError as exc:
+        raise ArtifactError(f"{artifact.folder}: signature.json: {exc}") from exc
+    if name == "litert":
+        from model.litert import LiteRTEngine
+
+        return name, LiteRTEngine(path, signature, threads)
+    from model.savedmodel import SavedModelEngine
+
+    return name, SavedModelEngine(path, signature, threads)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(ENGINES[name].module) is not None
+
+
+def _signature(data: bytes, labels: tuple[str, ...]) -> Signature:
+    body: Any = json.loads(data)
+    if not isinstance(body, dict):
+        raise ValueError("signature.json must be an object")
+    for key in ("height", "width", "channels"):
+        value = body.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"signature.json: {key} is {value!r}; it must be a whole number, at least 1")
+    if body.get("dtype") not in DTYPES:
+        raise ValueError(f"signature.json: dtype is {body.get('dtype')!r}; it must be one of: {', '.join(DTYPES)}")
+    if not isinstance(body.get("preprocessing"), dict):
+        raise ValueError("signature.json: preprocessing must be an object with the recipe's steps")
+    return Signature(body["height"], body["width"], body["channels"], body["dtype"], labels, body["preprocessing"])

@@ -1,0 +1,100 @@
+"""The LiteRT engine: model.tflite on the CPU. Small, quick to start, no TensorFlow.
+
+An interpreter serves one thread at a time and one batch size without reallocating, so there is a pool of them for each
+of a few batch sizes; batches between two sizes are padded, larger ones are split.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.checks import check_images, check_model
+from model.engine import Images, Scores, Signature
+from model.manifest import ArtifactError
+
+BUCKETS = (1, 2, 4, 8, 16, 32)
+
+
+class LiteRTEngine:
+    """Scores with LiteRT. Threads that score at once get an interpreter each, made at first use and kept.
+
+    `threads`: CPU threads of one call. Raises ArtifactError when the file is no model or not the signature's.
+    """
+
+    def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._path, self._signature, self._threads = path, signature, threads
+        self._interpreter = Interpreter
+        self._lock = threading.Lock()
+        self._closed = False
+        try:
+            first = Interpreter(model_path=str(path), num_threads=threads)
+        except (ValueError, RuntimeError) as exc:
+            raise ArtifactError(f"{path} is not a model that LiteRT can load: {exc}") from exc
+        inputs, outputs = first.get_input_details(), first.get_output_details()
+        check_model(path, signature, [_spec(tensor) for tensor in inputs], [_spec(tensor) for tensor in outputs])
+        self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
+        fixed = int(inputs[0]["shape_signature"][0])
+        self._buckets = BUCKETS if fixed < 0 else (fixed,)
+        self._idle: dict[int, list[Any]] = {bucket: [] for bucket in self._buckets}
+        self._idle[self._buckets[0]].append(self._sized(first, self._buckets[0]))
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
+
+    def score(self, images: Images, /) -> Scores:
+        check_images(images, self._signature)
+        largest = self._buckets[-1]
+        parts = [self._score(images[start : start + largest]) for start in range(0, len(images), largest)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for idle in self._idle.values():
+                idle.clear()
+
+    def _score(self, images: Images) -> Scores:
+        count = len(images)
+        bucket = self._buckets[bisect_left(self._buckets, count)]
+        if count < bucket:
+            padding = np.zeros((bucket - count, *images.shape[1:]), images.dtype)
+            images = np.concatenate([images, padding])
+        with self._borrowed(bucket) as interpreter:
+            interpreter.set_tensor(self._input, np.ascontiguousarray(images))
+            interpreter.invoke()
+            scores: Scores = interpreter.get_tensor(self._output)[:count]
+        return scores
+
+    @contextmanager
+    def _borrowed(self, bucket: int) -> Iterator[Any]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the engine is closed")
+            idle = self._idle[bucket]
+            interpreter = idle.pop() if idle else None
+        if interpreter is None:
+            interpreter = self._sized(self._interpreter(model_path=str(self._path), num_threads=self._threads), bucket)
+        yield interpreter  # one that failed is dropped: its state is unknown
+        with self._lock:
+            if not self._closed:
+                self._idle[bucket].append(interpreter)
+
+    def _sized(self, interpreter: Any, bucket: int) -> Any:
+        shape = [bucket, self._signature.height, self._signature.width, self._signature.channels]
+        interpreter.resize_tensor_input(self._input, shape, strict=True)
+        interpreter.allocate_tensors()
+        return interpreter
+
+
+def _spec(tensor: dict[str, Any]) -> tuple[tuple[int, ...], str]:
+    return tuple(int(n) for n in tensor["shape_signature"]), np.dtype(tensor["dtype"]).name

@@ -1,0 +1,85 @@
+"""MODEL_CARD.md: what the model is, how it was made, what was measured. Every number comes from the export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model.training.config import Config
+from model.training.measure import Parity, Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What export measured. Shares are 0..1; `size` is the deciding files' bytes; engines stand fastest first."""
+
+    digest: str
+    parameters: int
+    size: int
+    accuracy: float
+    recall: Mapping[str, float | None]
+    test_images: int
+    epochs: int
+    speeds: Mapping[str, Speed]
+    parities: Mapping[str, Parity]
+    machine: str
+    versions: str
+
+
+def render_card(config: Config, facts: Facts) -> str:
+    """The card as Markdown."""
+    recalls = "\n".join(
+        f"| {label} | {'-' if share is None else f'{share:.1%}'} |" for label, share in facts.recall.items()
+    )
+    engines = "\n".join(
+        f"| {name} | {speed.cold_start_s:.2f} s | {speed.single:,.0f} | {speed.batched:,.0f} "
+        f"| {facts.parities[name].disagreement:.2%} | {facts.parities[name].max_difference:.1e} |"
+        for name, speed in facts.speeds.items()
+    )
+    changes = f"shifts of up to {config.shift} pixels"
+    changes += ", mirror images" if config.flip else ""
+    changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
+    decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
+    return f"""# {config.name} {config.version}
+
+Recognises ten kinds of clothing in small gray pictures: a residual network of {facts.parameters:,} parameters,
+**{facts.accuracy:.2%}** right on the {facts.test_images:,} test images of Fashion-MNIST.
+
+Written by `python -m model export`; digest `{facts.digest}`.
+
+## Use
+
+For demonstrations, tests and comparisons of this pipeline, and as an example of an artifact. It takes 28x28 gray images
+of one garment, light on black (the dataset's form), and turns other pictures into that form by the recipe in
+`signature.json`: plain background made black, trimmed, longest edge resized to 28, sharpened, centred. It always
+answers with one of its ten labels, whatever the picture shows, and its scores are not calibrated. Photographs with
+people, folds, shadows or busy backgrounds are far from its training data: expect it to be right on fewer than half of
+them. Not for decisions about people.
+
+## Data
+
+Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017; copyright Zalando SE, MIT licence): product pictures of one shop.
+{config.validation_images:,} of the 60,000 training images were held out for validation (seed {config.seed}). The test
+images were used for this card alone; no choice was made by looking at them.
+
+## Training
+
+{facts.epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
+Nesterov momentum {config.momentum:g}{decay}; learning rate from 0 to {config.peak_rate:g} over {config.warmup:.0%} of
+the steps and back to 0, in lines; computed in {config.precision}, exported in float32. `training/` holds the
+configuration, the history of each epoch and the trained weights.
+
+## Measured
+
+| label | recall |
+|---|---|
+{recalls}
+
+| engine | cold start | images/s, batch 1 | images/s, batch 32 | other best label | largest score difference |
+|---|---|---|---|---|---|
+{engines}
+
+Cold start: process start to first score, verification of the files included. Images per second: one CPU thread a call.
+The last two columns compare with the trained network in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
+Machine: {facts.machine}. Software: {facts.versions}.
+"""
