@@ -1,0 +1,105 @@
+"""Real classes that stand in for a model, a bucket and a topic."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from functions.contract import Model, ObjectRef, Response
+from functions.errors import ImageNotFound
+from functions.service import Service
+from model.engine import Images, Scores, Signature
+from model.errors import ImageTooLarge
+from model.predictor import Predictor
+
+LABELS = ("dark", "middle", "light")
+SIGNATURE = Signature(
+    4,
+    4,
+    1,
+    "float32",
+    LABELS,
+    {
+        "steps": [
+            {"op": "grayscale"},
+            {"op": "resize", "width": 4, "height": 4},
+            {"op": "scale", "factor": 1 / 255, "offset": 0.0},
+        ]
+    },
+)
+MODEL = Model("fake", "1.0.0", "sha256:" + "0" * 64, "fake")
+
+
+class BrightnessEngine:
+    """Believes in one label by how light the image is; remembers the sizes of its batches."""
+
+    signature = SIGNATURE
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.failure: Exception | None = None
+        self.closed = False
+
+    def score(self, images: Images, /) -> Scores:
+        if self.failure:
+            raise self.failure
+        self.sizes.append(len(images))
+        means = images.mean(axis=(1, 2, 3))
+        scores = np.stack([1 - means, np.full_like(means, 0.25), means], axis=1)
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class MemoryImages:
+    """A bucket in memory."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
+        if self.failure:
+            raise self.failure
+        data = self.objects.get(ref.uri)
+        if data is None:
+            raise ImageNotFound(f"{ref.uri} is not there")
+        if len(data) > max_bytes:
+            raise ImageTooLarge(f"{ref.uri} is {len(data):,} bytes; at most {max_bytes:,} are allowed")
+        return data
+
+
+@dataclass
+class MemoryResponses:
+    """A topic in memory: `hold` leaves the futures open, as a slow broker does."""
+
+    published: list[Response] = field(default_factory=list)
+    failure: Exception | None = None
+    hold: bool = False
+    futures: list[Future[str]] = field(default_factory=list)
+
+    def publish(self, response: Response) -> Future[str]:
+        future: Future[str] = Future()
+        self.futures.append(future)
+        if self.failure:
+            future.set_exception(self.failure)
+            return future
+        self.published.append(response)
+        if not self.hold:
+            future.set_result(str(len(self.published)))
+        return future
+
+
+def fake_service(**parts: Any) -> Service:
+    """A service of fakes; each part may be given."""
+    return Service(
+        parts.pop("predictor", None) or Predictor(parts.pop("engine", None) or BrightnessEngine()),
+        MODEL,
+        parts.pop("images", None) or MemoryImages(),
+        parts.pop("responses", None) or MemoryResponses(),
+        **parts,
+    )

@@ -1,0 +1,156 @@
+"""Reading requests: the three carriers, their attributes, and what is refused in which words."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.carriers import decode_request, ignorable, parse_uri, reply_to_of, request_id_of, source_of
+from functions.contract import Envelope, ObjectRef, encode_reference, encode_time
+from functions.errors import InvalidRequest
+
+NOTIFICATION = {
+    "eventType": "OBJECT_FINALIZE",
+    "bucketId": "uploads",
+    "objectId": "a/b#1.png",
+    "objectGeneration": "17",
+    "payloadFormat": "JSON_API_V1",
+}
+
+
+def notification(resource: dict[str, object] | None = None, **attributes: str) -> Envelope:
+    payload = b"" if resource is None else json.dumps(resource).encode()
+    return Envelope("m1", payload, {**NOTIFICATION, **attributes})
+
+
+def test_bytes() -> None:
+    request = decode_request(Envelope("m1", b"\x89PNG", {"top_k": "3", "model": "fashion-mnist", "colour": "ignored"}))
+    assert (request.request_id, request.image, request.top_k, request.model) == ("m1", b"\x89PNG", 3, "fashion-mnist")
+
+
+def test_reference() -> None:
+    ref = ObjectRef("payloads", "x/ü#7.png", 1234)
+    request = decode_request(Envelope("m1", encode_reference(ref), {"request_id": "r1"}))
+    assert (request.request_id, request.image, request.top_k) == ("r1", ref, 5)
+
+
+def test_notification() -> None:
+    envelope = notification({"size": "99", "metadata": {"top_k": "2", "reply_to": "me"}}, top_k="9")
+    request = decode_request(envelope)
+    assert request.request_id == "uploads/a/b#1.png#17"
+    assert request.image == ObjectRef("uploads", "a/b#1.png", 17, 99)
+    assert request.top_k == 2
+    assert reply_to_of(envelope) == "me"
+    assert source_of(envelope).image_uri == "gs://uploads/a/b#1.png#17"
+
+
+def test_a_long_object_name_is_hashed_and_stands_in_the_source() -> None:
+    envelope = notification({}, objectId="ü" * 200)
+    request_id = request_id_of(envelope)
+    assert len(request_id) == 64 and request_id == request_id_of(envelope)
+    assert source_of(envelope).image_uri == f"gs://uploads/{'ü' * 200}#17"
+
+
+@pytest.mark.parametrize(
+    ("envelope", "reason"),
+    [
+        (notification({"size": "0"}), "empty object"),
+        (notification({"size": "5"}, objectId="folder/"), "folder marker"),
+        (notification({"size": "5"}, eventType="OBJECT_DELETE"), "event OBJECT_DELETE"),
+        (notification({"size": "5"}), None),
+        (notification(None), None),
+        (Envelope("m", b"x"), None),
+    ],
+)
+def test_what_asks_for_nothing(envelope: Envelope, reason: str | None) -> None:
+    assert ignorable(envelope) == reason
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "101", "1000", "-1", "1.5", "", " 3", "٣", "9" * 5000])
+def test_top_k_is_refused_by_name(value: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"top_k is .*whole number from 1 to 100"):
+        decode_request(Envelope("m", b"x", {"top_k": value}))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://host/x.png",
+        "file:///etc/passwd",
+        "gs://",
+        "gs://bucket",
+        "gs://bucket/",
+        "gs://BUCKET/x",
+        "gs://b/x",
+        "gs://bucket/" + "x" * 1025,
+        7,
+        None,
+        ["gs://bucket/x"],
+    ],
+)
+def test_other_references_are_refused(uri: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"image_uri is .*gs://bucket/object"):
+        parse_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "ref"),
+    [
+        ("gs://bucket/a.png", ObjectRef("bucket", "a.png")),
+        ("gs://bucket/a#b.png", ObjectRef("bucket", "a#b.png")),
+        ("gs://bucket/a#b#12", ObjectRef("bucket", "a#b", 12)),
+        ("gs://bucket/a//b", ObjectRef("bucket", "a//b")),
+    ],
+)
+def test_references(uri: str, ref: ObjectRef) -> None:
+    assert parse_uri(uri) == ref
+    assert ref.uri == uri
+
+
+@pytest.mark.parametrize(("body", "words"), [(b"", "empty"), (b"{}", "without image_uri"), (b'{"a": 1}', "image_uri")])
+def test_bodies_that_hold_no_image(body: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        decode_request(Envelope("m", body))
+
+
+def test_expiry_is_a_time_with_its_zone() -> None:
+    moment = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+    for text in (encode_time(moment), "2026-11-21T10:30:00+01:00"):
+        assert decode_request(Envelope("m", b"x", {"expires_at": text})).expires_at == moment
+    for text in ("tomorrow", "2026-11-21T09:30:00", "0001-01-01T00:00:00+23:59", "1763717400"):
+        with pytest.raises(InvalidRequest, match="expires_at is"):
+            decode_request(Envelope("m", b"x", {"expires_at": text}))
+
+
+@pytest.mark.parametrize("name", ["request_id", "reply_to"])
+def test_ids_are_bounded(name: str) -> None:
+    envelope = Envelope("m", b"x", {name: "i" * 257})
+    with pytest.raises(InvalidRequest, match=f"{name} is 257 bytes; at most 256"):
+        decode_request(envelope)
+    assert len(request_id_of(envelope)) <= 256
+    assert reply_to_of(envelope) is None
+
+
+@given(
+    st.binary(max_size=200),
+    st.dictionaries(
+        st.sampled_from(
+            ["request_id", "top_k", "reply_to", "expires_at", "model", "eventType", "bucketId", "objectId", "x"]
+        ),
+        st.text(max_size=40),
+    ),
+)
+def test_no_envelope_surprises(payload: bytes, attributes: dict[str, str]) -> None:
+    envelope = Envelope("m1", payload, attributes)
+    assert request_id_of(envelope)
+    ignorable(envelope)
+    reply_to_of(envelope)
+    source_of(envelope)
+    try:
+        decode_request(envelope)
+    except InvalidRequest as exc:
+        assert str(exc)

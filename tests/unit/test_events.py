@@ -1,0 +1,130 @@
+"""Events: every shape a request may arrive in becomes the same envelope."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.carriers import decode_request, ignorable
+from functions.contract import Envelope, ObjectRef
+from functions.errors import InvalidRequest
+from functions.events import PUBSUB_EVENT, STORAGE_EVENT, from_http
+
+PUSH = {
+    "subscription": "projects/p/subscriptions/s",
+    "deliveryAttempt": 3,
+    "message": {
+        "data": base64.b64encode(b"image").decode(),
+        "attributes": {"request_id": "r1"},
+        "messageId": "m1",
+        "message_id": "m1",
+        "publishTime": "2026-11-21T09:30:00.123456789Z",
+    },
+}
+RESOURCE = {"bucket": "b-1", "name": "x/y.png", "generation": "5", "size": "9", "updated": "2026-11-21T09:30:00Z"}
+
+
+def body(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def structured(kind: str, data: Any) -> Envelope:
+    event = {"specversion": "1.0", "type": kind, "id": "e1", "source": "//s", "data": data}
+    return from_http({"Content-Type": "application/cloudevents+json; charset=utf-8"}, body(event))
+
+
+def binary(kind: str, data: Any) -> Envelope:
+    return from_http({"ce-type": kind, "ce-id": "e1", "Content-Type": "application/json"}, body(data))
+
+
+def test_push_keeps_what_retries_need() -> None:
+    envelope = from_http({"Content-Type": "application/json"}, body(PUSH))
+    assert envelope == Envelope(
+        "m1", b"image", {"request_id": "r1"}, datetime(2026, 11, 21, 9, 30, 0, 123456, UTC), delivery_attempt=3
+    )
+
+
+def test_a_cloud_event_of_pubsub_is_the_same_envelope() -> None:
+    pushed = from_http({}, body(PUSH))
+    assert structured(PUBSUB_EVENT, PUSH) == binary(PUBSUB_EVENT, PUSH) == pushed
+
+
+def test_data_may_be_base64_in_a_structured_event() -> None:
+    event = {"type": PUBSUB_EVENT, "id": "e1", "data_base64": base64.b64encode(body(PUSH)).decode()}
+    assert from_http({"Content-Type": "application/cloudevents+json"}, body(event)).payload == b"image"
+
+
+def test_a_message_without_data_or_attributes() -> None:
+    envelope = from_http({}, body({"message": {"messageId": "m1"}}))
+    assert (envelope.payload, envelope.attributes, envelope.delivery_attempt) == (b"", {}, 0)
+
+
+def test_a_cloud_event_of_storage_is_a_notification() -> None:
+    envelope = structured(STORAGE_EVENT + "finalized", RESOURCE)
+    assert envelope == binary(STORAGE_EVENT + "finalized", RESOURCE)
+    assert decode_request(envelope).image == ObjectRef("b-1", "x/y.png", 5, 9)
+    assert ignorable(envelope) is None
+    assert ignorable(structured(STORAGE_EVENT + "deleted", RESOURCE)) == "event OBJECT_DELETE"
+    assert ignorable(structured(STORAGE_EVENT + "metadataUpdated", RESOURCE)) == "event metadataUpdated"
+
+
+@pytest.mark.parametrize(
+    ("headers", "data", "words"),
+    [
+        ({}, b"", "not JSON"),
+        ({}, b"\xff", "not JSON"),
+        ({}, b"[" * 100_000, "not JSON"),
+        ({}, b"[]", "push body is missing or not an object"),
+        ({}, b"{}", "message is missing"),
+        ({}, b'{"message": 1}', "message is missing"),
+        ({}, b'{"message": {"attributes": []}}', None),
+        ({}, b'{"message": {"attributes": [1]}}', r"message\.attributes is"),
+        ({}, b'{"message": {"data": "%%%"}}', r"message\.data is not base64"),
+        ({}, b'{"message": {"data": 7}}', r"message\.data is not base64"),
+        ({"ce-type": "other"}, b"{}", "event's type is 'other'"),
+        ({"ce-type": STORAGE_EVENT + "finalized"}, b'{"name": "x"}', "lacks bucket or name"),
+        ({"ce-type": STORAGE_EVENT + "finalized"}, b"null", "data is missing"),
+        ({"Content-Type": "application/cloudevents+json"}, b"{}", "event's type is ''"),
+    ],
+)
+def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words: str | None) -> None:
+    if words is None:
+        assert from_http(headers, data).attributes == {}
+        return
+    with pytest.raises(InvalidRequest, match=words):
+        from_http(headers, data)
+
+
+def test_half_characters_are_replaced() -> None:
+    envelope = from_http({}, b'{"message": {"messageId": "\\ud800", "attributes": {"request_id": "a\\udfffb"}}}')
+    assert envelope.id == "?" and envelope.attributes == {"request_id": "a?b"}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+messages = st.fixed_dictionaries(
+    {},
+    optional={"data": json_values, "attributes": json_values, "messageId": json_values, "publishTime": json_values},
+)
+
+
+@given(
+    st.sampled_from(["", PUBSUB_EVENT, STORAGE_EVENT + "finalized"]),
+    st.fixed_dictionaries({"message": messages}, optional={"deliveryAttempt": json_values, "bucket": json_values}),
+)
+def test_no_event_surprises(kind: str, data: dict[str, Any]) -> None:
+    try:
+        envelope = from_http({"ce-type": kind}, body(data))
+    except InvalidRequest as exc:
+        assert str(exc)
+        return
+    assert envelope.id
+    assert all(isinstance(value, str) for value in envelope.attributes.values())

@@ -1,0 +1,188 @@
+"""Decoding: what is read, how, and what is refused in which words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import lzma
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
+from model.images import FORMATS, Limits, decode_image
+from tests.samples import BAD_IMAGES, encoded, png_header
+
+SERVED = {*FORMATS, "MPO"}
+
+
+def save(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_on_the_list_is_read(format: str) -> None:
+    image = decode_image(encoded(format, (40, 30), "RGB"), Limits())
+    assert image.size == (40, 30)
+    expected = np.asarray(Image.linear_gradient("L").resize((40, 30)).convert("RGB"), dtype=int)
+    assert np.abs(np.asarray(image.convert("RGB"), dtype=int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_what_is_refused(data: bytes, code: str) -> None:
+    kinds = {"invalid_image": InvalidImage, "image_too_large": ImageTooLarge, "unsupported_format": UnsupportedFormat}
+    with pytest.raises(InvalidImage) as caught:
+        decode_image(data, Limits())
+    assert type(caught.value) is kinds[code]
+
+
+def test_an_empty_image_says_so() -> None:
+    with pytest.raises(InvalidImage, match="empty"):
+        decode_image(b"", Limits())
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(max_bytes=100), r"bytes; at most 100 are allowed"),
+        (Limits(max_pixels=99), r"100x100 pixels; at most 99"),
+    ],
+)
+def test_limits_are_named(limits: Limits, words: str) -> None:
+    with pytest.raises(ImageTooLarge, match=words):
+        decode_image(encoded(size=(100, 100)), limits)
+
+
+def test_pixel_limits_are_per_format() -> None:
+    limits = Limits(max_pixels=10, max_pixels_of={"JPEG": 10_000})
+    assert decode_image(encoded("JPEG", (100, 100)), limits).size == (100, 100)
+    with pytest.raises(ImageTooLarge, match="for PNG"):
+        decode_image(encoded("PNG", (100, 100)), limits)
+
+
+def test_a_jpeg_of_many_scans_is_refused_by_count() -> None:
+    data = encoded("JPEG", (64, 64), "RGB", progressive=True)
+    assert decode_image(data, Limits()).size == (64, 64)
+    head, tail = data[:-2], data[-2:]
+    scan = head[head.rindex(b"\xff\xda") :]
+    with pytest.raises(ImageTooLarge, match=r"1\d\d scans"):
+        decode_image(head + scan * 100 + tail, Limits())
+
+
+def test_decoding_stops_when_its_time_is_up() -> None:
+    data = encoded("JPEG", (3000, 3000), "RGB", quality=100)
+    with pytest.raises(ImageTooLarge, match="longer than"):
+        decode_image(data, Limits(max_seconds=0.0))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_stand_upright(orientation: int) -> None:
+    upright = Image.new("L", (30, 20), 0)
+    upright.paste(255, (0, 0, 10, 10))  # a light corner, top left
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode_image(save(stored, "JPEG", exif=exif, quality=95), Limits())
+    assert image.size == (30, 20)
+    assert int(np.asarray(image)[5, 5]) > 200
+    assert int(np.asarray(image)[15, 25]) < 50
+
+
+def test_transparency_lies_over_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    half = Image.new("LA", (4, 4), (0, 128))
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    assert decode_image(save(clear, "PNG"), Limits()).getpixel((0, 0)) == (255, 255, 255)
+    assert decode_image(save(half, "PNG"), Limits()).getpixel((0, 0)) == (127, 127, 127)
+    assert decode_image(save(palette, "PNG", transparency=1), Limits()).getpixel((0, 0)) == (255, 255, 255)
+    assert decode_image(save(palette, "PNG"), Limits()).getpixel((0, 0)) == (10, 20, 30)
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    deep = Image.fromarray(np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16))
+    shallow = np.asarray(decode_image(save(deep, "PNG"), Limits())).ravel()
+    assert shallow.tolist() == list(range(256))
+
+
+def test_cmyk_is_read_as_colour() -> None:
+    red = decode_image(save(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95), Limits())
+    pixel = red.getpixel((4, 4))
+    assert isinstance(pixel, tuple)
+    assert pixel[0] > 200 and max(pixel[1:]) < 60
+
+
+def test_a_gif_gives_its_first_frame() -> None:
+    frames = [Image.new("L", (5, 5), value) for value in (200, 10)]
+    data = save(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode_image(data, Limits()).convert("L").getpixel((0, 0)) == 200
+
+
+def test_a_big_jpeg_is_decoded_small() -> None:
+    data = encoded("JPEG", (2000, 1600), "RGB")
+    assert decode_image(data, Limits(), decode_size=300).size == (500, 400)
+    assert decode_image(data, Limits()).size == (2000, 1600)
+
+
+def test_awkward_files_are_read(shared_data: Path) -> None:
+    folder = shared_data / "awkward"
+    with (folder / "manifest.csv").open() as file:
+        served = [row for row in csv.DictReader(file) if row["format"] in SERVED]
+    assert len(served) > 80
+    refused = {}
+    for row in served:
+        try:
+            image = decode_image((folder / row["file"]).read_bytes(), Limits())
+        except InvalidImage as exc:
+            refused[row["file"]] = str(exc)
+            continue
+        assert image.mode in {"L", "RGB"}
+        assert sorted(image.size) == sorted((int(row["width"]), int(row["height"]))), row
+    assert refused == {}
+
+
+def test_hostile_files_are_refused_in_our_words_and_in_time(shared_data: Path) -> None:
+    codes: dict[str, int] = {}
+    slowest = 0.0
+    with lzma.open(shared_data / "hostile-images.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is None:
+                continue
+            start = time.process_time()
+            try:
+                decode_image(file.read(), Limits(), 448)
+                outcome = "read"
+            except InvalidImage as exc:
+                outcome = type(exc).__name__
+            slowest = max(slowest, time.process_time() - start)
+            codes[outcome] = codes.get(outcome, 0) + 1
+    assert sum(codes.values()) > 4000
+    assert set(codes) == {"read", "InvalidImage", "ImageTooLarge", "UnsupportedFormat"}
+    assert slowest < 2, "CPU seconds for one file"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(FORMATS), st.integers(0, 400))
+def test_damage_never_surprises(noise: bytes, format: str, at: int) -> None:
+    data = encoded(format, (20, 20), "RGB")
+    at = min(at, len(data))
+    try:
+        image = decode_image(data[:at] + noise + data[at + len(noise) :], Limits(max_pixels=1_000_000))
+    except InvalidImage:
+        return
+    assert image.mode in {"L", "RGB"}
+
+
+def test_a_header_alone_never_allocates() -> None:
+    with pytest.raises(ImageTooLarge):
+        decode_image(png_header(9000, 9000), Limits())

@@ -1,0 +1,104 @@
+"""Recipes: a dataset image passes unchanged, a product photo becomes one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from model.engine import Signature
+from model.preprocess import check_recipe, preprocess, run_recipe
+
+RECIPE = Path("model/training/recipes/fashion-mnist.json")
+
+
+@pytest.fixture
+def fashion(root: Path) -> Signature:
+    return Signature(28, 28, 1, "float32", ("a", "b"), json.loads((root / RECIPE).read_text()))
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def photo(background: int, garment: int, size: tuple[int, int] = (480, 640)) -> Image.Image:
+    image = Image.new("RGB", size, (background,) * 3)
+    ImageDraw.Draw(image).rectangle((100, 200, 219, 439), fill=(garment,) * 3)
+    return image
+
+
+def test_dataset_images_pass_unchanged(fashion: Signature, shared_data: Path) -> None:
+    with gzip.open(shared_data / "fashion-mnist" / "t10k-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+    for raw in pixels[:200]:
+        array = preprocess(png(Image.fromarray(raw)), fashion)
+        assert array.shape == (1, 28, 28, 1) and array.dtype == np.float32
+        np.testing.assert_allclose(array[0, :, :, 0], raw / np.float32(255), atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_dataset_image_may_be_saved_in_any_mode(fashion: Signature, mode: str) -> None:
+    raw = Image.linear_gradient("L").resize((28, 28))
+    array = preprocess(png(raw.convert(mode)), fashion)
+    np.testing.assert_allclose(array[0, :, :, 0], np.asarray(raw) / np.float32(255), atol=0.005)
+
+
+@pytest.mark.parametrize(("background", "garment"), [(255, 60), (230, 90), (20, 200)])
+def test_a_photo_is_trimmed_negated_and_centred(fashion: Signature, background: int, garment: int) -> None:
+    array = preprocess(png(photo(background, garment)), fashion)[0, :, :, 0]
+    rows, columns = np.nonzero(array > 0.3)
+    assert (rows.min(), rows.max()) == (0, 27), "the longest edge fills the frame"
+    assert columns.max() - columns.min() + 1 == 14, "the proportions stay"
+    assert abs((columns.min() + columns.max()) / 2 - 13.5) <= 0.5, "in the middle"
+    assert array[:, :5].max() < 0.05, "on black"
+
+
+def test_an_image_with_nothing_on_it_is_black(fashion: Signature) -> None:
+    assert float(run_recipe(Image.new("RGB", (300, 200), "white"), fashion).max()) == 0.0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (27, 28), (3000, 2)])
+def test_any_size_fits(fashion: Signature, size: tuple[int, int]) -> None:
+    array = run_recipe(Image.radial_gradient("L").resize(size), fashion)
+    assert array.shape == (1, 28, 28, 1)
+    assert 0 <= float(array.min()) <= float(array.max()) <= 1
+
+
+def test_the_shipped_recipe_can_be_run(fashion: Signature) -> None:
+    check_recipe(fashion)
+
+
+SCALE = {"op": "scale", "factor": 1.0, "offset": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({}, "steps is missing"),
+        ({"steps": []}, "steps is missing"),
+        ({"steps": [{"op": "grayscale"}]}, "must end with scale"),
+        ({"steps": [{"op": "scale", "factor": 1.0}]}, "must end with scale"),
+        ({"steps": [{"op": "blur"}, SCALE]}, "'blur'.*ops are"),
+        ({"steps": [{"op": "resize", "width": 28}, SCALE]}, "'height'"),
+        ({"steps": [{"op": "resize", "width": 20, "height": 20}, SCALE]}, "cannot be run"),
+        ({"steps": [{"op": "resize", "width": "x", "height": 28}, SCALE]}, "cannot be run"),
+    ],
+)
+def test_a_bad_recipe_is_named(recipe: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_recipe(Signature(28, 28, 1, "float32", ("a",), recipe))
+
+
+def test_whole_numbers_for_quantised_models() -> None:
+    steps = [{"op": "rgb"}, {"op": "resize", "width": 2, "height": 2}, SCALE]
+    signature = Signature(2, 2, 3, "uint8", ("a",), {"steps": steps})
+    array = run_recipe(Image.new("RGB", (8, 8), (1, 2, 255)), signature)
+    assert array.dtype == np.uint8 and array.shape == (1, 2, 2, 3)
+    assert array[0, 0, 0].tolist() == [1, 2, 255]

@@ -1,0 +1,114 @@
+"""The request path: answers, refusals, expiry, dead letters."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.contract import Envelope, encode_time
+from functions.service import DEAD_LETTER_ATTEMPTS
+from tests.fakes import MODEL, BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.samples import BAD_IMAGES, encoded
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+def test_an_image_is_answered() -> None:
+    responses = MemoryResponses()
+    service = fake_service(responses=responses, now=lambda: NOW)
+    published_at = NOW - timedelta(milliseconds=250)
+    service.handle(
+        Envelope(
+            "m1", encoded(), {"top_k": "2", "reply_to": "me", "filename": "a.png"}, published_at, delivery_attempt=2
+        )
+    )
+    (response,) = responses.published
+    assert (response.request_id, response.status, response.model, response.reply_to) == ("m1", "ok", MODEL, "me")
+    assert len(response.predictions) == 2
+    assert response.source.filename == "a.png"
+    assert response.delivery_attempt == 2
+    assert response.completed_at == "2026-11-21T09:30:00.000Z"
+    timing = response.timing_ms
+    assert timing.queue == 250.0
+    assert 0 < timing.decode + timing.predict <= timing.total + 0.02
+
+
+def test_a_redelivery_gives_the_same_predictions() -> None:
+    service = fake_service()
+    envelope = Envelope("m1", encoded("JPEG", (300, 200), "RGB"))
+    assert service.answer(envelope).predictions == service.answer(envelope).predictions
+
+
+@pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_bad_images_are_answered(data: bytes, code: str) -> None:
+    response = fake_service().answer(Envelope("m1", data))
+    assert response.error is not None and response.error.code == code
+    assert response.predictions == ()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code", "words"),
+    [
+        ({"top_k": "abc"}, "invalid_request", "top_k is 'abc'"),
+        ({"model": "resnet"}, "unknown_model", "model is 'resnet'; this worker serves 'fake'"),
+        ({"expires_at": encode_time(NOW)}, "expired", "expired at 2026-11-21T09:30:00.000Z"),
+    ],
+)
+def test_bad_requests_are_answered(attributes: dict[str, str], code: str, words: str) -> None:
+    response = fake_service(now=lambda: NOW).answer(Envelope("m1", encoded(), attributes))
+    assert response.error is not None and response.error.code == code
+    assert words in response.error.message
+
+
+@pytest.mark.parametrize("model", [MODEL.name, MODEL.digest, ""])
+def test_a_model_that_is_served_may_be_named(model: str) -> None:
+    assert fake_service().answer(Envelope("m1", encoded(), {"model": model})).status == "ok"
+
+
+def test_expiry_is_looked_at_again_before_scoring() -> None:
+    moments = iter([NOW, NOW + timedelta(seconds=2), NOW + timedelta(seconds=2)])
+    engine = BrightnessEngine()
+    service = fake_service(engine=engine, now=lambda: next(moments))
+    response = service.answer(Envelope("m1", encoded(), {"expires_at": encode_time(NOW + timedelta(seconds=1))}))
+    assert response.error is not None and response.error.code == "expired"
+    assert engine.sizes == []
+
+
+def test_references_are_fetched_and_bounded() -> None:
+    images = MemoryImages({"gs://bucket/a.png": encoded(), "gs://bucket/big": bytes(20_000_001)})
+    service = fake_service(images=images)
+    for name, outcome in [("a.png", None), ("big", "image_too_large"), ("gone", "image_not_found")]:
+        response = service.answer(Envelope("m1", json.dumps({"image_uri": f"gs://bucket/{name}"}).encode()))
+        assert (response.error.code if response.error else None) == outcome
+        assert response.source.image_uri == f"gs://bucket/{name}"
+
+
+@pytest.mark.parametrize("part", ["engine", "images", "responses"])
+def test_our_own_failures_are_raised_and_nothing_is_published(part: str) -> None:
+    engine, images, responses = BrightnessEngine(), MemoryImages({"gs://bucket/a": encoded()}), MemoryResponses()
+    {"engine": engine, "images": images, "responses": responses}[part].failure = TimeoutError("slow today")
+    with pytest.raises(TimeoutError):
+        fake_service(engine=engine, images=images, responses=responses).handle(
+            Envelope("m1", b'{"image_uri": "gs://bucket/a"}')
+        )
+    assert responses.published == []
+
+
+def test_what_asks_for_nothing_gets_nothing() -> None:
+    attributes = {"eventType": "OBJECT_DELETE", "bucketId": "b", "objectId": "o"}
+    responses = MemoryResponses()
+    service = fake_service(responses=responses)
+    service.handle(Envelope("m1", b"", attributes))
+    service.handle_dead(Envelope("m1", b"", attributes))
+    assert responses.published == []
+
+
+def test_dead_letters_are_announced() -> None:
+    responses = MemoryResponses()
+    attributes = {"request_id": "r1", "reply_to": "me", DEAD_LETTER_ATTEMPTS: "20"}
+    fake_service(responses=responses).handle_dead(Envelope("m9", encoded(), attributes))
+    (response,) = responses.published
+    assert response.error is not None and response.error.code == "unavailable"
+    assert (response.request_id, response.reply_to, response.delivery_attempt) == ("r1", "me", 20)
