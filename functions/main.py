@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 from collections.abc import Callable
@@ -69,15 +70,14 @@ def predict(request: flask.Request) -> ResponseReturnValue:
         response = service.answer(envelope)
         if request.args.get("publish") == "true":
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
-        log_outcome(response)
     except RequestEntityTooLarge:
-        text = f"the body is too large; at most {limit:,} bytes are allowed"
-        response = Response(request_id, error=Error("image_too_large", text))
+        response = Response(request_id, error=Error("image_too_large", _leave_body(request, limit)))
     except InvalidRequest as exc:
         response = Response(request_id, error=Error("invalid_request", str(exc)))
     except Exception:
-        log.exception("failed", extra={"request_id": request_id, "outcome": "failed", "code": UNAVAILABLE})
+        log.exception("failed", extra={"request_id": request_id})
         response = Response(request_id, error=Error(UNAVAILABLE, "the request could not be answered now; try again"))
+    log_outcome(response)
     return _reply(request, response)
 
 
@@ -101,7 +101,7 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
         log.warning("malformed event", extra={"outcome": "malformed", "reason": str(exc)})
         return f"{exc}\n", 400
     except RequestEntityTooLarge:
-        return f"the body is too large; at most {MAX_EVENT_BYTES:,} bytes are allowed\n", 413
+        return f"{_leave_body(request, MAX_EVENT_BYTES)}\n", 413
     try:
         handle(envelope)
     except Exception:
@@ -142,6 +142,12 @@ def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> En
     if file.filename:
         options.setdefault("filename", file.filename)
     return events.from_post(file.read(), options, request_id)
+
+
+def _leave_body(request: flask.Request, limit: int) -> str:
+    """What a 413 says. The framework reads every body to its end afterwards: this one it shall not."""
+    request.stream = io.BytesIO()
+    return f"the body is too large; at most {limit:,} bytes are allowed"
 
 
 def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
