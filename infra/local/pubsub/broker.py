@@ -1,0 +1,150 @@
+"""The broker: which topics and subscriptions there are, and how a published message reaches every subscription."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.local.pubsub.delivery import Backlog, Held
+from infra.local.pubsub.filter import Predicate, parse
+from infra.local.pubsub.policy import policy_of
+from infra.local.pubsub.push import Pusher
+from infra.local.pubsub.refusal import Refusal, invalid, not_found
+from infra.local.pubsub.wire import PubsubMessage
+
+PUBLISH_LIMIT = 10_000_000
+"""Bytes of one publish request, and of the data and attributes of one message."""
+
+DELETED_TOPIC = "_deleted-topic_"
+_OVERHEAD = 64
+"""Bytes that a response adds to a message: the ack id, the attempt, lengths."""
+
+
+class Subscription:
+    """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
+
+    def __init__(self, config: Any, backlog: Backlog) -> None:
+        self.backlog = backlog
+        self.matches: Predicate | None = parse(config.filter) if config.filter else None
+        self._pusher: Pusher | None = None
+        self.configure(config)
+
+    @property
+    def pushed(self) -> bool:
+        """Whether it is pushed, and so cannot be pulled."""
+        return self._pusher is not None
+
+    def configure(self, config: Any) -> None:
+        """Take over new settings in place: the backlog stays, also when push becomes pull."""
+        self.config = config
+        self.backlog.policy = policy_of(config)
+        endpoint = config.push_config.push_endpoint
+        if self._pusher and self._pusher.endpoint != endpoint:
+            self._pusher.close()
+            self._pusher = None
+        if endpoint and not self._pusher:
+            self._pusher = Pusher(config.name, endpoint, self.backlog)
+        self.backlog.wake_all()
+
+    def close(self) -> None:
+        """Stop delivering and drop the backlog."""
+        if self._pusher:
+            self._pusher.close()
+        self.backlog.close()
+
+
+@dataclass(slots=True)
+class Topic:
+    """One topic and its subscriptions by name."""
+
+    config: Any
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+
+
+class Broker:
+    """All topics and subscriptions, by full name."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
+        self._ids = itertools.count(time.time_ns() // 1000)
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name, or a NOT_FOUND refusal."""
+        if name not in self.topics:
+            raise not_found(name)
+        return self.topics[name]
+
+    def subscription(self, name: str) -> Subscription:
+        """The subscription of that name, or a NOT_FOUND refusal."""
+        if name not in self.subscriptions:
+            raise not_found(name)
+        return self.subscriptions[name]
+
+    def subscribe(self, config: Any) -> Subscription:
+        """Attach a new subscription to its topic; the settings were checked."""
+        topic = self.topic(config.topic)
+        if config.HasField("dead_letter_policy"):
+            self.topic(config.dead_letter_policy.dead_letter_topic)
+
+        def forward(held: Held) -> bool:
+            return self._dead_letter(subscription, held)
+
+        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids))
+        self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
+        return subscription
+
+    def unsubscribe(self, name: str) -> None:
+        """Delete a subscription and what waits in it."""
+        subscription = self.subscription(name)
+        del self.subscriptions[name]
+        if topic := self.topics.get(subscription.config.topic):
+            topic.subscriptions.pop(name, None)
+        subscription.close()
+
+    def publish(self, name: str, messages: list[Any]) -> list[str]:
+        """Give messages ids and times and hand them to every subscription whose filter they match."""
+        topic = self.topic(name)
+        for message in messages:
+            _check(message)
+        ids = []
+        for message in messages:
+            message.message_id = str(next(self._ids))
+            message.publish_time.GetCurrentTime()
+            ids.append(message.message_id)
+            size = message.ByteSize() + _OVERHEAD
+            for subscription in topic.subscriptions.values():
+                if subscription.matches is None or subscription.matches(message.attributes):
+                    subscription.backlog.offer(message, size)
+        return ids
+
+    def close(self) -> None:
+        """Stop every delivery."""
+        for subscription in self.subscriptions.values():
+            subscription.close()
+
+    def _dead_letter(self, subscription: Subscription, held: Held) -> bool:
+        """Publish a message to the dead-letter topic with the attributes that say where it died."""
+        _, project, _, short = subscription.config.name.split("/")
+        letter = PubsubMessage()
+        letter.CopyFrom(held.message)
+        letter.attributes["CloudPubSubDeadLetterSourceSubscription"] = short
+        letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
+        letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(held.attempts)
+        letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = held.message.publish_time.ToJsonString()
+        try:
+            self.publish(subscription.backlog.policy.dead_letter_topic, [letter])
+        except Refusal:
+            return False
+        return True
+
+
+def _check(message: Any) -> None:
+    if not message.data and not message.attributes:
+        raise invalid("A message is empty; it must have data or at least one attribute")
+    size = len(message.data) + sum(len(key.encode()) + len(value.encode()) for key, value in message.attributes.items())
+    if size > PUBLISH_LIMIT:
+        raise invalid(f"A message has {size} bytes of data and attributes; at most {PUBLISH_LIMIT} are allowed")

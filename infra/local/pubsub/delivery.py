@@ -1,0 +1,203 @@
+"""What one subscription still owes: messages that wait, are out on a lease, or sit out a backoff.
+
+Everything here runs on the server's event loop, so nothing is locked; one timer stands at the nearest deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from infra.local.pubsub.policy import Policy
+from infra.local.pubsub.refusal import invalid
+from infra.local.pubsub.wire import RESPONSE_LIMIT
+
+
+class Consumer(Protocol):
+    """Someone who takes messages: a stream, a waiting pull, a pusher. Both methods are called on the loop."""
+
+    def wake(self) -> None:
+        """There may be something to take, or the backlog was closed. Must not take at once; later, on the loop."""
+
+    def settled(self, size: int) -> None:
+        """A message that it took, of `size` bytes, is no longer its own: acked, nacked or expired."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One message on its way to one subscription. `size`: its bytes on the wire."""
+
+    message: Any
+    size: int
+    attempts: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A message that a consumer has until `deadline` (seconds on the loop's clock)."""
+
+    ack_id: str
+    held: Held
+    deadline: float
+    consumer: Consumer
+
+
+Forward = Callable[[Held], bool]
+"""Sends a message to the dead-letter topic; False when that topic is gone."""
+
+_PRECISION_S = 0.001
+
+
+class Backlog:
+    """The messages of one subscription, from publish to ack or dead letter."""
+
+    def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
+        self.policy = policy
+        self.closed = False
+        self._forward = forward
+        self._ids = ids
+        self._loop = asyncio.get_running_loop()
+        self._ready: deque[Held] = deque()
+        self._leases: dict[str, Lease] = {}
+        self._consumers: deque[Consumer] = deque()
+        self._due: list[tuple[float, int, Lease | Held]] = []
+        self._sequence = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def offer(self, message: Any, size: int) -> None:
+        """Add a published message."""
+        self._ready.append(Held(message, size))
+        self._ring()
+
+    def take(
+        self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
+    ) -> list[Lease]:
+        """Lease up to `limit` messages of at most `budget` bytes together to a consumer; one larger goes alone.
+
+        `deadline_s`: seconds to ack, by default the subscription's.
+        """
+        taken: list[Lease] = []
+        ready, budget = self._ready, min(budget, RESPONSE_LIMIT)
+        deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
+        while ready and len(taken) < limit:
+            # Checked before a message is added: a response over the client's limit would never arrive.
+            if taken and ready[0].size > budget:
+                break
+            held = ready.popleft()
+            budget -= held.size
+            held.attempts += 1
+            lease = Lease(str(next(self._ids)), held, deadline, consumer)
+            self._leases[lease.ack_id] = lease
+            heapq.heappush(self._due, (deadline, next(self._sequence), lease))
+            taken.append(lease)
+        if taken:
+            self._arm()
+        return taken
+
+    def ack(self, ack_ids: Iterable[str]) -> None:
+        """Forget messages for good; ids whose deadline has passed are ignored."""
+        for ack_id in ack_ids:
+            self._settle(ack_id)
+        if len(self._due) > 1000 and len(self._due) > 2 * len(self._leases):
+            self._sweep()
+
+    def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> None:
+        """Move deadlines to so many seconds from now; 0 is a nack."""
+        now = self._loop.time()
+        for ack_id, extension in zip(ack_ids, seconds, strict=True):
+            if extension == 0:
+                if lease := self._settle(ack_id):
+                    self._failed(lease.held)
+            elif lease := self._find(ack_id):
+                sooner = now + extension < lease.deadline
+                lease.deadline = now + extension
+                if sooner:  # a later one is noticed when the old deadline comes up
+                    heapq.heappush(self._due, (lease.deadline, next(self._sequence), lease))
+        self._arm()
+
+    def join(self, consumer: Consumer) -> None:
+        """Wake this consumer from now on."""
+        self._consumers.append(consumer)
+        consumer.wake()
+
+    def leave(self, consumer: Consumer) -> None:
+        """Stop waking this consumer; what it holds stays its own until the deadline."""
+        self._consumers.remove(consumer)
+
+    def wake_all(self) -> None:
+        """Let every consumer look again, after a change of the subscription."""
+        for consumer in list(self._consumers):
+            consumer.wake()
+
+    def close(self) -> None:
+        """Drop everything; the subscription is deleted or the server stops."""
+        self.closed = True
+        self._ready.clear()
+        self._leases.clear()
+        self._due.clear()
+        self._arm()
+        self.wake_all()
+
+    def _ring(self) -> None:
+        # In turns, so that with little traffic not one consumer gets everything.
+        self._consumers.rotate(1)
+        self.wake_all()
+
+    def _find(self, ack_id: str) -> Lease | None:
+        lease = self._leases.get(ack_id)
+        if lease is None and not ack_id.isdecimal():
+            raise invalid(f"Invalid ack id (ack_id={ack_id[:80]})")
+        return lease
+
+    def _settle(self, ack_id: str) -> Lease | None:
+        if lease := self._find(ack_id):
+            del self._leases[ack_id]
+            lease.consumer.settled(lease.held.size)
+        return lease
+
+    def _failed(self, held: Held) -> None:
+        """Nacked or expired: a dead letter after enough attempts, otherwise delivered again after the backoff."""
+        if self.policy.is_last(held.attempts) and self._forward(held):
+            return
+        if delay := self.policy.delay_s(held.attempts):
+            heapq.heappush(self._due, (self._loop.time() + delay, next(self._sequence), held))
+        else:
+            self._ready.append(held)
+            self._ring()
+
+    def _arm(self) -> None:
+        """Have the timer stand at the nearest deadline."""
+        if self._timer and (not self._due or self._due[0][0] < self._timer.when() or self.closed):
+            self._timer.cancel()
+            self._timer = None
+        if self._due and not self._timer:
+            self._timer = self._loop.call_at(self._due[0][0], self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.time() + _PRECISION_S
+        while self._due and self._due[0][0] <= now:
+            item = heapq.heappop(self._due)[2]
+            if isinstance(item, Held):
+                self._ready.append(item)
+                self._ring()
+            elif self._leases.get(item.ack_id) is item:
+                if item.deadline > now:
+                    heapq.heappush(self._due, (item.deadline, next(self._sequence), item))
+                else:
+                    self._settle(item.ack_id)
+                    self._failed(item.held)
+        self._arm()
+
+    def _sweep(self) -> None:
+        """Drop the deadlines of acked messages, which would keep the messages in memory."""
+        self._due = [
+            entry for entry in self._due if isinstance(entry[2], Held) or self._leases.get(entry[2].ack_id) is entry[2]
+        ]
+        heapq.heapify(self._due)
+        self._arm()

@@ -1,0 +1,26 @@
+"""Field masks: how an update changes some fields of a topic or subscription and leaves the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.local.pubsub.refusal import invalid
+
+
+def merged(current: Any, update: Any, mask: Any, *, immutable: frozenset[str]) -> Any:
+    """A copy of `current` with the fields in `mask` taken from `update`; INVALID_ARGUMENT for a mask that cannot be."""
+    if not mask.paths:
+        raise invalid("The update_mask is empty; it must name at least one field")
+    for path in mask.paths:
+        field = path.partition(".")[0]
+        if field not in current.DESCRIPTOR.fields_by_name:
+            raise invalid(f"Invalid update_mask: {path} is no field of a {current.DESCRIPTOR.name}")
+        if field in immutable:
+            raise invalid(f"Invalid update_mask: {path} cannot be changed")
+    changed = type(current)()
+    changed.CopyFrom(current)
+    try:
+        mask.MergeMessage(update, changed, replace_message_field=True, replace_repeated_field=True)
+    except ValueError as exc:
+        raise invalid(f"Invalid update_mask: {exc}") from exc
+    return changed

@@ -1,0 +1,128 @@
+"""What a subscription's settings mean: which are allowed, what is meant where they are silent, and its delivery policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from infra.local.pubsub.filter import BadFilter, parse
+from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
+
+IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering"})
+_NOT_COVERED = (
+    "enable_message_ordering",
+    "enable_exactly_once_delivery",
+    "bigquery_config",
+    "cloud_storage_config",
+    "bigtable_config",
+    "message_transforms",
+    "detached",
+)
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one subscription delivers. Seconds throughout; `max_attempts` 0: no dead letters."""
+
+    ack_deadline_s: float
+    minimum_backoff_s: float = 0.0
+    maximum_backoff_s: float = 0.0
+    max_attempts: int = 0
+    dead_letter_topic: str = ""
+
+    def delay_s(self, attempts: int) -> float:
+        """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
+        return min(self.maximum_backoff_s, self.minimum_backoff_s * 2 ** min(attempts - 1, 30))
+
+    def is_last(self, attempts: int) -> bool:
+        """Whether so many failed deliveries make a dead letter."""
+        return 0 < self.max_attempts <= attempts
+
+
+def policy_of(config: Any) -> Policy:
+    """The delivery policy in a checked Subscription."""
+    retry, dead = config.retry_policy, config.dead_letter_policy
+    if config.HasField("retry_policy"):
+        minimum, maximum = _seconds(retry.minimum_backoff), _seconds(retry.maximum_backoff)
+    elif config.push_config.push_endpoint:
+        # The cloud's push backoff: an endpoint that is down is not hammered.
+        minimum, maximum = 0.1, 60.0
+    else:
+        minimum = maximum = 0.0
+    return Policy(
+        config.ack_deadline_seconds, minimum, maximum, dead.max_delivery_attempts if dead.dead_letter_topic else 0,
+        dead.dead_letter_topic,
+    )  # fmt: skip
+
+
+def complete(config: Any) -> None:
+    """Check a Subscription and fill in what the cloud fills in; Refusal when a setting is wrong or not covered."""
+    check_name("subscriptions", config.name)
+    for field in _NOT_COVERED:
+        present = getattr(config, field)
+        if config.HasField(field) if hasattr(present, "DESCRIPTOR") else present:
+            raise not_covered(field)
+    if config.push_config.HasField("no_wrapper"):
+        raise not_covered("push_config.no_wrapper")
+    endpoint = config.push_config.push_endpoint
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")
+    config.ack_deadline_seconds = config.ack_deadline_seconds or 10
+    if not 10 <= config.ack_deadline_seconds <= 600:
+        raise invalid(f"ack_deadline_seconds is {config.ack_deadline_seconds}; it must be from 10 to 600")
+    check_retention(config)
+    if not config.HasField("message_retention_duration"):
+        config.message_retention_duration.seconds = 7 * _DAY_S
+    if not config.HasField("expiration_policy"):
+        config.expiration_policy.ttl.seconds = 31 * _DAY_S
+    _complete_retry(config)
+    _complete_dead_letter(config)
+    if config.filter:
+        try:
+            parse(config.filter)
+        except BadFilter as exc:
+            raise invalid(f"Invalid filter: {exc}") from exc
+    config.state = 1  # ACTIVE
+
+
+def check_retention(config: Any) -> None:
+    """Refuse a Topic or Subscription that keeps messages shorter than 10 minutes or longer than 31 days."""
+    if config.HasField("message_retention_duration"):
+        seconds = _seconds(config.message_retention_duration)
+        if not 600 <= seconds <= 31 * _DAY_S:
+            raise invalid(f"message_retention_duration is {seconds:g}s; it must be from 600s to {31 * _DAY_S}s")
+
+
+def _complete_retry(config: Any) -> None:
+    if not config.HasField("retry_policy"):
+        return
+    retry = config.retry_policy
+    if not retry.HasField("minimum_backoff"):
+        retry.minimum_backoff.seconds = 10
+    if not retry.HasField("maximum_backoff"):
+        retry.maximum_backoff.seconds = 600
+    minimum, maximum = _seconds(retry.minimum_backoff), _seconds(retry.maximum_backoff)
+    if not 0 <= minimum <= maximum <= 600:
+        raise invalid(
+            f"retry_policy is {minimum:g}s to {maximum:g}s; it must be from 0s to 600s, the minimum not over the maximum"
+        )
+
+
+def _complete_dead_letter(config: Any) -> None:
+    if not config.HasField("dead_letter_policy"):
+        return
+    dead = config.dead_letter_policy
+    check_name("topics", dead.dead_letter_topic)
+    dead.max_delivery_attempts = dead.max_delivery_attempts or 5
+    if not 5 <= dead.max_delivery_attempts <= 100:
+        raise Refusal(
+            grpc.StatusCode.OUT_OF_RANGE,
+            f"max_delivery_attempts is {dead.max_delivery_attempts}; it must be from 5 to 100",
+        )
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.seconds + duration.nanos / 1e9)

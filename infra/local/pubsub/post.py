@@ -1,0 +1,93 @@
+"""A very small HTTP/1.1 client for one endpoint: POST, the status, connections kept open. On asyncio, without threads."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Stale(ConnectionError):
+    """A connection that was kept open turned out to be closed before it carried a byte of an answer."""
+
+
+class Poster:
+    """Posts JSON bodies to one http or https endpoint; as many at once as its caller likes."""
+
+    def __init__(self, endpoint: str) -> None:
+        url = urlsplit(endpoint)
+        self._host = url.hostname or ""
+        self._tls = url.scheme == "https"
+        self._port = url.port or (443 if self._tls else 80)
+        path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: {url.netloc.rpartition('@')[2]}\r\nContent-Type: application/json\r\n"
+            "Accept: application/json\r\nUser-Agent: CloudPubSub-Google\r\nFrom: noreply@google.com\r\nContent-Length: "
+        ).encode()
+        self._idle: list[_Connection] = []
+        self._closed = False
+
+    async def post(self, body: bytes) -> int:
+        """Send one body, give the status; OSError, asyncio.IncompleteReadError or ValueError when there is none."""
+        request = b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection[0].at_eof():
+                connection[1].close()
+                continue
+            try:
+                return await self._exchange(connection, request)
+            except _Stale:
+                continue
+        connection = await asyncio.open_connection(self._host, self._port, ssl=self._tls or None)
+        return await self._exchange(connection, request)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is busy once it is done."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    async def _exchange(self, connection: _Connection, request: bytes) -> int:
+        reader, writer = connection
+        reusable = False
+        try:
+            writer.write(request)
+            await writer.drain()
+            status, reusable = await _answer(reader)
+            return status
+        finally:
+            if reusable and not self._closed:
+                self._idle.append(connection)
+            else:
+                writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """Read one response to its end: the status, and whether the connection can carry another request."""
+    try:
+        line = await reader.readline()
+    except ConnectionError as exc:
+        raise _Stale("closed before an answer") from exc
+    if not line:
+        raise _Stale("closed before an answer")
+    version, code, *_ = line.split(None, 2)
+    status = int(code)
+    headers: dict[bytes, bytes] = {}
+    while (line := await reader.readline()).strip():
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip().lower()
+    reusable = version == b"HTTP/1.1" and headers.get(b"connection") != b"close" and status >= 200
+    if status in (204, 304) or status < 200:
+        pass
+    elif headers.get(b"transfer-encoding") == b"chunked":
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            await reader.readexactly(size + 2)
+        while (await reader.readline()).strip():
+            pass
+    elif b"content-length" in headers:
+        await reader.readexactly(int(headers[b"content-length"]))
+    else:
+        reusable = False
+    return status, reusable

@@ -1,0 +1,49 @@
+"""How a call is refused: the cloud's status codes, with words that a person understands."""
+
+from __future__ import annotations
+
+import re
+
+import grpc
+
+_NAME = re.compile(r"projects/[^/\s]+/(topics|subscriptions)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+
+
+class Refusal(Exception):
+    """A call that is answered with a gRPC status instead of a response."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def invalid(message: str) -> Refusal:
+    """INVALID_ARGUMENT."""
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(name: str) -> Refusal:
+    """NOT_FOUND, naming the topic or subscription as the cloud does: by its id."""
+    return Refusal(grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name.rpartition('/')[2]}).")
+
+
+def already_exists(name: str) -> Refusal:
+    """ALREADY_EXISTS, naming the topic or subscription by its id."""
+    return Refusal(
+        grpc.StatusCode.ALREADY_EXISTS, f"Resource already exists in the project (resource={name.rpartition('/')[2]})."
+    )
+
+
+def not_covered(what: str) -> Refusal:
+    """UNIMPLEMENTED: the cloud has it, this server does not."""
+    return Refusal(grpc.StatusCode.UNIMPLEMENTED, f"{what} is not covered by the local Pub/Sub server")
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse a name that is no `projects/P/topics/ID` or `projects/P/subscriptions/ID`; `kind` is the middle word."""
+    match = _NAME.fullmatch(name)
+    if not match or match[1] != kind:
+        raise invalid(
+            f"Invalid [{kind}] name: (name={name}). It must look like projects/PROJECT/{kind}/ID, where ID starts with "
+            "a letter, is 3 to 255 of letters, digits and - . _ ~ + %, and does not start with goog"
+        )

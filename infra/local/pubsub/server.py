@@ -1,0 +1,88 @@
+"""The server: both services on one port, on an event loop in a thread of its own, so that anything can hold it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from types import TracebackType
+
+import grpc
+
+from infra.local.pubsub import wire
+from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.subscriptions import Subscriber
+from infra.local.pubsub.topics import Publisher
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # our own limits answer in words
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not a second server on it
+)
+
+
+class PubsubServer:
+    """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
+
+    `port` 0 takes a free one. Nothing is kept: a stopped server has forgotten its topics and messages.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._wanted = port
+        self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
+        self._started: Future[int] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    @property
+    def host(self) -> str:
+        """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
+        return f"127.0.0.1:{self._started.result()}"
+
+    def start(self) -> None:
+        """Listen; OSError when the port is taken."""
+        self._thread.start()
+        self._started.result()
+
+    def stop(self) -> None:
+        """Stop listening, end every stream, forget everything."""
+        if self._loop and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def __enter__(self) -> PubsubServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as exc:
+            if self._started.done():
+                raise
+            self._started.set_exception(exc)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        broker = Broker()
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(
+            (
+                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker)),
+                wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
+            )
+        )
+        try:
+            port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
+        except RuntimeError as exc:
+            raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
+        await server.start()
+        self._started.set_result(port)
+        await self._stop.wait()
+        broker.close()
+        await server.stop(grace=None)

@@ -1,0 +1,96 @@
+"""Consumers that pull: a signal to wait on, and a stream with its flow control."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from infra.local.pubsub import wire
+from infra.local.pubsub.broker import Subscription
+from infra.local.pubsub.delivery import Backlog, Lease
+from infra.local.pubsub.refusal import invalid
+
+_BATCH = 500
+"""Messages in one streaming response: enough to be quick, few enough that two streams share a burst."""
+
+_UNLIMITED = 2**62
+
+
+class Signal:
+    """A consumer that waits: woken when there may be something to take."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """Let the waiter look."""
+        self._event.set()
+
+    def settled(self, size: int) -> None:
+        """Nothing to count."""
+
+    async def wait(self) -> None:
+        """Wait for the next wake, or return at once when one came since the last wait."""
+        await self._event.wait()
+        self._event.clear()
+
+
+class Stream(Signal):
+    """One streaming pull: takes no more than its client allows to be outstanding."""
+
+    def __init__(self, backlog: Backlog, first: Any) -> None:
+        super().__init__()
+        self._backlog = backlog
+        self._deadline_s = 0
+        self._max_messages = first.max_outstanding_messages if first.max_outstanding_messages > 0 else _UNLIMITED
+        self._max_bytes = first.max_outstanding_bytes if first.max_outstanding_bytes > 0 else _UNLIMITED
+        self._messages = self._bytes = 0
+        self.apply(first)
+        backlog.join(self)
+
+    def take(self) -> list[Lease]:
+        """Lease what fits now; empty when nothing waits or the client's hands are full."""
+        limit = min(_BATCH, self._max_messages - self._messages)
+        budget = self._max_bytes - self._bytes
+        if limit <= 0 or budget <= 0:
+            return []
+        leases = self._backlog.take(self, limit, budget=budget, deadline_s=self._deadline_s)
+        self._messages += len(leases)
+        self._bytes += sum(lease.held.size for lease in leases)
+        return leases
+
+    def settled(self, size: int) -> None:
+        """Make room."""
+        self._messages -= 1
+        self._bytes -= size
+        self.wake()
+
+    def apply(self, request: Any) -> None:
+        """Obey a request of the client: acks, deadlines, the stream's own ack deadline. An empty one keeps it alive."""
+        if seconds := request.stream_ack_deadline_seconds:
+            if not 10 <= seconds <= 600:
+                raise invalid(f"stream_ack_deadline_seconds is {seconds}; it must be from 10 to 600")
+            self._deadline_s = seconds
+        if len(request.modify_deadline_ack_ids) != len(request.modify_deadline_seconds):
+            raise invalid("modify_deadline_ack_ids and modify_deadline_seconds differ in length")
+        if request.ack_ids:
+            self._backlog.ack(request.ack_ids)
+        if request.modify_deadline_ack_ids:
+            self._backlog.modify(request.modify_deadline_ack_ids, request.modify_deadline_seconds)
+
+    def close(self) -> None:
+        """Leave; what was taken stays leased until its deadline."""
+        self._backlog.leave(self)
+
+
+def received(leases: list[Lease], subscription: Subscription) -> list[Any]:
+    """Leases as messages on the wire; attempts are told only where there is a dead-letter policy."""
+    counted = subscription.backlog.policy.max_attempts > 0
+    return [
+        wire.ReceivedMessage(
+            ack_id=lease.ack_id,
+            message=lease.held.message,
+            delivery_attempt=lease.held.attempts if counted else 0,
+        )
+        for lease in leases
+    ]

@@ -1,0 +1,73 @@
+"""The Publisher service: topics and what is published to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.local.pubsub import wire
+from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker, Topic
+from infra.local.pubsub.masks import merged
+from infra.local.pubsub.policy import check_retention
+from infra.local.pubsub.refusal import already_exists, check_name, invalid, not_covered
+
+_NOT_COVERED = ("schema_settings", "ingestion_data_source_settings")
+
+
+class Publisher:
+    """The methods of google.pubsub.v1.Publisher, by their names there."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def CreateTopic(self, request: Any) -> Any:
+        _check(request)
+        if request.name in self._broker.topics:
+            raise already_exists(request.name)
+        request.state = 1  # ACTIVE
+        self._broker.topics[request.name] = Topic(request)
+        return request
+
+    def UpdateTopic(self, request: Any) -> Any:
+        topic = self._broker.topic(request.topic.name)
+        config = merged(topic.config, request.topic, request.update_mask, immutable=frozenset({"name"}))
+        _check(config)
+        topic.config = config
+        return config
+
+    def GetTopic(self, request: Any) -> Any:
+        return self._broker.topic(request.topic).config
+
+    def ListTopics(self, request: Any) -> Any:
+        names = sorted(name for name in self._broker.topics if name.startswith(f"{request.project}/topics/"))
+        names, token = wire.page(names, request.page_size, request.page_token)
+        topics = [self._broker.topics[name].config for name in names]
+        return wire.ListTopicsResponse(topics=topics, next_page_token=token)
+
+    def ListTopicSubscriptions(self, request: Any) -> Any:
+        names = sorted(self._broker.topic(request.topic).subscriptions)
+        names, token = wire.page(names, request.page_size, request.page_token)
+        return wire.ListTopicSubscriptionsResponse(subscriptions=names, next_page_token=token)
+
+    def DeleteTopic(self, request: Any) -> Any:
+        topic = self._broker.topic(request.topic)
+        del self._broker.topics[request.topic]
+        for subscription in topic.subscriptions.values():  # they live on and keep their backlog
+            subscription.config.topic = DELETED_TOPIC
+        return wire.Empty()
+
+    def Publish(self, request: Any) -> Any:
+        if not request.messages:
+            raise invalid("There are no messages to publish")
+        if len(request.messages) > 1000:
+            raise invalid(f"There are {len(request.messages)} messages to publish; at most 1000 are allowed")
+        if len(request.messages) > 1 and (size := request.ByteSize()) > PUBLISH_LIMIT:
+            raise invalid(f"The request is {size} bytes; at most {PUBLISH_LIMIT} are allowed")
+        return wire.PublishResponse(message_ids=self._broker.publish(request.topic, request.messages))
+
+
+def _check(config: Any) -> None:
+    check_name("topics", config.name)
+    check_retention(config)
+    for field in _NOT_COVERED:
+        if config.HasField(field):
+            raise not_covered(field)

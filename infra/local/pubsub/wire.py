@@ -1,0 +1,98 @@
+"""The wire: the protobuf classes of google.pubsub.v1 and how plain methods become gRPC handlers.
+
+google-cloud-pubsub ships the messages but no server stub; a table of methods and request classes is all that is missing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from google.pubsub_v1 import types
+
+from infra.local.pubsub.refusal import Refusal
+
+# The raw protobuf classes: several times faster than the proto-plus wrappers around them.
+Topic: Any = types.Topic.pb()
+Subscription: Any = types.Subscription.pb()
+PubsubMessage: Any = types.PubsubMessage.pb()
+ReceivedMessage: Any = types.ReceivedMessage.pb()
+PublishResponse: Any = types.PublishResponse.pb()
+PullResponse: Any = types.PullResponse.pb()
+StreamingPullResponse: Any = types.StreamingPullResponse.pb()
+ListTopicsResponse: Any = types.ListTopicsResponse.pb()
+ListSubscriptionsResponse: Any = types.ListSubscriptionsResponse.pb()
+ListTopicSubscriptionsResponse: Any = types.ListTopicSubscriptionsResponse.pb()
+Empty: Any = empty_pb2.Empty
+
+RESPONSE_LIMIT = 3_500_000
+"""Bytes of one pull response: a stock client on an emulator receives at most 4 MiB, and says nothing about more."""
+
+PUBLISHER: Mapping[str, Any] = {
+    "CreateTopic": types.Topic,
+    "UpdateTopic": types.UpdateTopicRequest,
+    "Publish": types.PublishRequest,
+    "GetTopic": types.GetTopicRequest,
+    "ListTopics": types.ListTopicsRequest,
+    "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest,
+    "DeleteTopic": types.DeleteTopicRequest,
+}
+SUBSCRIBER: Mapping[str, Any] = {
+    "CreateSubscription": types.Subscription,
+    "GetSubscription": types.GetSubscriptionRequest,
+    "UpdateSubscription": types.UpdateSubscriptionRequest,
+    "ListSubscriptions": types.ListSubscriptionsRequest,
+    "DeleteSubscription": types.DeleteSubscriptionRequest,
+    "ModifyPushConfig": types.ModifyPushConfigRequest,
+    "ModifyAckDeadline": types.ModifyAckDeadlineRequest,
+    "Acknowledge": types.AcknowledgeRequest,
+    "Pull": types.PullRequest,
+    "StreamingPull": types.StreamingPullRequest,
+}
+
+
+def handler(service: str, table: Mapping[str, Any], methods: object) -> Any:
+    """The gRPC handler of one service: `methods` has a method for each name in `table`.
+
+    Plain methods take the request; coroutines take the request (or its stream) and the call's context. A method that
+    takes a stream is an async generator-free coroutine named StreamingPull, the only one there is.
+    """
+    return grpc.method_handlers_generic_handler(
+        service, {name: _method(getattr(methods, name), request.pb()) for name, request in table.items()}
+    )
+
+
+def _method(method: Any, request: Any) -> Any:
+    if method.__name__ == "StreamingPull":
+        return grpc.stream_stream_rpc_method_handler(_refusing(method), request.FromString, _serialize)
+    if inspect.iscoroutinefunction(method):
+        return grpc.unary_unary_rpc_method_handler(_refusing(method), request.FromString, _serialize)
+
+    async def call(message: Any, _: Any) -> Any:
+        return method(message)
+
+    return grpc.unary_unary_rpc_method_handler(_refusing(call), request.FromString, _serialize)
+
+
+def _refusing(method: Any) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await method(request, context)
+        except Refusal as refusal:
+            await context.abort(refusal.code, str(refusal))
+
+    return call
+
+
+def _serialize(message: Any) -> bytes:
+    return bytes(message.SerializeToString())
+
+
+def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
+    """One page of a listing and the token of the next; the token is the offset."""
+    start = int(token) if token.isdecimal() else 0
+    end = start + (size or 100)
+    return items[start:end], str(end) if end < len(items) else ""
