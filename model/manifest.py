@@ -101,7 +101,7 @@ def _files(value: object) -> dict[str, File]:
 
 def _file(path: str, entry: object) -> File:
     parts = PurePosixPath(path).parts
-    if str(PurePosixPath(path)) != path or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
+    if "/".join(parts) != path or not parts or parts[0] == "/" or ".." in parts or "\\" in path or ":" in path:
         raise ArtifactError(f"{MANIFEST} names {path!r}; only plain paths inside the artifact are allowed")
     sha256, size = (entry.get("sha256"), entry.get("size")) if isinstance(entry, dict) else (None, None)
     if not isinstance(sha256, str) or not _HEX.fullmatch(sha256) or not isinstance(size, int) or size < 0:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,9 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
         raise ArtifactError(f"the model is {uri!r}; it must look like gs://bucket/prefix")
     from google.cloud import storage
 
-    source = storage.Client().bucket(bucket)
     cache.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="fetching-", dir=cache))
-    try:
-        return _fetch(source, f"{_SCHEME}{bucket}/", prefix, cache, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with closing(storage.Client()) as client, tempfile.TemporaryDirectory(prefix="fetching-", dir=cache) as scratch:
+        return _fetch(client.bucket(bucket), f"{_SCHEME}{bucket}/", prefix, cache, Path(scratch))
 
 
 def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> Path:

@@ -28,7 +28,7 @@ from model.training.card import Facts, render_card
 from model.training.config import RECIPES, Config, read_config
 from model.training.errors import ExportError
 from model.training.evaluate import assess
-from model.training.measure import Parity, Speed, compare, measure_cold_start, measure_speed, score_all
+from model.training.measure import Parity, Speed, compare, measure_speed, score_all
 from model.training.network import build
 from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
 
@@ -148,8 +148,8 @@ def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path |
                 f"(at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
                 f"(at most {MAX_DIFFERENCE:.0e})"
             )
-        speeds[name] = measure_speed(engine, measure_cold_start(work, name))
         engine.close()
+        speeds[name] = measure_speed(work, name)
     fastest = sorted(speeds, key=lambda name: speeds[name].batched, reverse=True)
     speeds = {name: speeds[name] for name in fastest}
     _write_manifest(work, config, dict(speeds))

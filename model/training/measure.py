@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
+from model.artifact import load_engine, read_artifact
 from model.engine import Engine, Images, Scores
 from model.training.errors import MeasureError
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FIRST_SCORE = """
-import sys
-from pathlib import Path
-import numpy
-from model.artifact import load_engine, read_artifact
-artifact = read_artifact(Path(sys.argv[1]))
-signature = artifact.signature
-engine = load_engine(artifact, sys.argv[2])[1]
-engine.score(numpy.zeros((1, signature.height, signature.width, signature.channels), signature.dtype))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +56,42 @@ def recall(best: npt.NDArray[np.intp], labels: npt.NDArray[np.int64], count: int
     return [float((best[labels == n] == n).mean()) if (labels == n).any() else None for n in range(count)]
 
 
-def measure_speed(engine: Engine, cold_start_s: float, seconds: float = 1.0) -> Speed:
-    """Score noise of the engine's own shape for about `seconds` at each batch size."""
-    return Speed(_rate(engine, 1, seconds), _rate(engine, 32, seconds), cold_start_s)
+def measure_speed(folder: Path, engine: str, runs: int = 3) -> Speed:
+    """The medians of `runs` new processes, each of which loads the artifact in `folder` and scores noise.
+
+    Raises MeasureError when one of them fails.
+    """
+    speeds = [_measure_once(folder, engine) for _ in range(runs)]
+    return Speed(*(median(figures) for figures in zip(*map(astuple, speeds), strict=True)))
 
 
-def measure_cold_start(folder: Path, engine: str, runs: int = 3) -> float:
-    """The median of `runs` new processes: seconds from process start to the end of the first score."""
-    times = []
-    for _ in range(runs):
+def _measure_once(folder: Path, engine: str) -> Speed:
+    command = [sys.executable, "-m", __name__, str(folder.resolve()), engine]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as talk:
         began = time.perf_counter()
-        command = [sys.executable, "-c", _FIRST_SCORE, str(folder.resolve()), engine]
-        done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise MeasureError(f"{engine} does not start: {done.stderr.strip().splitlines()[-1:]}")
-        times.append(time.perf_counter() - began)
-    return median(times)
+        with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=talk, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            cold_start_s = time.perf_counter() - began
+            figures = process.stdout.readline()
+        if process.returncode:
+            talk.seek(0)
+            raise MeasureError(f"{engine} cannot be measured: {talk.read().strip()[-500:]}")
+    single, batched = json.loads(figures)
+    return Speed(single, batched, cold_start_s)
 
 
-def _rate(engine: Engine, batch: int, seconds: float) -> float:
+def _be_measured(folder: Path, name: str) -> None:
+    """What a measured process does: one score at once, then as many as fit into a second, by one and by 32."""
+    artifact = read_artifact(folder)
+    signature = artifact.signature
+    _, engine = load_engine(artifact, name)
+    engine.score(np.zeros((1, signature.height, signature.width, signature.channels), signature.dtype))
+    print("ready", flush=True)
+    print(json.dumps([_rate(engine, 1), _rate(engine, 32)]), flush=True)
+
+
+def _rate(engine: Engine, batch: int, seconds: float = 1.0) -> float:
     signature = engine.signature
     shape = batch, signature.height, signature.width, signature.channels
     images = np.random.default_rng(0).random(shape).astype(signature.dtype)
@@ -92,3 +102,7 @@ def _rate(engine: Engine, batch: int, seconds: float) -> float:
         engine.score(images)
         scored += batch
     return scored / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    _be_measured(Path(sys.argv[1]), sys.argv[2])

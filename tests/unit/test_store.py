@@ -1,0 +1,155 @@
+"""Artifacts from a bucket: the stock Google client against an emulator in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import ServiceUnavailable
+from google.cloud import storage
+
+from model.artifact import ArtifactError, read_artifact
+from model.manifest import MANIFEST
+from model.store import fetch_artifact
+
+SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+URI = "gs://models/fashion-mnist/live"
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Any]:
+    """A storage emulator in this process."""
+    from gcp_storage_emulator.server import create_server
+
+    server = create_server("127.0.0.1", 0, in_memory=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
+    """A bucket with the shipped artifact under fashion-mnist/live, and nothing beside it."""
+    emulator.wipe()
+    port = emulator._api._httpd.server_address[1]  # it was told 0, and has no other way to say which it took
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with closing(storage.Client(project="test")) as client:
+        bucket = client.create_bucket("models")
+        for path in (MANIFEST, *json.loads((SHIPPED / MANIFEST).read_text())["files"]):
+            put(bucket, path, (SHIPPED / path).read_bytes())
+        yield bucket
+
+
+def put(bucket: storage.Bucket, path: str, data: bytes) -> None:
+    bucket.blob(f"fashion-mnist/live/{path}").upload_from_string(data)
+
+
+def contents(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir())
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    assert fetch_artifact(str(SHIPPED), tmp_path / "cache") == SHIPPED
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="/nowhere does not exist"):
+        fetch_artifact(str(tmp_path / "nowhere"), tmp_path)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/model", "gs://", "gs://models", "gs://models/", "gs:///prefix"])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(ArtifactError, match=r"must (be a folder or )?look like gs://bucket/prefix"):
+        fetch_artifact(uri, tmp_path)
+
+
+@pytest.mark.parametrize("uri", [URI, URI + "/"])
+def test_a_bucket_is_downloaded_whole(bucket: storage.Bucket, tmp_path: Path, uri: str) -> None:
+    folder = fetch_artifact(uri, tmp_path)
+    artifact, shipped = read_artifact(folder), read_artifact(SHIPPED)
+    assert folder.parent == tmp_path
+    assert (artifact.digest, artifact.signature) == (shipped.digest, shipped.signature)
+    assert contents(tmp_path) == [folder.name]
+
+
+def test_it_is_downloaded_once(bucket: storage.Bucket, tmp_path: Path) -> None:
+    first = fetch_artifact(URI, tmp_path)
+    bucket.blob("fashion-mnist/live/model.tflite").delete()
+    assert fetch_artifact(URI, tmp_path) == first
+
+
+def test_another_version_gets_its_own_folder(bucket: storage.Bucket, tmp_path: Path) -> None:
+    first = fetch_artifact(URI, tmp_path)
+    manifest = json.loads((SHIPPED / MANIFEST).read_text())
+    put(bucket, MANIFEST, json.dumps(manifest | {"version": "9.9.9"}).encode())
+    second = fetch_artifact(URI, tmp_path)
+    assert second != first
+    assert read_artifact(second).version == "9.9.9"
+    assert read_artifact(first).version == manifest["version"]
+
+
+def test_two_at_once_get_the_same_whole_folder(bucket: storage.Bucket, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: fetch_artifact(URI, tmp_path), range(2))
+    assert first == second
+    assert read_artifact(first)
+    assert contents(tmp_path) == [first.name]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data[:100], "is truncated: 100 of"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "is altered"),
+        (lambda data: data + b"more", "is altered"),
+    ],
+)
+def test_a_file_that_is_not_the_manifests_is_refused(
+    bucket: storage.Bucket, tmp_path: Path, change: Any, said: str
+) -> None:
+    put(bucket, "model.tflite", change((SHIPPED / "model.tflite").read_bytes()))
+    with pytest.raises(ArtifactError) as refusal:
+        fetch_artifact(URI, tmp_path)
+    assert str(refusal.value).startswith(f"{URI}: model.tflite")
+    assert said in str(refusal.value)
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", [MANIFEST, "labels.txt", "saved_model/saved_model.pb"])
+def test_a_missing_object_is_named(bucket: storage.Bucket, tmp_path: Path, path: str) -> None:
+    bucket.blob(f"fashion-mnist/live/{path}").delete()
+    with pytest.raises(ArtifactError, match=f"^{URI}/{path} is not there"):
+        fetch_artifact(URI, tmp_path)
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("uri", ["gs://no-such-bucket/prefix", "gs://models/elsewhere"])
+def test_a_missing_bucket_or_prefix_is_named(bucket: storage.Bucket, tmp_path: Path, uri: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"^{uri}/manifest\.json is not there"):
+        fetch_artifact(uri, tmp_path)
+
+
+def test_a_manifest_that_climbs_out_is_refused(bucket: storage.Bucket, tmp_path: Path) -> None:
+    manifest = json.loads((SHIPPED / MANIFEST).read_text())
+    manifest["files"]["../../climbed"] = manifest["files"]["labels.txt"]
+    put(bucket, MANIFEST, json.dumps(manifest).encode())
+    with pytest.raises(ArtifactError, match=f"^{URI}: .*only plain paths"):
+        fetch_artifact(URI, tmp_path / "cache")
+    assert not (tmp_path / "climbed").exists()
+
+
+def test_googles_trouble_is_not_the_artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unavailable(*_: object) -> None:
+        raise ServiceUnavailable("try again")
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(storage.Blob, "download_to_filename", unavailable)
+    with pytest.raises(ServiceUnavailable):
+        fetch_artifact(URI, tmp_path)
+    assert contents(tmp_path) == []
