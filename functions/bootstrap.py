@@ -20,7 +20,6 @@ from model.artifact import load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.images import Limits
 from model.predictor import Predictor
-from model.preprocess import check_recipe
 from model.store import fetch_artifact
 
 _building = threading.Lock()
@@ -48,7 +47,6 @@ def _service() -> Service:
 def build(settings: Settings) -> Service:
     """A service as the settings say. Raises ArtifactError when the model cannot be served."""
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
-    check_recipe(artifact.signature)
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
     return Service(

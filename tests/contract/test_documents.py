@@ -1,0 +1,144 @@
+"""Documents cannot lie: what the README says is compared with the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from functions.errors import HTTP_STATUS
+from functions.settings import rows
+from model.images import Limits
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def makefile(root: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z-]+):.*?## (.*)$", (root / "Makefile").read_text(), re.M))
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The cells of the first table whose header row starts with `heading`."""
+    lines = iter(text[text.index(f"\n| {heading} |") :].lstrip().splitlines()[2:])
+    found = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip().strip("`") for cell in line.strip("|").split(" | ")])
+    return found
+
+
+def test_the_settings_table_is_the_settings(readme: str) -> None:
+    said = [
+        (variable.strip("` "), default, allowed.strip()) for variable, default, allowed in table(readme, "variable")
+    ]
+    assert said == [(variable, default or "(none)", allowed) for variable, default, allowed in rows()]
+
+
+def test_the_error_table_is_the_errors(readme: str) -> None:
+    assert {code: int(status) for code, _, status in table(readme, "code")} == HTTP_STATUS
+
+
+def test_the_target_table_is_the_makefile(readme: str, makefile: dict[str, str]) -> None:
+    assert {name.removeprefix("make "): what for name, what in table(readme, "target")} == makefile
+
+
+def test_every_make_target_that_is_named_exists(root: Path, makefile: dict[str, str]) -> None:
+    for page in [*root.glob("*.md"), *(root / "docs").glob("*.md"), *(root / "infra").rglob("*.md")]:
+        for target in re.findall(r"`make ([a-z-]+)|^ {4}make ([a-z-]+)", page.read_text(), re.M):
+            assert next(filter(None, target)) in makefile, (page.name, target)
+
+
+def test_every_link_leads_somewhere(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md"), *(root / "infra").rglob("*.md")]
+    for page in pages:
+        for target in LINK.findall(page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_response_in_the_readme_fits_its_schema(readme: str, root: Path) -> None:
+    body = json.loads(re.findall(r"```json\n(.*?)```", readme, re.S)[0])
+    body["model"]["digest"] = "sha256:" + "0" * 64  # shortened on the page
+    schema = json.loads((root / "infra" / "schemas" / "response.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(body)
+
+
+def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
+    lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
+    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch"}
+    for command, rest in lines:
+        help_text = run(root, "client", command, "--help")
+        for flag in re.findall(r"--[a-z-]+", rest):
+            assert flag in help_text, (command, flag)
+
+
+@pytest.mark.parametrize(
+    ("module", "commands"),
+    [
+        ("client", ["publish", "upload", "predict", "watch"]),
+        ("model", ["train", "export", "evaluate"]),
+        ("infra.local", ["up"]),
+    ],
+)
+def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
+    for command in commands:
+        assert f"python -m {module} {command}" in run(root, module, command, "--help")
+
+
+def run(root: Path, module: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
+    shown = readme.split("<!-- demo output: begin -->")[1].split("<!-- demo output: end -->")[0]
+    for door in ("topic", "bucket", "http"):
+        assert door in shown.lower()
+    assert re.search(r"\d+ of \d+", shown)
+
+
+def test_the_roots_requirements_are_the_union(root: Path) -> None:
+    union = (root / "requirements.txt").read_text()
+    for room in ("functions", "client", "model", "infra/local"):
+        assert f"-r {room}/requirements.txt" in union
+    pins: dict[str, str] = {}
+    for path in root.rglob("requirements.txt"):
+        if ".venv" in path.parts or "build" in path.parts:
+            continue
+        for line in path.read_text().splitlines():
+            if line and not line.startswith(("#", "-r")):
+                name, mark, version = line.partition("==")
+                assert mark and version, f"{path}: {line} is not pinned"
+                assert pins.setdefault(name.lower(), version) == version, f"{name} is pinned twice"
+    assert {
+        "google-cloud-pubsub",
+        "google-cloud-storage",
+        "functions-framework",
+        "tensorflow",
+        "numpy",
+        "pillow",
+    } <= set(pins)
+
+
+def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
+    said = {limit: value for limit, value, _ in table((root / "docs" / "images.md").read_text(), "limit")}
+    limits = Limits()
+    assert said["bytes"].startswith(f"{limits.max_bytes:,}")
+    assert said["pixels"].startswith(f"{limits.max_pixels:,}")
+    assert said["pixels of a JPEG"].startswith(f"{limits.max_pixels_of['JPEG']:,}")
+    assert said["pixels of a progressive JPEG"].startswith(f"{limits.max_pixels_of['progressive']:,}")
+    assert said["scans of a JPEG"] == f"{limits.max_scans}"
+    assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")
