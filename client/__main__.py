@@ -1,0 +1,41 @@
+"""`python -m client`: from the command line to a command, and from what went wrong to a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from client.cloud import UsageError
+from client.commands import INTERRUPTED, run_predict, run_publish, run_upload
+from client.options import parser
+from client.watch import run_watch
+from client.words import plain
+
+_COMMANDS = {"publish": run_publish, "upload": run_upload, "predict": run_predict, "watch": run_watch}
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run one command; gives the exit code. argparse itself exits with 2 for wrong usage."""
+    args = parser(environ).parse_args(argv)
+    try:
+        return _COMMANDS[args.command](args, environ)
+    except UsageError as exc:
+        print(f"python -m client {args.command}: {exc}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`); nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as exc:
+        print(f"python -m client {args.command}: {plain(exc)}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    # A file's name may hold what the terminal's encoding does not.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(main())

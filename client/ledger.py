@@ -1,0 +1,172 @@
+"""Which pictures were asked about and what came back: matching, duplicates, what is still missing.
+
+Filled from the threads that send and receive; read by the one that shows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from client.paths import Picture
+from functions.contract import Response
+from functions.errors import UNAVAILABLE
+
+_EARLY_LIMIT = 1000
+"""Responses kept that nobody has asked for yet: an upload's id is known only after the upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one picture ended: with a response, or with a `problem` on this side of the wire; with neither, it was sent.
+
+    `ms` is the time from sending to the response's arrival. `missing`: it was sent and nothing came back.
+    """
+
+    picture: Picture
+    request_id: str = ""
+    response: Response | None = None
+    problem: str = ""
+    ms: float = 0.0
+    missing: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was wanted of it happened."""
+        return not self.problem and (self.response is None or self.response.error is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    picture: Picture
+    sent: float
+
+
+class Ledger:
+    """Every picture ends here exactly once. All methods may be called from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._open: dict[str, _Open] = {}
+        self._ids: dict[Picture, str] = {}
+        self._given_up: dict[str, Outcome] = {}
+        self._early: OrderedDict[str, tuple[Response, float]] = OrderedDict()
+        self._settled: deque[Outcome] = deque()
+        self._all_sent: float | None = None
+        self._broken = ""
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more should be sent."""
+        return self._stopped
+
+    def expect(self, request_id: str, picture: Picture, sent: float | None = None) -> None:
+        """A response to `request_id` is wanted; `sent` is when its clock started (now, unless told)."""
+        with self._changed:
+            self._open[request_id] = _Open(picture, self._clock() if sent is None else sent)
+            self._ids[picture] = request_id
+            early = self._early.pop(request_id, None)
+            if early:
+                self._take(*early)
+
+    def offer(self, response: Response) -> None:
+        """A response came. One that is not wanted, or not any more, is dropped."""
+        with self._changed:
+            if response.request_id in self._open:
+                self._take(response, self._clock())
+            else:
+                self._early[response.request_id] = response, self._clock()
+                if len(self._early) > _EARLY_LIMIT:
+                    self._early.popitem(last=False)
+
+    def settle(self, outcome: Outcome) -> None:
+        """A picture that needs no response: this is how it ended."""
+        with self._changed:
+            self._settle(outcome)
+
+    def fail(self, picture: Picture, problem: str) -> None:
+        """This picture could not be sent, unless its response says otherwise."""
+        with self._changed:
+            request_id = self._ids.get(picture, "")
+            if not request_id or request_id in self._open:
+                self._open.pop(request_id, None)
+                self._given_up.pop(request_id, None)
+                self._settle(Outcome(picture, request_id, problem=problem))
+
+    def finish_sending(self) -> None:
+        """Everything is sent: from now on the timeout runs."""
+        with self._changed:
+            self._all_sent = self._clock()
+            self._changed.notify_all()
+
+    def give_up(self, why: str) -> None:
+        """No response can arrive any more."""
+        with self._changed:
+            self._broken = self._broken or why
+            self._changed.notify_all()
+
+    def stop(self) -> list[Outcome]:
+        """Nothing more is wanted: what is unanswered."""
+        with self._changed:
+            self._stopped = True
+            return self._unanswered("interrupted")
+
+    def outcomes(self, timeout_s: float) -> Iterator[Outcome]:
+        """Each outcome as it comes; ends when all are in, or `timeout_s` after the last was sent.
+
+        `unavailable` counts as an answer only at the end, because a redriven request may still be answered better.
+        """
+        while True:
+            with self._changed:
+                while not (self._settled or self._over(timeout_s)):
+                    self._changed.wait(self._patience(timeout_s))
+                batch = list(self._settled)
+                self._settled.clear()
+                if not batch:
+                    self._stopped = True
+                    rest = list(self._given_up.values())
+                    rest += self._unanswered(self._broken or f"no answer within {timeout_s:g} s")
+                    break
+            yield from batch
+        yield from rest
+
+    def _take(self, response: Response, at: float) -> None:
+        """The first answer is kept; only `unavailable` gives way to a later one."""
+        request_id = response.request_id
+        asked = self._open[request_id]
+        outcome = Outcome(asked.picture, request_id, response, ms=max(0.0, 1000 * (at - asked.sent)))
+        if response.error and response.error.code == UNAVAILABLE:
+            self._given_up.setdefault(request_id, outcome)
+            self._changed.notify_all()
+            return
+        del self._open[request_id]
+        self._given_up.pop(request_id, None)
+        self._settle(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._settled.append(outcome)
+        self._changed.notify_all()
+
+    def _over(self, timeout_s: float) -> bool:
+        if self._broken:
+            return True
+        if self._all_sent is None:
+            return False
+        return len(self._open) == len(self._given_up) or self._clock() >= self._all_sent + timeout_s
+
+    def _patience(self, timeout_s: float) -> float:
+        """Seconds to sleep at most: until the deadline, and never so long that Ctrl-C goes unheard on some systems."""
+        left = timeout_s if self._all_sent is None else self._all_sent + timeout_s - self._clock()
+        return min(max(left, 0.0), 0.5)
+
+    def _unanswered(self, problem: str) -> list[Outcome]:
+        return [
+            Outcome(asked.picture, request_id, problem=problem, missing=True)
+            for request_id, asked in self._open.items()
+            if request_id not in self._given_up
+        ]

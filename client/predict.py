@@ -1,0 +1,62 @@
+"""Asking the HTTP door: one image posted, its answer in the reply."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from client.ledger import Ledger, Outcome
+from client.paths import Picture
+from client.send import Wishes, content_type, cut
+from client.words import Unsendable
+from functions.contract import Response, decode_response
+
+THREADS = 4
+CONNECT_TIMEOUT_S = 5.0
+
+
+def door(url: str) -> str:
+    """The address of the door: `url` itself, or /predict below it."""
+    base = (url if "://" in url else f"http://{url}").rstrip("/")
+    return base if base.endswith("/predict") else f"{base}/predict"
+
+
+class Asker:
+    """Posts pictures. `send` may be called from several threads."""
+
+    def __init__(self, url: str, ledger: Ledger, wishes: Wishes, timeout_s: float) -> None:
+        self._door, self._ledger, self._wishes, self._timeout_s = door(url), ledger, wishes, timeout_s
+
+    def send(self, picture: Picture) -> None:
+        """Post one picture and take its answer. Raises what went wrong."""
+        request_id = uuid.uuid4().hex
+        started = time.monotonic()
+        response = self._post(picture, request_id)
+        ms = 1000 * (time.monotonic() - started)
+        self._ledger.settle(Outcome(picture, request_id, response, ms=ms))
+
+    def _post(self, picture: Picture, request_id: str) -> Response:
+        import requests
+
+        headers = {
+            "Content-Type": content_type(picture) or "application/octet-stream",
+            "Accept": "application/json",
+            "X-Request-Id": request_id,
+        }
+        options = self._wishes.attributes() | {"filename": cut(picture.path.name, 1024)}
+        image = picture.path.read_bytes()
+        limits = CONNECT_TIMEOUT_S, self._timeout_s
+        try:
+            answer = requests.post(self._door, image, params=options, headers=headers, timeout=limits)
+        except requests.Timeout:
+            raise Unsendable(f"no answer from {self._door} within {self._timeout_s:g} s") from None
+        except requests.ConnectionError:
+            raise Unsendable(
+                f"nothing answers at {self._door}: is the worker running, and the address right?"
+            ) from None
+        except requests.RequestException as exc:
+            raise Unsendable(f"{self._door}: {exc}") from None
+        try:
+            return decode_response(answer.content)
+        except ValueError:
+            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response") from None

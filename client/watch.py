@@ -1,0 +1,51 @@
+"""Watching: every response as it comes, whoever asked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+from collections.abc import Mapping
+
+from client.options import cloud_of
+from client.receive import Inbox
+from client.render import Talk, as_json
+from client.words import printable
+from functions.contract import Response
+
+_WAITING = 1000
+"""Responses held for a slow terminal; then the stream waits too."""
+
+
+def run_watch(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print responses until `--limit`, Ctrl-C or the end of the stream (exit code 1)."""
+    talk = Talk()
+    waiting: queue.Queue[Response | str] = queue.Queue(_WAITING)
+    inbox = Inbox(cloud_of(args), waiting.put, waiting.put, talk.say, subscription=args.subscription, everyone=True)
+    with inbox:
+        talk.say(f"watching {inbox.path}; Ctrl-C ends it")
+        seen = 0
+        while args.limit is None or seen < args.limit:
+            try:
+                # Not for ever at once: some systems hear no Ctrl-C in a wait without end.
+                got = waiting.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(got, str):
+                talk.say(got)
+                return 1
+            print(json.dumps(as_json(got)) if args.json else line(got), flush=True)
+            seen += 1
+    return 0
+
+
+def line(response: Response) -> str:
+    """A response in one line: when, what for, and the best label or the error."""
+    name = response.source.filename or response.source.image_uri or response.request_id
+    if response.error:
+        said = f"{response.error.code}: {response.error.message}"
+    elif response.predictions:
+        said = f"{response.predictions[0].label} {response.predictions[0].score:.4f}"
+    else:
+        said = "no label"
+    return printable(f"{response.completed_at}  {name}  {said}")

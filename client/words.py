@@ -1,0 +1,34 @@
+"""Words for people: an exception in one line, and a stranger's text made harmless."""
+
+from __future__ import annotations
+
+from client.paths import Picture
+
+_LONGEST = 300
+
+
+class Unsendable(Exception):
+    """A picture cannot be sent as things are; the sentence says what to do."""
+
+
+def plain(exc: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(exc, Unsendable):
+        return printable(str(exc))
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror[0].lower() + exc.strerror[1:]
+    # google.api_core's RetryError says when it gave up; its cause says on what.
+    exc = getattr(exc, "cause", None) or exc
+    text = str(getattr(exc, "message", None) or exc).strip()
+    first = text.splitlines()[0] if text else ""
+    return printable(f"{type(exc).__name__}: {first}".rstrip(": ")[:_LONGEST])
+
+
+def printable(text: str) -> str:
+    """Text without control characters, line breaks, direction marks or half characters: they are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(picture: Picture) -> str:
+    """A picture's path as it may be printed."""
+    return printable(str(picture.path))
