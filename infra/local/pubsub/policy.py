@@ -1,4 +1,4 @@
-"""What a subscription's settings mean: which are allowed, what is meant where they are silent, and its delivery policy."""
+"""What a subscription's settings mean: which are allowed, what silence means, and the delivery policy in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Policy:
 
     def delay_s(self, attempts: int) -> float:
         """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
-        return min(self.maximum_backoff_s, self.minimum_backoff_s * 2 ** min(attempts - 1, 30))
+        return min(self.maximum_backoff_s, self.minimum_backoff_s * 2.0 ** min(attempts - 1, 30))
 
     def is_last(self, attempts: int) -> bool:
         """Whether so many failed deliveries make a dead letter."""
@@ -106,9 +106,7 @@ def _complete_retry(config: Any) -> None:
         retry.maximum_backoff.seconds = 600
     minimum, maximum = _seconds(retry.minimum_backoff), _seconds(retry.maximum_backoff)
     if not 0 <= minimum <= maximum <= 600:
-        raise invalid(
-            f"retry_policy is {minimum:g}s to {maximum:g}s; it must be from 0s to 600s, the minimum not over the maximum"
-        )
+        raise invalid(f"retry_policy is {minimum:g}s to {maximum:g}s; it must be within 0s to 600s, the minimum first")
 
 
 def _complete_dead_letter(config: Any) -> None:

@@ -1,4 +1,4 @@
-"""A very small HTTP/1.1 client for one endpoint: POST, the status, connections kept open. On asyncio, without threads."""
+"""A very small HTTP/1.1 client on asyncio, for one endpoint: POST, the status, connections kept open."""
 
 from __future__ import annotations
 

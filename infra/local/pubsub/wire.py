@@ -1,6 +1,6 @@
 """The wire: the protobuf classes of google.pubsub.v1 and how plain methods become gRPC handlers.
 
-google-cloud-pubsub ships the messages but no server stub; a table of methods and request classes is all that is missing.
+google-cloud-pubsub ships the messages but no server stub; all that is missing is a table of methods and requests.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ SUBSCRIBER: Mapping[str, Any] = {
 def handler(service: str, table: Mapping[str, Any], methods: object) -> Any:
     """The gRPC handler of one service: `methods` has a method for each name in `table`.
 
-    Plain methods take the request; coroutines take the request (or its stream) and the call's context. A method that
-    takes a stream is an async generator-free coroutine named StreamingPull, the only one there is.
+    Plain methods take the request; coroutines take the request (StreamingPull: the stream of them) and the context.
     """
     return grpc.method_handlers_generic_handler(
         service, {name: _method(getattr(methods, name), request.pb()) for name, request in table.items()}

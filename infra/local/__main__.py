@@ -1,0 +1,169 @@
+"""The command line: `python -m infra.local up`, or the Pub/Sub or the Storage server alone."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.local.child import ChildFailed
+from infra.local.topology import SHIPPED, Topology, TopologyError
+from infra.local.twin import BUILD, Twin
+
+_ENV = BUILD / "env"
+_EXAMPLES = """examples:
+  python -m infra.local up                          everything on free ports, until Ctrl-C
+  eval "$(python -m infra.local up --env)"          in another terminal: use the twin that runs
+  python -m infra.local up --worker pull --pubsub google
+  python -m infra.local pubsub --port 8085          the Pub/Sub server alone
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line: 0 when it was stopped as asked, 1 when something did not start or died, 2 for bad words."""
+    began = time.monotonic()
+    options = _parser().parse_args(argv)
+    _obey_signals()
+    try:
+        return int(options.run(options, began))
+    except KeyboardInterrupt:
+        return 0
+    except (ChildFailed, TopologyError, OSError, RuntimeError) as exc:
+        _say(f"error: {exc}")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m infra.local", description=__doc__, epilog=_EXAMPLES, formatter_class=raw
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start everything in topology.yaml", epilog=_EXAMPLES, formatter_class=raw)
+    up.add_argument(
+        "--pubsub", choices=["embedded", "google"], default="embedded", help="our server, or Google's emulator"
+    )
+    up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
+    for part in ("pubsub", "storage", "worker"):
+        up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="by default a free one")
+    up.add_argument("--project", default="local", help="project id (local)")
+    up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="by default infra/topology.yaml")
+    up.add_argument("--log", type=Path, default=BUILD / "worker.log", metavar="FILE", help="the worker's output")
+    up.add_argument("--env", action="store_true", help="print the export lines of the twin that runs, and end")
+    up.set_defaults(run=_up)
+    pubsub = commands.add_parser("pubsub", help="the Pub/Sub server alone, without topics")
+    pubsub.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
+    pubsub.set_defaults(run=_pubsub)
+    storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
+    storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
+    storage.set_defaults(run=_storage)
+    return parser
+
+
+def _up(options: argparse.Namespace, began: float) -> int:
+    if options.env:
+        return _print_env()
+    twin = Twin(
+        Topology.read(options.topology),
+        pubsub=options.pubsub,
+        worker=None if options.worker == "none" else options.worker,
+        project=options.project,
+        pubsub_port=options.pubsub_port,
+        storage_port=options.storage_port,
+        worker_port=options.worker_port,
+        log_path=options.log.absolute(),
+    )
+    with twin, _written(twin.env):
+        _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub})")
+        _say(f"storage  {twin.storage_url}")
+        _say(f"worker   {twin.worker_url or options.worker}  (output in {_short(options.log)})")
+        _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
+        _say('  eval "$(python -m infra.local up --env)"')
+        while True:
+            time.sleep(0.5)
+            twin.check()
+
+
+def _pubsub(options: argparse.Namespace, _: float) -> int:
+    from infra.local.pubsub.server import PubsubServer
+
+    with PubsubServer(options.port) as server:
+        _say(f"pubsub   {server.host}")
+        signal.pause()
+    return 0
+
+
+def _storage(options: argparse.Namespace, _: float) -> int:
+    from infra.local.storage.server import StorageServer
+
+    buckets = [bucket.name for bucket in Topology.read().buckets]
+    with StorageServer(options.port, names=buckets) as server:
+        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; no notifications)")
+        signal.pause()
+    return 0
+
+
+def _obey_signals() -> None:
+    """Have the first SIGINT, SIGTERM or SIGHUP unwind everything, as Ctrl-C does, and later ones not disturb that."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number: int, frame: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in numbers:
+        signal.signal(each, stop)
+
+
+@contextlib.contextmanager
+def _written(env: Mapping[str, str]) -> Iterator[None]:
+    """The environment in a file, for as long as the twin runs."""
+    lines = [f"# pid {os.getpid()}", *(f"export {name}={shlex.quote(value)}" for name, value in env.items())]
+    _ENV.parent.mkdir(parents=True, exist_ok=True)
+    _ENV.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        if _running_env() == lines:  # not another twin's, started since
+            _ENV.unlink()
+
+
+def _print_env() -> int:
+    lines = _running_env()
+    if not lines:
+        _say("error: no twin is running; start one with: python -m infra.local up")
+        return 1
+    print("\n".join(lines[1:]))
+    return 0
+
+
+def _running_env() -> list[str]:
+    """The file's lines, when the process that wrote it lives."""
+    try:
+        lines = _ENV.read_text(encoding="utf-8").splitlines()
+        os.kill(int(lines[0].removeprefix("# pid ")), 0)
+    except (OSError, ValueError, IndexError):
+        return []
+    return lines
+
+
+def _short(path: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(path.absolute().relative_to(Path.cwd()))
+    return str(path)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Creating the topology through Google's stock admin clients, on any Pub/Sub backend that asks for no credentials."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import TracebackType
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.pubsub_v1 import PublisherClient, SubscriberClient, types
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from infra.local.topology import Subscription, Topic
+
+
+class Admin:
+    """The admin clients of one project, on one channel; a context manager that closes it."""
+
+    def __init__(self, pubsub_host: str, project: str) -> None:
+        self._project = project
+        self._channel = grpc.insecure_channel(pubsub_host)
+        self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
+        self._subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._channel))
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def create_topic(self, topic: Topic) -> None:
+        """Create one topic."""
+        wanted = types.Topic(name=self._path("topics", topic.name))
+        if topic.retention_s:
+            wanted.message_retention_duration = _duration(topic.retention_s)
+        self._publisher.create_topic(wanted)
+
+    def create_subscription(self, subscription: Subscription, push_to: str | None) -> None:
+        """Create one subscription; its topics are there already."""
+        wanted = types.Subscription(
+            name=self._path("subscriptions", subscription.name),
+            topic=self._path("topics", subscription.topic),
+            ack_deadline_seconds=subscription.ack_deadline_s,
+            message_retention_duration=_duration(subscription.retention_s),
+            filter=subscription.filter,
+        )
+        if subscription.minimum_backoff_s is not None and subscription.maximum_backoff_s is not None:
+            wanted.retry_policy = types.RetryPolicy(
+                minimum_backoff=_duration(subscription.minimum_backoff_s),
+                maximum_backoff=_duration(subscription.maximum_backoff_s),
+            )
+        if subscription.dead_letter_topic:
+            wanted.dead_letter_policy = types.DeadLetterPolicy(
+                dead_letter_topic=self._path("topics", subscription.dead_letter_topic),
+                max_delivery_attempts=subscription.max_delivery_attempts,
+            )
+        if push_to and subscription.path:
+            wanted.push_config = types.PushConfig(push_endpoint=push_to.rstrip("/") + subscription.path)
+        self._subscriber.create_subscription(wanted)
+
+    def _path(self, kind: str, name: str) -> str:
+        return f"projects/{self._project}/{kind}/{name}"
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=seconds))
+    return duration

@@ -1,0 +1,18 @@
+"""Run a command that does not outlive its parent: `python leash.py COMMAND…`. Without Linux it merely runs.
+
+A script of its own, since code that runs between fork and exec in a process with threads may hang.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+if __name__ == "__main__":
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    os.execvp(sys.argv[1], sys.argv[1:])

@@ -1,0 +1,1 @@
+"""A small Cloud Storage server: gcp-storage-emulator, with preconditions, generations and notifications."""

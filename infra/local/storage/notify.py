@@ -1,0 +1,83 @@
+"""Notifications: object events published to Pub/Sub, as a bucket's notification configuration asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.api_core.exceptions import GoogleAPIError
+from google.pubsub_v1 import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.types import PubsubMessage
+
+from infra.local.storage.store import Event
+from infra.local.topology import Notification
+
+_log = logging.getLogger("infra.local.storage")
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One notification configuration. `topic` is a full name; `event_types` empty: all."""
+
+    id: int
+    bucket: str
+    topic: str
+    event_types: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def wants(self, event: Event) -> bool:
+        """Whether an event is told."""
+        return (
+            event.bucket == self.bucket
+            and event.name.startswith(self.prefix)
+            and (not self.event_types or event.type in self.event_types)
+        )
+
+
+def watches(notifications: Iterable[Notification], project: str) -> list[Watch]:
+    """The configurations that a topology asks for, numbered from 1."""
+    return [
+        Watch(number, each.bucket, f"projects/{project}/topics/{each.topic}", each.event_types)
+        for number, each in enumerate(notifications, 1)
+    ]
+
+
+class Notifier:
+    """Publishes events to any Pub/Sub server without credentials; callable from any thread."""
+
+    def __init__(self, pubsub_host: str, watches: Sequence[Watch]) -> None:
+        self._watches = tuple(watches)
+        self._channel = grpc.insecure_channel(pubsub_host, options=[("grpc.max_send_message_length", -1)])
+        self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
+
+    def tell(self, event: Event) -> None:
+        """Publish an event to every topic that wants it; a failure is logged, the object stays."""
+        for watch in self._watches:
+            if watch.wants(event):
+                try:
+                    self._publisher.publish(topic=watch.topic, messages=[message(event, watch)], timeout=_TIMEOUT_S)
+                except GoogleAPIError as exc:
+                    _log.error("no notification of %s/%s on %s: %s", event.bucket, event.name, watch.topic, exc)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+
+def message(event: Event, watch: Watch) -> PubsubMessage:
+    """A notification as the cloud words it (Google Cloud, "Pub/Sub notifications for Cloud Storage")."""
+    attributes = {
+        "notificationConfig": f"projects/_/buckets/{event.bucket}/notificationConfigs/{watch.id}",
+        "eventType": event.type,
+        "payloadFormat": "JSON_API_V1",
+        "bucketId": event.bucket,
+        "objectId": event.name,
+        "objectGeneration": event.generation,
+        "eventTime": event.time,
+        **event.extra,
+    }
+    return PubsubMessage(data=event.resource, attributes=attributes)

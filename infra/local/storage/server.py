@@ -1,0 +1,165 @@
+"""The Storage server: the package's handlers behind threads, one change at a time, with what the package lacks."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from gcp_storage_emulator.handlers import buckets, objects
+from gcp_storage_emulator.server import HANDLERS, Response
+
+from infra.local.storage.notify import Notifier
+from infra.local.storage.preconditions import source_verdict, verdict
+from infra.local.storage.requests import READS, StorageRequest, source, target
+from infra.local.storage.store import ObjectStore
+
+_ROUTES = tuple((re.compile(pattern), methods) for pattern, methods in HANDLERS)
+_NEED_ONE = READS | {objects.delete, objects.patch}
+_log = logging.getLogger("infra.local.storage")
+
+
+class StorageServer:
+    """Google's Storage JSON API on 127.0.0.1, from `start` to `stop`; also a context manager.
+
+    `port` 0 takes a free one. `notifier` is told of every change before the request that made it is answered.
+    """
+
+    def __init__(self, port: int = 0, *, names: Iterable[str] = (), notifier: Notifier | None = None) -> None:
+        # The package logs every missing object as an error.
+        for name in ("gcp_storage_emulator", "api.object", "api.bucket"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._store = ObjectStore()
+        self._notifier = notifier
+        self._changing = threading.Lock()
+        self._failures: list[tuple[int, str]] = []
+        self._http = _Server(("127.0.0.1", port), _Handler)
+        self._http.storage = self
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="storage", daemon=True)
+        for name in names:
+            buckets.create_bucket(name, self._store)
+
+    @property
+    def url(self) -> str:
+        """What STORAGE_EMULATOR_HOST wants: `http://127.0.0.1:port`."""
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def fail(self, status: int = 503, times: int = 1, path: str = "") -> None:
+        """Answer the next `times` requests whose path holds `path` with `status`; `times=0` ends an earlier call."""
+        with self._changing:
+            self._failures = [(status, path)] * times
+
+    def start(self) -> None:
+        """Answer requests."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering and forget everything."""
+        if self._thread.is_alive():
+            self._http.shutdown()
+        self._http.server_close()
+        if self._notifier:
+            self._notifier.close()
+
+    def __enter__(self) -> StorageServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def answer(self, request: StorageRequest, response: Any) -> None:
+        """Fill in the response to a request, then tell what changed; callable from any thread."""
+        with self._changing:
+            self._handle(request, response)
+            events = self._store.take_events()
+        for event in events:
+            if self._notifier:
+                self._notifier.tell(event)
+
+    def _handle(self, request: StorageRequest, response: Any) -> None:
+        if self._failures and self._failures[0][1] in request.path:
+            _refuse(response, self._failures.pop(0)[0], "This failure was asked for")
+            return
+        handler = _route(request)
+        if handler is None:
+            _refuse(response, 501, f"{request.method} {request.path} is not covered by the local Storage server")
+            return
+        if status := self._verdict(request, handler):
+            _refuse(response, status, "The object is not the one that the request's conditions ask for")
+            return
+        try:
+            handler(request, response, self._store)
+        except Exception:
+            _log.exception("%s %s", request.method, request.path)
+            _refuse(response, 500, "The local Storage server failed; its log says how")
+            return
+        if response.status == HTTPStatus.NOT_FOUND:
+            bucket = request.params.get("bucket_name", "")
+            there = self._store.get_bucket(bucket)
+            _refuse(response, 404, f"No such object in {bucket}" if there else f"The bucket {bucket} does not exist")
+        elif handler in READS:
+            current = self._store.current(request.params["bucket_name"], request.params["object_id"]) or {}
+            for name in ("generation", "metageneration"):
+                response[f"X-Goog-{name}"] = str(current.get(name, ""))
+
+    def _verdict(self, request: StorageRequest, handler: Any) -> int | None:
+        if "softDeleted" in request.query:
+            return None
+        copied, at = source(request, handler), target(request, handler, self._store)
+        if copied and (current := self._store.current(*copied)) and (status := source_verdict(request.query, current)):
+            return status
+        if not at:
+            return None
+        current = self._store.current(*at)
+        if current is None and handler in _NEED_ONE:
+            return None  # the handler's own 404
+        return verdict(request.query, current, reads=handler in READS)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    storage: StorageServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads the request to its end, has it answered, writes the answer; one connection each (HTTP/1.0)."""
+
+    server: _Server
+
+    def _serve(self) -> None:
+        try:
+            request, response = StorageRequest(self), Response(self)
+            self.server.storage.answer(request, response)
+            response.close()
+        except ConnectionError:
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the twin's terminal is for people."""
+
+
+def _route(request: StorageRequest) -> Any:
+    for pattern, methods in _ROUTES:
+        if match := pattern.fullmatch(request.path):
+            request.set_match(match)
+            handler = methods.get(request.method)
+            # Some clients leave out /upload when they are told of an emulator.
+            return objects.insert if handler is None and "uploadType" in request.query else handler
+    return None
+
+
+def _refuse(response: Any, status: int, message: str) -> None:
+    response.status = HTTPStatus(status)
+    if status != HTTPStatus.NOT_MODIFIED:
+        response.json({"error": {"code": status, "message": message}})

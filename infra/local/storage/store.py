@@ -1,0 +1,108 @@
+"""The objects, in memory; every change is noted as an event that a notification may tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from gcp_storage_emulator.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an object. `resource` is its JSON at that moment; `extra` are further attributes."""
+
+    type: str
+    bucket: str
+    name: str
+    generation: str
+    resource: bytes
+    time: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class ObjectStore(Storage):  # type: ignore[misc]  # the package has no types
+    """Buckets and objects. Not locked: the server makes one change at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(use_memory_fs=True)
+        self._store = _Files()
+        self._events: list[Event] = []
+
+    def take_events(self) -> list[Event]:
+        """What happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def current(self, bucket: str, name: str) -> dict[str, Any] | None:
+        """The resource of a live object, or None."""
+        resource: dict[str, Any] | None = self.objects.get(bucket, {}).get(name)
+        return resource
+
+    def create_file(
+        self, bucket_name: str, file_name: str, content: bytes, file_obj: dict[str, Any], file_id: str | None = None
+    ) -> None:
+        before = self.current(bucket_name, file_name)
+        file_obj["size"] = str(len(content))
+        super().create_file(bucket_name, file_name, content, file_obj, file_id)
+        if before:
+            self._note("OBJECT_DELETE", before, overwrittenByGeneration=file_obj["generation"])
+            self._note("OBJECT_FINALIZE", file_obj, overwroteGeneration=before["generation"])
+        else:
+            self._note("OBJECT_FINALIZE", file_obj)
+
+    def delete_file(self, bucket_name: str, file_name: str) -> None:
+        before = self.current(bucket_name, file_name)
+        super().delete_file(bucket_name, file_name)
+        if before:
+            self._note("OBJECT_DELETE", before)
+
+    def patch_object(self, bucket_name: str, file_name: str, file_obj: dict[str, Any]) -> None:
+        super().patch_object(bucket_name, file_name, file_obj)
+        self._note("OBJECT_METADATA_UPDATE", file_obj)
+
+    def _note(self, kind: str, resource: dict[str, Any], **extra: str) -> None:
+        bucket, name, generation = resource["bucket"], resource["name"], str(resource["generation"])
+        body = json.dumps(resource, ensure_ascii=False, indent=2).encode()
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self._events.append(Event(kind, bucket, name, generation, body, now, extra))
+
+    def _object_path(self, bucket_name: str, file_name: str) -> str:
+        # Names are not paths: a//b, a/ and ../a are objects of their own.
+        return f"{bucket_name}/{file_name}"
+
+    def _write_config_to_file(self) -> None:
+        """Nothing: the package would write every resource out again at each change, into memory."""
+
+
+class _Files:
+    """The bytes, by exact path; what the package asks of its own store."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def read_bytes(self, path: str) -> bytes:
+        if path not in self._files:
+            raise FileNotFoundError(path)
+        return self._files[path]
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        self._files[path] = content
+
+    def remove_file(self, path: str) -> None:
+        if self._files.pop(path, None) is None:
+            raise FileNotFoundError(path)
+
+    def remove_tree(self, path: str) -> None:
+        for name in [name for name in self._files if name.startswith(f"{path}/")]:
+            del self._files[name]
+
+    def listdir(self, path: str) -> list[str]:
+        prefix = f"{path}/" if path else ""
+        return sorted({name[len(prefix) :].partition("/")[0] for name in self._files if name.startswith(prefix)})
+
+    def makedirs(self, path: str) -> None:
+        """Nothing: there are no folders."""

@@ -1,0 +1,161 @@
+"""topology.yaml, read and checked: which topics, subscriptions, buckets and notifications there are.
+
+Terraform builds it in the cloud; `create` builds it on any Pub/Sub backend, through Google's own admin clients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from infra.local.fields import Fields, TopologyError
+
+SHIPPED = Path(__file__).resolve().parents[1] / "topology.yaml"
+
+__all__ = ["SHIPPED", "Bucket", "Notification", "Subscription", "Topic", "Topology", "TopologyError"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. `retention_s`: seconds that it can be replayed, 0: not at all."""
+
+    name: str
+    retention_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription; seconds throughout. `path`: the worker's door when it is pushed, empty when it never is."""
+
+    name: str
+    topic: str
+    path: str
+    ack_deadline_s: int
+    retention_s: float
+    filter: str = ""
+    minimum_backoff_s: float | None = None
+    maximum_backoff_s: float | None = None
+    dead_letter_topic: str = ""
+    max_delivery_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket, by the name that the twin gives it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a bucket tells a topic."""
+
+    bucket: str
+    topic: str
+    event_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything in the file."""
+
+    topics: tuple[Topic, ...]
+    subscriptions: tuple[Subscription, ...]
+    buckets: tuple[Bucket, ...] = ()
+    notifications: tuple[Notification, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path = SHIPPED) -> Topology:
+        """Read a file; TopologyError names the field that is wrong and says what is allowed."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as exc:
+            raise TopologyError(f"{path} cannot be read: {exc}") from exc
+        try:
+            return cls.parse(content)
+        except TopologyError as exc:
+            raise TopologyError(f"{path.name}: {exc}") from exc
+
+    @classmethod
+    def parse(cls, content: object) -> Topology:
+        """Read the file's content: a mapping of topics, subscriptions, buckets and notifications."""
+        root = Fields("", content)
+        topics = tuple(_topic(each) for each in root.items("topics"))
+        names = [topic.name for topic in topics]
+        subscriptions = tuple(_subscription(each, names) for each in root.items("subscriptions"))
+        buckets = tuple(_bucket(each) for each in root.items("buckets"))
+        held = [bucket.name for bucket in buckets]
+        notifications = tuple(_notification(each, names, held) for each in root.items("notifications"))
+        root.done()
+        return cls(topics, subscriptions, buckets, notifications)
+
+    def with_retry(self, minimum_s: float, maximum_s: float, max_delivery_attempts: int = 0) -> Topology:
+        """The same with another backoff wherever there is one, and other attempts (0: as they are); for tests."""
+
+        def retried(each: Subscription) -> Subscription:
+            if each.dead_letter_topic and max_delivery_attempts:
+                each = replace(each, max_delivery_attempts=max_delivery_attempts)
+            if each.minimum_backoff_s is None:
+                return each
+            return replace(each, minimum_backoff_s=minimum_s, maximum_backoff_s=maximum_s)
+
+        return replace(self, subscriptions=tuple(map(retried, self.subscriptions)))
+
+    def create(self, pubsub_host: str, project: str, *, push_to: str | None = None) -> None:
+        """Create the topics and subscriptions on a Pub/Sub server without credentials.
+
+        `push_to`: the worker's URL without a path; subscriptions that are delivered to the worker are pushed there,
+        without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError.
+        """
+        from infra.local.admin import Admin  # Google's client takes longer to import than the whole file to read
+
+        with Admin(pubsub_host, project) as admin:
+            for topic in self.topics:
+                admin.create_topic(topic)
+            for subscription in self.subscriptions:
+                admin.create_subscription(subscription, push_to)
+
+
+def _topic(fields: Fields) -> Topic:
+    topic = Topic(fields.name, fields.seconds("retention", 0))
+    fields.done()
+    return topic
+
+
+def _subscription(fields: Fields, topics: list[str]) -> Subscription:
+    retry, dead = fields.part("retry"), fields.part("dead_letter")
+    delivery = fields.choice("delivery", ["worker", "pull"])
+    subscription = Subscription(
+        fields.name,
+        fields.choice("topic", topics),
+        fields.text("path") if delivery == "worker" else "",
+        fields.number("ack_deadline_seconds", 10, 600),
+        fields.seconds("retention"),
+        fields.text("filter", ""),
+        retry.seconds("minimum_backoff") if retry else None,
+        retry.seconds("maximum_backoff") if retry else None,
+        dead.choice("topic", topics) if dead else "",
+        dead.number("max_delivery_attempts", 5, 100) if dead else 0,
+    )
+    for part in (retry, dead, fields):
+        if part:
+            part.done()
+    if subscription.path and not subscription.path.startswith("/"):
+        raise fields.wrong("path", "a path such as /dead")
+    return subscription
+
+
+def _bucket(fields: Fields) -> Bucket:
+    fields.number("delete_after_days", 1, 36_500, default=1)  # the cloud's; the twin forgets all when it stops
+    fields.done()
+    return Bucket(fields.name)
+
+
+def _notification(fields: Fields, topics: list[str], buckets: list[str]) -> Notification:
+    notification = Notification(
+        fields.choice("bucket", buckets), fields.choice("topic", topics), fields.texts("event_types")
+    )
+    fields.done()
+    return notification

@@ -1,0 +1,165 @@
+"""The whole twin: a Pub/Sub server, a Storage server, the topology and the worker, started and stopped together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from infra.local import worker as workers
+from infra.local.child import Child
+from infra.local.ports import free_port, listens
+from infra.local.topology import Topology
+
+if TYPE_CHECKING:
+    from infra.local.storage.server import StorageServer
+
+Backend = Literal["embedded", "google"]
+Delivery = Literal["push", "pull"]
+
+BUILD = workers.ROOT / "build" / "local"
+
+
+class PubsubBackend(Protocol):
+    """A Pub/Sub server that can be started and stopped."""
+
+    @property
+    def host(self) -> str: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Twin:
+    """Everything in a topology on 127.0.0.1; a context manager. Ports that are 0 are chosen.
+
+    `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
+    Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for an absent backend.
+    """
+
+    def __init__(
+        self,
+        topology: Topology | None = None,
+        *,
+        pubsub: Backend = "embedded",
+        worker: Delivery | None = "push",
+        project: str = "local",
+        pubsub_port: int = 0,
+        storage_port: int = 0,
+        worker_port: int = 0,
+        worker_env: Mapping[str, str] | None = None,
+        log_path: Path = BUILD / "worker.log",
+    ) -> None:
+        self.topology = topology or Topology.read()
+        self.project = project
+        self.log_path = log_path
+        self._backend, self._delivery = pubsub, worker
+        self._pubsub_port = pubsub_port or free_port()
+        self._storage_port = storage_port or free_port()
+        self._worker_port = worker_port or free_port()
+        self._worker_env = dict(worker_env or {})
+        self._pubsub: PubsubBackend | None = None
+        self._storage: StorageServer | None = None
+        self._worker: Child | None = None
+
+    @property
+    def pubsub_host(self) -> str:
+        """`127.0.0.1:port` of the Pub/Sub server."""
+        return f"127.0.0.1:{self._pubsub_port}"
+
+    @property
+    def storage_url(self) -> str:
+        """`http://127.0.0.1:port` of the Storage server."""
+        return f"http://127.0.0.1:{self._storage_port}"
+
+    @property
+    def worker_url(self) -> str | None:
+        """`http://127.0.0.1:port` of the worker, when it is one that listens."""
+        return f"http://127.0.0.1:{self._worker_port}" if self._delivery == "push" else None
+
+    @property
+    def storage(self) -> StorageServer:
+        """The Storage server, for tests that make it fail; only while the twin runs."""
+        if self._storage is None:
+            raise RuntimeError("the twin does not run")
+        return self._storage
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What Google's clients and ours read to use the twin."""
+        buckets = {bucket.name for bucket in self.topology.buckets}
+        named = {"UPLOAD_BUCKET": "uploads", "PAYLOAD_BUCKET": "payloads"}
+        return {
+            "PUBSUB_EMULATOR_HOST": self.pubsub_host,
+            "STORAGE_EMULATOR_HOST": self.storage_url,
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            **{variable: name for variable, name in named.items() if name in buckets},
+            **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
+        }
+
+    def start(self) -> None:
+        """Start everything; when this returns, the worker is ready. What was started is stopped when it raises."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, the worker first; nothing is left running or kept."""
+        worker, storage, pubsub = self._worker, self._storage, self._pubsub
+        self._worker = self._storage = self._pubsub = None
+        with ExitStack() as stack:  # each is stopped even when another fails to
+            for part in (pubsub, storage, worker):
+                if part:
+                    stack.callback(part.stop)
+
+    def check(self) -> None:
+        """Raise ChildFailed when the worker has died."""
+        if self._worker:
+            self._worker.check()
+
+    def __enter__(self) -> Twin:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        env = {**self.env, **self._worker_env}
+        if self._delivery == "push":
+            if listens(self._worker_port):
+                raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
+            # Before anything else: it loads the model while this process imports Google's clients.
+            self._worker = workers.start_push(self._worker_port, env, self.log_path)
+        self._pubsub = self._make_pubsub()
+        self._pubsub.start()
+        self.topology.create(self.pubsub_host, self.project, push_to=self.worker_url)
+        self._storage = self._make_storage()
+        self._storage.start()
+        if self._delivery == "pull":
+            self._worker = workers.start_pull(env, self.log_path)
+            workers.wait_pull(self._worker)
+        elif self._worker:
+            workers.wait_push(self._worker, self._worker_port)
+
+    def _make_pubsub(self) -> PubsubBackend:
+        if self._backend == "google":
+            from infra.local.google import GoogleEmulator
+
+            return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
+        from infra.local.pubsub.server import PubsubServer
+
+        return PubsubServer(self._pubsub_port)
+
+    def _make_storage(self) -> StorageServer:
+        from infra.local.storage.notify import Notifier, watches
+        from infra.local.storage.server import StorageServer
+
+        notifier = Notifier(self.pubsub_host, watches(self.topology.notifications, self.project))
+        names = [bucket.name for bucket in self.topology.buckets]
+        return StorageServer(self._storage_port, names=names, notifier=notifier)

@@ -1,0 +1,77 @@
+"""The worker as the twin runs it: under functions-framework behind push, or as the pull worker, awaited until ready."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.local.child import Child
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_PULL_READY = re.compile(rb'"message":\s*"worker ready"')
+_POLL_S = 0.02
+_PATIENCE_S = 5.0
+"""How long a worker may answer /ready with another status before it is given up."""
+
+
+def start_push(port: int, env: Mapping[str, str], log: Path) -> Child:
+    """Start the HTTP worker on a port of 127.0.0.1."""
+    framework = [sys.executable, "-m", "functions_framework", "--source", "functions/main.py", "--target", "serve"]
+    command = [*framework, "--host", "127.0.0.1", "--port", str(port)]
+    return Child("worker", command, log=log, cwd=ROOT, env=_environment(env))
+
+
+def start_pull(env: Mapping[str, str], log: Path) -> Child:
+    """Start the pull worker."""
+    command = [sys.executable, "-m", "functions.worker"]
+    return Child("pull worker", command, log=log, cwd=ROOT, env=_environment(env))
+
+
+def wait_push(worker: Child, port: int, timeout_s: float = 60.0) -> None:
+    """Wait until GET /ready answers 200, which loads the model; ChildFailed when it dies, cannot, or takes too long."""
+    deadline, refused = time.monotonic() + timeout_s, 0.0
+    while time.monotonic() < deadline:
+        worker.check()
+        status = _get(port, "/ready", timeout_s)
+        if status == 200:
+            return
+        if status:
+            refused = refused or time.monotonic()
+            if time.monotonic() - refused > _PATIENCE_S:
+                raise worker.failed(f"answers /ready with {status}")
+        time.sleep(_POLL_S)
+    raise worker.failed(f"was not ready within {timeout_s:g} s")
+
+
+def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
+    """Wait until the pull worker logs that it is ready; ChildFailed when it dies or takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while not _PULL_READY.search(worker.log.read_bytes()):
+        worker.check()
+        if time.monotonic() > deadline:
+            raise worker.failed(f"was not ready within {timeout_s:g} s")
+        time.sleep(_POLL_S)
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    # The framework finds functions/main.py by its path, but the packages only by PYTHONPATH.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
+
+
+def _get(port: int, path: str, timeout_s: float) -> int | None:
+    """The status of a GET, or None when nobody answers. No proxy is asked, whatever the environment says."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
