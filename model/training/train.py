@@ -1,7 +1,8 @@
 """Training: from a config and the dataset to a checkpoint and its history.
 
 A run lives in one folder: config.yaml, history.csv, checkpoint.keras (weights and optimiser, after every epoch).
-Batches depend on seed, epoch and step alone, so a run that was interrupted and resumed sees what it would have seen.
+Batches depend on seed, epoch and step alone, so a run that was interrupted and resumed sees what it would have seen
+(dropout excepted: Keras keeps no record of where its random numbers stood).
 The test split is not read here.
 """
 
@@ -49,16 +50,21 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
     steps = len(batches)
 
     network, rows = _start(config, out, resume)
-    batches.epoch = int(network.optimizer.iterations) // steps
-    rows = rows[: batches.epoch]
-    if batches.epoch < config.epochs:
+    done = int(network.optimizer.iterations) // steps
+    rows = rows[:done]
+    if done < config.epochs:
         network.fit(
             batches,
+            shuffle=False,  # Batches does it
             epochs=config.epochs,
-            initial_epoch=batches.epoch,
+            initial_epoch=done,
             validation_data=(datasets.as_inputs(validate_on.images), _one_hot(validate_on.labels)),
             validation_batch_size=500,
-            callbacks=[OneCycle(config, steps), Journal(out, rows, config.epochs)],
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch)),
+                OneCycle(config, steps),
+                Journal(out, rows, config.epochs),
+            ],
             verbose=0,
         )
     return rows
@@ -91,22 +97,23 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __init__(self, part: datasets.Split, config: Config) -> None:
         super().__init__()
-        self.epoch = 0
         self._part, self._config = part, config
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Turn to this epoch: its order, its variations."""
+        self._epoch = epoch
+        self._order = np.random.default_rng((self._config.seed, epoch)).permutation(len(self._part))
 
     def __len__(self) -> int:
         return len(self._part) // self._config.batch_size
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         config = self._config
-        order = np.random.default_rng((config.seed, self.epoch)).permutation(len(self._part))
-        part = self._part.take(order[index * config.batch_size : (index + 1) * config.batch_size])
-        rng = np.random.default_rng((config.seed, self.epoch, index))
+        part = self._part.take(self._order[index * config.batch_size : (index + 1) * config.batch_size])
+        rng = np.random.default_rng((config.seed, self._epoch, index))
         images = augment(part.images, rng, config.shift, config.flip, config.cutout)
         return datasets.as_inputs(images), _one_hot(part.labels)
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 class Journal(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,0 +1,130 @@
+"""One suite over every engine, with raw TensorFlow as the oracle: the promises of model.engine.Engine."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact import ENGINES, Artifact, load_engine, read_artifact
+from model.engine import Engine, Images, Scores
+from model.training import datasets
+from tests.conftest import absent
+
+
+def need(engine: str) -> None:
+    if importlib.util.find_spec(ENGINES[engine].module) is None:
+        absent(f"no {engine} engine: pip install {ENGINES[engine].requirement}")
+
+
+@pytest.fixture(scope="module")
+def artifact(root: Path) -> Artifact:
+    return read_artifact(root / "model" / "artifacts" / "fashion-mnist")
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, artifact: Artifact) -> Iterator[Engine]:
+    need(request.param)
+    name, engine = load_engine(artifact, request.param)
+    assert name == request.param
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def images(shared_data: Path) -> Images:
+    """All test images of the dataset, as the network takes them."""
+    return datasets.as_inputs(datasets.load("test", shared_data / "fashion-mnist").images)
+
+
+@pytest.fixture(scope="module")
+def oracle(artifact: Artifact, images: Images) -> Scores:
+    """What TensorFlow says when it is asked directly."""
+    need("savedmodel")
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(artifact.folder / "saved_model"))
+    parts = [model.score(tf.constant(images[start : start + 250])).numpy() for start in range(0, len(images), 250)]
+    return np.concatenate(parts)
+
+
+def test_every_test_image_scores_as_in_tensorflow(engine: Engine, images: Images, oracle: Scores) -> None:
+    scores = engine.score(images)
+    assert scores.shape == (10_000, 10)
+    assert scores.dtype == np.float32
+    assert (scores.argmax(axis=1) != oracle.argmax(axis=1)).mean() <= 0.001
+    assert np.abs(scores - oracle).max() <= 1e-3
+    assert len(set(oracle.argmax(axis=1))) == 10  # an oracle that always says the same would prove nothing
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 31, 32, 33, 64, 100])
+def test_any_batch_size_gives_each_image_its_own_row(engine: Engine, images: Images, count: int) -> None:
+    together = engine.score(images[:count])
+    one_by_one = np.concatenate([engine.score(images[row : row + 1]) for row in range(count)])
+    assert together.shape == (count, 10)
+    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+
+
+def test_threads_get_their_own_rows(engine: Engine, images: Images) -> None:
+    expected = engine.score(images[:800])
+
+    def work(thread: int) -> bool:
+        own = range(thread * 100, thread * 100 + 100)
+        sizes = [1, 3, 7, 40, 49]
+        random = np.random.default_rng(thread)
+        for _ in range(10):
+            random.shuffle(sizes)
+            start = own.start
+            for size in sizes:
+                scores = engine.score(images[start : start + size])
+                np.testing.assert_allclose(scores, expected[start : start + size], atol=1e-5)
+                start += size
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_images_are_left_as_they_were_and_need_not_be_contiguous(engine: Engine, images: Images) -> None:
+    strided = images[0:10:2]
+    before = strided.copy()
+    np.testing.assert_allclose(engine.score(strided), engine.score(before), atol=1e-6)
+    assert np.array_equal(strided, before)
+
+
+def test_scores_are_kept_when_the_engine_is_used_again(engine: Engine, images: Images) -> None:
+    first = engine.score(images[:2])
+    kept = first.copy()
+    engine.score(images[2:4])
+    assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((0, 28, 28, 1), np.float32),
+        np.zeros((28, 28, 1), np.float32),
+        np.zeros((1, 28, 29, 1), np.float32),
+        np.zeros((1, 28, 28, 3), np.float32),
+        np.zeros((1, 28, 28, 1), np.uint8),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_a_batch_that_is_not_the_signatures_is_refused(engine: Engine, wrong: Images) -> None:
+    with pytest.raises(ValueError, match=r"they must be float32 \[N, 28, 28, 1\] with at least one image"):
+        engine.score(wrong)
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_a_closed_engine_scores_no_more(artifact: Artifact, name: str) -> None:
+    need(name)
+    _, engine = load_engine(artifact, name, threads=2)
+    engine.score(np.zeros((1, 28, 28, 1), np.float32))
+    engine.close()
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.score(np.zeros((1, 28, 28, 1), np.float32))

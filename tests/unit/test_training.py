@@ -1,0 +1,294 @@
+"""Configs, data and augmentation; then real, tiny runs: trained, interrupted, resumed, exported."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.__main__ import main
+from model.artifact import load_engine, read_artifact
+from model.training import datasets
+from model.training.augment import augment
+from model.training.config import CONFIGS, parse_config, read_config
+from model.training.errors import ConfigError, DatasetError, ExportError, RunError
+from tests.conftest import absent
+
+# Keras' own: it saves TensorFlow variables in a way that NumPy 2 will give up.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "version": "0.0.1",
+    "dataset": "fashion-mnist",
+    "recipe": "fashion-mnist",
+    "widths": [2, 3, 4],
+    "dropout": 0.0,
+    "epochs": 3,
+    "batch_size": 32,
+    "validation_images": 40,
+}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Path) -> None:
+    config = read_config(path)
+    (tmp_path / "again.yaml").write_text(config.to_yaml())
+    assert read_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epoch": 3}, "'epoch' (value 3) is no key; allowed are: batch_size,"),
+        ({"epochs": 0}, "epochs is 0; it must be a whole number from 1 to 1000"),
+        ({"epochs": True}, "epochs is True;"),
+        ({"epochs": "3"}, "epochs is '3';"),
+        ({"name": "Über"}, "name is 'Über'; it must be lower-case letters"),
+        ({"version": 1.0}, "version is 1.0; it must be three numbers"),
+        ({"dataset": "cifar"}, "dataset is 'cifar'; it must be one of: fashion-mnist"),
+        ({"recipe": "../secret"}, "recipe is '../secret'; it must be one of: "),
+        ({"widths": [32, 64]}, "widths is (32, 64); it must be three whole numbers"),
+        ({"peak_rate": float("nan")}, "peak_rate is nan; it must be a number from"),
+        ({"dropout": 1}, "dropout is 1; it must be a number from 0 to 0.9"),
+        ({"flip": "yes"}, "flip is 'yes'; it must be true or false"),
+        ({"precision": "float16"}, "precision is 'float16'; it must be one of: float32, mixed_bfloat16"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_key_value_and_what_is_allowed(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse_config(TINY | changes)
+    assert str(refusal.value).startswith(said)
+
+
+def test_a_config_that_is_incomplete_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^epochs is missing; it must be a whole number"):
+        parse_config({key: value for key, value in TINY.items() if key != "epochs"})
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        read_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match=r"list\.yaml: the configuration is \[1\]; it must be a mapping"):
+        read_config(tmp_path / "list.yaml")
+
+
+def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder like the dataset's, where a bright bar's height tells the class: 240 training and 60 test images."""
+    folder = tmp_path_factory.mktemp("data")
+    patch = pytest.MonkeyPatch()
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 240), ("t10k", 60)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = rng.integers(0, 30, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 4 : 2 * label + 7, 4:24] = 250
+        for name, values in ((f"{prefix}-images-idx3-ubyte.gz", images), (f"{prefix}-labels-idx1-ubyte.gz", labels)):
+            packed = gzip.compress(idx(values))
+            (folder / name).write_bytes(packed)
+            patch.setitem(datasets.SHA256, name, hashlib.sha256(packed).hexdigest())
+    yield folder
+    patch.undo()
+
+
+def test_the_data_is_read_and_split_the_same_way_every_time(data: Path) -> None:
+    whole = datasets.load("train", data)
+    assert whole.images.shape == (240, 28, 28)
+    training, validation = datasets.split(whole, 40, seed=7)
+    again, _ = datasets.split(whole, 40, seed=7)
+    other, _ = datasets.split(whole, 40, seed=8)
+    assert (len(training), len(validation)) == (200, 40)
+    assert np.array_equal(training.images, again.images)
+    assert not np.array_equal(training.images, other.images)
+    rows = {image.tobytes() for image in whole.images}
+    assert {image.tobytes() for part in (training, validation) for image in part.images} == rows
+
+
+def test_data_that_is_not_the_published_is_refused(data: Path, tmp_path: Path) -> None:
+    for path in data.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"other")
+    with pytest.raises(DatasetError, match=r"t10k-labels-idx1-ubyte\.gz is not the published file"):
+        datasets.load("test", tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DatasetError, match=r"t10k-labels-idx1-ubyte\.gz is missing"):
+        datasets.load("test", tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x00\x00\x0d\x01\x00\x00\x00\x00", idx(np.zeros(4, np.uint8))[:-1]])
+def test_bytes_that_are_no_idx_file_are_refused(damaged: bytes) -> None:
+    with pytest.raises(DatasetError):
+        datasets.read_idx(damaged)
+
+
+def test_augmentation_moves_mirrors_and_cuts_each_image_on_its_own() -> None:
+    images = np.zeros((200, 28, 28), np.uint8)
+    images[:, 10:14, 5:8] = 200
+    assert np.array_equal(augment(images, np.random.default_rng(0), 0, False, 0), images)
+
+    moved = augment(images, np.random.default_rng(0), 3, False, 0)
+    tops, lefts = ((moved.max(axis=axis) > 0).argmax(axis=1) for axis in (2, 1))
+    assert set(tops) == set(range(7, 14))
+    assert set(lefts) == set(range(2, 9))
+    assert (moved.sum(axis=(1, 2)) == images[0].sum()).all()
+
+    mirrored = augment(images, np.random.default_rng(0), 0, True, 0)
+    flipped = (mirrored == images[:, :, ::-1]).all(axis=(1, 2))
+    assert 60 < flipped.sum() < 140
+    assert (mirrored[~flipped] == images[~flipped]).all()
+
+    cut = augment(np.full_like(images, 9), np.random.default_rng(0), 0, False, 10)
+    holes = (cut == 0).sum(axis=(1, 2))
+    assert holes.max() == 100
+    assert holes.min() >= 25
+
+
+@pytest.fixture(scope="module")
+def tensorflow() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        absent("no TensorFlow: pip install -r model/requirements.txt")
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny finished run."""
+    from model.training.train import train
+
+    out = tmp_path_factory.mktemp("run")
+    rows = train(parse_config(TINY), out, data=data)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    return out
+
+
+def test_a_run_that_was_interrupted_ends_where_it_would_have(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.training import train as module
+
+    config = parse_config(TINY)
+
+    def pull_the_plug(self: object, epoch: int, logs: object = None) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.Journal, "on_epoch_begin", pull_the_plug)
+        module.train(config, tmp_path, data=data)
+    with pytest.raises(RunError, match=r"holds a run already; go on with it \(--resume\)"):
+        module.train(config, tmp_path, data=data)
+    with pytest.raises(RunError, match="differs from the config given"):
+        module.train(parse_config(TINY | {"seed": 1}), tmp_path, resume=True, data=data)
+    resumed = module.train(config, tmp_path, resume=True, data=data)
+
+    straight = module.load_history(run / module.HISTORY)
+    assert module.load_history(tmp_path / module.HISTORY) == resumed
+    assert [row["epoch"] for row in resumed] == ["1", "2", "3"]
+    for column in ("loss", "val_loss", "rate"):
+        expected = [float(row[column]) for row in straight]
+        assert [float(row[column]) for row in resumed] == pytest.approx(expected, rel=1e-3), column
+
+
+def test_the_rate_rises_to_its_peak_and_falls_back(tensorflow: None) -> None:
+    from model.training.train import one_cycle
+
+    rates = [one_cycle(step, 99, 0.2, 0.2) for step in range(99)]
+    assert rates[19] == pytest.approx(0.2)
+    assert max(rates) == rates[19]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.0025)
+    assert one_cycle(0, 9, 0.2, 0.0) == pytest.approx(0.18)
+
+
+def test_too_little_data_is_refused(data: Path, tmp_path: Path, tensorflow: None) -> None:
+    from model.training.train import train
+
+    with pytest.raises(RunError, match="train_images is 210 and validation_images 40; the training split holds 240"):
+        train(parse_config(TINY | {"train_images": 210}), tmp_path, data=data)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    """Speeds that need no measuring: SavedModel is the faster one here."""
+    from model.training import export
+    from model.training.measure import Speed
+
+    monkeypatch.setattr(
+        export, "measure_speed", lambda folder, engine: Speed(1.0, {"savedmodel": 9.0}.get(engine, 2.0), 0.5)
+    )
+
+
+def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurried: None) -> None:
+    from model.training.export import export
+
+    artifact = export(run, tmp_path / "artifact", data)
+    assert (artifact.name, artifact.version, artifact.engines) == ("tiny", "0.0.1", ("savedmodel", "litert"))
+    assert artifact.signature.labels == datasets.FASHION_MNIST_LABELS
+    card = (artifact.folder / "MODEL_CARD.md").read_text()
+    assert artifact.digest in card
+    _, engine = load_engine(artifact, "litert")
+    assert engine.score(np.zeros((3, 28, 28, 1), np.float32)).shape == (3, 10)
+
+    again = export(artifact.folder / "training", tmp_path / "again", data)
+    assert (again.folder / "labels.txt").read_bytes() == (artifact.folder / "labels.txt").read_bytes()
+    images = np.random.default_rng(0).random((5, 28, 28, 1), np.float32)
+    assert np.array_equal(load_engine(again, "litert")[1].score(images), engine.score(images))
+
+
+def test_an_artifact_that_is_not_the_network_is_not_kept(
+    run: Path, data: Path, tmp_path: Path, unhurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.training import export as module
+
+    standing = module.export(run, tmp_path / "artifact", data)
+    before = read_artifact(standing.folder).digest
+    monkeypatch.setattr(module, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
+    with pytest.raises(ExportError, match="litert is not the trained network"):
+        module.export(run, tmp_path / "artifact", data)
+    assert read_artifact(standing.folder).digest == before
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
+
+
+def test_an_unfinished_run_is_not_exported(run: Path, data: Path, tmp_path: Path) -> None:
+    from model.training.export import export
+
+    with pytest.raises(ExportError, match=r"holds no checkpoint\.keras; train first"):
+        export(tmp_path, tmp_path / "artifact", data)
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "history.csv").write_text("epoch\n1\n")
+    with pytest.raises(ExportError, match="stopped after 1 of 3 epochs; go on with train --resume"):
+        export(tmp_path / "run", tmp_path / "artifact", data)
+
+
+def test_the_command_line_evaluates(
+    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fashion-mnist").symlink_to(data)
+    monkeypatch.setenv("SHARED", str(tmp_path))
+    shipped = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+    command = ["evaluate", "--artifact", str(shipped), "--engine", "litert", "--limit", "20"]
+    assert main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["model"], answer["engine"], answer["images"]) == ("fashion-mnist", "litert", 20)
+    assert set(answer["recall"]) == set(datasets.FASHION_MNIST_LABELS)
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("fashion-mnist ")
+
+
+def test_the_command_line_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--artifact", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"model evaluate: manifest.json is missing from {tmp_path}\n"
