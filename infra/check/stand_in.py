@@ -1,0 +1,170 @@
+"""A stand-in for Google's provider: it knows the schema, invents what the cloud would fill in, and calls nobody.
+
+A process of its own, started by terraform.py in the tools' environment: `python -m infra.check.stand_in SCHEMA SOCKET`.
+Terraform attaches to the socket (TF_REATTACH_PROVIDERS), so that nothing is installed. It ends when its stdin does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgpack
+from tf.gen import tfplugin_pb2 as wire
+from tf.gen import tfplugin_pb2_grpc as rpc
+
+_UNKNOWN = msgpack.ExtType(0, b"\x00")
+_NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
+
+_INVENTED = {
+    "google_pubsub_topic.id": "projects/{project}/topics/{name}",
+    "google_pubsub_subscription.id": "projects/{project}/subscriptions/{name}",
+    "google_cloud_run_v2_service.uri": "https://{name}.example",
+    "google_service_account.email": "{account_id}@{project}.example",
+    "google_service_account.member": "serviceAccount:{account_id}@{project}.example",
+}
+"""What is worth telling apart, by type and attribute, made of what was configured; all else is `stand-in-ATTRIBUTE`."""
+
+Values = dict[str, Any]
+Invent = Callable[[str, Any], Any]
+
+
+class StandIn(rpc.ProviderServicer):  # type: ignore[misc]
+    """Terraform's plugin protocol, version 6. Keeps no state: many terraforms may attach at once."""
+
+    def __init__(self, schema: Values) -> None:
+        self._resources: Values = schema["resource"]
+        self._data: Values = schema["data"]
+        self._provider: Values = schema["provider"]
+
+    def GetMetadata(self, request: Any, context: Any) -> Any:
+        return wire.GetMetadata.Response()
+
+    def GetProviderSchema(self, request: Any, context: Any) -> Any:
+        return wire.GetProviderSchema.Response(
+            provider=wire.Schema(block=_block(self._provider)),
+            resource_schemas={name: wire.Schema(block=_block(block)) for name, block in self._resources.items()},
+            data_source_schemas={name: wire.Schema(block=_block(block)) for name, block in self._data.items()},
+        )
+
+    def ValidateProviderConfig(self, request: Any, context: Any) -> Any:
+        return wire.ValidateProviderConfig.Response()
+
+    def ValidateResourceConfig(self, request: Any, context: Any) -> Any:
+        return wire.ValidateResourceConfig.Response()
+
+    def ValidateDataResourceConfig(self, request: Any, context: Any) -> Any:
+        return wire.ValidateDataResourceConfig.Response()
+
+    def ConfigureProvider(self, request: Any, context: Any) -> Any:
+        return wire.ConfigureProvider.Response()
+
+    def UpgradeResourceState(self, request: Any, context: Any) -> Any:
+        return wire.UpgradeResourceState.Response(upgraded_state=wire.DynamicValue(json=request.raw_state.json))
+
+    def ReadResource(self, request: Any, context: Any) -> Any:
+        return wire.ReadResource.Response(new_state=request.current_state)
+
+    def PlanResourceChange(self, request: Any, context: Any) -> Any:
+        planned = _unpack(request.proposed_new_state)
+        if _unpack(request.prior_state) is None:
+            planned = _fill(self._resources[request.type_name], planned, lambda name, type_: _UNKNOWN)
+        return wire.PlanResourceChange.Response(planned_state=_pack(planned), legacy_type_system=True)
+
+    def ApplyResourceChange(self, request: Any, context: Any) -> Any:
+        planned = _unpack(request.planned_state)
+        applied = _fill(self._resources[request.type_name], planned, _inventor(request.type_name, planned))
+        return wire.ApplyResourceChange.Response(new_state=_pack(applied), legacy_type_system=True)
+
+    def ReadDataSource(self, request: Any, context: Any) -> Any:
+        asked = _unpack(request.config)
+        return wire.ReadDataSource.Response(
+            state=_pack(_fill(self._data[request.type_name], asked, _inventor(request.type_name, asked)))
+        )
+
+    def StopProvider(self, request: Any, context: Any) -> Any:
+        return wire.StopProvider.Response()
+
+
+def _block(block: Values) -> Any:
+    flags = ("required", "optional", "computed")
+    return wire.Schema.Block(
+        attributes=[
+            wire.Schema.Attribute(
+                name=name, type=json.dumps(given["type"]).encode(), **{key: given[key] for key in flags}
+            )
+            for name, given in block["attributes"].items()
+        ],
+        block_types=[
+            wire.Schema.NestedBlock(
+                type_name=name,
+                nesting=_NESTING[nested["nesting"]],
+                min_items=nested["min"],
+                max_items=nested["max"],
+                block=_block(nested["block"]),
+            )
+            for name, nested in block["block_types"].items()
+        ],
+    )
+
+
+def _unpack(value: Any) -> Any:
+    return msgpack.unpackb(value.msgpack, strict_map_key=False) if value.msgpack else json.loads(value.json or "null")
+
+
+def _pack(value: Any) -> Any:
+    return wire.DynamicValue(msgpack=msgpack.packb(value))
+
+
+def _fill(block: Values, value: Any, invent: Invent) -> Any:
+    """`value` with what the provider is to set invented, in nested blocks too; a deleted one (None) stays None."""
+    if not isinstance(value, dict):
+        return value
+    filled = dict(value)
+    for name, attribute in block["attributes"].items():
+        if attribute["computed"] and (value.get(name) is None or isinstance(value[name], msgpack.ExtType)):
+            filled[name] = invent(name, attribute["type"])
+    for name, nested in block["block_types"].items():
+        inner = value.get(name)
+        if isinstance(inner, list):
+            filled[name] = [_fill(nested["block"], each, invent) for each in inner]
+        elif isinstance(inner, dict):
+            filled[name] = _fill(nested["block"], inner, invent)
+    return filled
+
+
+def _inventor(type_name: str, configured: Values | None) -> Invent:
+    def invent(name: str, type_: Any) -> Any:
+        match type_:
+            case "string":
+                return _INVENTED.get(f"{type_name}.{name}", f"stand-in-{name}").format(**(configured or {}))
+            case "number":
+                return 0
+            case "bool":
+                return False
+            case ["map" | "object", *_]:
+                return {}
+            case _:
+                return []
+
+    return invent
+
+
+def main(schema: Path, socket: Path) -> None:
+    """Serve until stdin ends: whoever started this has gone, or wants it gone."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=10))
+    rpc.add_ProviderServicer_to_server(StandIn(json.loads(schema.read_text())), server)
+    server.add_insecure_port(f"unix:{socket}")
+    server.start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    server.stop(grace=None).wait()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

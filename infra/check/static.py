@@ -1,0 +1,170 @@
+"""The *.tf files held against the providers' schemas: every finding at once, with the place and the likeliest spelling.
+
+It also knows which words an argument allows, which `terraform validate` leaves to the real provider. Run in the tools'
+environment: `python -m infra.check.static SCHEMA... -- FOLDER...` prints findings by folder as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+_META = {"count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection"}
+_REFERENCE = re.compile(r"(?<![\w.\"-])(data\.)?(google_\w+)\.([A-Za-z_][\w-]*)(?:\[[^\]]*\])?(?:\.(\w+))?")
+_INTERPOLATION = re.compile(r"\$\{(.*)\}", re.S)
+
+Block = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource or data source as it is written. `kind` is `resource` or `data`."""
+
+    file: str
+    kind: str
+    type: str
+    name: str
+    body: Block
+
+
+def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
+    """What is wrong in the folder's *.tf files; `schemas` by provider, as schema.py writes them."""
+    findings: list[str] = []
+    entries: list[Entry] = []
+    used: dict[str, set[tuple[str, ...]]] = {}
+    for path in sorted(folder.glob("*.tf")):
+        try:
+            document = hcl2.loads(path.read_text())
+        except Exception as exc:  # the parser raises several kinds
+            findings.append(f"{path.name}: does not parse: {str(exc).splitlines()[0]}")
+            continue
+        used[path.name] = {found for text in _expressions(document) for found in _REFERENCE.findall(text)}
+        entries.extend(_entries(path.name, document))
+    for entry in entries:
+        provider = str(entry.body.get("provider", "google")).strip('"').removeprefix("${").removesuffix("}")
+        types = schemas.get(provider, {}).get(entry.kind, {})
+        where = f"{entry.file}: {entry.type}.{entry.name}"
+        if entry.type in types:
+            findings.extend(_block(where, types[entry.type], {k: v for k, v in _items(entry.body) if k not in _META}))
+        else:
+            findings.append(_unknown(where, f"{entry.kind} type of {provider}", entry.type, types))
+    findings.extend(_references(used, entries, schemas))
+    return findings
+
+
+def _entries(file: str, document: Block) -> Iterator[Entry]:
+    for kind in ("resource", "data"):
+        for labelled in document.get(kind, []):
+            for type_, named in _items(labelled):
+                for name, body in _items(named):
+                    yield Entry(file, kind, type_, name, body)
+
+
+def _items(body: Block) -> Iterator[tuple[str, Any]]:
+    """What is written in a body, without the parser's own marks and quotes."""
+    return ((key.strip('"'), value) for key, value in body.items() if not key.startswith("__"))
+
+
+def _block(where: str, schema: Block, body: Block) -> Iterator[str]:
+    attributes, blocks = schema["attributes"], schema["block_types"]
+    written = dict(_items(body))
+    dynamic: dict[str, list[Any]] = {}
+    for labelled in written.pop("dynamic", []):
+        for name, given in _items(labelled):
+            dynamic.setdefault(name, []).extend(given.get("content", []))
+    for name, contents in dynamic.items():
+        if name in blocks:
+            for content in contents:
+                yield from _block(f"{where}.{name}", blocks[name]["block"], content)
+        else:
+            yield _unknown(where, "block", name, blocks)
+    for name, value in written.items():
+        if name in blocks:
+            yield from _nested(where, name, blocks[name], value)
+        elif name in attributes:
+            yield from _argument(where, name, attributes[name], value)
+        else:
+            yield _unknown(where, "block" if _is_block(value) else "argument", name, [*attributes, *blocks])
+    present = {*written, *dynamic}
+    needed = [n for n, a in attributes.items() if a["required"]] + [n for n, b in blocks.items() if b["min"]]
+    yield from (f"{where}: '{name}' is missing" for name in needed if name not in present)
+
+
+def _nested(where: str, name: str, schema: Block, value: Any) -> Iterator[str]:
+    if not _is_block(value):
+        yield f"{where}: '{name}' is a block: write '{name} {{ ... }}', without '='"
+        return
+    if schema["max"] and len(value) > schema["max"]:
+        yield f"{where}: at most {schema['max']} '{name}' may be there"
+    for inner in value:
+        yield from _block(f"{where}.{name}", schema["block"], inner)
+
+
+def _argument(where: str, name: str, schema: Block, value: Any) -> Iterator[str]:
+    literal = isinstance(value, str) and value.startswith('"') and "${" not in value
+    allowed = schema.get("values")
+    if _is_block(value):
+        yield f"{where}: '{name}' is an argument: write '{name} = ...'"
+    elif not schema["required"] and not schema["optional"]:
+        yield f"{where}: '{name}' is set by the provider and cannot be given"
+    elif allowed and literal and value.strip('"') not in allowed:
+        yield _unknown(where, f"value of '{name}'", value.strip('"'), allowed)
+    elif isinstance(value, (list, dict)) and isinstance(schema["type"], str):
+        yield f"{where}: '{name}' takes one {schema['type']}"
+    elif schema["type"] in ("number", "bool") and literal:
+        yield f"{where}: '{name}' takes a {schema['type']}, not a text"
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    """Every expression in a document, and what is interpolated into its texts."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _expressions(inner)
+    elif isinstance(value, str):
+        yield from _INTERPOLATION.findall(value)
+
+
+def _references(
+    used: Mapping[str, set[tuple[str, ...]]], entries: Iterable[Entry], schemas: Mapping[str, Block]
+) -> Iterator[str]:
+    declared = {(entry.kind, entry.type, entry.name) for entry in entries}
+    for file, references in used.items():
+        for data, type_, name, attribute in sorted(references):
+            kind = "data" if data else "resource"
+            block = next((types[kind][type_] for types in schemas.values() if type_ in types[kind]), None)
+            if (kind, type_, name) not in declared:
+                yield f"{file}: {kind} {type_}.{name} is used but nowhere declared"
+            elif block and attribute and attribute not in (known := {**block["attributes"], **block["block_types"]}):
+                yield _unknown(file, f"attribute of {type_}.{name}", attribute, known)
+
+
+def _is_block(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) and "__is_block__" in each for each in value)
+
+
+def _unknown(where: str, what: str, name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), 1)
+    return f"{where}: unknown {what}: '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def main(arguments: list[str]) -> None:
+    """Check the folders and print `{folder: [finding, ...]}`."""
+    cut = arguments.index("--")
+    files = [Path(given) for given in arguments[:cut]]
+    schemas = {re.sub(r"-\w+$", "", file.stem): json.loads(file.read_text()) for file in files}
+    print(json.dumps({folder: check(Path(folder), schemas) for folder in arguments[cut + 1 :]}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

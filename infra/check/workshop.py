@@ -1,0 +1,107 @@
+"""What the checks need beside this checkout: terraform, tools in an environment of their own, the providers' schemas.
+
+Everything lies in build/infra-check/ and is made when first needed. Standard library only: any Python can start it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.check import schema
+
+ROOT = Path(__file__).resolve().parents[2]
+INFRA = ROOT / "infra"
+BUILD = ROOT / "build" / "infra-check"
+
+_HERE = Path(__file__).parent
+_TYPE = re.compile(r'^(resource|data) "(google_\w+)"', re.M)
+
+
+class Unavailable(Exception):
+    """Something that the checks need cannot be had here; the sentence says what and how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where everything is: the terraform binary, the tools' Python, a schema for each provider."""
+
+    terraform: str
+    python: Path
+    schemas: Mapping[str, Path]
+
+
+def prepare() -> Workshop:
+    """Find or make everything; seconds the first time, nothing afterwards. Raises Unavailable."""
+    terraform = shutil.which("terraform")
+    if terraform is None:
+        raise Unavailable("terraform is not installed (1.9 or newer: developer.hashicorp.com/terraform/install)")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests and `make infra-check` may run at the same time
+        python = _tools()
+        return Workshop(terraform, python, _schemas(python))
+
+
+def _tools() -> Path:
+    """The Python that has requirements.txt installed."""
+    venv = BUILD / "venv"
+    python, stamp = venv / "bin" / "python", venv / "stamp"
+    wanted = _digest(_HERE / "requirements.txt")
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        shutil.rmtree(venv, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", str(venv))
+        _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / "requirements.txt"))
+        stamp.write_text(wanted)
+    return python
+
+
+def _schemas(python: Path) -> dict[str, Path]:
+    """A file for each provider, with the types that the *.tf files name."""
+    texts = [file.read_text() for file in sorted(INFRA.glob("*.tf"))]
+    wanted = sorted(
+        {f"{'data.' if kind == 'data' else ''}{name}" for text in texts for kind, name in _TYPE.findall(text)}
+    )
+    recipe = _digest(_HERE / "schemas.txt", Path(schema.__file__), " ".join(wanted))
+    folder = BUILD / "schemas"
+    paths = {name: folder / f"{name}-{recipe}.json" for name in ("google", "google-beta")}
+    if not all(path.is_file() for path in paths.values()):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, path in paths.items():
+            path.write_text(json.dumps(schema.read(_wheel(python, name), wanted)))
+    return paths
+
+
+def _wheel(python: Path, provider: str) -> Path:
+    """The package that holds the provider's schema; downloaded once."""
+    folder = BUILD / f"wheels-{_digest(_HERE / 'schemas.txt')}"
+    if not folder.is_dir():
+        making = BUILD / "wheels"
+        shutil.rmtree(making, ignore_errors=True)
+        _run(
+            *(str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+            *("-d", str(making), "-r", str(_HERE / "schemas.txt")),
+        )
+        making.rename(folder)
+    return next(folder.glob(f"cdktf_cdktf_provider_{provider.replace('-', '_')}-*.whl"))
+
+
+def _digest(*parts: Path | str) -> str:
+    joined = "\n".join(part.read_text() if isinstance(part, Path) else part for part in parts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise Unavailable(f"{' '.join(command[1:5])} failed: {said[-1] if said else done.returncode}")

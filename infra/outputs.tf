@@ -1,0 +1,34 @@
+# Each output waits for the grants without which what it names would not work.
+output "topics" {
+  description = "Full names of the topics by their name in topology.yaml."
+  value       = { for name, topic in google_pubsub_topic.this : name => topic.id }
+  depends_on  = [google_pubsub_topic_iam_member.worker, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.dead_letter]
+}
+
+output "subscriptions" {
+  description = "Full names of the subscriptions by their name in topology.yaml."
+  value       = { for name, subscription in google_pubsub_subscription.this : name => subscription.id }
+  depends_on  = [google_pubsub_subscription_iam_member.dead_letter, google_pubsub_subscription_iam_member.client]
+}
+
+output "buckets" {
+  description = "Names of the buckets by their name in topology.yaml."
+  value       = { for name, bucket in google_storage_bucket.this : name => bucket.name }
+  depends_on  = [google_storage_notification.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.client]
+}
+
+output "worker_url" {
+  description = "Address of the worker, for callers inside the project."
+  value       = google_cloud_run_v2_service.worker.uri
+  depends_on  = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
+output "worker_service_account" {
+  description = "Whom the worker is: what else it should be allowed is granted to this address."
+  value       = google_service_account.worker.email
+}
+
+output "images" {
+  description = "Where to push the worker's image."
+  value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
+}

@@ -1,0 +1,78 @@
+resource "google_pubsub_topic" "this" {
+  for_each = local.topology.topics
+
+  project                    = var.project_id
+  name                       = "${local.prefix}${each.key}"
+  message_retention_duration = try(each.value.retention, null)
+  labels                     = var.labels
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_pubsub_subscription" "this" {
+  for_each = local.subscriptions
+
+  project                    = var.project_id
+  name                       = "${local.prefix}${each.key}"
+  topic                      = google_pubsub_topic.this[each.value.topic].id
+  ack_deadline_seconds       = each.value.ack_deadline_seconds
+  message_retention_duration = each.value.retention
+  filter                     = try(each.value.filter, null)
+  labels                     = var.labels
+
+  expiration_policy {
+    ttl = "" # never; the default removes a subscription after 31 idle days
+  }
+
+  dynamic "retry_policy" { # without one, a failing message comes back at once
+    for_each = try([each.value.retry], [])
+    content {
+      minimum_backoff = retry_policy.value.minimum_backoff
+      maximum_backoff = retry_policy.value.maximum_backoff
+    }
+  }
+
+  dynamic "dead_letter_policy" {
+    for_each = try([each.value.dead_letter], [])
+    content {
+      dead_letter_topic     = google_pubsub_topic.this[dead_letter_policy.value.topic].id
+      max_delivery_attempts = dead_letter_policy.value.max_delivery_attempts
+    }
+  }
+
+  dynamic "push_config" {
+    for_each = each.value.delivery == "worker" ? [each.value.path] : []
+    content {
+      push_endpoint = "${google_cloud_run_v2_service.worker.uri}${push_config.value}"
+      oidc_token {
+        service_account_email = google_service_account.invoker.email
+        audience              = local.audience
+      }
+    }
+  }
+
+  # A push that is not allowed in yet would be counted as a delivery attempt.
+  depends_on = [
+    google_cloud_run_v2_service_iam_member.invoker,
+    google_service_account_iam_member.pubsub_agent,
+  ]
+}
+
+# Dead letters are moved by Pub/Sub's own agent: it publishes them to the dead topic and acks them at the source.
+resource "google_pubsub_topic_iam_member" "dead_letter" {
+  for_each = toset(values(local.dead_lettered))
+
+  project = var.project_id
+  topic   = google_pubsub_topic.this[each.value].name
+  role    = "roles/pubsub.publisher"
+  member  = google_project_service_identity.pubsub.member
+}
+
+resource "google_pubsub_subscription_iam_member" "dead_letter" {
+  for_each = local.dead_lettered
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.this[each.key].name
+  role         = "roles/pubsub.subscriber"
+  member       = google_project_service_identity.pubsub.member
+}

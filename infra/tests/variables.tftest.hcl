@@ -1,0 +1,160 @@
+# What the variables do, and what they refuse.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
+variables {
+  project_id = "some-project"
+  image      = "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"
+}
+
+run "prefix_is_on_every_name" {
+  variables {
+    prefix = "dev"
+  }
+  assert {
+    condition = alltrue([
+      for name in concat(
+        values(google_pubsub_topic.this)[*].name,
+        values(google_pubsub_subscription.this)[*].name,
+        [google_cloud_run_v2_service.worker.name, google_service_account.worker.account_id, google_service_account.invoker.account_id],
+        [google_artifact_registry_repository.images.repository_id],
+      ) : startswith(name, "dev-")
+    ])
+    error_message = "Every name starts with the prefix."
+  }
+  assert {
+    condition     = google_storage_bucket.this["uploads"].name == "some-project-dev-uploads"
+    error_message = "A bucket's name holds the project and the prefix."
+  }
+}
+
+run "artifact_from_the_bucket" {
+  variables {
+    artifact_prefix = "fashion-mnist/3"
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
+    error_message = "artifact_prefix names a folder in the models bucket."
+  }
+}
+
+run "worker_is_sized" {
+  variables {
+    worker   = { concurrency = 4, cpu = 4, memory = "2Gi", min_instances = 1, max_instances = 3 }
+    settings = { MAX_BATCH_SIZE = "4" }
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.worker.template[0].scaling[0].min_instance_count == 1 && google_cloud_run_v2_service.worker.template[0].scaling[0].max_instance_count == 3
+    error_message = "Instances as given."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.worker.template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "2Gi" })
+    error_message = "Size as given."
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["THREADS"] == "4"
+    error_message = "Threads as requests."
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["MAX_BATCH_SIZE"] == "4"
+    error_message = "Settings reach the worker."
+  }
+}
+
+run "clients_are_let_in" {
+  variables {
+    clients = ["user:someone@example.com"]
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.client["user:someone@example.com"].topic == "req_predict" && google_pubsub_topic_iam_member.client["user:someone@example.com"].role == "roles/pubsub.publisher"
+    error_message = "A client may send requests."
+  }
+  assert {
+    condition     = google_pubsub_subscription_iam_member.client["user:someone@example.com"].subscription == "res_predict-sub" && google_pubsub_subscription_iam_member.client["user:someone@example.com"].role == "roles/pubsub.subscriber"
+    error_message = "A client may read responses."
+  }
+  assert {
+    condition     = toset(values(google_storage_bucket_iam_member.client)[*].bucket) == toset(["some-project-uploads", "some-project-payloads"]) && alltrue([for grant in google_storage_bucket_iam_member.client : grant.role == "roles/storage.objectCreator"])
+    error_message = "A client may put images into two buckets, and neither list nor read them."
+  }
+}
+
+run "refuses_a_bad_project" {
+  command = plan
+  variables {
+    project_id = "123456789012"
+  }
+  expect_failures = [var.project_id]
+}
+
+run "refuses_a_zone" {
+  command = plan
+  variables {
+    region = "europe-west1-b"
+  }
+  expect_failures = [var.region]
+}
+
+run "refuses_a_bad_prefix" {
+  command = plan
+  variables {
+    prefix = "Dev_"
+  }
+  expect_failures = [var.prefix]
+}
+
+run "refuses_an_image_without_registry" {
+  command = plan
+  variables {
+    image = "worker"
+  }
+  expect_failures = [var.image]
+}
+
+run "refuses_an_artifact_elsewhere" {
+  command = plan
+  variables {
+    artifact_prefix = "gs://others/fashion-mnist"
+  }
+  expect_failures = [var.artifact_prefix]
+}
+
+run "refuses_a_timeout_beyond_the_deadline" {
+  command = plan
+  variables {
+    worker = { timeout_seconds = 60 }
+  }
+  expect_failures = [var.worker]
+}
+
+run "refuses_fewer_instances_than_the_least" {
+  command = plan
+  variables {
+    worker = { min_instances = 5, max_instances = 2 }
+  }
+  expect_failures = [var.worker]
+}
+
+run "refuses_a_share_of_a_cpu" {
+  command = plan
+  variables {
+    worker = { cpu = 0.5 }
+  }
+  expect_failures = [var.worker]
+}
+
+run "refuses_settings_that_are_set_already" {
+  command = plan
+  variables {
+    settings = { THREADS = "80" }
+  }
+  expect_failures = [var.settings]
+}
+
+run "refuses_the_public_as_a_client" {
+  command = plan
+  variables {
+    clients = ["allUsers"]
+  }
+  expect_failures = [var.clients]
+}

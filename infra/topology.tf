@@ -1,0 +1,17 @@
+# What topology.yaml says, made ready for for_each.
+locals {
+  topology = yamldecode(file("${path.module}/topology.yaml"))
+  prefix   = var.prefix == "" ? "" : "${var.prefix}-"
+
+  subscriptions   = local.topology.subscriptions
+  pushed          = { for name, given in local.subscriptions : name => given if given.delivery == "worker" }
+  dead_lettered   = { for name, given in local.subscriptions : name => given.dead_letter.topic if can(given.dead_letter) }
+  response_topic  = "res_predict"
+  request_topic   = "req_predict"
+  shared_answers  = "res_predict-sub"
+  models_bucket   = "models"
+  uploads_bucket  = "uploads"
+  payloads_bucket = "payloads"
+
+  shortest_push_deadline = min([for given in values(local.pushed) : given.ack_deadline_seconds]...)
+}

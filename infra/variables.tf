@@ -1,0 +1,120 @@
+variable "project_id" {
+  description = "Project that holds everything."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id takes a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
+  }
+}
+
+variable "region" {
+  description = "Region of the worker, the buckets and the image repository."
+  type        = string
+  default     = "europe-west1"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region takes a region such as europe-west1, not a zone or a multi-region."
+  }
+}
+
+variable "prefix" {
+  description = "Put before every name, so that one project can hold several environments; empty for the names as topology.yaml has them."
+  type        = string
+  default     = ""
+  nullable    = false
+  validation {
+    condition     = can(regex("^([a-z][a-z0-9]{0,10})?$", var.prefix))
+    error_message = "prefix takes up to 11 lower-case letters and digits, a letter first; the hyphen after it is added."
+  }
+}
+
+variable "image" {
+  description = "Container image of the worker, in production by digest."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
+    error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
+  }
+}
+
+variable "artifact_prefix" {
+  description = "Where in the models bucket the artifact lies; null for the one that is baked into the image."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.artifact_prefix == null ? true : can(regex("^[^/].*[^/]$", var.artifact_prefix)) && !startswith(coalesce(var.artifact_prefix, "-"), "gs:")
+    error_message = "artifact_prefix takes a path inside the models bucket, such as fashion-mnist/3, without gs:// and without a slash at either end."
+  }
+}
+
+variable "worker" {
+  description = "Size of the worker: requests that one instance takes at once (threads), vCPUs, memory, instances, seconds for one request."
+  type = object({
+    concurrency     = optional(number, 8)
+    cpu             = optional(number, 2)
+    memory          = optional(string, "1Gi")
+    min_instances   = optional(number, 0)
+    max_instances   = optional(number, 10)
+    timeout_seconds = optional(number, 55)
+  })
+  default  = {}
+  nullable = false
+  validation {
+    condition     = var.worker.concurrency >= 1 && var.worker.concurrency <= 1000
+    error_message = "worker.concurrency takes 1 to 1000."
+  }
+  validation {
+    condition     = contains([1, 2, 4, 6, 8], var.worker.cpu)
+    error_message = "worker.cpu takes 1, 2, 4, 6 or 8: requests run side by side, so a fraction of a vCPU will not do."
+  }
+  validation {
+    condition     = can(regex("^[0-9]+(Mi|Gi)$", var.worker.memory))
+    error_message = "worker.memory takes a number with Mi or Gi, such as 1Gi."
+  }
+  validation {
+    condition     = var.worker.min_instances >= 0 && var.worker.max_instances >= 1 && var.worker.min_instances <= var.worker.max_instances
+    error_message = "worker.min_instances takes 0 or more, and at most worker.max_instances."
+  }
+  validation {
+    # A request that outlives the deadline is delivered again while it is still being answered.
+    condition     = var.worker.timeout_seconds >= 1 && var.worker.timeout_seconds < local.shortest_push_deadline
+    error_message = "worker.timeout_seconds must be below the ack deadline of every subscription that is delivered to the worker (topology.yaml)."
+  }
+}
+
+variable "settings" {
+  description = "Further environment variables of the worker, such as ENGINE or MAX_BATCH_SIZE."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  validation {
+    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+  }
+}
+
+variable "clients" {
+  description = "Members that may send images and read the responses, such as user:someone@example.com."
+  type        = set(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for member in var.clients : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "clients takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is not a client."
+  }
+}
+
+variable "labels" {
+  description = "Labels on everything that takes them."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Refuse to destroy the worker's service; set to false and apply before a destroy."
+  type        = bool
+  default     = true
+  nullable    = false
+}
