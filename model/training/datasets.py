@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +121,10 @@ def _download(name: str) -> Path:
     import keras
 
     try:
-        path = keras.utils.get_file(name, _ORIGIN + name, cache_subdir="datasets/fashion-mnist", file_hash=SHA256[name])
+        with redirect_stdout(sys.stderr):  # its progress bar
+            path = keras.utils.get_file(
+                name, _ORIGIN + name, cache_subdir="datasets/fashion-mnist", file_hash=SHA256[name]
+            )
     except Exception as exc:
         raise DatasetError(f"{name} is neither at {shared_folder()} nor can it be downloaded: {exc}") from exc
     return Path(path)

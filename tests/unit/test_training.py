@@ -22,6 +22,8 @@ from model.training.config import CONFIGS, parse_config, read_config
 from model.training.errors import ConfigError, DatasetError, ExportError, RunError
 from tests.conftest import absent
 
+SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+
 # Keras' own: it saves TensorFlow variables in a way that NumPy 2 will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
@@ -251,12 +253,12 @@ def test_an_artifact_that_is_not_the_network_is_not_kept(
 ) -> None:
     from model.training import export as module
 
-    standing = module.export(run, tmp_path / "artifact", data)
-    before = read_artifact(standing.folder).digest
+    standing = Path(shutil.copytree(SHIPPED, tmp_path / "artifact"))
+    before = read_artifact(standing).digest
     monkeypatch.setattr(module, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
     with pytest.raises(ExportError, match="litert is not the trained network"):
-        module.export(run, tmp_path / "artifact", data)
-    assert read_artifact(standing.folder).digest == before
+        module.export(run, standing, data)
+    assert read_artifact(standing).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 
@@ -277,8 +279,7 @@ def test_the_command_line_evaluates(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "fashion-mnist").symlink_to(data)
     monkeypatch.setenv("SHARED", str(tmp_path))
-    shipped = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
-    command = ["evaluate", "--artifact", str(shipped), "--engine", "litert", "--limit", "20"]
+    command = ["evaluate", "--artifact", str(SHIPPED), "--engine", "litert", "--limit", "20"]
     assert main([*command, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["model"], answer["engine"], answer["images"]) == ("fashion-mnist", "litert", 20)
