@@ -24,7 +24,7 @@ from functions.service import ResponsePublisher, Service, log_outcome
 from functions.settings import Settings, SettingsError
 from model.artifact import ArtifactError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("functions.worker")  # by name: under -m, __name__ is __main__, whose logs nobody shows
 
 DRAIN_S = 8.0
 """How long a stopping worker may finish what it holds."""
