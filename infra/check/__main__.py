@@ -1,4 +1,4 @@
-"""`python -m infra.check`: every layer over infra/, one line each; exit status 1 on a finding. Any Python 3.11 runs it."""
+"""`python -m infra.check`: every layer over infra/, a line each; status 1 on a finding. Any Python 3.11 runs it."""
 
 from __future__ import annotations
 

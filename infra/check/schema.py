@@ -1,7 +1,7 @@
 """A provider's schema, read from a package of generated code: no provider, no registry.
 
-The package holds compiled JavaScript whose source maps carry TypeScript, and that names every argument with its flags and
-its type. Standard library only; stand_in.py serves what is read here, static.py holds the files against it.
+The package holds compiled JavaScript whose source maps carry TypeScript, and that names every argument with its flags
+and its type. Standard library only; stand_in.py serves what is read here, static.py holds the files against it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,148 @@
+"""What Terraform would build in the cloud is what the twin builds on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from infra.check.layers import EXAMPLE
+from infra.check.terraform import attached, copy_files
+from infra.check.workshop import Unavailable, prepare
+from infra.local.pubsub.server import PubsubServer
+from infra.local.topology import Topology
+from tests.conftest import absent
+
+PROJECT = EXAMPLE["project_id"]
+Facts = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The resources of a plan, carried out by the stand-in provider: a push endpoint is not known before."""
+    try:
+        workshop = prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+    with attached(workshop) as terraform:
+        _, state = terraform.rehearse(copy_files(tmp_path_factory.mktemp("infra") / "work"), EXAMPLE)
+    return list(state["values"]["root_module"]["resources"])
+
+
+@pytest.fixture(scope="module")
+def worker_url(planned: list[dict[str, Any]]) -> str:
+    return str(_of(planned, "google_cloud_run_v2_service")["worker"]["uri"])
+
+
+@pytest.fixture
+def server() -> Iterator[PubsubServer]:
+    with PubsubServer() as server:
+        yield server
+
+
+def test_topics(planned: list[dict[str, Any]], server: PubsubServer) -> None:
+    Topology.read().create(server.host, PROJECT)
+    with grpc.insecure_channel(server.host) as channel:
+        publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        topics = list(publisher.list_topics(project=f"projects/{PROJECT}"))
+    twin = {topic.name: {"retention_s": topic.message_retention_duration.total_seconds()} for topic in topics}
+
+    cloud = {
+        topic["id"]: {"retention_s": _seconds(topic["message_retention_duration"] or "0s")}
+        for topic in _of(planned, "google_pubsub_topic").values()
+    }
+
+    assert cloud == twin
+
+
+def test_subscriptions(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
+    Topology.read().create(server.host, PROJECT, push_to=worker_url)
+
+    assert _cloud_subscriptions(planned) == _twin_subscriptions(server)
+
+
+def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
+    Topology.read().with_retry(1, 2, max_delivery_attempts=5).create(server.host, PROJECT, push_to=worker_url)
+    cloud, twin = _cloud_subscriptions(planned), _twin_subscriptions(server)
+
+    request = f"projects/{PROJECT}/subscriptions/req_predict-sub"
+    assert {key for key, value in cloud[request].items() if twin[request][key] != value} == {"retry", "dead_letter"}
+
+
+def test_buckets_and_notifications(planned: list[dict[str, Any]]) -> None:
+    topology = Topology.read()
+    buckets = _of(planned, "google_storage_bucket")
+    notifications = _of(planned, "google_storage_notification").values()
+
+    assert {bucket["name"] for bucket in buckets.values()} == {
+        f"{PROJECT}-{bucket.name}" for bucket in topology.buckets
+    }
+    assert [
+        (
+            notification["bucket"],
+            notification["topic"],
+            sorted(notification["event_types"]),
+            notification["payload_format"],
+        )
+        for notification in notifications
+    ] == [
+        (f"{PROJECT}-{each.bucket}", f"projects/{PROJECT}/topics/{each.topic}", sorted(each.event_types), "JSON_API_V1")
+        for each in topology.notifications
+    ]
+
+
+def _of(resources: list[dict[str, Any]], kind: str) -> Facts:
+    """The values of one type's resources, by key in for_each or else by name."""
+    return {each.get("index", each["name"]): each["values"] for each in resources if each["type"] == kind}
+
+
+def _cloud_subscriptions(planned: list[dict[str, Any]]) -> Facts:
+    facts: Facts = {}
+    for subscription in _of(planned, "google_pubsub_subscription").values():
+        retry = next(iter(subscription["retry_policy"]), None)
+        dead_letter = next(iter(subscription["dead_letter_policy"]), None)
+        push = next(iter(subscription["push_config"]), None)
+        facts[subscription["id"]] = {
+            "topic": subscription["topic"],
+            "ack_deadline_s": subscription["ack_deadline_seconds"],
+            "retention_s": _seconds(subscription["message_retention_duration"]),
+            "filter": subscription["filter"] or "",
+            "ordering": bool(subscription["enable_message_ordering"]),
+            "retry": retry and (_seconds(retry["minimum_backoff"]), _seconds(retry["maximum_backoff"])),
+            "dead_letter": dead_letter and (dead_letter["dead_letter_topic"], dead_letter["max_delivery_attempts"]),
+            "push": push and push["push_endpoint"],
+        }
+    return facts
+
+
+def _twin_subscriptions(server: PubsubServer) -> Facts:
+    with grpc.insecure_channel(server.host) as channel:
+        subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        subscriptions = list(subscriber.list_subscriptions(project=f"projects/{PROJECT}"))
+    facts: Facts = {}
+    for subscription in subscriptions:
+        retry, dead_letter = subscription.retry_policy, subscription.dead_letter_policy
+        facts[subscription.name] = {
+            "topic": subscription.topic,
+            "ack_deadline_s": subscription.ack_deadline_seconds,
+            "retention_s": subscription.message_retention_duration.total_seconds(),
+            "filter": subscription.filter,
+            "ordering": subscription.enable_message_ordering,
+            "retry": (retry.minimum_backoff.total_seconds(), retry.maximum_backoff.total_seconds())
+            if "retry_policy" in subscription
+            else None,
+            "dead_letter": (dead_letter.dead_letter_topic, dead_letter.max_delivery_attempts)
+            if "dead_letter_policy" in subscription
+            else None,
+            "push": subscription.push_config.push_endpoint or None,
+        }
+    return facts
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
