@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FETCH_TIMEOUT_S = 20.0
 """For one call to Cloud Storage."""
 
-FETCH_RETRY_S = 5.0
+FETCH_RETRY_S = 2.0
 """Hiccups are retried this long in place; after that the broker's own retry, with its backoff, is the better one."""
 
 PUBLISH_RETRY_S = 30.0

@@ -1,0 +1,78 @@
+"""Steady load: images a second from first publish to last response; client, broker and worker share this machine."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from google.cloud import pubsub_v1
+
+from functions.bootstrap import build
+from functions.contract import Envelope
+from functions.settings import Settings
+from infra.local.twin import Twin
+from tests.bench.parts import PULL_COMMAND, Ear, environment, garments, process, pss_mb
+
+
+def loads(images: int) -> list[dict[str, Any]]:
+    """Rows for the push and the pull worker, and for the same decode-and-score loop without a broker."""
+    files = garments(images)
+    rows = [_loop(files)]
+    for door in ("push", "pull"):
+        row = _door(door, files)
+        row["of_loop"] = row["images_per_s"] / rows[0]["images_per_s"]
+        rows.append(row)
+    return rows
+
+
+def _loop(files: list[bytes]) -> dict[str, Any]:
+    service = build(Settings(project="bench"))
+    envelopes = [Envelope(str(number), data) for number, data in enumerate(files)]
+    service.answer(envelopes[0])
+    start = time.perf_counter()
+    for envelope in envelopes:
+        assert service.answer(envelope).status == "ok"
+    seconds = time.perf_counter() - start
+    service.predictor.engine.close()
+    return {"what": "load", "door": "none (loop)", "images": len(files), "images_per_s": len(files) / seconds}
+
+
+def _door(door: str, files: list[bytes]) -> dict[str, Any]:
+    with Twin(worker="push" if door == "push" else None) as twin, environment(twin.env):
+        project = twin.env["GOOGLE_CLOUD_PROJECT"]
+        ear = Ear(project)
+        try:
+            if door == "push":
+                pid = twin.worker_pid
+                assert pid is not None
+                seconds, memory = _run(project, ear, files, pid)
+            else:
+                with process(PULL_COMMAND, twin.env) as worker:
+                    seconds, memory = _run(project, ear, files, worker.pid)
+        finally:
+            ear.close()
+    return {
+        "what": "load",
+        "door": door,
+        "images": len(files),
+        "images_per_s": len(files) / seconds,
+        "worker_pss_mb": memory,
+    }
+
+
+def _run(project: str, ear: Ear, files: list[bytes], pid: int) -> tuple[float, float]:
+    ear.wait(_publish(project, files[:50]))
+    start = time.perf_counter()
+    seconds = ear.wait(_publish(project, files)) - start
+    return seconds, pss_mb(pid)
+
+
+def _publish(project: str, files: list[bytes]) -> set[str]:
+    publisher = pubsub_v1.PublisherClient()
+    topic = f"projects/{project}/topics/req_predict"
+    ids = {uuid.uuid4().hex: data for data in files}
+    for request_id, data in ids.items():
+        publisher.publish(topic, data, request_id=request_id)
+    publisher.stop()
+    return set(ids)

@@ -1,0 +1,124 @@
+"""What every measurement needs: images, a worker process of one's own, and an ear on the response topic."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from google.cloud import pubsub_v1
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+GIVE_UP_S = 60.0
+
+
+def garments(count: int) -> list[bytes]:
+    """Distinct 28x28 PNGs, as small as the dataset's own."""
+    base = Image.radial_gradient("L").resize((28, 28))
+    files = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        base.rotate(number % 360).point([min(255, v + number % 7) for v in range(256)]).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return files
+
+
+@contextmanager
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Have the stock clients of this process find the twin."""
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def push_command(port: int) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "functions-framework"),
+        *("--source", "functions/main.py", "--target", "serve", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+
+
+PULL_COMMAND = [sys.executable, "-m", "functions.worker"]
+
+
+@contextmanager
+def process(command: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process group of its own, which ends with the block."""
+    started = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **env, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield started
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        try:
+            started.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+class Ear:
+    """Hears every response on the shared response subscription: request_id to the moment of its arrival."""
+
+    def __init__(self, project: str) -> None:
+        self._changed = threading.Condition()
+        self.heard: dict[str, float] = {}
+        self._client = pubsub_v1.SubscriberClient()
+        self._stream = self._client.subscribe(f"projects/{project}/subscriptions/res_predict-sub", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        now = time.perf_counter()
+        message.ack()
+        with self._changed:
+            self.heard.setdefault(message.attributes["request_id"], now)
+            self._changed.notify_all()
+
+    def wait(self, ids: set[str]) -> float:
+        """The moment the last of these was heard. Raises TimeoutError, naming how many are missing."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: ids <= self.heard.keys(), GIVE_UP_S):
+                raise TimeoutError(f"{len(ids - self.heard.keys())} of {len(ids)} responses did not come")
+            return max(self.heard[request_id] for request_id in ids)
+
+    def close(self) -> None:
+        self._stream.cancel()
+        self._stream.result()
+        self._client.close()
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size of a process and its descendants, in MB (Linux)."""
+    total, todo = 0, [pid]
+    while todo:
+        each = todo.pop()
+        rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        for task in Path(f"/proc/{each}/task").iterdir():
+            todo += [int(child) for child in (task / "children").read_text().split()]
+    return total / 1024

@@ -1,0 +1,77 @@
+"""A stock client of a twin, with none of our client's code: publishes, and collects what is answered."""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from typing import Any, Self
+
+from google.api_core.exceptions import DeadlineExceeded
+from google.cloud import pubsub_v1, storage
+
+from functions.contract import Response, decode_response
+
+
+class Desk:
+    """Publishes requests and reads responses through a subscription of its own."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self.storage = storage.Client(project=project)
+        self.publisher = pubsub_v1.PublisherClient()
+        self.subscriber = pubsub_v1.SubscriberClient()
+        self._arrived: queue.SimpleQueue[Response] = queue.SimpleQueue()
+        path = f"projects/{project}/subscriptions/desk-{uuid.uuid4().hex}"
+        self.subscriber.create_subscription(
+            name=path, topic=f"projects/{project}/topics/res_predict", ack_deadline_seconds=60
+        )
+        self._stream = self.subscriber.subscribe(path, self._receive)
+
+    def publish(self, data: bytes, **attributes: str) -> str:
+        topic = f"projects/{self.project}/topics/req_predict"
+        return str(self.publisher.publish(topic, data, **attributes).result(10))
+
+    def drop(self, name: str, data: bytes) -> str:
+        """Put a file in the upload bucket; gives the request_id that its notification will have."""
+        blob = self.storage.bucket("uploads").blob(name)
+        blob.upload_from_string(data, "image/png", timeout=10)
+        return f"uploads/{name}#{blob.generation}"
+
+    def responses(self, wanted: set[str], timeout_s: float = 30, linger_s: float = 1.0) -> list[Response]:
+        """Everything that arrives until all the wanted are there, and `linger_s` longer, for copies."""
+        found: list[Response] = []
+        deadline, waiting = time.monotonic() + timeout_s, True
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                found.append(self._arrived.get(timeout=left))
+            except queue.Empty:
+                break
+            if waiting and wanted <= {response.request_id for response in found}:
+                deadline, waiting = time.monotonic() + linger_s, False
+        return found
+
+    def backlog(self, subscription: str) -> list[Any]:
+        """What a subscription still holds; a push subscription is switched to pull for it."""
+        path = f"projects/{self.project}/subscriptions/{subscription}"
+        self.subscriber.modify_push_config(subscription=path, push_config={})
+        try:
+            pulled = self.subscriber.pull(subscription=path, max_messages=100, timeout=1.0, retry=None)
+        except DeadlineExceeded:
+            return []
+        return list(pulled.received_messages)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.cancel()
+        self._stream.result()
+        self.storage.close()
+        self.publisher.stop()
+        self.publisher.transport.close()
+        self.subscriber.close()
+
+    def _receive(self, message: Any) -> None:
+        message.ack()
+        self._arrived.put(decode_response(message.data, dict(message.attributes)))

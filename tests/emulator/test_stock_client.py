@@ -1,0 +1,36 @@
+"""With none of our client's code: the stock Google client publishes a JPEG and reads a schema-valid response."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from google.cloud import pubsub_v1
+
+from infra.local.twin import Twin
+from tests.samples import encoded
+
+
+@pytest.mark.parametrize("worker", ["push", "pull"])
+@pytest.mark.parametrize("pubsub", ["embedded", "google"])
+def test_the_stock_client(pubsub: str, worker: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Twin(pubsub=pubsub, worker=worker) as twin:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", twin.env["PUBSUB_EMULATOR_HOST"])
+        project = twin.env["GOOGLE_CLOUD_PROJECT"]
+        publisher = pubsub_v1.PublisherClient()
+        publisher.publish(
+            f"projects/{project}/topics/req_predict", encoded("JPEG", (300, 400), "RGB"), request_id="r1", top_k="3"
+        ).result(10)
+        with pubsub_v1.SubscriberClient() as subscriber:
+            path = f"projects/{project}/subscriptions/res_predict-sub"
+            message = subscriber.pull(subscription=path, max_messages=1, timeout=20).received_messages[0].message
+        publisher.stop()
+        publisher.transport.close()
+    schema = json.loads((root / "infra" / "schemas" / "response.json").read_text())
+    body = json.loads(message.data)
+    jsonschema.Draft202012Validator(schema).validate(body)
+    assert body["request_id"] == message.attributes["request_id"] == "r1"
+    assert message.attributes["status"] == "ok" and message.attributes["model"] == "fashion-mnist"
+    assert len(body["predictions"]) == 3
