@@ -1,0 +1,300 @@
+"""Draws the samples: one garment a class of Fashion-MNIST, as a shop would photograph it, in assorted formats.
+
+`python -m client.samples.draw FOLDER` writes the pictures and labels.csv. Only needed when a drawing changes; what it
+wrote is committed beside it.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+Point = tuple[float, float]
+Colour = tuple[int, int, int]
+
+SIDE = 480
+"""Pixels of a finished picture's edge; drawings are made twice as large on a grid of 100 x 100."""
+
+_SCALE = 2 * SIDE / 100
+PAPER: Colour = (244, 243, 240)
+
+
+class Board:
+    """A sheet of paper, and scissors for cloth. Everything is in grid units; y points down."""
+
+    def __init__(self, seed: int) -> None:
+        self.image = Image.new("RGB", (2 * SIDE, 2 * SIDE), PAPER)
+        self.cover = Image.new("L", self.image.size)
+        self._random = random.Random(seed)
+
+    def cloth(self, outline: Sequence[Point], colour: Colour, weave: float = 0.12, fold: float = 0.25) -> None:
+        """A piece of cloth: `weave` is how rough it is, `fold` how much darker its sides are than its middle."""
+        mask = self._mask(outline)
+        box = mask.getbbox()
+        if box is None:
+            return
+        light = ImageChops.multiply(self._noise(weave), self._round(box, fold))
+        piece = ImageChops.multiply(Image.new("RGB", self.image.size, colour), Image.merge("RGB", [light] * 3))
+        self.image.paste(piece, mask=mask)
+        self.cover.paste(255, mask=mask)
+
+    def hole(self, outline: Sequence[Point]) -> None:
+        """Cut paper-coloured."""
+        mask = self._mask(outline)
+        self.image.paste(PAPER, mask=mask)
+        self.cover.paste(0, mask=mask)
+
+    def line(self, points: Sequence[Point], colour: Colour, width: float = 0.6) -> None:
+        """A seam or a lace, only where there is cloth."""
+        mask = Image.new("L", self.image.size)
+        ImageDraw.Draw(mask).line(_pixels(points), 255, max(1, round(width * _SCALE)), joint="curve")
+        self.image.paste(colour, mask=ImageChops.multiply(mask, self.cover))
+
+    def dot(self, centre: Point, radius: float, colour: Colour) -> None:
+        """A button or an eyelet."""
+        (x, y), r = _pixels([centre])[0], radius * _SCALE
+        ImageDraw.Draw(self.image).ellipse((x - r, y - r, x + r, y + r), colour)
+
+    def strap(self, points: Sequence[Point], colour: Colour, width: float) -> None:
+        """A band that stands on the paper by itself."""
+        mask = Image.new("L", self.image.size)
+        ImageDraw.Draw(mask).line(_pixels(points), 255, round(width * _SCALE), joint="curve")
+        self.image.paste(colour, mask=mask)
+        self.cover.paste(255, mask=mask)
+
+    def finished(self) -> Image.Image:
+        """The picture at its final size, RGBA: the paper is clear."""
+        return Image.merge("RGBA", [*self.image.split(), self.cover]).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+    def _mask(self, outline: Sequence[Point]) -> Image.Image:
+        mask = Image.new("L", self.image.size)
+        ImageDraw.Draw(mask).polygon(_pixels(outline), 255)
+        return mask
+
+    def _noise(self, strength: float) -> Image.Image:
+        """Grey clouds, not grains: they survive being made small, and files stay small."""
+        edge = 60
+        clouds = Image.frombytes("L", (edge, edge), self._random.randbytes(edge * edge))
+        clouds = clouds.filter(ImageFilter.GaussianBlur(0.8)).resize(self.image.size, Image.Resampling.BICUBIC)
+        return clouds.point([round(255 * (1 - strength * (255 - v) / 255)) for v in range(256)])
+
+    def _round(self, box: tuple[int, int, int, int], depth: float) -> Image.Image:
+        """Light that falls off to the left and right of a box, as on something round."""
+        left, _, right, _ = box
+        width = max(1, right - left)
+        row = bytes(
+            round(255 * (1 - depth * abs(2 * min(max((x - left) / width, 0.0), 1.0) - 1) ** 2))
+            for x in range(self.image.width)
+        )
+        return Image.frombytes("L", (self.image.width, 1), row).resize(self.image.size)
+
+
+def _pixels(points: Sequence[Point]) -> list[Point]:
+    return [(x * _SCALE, y * _SCALE) for x, y in points]
+
+
+def both(half: Sequence[Point]) -> list[Point]:
+    """A right half, from the top of the middle to its foot, with its mirror image."""
+    return [*half, *((100 - x, y) for x, y in reversed(half))]
+
+
+def curve(points: Sequence[Point], steps: int = 12) -> list[Point]:
+    """A smooth closed line through the points (Catmull and Rom, "A class of local interpolating splines", 1974)."""
+    count = len(points)
+    smooth = []
+    for i in range(count):
+        a, b, c, d = (points[(i + k - 1) % count] for k in range(4))
+        for step in range(steps):
+            t = step / steps
+            smooth.append((_spline(a[0], b[0], c[0], d[0], t), _spline(a[1], b[1], c[1], d[1], t)))
+    return smooth
+
+
+def _spline(a: float, b: float, c: float, d: float, t: float) -> float:
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def tee(board: Board) -> None:
+    half = [(50, 13), (57, 11), (62, 5), (73, 9), (90, 27), (80, 37), (75, 31), (75, 60), (76, 95), (50, 96)]
+    board.cloth(both(half), (70, 104, 150))
+    board.line([(38, 5), (43, 11), (50, 13.5), (57, 11), (62, 5)], (44, 70, 108), 2)
+    for side in (1, -1):
+        board.line([(50 + side * 25, 10), (50 + side * 25, 31)], (48, 76, 116))
+        board.line([(50 + side * 39, 25.5), (50 + side * 29, 35.5)], (48, 76, 116))
+    board.line([(24, 92), (76, 92)], (48, 76, 116))
+
+
+def trouser(board: Board) -> None:
+    half = [(50, 4), (64, 4), (66, 18), (67, 40), (64, 70), (63, 97), (53.5, 97), (53, 60), (51, 30), (50, 27)]
+    board.cloth(both(half), (52, 62, 92), fold=0.3)
+    board.line([(34, 8.5), (66, 8.5)], (30, 36, 58), 0.8)
+    board.line([(50, 8), (50, 27)], (30, 36, 58), 0.8)
+    for side in (1, -1):
+        board.line([(50 + side * 8, 9), (50 + side * 15.5, 17)], (30, 36, 58))
+        board.line([(50 + side * 9, 28), (50 + side * 8.5, 96)], (78, 90, 122), 1)
+
+
+def pullover(board: Board) -> None:
+    body = [(50, 11), (58, 9), (63, 6), (74, 10), (80, 17), (78, 40), (77, 94), (50, 94)]
+    sleeve = [(72, 9), (80, 15), (86, 35), (91, 64), (94, 90), (85, 92), (80, 66), (76, 40)]
+    for piece in (sleeve, [(100 - x, y) for x, y in sleeve]):
+        board.cloth(piece, (112, 84, 76), 0.25, 0.15)
+    board.cloth(both(body), (118, 88, 80), 0.25, 0.12)
+    board.line([(37, 6), (42, 9.5), (50, 12), (58, 9.5), (63, 6)], (84, 60, 54), 2.6)
+    for x in range(25, 77, 3):
+        board.line([(x, 88), (x, 94)], (84, 60, 54), 0.7)
+
+
+def dress(board: Board) -> None:
+    half = [(50, 20), (56, 17), (59, 4), (63, 4), (64, 18), (62, 30), (60, 42), (66, 66), (72, 96), (50, 97)]
+    board.cloth(both(half), (150, 58, 84), fold=0.35)
+    board.line([(40, 42), (60, 42)], (96, 30, 52), 1.6)
+    for x, foot in ((46, 41), (50, 50), (54, 59), (43, 33), (57, 67)):
+        board.line([(x, 44), (foot, 95)], (112, 38, 62), 0.7)
+
+
+def coat(board: Board) -> None:
+    body = [(50, 9), (57, 4), (65, 7), (73, 12), (72, 40), (73, 97), (50, 97)]
+    sleeve = [(68, 9), (75, 14), (81, 38), (84, 64), (85, 84), (76.5, 86), (74.5, 64), (70, 40)]
+    wool, shade, front = (110, 100, 88), (55, 50, 44), (20, 20, 20)
+    for piece in (sleeve, [(100 - x, y) for x, y in sleeve]):
+        board.cloth(piece, wool, 0.2, 0.15)
+    board.cloth(both(body), wool, 0.2, 0.2)
+    for side in (1, -1):
+        board.cloth([(50, 30), (50 + side * 6, 4), (50 + side * 13, 10), (50 + side * 13, 20)], shade, 0.1, 0)
+        board.line([(50 + side * 22, 30), (50 + side * 24, 97)], shade, 1.6)
+        board.line([(50 + side * 8, 70), (50 + side * 20, 66)], shade, 1.8)
+    board.line([(50, 12), (50, 97)], front, 3.5)
+    board.hole([(50, 60), (52, 97.5), (48, 97.5)])
+
+
+def shirt(board: Board) -> None:
+    body = [(50, 10), (57, 5), (64, 7), (75, 12), (74, 40), (75, 88), (66, 95), (50, 93)]
+    sleeve = [(70, 9.5), (77, 14), (83, 36), (87, 64), (89, 86), (81, 88), (77, 64), (73, 38)]
+    check: Colour = (40, 58, 52)
+    for piece in (sleeve, [(100 - x, y) for x, y in sleeve]):
+        board.cloth(piece, (128, 150, 138), 0.1, 0.1)
+    board.cloth(both(body), (134, 156, 144), 0.1, 0.1)
+    for x in range(14, 90, 8):
+        board.line([(x, 4), (x, 96)], check, 2.2)
+    for y in range(8, 96, 8):
+        board.line([(8, y), (92, y)], check, 2.2)
+    board.cloth([(47.5, 12), (52.5, 12), (52.5, 94), (47.5, 94)], (120, 142, 130), 0.05, 0)
+    for y in range(18, 92, 11):
+        board.dot((50, y), 1.0, (30, 40, 36))
+    for side in (1, -1):
+        board.cloth([(50, 14), (50 + side * 6, 4), (50 + side * 11, 8), (50 + side * 8, 18)], (96, 116, 106), 0.05, 0)
+
+
+def sandal(board: Board) -> None:
+    tan, dark = (128, 84, 50), (92, 58, 32)
+    sole = [(3, 62), (10, 58.5), (30, 61), (52, 56), (72, 46), (92, 42), (97, 45), (95, 52), (74, 56)]
+    board.cloth([*sole, (54, 65), (30, 68), (8, 66)], tan, 0.15, 0.1)
+    board.cloth([(84, 50), (95, 50), (91, 68), (86, 68)], dark, 0.1, 0)
+    for points in (
+        [(10, 60), (17, 49), (26, 62)],
+        [(22, 62), (30, 46), (40, 60)],
+        [(30, 46), (48, 40), (60, 54)],
+        [(48, 40), (70, 34), (90, 44)],
+        [(70, 34), (78, 24), (93, 26), (95, 44)],
+    ):
+        board.strap(points, dark, 3.2)
+
+
+def sneaker(board: Board) -> None:
+    upper = [(4, 60), (10, 55), (26, 50), (44, 40), (56, 34), (66, 37), (78, 40), (90, 35), (95, 41), (96, 62)]
+    board.cloth(curve([*upper, (50, 64), (8, 65)]), (96, 104, 116), 0.2, 0.1)
+    board.cloth([(2, 62), (30, 63), (60, 62), (97, 60), (98, 69), (60, 71), (10, 71), (3, 68)], (54, 56, 62), 0.1, 0)
+    board.line([(3, 64.5), (97, 63)], (206, 206, 204), 1.4)
+    board.cloth([(40, 60), (58, 46), (72, 44), (60, 52), (50, 61)], (40, 44, 52), 0.05, 0)
+    for step in range(5):
+        x, y = 32 + 5 * step, 49 - 3.2 * step
+        board.line([(x, y - 3), (x + 5, y + 5)], (220, 220, 216), 1.2)
+    board.line([(8, 58), (22, 54), (30, 62)], (58, 64, 74), 0.8)
+    board.line([(82, 38), (80, 60)], (58, 64, 74), 0.8)
+
+
+def bag(board: Board) -> None:
+    leather, dark = (124, 66, 44), (84, 42, 28)
+    board.strap([(32, 42), (33, 24), (40, 13), (50, 10), (60, 13), (67, 24), (68, 42)], dark, 4)
+    board.cloth([(12, 38), (88, 38), (94, 92), (6, 92)], leather, 0.15, 0.15)
+    board.cloth([(12, 38), (88, 38), (89, 46), (11, 46)], dark, 0.1, 0)
+    board.line([(9, 66), (91, 66)], dark, 0.7)
+    board.cloth([(45, 44), (55, 44), (55, 56), (45, 56)], (60, 30, 20), 0.05, 0)
+    for x in (31, 69):
+        board.dot((x, 46), 2.2, (210, 186, 120))
+
+
+def boot(board: Board) -> None:
+    leather, dark = (92, 62, 40), (52, 34, 22)
+    shaft = [(50, 10), (70, 8), (91, 10), (92, 40), (95, 66), (94, 78), (60, 80), (30, 82), (7, 82), (5, 74), (12, 64)]
+    board.cloth([*shaft, (30, 57), (43, 50), (50, 38)], leather, 0.2, 0.15)
+    board.cloth([(4, 79), (70, 78), (70, 84), (66, 88), (4, 87)], dark, 0.05, 0)
+    board.cloth([(67, 78), (96, 77), (96, 92), (70, 92)], dark, 0.05, 0)
+    board.cloth([(60, 12), (74, 12), (71, 44), (64, 44)], dark, 0.1, 0)
+    board.line([(50, 14), (91, 14)], dark, 0.8)
+    board.line([(28, 58), (36, 70), (60, 72), (94, 66)], dark, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A drawing, its label, and how it is kept: `clear` keeps the paper transparent, `colours` makes a palette."""
+
+    file: str
+    label: str
+    draw: Callable[[Board], None]
+    side: int = SIDE
+    clear: bool = False
+    colours: int = 0
+    quality: int | None = None
+
+
+SAMPLES = (
+    Sample("t-shirt.png", "T-shirt/top", tee, colours=32),
+    Sample("trouser.jpg", "Trouser", trouser, quality=80),
+    Sample("pullover.webp", "Pullover", pullover, quality=70),
+    Sample("dress.png", "Dress", dress, clear=True, colours=32),
+    Sample("coat.tif", "Coat", coat, colours=16),
+    Sample("sandal.gif", "Sandal", sandal, colours=16),
+    Sample("shirt.avif", "Shirt", shirt, quality=60),
+    Sample("sneaker.jpg", "Sneaker", sneaker, quality=80),
+    Sample("bag.bmp", "Bag", bag, side=240, colours=64),
+    Sample("ankle-boot.webp", "Ankle boot", boot, clear=True, quality=70),
+)
+
+
+def picture(sample: Sample, seed: int) -> Image.Image:
+    """One drawing, in the mode that its file keeps."""
+    board = Board(seed)
+    sample.draw(board)
+    image = board.finished()
+    if sample.side != SIDE:
+        image = image.resize((sample.side, sample.side), Image.Resampling.LANCZOS)
+    if not sample.clear:
+        paper = Image.new("RGBA", image.size, PAPER)
+        image = Image.alpha_composite(paper, image).convert("RGB")
+    return image.quantize(sample.colours, dither=Image.Dither.NONE) if sample.colours else image
+
+
+def main(folder: Path) -> None:
+    """Write every sample and labels.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, sample in enumerate(SAMPLES, 1):
+        options: dict[str, Any] = {"optimize": sample.file.endswith((".png", ".jpg"))}
+        if sample.quality is not None:
+            options["quality"] = sample.quality
+        if sample.file.endswith(".tif"):
+            options["compression"] = "tiff_lzw"
+        picture(sample, seed).save(folder / sample.file, **options)
+    lines = ["file,label", *(f"{sample.file},{sample.label}" for sample in SAMPLES)]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
