@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,16 @@ def _topology(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome
     return _judged(_tool(workshop, "topology", folder / "topology.yaml", schema), "as its JSON Schema says")
 
 
+def schema_findings(workshop: Workshop, folders: Sequence[Path]) -> dict[str, list[str]]:
+    """What static.py finds, by folder; one start of the tools for all of them."""
+    found = _tool(workshop, "static", *workshop.schemas.values(), "--", *folders)
+    return {str(folder): list(findings) for folder, findings in found.items()}
+
+
 def _schema(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
     """The *.tf files keep to the providers' schemas."""
     files = len(list(folder.glob("*.tf")))
-    findings = _tool(workshop, "static", *workshop.schemas.values(), "--", folder)[str(folder)]
-    return _judged(findings, f"{files} files as google 6.50.0 wants them")
+    return _judged(schema_findings(workshop, [folder])[str(folder)], f"{files} files as google 6.50.0 wants them")
 
 
 def _fmt(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:

@@ -40,7 +40,8 @@ def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
     findings: list[str] = []
     entries: list[Entry] = []
     used: dict[str, set[tuple[str, ...]]] = {}
-    for path in sorted(folder.glob("*.tf")):
+    files = sorted(folder.glob("*.tf"))
+    for path in files:
         try:
             document = hcl2.loads(path.read_text())
         except Exception as exc:  # the parser raises several kinds
@@ -56,8 +57,8 @@ def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
             findings.extend(_block(where, types[entry.type], {k: v for k, v in _items(entry.body) if k not in _META}))
         else:
             findings.append(_unknown(where, f"{entry.kind} type of {provider}", entry.type, types))
-    findings.extend(_references(used, entries, schemas))
-    return findings
+    # What a file that does not parse declares is not known: everything that uses it would be reported.
+    return findings if len(used) < len(files) else findings + list(_references(used, entries, schemas))
 
 
 def _entries(file: str, document: Block) -> Iterator[Entry]:

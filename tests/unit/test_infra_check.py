@@ -1,0 +1,152 @@
+"""The checks of infra/ can fail: one edit at a time, and some layer must find it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.check import layers, topology
+from infra.check.terraform import Terraform, attached, copy_files
+from infra.check.workshop import INFRA, ROOT, Unavailable, Workshop, prepare
+from tests.conftest import absent
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One edit, and a part of what must be said of it."""
+
+    file: str
+    before: str
+    after: str
+    said: str
+
+    def written(self, target: Path) -> Path:
+        copy_files(target)
+        file = target / self.file
+        text = file.read_text()
+        assert self.before in text, f"{self.file} no longer holds {self.before!r}"
+        file.write_text(text.replace(self.before, self.after, 1))
+        return target
+
+
+def _mutants(layer: str) -> dict[str, Mutant]:
+    content = yaml.safe_load(Path(__file__).with_name("infra_mutants.yaml").read_text())
+    return {name: Mutant(**given) for name, given in content[layer].items()}
+
+
+TOPOLOGY_SCHEMA = json.loads((INFRA / "schemas" / "topology.schema.json").read_text())
+SCHEMA_MUTANTS, TOPOLOGY_MUTANTS, TEST_MUTANTS = map(_mutants, ("schema", "topology", "test"))
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Workshop:
+    try:
+        return prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+        raise
+
+
+@pytest.fixture(scope="module")
+def terraform(workshop: Workshop) -> Iterator[Terraform]:
+    with attached(workshop) as terraform:
+        yield terraform
+
+
+@pytest.fixture(scope="module")
+def schema_findings(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the schema layer says of each mutant, and of the files as they are."""
+    base = tmp_path_factory.mktemp("schema")
+    folders = {name: mutant.written(base / str(i)) for i, (name, mutant) in enumerate(SCHEMA_MUTANTS.items())}
+    folders[""] = copy_files(base / "unchanged")
+    found = layers.schema_findings(workshop, list(folders.values()))
+    return {name: "\n".join(found[str(folder)]) for name, folder in folders.items()}
+
+
+def test_the_files_as_they_are_pass(schema_findings: dict[str, str]) -> None:
+    assert schema_findings[""] == ""
+    assert topology.check(yaml.safe_load((INFRA / "topology.yaml").read_text()), TOPOLOGY_SCHEMA) == []
+
+
+@pytest.mark.parametrize("name", SCHEMA_MUTANTS)
+def test_schema_layer_finds(name: str, schema_findings: dict[str, str]) -> None:
+    mutant = SCHEMA_MUTANTS[name]
+
+    assert mutant.said in schema_findings[name]
+    assert mutant.file in schema_findings[name]
+
+
+@pytest.mark.parametrize("name", TOPOLOGY_MUTANTS)
+def test_topology_layer_finds(name: str, tmp_path: Path) -> None:
+    mutant = TOPOLOGY_MUTANTS[name]
+    file = mutant.written(tmp_path / "work") / "topology.yaml"
+
+    assert mutant.said in "\n".join(topology.check(yaml.safe_load(file.read_text()), TOPOLOGY_SCHEMA))
+
+
+@pytest.mark.parametrize("name", TEST_MUTANTS)
+def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -> None:
+    mutant = TEST_MUTANTS[name]
+    folder = mutant.written(tmp_path / "work")
+
+    outcome = terraform(folder, "test", "-filter=tests/pipeline.tftest.hcl")
+
+    assert not outcome.ok
+    # Terraform breaks long lines and draws a bar before each.
+    assert mutant.said in " ".join(outcome.said.replace("│", " ").split())
+
+
+def test_fmt_finds_a_crooked_line(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
+    folder = Mutant("outputs.tf", "  description", "    description", "").written(tmp_path / "work")
+
+    assert not layers.LAYERS["fmt"](workshop, terraform, folder).ok
+
+
+def test_validate_finds_what_the_schema_forbids(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
+    folder = SCHEMA_MUTANTS["misspelt argument"].written(tmp_path / "work")
+
+    assert "custom_audience" in layers.LAYERS["validate"](workshop, terraform, folder).said
+
+
+@pytest.mark.parametrize(("file", "line"), [("variables.tf", "| `{}` |"), ("outputs.tf", "`{}`")])
+def test_the_readme_names_every_variable_and_output(file: str, line: str) -> None:
+    names = re.findall(r'^(?:variable|output) "(\w+)"', (INFRA / file).read_text(), re.M)
+    readme = (INFRA / "README.md").read_text()
+
+    assert names
+    assert [name for name in names if line.format(name) not in readme] == []
+
+
+def test_stand_ins_end_with_the_block(workshop: Workshop) -> None:
+    with attached(workshop) as terraform:
+        pids = [given["Pid"] for given in json.loads(terraform.environment["TF_REATTACH_PROVIDERS"]).values()]
+        for pid in pids:
+            os.kill(pid, 0)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_without_terraform_it_says_so(ci: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.check"],
+        cwd=ROOT,
+        env={"PATH": "", "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == status
+    assert "skipped: terraform is not installed" in done.stderr
