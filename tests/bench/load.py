@@ -12,7 +12,7 @@ from functions.bootstrap import build
 from functions.contract import Envelope
 from functions.settings import Settings
 from infra.local.twin import Twin
-from tests.bench.parts import PULL_COMMAND, Ear, environment, garments, process, pss_mb
+from tests.bench.parts import PULL_COMMAND, Ear, environment, free_port, garments, process, pss_mb, push_command
 
 
 def loads(images: int) -> list[dict[str, Any]]:
@@ -39,17 +39,14 @@ def _loop(files: list[bytes]) -> dict[str, Any]:
 
 
 def _door(door: str, files: list[bytes]) -> dict[str, Any]:
-    with Twin(worker="push" if door == "push" else None) as twin, environment(twin.env):
-        project = twin.env["GOOGLE_CLOUD_PROJECT"]
+    with Twin(worker=None) as twin, environment(twin.env):
+        project, port = twin.env["GOOGLE_CLOUD_PROJECT"], free_port()
         ear = Ear(project)
         try:
-            if door == "push":
-                pid = twin.worker_pid
-                assert pid is not None
-                seconds, memory = _run(project, ear, files, pid)
-            else:
-                with process(PULL_COMMAND, twin.env) as worker:
-                    seconds, memory = _run(project, ear, files, worker.pid)
+            with process(push_command(port) if door == "push" else PULL_COMMAND, twin.env) as worker:
+                if door == "push":
+                    _push_to(project, port)
+                seconds, memory = _run(project, ear, files, worker.pid)
         finally:
             ear.close()
     return {
@@ -59,6 +56,14 @@ def _door(door: str, files: list[bytes]) -> dict[str, Any]:
         "images_per_s": len(files) / seconds,
         "worker_pss_mb": memory,
     }
+
+
+def _push_to(project: str, port: int) -> None:
+    with pubsub_v1.SubscriberClient() as subscriber:
+        subscriber.modify_push_config(
+            subscription=f"projects/{project}/subscriptions/req_predict-sub",
+            push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
+        )
 
 
 def _run(project: str, ear: Ear, files: list[bytes], pid: int) -> tuple[float, float]:
