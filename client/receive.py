@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from concurrent.futures import wait
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,9 +110,12 @@ class Inbox:
             self._broken(f"responses can no longer be received: {plain(exc)}")
 
     def _close(self) -> None:
-        if self._stream:
-            self._stream.cancel()
         try:
+            if self._stream:
+                self._stream.cancel()
+                # The last acks are sent while it ends; the channel must still be there.
+                with suppress(Exception):
+                    self._stream.result(CALL_TIMEOUT_S)
             if self._own:
                 request = {"subscription": self.path}
                 self._client.delete_subscription(request=request, retry=None, timeout=CALL_TIMEOUT_S)
