@@ -58,8 +58,8 @@ evaluate: $(FULL)  ## Measure the artifact on the test images, through the servi
 package: $(LEAN)  ## Stage the source of a 2nd-gen function in build/
 	@$(PY) -m infra.package
 
-infra-check: $(FULL)  ## Check the Terraform files without a cloud
-	@$(PY) -m infra.check
+infra-check:  ## Check the Terraform files without a cloud
+	@$(PYTHON) -m infra.check
 
 clean:  ## Remove what was built; .venv stays
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -10,6 +10,7 @@ import io
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import flask
 import functions_framework
@@ -17,7 +18,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap, events
-from functions.contract import Envelope, Error, Response, encode_response
+from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S, log_outcome
 
@@ -71,12 +72,12 @@ def predict(request: flask.Request) -> ResponseReturnValue:
         if request.args.get("publish") == "true":
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
     except RequestEntityTooLarge:
-        response = Response(request_id, error=Error("image_too_large", _leave_body(request, limit)))
+        response = _refusal(request_id, "image_too_large", _leave_body(request, limit))
     except InvalidRequest as exc:
-        response = Response(request_id, error=Error("invalid_request", str(exc)))
+        response = _refusal(request_id, "invalid_request", str(exc))
     except Exception:
         log.exception("failed", extra={"request_id": request_id})
-        response = Response(request_id, error=Error(UNAVAILABLE, "the request could not be answered now; try again"))
+        response = _refusal(request_id, UNAVAILABLE, "the request could not be answered now; try again")
     log_outcome(response)
     return _reply(request, response)
 
@@ -142,6 +143,11 @@ def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> En
     if file.filename:
         options.setdefault("filename", file.filename)
     return events.from_post(file.read(), options, request_id)
+
+
+def _refusal(request_id: str, code: str, message: str) -> Response:
+    """The answer to what never became a request."""
+    return Response(bounded_id(request_id), error=Error(code, message), completed_at=encode_time(datetime.now(UTC)))
 
 
 def _leave_body(request: flask.Request, limit: int) -> str:

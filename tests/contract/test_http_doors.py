@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from flask.testing import FlaskClient
 from functions_framework import create_app
@@ -17,8 +18,11 @@ from functions import bootstrap
 from functions.contract import Response, decode_response
 from functions.errors import HTTP_STATUS
 from functions.service import Service
+from tests.conftest import ROOT
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
 
 
 @pytest.fixture
@@ -54,6 +58,8 @@ def pushed(data: bytes, **attributes: str) -> dict[str, Any]:
 
 
 def read(reply: Any) -> Response:
+    """The answer, which fits its schema whatever went wrong."""
+    SCHEMA.validate(json.loads(reply.get_data()))
     return decode_response(reply.get_data())
 
 
