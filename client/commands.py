@@ -112,7 +112,7 @@ def _report(pictures: list[Picture], unmatched: list[str], failed: list[Outcome]
     for outcome in failed:
         if outcome.missing:
             talk.say(f"{outcome.problem}: {shown(outcome.picture)} (request {printable(outcome.request_id)})")
-        elif outcome.problem:
+        elif outcome.problem and done == "sent":  # there is no table that says it
             talk.say(f"{shown(outcome.picture)}: {outcome.problem}")
     errors = sum(outcome.response is not None for outcome in failed)
     good = len(pictures) - len(failed)

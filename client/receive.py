@@ -48,6 +48,7 @@ class Inbox:
         self.path = cloud.subscription_path(subscription or f"{short}-{self.client_id}")
         self._client: Any = None
         self._stream: Any = None
+        self._made = False
 
     def __enter__(self) -> Self:
         from google.cloud import pubsub_v1
@@ -81,6 +82,7 @@ class Inbox:
             "filter": "" if self._everyone else f'attributes.reply_to = "{self.client_id}"',
         }
         self._client.create_subscription(request=request, retry=patience(), timeout=CALL_TIMEOUT_S)
+        self._made = True
 
     def _adopt(self) -> None:
         """A subscription made beforehand may be filtered: then its filter says who this client is."""
@@ -120,8 +122,8 @@ class Inbox:
                 request = {"subscription": self.path}
                 self._client.delete_subscription(request=request, retry=None, timeout=CALL_TIMEOUT_S)
         except Exception as exc:
-            # Not found: it was never made, or somebody was quicker.
-            if type(exc).__name__ != "NotFound":
+            # Where making it failed it may be there all the same, but that was said already.
+            if self._made and type(exc).__name__ != "NotFound":
                 self._say(f"{self.path} could not be deleted ({plain(exc)}); it expires after a day")
         finally:
             self._client.close()

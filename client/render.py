@@ -41,7 +41,8 @@ class Table:
 
     def close(self) -> None:
         ordered = sorted(self._outcomes, key=lambda o: self._place.get(str(o.picture.path), len(self._place)))
-        show_rows([row for outcome in ordered for row in rows(outcome, self._all_labels)])
+        if ordered:
+            show_rows([row for outcome in ordered for row in rows(outcome, self._all_labels)])
 
 
 class JsonLines:

@@ -1,0 +1,191 @@
+"""`python -m infra.local.demo`: the twin, ten labelled images through each of the three doors, and how many are right.
+
+The images are test images of Fashion-MNIST where they can be had, else the drawings in client/samples/.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from client import crew
+from client.cloud import Cloud
+from client.ledger import Ledger, Outcome
+from client.paths import Picture
+from client.predict import THREADS as ASKERS
+from client.predict import Asker
+from client.receive import Inbox
+from client.render import rows
+from client.send import THREADS as SENDERS
+from client.send import Bucket, Sender, Wishes
+from client.upload import THREADS as UPLOADERS
+from client.upload import Uploader, object_names
+from infra.local.child import ChildFailed
+from infra.local.twin import Twin
+from model.labels import parse_labels
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BUILD = _ROOT / "build"
+_SAMPLES = _ROOT / "client" / "samples"
+_LABELS = _ROOT / "model" / "artifacts" / "fashion-mnist" / "labels.txt"
+
+_ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_SHA256 = {
+    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
+_CONNECT_S = 5.0
+_DOWNLOAD_S = 20.0
+_ANSWER_S = 30.0
+_NEEDED = 8
+"""Of ten, through each door."""
+
+Labelled = Mapping[Picture, str]
+Door = Callable[[Twin, Labelled, Ledger, ExitStack], None]
+
+
+def main() -> int:
+    """Run the demo: 0 when every request was answered and enough are right, 1 when not, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+    images, what = _images()
+    print(f"images: {what}")
+    try:
+        with Twin(worker="push") as twin:
+            # Google's clients look here.
+            os.environ.update(twin.env)
+            print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
+            good = [_through(name, door, twin, images) for name, door in _DOORS.items()]
+    except ChildFailed as exc:
+        print(f"the twin did not start: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"everything is stopped again, after {time.monotonic() - began:.1f} s")
+    return 0 if all(good) else 1
+
+
+def _through(name: str, door: Door, twin: Twin, images: Labelled) -> bool:
+    """Send all images through one door and print what comes back."""
+    ledger, began = Ledger(), time.monotonic()
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        door(twin, images, ledger, stack)
+        outcomes.extend(ledger.outcomes(_ANSWER_S))
+    took = time.monotonic() - began
+    order = {picture: number for number, picture in enumerate(images)}
+    print(f"{'door':7} {'file':18} {'label':12} {'expected':12} {'':5} {'score':>6} {'ms':>6}")
+    for outcome in sorted(outcomes, key=lambda outcome: order[outcome.picture]):
+        _, label, score, ms = rows(outcome)[0]
+        expected = images[outcome.picture]
+        verdict = "right" if label == expected else "wrong"
+        print(f"{name:7} {outcome.picture.name:18} {label:12} {expected:12} {verdict} {score:>6} {ms:>6}")
+    answered = sum(outcome.ok for outcome in outcomes)
+    right = sum(rows(outcome)[0][1] == images[outcome.picture] for outcome in outcomes)
+    print(f"{name}: {answered} of {len(images)} answered, {right} of {len(images)} right, in {took:.2f} s\n")
+    return answered == len(images) and right >= _NEEDED * len(images) // 10
+
+
+def _topic(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
+    cloud = Cloud(twin.project)
+    inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
+    crew.start(images, Sender(cloud, ledger, Wishes(), inbox.client_id, None).send, ledger, SENDERS)
+
+
+def _bucket(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
+    cloud = Cloud(twin.project)
+    inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
+    names = object_names(list(images), "demo/")
+    uploader = Uploader(Bucket(cloud, twin.env["UPLOAD_BUCKET"]), ledger, Wishes(), inbox.client_id, names)
+    crew.start(images, uploader.send, ledger, UPLOADERS)
+
+
+def _http(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
+    crew.start(images, Asker(twin.env["WORKER_URL"], ledger, Wishes(), _ANSWER_S).send, ledger, ASKERS)
+
+
+_DOORS: dict[str, Door] = {"topic": _topic, "bucket": _bucket, "HTTP": _http}
+
+
+def _images() -> tuple[Labelled, str]:
+    """Ten labelled image files, one a class, and what they are."""
+    shared = Path(os.environ.get("SHARED", _ROOT.parent / "shared")) / "data" / "fashion-mnist"
+    cache = _BUILD / "data" / "fashion-mnist"
+    for folder, origin in ((shared, "found on this machine"), (cache, "downloaded")):
+        if files := _published(folder):
+            return _test_images(*files), f"the first Fashion-MNIST test image of each class ({origin})"
+    try:
+        _download(cache)
+    except (OSError, ValueError) as exc:
+        _complain(f"Fashion-MNIST could not be downloaded ({exc})")
+    if files := _published(cache):
+        return _test_images(*files), "the first Fashion-MNIST test image of each class (downloaded)"
+    with (_SAMPLES / "labels.csv").open() as file:
+        drawings = {Picture(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)}
+    return drawings, "the project's own drawings, client/samples/"
+
+
+def _published(folder: Path) -> list[bytes] | None:
+    """The dataset's two test files, unpacked, when they are there and are what was published."""
+    unpacked = []
+    for name, sha256 in _SHA256.items():
+        path = folder / name
+        if not path.is_file():
+            return None
+        packed = path.read_bytes()
+        if hashlib.sha256(packed).hexdigest() != sha256:
+            _complain(f"{path} is not the published file; it is not used")
+            return None
+        unpacked.append(gzip.decompress(packed))
+    return unpacked
+
+
+def _download(folder: Path) -> None:
+    """Fetch the test files, 4 MB. Raises OSError, or ValueError for a file that is not the published one."""
+    _complain(f"downloading the Fashion-MNIST test images (4 MB) from {_ORIGIN}")
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _DOWNLOAD_S
+    for name, sha256 in _SHA256.items():
+        received = bytearray()
+        with urllib.request.urlopen(_ORIGIN + name, timeout=_CONNECT_S) as answer:
+            while chunk := answer.read(65536):
+                received += chunk
+                if time.monotonic() > deadline:
+                    raise OSError(f"it takes longer than {_DOWNLOAD_S:g} s")
+        if hashlib.sha256(received).hexdigest() != sha256:
+            raise ValueError(f"what came is not the published {name}")
+        # Never half a file under its own name.
+        part = folder / f"{name}.part"
+        part.write_bytes(received)
+        part.replace(folder / name)
+
+
+def _test_images(images: bytes, labels: bytes) -> Labelled:
+    """The first image of each class as a PNG file. Both files are IDX: 16 and 8 bytes of header, then the values."""
+    from PIL import Image
+
+    folder, found = _BUILD / "demo", {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, label in enumerate(parse_labels(_LABELS.read_text())):
+        place = 16 + 28 * 28 * (labels.index(number, 8) - 8)
+        path = folder / f"{label.lower().replace('/', '-').replace(' ', '-')}.png"
+        Image.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)
+        found[Picture(path, path.name)] = label
+    return found
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
