@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
-from concurrent.futures import wait
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
