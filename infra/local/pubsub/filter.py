@@ -6,7 +6,6 @@ Grammar (Google Cloud, "Filter messages from a subscription"): `attributes:key`,
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Mapping
 
@@ -15,8 +14,11 @@ Predicate = Callable[[Mapping[str, str]], bool]
 LIMIT = 256
 """Bytes of a filter."""
 
-_TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_][A-Za-z0-9_-]*)|(!=|[:=.,()-]))')
-_ESCAPES = re.compile(r"""(?:[^\\]|\\(?:[\\"'abfnrtv?]|[0-7]{1,3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))*""")
+_TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_][A-Za-z0-9_-]*)|(!=|[:=.,()-]))', re.S)
+_ESCAPE = re.compile(
+    r"""\\(?:([\\"'?abfnrtv])|([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))|(.?))""", re.S
+)
+_SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class BadFilter(ValueError):
@@ -116,11 +118,7 @@ class _Parser:
     def _string(self) -> str:
         if not self._peek().startswith('"'):
             raise self._unexpected("a string in double quotes")
-        literal = self._next()
-        if not _ESCAPES.fullmatch(literal[1:-1]):
-            raise BadFilter(f"cannot read the escapes in {literal}")
-        # Python reads every escape of the grammar except \?.
-        return str(ast.literal_eval(literal.replace(r"\?", "?").replace("\n", r"\n").replace("\r", r"\r")))
+        return _ESCAPE.sub(_unescaped, self._next()[1:-1])
 
     def _expect(self, token: str) -> None:
         if self._peek() != token:
@@ -138,3 +136,16 @@ class _Parser:
         token, start = self._tokens[self._at]
         found = repr(token) if token else "the end"
         return BadFilter(f"the filter has {found} at character {start + 1}, where {wanted} must be")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """One escape of a string literal: short, octal, hexadecimal or Unicode."""
+    short, octal, hexadecimal, four, eight, unknown = match.groups()
+    if unknown is not None:
+        raise BadFilter(f"the filter has the unknown escape \\{unknown} in a string")
+    if short:
+        return _SHORT.get(short, short)
+    code = int(octal, 8) if octal else int(hexadecimal or four or eight, 16)
+    if code > 0x10FFFF:
+        raise BadFilter(f"the filter has {match[0]} in a string, which is no character")
+    return chr(code)

@@ -1,0 +1,26 @@
+"""Where Google's emulator is known to differ from the cloud: the tests that fail on it, each with its reason.
+
+The cloud's documentation is the standard, and the embedded server passes every test. Version 0.8.20 was measured.
+"""
+
+from __future__ import annotations
+
+GOOGLE: dict[str, str] = {
+    "test_labels_are_updated_by_mask": "UpdateTopic changes retention and schema settings only",
+    "test_a_message_over_10_mb_is_refused": "publish has no size limit",
+    "test_expires_by_default": "subscriptions have no expiration policy",
+    "test_a_missing_resource_is_named": "NOT_FOUND does not name the resource",
+    "test_a_short_ack_deadline_is_refused": "ack deadlines under 10 s are accepted",
+    "test_backoff_between_deliveries": "the retry policy does not delay the first redelivery, others by whole seconds",
+    "test_flow_control_holds_back": "streams ignore max_outstanding_messages and leave flow control to the client",
+    "test_more_than_4_mb_pending_arrives": "responses exceed the 4 MB that a stock client receives: nothing arrives",
+    "test_the_body_counts_attempts_under_a_dead_letter_policy": "push bodies have no deliveryAttempt",
+    "test_the_body_carries_the_ordering_key": "push bodies have no orderingKey",
+    "test_other_statuses_nack[google-203]": "203 acknowledges a push",
+    "test_backoff_of_pushes": "pushes are retried after whole seconds, whatever the retry policy",
+    "test_many_at_once_on_few_connections": "at most two pushes are out at a time",
+    "test_what_is_pushed_cannot_be_pulled": "push subscriptions can be pulled",
+    "test_filtered_pull": "filters are accepted and not applied",
+    "test_filtered_push": "filters are accepted and not applied",
+    "test_a_bad_filter_is_an_invalid_argument": "filters are not read",
+}
