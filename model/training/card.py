@@ -80,6 +80,7 @@ configuration, the history of each epoch and the trained weights.
 {engines}
 
 Cold start: process start to first score, verification of the files included. Images per second: one CPU thread a call.
-The last two columns compare with the trained network in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
+Engines stand in the order of the geometric mean of both rates. The last two columns compare with the trained network
+in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
 Machine: {facts.machine}. Software: {facts.versions}.
 """

@@ -127,7 +127,11 @@ def _write_manifest(work: Path, config: Config, speeds: dict[str, Speed | None])
 
 
 def _figures(speed: Speed | None) -> dict[str, float]:
-    return {"images_per_second": round(speed.batched), "cold_start_s": round(speed.cold_start_s, 2)} if speed else {}
+    return (
+        {"images_per_second": round(speed.images_per_second), "cold_start_s": round(speed.cold_start_s, 2)}
+        if speed
+        else {}
+    )
 
 
 def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path | None) -> Facts:
@@ -150,7 +154,7 @@ def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path |
             )
         engine.close()
         speeds[name] = measure_speed(work, name)
-    fastest = sorted(speeds, key=lambda name: speeds[name].batched, reverse=True)
+    fastest = sorted(speeds, key=lambda name: speeds[name].images_per_second, reverse=True)
     speeds = {name: speeds[name] for name in fastest}
     _write_manifest(work, config, dict(speeds))
     artifact = read_artifact(work)
