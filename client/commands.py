@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from client import crew, predict, send, upload
@@ -28,8 +28,12 @@ def run_publish(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         reply_to = _listen(args, ledger, talk, stack)
         payloads = send.Bucket(cloud, args.bucket) if args.bucket else None
         sender = send.Sender(cloud, ledger, wishes_of(args), reply_to, payloads, limit)
-        crew.start(pictures, sender.send, ledger, send.THREADS)
-        return _follow(args, pictures, unmatched, ledger, talk)
+        code = _send_all(args, pictures, unmatched, sender.send, send.THREADS, ledger, talk)
+        if code != INTERRUPTED:  # then others are still sending
+            sender.close()
+            if payloads:
+                payloads.close()
+        return code
 
 
 def run_upload(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -41,9 +45,12 @@ def run_upload(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with ExitStack() as stack:
         reply_to = _listen(args, ledger, talk, stack)
         names = upload.object_names(pictures, args.prefix)
-        uploader = upload.Uploader(send.Bucket(cloud, args.bucket), ledger, wishes_of(args), reply_to, names)
-        crew.start(pictures, uploader.send, ledger, upload.THREADS)
-        return _follow(args, pictures, unmatched, ledger, talk)
+        bucket = send.Bucket(cloud, args.bucket)
+        uploader = upload.Uploader(bucket, ledger, wishes_of(args), reply_to, names)
+        code = _send_all(args, pictures, unmatched, uploader.send, upload.THREADS, ledger, talk)
+        if code != INTERRUPTED:
+            bucket.close()
+        return code
 
 
 def run_predict(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -53,19 +60,7 @@ def run_predict(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     pictures, unmatched = _pictures(args)
     ledger = Ledger()
     asker = predict.Asker(args.url, ledger, wishes_of(args), args.timeout)
-    crew.start(pictures, asker.send, ledger, predict.THREADS)
-    return _follow(args, pictures, unmatched, ledger, Talk())
-
-
-def follow(outcomes: Iterable[Outcome], view: View, progress: Callable[[int], None]) -> list[Outcome]:
-    """Show outcomes as they come; gives those that did not go well."""
-    failed = []
-    for number, outcome in enumerate(outcomes, 1):
-        view.add(outcome)
-        progress(number)
-        if not outcome.ok:
-            failed.append(outcome)
-    return failed
+    return _send_all(args, pictures, unmatched, asker.send, predict.THREADS, ledger, Talk())
 
 
 def _pictures(args: argparse.Namespace) -> tuple[list[Picture], list[str]]:
@@ -85,25 +80,60 @@ def _listen(args: argparse.Namespace, ledger: Ledger, talk: Talk, stack: ExitSta
     return stack.enter_context(inbox).client_id
 
 
-def _follow(args: argparse.Namespace, pictures: list[Picture], unmatched: list[str], ledger: Ledger, talk: Talk) -> int:
-    sends_only = getattr(args, "no_wait", False)
-    order = [str(picture.path) for picture in pictures]
-    view: View = JsonLines() if args.json else Ids() if sends_only else Table(order, (args.top_k or 1) > 1)
+def _send_all(
+    args: argparse.Namespace,
+    pictures: list[Picture],
+    unmatched: list[str],
+    send_one: crew.Send,
+    threads: int,
+    ledger: Ledger,
+    talk: Talk,
+) -> int:
+    """Send everything, show each outcome as it comes, and say in the end what went wrong; gives the exit code."""
+    view, done = _view(args, pictures), "sent" if getattr(args, "no_wait", False) else "answered"
+    ended: list[Outcome] = []
     try:
-        failed = follow(ledger.outcomes(args.timeout), view, lambda done: talk.progress(done, len(pictures)))
+        crew.start(pictures, send_one, ledger, threads)
+        for outcome in ledger.outcomes(args.timeout):
+            ended.append(outcome)
+            view.add(outcome)
+            talk.progress(len(ended), len(pictures))
     except KeyboardInterrupt:
-        unanswered = ledger.stop()
-        talk.clear()
-        view.close()
-        talk.say(f"interrupted; {len(unanswered)} unanswered")
-        for outcome in unanswered:
-            talk.say(f"  {shown(outcome.picture)} (request {printable(outcome.request_id)})")
+        _interrupted(pictures, ended, ledger, view, talk)
         return INTERRUPTED
     talk.clear()
     view.close()
     sys.stdout.flush()
-    _report(pictures, unmatched, failed, talk, "sent" if sends_only else "answered")
+    failed = [outcome for outcome in ended if not outcome.ok]
+    _report(pictures, unmatched, failed, talk, done)
     return 1 if failed or unmatched else 0
+
+
+def _view(args: argparse.Namespace, pictures: list[Picture]) -> View:
+    if args.json:
+        return JsonLines()
+    if getattr(args, "no_wait", False):
+        return Ids()
+    return Table([str(picture.path) for picture in pictures], all_labels=(args.top_k or 1) > 1)
+
+
+def _interrupted(pictures: list[Picture], ended: list[Outcome], ledger: Ledger, view: View, talk: Talk) -> None:
+    """Show what came, and name what did not."""
+    rest = ledger.stop()
+    for outcome in rest:
+        if not outcome.missing:
+            view.add(outcome)
+    talk.clear()
+    view.close()
+    sys.stdout.flush()
+    unanswered = [outcome for outcome in rest if outcome.missing]
+    known = {outcome.picture for outcome in (*ended, *rest)}
+    unsent = [picture for picture in pictures if picture not in known]
+    talk.say(f"interrupted; {len(unanswered)} unanswered" + (f", {len(unsent)} not sent" if unsent else ""))
+    for outcome in unanswered:
+        talk.say(f"  unanswered: {shown(outcome.picture)} (request {printable(outcome.request_id)})")
+    for picture in unsent:
+        talk.say(f"  not sent: {shown(picture)}")
 
 
 def _report(pictures: list[Picture], unmatched: list[str], failed: list[Outcome], talk: Talk, done: str) -> None:

@@ -111,10 +111,12 @@ class Ledger:
             self._changed.notify_all()
 
     def stop(self) -> list[Outcome]:
-        """Nothing more is wanted: what is unanswered."""
+        """Nothing more is wanted: the outcomes not yet read, and what is unanswered."""
         with self._changed:
             self._stopped = True
-            return self._unanswered("interrupted")
+            rest = [*self._settled, *self._given_up.values(), *self._unanswered("interrupted")]
+            self._settled.clear()
+            return rest
 
     def outcomes(self, timeout_s: float) -> Iterator[Outcome]:
         """Each outcome as it comes; ends when all are in, or `timeout_s` after the last was sent.

@@ -92,7 +92,7 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
 def inline_limit(environ: Mapping[str, str]) -> int:
     """INLINE_LIMIT in bytes. Raises UsageError."""
     text = environ.get("INLINE_LIMIT", "").strip() or str(INLINE_LIMIT)
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= INLINE_LIMIT_MOST:
+    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= INLINE_LIMIT_MOST:
         return int(text)
     raise UsageError(f"INLINE_LIMIT is {text!r}; it must be a whole number of bytes from 1 to {INLINE_LIMIT_MOST}")
 

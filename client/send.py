@@ -49,7 +49,8 @@ class Bucket:
 
     def __init__(self, cloud: Cloud, name: str) -> None:
         self.name = name
-        self._bucket: Any = cloud.storage_client().bucket(name)
+        self._client: Any = cloud.storage_client()
+        self._bucket = self._client.bucket(name)
 
     def put(self, picture: Picture, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
         """Upload a file and say what it became; read piece by piece, so its size does not matter."""
@@ -59,6 +60,10 @@ class Bucket:
             str(picture.path), content_type=content_type(picture), timeout=UPLOAD_TIMEOUT_S, retry=storage_patience()
         )
         return ObjectRef(self.name, name, int(blob.generation), blob.size)
+
+    def close(self) -> None:
+        """Let the connections go; only when nothing is being uploaded any more."""
+        self._client.close()
 
 
 class Sender:
@@ -94,6 +99,11 @@ class Sender:
         self._publish(data, self._attributes(picture, request_id))
         if not self._reply_to:
             self._ledger.settle(Outcome(picture, request_id))
+
+    def close(self) -> None:
+        """Let the connection go; only when nothing is being sent any more."""
+        self._publisher.stop()
+        self._publisher.transport.close()
 
     def _park(self, picture: Picture, request_id: str) -> bytes:
         assert self._payloads is not None

@@ -98,14 +98,17 @@ def _through(name: str, door: Door, twin: Twin, images: Labelled) -> bool:
 def _topic(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
     cloud = Cloud(twin.project)
     inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
-    crew.start(images, Sender(cloud, ledger, Wishes(), inbox.client_id, None).send, ledger, SENDERS)
+    sender = Sender(cloud, ledger, Wishes(), inbox.client_id, None)
+    stack.callback(sender.close)
+    crew.start(images, sender.send, ledger, SENDERS)
 
 
 def _bucket(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
     cloud = Cloud(twin.project)
     inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
-    names = object_names(list(images), "demo/")
-    uploader = Uploader(Bucket(cloud, twin.env["UPLOAD_BUCKET"]), ledger, Wishes(), inbox.client_id, names)
+    bucket = Bucket(cloud, twin.env["UPLOAD_BUCKET"])
+    stack.callback(bucket.close)
+    uploader = Uploader(bucket, ledger, Wishes(), inbox.client_id, object_names(list(images), "demo/"))
     crew.start(images, uploader.send, ledger, UPLOADERS)
 
 

@@ -1,0 +1,187 @@
+"""Matching, duplicates, what supersedes what, and what is missing in the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from client import crew
+from client.ledger import Ledger, Outcome
+from client.paths import Picture
+from functions.contract import Error, Response
+from model.labels import Prediction
+
+
+def picture(name: str) -> Picture:
+    return Picture(Path("shop") / name, name)
+
+
+def ok(request_id: str, label: str = "Bag") -> Response:
+    return Response(request_id, (Prediction(label, 0.9),))
+
+
+def error(request_id: str, code: str) -> Response:
+    return Response(request_id, error=Error(code, "a sentence"))
+
+
+def ended(ledger: Ledger, timeout_s: float = 5.0) -> dict[str, Outcome]:
+    outcomes = list(ledger.outcomes(timeout_s))
+    by_name = {outcome.picture.name: outcome for outcome in outcomes}
+    assert len(by_name) == len(outcomes), "a picture ended twice"
+    return by_name
+
+
+def said(outcome: Outcome) -> str:
+    assert outcome.response
+    return outcome.response.error.code if outcome.response.error else outcome.response.predictions[0].label
+
+
+def test_answers_are_matched_by_request_id() -> None:
+    ledger = Ledger()
+    ledger.expect("r1", picture("a"))
+    ledger.expect("r2", picture("b"))
+    ledger.finish_sending()
+    ledger.offer(ok("r2", "Coat"))
+    ledger.offer(ok("r1", "Bag"))
+    assert {name: said(outcome) for name, outcome in ended(ledger).items()} == {"a": "Bag", "b": "Coat"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        ([ok("r", "first"), ok("r", "second")], "first"),
+        ([ok("r", "first"), error("r", "unavailable")], "first"),
+        ([error("r", "unavailable"), ok("r", "late")], "late"),
+        ([error("r", "unavailable"), error("r", "expired")], "expired"),
+        ([error("r", "unavailable"), error("r", "unavailable")], "unavailable"),
+        ([error("r", "expired"), ok("r", "late")], "expired"),
+    ],
+)
+def test_of_several_answers_the_first_is_kept_unless_it_is_unavailable(answers: list[Response], kept: str) -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.expect("other", picture("b"))
+    for answer in answers:
+        ledger.offer(answer)
+    ledger.finish_sending()
+    ledger.offer(ok("other"))
+    assert said(ended(ledger)["a"]) == kept
+
+
+def test_unavailable_is_an_answer_when_nothing_better_comes() -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.offer(error("r", "unavailable"))
+    ledger.finish_sending()
+    began = time.monotonic()
+    outcome = ended(ledger, 30)["a"]
+    assert said(outcome) == "unavailable" and not outcome.ok and not outcome.missing
+    assert time.monotonic() - began < 5, "nobody waits for a better one"
+
+
+def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
+    ledger = Ledger()
+    ledger.offer(ok("uploads/a#1"))
+    ledger.expect("uploads/a#1", picture("a"))
+    ledger.finish_sending()
+    assert said(ended(ledger)["a"]) == "Bag"
+
+
+def test_strangers_answers_do_not_fill_the_memory() -> None:
+    ledger = Ledger()
+    for number in range(5000):
+        ledger.offer(ok(f"stranger-{number}"))
+    ledger.expect("stranger-0", picture("a"))
+    ledger.finish_sending()
+    assert ended(ledger, 0.01)["a"].missing
+
+
+def test_the_missing_are_named_after_the_timeout() -> None:
+    ledger = Ledger()
+    ledger.expect("r1", picture("a"))
+    ledger.expect("r2", picture("b"))
+    ledger.offer(ok("r1"))
+    ledger.finish_sending()
+    outcomes = ended(ledger, 0.05)
+    assert outcomes["a"].ok
+    assert outcomes["b"] == Outcome(picture("b"), "r2", problem="no answer within 0.05 s", missing=True)
+
+
+def test_the_timeout_counts_from_the_last_sent() -> None:
+    now = [0.0]
+    ledger = Ledger(clock=lambda: now[0])
+    ledger.expect("r", picture("a"))
+    now[0] = 1000.0
+    threading.Timer(0.05, lambda: (ledger.finish_sending(), ledger.offer(ok("r")))).start()
+    outcome = ended(ledger, 1)["a"]
+    assert outcome.ok and outcome.ms == 1_000_000
+
+
+def test_when_the_stream_breaks_the_rest_is_missing_at_once() -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.give_up("the stream broke")
+    assert ended(ledger, 60)["a"].problem == "the stream broke"
+
+
+def test_a_picture_that_cannot_be_sent_is_not_waited_for() -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.fail(picture("a"), "no such topic")
+    ledger.fail(picture("b"), "no such file")
+    ledger.finish_sending()
+    outcomes = ended(ledger, 60)
+    assert outcomes["a"].problem == "no such topic" and outcomes["b"].problem == "no such file"
+    assert not any(outcome.missing or outcome.ok for outcome in outcomes.values())
+
+
+def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent() -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.offer(ok("r"))
+    ledger.fail(picture("a"), "deadline exceeded")
+    ledger.finish_sending()
+    assert ended(ledger)["a"].ok
+
+
+def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
+    ledger = Ledger()
+    ledger.expect("r1", picture("a"))
+    ledger.expect("r2", picture("b"))
+    ledger.offer(ok("r1"))
+    assert [(outcome.request_id, outcome.missing) for outcome in ledger.stop()] == [("r1", False), ("r2", True)]
+    assert ledger.stopped
+
+
+def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
+    ledger, pictures = Ledger(), [picture(str(number)) for number in range(50)]
+    at_once, most = [0], [0]
+    lock = threading.Lock()
+
+    def send(each: Picture) -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        try:
+            if each.name == "7":
+                raise FileNotFoundError(2, "No such file or directory")
+            ledger.settle(Outcome(each, each.name))
+        finally:
+            with lock:
+                at_once[0] -= 1
+
+    crew.start(pictures, send, ledger, threads=4)
+    outcomes = ended(ledger, 10)
+    assert len(outcomes) == 50 and most[0] <= 4
+    assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["7"]
+    assert outcomes["7"].problem == "no such file or directory"
+
+
+def test_the_crew_stops_when_nothing_more_is_wanted() -> None:
+    ledger, sent = Ledger(), threading.Event()
+    ledger.stop()
+    crew.start([picture("a")], lambda each: sent.set(), ledger, threads=1)
+    assert ended(ledger, 0.2) == {} and not sent.is_set()

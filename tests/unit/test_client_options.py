@@ -1,0 +1,117 @@
+"""The command line: defaults, refusals with a sentence and code 2, and a quick --help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from client.__main__ import main
+from client.cloud import Cloud, UsageError
+from client.options import cloud_of, inline_limit, parser, wishes_of
+from client.send import Wishes, cut
+
+PROJECT = {"GOOGLE_CLOUD_PROJECT": "p"}
+
+
+def test_defaults_come_from_the_environment() -> None:
+    environ = PROJECT | {"PAYLOAD_BUCKET": "pay", "UPLOAD_BUCKET": "up", "WORKER_URL": "http://w"}
+    publish = parser(environ).parse_args(["publish", "a.png"])
+    assert cloud_of(publish) == Cloud("p", "req_predict", "res_predict")
+    assert publish.bucket == "pay" and publish.timeout == 60 and wishes_of(publish) == Wishes()
+    assert parser(environ).parse_args(["upload", "a.png"]).bucket == "up"
+    assert parser(environ).parse_args(["predict", "a.png"]).url == "http://w"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["publish"],
+        ["publish", "README.md", "--top-k", "0"],
+        ["publish", "README.md", "--top-k", "101"],
+        ["publish", "README.md", "--top-k", "abc"],
+        ["publish", "README.md", "--timeout", "nan"],
+        ["publish", "README.md", "--timeout", "-1"],
+        ["publish", "README.md", "--expires-in", "soon"],
+        ["watch", "--limit", "0"],
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(words, PROJECT)
+    assert exit_.value.code == 2
+    said = capsys.readouterr()
+    assert "error:" in said.err and not said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "sentence"),
+    [
+        (["publish", "nope.png"], PROJECT, "no image file is at nope.png"),
+        (["publish", "README.md"], {}, "set GOOGLE_CLOUD_PROJECT"),
+        (["publish", "README.md"], PROJECT | {"INLINE_LIMIT": "3000001"}, "INLINE_LIMIT is '3000001'; it must be"),
+        (["publish", "README.md", "--no-wait", "--subscription", "s"], PROJECT, "--no-wait receives nothing"),
+        (["upload", "README.md"], PROJECT, "set UPLOAD_BUCKET"),
+        (["predict", "README.md"], PROJECT, "set WORKER_URL"),
+        (["watch"], {}, "set GOOGLE_CLOUD_PROJECT"),
+    ],
+)
+def test_what_is_missing_is_said(
+    words: list[str],
+    environ: dict[str, str],
+    sentence: str,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(root)
+    assert main(words, environ) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err and not said.out
+
+
+def test_full_names_need_no_project() -> None:
+    assert Cloud("").topic_path("projects/q/topics/t") == "projects/q/topics/t"
+    assert Cloud("p").subscription_path("s") == "projects/p/subscriptions/s"
+    with pytest.raises(UsageError):
+        Cloud("").topic_path("t")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3000001", "1e6", "many", "9" * 5000, "\u0661"])
+def test_the_inline_limit_is_checked(text: str) -> None:
+    with pytest.raises(UsageError, match="INLINE_LIMIT"):
+        inline_limit({"INLINE_LIMIT": text})
+
+
+def test_the_inline_limit() -> None:
+    assert inline_limit({}) == inline_limit({"INLINE_LIMIT": " "}) == 1_000_000
+    assert inline_limit({"INLINE_LIMIT": "3000000"}) == 3_000_000
+
+
+def test_wishes_become_attributes() -> None:
+    assert Wishes().attributes() == {}
+    given = Wishes(top_k=3, model="m", expires_in_s=60).attributes()
+    left = datetime.fromisoformat(given.pop("expires_at")) - datetime.now(UTC)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    assert given == {"top_k": "3", "model": "m"}
+
+
+def test_names_are_cut_between_characters() -> None:
+    assert cut("aé", 2) == "a" and cut("aé", 3) == "aé"
+    assert cut("\udcff.png", 1024) == "?.png"
+
+
+def test_help_is_there_before_google_is(root: Path) -> None:
+    code = (
+        "import sys\nfrom client.__main__ import main\ntry:\n    main(['publish', '--help'])\nexcept SystemExit:\n"
+        "    heavy = {'google.cloud.pubsub_v1', 'google.cloud.storage', 'rich', 'requests', 'numpy', 'PIL'}\n"
+        "    sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "example:" in done.stdout

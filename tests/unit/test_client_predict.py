@@ -1,0 +1,120 @@
+"""Asking over HTTP: what is sent, and what is said when the other side is not what it should be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from client.__main__ import main
+from client.predict import door
+from functions.contract import Error, Response, encode_response
+from infra.local.ports import free_port
+from model.labels import Prediction
+
+
+class Worker(HTTPServer):
+    """Answers every POST with what it was told to; keeps the last request."""
+
+    status, body, path = 200, b"", ""
+    headers: dict[str, str]
+    received = b""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Worker
+
+    def do_POST(self) -> None:
+        self.server.path, self.server.headers = self.path, dict(self.headers.items())
+        self.server.received = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Worker(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def shoe(tmp_path: Path) -> Path:
+    path = tmp_path / "shoe & sock.png"
+    path.write_bytes(b"the bytes")
+    return path
+
+
+@pytest.mark.parametrize("url", ["http://w:1", "http://w:1/", "w:1", "http://w:1/predict", "http://w:1/predict/"])
+def test_the_door(url: str) -> None:
+    assert door(url) == "http://w:1/predict"
+
+
+def test_an_image_is_posted_and_its_answer_shown(
+    worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe), "--url", worker.url, "--top-k", "1"], {}) == 0
+    assert "Sneaker  0.9900" in capsys.readouterr().out
+    assert urlsplit(worker.path).path == "/predict"
+    assert parse_qs(urlsplit(worker.path).query) == {"top_k": ["1"], "filename": ["shoe & sock.png"]}
+    assert worker.received == b"the bytes" and worker.headers["Content-Type"] == "image/png"
+    assert len(worker.headers["X-Request-Id"]) == 32
+
+
+def test_an_error_is_shown_as_code_and_message(worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worker.status, worker.body = 415, encode_response(Response("r", error=Error("unsupported_format", "it is HEIC")))
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert "unsupported_format: it is HEIC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"{}", b"\xff"])
+def test_what_is_no_response_is_said(
+    worker: Worker, shoe: Path, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.status, worker.body = 502, body
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert "answered HTTP 502 and no response" in capsys.readouterr().out
+
+
+def test_nobody_there(shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    url = f"http://127.0.0.1:{free_port()}"
+    assert main(["predict", str(shoe), "--url", url], {}) == 1
+    assert f"nothing answers at {url}/predict" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    (shoe.parent / "locked.png").write_bytes(b"x")
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "locked.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert main(["predict", str(shoe.parent), "--url", worker.url], {}) == 1
+    said = capsys.readouterr()
+    assert "permission denied" in said.out and "Sneaker" in said.out
+    assert "1 of 2 answered" in said.err

@@ -1,0 +1,102 @@
+"""What is printed: harmless, aligned, in the right place."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.ledger import Outcome
+from client.paths import Picture
+from client.render import Ids, JsonLines, Table, rows, show_rows
+from client.watch import line
+from client.words import Unsendable, plain, printable
+from functions.contract import Error, Response, Source
+from model.labels import Prediction
+
+EVIL = "[red]x\x1b[31m\ny\u202e\udcff.png"
+
+
+def outcome(path: str, response: Response | None = None, problem: str = "") -> Outcome:
+    return Outcome(Picture(Path(path), path), "r1", response, problem, 12.34)
+
+
+def test_printable_leaves_nothing_that_moves_a_cursor() -> None:
+    assert printable(EVIL) == "[red]x\\x1b[31m\\ny\\u202e\\udcff.png"
+    assert printable("Füße 靴.png") == "Füße 靴.png"
+
+
+def test_plain_is_one_line() -> None:
+    assert plain(FileNotFoundError(2, "No such file or directory")) == "no such file or directory"
+    assert plain(Unsendable("it is large")) == "it is large"
+    assert plain(ValueError("one\ntwo")) == "ValueError: one"
+    assert plain(ValueError()) == "ValueError"
+    assert len(plain(ValueError("x" * 5000))) <= 300
+
+
+def test_plain_says_on_what_google_gave_up() -> None:
+    from google.api_core.exceptions import RetryError, ServiceUnavailable
+
+    assert plain(RetryError("Timeout of 20s exceeded", ServiceUnavailable("no route"))) == (
+        "ServiceUnavailable: no route"
+    )
+
+
+def test_rows() -> None:
+    both = Response("r1", (Prediction("Bag", 0.9), Prediction("Coat[b]", 0.05)))
+    assert rows(outcome("a.png", both)) == [("a.png", "Bag", "0.9000", "12")]
+    assert rows(outcome("a.png", both), all_labels=True)[1:] == [("", "Coat[b]", "0.0500", "")]
+    failed = Response("r1", error=Error("expired", "too\nlate"))
+    assert rows(outcome("a.png", failed)) == [("a.png", "expired: too\\nlate", "", "12")]
+    assert rows(outcome("a.png", problem="no answer")) == [("a.png", "no answer", "", "")]
+    assert rows(outcome("a.png", Response("r1"))) == [("a.png", "no label", "", "12")]
+
+
+def test_the_table_keeps_the_order_of_the_files(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(["a.png", "long name.png"], all_labels=False)
+    table.add(outcome("long name.png", Response("r", (Prediction("Coat", 0.5),))))
+    table.add(outcome("a.png", Response("r", (Prediction("T-shirt/top", 1.0),))))
+    table.close()
+    assert capsys.readouterr().out.splitlines() == [
+        "file           label         score  ms",
+        "a.png          T-shirt/top  1.0000  12",
+        "long name.png  Coat         0.5000  12",
+    ]
+
+
+def test_the_table_of_a_terminal_takes_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    show_rows(rows(outcome(EVIL, Response("r", (Prediction("[bold]Bag", 0.5),)))))
+    out = capsys.readouterr().out
+    assert "[red]x\\x1b[31m\\ny" in out and "[bold]Bag" in out and "┃" in out
+    assert "\x1b[31m" not in out
+
+
+def test_json_lines_are_one_line_of_ascii_each(capsys: pytest.CaptureFixture[str]) -> None:
+    view = JsonLines()
+    view.add(outcome(EVIL, Response("r1", (Prediction("Füße", 0.5),))))
+    view.add(outcome("b.png", problem="no answer"))
+    out = capsys.readouterr().out
+    assert out.isascii()
+    first, second = map(json.loads, out.splitlines())
+    assert first["file"] == EVIL and first["response"]["predictions"] == [{"label": "Füße", "score": 0.5}]
+    assert first["request_id"] == "r1" and first["problem"] is None and first["ms"] == 12.3
+    assert second["response"] is None and second["ms"] is None and second["problem"] == "no answer"
+
+
+def test_ids_are_of_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    view = Ids()
+    view.add(outcome(EVIL))
+    view.add(outcome("b.png", problem="no such topic"))
+    assert capsys.readouterr().out == f"r1\t{printable(EVIL)}\n"
+
+
+def test_a_watched_response_is_one_line() -> None:
+    response = Response("r1", (Prediction("Bag", 0.5),), source=Source(EVIL), completed_at="2026-11-21T09:30:00Z")
+    assert line(response) == f"2026-11-21T09:30:00Z  {printable(EVIL)}  Bag 0.5000"
+    assert line(Response("r1", error=Error("expired", "late"))) == "  r1  expired: late"
