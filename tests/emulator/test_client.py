@@ -325,3 +325,14 @@ def test_hostile_file_names(desk: Desk, samples: Path, tmp_path: Path) -> None:
         code, out, _ = desk.run(door, str(evil))
         assert code == 0 and "[red]\\x1b[31m\\nbag\\udcff.bmp" in out and "\x1b" not in out
         assert len(out.splitlines()) == 2
+
+
+def test_the_demo(shared_data: Path, root: Path) -> None:
+    command = [sys.executable, "-m", "infra.local.demo"]
+    environ = os.environ | {"SHARED": str(shared_data.parent)}
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "images: the first Fashion-MNIST test image of each class (found on this machine)" in done.stdout
+    for door in ("topic", "bucket", "HTTP"):
+        assert re.search(rf"^{door}: 10 of 10 answered, (8|9|10) of 10 right, in \d+\.\d\d s$", done.stdout, re.M)
+        assert len(re.findall(rf"^{door} +\S+\.png .+ (?:right|wrong) [01]\.\d{{4}} +\d+$", done.stdout, re.M)) == 10
