@@ -57,15 +57,15 @@ def main() -> int:
     """Run the demo: 0 when every request was answered and enough are right, 1 when not, 130 on Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    images, what = _images()
-    print(f"images: {what}")
     try:
+        images, what = _images()
+        print(f"images: {what}")
         with Twin(worker="push") as twin:
             # Google's clients look here.
             os.environ.update(twin.env)
             print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
             good = [_through(name, door, twin, images) for name, door in _DOORS.items()]
-    except ChildFailed as exc:
+    except (ChildFailed, OSError) as exc:
         print(f"the twin did not start: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

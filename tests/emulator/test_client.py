@@ -292,18 +292,30 @@ def test_the_own_subscription_is_filtered_and_expires(desk: Desk, samples: Path)
     assert 600 <= found.message_retention_duration.total_seconds() <= 86_400
 
 
-def test_ctrl_c_names_the_unanswered_and_leaves_nothing(desk: Desk, samples: Path, root: Path) -> None:
-    topic = desk.topic("void-3")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_names_the_unanswered_and_leaves_nothing(
+    desk: Desk, samples: Path, root: Path, number: signal.Signals
+) -> None:
+    topic = desk.topic(f"void-{number.name}")
     command = [sys.executable, "-m", "client", "publish", str(samples / "bag.bmp"), "--topic", topic]
     requests = desk.subscription("asked", topic)
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         desk.subscriber.pull(subscription=requests, max_messages=1, timeout=20)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert re.fullmatch(r"interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n", err)
     desk.subscriber.delete_subscription(subscription=requests)
     assert desk.subscriptions() == STANDING
+
+
+def test_a_reader_that_goes_away_is_no_drama(desk: Desk, samples: Path, root: Path) -> None:
+    command = [sys.executable, "-m", "client", "publish", "--json", str(samples)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 1 and "Traceback" not in err and "Exception" not in err
 
 
 def test_watch_shows_everybodys_responses(desk: Desk, samples: Path, root: Path) -> None:
