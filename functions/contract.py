@@ -177,7 +177,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
             Error(error["code"], error["message"]) if error else None,
             Model(model["name"], model["version"], model["digest"], model["engine"]) if model else None,
             Source(body["source"]["filename"], body["source"]["image_uri"]),
-            Timing(**body["timing_ms"]),
+            Timing(*(body["timing_ms"][name] for name in ("queue", "fetch", "decode", "predict", "total"))),
             body["delivery_attempt"],
             body["completed_at"],
             (attributes or {}).get("reply_to"),

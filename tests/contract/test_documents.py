@@ -105,9 +105,16 @@ def run(root: Path, module: str, *arguments: str) -> str:
 
 def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
     shown = readme.split("<!-- demo output: begin -->")[1].split("<!-- demo output: end -->")[0]
-    for door in ("topic", "bucket", "http"):
-        assert door in shown.lower()
-    assert re.search(r"\d+ of \d+", shown)
+    for door in ("topic", "bucket", "HTTP"):
+        assert re.search(rf"^{door}: 10 of 10 answered, \d+ of 10 right, in [\d.]+ s$", shown, re.M)
+
+
+def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> None:
+    said = {variable for variable, _, _ in table(readme, "client's variable")}
+    read = set()
+    for path in (root / "client").glob("*.py"):
+        read |= set(re.findall(r"[\"']([A-Z]+_[A-Z_]+)[\"']", path.read_text()))
+    assert said == read
 
 
 def test_the_roots_requirements_are_the_union(root: Path) -> None:

@@ -52,6 +52,13 @@ def test_attributes() -> None:
     assert decode_response(encode_response(response), response_attributes(response)).reply_to == "me"
 
 
+def test_what_a_later_worker_adds_is_no_trouble() -> None:
+    body = json.loads(encode_response(Response("r")))
+    body["timing_ms"]["upload"] = 1.0
+    body["explanation"] = None
+    assert decode_response(json.dumps(body).encode()) == Response("r")
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'"x"', b"null", b'{"request_id": "r"}'])
 def test_what_is_no_response(data: bytes) -> None:
     with pytest.raises(ValueError):
