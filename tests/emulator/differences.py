@@ -16,6 +16,7 @@ GOOGLE: dict[str, str] = {
     "test_more_than_4_mb_pending_arrives": "responses exceed the 4 MB that a stock client receives: nothing arrives",
     "test_the_body_counts_attempts_under_a_dead_letter_policy": "push bodies have no deliveryAttempt",
     "test_the_body_carries_the_ordering_key": "push bodies have no orderingKey",
+    "test_these_statuses_ack[google-202]": "202 does not acknowledge a push",
     "test_other_statuses_nack[google-203]": "203 acknowledges a push",
     "test_backoff_of_pushes": "pushes are retried after whole seconds, whatever the retry policy",
     "test_many_at_once_on_few_connections": "at most two pushes are out at a time",

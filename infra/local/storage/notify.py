@@ -59,7 +59,9 @@ class Notifier:
         for watch in self._watches:
             if watch.wants(event):
                 try:
-                    self._publisher.publish(topic=watch.topic, messages=[message(event, watch)], timeout=_TIMEOUT_S)
+                    self._publisher.publish(
+                        topic=watch.topic, messages=[message(event, watch)], retry=None, timeout=_TIMEOUT_S
+                    )
                 except GoogleAPIError as exc:
                     _log.error("no notification of %s/%s on %s: %s", event.bucket, event.name, watch.topic, exc)
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
-from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.exceptions import BadRequest, NotFound
 from gcp_storage_emulator.handlers import objects
 from gcp_storage_emulator.server import Request, _read_data, _read_raw_data
 
@@ -74,10 +74,15 @@ def _parts(body: bytes, content_type: str) -> dict[str, Any]:
     header = Message()
     header["Content-Type"] = content_type
     mark = b"\r\n--" + (header.get_boundary() or "").encode()
-    described, content = (part.partition(b"\r\n\r\n") for part in (b"\r\n" + body).split(mark)[1:3])
+    parts = [part.partition(b"\r\n\r\n") for part in (b"\r\n" + body).split(mark)[1:3]]
+    try:
+        (_, _, described), (head, _, content) = parts
+        meta = json.loads(described)
+    except ValueError as exc:
+        raise BadRequest("An upload must have two parts: the object's JSON and its bytes") from exc
     of_content = Message()
-    for line in content[0].decode().splitlines():
+    for line in head.decode(errors="replace").splitlines():
         name, _, value = line.partition(":")
         if name.strip():
             of_content[name.strip()] = value.strip()
-    return {"meta": json.loads(described[2]), "content": content[2], "content-type": of_content.get_content_type()}
+    return {"meta": meta, "content": content, "content-type": of_content.get_content_type()}

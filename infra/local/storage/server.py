@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from gcp_storage_emulator.exceptions import BadRequest
 from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.server import HANDLERS, Response
 
@@ -92,11 +93,14 @@ class StorageServer:
         if handler is None:
             _refuse(response, 501, f"{request.method} {request.path} is not covered by the local Storage server")
             return
-        if status := self._verdict(request, handler):
-            _refuse(response, status, "The object is not the one that the request's conditions ask for")
-            return
         try:
+            if status := self._verdict(request, handler):
+                _refuse(response, status, "The object is not the one that the request's conditions ask for")
+                return
             handler(request, response, self._store)
+        except BadRequest as exc:
+            _refuse(response, 400, str(exc))
+            return
         except Exception:
             _log.exception("%s %s", request.method, request.path)
             _refuse(response, 500, "The local Storage server failed; its log says how")

@@ -47,6 +47,7 @@ class ObjectStore(Storage):  # type: ignore[misc]  # the package has no types
     ) -> None:
         before = self.current(bucket_name, file_name)
         file_obj["size"] = str(len(content))
+        file_obj["metageneration"] = "1"  # the package counts an upload's own metadata as a change
         super().create_file(bucket_name, file_name, content, file_obj, file_id)
         if before:
             self._note("OBJECT_DELETE", before, overwrittenByGeneration=file_obj["generation"])
