@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.child import ChildFailed
+from infra.local.google import NoEmulator
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from infra.local.twin import BUILD, Twin
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options, began))
     except KeyboardInterrupt:
         return 0
-    except (ChildFailed, TopologyError, OSError, RuntimeError) as exc:
+    except (ChildFailed, NoEmulator, TopologyError, OSError) as exc:
         _say(f"error: {exc}")
         return 1
 
@@ -83,7 +84,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
     with twin, _written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub})")
         _say(f"storage  {twin.storage_url}")
-        _say(f"worker   {twin.worker_url or options.worker}  (output in {_short(options.log)})")
+        if options.worker != "none":
+            _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say('  eval "$(python -m infra.local up --env)"')
         while True:

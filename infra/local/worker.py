@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _PULL_READY = re.compile(rb'"message":\s*"worker ready"')
 _POLL_S = 0.02
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0
 """How long a worker may answer /ready with another status before it is given up."""
 
 

@@ -39,7 +39,10 @@ class StorageServer:
         self._notifier = notifier
         self._changing = threading.Lock()
         self._failures: list[tuple[int, str]] = []
-        self._http = _Server(("127.0.0.1", port), _Handler)
+        try:
+            self._http = _Server(("127.0.0.1", port), _Handler)
+        except OSError as exc:
+            raise OSError(f"the Storage server cannot listen on 127.0.0.1:{port}; is the port taken?") from exc
         self._http.storage = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="storage", daemon=True)
         for name in names:
