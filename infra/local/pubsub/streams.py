@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Subscription
 from infra.local.pubsub.delivery import Backlog, Lease
 from infra.local.pubsub.refusal import invalid
@@ -83,14 +82,11 @@ class Stream(Signal):
         self._backlog.leave(self)
 
 
-def received(leases: list[Lease], subscription: Subscription) -> list[Any]:
-    """Leases as messages on the wire; attempts are told only where there is a dead-letter policy."""
+def fill(response: Any, leases: list[Lease], subscription: Subscription) -> Any:
+    """Put leases into a pull response and give it; attempts are told only where there is a dead-letter policy."""
     counted = subscription.backlog.policy.max_attempts > 0
-    return [
-        wire.ReceivedMessage(
-            ack_id=lease.ack_id,
-            message=lease.held.message,
-            delivery_attempt=lease.held.attempts if counted else 0,
-        )
-        for lease in leases
-    ]
+    for lease in leases:
+        attempt = lease.held.attempts if counted else 0
+        received = response.received_messages.add(ack_id=lease.ack_id, delivery_attempt=attempt)
+        received.message.CopyFrom(lease.held.message)
+    return response

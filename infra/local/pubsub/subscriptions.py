@@ -12,7 +12,7 @@ from infra.local.pubsub.broker import Broker, Subscription
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
-from infra.local.pubsub.streams import Signal, Stream, received
+from infra.local.pubsub.streams import Signal, Stream, fill
 
 _PULL_WAIT_S = 10.0
 """How long a pull waits for a first message before it answers with none."""
@@ -96,7 +96,7 @@ class Subscriber:
             leases = []
         finally:
             subscription.backlog.leave(signal)
-        return wire.PullResponse(received_messages=received(leases, subscription))
+        return fill(wire.PullResponse(), leases, subscription)
 
     async def StreamingPull(self, requests: Any, context: Any) -> None:
         first = await anext(aiter(requests), None)
@@ -109,8 +109,7 @@ class Subscriber:
             while not reading.done():
                 _check(subscription)
                 if leases := stream.take():
-                    messages = received(leases, subscription)
-                    await context.write(wire.StreamingPullResponse(received_messages=messages))
+                    await context.write(fill(wire.StreamingPullResponse(), leases, subscription))
                 else:
                     await stream.wait()
             reading.result()

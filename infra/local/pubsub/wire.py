@@ -19,7 +19,6 @@ from infra.local.pubsub.refusal import Refusal
 Topic: Any = types.Topic.pb()
 Subscription: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
-ReceivedMessage: Any = types.ReceivedMessage.pb()
 PublishResponse: Any = types.PublishResponse.pb()
 PullResponse: Any = types.PullResponse.pb()
 StreamingPullResponse: Any = types.StreamingPullResponse.pb()
