@@ -9,13 +9,25 @@ import jsonschema
 import pytest
 from google.cloud import pubsub_v1
 
-from infra.local.twin import Twin
+from infra.local.google import NoEmulator, find
+from infra.local.twin import Backend, Delivery, Twin
+from tests.conftest import absent
 from tests.samples import encoded
 
 
+@pytest.fixture(params=["embedded", "google"])
+def pubsub(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "embedded":
+        return "embedded"
+    try:
+        find(0)
+    except NoEmulator as exc:
+        absent(str(exc))
+    return "google"
+
+
 @pytest.mark.parametrize("worker", ["push", "pull"])
-@pytest.mark.parametrize("pubsub", ["embedded", "google"])
-def test_the_stock_client(pubsub: str, worker: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stock_client(pubsub: Backend, worker: Delivery, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(pubsub=pubsub, worker=worker) as twin:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", twin.env["PUBSUB_EMULATOR_HOST"])
         project = twin.env["GOOGLE_CLOUD_PROJECT"]
