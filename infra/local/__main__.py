@@ -9,9 +9,9 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from infra.local.child import ChildFailed
 from infra.local.google import NoEmulator
@@ -88,28 +88,31 @@ def _up(options: argparse.Namespace, began: float) -> int:
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say('  eval "$(python -m infra.local up --env)"')
-        while True:
-            time.sleep(0.5)
-            twin.check()
+        _wait(twin.check)
 
 
-def _pubsub(options: argparse.Namespace, _: float) -> int:
+def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
     with PubsubServer(options.port) as server:
         _say(f"pubsub   {server.host}")
-        signal.pause()
-    return 0
+        _wait()
 
 
-def _storage(options: argparse.Namespace, _: float) -> int:
+def _storage(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.storage.server import StorageServer
 
     buckets = [bucket.name for bucket in Topology.read().buckets]
     with StorageServer(options.port, names=buckets) as server:
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; no notifications)")
-        signal.pause()
-    return 0
+        _wait()
+
+
+def _wait(check: Callable[[], None] = lambda: None) -> NoReturn:
+    """Wait for a signal, which raises KeyboardInterrupt; meanwhile `check` may raise."""
+    while True:
+        time.sleep(0.5)  # not signal.pause(), which would sleep through a signal that came just before it
+        check()
 
 
 def _obey_signals() -> None:

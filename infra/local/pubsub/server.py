@@ -84,5 +84,6 @@ class PubsubServer:
         await server.start()
         self._started.set_result(port)
         await self._stop.wait()
-        broker.close()
+        # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
         await server.stop(grace=None)
+        broker.close()
