@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -46,6 +47,10 @@ class PubsubServer:
 
     def stop(self) -> None:
         """Stop listening, end every stream, forget everything."""
+        if self._thread.ident is None:
+            return
+        with contextlib.suppress(Exception):  # start has told it
+            self._started.result()  # interrupted early: first let it have a loop that can be told to stop
         if self._loop and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
