@@ -11,7 +11,20 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from infra.local.topology import Subscription, Topic
+from infra.local.topology import Subscription, Topic, Topology
+
+
+def create(topology: Topology, pubsub_host: str, project: str, *, push_to: str | None = None) -> None:
+    """Create the topics and subscriptions on a Pub/Sub server without credentials.
+
+    `push_to`: the worker's URL without a path; subscriptions that are delivered to the worker are pushed there,
+    without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError.
+    """
+    with Admin(pubsub_host, project) as admin:
+        for topic in topology.topics:
+            admin.create_topic(topic)
+        for subscription in topology.subscriptions:
+            admin.create_subscription(subscription, push_to)
 
 
 class Admin:

@@ -1,6 +1,6 @@
 """topology.yaml, read and checked: which topics, subscriptions, buckets and notifications there are.
 
-Terraform builds it in the cloud; `create` builds it on any Pub/Sub backend, through Google's own admin clients.
+Terraform builds it in the cloud; admin.py builds it on any Pub/Sub backend.
 """
 
 from __future__ import annotations
@@ -102,20 +102,6 @@ class Topology:
             return replace(each, minimum_backoff_s=minimum_s, maximum_backoff_s=maximum_s)
 
         return replace(self, subscriptions=tuple(map(retried, self.subscriptions)))
-
-    def create(self, pubsub_host: str, project: str, *, push_to: str | None = None) -> None:
-        """Create the topics and subscriptions on a Pub/Sub server without credentials.
-
-        `push_to`: the worker's URL without a path; subscriptions that are delivered to the worker are pushed there,
-        without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError.
-        """
-        from infra.local.admin import Admin  # Google's client takes longer to import than the whole file to read
-
-        with Admin(pubsub_host, project) as admin:
-            for topic in self.topics:
-                admin.create_topic(topic)
-            for subscription in self.subscriptions:
-                admin.create_subscription(subscription, push_to)
 
 
 def _topic(fields: Fields) -> Topic:

@@ -138,7 +138,9 @@ class Twin:
             self._worker = workers.start_push(self._worker_port, env, self.log_path)
         self._pubsub = self._make_pubsub()
         self._pubsub.start()
-        self.topology.create(self.pubsub_host, self.project, push_to=self.worker_url)
+        from infra.local.admin import create  # here: Google's clients are imported while the worker loads its model
+
+        create(self.topology, self.pubsub_host, self.project, push_to=self.worker_url)
         self._storage = self._make_storage()
         self._storage.start()
         if self._delivery == "pull":

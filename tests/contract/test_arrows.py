@@ -28,12 +28,10 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path, lazy: bool = True) -> set[str]:
-    """The modules that a file imports; without `lazy`, only those at its top level."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if lazy else _top_level(tree)
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, at its top or later."""
     found: set[str] = set()
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: import absolutely"
             assert node.module
@@ -42,20 +40,6 @@ def imports(path: Path, lazy: bool = True) -> set[str]:
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
     return found
-
-
-def _top_level(tree: ast.Module) -> list[ast.AST]:
-    nodes: list[ast.AST] = []
-    todo: list[ast.AST] = list(tree.body)
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        nodes.append(node)
-        todo.extend(ast.iter_child_nodes(node))
-    return nodes
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +84,7 @@ def test_tensorflow_stays_in_its_rooms(house: dict[str, Path]) -> None:
 
 
 def test_no_circles(house: dict[str, Path]) -> None:
-    arrows = {name: {n for n in imports(path, lazy=False) if n in house and n != name} for name, path in house.items()}
+    arrows = {name: {n for n in imports(path) if n in house and n != name} for name, path in house.items()}
     done: set[str] = set()
 
     def walk(name: str, trail: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from infra.check.layers import EXAMPLE
 from infra.check.terraform import attached, copy_files
 from infra.check.workshop import Unavailable, prepare
+from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology
 from tests.conftest import absent
@@ -46,7 +47,7 @@ def server() -> Iterator[PubsubServer]:
 
 
 def test_topics(planned: list[dict[str, Any]], server: PubsubServer) -> None:
-    Topology.read().create(server.host, PROJECT)
+    create(Topology.read(), server.host, PROJECT)
     with grpc.insecure_channel(server.host) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         topics = list(publisher.list_topics(project=f"projects/{PROJECT}"))
@@ -61,13 +62,13 @@ def test_topics(planned: list[dict[str, Any]], server: PubsubServer) -> None:
 
 
 def test_subscriptions(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
-    Topology.read().create(server.host, PROJECT, push_to=worker_url)
+    create(Topology.read(), server.host, PROJECT, push_to=worker_url)
 
     assert _cloud_subscriptions(planned) == _twin_subscriptions(server)
 
 
 def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
-    Topology.read().with_retry(1, 2, max_delivery_attempts=5).create(server.host, PROJECT, push_to=worker_url)
+    create(Topology.read().with_retry(1, 2, max_delivery_attempts=5), server.host, PROJECT, push_to=worker_url)
     cloud, twin = _cloud_subscriptions(planned), _twin_subscriptions(server)
 
     request = f"projects/{PROJECT}/subscriptions/req_predict-sub"

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.local.admin import create
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from tests.emulator.conftest import Cloud
 
 
 def test_created_as_written(cloud: Cloud) -> None:
-    Topology.read().create(cloud.host, cloud.project, push_to="http://127.0.0.1:9/")
+    create(Topology.read(), cloud.host, cloud.project, push_to="http://127.0.0.1:9/")
     prefix = f"projects/{cloud.project}"
     topics = cloud.publisher.list_topics(project=prefix)
     assert {topic.name.removeprefix(f"{prefix}/topics/") for topic in topics} == {
@@ -39,7 +40,7 @@ def test_created_as_written(cloud: Cloud) -> None:
 
 
 def test_without_a_worker_to_push_to_all_is_pulled(cloud: Cloud) -> None:
-    Topology.read().create(cloud.host, cloud.project)
+    create(Topology.read(), cloud.host, cloud.project)
     listed = list(cloud.subscriber.list_subscriptions(project=f"projects/{cloud.project}"))
     assert len(listed) == 4
     assert not any(each.push_config.push_endpoint for each in listed)
