@@ -64,8 +64,8 @@ def on_upload(request: flask.Request) -> ResponseReturnValue:
 def predict(request: flask.Request) -> ResponseReturnValue:
     """An image posted by somebody who waits; published too with `?publish=true`."""
     request_id = request.headers.get("X-Request-Id") or uuid.uuid4().hex
-    limit = bootstrap.settings().max_image_bytes
     try:
+        limit = bootstrap.settings().max_image_bytes
         envelope = _posted(request, request_id, limit)
         service = bootstrap.service()
         response = service.answer(envelope)
@@ -94,7 +94,6 @@ def _dead(request: flask.Request) -> ResponseReturnValue:
 
 def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> ResponseReturnValue:
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
-    bootstrap.settings()
     request.max_content_length = MAX_EVENT_BYTES
     try:
         envelope = events.from_http(request.headers, request.get_data(cache=False))

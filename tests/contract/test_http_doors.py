@@ -203,6 +203,15 @@ def test_not_ready_is_503_and_says_nothing(client: FlaskClient, monkeypatch: pyt
     assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
 
 
+def test_wrong_settings_are_503_and_say_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE", "onnx")
+    bootstrap.settings.cache_clear()
+    app = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    for reply in (app.get("/ready"), app.post("/predict", data=encoded()), app.post("/", **pushed(encoded()))):
+        assert reply.status_code == 503 and "onnx" not in reply.get_data(as_text=True)
+    assert app.get("/health").status_code == 200
+
+
 @pytest.mark.parametrize("target", ["on_request", "on_upload"])
 def test_targets_of_their_own(root: Path, service: Service, responses: MemoryResponses, target: str) -> None:
     app = create_app(target, str(root / "functions" / "main.py")).test_client()
