@@ -87,7 +87,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
-        _say('  eval "$(python -m infra.local up --env)"')
+        _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
         _wait(twin.check)
 
 
