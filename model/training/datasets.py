@@ -89,11 +89,6 @@ def split(whole: Split, validation: int, seed: int) -> tuple[Split, Split]:
     return whole.take(rows[validation:]), whole.take(rows[:validation])
 
 
-def as_inputs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """uint8 [N, H, W] to the network's float32 [N, H, W, 1] in 0..1, as the recipe does with a dataset image."""
-    return (images.astype(np.float32) * np.float32(1 / 255))[..., None]
-
-
 def read_idx(data: bytes) -> npt.NDArray[np.uint8]:
     """Decode an IDX file of unsigned bytes."""
     if len(data) < 4 or data[:3] != bytes((0, 0, _IDX_UBYTE)):

@@ -25,9 +25,10 @@ from model.engine import Images, Scores
 from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.training import datasets
 from model.training.card import Facts, render_card
-from model.training.config import RECIPES, Config, read_config
+from model.training.config import Config, read_config
 from model.training.errors import ExportError
 from model.training.evaluate import assess
+from model.training.inputs import as_inputs, signature_of
 from model.training.measure import Parity, Speed, compare, measure_speed, score_all
 from model.training.network import build
 from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
@@ -71,7 +72,7 @@ def _in_float32(checkpoint: Path, config: Config, data: Path | None) -> Any:
     network = build(config.widths, config.dropout, len(datasets.FASHION_MNIST_LABELS))
     network.set_weights(trained.get_weights())
     _, validation = datasets.split(datasets.load("train", data), config.validation_images, config.seed)
-    images = datasets.as_inputs(validation.images[:1000])
+    images = as_inputs(validation.images[:1000], signature_of(config.recipe))
     agreement = compare(_predict(network, images), _predict(trained, images))
     _say(f"float32 against {config.precision}: other best label on {agreement.disagreement:.2%} of validation images")
     if agreement.disagreement > 0.02:
@@ -97,17 +98,10 @@ def _write(work: Path, run: Path, config: Config, network: Any) -> None:
     # From the SavedModel: a tf.Module made around the network would convert without its weights.
     lite_model.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
-    _, height, width, channels = shape
-    recipe = json.loads((RECIPES / f"{config.recipe}.json").read_text("utf-8"))
-    signature = {
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "dtype": "float32",
-        "preprocessing": recipe,
-    }
+    signature = asdict(signature_of(config.recipe))
+    labels = signature.pop("labels")
     (work / "signature.json").write_text(json.dumps(signature, indent=2) + "\n", "utf-8")
-    (work / "labels.txt").write_text("".join(f"{label}\n" for label in datasets.FASHION_MNIST_LABELS), "utf-8")
+    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
     _write_manifest(work, config, dict.fromkeys(ENGINES))
 
 
@@ -137,7 +131,7 @@ def _figures(speed: Speed | None) -> dict[str, float]:
 def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path | None) -> Facts:
     """Compare and time every engine, order them in the manifest, then read the test images' labels once."""
     test = datasets.load("test", data)
-    images = datasets.as_inputs(test.images)
+    images = as_inputs(test.images, signature_of(config.recipe))
     reference = _predict(network, images)
     artifact = read_artifact(work)
     speeds: dict[str, Speed] = {}

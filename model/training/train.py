@@ -22,6 +22,7 @@ from model.training import datasets
 from model.training.augment import augment
 from model.training.config import Config
 from model.training.errors import RunError
+from model.training.inputs import as_inputs, signature_of
 from model.training.network import build
 
 CHECKPOINT = "checkpoint.keras"
@@ -58,7 +59,7 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
             shuffle=False,  # Batches does it
             epochs=config.epochs,
             initial_epoch=done,
-            validation_data=(datasets.as_inputs(validate_on.images), _one_hot(validate_on.labels)),
+            validation_data=(as_inputs(validate_on.images, signature_of(config.recipe)), _one_hot(validate_on.labels)),
             validation_batch_size=500,
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch)),
@@ -98,6 +99,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, part: datasets.Split, config: Config) -> None:
         super().__init__()
         self._part, self._config = part, config
+        self._signature = signature_of(config.recipe)
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -113,7 +115,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         part = self._part.take(self._order[index * config.batch_size : (index + 1) * config.batch_size])
         rng = np.random.default_rng((config.seed, self._epoch, index))
         images = augment(part.images, rng, config.shift, config.flip, config.cutout)
-        return datasets.as_inputs(images), _one_hot(part.labels)
+        return as_inputs(images, self._signature), _one_hot(part.labels)
 
 
 class Journal(keras.callbacks.Callback):  # type: ignore[misc]

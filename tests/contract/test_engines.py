@@ -13,6 +13,7 @@ import pytest
 from model.artifact import ENGINES, Artifact, load_engine, read_artifact
 from model.engine import Engine, Images, Scores
 from model.training import datasets
+from model.training.inputs import as_inputs
 from tests.conftest import absent
 
 
@@ -36,9 +37,9 @@ def engine(request: pytest.FixtureRequest, artifact: Artifact) -> Iterator[Engin
 
 
 @pytest.fixture(scope="module")
-def images(shared_data: Path) -> Images:
+def images(artifact: Artifact, shared_data: Path) -> Images:
     """All test images of the dataset, as the network takes them."""
-    return datasets.as_inputs(datasets.load("test", shared_data / "fashion-mnist").images)
+    return as_inputs(datasets.load("test", shared_data / "fashion-mnist").images, artifact.signature)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from model.preprocess import preprocess
 from model.training import datasets
 from model.training.config import CONFIGS, RECIPES, read_config
 from model.training.evaluate import as_png, evaluate
+from model.training.inputs import as_inputs, signature_of
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,10 @@ def test_it_is_right_as_often_as_its_card_says(shipped: Artifact, shared_data: P
 
 def test_a_dataset_image_passes_the_recipe_unchanged(shipped: Artifact, shared_data: Path) -> None:
     images = datasets.load("test", shared_data / "fashion-mnist").images[:200]
-    for image, expected in zip(images, datasets.as_inputs(images), strict=True):
+    trained_on = as_inputs(images, signature_of("fashion-mnist"))
+    for image, expected in zip(images, trained_on, strict=True):
         assert np.array_equal(preprocess(as_png(image), shipped.signature)[0], expected)
+        np.testing.assert_allclose(expected[..., 0], image / 255, atol=1e-7)
 
 
 def test_the_recipe_is_the_one_in_the_training_room(shipped: Artifact) -> None:
