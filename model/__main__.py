@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return command
 
-    train = add("train", "Train a network; about half an hour on two cores.", "python -m model train --resume")
+    train = add("train", "Train a network; about an hour on two cores.", "python -m model train --resume")
     train.add_argument("--config", type=Path, default=_CONFIGS / "fashion-mnist.yaml", help="what to train (YAML)")
     train.add_argument("--quick", action="store_true", help="the short configuration: proves the path in two minutes")
     train.add_argument("--out", type=Path, help="the run's folder (default: build/train/<name of the config file>)")

@@ -74,6 +74,12 @@ def test_the_response_in_the_readme_fits_its_schema(readme: str, root: Path) -> 
     jsonschema.Draft202012Validator(schema).validate(body)
 
 
+def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
+    card = (root / "model" / "artifacts" / "fashion-mnist" / "MODEL_CARD.md").read_text()
+    measured = re.findall(r"\*\*([\d.]+)%\*\* right", card)
+    assert re.findall(r"right on ([\d.]+) % of the test images", readme) == measured
+
+
 def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
     lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
     assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch"}
