@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from model.engine import Images, Signature
 from model.images import Limits, decode_image
+from model.isolate import isolate
 
 _Step = Mapping[str, Any]
 
@@ -67,15 +68,8 @@ def _unless_size(image: Image.Image, step: _Step) -> Image.Image:
 
 
 def _isolate(image: Image.Image, step: _Step) -> Image.Image:
-    """Make the background black and what stands on it light: the border's median is the background."""
-    pixels = np.asarray(image, dtype=np.float32)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    background = float(np.median(border))
-    if background >= 128:
-        pixels = (background - pixels) * (255 / background)
-    else:
-        pixels = (pixels - background) * (255 / (255 - background))
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    """Make the background black and what stands on it light."""
+    return isolate(image, step["level"], step["gain"])
 
 
 def _trim(image: Image.Image, step: _Step) -> Image.Image:

@@ -51,10 +51,10 @@ Written by `python -m model export`; digest `{facts.digest}`.
 
 For demonstrations, tests and comparisons of this pipeline, and as an example of an artifact. It takes 28x28 gray images
 of one garment, light on black (the dataset's form), and turns other pictures into that form by the recipe in
-`signature.json`: plain background made black, trimmed, longest edge resized to 28, sharpened, centred. It always
-answers with one of its ten labels, whatever the picture shows, and its scores are not calibrated. Photographs with
-people, folds, shadows or busy backgrounds are far from its training data: expect it to be right on fewer than half of
-them. Not for decisions about people.
+`signature.json`: what stands on a plain background found by its colour, the rest made black, trimmed, longest edge
+resized to 28, sharpened, centred. It always answers with one of its ten labels, whatever the picture shows, and its
+scores are not calibrated. Photographs with people, folds, shadows or busy backgrounds are far from its training data:
+expect it to be right on little more than half of them. Not for decisions about people.
 
 ## Data
 
