@@ -9,6 +9,7 @@ from typing import Any
 
 from infra.local.pubsub.delivery import Backlog, Held
 from infra.local.pubsub.filter import Predicate, parse
+from infra.local.pubsub.ordering import OrderedBacklog
 from infra.local.pubsub.policy import policy_of
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
@@ -16,6 +17,9 @@ from infra.local.pubsub.wire import PubsubMessage
 
 PUBLISH_LIMIT = 10_000_000
 """Bytes of one publish request, and of the data and attributes of one message."""
+
+KEY_LIMIT = 1024
+"""Bytes of an ordering key."""
 
 DELETED_TOPIC = "_deleted-topic_"
 _OVERHEAD = 64
@@ -93,7 +97,8 @@ class Broker:
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
-        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids))
+        kind = OrderedBacklog if config.enable_message_ordering else Backlog
+        subscription = Subscription(config, kind(policy_of(config), forward, self._ids))
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 
@@ -148,3 +153,5 @@ def _check(message: Any) -> None:
     size = len(message.data) + sum(len(key.encode()) + len(value.encode()) for key, value in message.attributes.items())
     if size > PUBLISH_LIMIT:
         raise invalid(f"A message has {size} bytes of data and attributes; at most {PUBLISH_LIMIT} are allowed")
+    if len(message.ordering_key) > KEY_LIMIT // 4 and len(message.ordering_key.encode()) > KEY_LIMIT:
+        raise invalid(f"An ordering key is longer than {KEY_LIMIT} bytes")

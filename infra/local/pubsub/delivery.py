@@ -90,11 +90,7 @@ class Backlog:
                 break
             held = ready.popleft()
             budget -= held.size
-            held.attempts += 1
-            lease = Lease(str(next(self._ids)), held, deadline, consumer)
-            self._leases[lease.ack_id] = lease
-            heapq.heappush(self._due, (deadline, next(self._sequence), lease))
-            taken.append(lease)
+            taken.append(self._lease(held, deadline, consumer))
         if taken:
             self._arm()
         return taken
@@ -102,7 +98,8 @@ class Backlog:
     def ack(self, ack_ids: Iterable[str]) -> None:
         """Forget messages for good; ids whose deadline has passed are ignored."""
         for ack_id in ack_ids:
-            self._settle(ack_id)
+            if lease := self._settle(ack_id):
+                self._done(lease.held)
         if len(self._due) > 1000 and len(self._due) > 2 * len(self._leases):
             self._sweep()
 
@@ -143,6 +140,14 @@ class Backlog:
         self._arm()
         self.wake_all()
 
+    def _lease(self, held: Held, deadline: float, consumer: Consumer) -> Lease:
+        """Hand a message out under a new ack id; the caller arms the timer."""
+        held.attempts += 1
+        lease = Lease(str(next(self._ids)), held, deadline, consumer)
+        self._leases[lease.ack_id] = lease
+        heapq.heappush(self._due, (deadline, next(self._sequence), lease))
+        return lease
+
     def _ring(self) -> None:
         # In turns, so that with little traffic not one consumer gets everything.
         self._consumers.rotate(1)
@@ -163,12 +168,23 @@ class Backlog:
     def _failed(self, held: Held) -> None:
         """Nacked or expired: a dead letter after enough attempts, otherwise delivered again after the backoff."""
         if self.policy.is_last(held.attempts) and self._forward(held):
-            return
+            self._done(held)
+        else:
+            self._again(held)
+
+    def _done(self, held: Held) -> None:
+        """It is acked or a dead letter."""
+
+    def _again(self, held: Held) -> None:
         if delay := self.policy.delay_s(held.attempts):
             heapq.heappush(self._due, (self._loop.time() + delay, next(self._sequence), held))
         else:
-            self._ready.append(held)
-            self._ring()
+            self._return(held)
+
+    def _return(self, held: Held) -> None:
+        """It can be taken again."""
+        self._ready.append(held)
+        self._ring()
 
     def _arm(self) -> None:
         """Have the timer stand at the nearest deadline."""
@@ -184,8 +200,7 @@ class Backlog:
         while self._due and self._due[0][0] <= now:
             item = heapq.heappop(self._due)[2]
             if isinstance(item, Held):
-                self._ready.append(item)
-                self._ring()
+                self._return(item)
             elif self._leases.get(item.ack_id) is item:
                 if item.deadline > now:
                     heapq.heappush(self._due, (item.deadline, next(self._sequence), item))

@@ -12,7 +12,6 @@ from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
 
 IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering"})
 _NOT_COVERED = (
-    "enable_message_ordering",
     "enable_exactly_once_delivery",
     "bigquery_config",
     "cloud_storage_config",
