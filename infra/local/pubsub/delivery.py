@@ -95,27 +95,37 @@ class Backlog:
             self._arm()
         return taken
 
-    def ack(self, ack_ids: Iterable[str]) -> None:
-        """Forget messages for good; ids whose deadline has passed are ignored."""
+    def ack(self, ack_ids: Iterable[str]) -> list[str]:
+        """Forget messages for good; gives the ids that lease nothing, as their deadline has passed."""
+        stale = []
         for ack_id in ack_ids:
             if lease := self._settle(ack_id):
                 self._done(lease.held)
+            else:
+                stale.append(ack_id)
         if len(self._due) > 1000 and len(self._due) > 2 * len(self._leases):
             self._sweep()
+        return stale
 
-    def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> None:
-        """Move deadlines to so many seconds from now; 0 is a nack."""
+    def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> list[str]:
+        """Move deadlines to so many seconds from now, 0 is a nack; gives the ids that lease nothing."""
+        stale = []
         now = self._loop.time()
         for ack_id, extension in zip(ack_ids, seconds, strict=True):
             if extension == 0:
                 if lease := self._settle(ack_id):
                     self._failed(lease.held)
+                else:
+                    stale.append(ack_id)
             elif lease := self._find(ack_id):
                 sooner = now + extension < lease.deadline
                 lease.deadline = now + extension
                 if sooner:  # a later one is noticed when the old deadline comes up
                     heapq.heappush(self._due, (lease.deadline, next(self._sequence), lease))
+            else:
+                stale.append(ack_id)
         self._arm()
+        return stale
 
     def join(self, consumer: Consumer) -> None:
         """Wake this consumer from now on."""
@@ -155,7 +165,7 @@ class Backlog:
 
     def _find(self, ack_id: str) -> Lease | None:
         lease = self._leases.get(ack_id)
-        if lease is None and not ack_id.isdecimal():
+        if lease is None and not self.policy.exactly_once and not ack_id.isdecimal():
             raise invalid(f"Invalid ack id (ack_id={ack_id[:80]})")
         return lease
 

@@ -38,7 +38,8 @@ class OrderedBacklog(Backlog):
     """A backlog whose messages of one key go out in order.
 
     The next batch of a key goes out when the one before is acked. A message that fails goes out again with every
-    message after it, also those that were acked out of turn, as the cloud does; their attempts are not counted.
+    message after it, also those that were acked out of turn (with exactly-once delivery: without those), as the cloud
+    does; their attempts are not counted.
     """
 
     def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
@@ -95,9 +96,11 @@ class OrderedBacklog(Backlog):
         assert isinstance(held, Queued)
         line = held.line
         batch = list(line.out)
-        rest = batch[batch.index(held) :]
-        for each in rest:
+        rest = []
+        for each in batch[batch.index(held) :]:
             lease = line.out.pop(each)
+            if lease or not self.policy.exactly_once:
+                rest.append(each)
             if each is not held:
                 each.attempts -= 1
                 if lease:

@@ -12,7 +12,6 @@ from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
 
 IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering"})
 _NOT_COVERED = (
-    "enable_exactly_once_delivery",
     "bigquery_config",
     "cloud_storage_config",
     "bigtable_config",
@@ -31,6 +30,7 @@ class Policy:
     maximum_backoff_s: float = 0.0
     max_attempts: int = 0
     dead_letter_topic: str = ""
+    exactly_once: bool = False
 
     def delay_s(self, attempts: int) -> float:
         """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
@@ -53,7 +53,7 @@ def policy_of(config: Any) -> Policy:
         minimum = maximum = 0.0
     return Policy(
         config.ack_deadline_seconds, minimum, maximum, dead.max_delivery_attempts if dead.dead_letter_topic else 0,
-        dead.dead_letter_topic,
+        dead.dead_letter_topic, config.enable_exactly_once_delivery,
     )  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def complete(config: Any) -> None:
     endpoint = config.push_config.push_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")
+    if endpoint and config.enable_exactly_once_delivery:
+        raise invalid("enable_exactly_once_delivery needs a subscription that is pulled; this one has a push endpoint")
     config.ack_deadline_seconds = config.ack_deadline_seconds or 10
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid(f"ack_deadline_seconds is {config.ack_deadline_seconds}; it must be from 10 to 600")

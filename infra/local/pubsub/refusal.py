@@ -10,11 +10,12 @@ _NAME = re.compile(r"projects/[^/\s]+/(topics|subscriptions)/(?!goog)[A-Za-z][A-
 
 
 class Refusal(Exception):
-    """A call that is answered with a gRPC status instead of a response."""
+    """A call that is answered with a gRPC status instead of a response; `details`: a serialized google.rpc.Status."""
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    def __init__(self, code: grpc.StatusCode, message: str, details: bytes = b"") -> None:
         super().__init__(message)
         self.code = code
+        self.details = details
 
 
 def invalid(message: str) -> Refusal:

@@ -9,6 +9,7 @@ import grpc
 
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker, Subscription
+from infra.local.pubsub.exactly_once import check_stale
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
@@ -65,7 +66,8 @@ class Subscriber:
     def Acknowledge(self, request: Any) -> Any:
         if not request.ack_ids:
             raise invalid("There are no ack_ids")
-        self._broker.subscription(request.subscription).backlog.ack(request.ack_ids)
+        backlog = self._broker.subscription(request.subscription).backlog
+        check_stale(backlog, backlog.ack(request.ack_ids))
         return wire.Empty()
 
     def ModifyAckDeadline(self, request: Any) -> Any:
@@ -75,7 +77,7 @@ class Subscriber:
         if not 0 <= seconds <= 600:
             raise invalid(f"ack_deadline_seconds is {seconds}; it must be from 0 to 600")
         backlog = self._broker.subscription(request.subscription).backlog
-        backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids))
+        check_stale(backlog, backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids)))
         return wire.Empty()
 
     async def Pull(self, request: Any, context: Any) -> Any:
@@ -103,13 +105,13 @@ class Subscriber:
         if first is None:
             return
         subscription = self._pullable(first.subscription)
-        stream = Stream(subscription.backlog, first)
+        stream = Stream(subscription, first)
         reading = asyncio.create_task(_read(stream, requests))
         try:
             while not reading.done():
                 _check(subscription)
-                if leases := stream.take():
-                    await context.write(fill(wire.StreamingPullResponse(), leases, subscription))
+                if (response := stream.respond()) is not None:
+                    await context.write(response)
                 else:
                     await stream.wait()
             reading.result()

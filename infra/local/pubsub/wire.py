@@ -80,7 +80,8 @@ def _refusing(method: Any) -> Any:
         try:
             return await method(request, context)
         except Refusal as refusal:
-            await context.abort(refusal.code, str(refusal))
+            trailers = (("grpc-status-details-bin", refusal.details),) if refusal.details else ()
+            await context.abort(refusal.code, str(refusal), trailers)
 
     return call
 
