@@ -24,4 +24,5 @@ GOOGLE: dict[str, str] = {
     "test_filtered_pull": "filters are accepted and not applied",
     "test_filtered_push": "filters are accepted and not applied",
     "test_a_bad_filter_is_an_invalid_argument": "filters are not read",
+    "test_snapshots_are_listed_changed_and_deleted": "UpdateSnapshot is not there",
 }

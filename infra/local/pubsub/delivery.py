@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import invalid
+from infra.local.pubsub.retention import Kept, Log
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 
@@ -30,10 +32,11 @@ class Consumer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One message on its way to one subscription. `size`: its bytes on the wire."""
+    """One message on its way to one subscription. `size`: its bytes on the wire; `born`: seconds since the epoch."""
 
     message: Any
     size: int
+    born: float
     attempts: int = 0
 
 
@@ -59,6 +62,8 @@ class Backlog:
     def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
         self.policy = policy
         self.closed = False
+        self.acked: Log | None = None
+        """What was acked, where the subscription retains it."""
         self._forward = forward
         self._ids = ids
         self._loop = asyncio.get_running_loop()
@@ -69,9 +74,9 @@ class Backlog:
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, message: Any, size: int) -> None:
-        """Add a published message."""
-        self._ready.append(Held(message, size))
+    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
+        """Add a published message; `born`: when, if not now."""
+        self._ready.append(Held(message, size, born or time.time()))
         self._ring()
 
     def take(
@@ -84,7 +89,11 @@ class Backlog:
         taken: list[Lease] = []
         ready, budget = self._ready, min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
+        horizon = time.time() - self.policy.retention_s
         while ready and len(taken) < limit:
+            if ready[0].born < horizon:
+                ready.popleft()
+                continue
             # Checked before a message is added: a response over the client's limit would never arrive.
             if taken and ready[0].size > budget:
                 break
@@ -141,14 +150,30 @@ class Backlog:
         for consumer in list(self._consumers):
             consumer.wake()
 
+    def unacked(self) -> set[Held]:
+        """Everything that is still owed."""
+        resting = {entry[2] for entry in self._due if isinstance(entry[2], Held)}
+        return resting | {lease.held for lease in self._leases.values()} | set(self._ready)
+
+    def reset(self, messages: Iterable[Kept]) -> None:
+        """Owe these messages from now on and no others, and call every lease back."""
+        for ack_id in list(self._leases):
+            self._settle(ack_id)
+        self._clear()
+        for kept in messages:
+            self.offer(kept.message, kept.size, kept.born)
+
     def close(self) -> None:
         """Drop everything; the subscription is deleted or the server stops."""
         self.closed = True
+        self._clear()
+        self.wake_all()
+
+    def _clear(self) -> None:
         self._ready.clear()
         self._leases.clear()
         self._due.clear()
         self._arm()
-        self.wake_all()
 
     def _lease(self, held: Held, deadline: float, consumer: Consumer) -> Lease:
         """Hand a message out under a new ack id; the caller arms the timer."""
@@ -184,6 +209,8 @@ class Backlog:
 
     def _done(self, held: Held) -> None:
         """It is acked or a dead letter."""
+        if self.acked is not None:
+            self.acked.add(held.message, held.size, held.born)
 
     def _again(self, held: Held) -> None:
         if delay := self.policy.delay_s(held.attempts):

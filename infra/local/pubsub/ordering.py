@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,11 +48,11 @@ class OrderedBacklog(Backlog):
         self._lines: dict[str, Line] = {}
         self._open: deque[Line] = deque()
 
-    def offer(self, message: Any, size: int) -> None:
-        """Add a published message to the end of its line."""
+    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
+        """Add a published message to the end of its line; `born`: when, if not now."""
         key = message.ordering_key
         line = self._lines.setdefault(key, Line(key)) if key else Line(key)
-        line.waiting.append(Queued(message, size, line=line))
+        line.waiting.append(Queued(message, size, born or time.time(), line=line))
         self._look(line)
 
     def take(
@@ -61,27 +62,35 @@ class OrderedBacklog(Backlog):
         taken: list[Lease] = []
         budget = min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
+        horizon = time.time() - self.policy.retention_s
         while self._open and len(taken) < limit:
             line = self._open[0]
             waiting = line.waiting
             while waiting and len(taken) < limit and (not taken or waiting[0].size <= budget):
                 held = waiting.popleft()
+                if held.born < horizon:
+                    continue
                 budget -= held.size
                 lease = line.out[held] = self._lease(held, deadline, consumer)
                 taken.append(lease)
-            if not line.out:
+            if waiting and not line.out:
                 break
             self._open.popleft()
             line.listed = False
+            self._look(line)
         if taken:
             self._arm()
         return taken
 
-    def close(self) -> None:
-        """Drop everything."""
+    def unacked(self) -> set[Held]:
+        """Everything that is still owed."""
+        waiting = {held for line in (*self._lines.values(), *self._open) for held in line.waiting}
+        return super().unacked() | waiting
+
+    def _clear(self) -> None:
         self._lines.clear()
         self._open.clear()
-        super().close()
+        super()._clear()
 
     def _done(self, held: Held) -> None:
         super()._done(held)

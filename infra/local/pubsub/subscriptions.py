@@ -1,4 +1,4 @@
-"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams are next door."""
+"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams and snapshots are next door."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, Subscription
+from infra.local.pubsub.broker import Subscription
 from infra.local.pubsub.exactly_once import check_stale
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
+from infra.local.pubsub.snapshots import Snapshots
 from infra.local.pubsub.streams import Signal, Stream, fill
 
 _PULL_WAIT_S = 10.0
 """How long a pull waits for a first message before it answers with none."""
 
 
-class Subscriber:
+class Subscriber(Snapshots):
     """The methods of google.pubsub.v1.Subscriber, by their names there."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
 
     def CreateSubscription(self, request: Any) -> Any:
         complete(request)
