@@ -169,3 +169,26 @@ def test_a_long_key_is_refused(cloud: Cloud) -> None:
         with pytest.raises(exceptions.InvalidArgument, match="1024 bytes"):
             Plain.publish(cloud.publisher, topic=topic, messages=[{"data": b"x", "ordering_key": key}])
     Plain.publish(cloud.publisher, topic=topic, messages=[{"data": b"x", "ordering_key": "é" * 512}])
+
+
+@ours
+def test_a_stream_that_nacks_gets_the_key_again_from_there(cloud: Cloud) -> None:
+    topic = cloud.topic()
+    subscription = cloud.subscription(topic, enable_message_ordering=True)
+    seen: list[bytes] = []
+
+    def refuse_once(message: Message) -> None:
+        seen.append(message.data)
+        if message.data == b"a2" and seen.count(b"a2") == 1:
+            message.nack()
+        else:
+            message.ack()
+
+    publish(cloud, topic, "a1", "a2", "a3", "a4")
+    stream = cloud.subscriber.subscribe(subscription, refuse_once)
+    assert until(lambda: seen.count(b"a2") == 2 and seen[-1] == b"a4")
+    stream.cancel()
+    stream.result(10)
+    assert seen[:2] == [b"a1", b"a2"]
+    assert seen[-3:] == [b"a2", b"a3", b"a4"]
+    assert nothing(cloud, subscription)
