@@ -43,9 +43,10 @@ class Subscription:
 
     def configure(self, config: Any) -> None:
         """Take over new settings in place: the backlog stays, also when push becomes pull."""
+        keep_s = seconds_of(config.message_retention_duration)
+        self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, keep_s)
         self.config = config
-        self.backlog.policy = policy = policy_of(config)
-        self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, policy.retention_s)
+        self.backlog.policy = policy_of(config)
         endpoint = config.push_config.push_endpoint
         if self._pusher and self._pusher.endpoint != endpoint:
             self._pusher.close()
