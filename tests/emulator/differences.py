@@ -12,6 +12,7 @@ GOOGLE: dict[str, str] = {
     "test_a_missing_resource_is_named": "NOT_FOUND does not name the resource",
     "test_a_short_ack_deadline_is_refused": "ack deadlines under 10 s are accepted",
     "test_backoff_between_deliveries": "the retry policy does not delay the first redelivery, others by whole seconds",
+    "test_snapshots_are_listed_changed_and_deleted": "UpdateSnapshot is not there",
     "test_flow_control_holds_back": "streams ignore max_outstanding_messages and leave flow control to the client",
     "test_more_than_4_mb_pending_arrives": "responses exceed the 4 MB that a stock client receives: nothing arrives",
     "test_the_body_counts_attempts_under_a_dead_letter_policy": "push bodies have no deliveryAttempt",

@@ -144,10 +144,3 @@ def test_bad_arguments_are_refused(cloud: Cloud, call: dict[str, dict[str, Any]]
     ((method, arguments),) = call.items()
     with pytest.raises(exceptions.InvalidArgument):
         getattr(cloud.subscriber, method)({"subscription": subscription, **arguments})
-
-
-@pytest.mark.parametrize("cloud", ["embedded"], indirect=True)
-@pytest.mark.parametrize("setting", ["enable_message_ordering", "enable_exactly_once_delivery"])
-def test_what_the_embedded_server_lacks_it_says(cloud: Cloud, setting: str) -> None:
-    with pytest.raises(exceptions.MethodNotImplemented, match=f"{setting} is not covered"):
-        cloud.subscription(cloud.topic(), **{setting: True})

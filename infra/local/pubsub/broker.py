@@ -9,13 +9,18 @@ from typing import Any
 
 from infra.local.pubsub.delivery import Backlog, Held
 from infra.local.pubsub.filter import Predicate, parse
-from infra.local.pubsub.policy import policy_of
+from infra.local.pubsub.ordering import OrderedBacklog
+from infra.local.pubsub.policy import policy_of, seconds_of
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
+from infra.local.pubsub.retention import Log, Snapshot, retained
 from infra.local.pubsub.wire import PubsubMessage
 
 PUBLISH_LIMIT = 10_000_000
 """Bytes of one publish request, and of the data and attributes of one message."""
+
+KEY_LIMIT = 1024
+"""Bytes of an ordering key."""
 
 DELETED_TOPIC = "_deleted-topic_"
 _OVERHEAD = 64
@@ -38,6 +43,8 @@ class Subscription:
 
     def configure(self, config: Any) -> None:
         """Take over new settings in place: the backlog stays, also when push becomes pull."""
+        keep_s = seconds_of(config.message_retention_duration)
+        self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, keep_s)
         self.config = config
         self.backlog.policy = policy_of(config)
         endpoint = config.push_config.push_endpoint
@@ -57,10 +64,29 @@ class Subscription:
 
 @dataclass(slots=True)
 class Topic:
-    """One topic and its subscriptions by name."""
+    """One topic, its subscriptions by name, what it retains, and what its snapshots, by name, add up."""
 
     config: Any
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    retained: Log | None = None
+    logs: dict[str, Log] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.configure(self.config)
+
+    def configure(self, config: Any) -> None:
+        """Take over new settings and tell the subscriptions how long messages are retained."""
+        self.config = config
+        retention, wanted = config.message_retention_duration, config.HasField("message_retention_duration")
+        self.retained = retained(self.retained, wanted, seconds_of(retention))
+        for subscription in self.subscriptions.values():
+            self.tell(subscription.config)
+
+    def tell(self, config: Any) -> None:
+        """Put the topic's retention into the settings of a subscription, as the cloud does."""
+        config.ClearField("topic_message_retention_duration")
+        if self.retained is not None:
+            config.topic_message_retention_duration.CopyFrom(self.config.message_retention_duration)
 
 
 class Broker:
@@ -69,6 +95,7 @@ class Broker:
     def __init__(self) -> None:
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.snapshots: dict[str, Snapshot] = {}
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
         self._ids = itertools.count(time.time_ns() // 1000)
 
@@ -90,10 +117,13 @@ class Broker:
         if config.HasField("dead_letter_policy"):
             self.topic(config.dead_letter_policy.dead_letter_topic)
 
+        topic.tell(config)
+
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
-        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids))
+        kind = OrderedBacklog if config.enable_message_ordering else Backlog
+        subscription = Subscription(config, kind(policy_of(config), forward, self._ids))
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 
@@ -116,6 +146,10 @@ class Broker:
             message.publish_time.GetCurrentTime()
             ids.append(message.message_id)
             size = message.ByteSize() + _OVERHEAD
+            if topic.retained is not None:
+                topic.retained.add(message, size)
+            for log in topic.logs.values():
+                log.add(message, size)
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
                     subscription.backlog.offer(message, size)
@@ -148,3 +182,5 @@ def _check(message: Any) -> None:
     size = len(message.data) + sum(len(key.encode()) + len(value.encode()) for key, value in message.attributes.items())
     if size > PUBLISH_LIMIT:
         raise invalid(f"A message has {size} bytes of data and attributes; at most {PUBLISH_LIMIT} are allowed")
+    if len(message.ordering_key) > KEY_LIMIT // 4 and len(message.ordering_key.encode()) > KEY_LIMIT:
+        raise invalid(f"An ordering key is longer than {KEY_LIMIT} bytes")

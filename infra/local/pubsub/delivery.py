@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import invalid
+from infra.local.pubsub.retention import Kept, Log
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 
@@ -30,10 +32,11 @@ class Consumer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One message on its way to one subscription. `size`: its bytes on the wire."""
+    """One message on its way to one subscription. `size`: its bytes on the wire; `born`: seconds since the epoch."""
 
     message: Any
     size: int
+    born: float
     attempts: int = 0
 
 
@@ -59,6 +62,8 @@ class Backlog:
     def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
         self.policy = policy
         self.closed = False
+        self.acked: Log | None = None
+        """What was acked, where the subscription retains it."""
         self._forward = forward
         self._ids = ids
         self._loop = asyncio.get_running_loop()
@@ -69,9 +74,9 @@ class Backlog:
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, message: Any, size: int) -> None:
-        """Add a published message."""
-        self._ready.append(Held(message, size))
+    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
+        """Add a published message; `born`: when, if not now."""
+        self._ready.append(Held(message, size, born or time.time()))
         self._ring()
 
     def take(
@@ -84,41 +89,52 @@ class Backlog:
         taken: list[Lease] = []
         ready, budget = self._ready, min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
+        horizon = time.time() - self.policy.retention_s
         while ready and len(taken) < limit:
+            if ready[0].born < horizon:
+                ready.popleft()
+                continue
             # Checked before a message is added: a response over the client's limit would never arrive.
             if taken and ready[0].size > budget:
                 break
             held = ready.popleft()
             budget -= held.size
-            held.attempts += 1
-            lease = Lease(str(next(self._ids)), held, deadline, consumer)
-            self._leases[lease.ack_id] = lease
-            heapq.heappush(self._due, (deadline, next(self._sequence), lease))
-            taken.append(lease)
+            taken.append(self._lease(held, deadline, consumer))
         if taken:
             self._arm()
         return taken
 
-    def ack(self, ack_ids: Iterable[str]) -> None:
-        """Forget messages for good; ids whose deadline has passed are ignored."""
+    def ack(self, ack_ids: Iterable[str]) -> list[str]:
+        """Forget messages for good; gives the ids that lease nothing, as their deadline has passed."""
+        stale = []
         for ack_id in ack_ids:
-            self._settle(ack_id)
+            if lease := self._settle(ack_id):
+                self._done(lease.held)
+            else:
+                stale.append(ack_id)
         if len(self._due) > 1000 and len(self._due) > 2 * len(self._leases):
             self._sweep()
+        return stale
 
-    def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> None:
-        """Move deadlines to so many seconds from now; 0 is a nack."""
+    def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> list[str]:
+        """Move deadlines to so many seconds from now, 0 is a nack; gives the ids that lease nothing."""
+        stale = []
         now = self._loop.time()
         for ack_id, extension in zip(ack_ids, seconds, strict=True):
             if extension == 0:
                 if lease := self._settle(ack_id):
                     self._failed(lease.held)
+                else:
+                    stale.append(ack_id)
             elif lease := self._find(ack_id):
                 sooner = now + extension < lease.deadline
                 lease.deadline = now + extension
                 if sooner:  # a later one is noticed when the old deadline comes up
                     heapq.heappush(self._due, (lease.deadline, next(self._sequence), lease))
+            else:
+                stale.append(ack_id)
         self._arm()
+        return stale
 
     def join(self, consumer: Consumer) -> None:
         """Wake this consumer from now on."""
@@ -134,14 +150,38 @@ class Backlog:
         for consumer in list(self._consumers):
             consumer.wake()
 
+    def unacked(self) -> set[Held]:
+        """Everything that is still owed."""
+        resting = {entry[2] for entry in self._due if isinstance(entry[2], Held)}
+        return resting | {lease.held for lease in self._leases.values()} | set(self._ready)
+
+    def reset(self, messages: Iterable[Kept]) -> None:
+        """Owe these messages from now on and no others, and call every lease back."""
+        for ack_id in list(self._leases):
+            self._settle(ack_id)
+        self._clear()
+        for kept in messages:
+            self.offer(kept.message, kept.size, kept.born)
+
     def close(self) -> None:
         """Drop everything; the subscription is deleted or the server stops."""
         self.closed = True
+        self._clear()
+        self.wake_all()
+
+    def _clear(self) -> None:
         self._ready.clear()
         self._leases.clear()
         self._due.clear()
         self._arm()
-        self.wake_all()
+
+    def _lease(self, held: Held, deadline: float, consumer: Consumer) -> Lease:
+        """Hand a message out under a new ack id; the caller arms the timer."""
+        held.attempts += 1
+        lease = Lease(str(next(self._ids)), held, deadline, consumer)
+        self._leases[lease.ack_id] = lease
+        heapq.heappush(self._due, (deadline, next(self._sequence), lease))
+        return lease
 
     def _ring(self) -> None:
         # In turns, so that with little traffic not one consumer gets everything.
@@ -150,7 +190,7 @@ class Backlog:
 
     def _find(self, ack_id: str) -> Lease | None:
         lease = self._leases.get(ack_id)
-        if lease is None and not ack_id.isdecimal():
+        if lease is None and not self.policy.exactly_once and not ack_id.isdecimal():
             raise invalid(f"Invalid ack id (ack_id={ack_id[:80]})")
         return lease
 
@@ -163,12 +203,25 @@ class Backlog:
     def _failed(self, held: Held) -> None:
         """Nacked or expired: a dead letter after enough attempts, otherwise delivered again after the backoff."""
         if self.policy.is_last(held.attempts) and self._forward(held):
-            return
+            self._done(held)
+        else:
+            self._again(held)
+
+    def _done(self, held: Held) -> None:
+        """It is acked or a dead letter."""
+        if self.acked is not None:
+            self.acked.add(held.message, held.size, held.born)
+
+    def _again(self, held: Held) -> None:
         if delay := self.policy.delay_s(held.attempts):
             heapq.heappush(self._due, (self._loop.time() + delay, next(self._sequence), held))
         else:
-            self._ready.append(held)
-            self._ring()
+            self._return(held)
+
+    def _return(self, held: Held) -> None:
+        """It can be taken again."""
+        self._ready.append(held)
+        self._ring()
 
     def _arm(self) -> None:
         """Have the timer stand at the nearest deadline."""
@@ -184,8 +237,7 @@ class Backlog:
         while self._due and self._due[0][0] <= now:
             item = heapq.heappop(self._due)[2]
             if isinstance(item, Held):
-                self._ready.append(item)
-                self._ring()
+                self._return(item)
             elif self._leases.get(item.ack_id) is item:
                 if item.deadline > now:
                     heapq.heappush(self._due, (item.deadline, next(self._sequence), item))

@@ -12,8 +12,6 @@ from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
 
 IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering"})
 _NOT_COVERED = (
-    "enable_message_ordering",
-    "enable_exactly_once_delivery",
     "bigquery_config",
     "cloud_storage_config",
     "bigtable_config",
@@ -32,6 +30,8 @@ class Policy:
     maximum_backoff_s: float = 0.0
     max_attempts: int = 0
     dead_letter_topic: str = ""
+    exactly_once: bool = False
+    retention_s: float = 7 * _DAY_S
 
     def delay_s(self, attempts: int) -> float:
         """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
@@ -46,7 +46,7 @@ def policy_of(config: Any) -> Policy:
     """The delivery policy in a checked Subscription."""
     retry, dead = config.retry_policy, config.dead_letter_policy
     if config.HasField("retry_policy"):
-        minimum, maximum = _seconds(retry.minimum_backoff), _seconds(retry.maximum_backoff)
+        minimum, maximum = seconds_of(retry.minimum_backoff), seconds_of(retry.maximum_backoff)
     elif config.push_config.push_endpoint:
         # The cloud's push backoff: an endpoint that is down is not hammered.
         minimum, maximum = 0.1, 60.0
@@ -54,7 +54,8 @@ def policy_of(config: Any) -> Policy:
         minimum = maximum = 0.0
     return Policy(
         config.ack_deadline_seconds, minimum, maximum, dead.max_delivery_attempts if dead.dead_letter_topic else 0,
-        dead.dead_letter_topic,
+        dead.dead_letter_topic, config.enable_exactly_once_delivery,
+        seconds_of(config.message_retention_duration),
     )  # fmt: skip
 
 
@@ -70,6 +71,8 @@ def complete(config: Any) -> None:
     endpoint = config.push_config.push_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")
+    if endpoint and config.enable_exactly_once_delivery:
+        raise invalid("enable_exactly_once_delivery needs a subscription that is pulled; this one has a push endpoint")
     config.ack_deadline_seconds = config.ack_deadline_seconds or 10
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid(f"ack_deadline_seconds is {config.ack_deadline_seconds}; it must be from 10 to 600")
@@ -91,7 +94,7 @@ def complete(config: Any) -> None:
 def check_retention(config: Any) -> None:
     """Refuse a Topic or Subscription that keeps messages shorter than 10 minutes or longer than 31 days."""
     if config.HasField("message_retention_duration"):
-        seconds = _seconds(config.message_retention_duration)
+        seconds = seconds_of(config.message_retention_duration)
         if not 600 <= seconds <= 31 * _DAY_S:
             raise invalid(f"message_retention_duration is {seconds:g}s; it must be from 600s to {31 * _DAY_S}s")
 
@@ -104,7 +107,7 @@ def _complete_retry(config: Any) -> None:
         retry.minimum_backoff.seconds = 10
     if not retry.HasField("maximum_backoff"):
         retry.maximum_backoff.seconds = 600
-    minimum, maximum = _seconds(retry.minimum_backoff), _seconds(retry.maximum_backoff)
+    minimum, maximum = seconds_of(retry.minimum_backoff), seconds_of(retry.maximum_backoff)
     if not 0 <= minimum <= maximum <= 600:
         raise invalid(f"retry_policy is {minimum:g}s to {maximum:g}s; it must be within 0s to 600s, the minimum first")
 
@@ -122,5 +125,6 @@ def _complete_dead_letter(config: Any) -> None:
         )
 
 
-def _seconds(duration: Any) -> float:
+def seconds_of(duration: Any) -> float:
+    """A protobuf Duration in seconds."""
     return float(duration.seconds + duration.nanos / 1e9)

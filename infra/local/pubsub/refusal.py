@@ -6,15 +6,16 @@ import re
 
 import grpc
 
-_NAME = re.compile(r"projects/[^/\s]+/(topics|subscriptions)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_NAME = re.compile(r"projects/[^/\s]+/(topics|subscriptions|snapshots)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 
 
 class Refusal(Exception):
-    """A call that is answered with a gRPC status instead of a response."""
+    """A call that is answered with a gRPC status instead of a response; `details`: a serialized google.rpc.Status."""
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    def __init__(self, code: grpc.StatusCode, message: str, details: bytes = b"") -> None:
         super().__init__(message)
         self.code = code
+        self.details = details
 
 
 def invalid(message: str) -> Refusal:
@@ -40,7 +41,7 @@ def not_covered(what: str) -> Refusal:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse a name that is no `projects/P/topics/ID` or `projects/P/subscriptions/ID`; `kind` is the middle word."""
+    """Refuse a name that is no `projects/P/KIND/ID`; `kind`: topics, subscriptions or snapshots."""
     match = _NAME.fullmatch(name)
     if not match or match[1] != kind:
         raise invalid(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
+from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Subscription
-from infra.local.pubsub.delivery import Backlog, Lease
+from infra.local.pubsub.delivery import Lease
 from infra.local.pubsub.refusal import invalid
 
 _BATCH = 500
@@ -37,17 +39,32 @@ class Signal:
 class Stream(Signal):
     """One streaming pull: takes no more than its client allows to be outstanding."""
 
-    def __init__(self, backlog: Backlog, first: Any) -> None:
+    def __init__(self, subscription: Subscription, first: Any) -> None:
         super().__init__()
-        self._backlog = backlog
+        self._subscription = subscription
+        self._backlog = subscription.backlog
+        self._confirmed: Any = None
         self._deadline_s = 0
         self._max_messages = first.max_outstanding_messages if first.max_outstanding_messages > 0 else _UNLIMITED
         self._max_bytes = first.max_outstanding_bytes if first.max_outstanding_bytes > 0 else _UNLIMITED
         self._messages = self._bytes = 0
         self.apply(first)
-        backlog.join(self)
+        self._backlog.join(self)
 
-    def take(self) -> list[Lease]:
+    def respond(self) -> Any:
+        """The next response: what fits now, and which acks and deadlines held; None when there is nothing to say."""
+        leases, confirmed = self._take(), self._confirmed
+        if not leases and confirmed is None:
+            return None
+        self._confirmed = None
+        response = fill(confirmed or wire.StreamingPullResponse(), leases, self._subscription)
+        if self._backlog.policy.exactly_once:
+            response.subscription_properties.exactly_once_delivery_enabled = True
+        if self._subscription.config.enable_message_ordering:
+            response.subscription_properties.message_ordering_enabled = True
+        return response
+
+    def _take(self) -> list[Lease]:
         """Lease what fits now; empty when nothing waits or the client's hands are full."""
         limit = min(_BATCH, self._max_messages - self._messages)
         budget = self._max_bytes - self._bytes
@@ -73,13 +90,24 @@ class Stream(Signal):
         if len(request.modify_deadline_ack_ids) != len(request.modify_deadline_seconds):
             raise invalid("modify_deadline_ack_ids and modify_deadline_seconds differ in length")
         if request.ack_ids:
-            self._backlog.ack(request.ack_ids)
+            stale = self._backlog.ack(request.ack_ids)
+            self._confirm("acknowledge_confirmation", request.ack_ids, stale)
         if request.modify_deadline_ack_ids:
-            self._backlog.modify(request.modify_deadline_ack_ids, request.modify_deadline_seconds)
+            stale = self._backlog.modify(request.modify_deadline_ack_ids, request.modify_deadline_seconds)
+            self._confirm("modify_ack_deadline_confirmation", request.modify_deadline_ack_ids, stale)
 
     def close(self) -> None:
         """Leave; what was taken stays leased until its deadline."""
         self._backlog.leave(self)
+
+    def _confirm(self, field: str, ack_ids: Iterable[str], stale: list[str]) -> None:
+        """Note for the next response which ids were good, where delivery is exactly once."""
+        if self._backlog.policy.exactly_once:
+            self._confirmed = self._confirmed or wire.StreamingPullResponse()
+            confirmation, gone = getattr(self._confirmed, field), set(stale)
+            confirmation.ack_ids.extend(ack_id for ack_id in ack_ids if ack_id not in gone)
+            confirmation.invalid_ack_ids.extend(stale)
+            self.wake()
 
 
 def fill(response: Any, leases: list[Lease], subscription: Subscription) -> Any:

@@ -1,4 +1,4 @@
-"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams are next door."""
+"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams and snapshots are next door."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, Subscription
+from infra.local.pubsub.broker import Subscription
+from infra.local.pubsub.exactly_once import check_stale
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
+from infra.local.pubsub.snapshots import Snapshots
 from infra.local.pubsub.streams import Signal, Stream, fill
 
 _PULL_WAIT_S = 10.0
 """How long a pull waits for a first message before it answers with none."""
 
 
-class Subscriber:
+class Subscriber(Snapshots):
     """The methods of google.pubsub.v1.Subscriber, by their names there."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
 
     def CreateSubscription(self, request: Any) -> Any:
         complete(request)
@@ -65,7 +64,8 @@ class Subscriber:
     def Acknowledge(self, request: Any) -> Any:
         if not request.ack_ids:
             raise invalid("There are no ack_ids")
-        self._broker.subscription(request.subscription).backlog.ack(request.ack_ids)
+        backlog = self._broker.subscription(request.subscription).backlog
+        check_stale(backlog, backlog.ack(request.ack_ids))
         return wire.Empty()
 
     def ModifyAckDeadline(self, request: Any) -> Any:
@@ -75,7 +75,7 @@ class Subscriber:
         if not 0 <= seconds <= 600:
             raise invalid(f"ack_deadline_seconds is {seconds}; it must be from 0 to 600")
         backlog = self._broker.subscription(request.subscription).backlog
-        backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids))
+        check_stale(backlog, backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids)))
         return wire.Empty()
 
     async def Pull(self, request: Any, context: Any) -> Any:
@@ -103,13 +103,13 @@ class Subscriber:
         if first is None:
             return
         subscription = self._pullable(first.subscription)
-        stream = Stream(subscription.backlog, first)
+        stream = Stream(subscription, first)
         reading = asyncio.create_task(_read(stream, requests))
         try:
             while not reading.done():
                 _check(subscription)
-                if leases := stream.take():
-                    await context.write(fill(wire.StreamingPullResponse(), leases, subscription))
+                if (response := stream.respond()) is not None:
+                    await context.write(response)
                 else:
                     await stream.wait()
             reading.result()

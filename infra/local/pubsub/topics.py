@@ -31,7 +31,7 @@ class Publisher:
         topic = self._broker.topic(request.topic.name)
         config = merged(topic.config, request.topic, request.update_mask, immutable=frozenset({"name"}))
         _check(config)
-        topic.config = config
+        topic.configure(config)
         return config
 
     def GetTopic(self, request: Any) -> Any:
@@ -48,11 +48,18 @@ class Publisher:
         names, token = wire.page(names, request.page_size, request.page_token)
         return wire.ListTopicSubscriptionsResponse(subscriptions=names, next_page_token=token)
 
+    def ListTopicSnapshots(self, request: Any) -> Any:
+        names = sorted(self._broker.topic(request.topic).logs)
+        names, token = wire.page(names, request.page_size, request.page_token)
+        return wire.ListTopicSnapshotsResponse(snapshots=names, next_page_token=token)
+
     def DeleteTopic(self, request: Any) -> Any:
         topic = self._broker.topic(request.topic)
         del self._broker.topics[request.topic]
         for subscription in topic.subscriptions.values():  # they live on and keep their backlog
             subscription.config.topic = DELETED_TOPIC
+        for name in topic.logs:
+            self._broker.snapshots[name].config.topic = DELETED_TOPIC
         return wire.Empty()
 
     def Publish(self, request: Any) -> Any:

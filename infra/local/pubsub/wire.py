@@ -25,6 +25,10 @@ StreamingPullResponse: Any = types.StreamingPullResponse.pb()
 ListTopicsResponse: Any = types.ListTopicsResponse.pb()
 ListSubscriptionsResponse: Any = types.ListSubscriptionsResponse.pb()
 ListTopicSubscriptionsResponse: Any = types.ListTopicSubscriptionsResponse.pb()
+ListTopicSnapshotsResponse: Any = types.ListTopicSnapshotsResponse.pb()
+ListSnapshotsResponse: Any = types.ListSnapshotsResponse.pb()
+Snapshot: Any = types.Snapshot.pb()
+SeekResponse: Any = types.SeekResponse.pb()
 Empty: Any = empty_pb2.Empty
 
 RESPONSE_LIMIT = 3_500_000
@@ -37,6 +41,7 @@ PUBLISHER: Mapping[str, Any] = {
     "GetTopic": types.GetTopicRequest,
     "ListTopics": types.ListTopicsRequest,
     "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest,
+    "ListTopicSnapshots": types.ListTopicSnapshotsRequest,
     "DeleteTopic": types.DeleteTopicRequest,
 }
 SUBSCRIBER: Mapping[str, Any] = {
@@ -50,6 +55,12 @@ SUBSCRIBER: Mapping[str, Any] = {
     "Acknowledge": types.AcknowledgeRequest,
     "Pull": types.PullRequest,
     "StreamingPull": types.StreamingPullRequest,
+    "CreateSnapshot": types.CreateSnapshotRequest,
+    "GetSnapshot": types.GetSnapshotRequest,
+    "ListSnapshots": types.ListSnapshotsRequest,
+    "UpdateSnapshot": types.UpdateSnapshotRequest,
+    "DeleteSnapshot": types.DeleteSnapshotRequest,
+    "Seek": types.SeekRequest,
 }
 
 
@@ -80,7 +91,8 @@ def _refusing(method: Any) -> Any:
         try:
             return await method(request, context)
         except Refusal as refusal:
-            await context.abort(refusal.code, str(refusal))
+            trailers = (("grpc-status-details-bin", refusal.details),) if refusal.details else ()
+            await context.abort(refusal.code, str(refusal), trailers)
 
     return call
 

@@ -1,0 +1,130 @@
+"""The Subscriber service, continued: snapshots, and seeking to one or to a time."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from infra.local.pubsub import wire
+from infra.local.pubsub.broker import Broker, Subscription
+from infra.local.pubsub.masks import merged
+from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
+from infra.local.pubsub.retention import Kept, Log, Snapshot
+
+_LIFE_S, _LEAST_S = 7 * 86_400.0, 3600.0
+"""A snapshot lives 7 days less the age of its oldest message, and is refused when that is under an hour."""
+
+
+class Snapshots:
+    """The methods of google.pubsub.v1.Subscriber about snapshots, by their names there."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def CreateSnapshot(self, request: Any) -> Any:
+        subscription = self._broker.subscription(request.subscription)
+        project = request.subscription.split("/")[1]
+        name = request.name or f"projects/{project}/snapshots/snapshot-{uuid.uuid4().hex}"
+        check_name("snapshots", name)
+        if self._find(name):
+            raise already_exists(name)
+        topic = self._broker.topic(subscription.config.topic)
+        owed = _owed(subscription)
+        left = _LIFE_S - (time.time() - min((kept.born for kept in owed), default=time.time()))
+        if left < _LEAST_S:
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"The oldest unacknowledged message of {request.subscription} is too old: the snapshot would expire "
+                "in less than an hour",
+            )
+        config = wire.Snapshot(name=name, topic=subscription.config.topic, labels=request.labels)
+        config.expire_time.FromSeconds(int(time.time() + left))
+        log = Log(messages=owed)
+        self._broker.snapshots[name] = Snapshot(config, log)
+        topic.logs[name] = log
+        return config
+
+    def GetSnapshot(self, request: Any) -> Any:
+        return self._snapshot(request.snapshot).config
+
+    def ListSnapshots(self, request: Any) -> Any:
+        prefix = f"{request.project}/snapshots/"
+        names = sorted(name for name in list(self._broker.snapshots) if name.startswith(prefix) and self._find(name))
+        names, token = wire.page(names, request.page_size, request.page_token)
+        configs = [self._broker.snapshots[name].config for name in names]
+        return wire.ListSnapshotsResponse(snapshots=configs, next_page_token=token)
+
+    def UpdateSnapshot(self, request: Any) -> Any:
+        snapshot = self._snapshot(request.snapshot.name)
+        immutable = frozenset({"name", "topic"})
+        snapshot.config = merged(snapshot.config, request.snapshot, request.update_mask, immutable=immutable)
+        return snapshot.config
+
+    def DeleteSnapshot(self, request: Any) -> Any:
+        self._drop(self._snapshot(request.snapshot))
+        return wire.Empty()
+
+    def Seek(self, request: Any) -> Any:
+        subscription = self._broker.subscription(request.subscription)
+        target = request.WhichOneof("target")
+        if target == "time":
+            _seek_to_time(subscription, self._retained(subscription), request.time.ToNanoseconds())
+        elif target == "snapshot":
+            snapshot = self._snapshot(request.snapshot)
+            if snapshot.config.topic != subscription.config.topic:
+                raise invalid(f"{request.snapshot} is of another topic than {request.subscription}")
+            _owe(subscription, snapshot.log.read(), [])
+        else:
+            raise invalid("A seek needs a time or a snapshot")
+        return wire.SeekResponse()
+
+    def _retained(self, subscription: Subscription) -> list[Kept]:
+        """What the subscription's topic retains."""
+        topic = self._broker.topics.get(subscription.config.topic)
+        return topic.retained.read() if topic and topic.retained is not None else []
+
+    def _snapshot(self, name: str) -> Snapshot:
+        if not (snapshot := self._find(name)):
+            raise not_found(name)
+        return snapshot
+
+    def _find(self, name: str) -> Snapshot | None:
+        """The snapshot of that name, unless it has expired."""
+        snapshot = self._broker.snapshots.get(name)
+        if snapshot and snapshot.config.expire_time.ToNanoseconds() <= time.time_ns():
+            self._drop(snapshot)
+            return None
+        return snapshot
+
+    def _drop(self, snapshot: Snapshot) -> None:
+        del self._broker.snapshots[snapshot.config.name]
+        if topic := self._broker.topics.get(snapshot.config.topic):
+            topic.logs.pop(snapshot.config.name, None)
+
+
+def _owed(subscription: Subscription) -> list[Kept]:
+    return [Kept(held.message, held.size, held.born) for held in subscription.backlog.unacked()]
+
+
+def _seek_to_time(subscription: Subscription, retained: list[Kept], at_ns: int) -> None:
+    acked = subscription.backlog.acked.read() if subscription.backlog.acked is not None else []
+    later: list[Kept] = []
+    earlier: list[Kept] = []
+    for kept in (*retained, *acked, *_owed(subscription)):
+        (later if kept.message.publish_time.ToNanoseconds() >= at_ns else earlier).append(kept)
+    _owe(subscription, later, earlier)
+
+
+def _owe(subscription: Subscription, wanted: Iterable[Kept], others: Iterable[Kept]) -> None:
+    """Make a subscription owe what matches its filter of `wanted`; all else that it knows of is acked."""
+    backlog, matches = subscription.backlog, subscription.matches
+    owed = {kept.message.message_id: kept for kept in wanted if matches is None or matches(kept.message.attributes)}
+    if backlog.acked is not None:
+        known = {kept.message.message_id: kept for kept in (*others, *backlog.acked.read(), *_owed(subscription))}
+        done = (kept for name, kept in known.items() if name not in owed)
+        backlog.acked = Log(backlog.acked.keep_s, sorted(done, key=lambda kept: kept.born))
+    backlog.reset(sorted(owed.values(), key=lambda kept: int(kept.message.message_id)))
