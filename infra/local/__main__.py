@@ -100,11 +100,15 @@ def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
 
 
 def _storage(options: argparse.Namespace, _: float) -> NoReturn:
+    from infra.local.storage.notify import Notifier
     from infra.local.storage.server import StorageServer
 
     buckets = [bucket.name for bucket in Topology.read().buckets]
-    with StorageServer(options.port, names=buckets) as server:
-        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; no notifications)")
+    pubsub = os.environ.get("PUBSUB_EMULATOR_HOST")
+    notifier = Notifier(pubsub, ()) if pubsub else None
+    with StorageServer(options.port, names=buckets, notifier=notifier) as server:
+        told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
+        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
         _wait()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import socket
 import threading
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -13,8 +15,11 @@ from typing import Any
 
 from gcp_storage_emulator.exceptions import BadRequest
 from gcp_storage_emulator.handlers import buckets, objects
-from gcp_storage_emulator.server import HANDLERS, Response
+from gcp_storage_emulator.server import HANDLERS
 
+from infra.local.storage import batch
+from infra.local.storage.answer import Answer
+from infra.local.storage.configs import Configs
 from infra.local.storage.notify import Notifier
 from infra.local.storage.preconditions import source_verdict, verdict
 from infra.local.storage.requests import READS, StorageRequest, source, target
@@ -22,6 +27,7 @@ from infra.local.storage.store import ObjectStore
 
 _ROUTES = tuple((re.compile(pattern), methods) for pattern, methods in HANDLERS)
 _NEED_ONE = READS | {objects.delete, objects.patch}
+_DELETES = frozenset({objects.delete, buckets.delete})
 _log = logging.getLogger("infra.local.storage")
 
 
@@ -37,6 +43,7 @@ class StorageServer:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._store = ObjectStore()
         self._notifier = notifier
+        self._configs = Configs(notifier.watches if notifier else ())
         self._changing = threading.Lock()
         self._failures: list[tuple[int, str]] = []
         try:
@@ -67,6 +74,7 @@ class StorageServer:
         if self._thread.is_alive():
             self._http.shutdown()
         self._http.server_close()
+        self._http.cut()
         if self._notifier:
             self._notifier.close()
 
@@ -79,43 +87,54 @@ class StorageServer:
     ) -> None:
         self.stop()
 
-    def answer(self, request: StorageRequest, response: Any) -> None:
-        """Fill in the response to a request, then tell what changed; callable from any thread."""
+    def answer(self, request: StorageRequest, answer: Answer) -> None:
+        """Fill in the answer to a request, then tell what changed; callable from any thread."""
         with self._changing:
-            self._handle(request, response)
+            self._handle(request, answer)
             events = self._store.take_events()
         for event in events:
             if self._notifier:
-                self._notifier.tell(event)
+                self._notifier.tell(event, self._configs.wanting(event))
 
-    def _handle(self, request: StorageRequest, response: Any) -> None:
+    def _handle(self, request: StorageRequest, answer: Answer) -> None:
         if self._failures and self._failures[0][1] in request.path:
-            _refuse(response, self._failures.pop(0)[0], "This failure was asked for")
-            return
-        handler = _route(request)
-        if handler is None:
-            _refuse(response, 501, f"{request.method} {request.path} is not covered by the local Storage server")
+            answer.refuse(self._failures.pop(0)[0], "This failure was asked for")
             return
         try:
-            if status := self._verdict(request, handler):
-                _refuse(response, status, "The object is not the one that the request's conditions ask for")
-                return
-            handler(request, response, self._store)
+            if request.path == batch.PATH:
+                batch.answer_batch(request, answer, self._handle)
+            elif not self._configs.answer(request, answer, self._store):
+                self._handle_package(request, answer)
         except BadRequest as exc:
-            _refuse(response, 400, str(exc))
-            return
+            answer.refuse(400, str(exc), "invalid")
         except Exception:
             _log.exception("%s %s", request.method, request.path)
-            _refuse(response, 500, "The local Storage server failed; its log says how")
+            answer.refuse(500, "The local Storage server failed; its log says how")
+
+    def _handle_package(self, request: StorageRequest, answer: Answer) -> None:
+        handler = _route(request)
+        if handler is None:
+            answer.refuse(501, f"{request.method} {request.path} is not covered by the local Storage server")
             return
-        if response.status == HTTPStatus.NOT_FOUND:
-            bucket = request.params.get("bucket_name", "")
+        if status := self._verdict(request, handler):
+            answer.refuse(status, "The object is not the one that the request's conditions ask for", "conditionNotMet")
+            return
+        handler(request, answer, self._store)
+        bucket = request.params.get("bucket_name", "")
+        if answer.status == HTTPStatus.NOT_FOUND:
             there = self._store.get_bucket(bucket)
-            _refuse(response, 404, f"No such object in {bucket}" if there else f"The bucket {bucket} does not exist")
+            words = f"No such object in {bucket}" if there else f"The bucket {bucket} does not exist"
+            answer.refuse(404, words, "notFound")
+        elif handler is buckets.delete and answer.status == HTTPStatus.CONFLICT:
+            answer.refuse(409, f"The bucket {bucket} is not empty; delete its objects first", "conflict")
+        elif handler in _DELETES:
+            answer.status = 204
+            if handler is buckets.delete:
+                self._configs.forget(bucket)
         elif handler in READS:
-            current = self._store.current(request.params["bucket_name"], request.params["object_id"]) or {}
+            current = self._store.current(bucket, request.params["object_id"]) or {}
             for name in ("generation", "metageneration"):
-                response[f"X-Goog-{name}"] = str(current.get(name, ""))
+                answer[f"X-Goog-{name}"] = str(current.get(name, ""))
 
     def _verdict(self, request: StorageRequest, handler: Any) -> int | None:
         if "softDeleted" in request.query:
@@ -136,17 +155,36 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     storage: StorageServer
 
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._open: set[socket.socket] = set()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._open.discard(request)
+
+    def cut(self) -> None:
+        """End connections that clients keep for their next request: a stopped server must not answer it."""
+        for each in list(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads the request to its end, has it answered, writes the answer; one connection each (HTTP/1.0)."""
+    """Reads a request to its end, has it answered, writes the answer; then the next on the same connection."""
 
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def _serve(self) -> None:
+        answer = Answer()
         try:
-            request, response = StorageRequest(self), Response(self)
-            self.server.storage.answer(request, response)
-            response.close()
+            self.server.storage.answer(StorageRequest(self), answer)
+            answer.send(self)
         except ConnectionError:
             self.close_connection = True
 
@@ -164,9 +202,3 @@ def _route(request: StorageRequest) -> Any:
             # Some clients leave out /upload when they are told of an emulator.
             return objects.insert if handler is None and "uploadType" in request.query else handler
     return None
-
-
-def _refuse(response: Any, status: int, message: str) -> None:
-    response.status = HTTPStatus(status)
-    if status != HTTPStatus.NOT_MODIFIED:
-        response.json({"error": {"code": status, "message": message}})
