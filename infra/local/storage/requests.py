@@ -18,6 +18,13 @@ READS = frozenset({objects.get, objects.download})
 _ADDRESSED = READS | {objects.delete, objects.patch, objects.compose, objects.xml_upload}
 _COPIES = frozenset({objects.copy, objects.rewrite})
 
+_CONDITIONS = {
+    "If-Match": "ifMatch",
+    "If-None-Match": "ifNoneMatch",
+    "x-goog-if-generation-match": "ifGenerationMatch",
+    "x-goog-if-metageneration-match": "ifMetagenerationMatch",
+}
+
 
 class StorageRequest(Request):  # type: ignore[misc]  # the package has no types
     """The package's request, with the body read beforehand: an early refusal must not leave it on the wire."""
@@ -27,6 +34,12 @@ class StorageRequest(Request):  # type: ignore[misc]  # the package has no types
         self.server_side = handler.server
         self.body: bytes = _read_raw_data(handler) or b""
         self._parsed: Any = None
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """The query, with what else binds the request: etags, and the headers of the XML API."""
+        given = {name: self.get_header(header) for header, name in _CONDITIONS.items()}
+        return {**self.query, **{name: [value] for name, value in given.items() if value}}
 
     @property
     def data(self) -> Any:

@@ -15,9 +15,10 @@ from typing import Any
 
 from gcp_storage_emulator.exceptions import BadRequest
 from gcp_storage_emulator.handlers import buckets, objects
+from gcp_storage_emulator.handlers.objects import GoogleHTTPStatus
 from gcp_storage_emulator.server import HANDLERS
 
-from infra.local.storage import batch
+from infra.local.storage import batch, changes, reading
 from infra.local.storage.answer import Answer
 from infra.local.storage.configs import Configs
 from infra.local.storage.notify import Notifier
@@ -28,6 +29,17 @@ from infra.local.storage.store import ObjectStore
 _ROUTES = tuple((re.compile(pattern), methods) for pattern, methods in HANDLERS)
 _NEED_ONE = READS | {objects.delete, objects.patch}
 _DELETES = frozenset({objects.delete, buckets.delete})
+_OURS = {
+    objects.copy: changes.copy,
+    objects.rewrite: changes.copy,
+    objects.compose: changes.compose,
+    objects.patch: changes.change_object,
+    objects.download: reading.download,
+    objects.ls: reading.list_objects,
+    buckets.patch: changes.change_bucket,
+    buckets.ls: reading.list_buckets,
+}
+_OF_BUCKETS = frozenset({buckets.get, buckets.patch, buckets.delete})
 _log = logging.getLogger("infra.local.storage")
 
 
@@ -116,10 +128,13 @@ class StorageServer:
         if handler is None:
             answer.refuse(501, f"{request.method} {request.path} is not covered by the local Storage server")
             return
+        if "upload_id" in request.query and self._settled(request, answer):
+            return
         if status := self._verdict(request, handler):
             answer.refuse(status, "The object is not the one that the request's conditions ask for", "conditionNotMet")
             return
-        handler(request, answer, self._store)
+        self._check_hashes(request, handler)
+        _OURS.get(handler, handler)(request, answer, self._store)
         bucket = request.params.get("bucket_name", "")
         if answer.status == HTTPStatus.NOT_FOUND:
             there = self._store.get_bucket(bucket)
@@ -131,23 +146,51 @@ class StorageServer:
             answer.status = 204
             if handler is buckets.delete:
                 self._configs.forget(bucket)
-        elif handler in READS:
-            current = self._store.current(bucket, request.params["object_id"]) or {}
-            for name in ("generation", "metageneration"):
-                answer[f"X-Goog-{name}"] = str(current.get(name, ""))
+        elif answer.status == GoogleHTTPStatus.RESUME_INCOMPLETE and not self._received(request):
+            answer.headers.pop("Range", None)  # the package says that a byte is there
+
+    def _check_hashes(self, request: StorageRequest, handler: Any) -> None:
+        """Have the bytes of an upload compared with its X-Goog-Hash; a resumable one's when they are all there."""
+        told = request.get_header("X-Goog-Hash", "")
+        if not told:
+            return
+        if "upload_id" in request.query:
+            if started := self._store.resumable.get(request.query["upload_id"][0]):
+                started.update(changes.hashes(told))
+        elif handler is objects.xml_upload or request.query.get("uploadType") == ["media"]:
+            changes.check_hashes(told, request.body)
+
+    def _received(self, request: StorageRequest) -> int:
+        return self._store.get_resumable_byte_count(request.query["upload_id"][0])
+
+    def _settled(self, request: StorageRequest, answer: Answer) -> bool:
+        """Answer what needs no handler about a resumable upload; True when that was all."""
+        upload_id = request.query["upload_id"][0]
+        if made := self._store.finished(upload_id):
+            answer.json(made)
+        elif request.method == "DELETE":
+            self._store.cancel(upload_id)
+            answer.refuse(499, "The upload is cancelled")
+        else:
+            return False
+        return True
 
     def _verdict(self, request: StorageRequest, handler: Any) -> int | None:
         if "softDeleted" in request.query:
             return None
+        asked = request.conditions
+        if handler in _OF_BUCKETS:
+            bucket = self._store.get_bucket(request.params["bucket_name"])
+            return verdict(asked, bucket, reads=handler is buckets.get) if bucket else None
         copied, at = source(request, handler), target(request, handler, self._store)
-        if copied and (current := self._store.current(*copied)) and (status := source_verdict(request.query, current)):
+        if copied and (current := self._store.current(*copied)) and (status := source_verdict(asked, current)):
             return status
         if not at:
             return None
         current = self._store.current(*at)
         if current is None and handler in _NEED_ONE:
             return None  # the handler's own 404
-        return verdict(request.query, current, reads=handler in READS)
+        return verdict(asked, current, reads=handler in READS)
 
 
 class _Server(ThreadingHTTPServer):
@@ -198,7 +241,11 @@ def _route(request: StorageRequest) -> Any:
     for pattern, methods in _ROUTES:
         if match := pattern.fullmatch(request.path):
             request.set_match(match)
+            if request.method == "PUT" and "PATCH" in methods:
+                return methods["PATCH"]
             handler = methods.get(request.method)
+            if handler is objects.get and request.query.get("alt") == ["media"]:
+                return objects.download
             # Some clients leave out /upload when they are told of an emulator.
             return objects.insert if handler is None and "uploadType" in request.query else handler
     return None
