@@ -208,6 +208,8 @@ def test_compose(bucket: Bucket) -> None:
         whole.compose([one, two], if_generation_match=0)
     with pytest.raises(exceptions.NotFound):
         whole.compose([bucket.blob("missing")])
+    whole.compose([bucket.blob("two"), bucket.blob("one")])
+    assert whole.download_as_bytes() == b"21"
     with pytest.raises(exceptions.BadRequest, match="32"):
         whole.compose([one] * 33)
 

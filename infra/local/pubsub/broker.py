@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,8 @@ class Topic:
 class Broker:
     """All topics and subscriptions, by full name."""
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: Callable[..., Backlog] = Backlog) -> None:
+        self._backlog = backlog
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
@@ -93,7 +95,7 @@ class Broker:
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
-        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids))
+        subscription = Subscription(config, self._backlog(policy_of(config), forward, self._ids))
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 

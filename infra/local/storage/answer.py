@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -49,8 +50,8 @@ class Answer:
         known = {308: "Resume Incomplete", 499: "Client Closed Request"}
         return known.get(self.status) or HTTPStatus(self.status).phrase
 
-    def send(self, handler: BaseHTTPRequestHandler) -> None:
-        """Write it to a connection in one piece, for the kernel waits before it sends a second small one."""
+    def send(self, handler: BaseHTTPRequestHandler, pause_s: float = 0.0) -> None:
+        """Write it to a connection in one piece, or with a pause before the second half of the body."""
         handler.send_response(self.status, self.phrase)
         for name, value in self.headers.items():
             handler.send_header(name, value)
@@ -58,4 +59,11 @@ class Answer:
             handler.send_header("Content-Length", str(len(self.content)))
         head = b"".join([*handler._headers_buffer, b"\r\n"])  # type: ignore[attr-defined]
         handler._headers_buffer = []  # type: ignore[attr-defined]
-        handler.wfile.write(head if self.status in _BARE else head + self.content)
+        body = b"" if self.status in _BARE else self.content
+        if pause_s:
+            half = len(body) // 2
+            handler.wfile.write(head + body[:half])
+            time.sleep(pause_s)
+            handler.wfile.write(body[half:])
+        else:
+            handler.wfile.write(head + body)

@@ -73,7 +73,7 @@ def compose(request: StorageRequest, answer: Answer, store: ObjectStore) -> None
             answer.status = 404
             return
         wanted = {**source.get("objectPreconditions", {}), **{k: v for k, v in source.items() if k == "generation"}}
-        if status := verdict({key: [str(value)] for key, value in wanted.items()}, there):
+        if status := verdict({key: [str(value)] for key, value in wanted.items() if value is not None}, there):
             answer.refuse(status, f"The source object {name} is not of the generation asked for", "conditionNotMet")
             return
         whole.append(store.get_file(bucket, name))

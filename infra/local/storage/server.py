@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import socket
+import struct
 import threading
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.handlers.objects import GoogleHTTPStatus
 from gcp_storage_emulator.server import HANDLERS
 
+from infra.local.chaos import BadDay, Dice
 from infra.local.storage import batch, changes, reading
 from infra.local.storage.answer import Answer
 from infra.local.storage.configs import Configs
@@ -46,15 +48,24 @@ _log = logging.getLogger("infra.local.storage")
 class StorageServer:
     """Google's Storage JSON API on 127.0.0.1, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one. `notifier` is told of every change before the request that made it is answered.
+    `port` 0 takes a free one; `bad_day` makes requests fail.
+    `notifier` is told of every change before the request that made it is answered.
     """
 
-    def __init__(self, port: int = 0, *, names: Iterable[str] = (), notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        names: Iterable[str] = (),
+        notifier: Notifier | None = None,
+        bad_day: BadDay | None = None,
+    ) -> None:
         # The package logs every missing object as an error.
         for name in ("gcp_storage_emulator", "api.object", "api.bucket"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._store = ObjectStore()
         self._notifier = notifier
+        self.dice = Dice(bad_day or BadDay(), "storage")
         self._configs = Configs(notifier.watches if notifier else ())
         self._changing = threading.Lock()
         self._failures: list[tuple[int, str]] = []
@@ -76,6 +87,11 @@ class StorageServer:
         """Answer the next `times` requests whose path holds `path` with `status`; `times=0` ends an earlier call."""
         with self._changing:
             self._failures = [(status, path)] * times
+
+    def objects(self, bucket: str) -> list[str]:
+        """The names of a bucket's objects, whatever the day is like."""
+        with self._changing:
+            return sorted(self._store.objects.get(bucket, {}))
 
     def start(self) -> None:
         """Answer requests."""
@@ -224,10 +240,26 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        answer = Answer()
+        answer, storage = Answer(), self.server.storage
         try:
-            self.server.storage.answer(StorageRequest(self), answer)
-            answer.send(self)
+            request = StorageRequest(self)
+            if reset := storage.dice.happens("resets"):
+                obeyed = storage.dice.number("obeyed") < 0.5
+            if not reset or obeyed:
+                if storage.dice.refuses():
+                    answer.refuse(503, "The bad day that was asked for", "backendError")
+                else:
+                    storage.answer(request, answer)
+            if reset:
+                _reset(self.connection)
+                self.close_connection = True
+                return
+            if request.method == "GET" and answer.status >= HTTPStatus.BAD_REQUEST:
+                # A client that streams a download leaves the body of a refusal unread, and so the connection open.
+                answer["Connection"] = "close"
+                self.close_connection = True
+            slow = request.method == "GET" and storage.dice.happens("slow_reads")
+            answer.send(self, pause_s=storage.dice.day.slow_s if slow else 0.0)
         except ConnectionError:
             self.close_connection = True
 
@@ -235,6 +267,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the twin's terminal is for people."""
+
+
+def _reset(connection: socket.socket) -> None:
+    """End a connection as a broken network does: with RST, nothing that waits to be sent is sent."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 def _route(request: StorageRequest) -> Any:
