@@ -232,3 +232,17 @@ def test_a_copy_keeps_what_is_said_unless_told_otherwise(bucket: Bucket) -> None
         other.rewrite(source, if_source_metageneration_match=1)
     with pytest.raises(exceptions.NotFound):
         other.rewrite(bucket.blob("missing"))
+
+
+def test_a_bucket_is_created_as_asked(bucket: Bucket) -> None:
+    asked = bucket.client.bucket("as-asked")
+    asked.labels, asked.storage_class = {"a": "b"}, "NEARLINE"
+    bucket.client.create_bucket(asked, location="EU")
+    again = bucket.client.get_bucket("as-asked")
+    assert (again.labels, again.storage_class, again.location) == ({"a": "b"}, "NEARLINE", "EU")
+    assert again.metageneration == 1
+
+
+def test_what_is_not_covered_says_so(bucket: Bucket) -> None:
+    with pytest.raises(exceptions.MethodNotImplemented, match="not covered"):
+        bucket.client.get_service_account_email()

@@ -31,6 +31,18 @@ def change_object(request: StorageRequest, answer: Answer, store: ObjectStore) -
     answer.json(fresh)
 
 
+def create_bucket(request: StorageRequest, answer: Answer, store: ObjectStore) -> None:
+    """Create a bucket with the settings that are asked for."""
+    buckets.insert(request, answer, store)
+    asked = _object(request)
+    if answer.status == 200:
+        made = _changed(store.get_bucket(asked["name"]), asked, (*_OF_BUCKETS, "location"), replace=False)
+        made["metageneration"] = "1"
+        made["etag"] = etag_of(made)
+        store.create_bucket(made["name"], made)
+        answer.json(made)
+
+
 def change_bucket(request: StorageRequest, answer: Answer, store: ObjectStore) -> None:
     """Patch a bucket's settings, or with PUT replace them."""
     name = request.params["bucket_name"]

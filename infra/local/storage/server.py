@@ -38,6 +38,7 @@ _OURS = {
     objects.patch: changes.change_object,
     objects.download: reading.download,
     objects.ls: reading.list_objects,
+    buckets.insert: changes.create_bucket,
     buckets.patch: changes.change_bucket,
     buckets.ls: reading.list_buckets,
 }
@@ -279,6 +280,8 @@ def _route(request: StorageRequest) -> Any:
     for pattern, methods in _ROUTES:
         if match := pattern.fullmatch(request.path):
             request.set_match(match)
+            if match.groupdict().get("bucket_name") == "storage" and request.path.startswith("/storage/v1/"):
+                return None  # not an object's public address but a method that is not covered
             if request.method == "PUT" and "PATCH" in methods:
                 return methods["PATCH"]
             handler = methods.get(request.method)
