@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import ChildFailed
 from infra.local.google import NoEmulator
 from infra.local.topology import SHIPPED, Topology, TopologyError
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options, began))
     except KeyboardInterrupt:
         return 0
-    except (ChildFailed, NoEmulator, TopologyError, OSError) as exc:
+    except (ChildFailed, NoEmulator, TopologyError, BadDayError, OSError) as exc:
         _say(f"error: {exc}")
         return 1
 
@@ -65,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
     storage.set_defaults(run=_storage)
+    for each in (up, pubsub, storage):
+        each.add_argument(
+            "--bad-day",
+            metavar="PLAN",
+            help="have things go wrong: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file of such fields",
+        )
     return parser
 
 
@@ -80,6 +87,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         storage_port=options.storage_port,
         worker_port=options.worker_port,
         log_path=options.log.absolute(),
+        bad_day=_bad_day(options),
     )
     with twin, _written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub})")
@@ -94,18 +102,26 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
-    with PubsubServer(options.port) as server:
+    with PubsubServer(options.port, bad_day=_bad_day(options)) as server:
         _say(f"pubsub   {server.host}")
         _wait()
 
 
 def _storage(options: argparse.Namespace, _: float) -> NoReturn:
+    from infra.local.storage.notify import Notifier
     from infra.local.storage.server import StorageServer
 
     buckets = [bucket.name for bucket in Topology.read().buckets]
-    with StorageServer(options.port, names=buckets) as server:
-        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; no notifications)")
+    pubsub = os.environ.get("PUBSUB_EMULATOR_HOST")
+    notifier = Notifier(pubsub, ()) if pubsub else None
+    with StorageServer(options.port, names=buckets, notifier=notifier, bad_day=_bad_day(options)) as server:
+        told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
+        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
         _wait()
+
+
+def _bad_day(options: argparse.Namespace) -> BadDay | None:
+    return BadDay.parse(options.bad_day) if options.bad_day else None
 
 
 def _wait(check: Callable[[], None] = lambda: None) -> NoReturn:

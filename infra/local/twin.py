@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from infra.local import worker as workers
+from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import Child
 from infra.local.ports import free_port, listens
 from infra.local.topology import Topology
@@ -50,10 +51,14 @@ class Twin:
         worker_port: int = 0,
         worker_env: Mapping[str, str] | None = None,
         log_path: Path = BUILD / "worker.log",
+        bad_day: BadDay | None = None,
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
         self.log_path = log_path
+        if bad_day and pubsub == "google":
+            raise BadDayError("a bad day needs the embedded Pub/Sub server; Google's emulator knows none")
+        self._bad_day = bad_day
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port()
         self._storage_port = storage_port or free_port()
@@ -156,7 +161,7 @@ class Twin:
             return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
         from infra.local.pubsub.server import PubsubServer
 
-        return PubsubServer(self._pubsub_port)
+        return PubsubServer(self._pubsub_port, bad_day=self._bad_day)
 
     def _make_storage(self) -> StorageServer:
         from infra.local.storage.notify import Notifier, watches
@@ -164,4 +169,4 @@ class Twin:
 
         notifier = Notifier(self.pubsub_host, watches(self.topology.notifications, self.project))
         names = [bucket.name for bucket in self.topology.buckets]
-        return StorageServer(self._storage_port, names=names, notifier=notifier)
+        return StorageServer(self._storage_port, names=names, notifier=notifier, bad_day=self._bad_day)

@@ -223,3 +223,46 @@ def test_listing_with_folders(bucket: Bucket) -> None:
     listed = bucket.client.list_blobs("other", prefix="in/", delimiter="/")
     assert [blob.name for blob in listed] == ["in/1", "in/2"]
     assert set(listed.prefixes) == {"in/deep/"}
+
+
+def test_batches_answer_each_request_by_its_own_conditions(bucket: Bucket) -> None:
+    kept, gone = bucket.blob("batch/kept ü"), bucket.blob("batch/gone")
+    for blob in (kept, gone):
+        blob.upload_from_string(b"x")
+    patched = bucket.blob(kept.name)
+    patched.metadata = {"a": "ü"}
+    with bucket.client.batch(raise_exception=False) as batch:
+        bucket.blob(kept.name).delete(if_generation_match=1)
+        gone.delete(if_generation_match=gone.generation)
+        patched.patch(if_metageneration_match=1)
+        bucket.blob("batch/never").delete()
+    assert [answer.status_code for answer in batch._responses] == [412, 204, 200, 404]
+    assert (patched.metadata, patched.metageneration) == ({"a": "ü"}, 2)
+    assert (kept.exists(), gone.exists()) == (True, False)
+    with pytest.raises(exceptions.PreconditionFailed), bucket.client.batch():
+        bucket.blob(kept.name).delete(if_generation_match=1)
+
+
+def test_a_batch_of_nothing_is_refused(server: StorageServer) -> None:
+    for body in (b"", b"--x\r\n\r\n\r\n--x--"):
+        answer = requests.post(
+            f"{server.url}/batch/storage/v1", body, headers={"Content-Type": "multipart/mixed; boundary=x"}, timeout=5
+        )
+        assert answer.status_code == 400
+
+
+def test_a_bucket_with_objects_stays(bucket: Bucket) -> None:
+    full = bucket.client.create_bucket("full")
+    full.blob("a").upload_from_string(b"x")
+    with pytest.raises(exceptions.Conflict, match="not empty"):
+        full.delete()
+    full.delete(force=True)
+    assert not full.exists()
+
+
+def test_a_stopped_server_answers_no_kept_connection() -> None:
+    with requests.Session() as session:
+        with StorageServer(names=["uploads"]) as server:
+            assert session.get(f"{server.url}/storage/v1/b", timeout=5).status_code == 200
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"{server.url}/storage/v1/b", timeout=5)

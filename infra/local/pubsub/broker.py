@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from infra.local.pubsub.delivery import Backlog, Held
 from infra.local.pubsub.filter import Predicate, parse
-from infra.local.pubsub.ordering import OrderedBacklog
+from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of, seconds_of
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
@@ -92,7 +93,8 @@ class Topic:
 class Broker:
     """All topics and subscriptions, by full name."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_backlog: Callable[..., Backlog] = backlog) -> None:
+        self._make_backlog = make_backlog
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
@@ -122,8 +124,8 @@ class Broker:
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
-        kind = OrderedBacklog if config.enable_message_ordering else Backlog
-        subscription = Subscription(config, kind(policy_of(config), forward, self._ids))
+        held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
+        subscription = Subscription(config, held)
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 

@@ -133,3 +133,8 @@ class OrderedBacklog(Backlog):
             line.listed = True
             self._open.append(line)
             self._ring()
+
+
+def backlog(ordered: bool, policy: Policy, forward: Forward, ids: Iterator[int]) -> Backlog:
+    """Make the backlog of a subscription, with or without ordering."""
+    return (OrderedBacklog if ordered else Backlog)(policy, forward, ids)

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 
 import grpc
 
+from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.topics import Publisher
+from infra.local.pubsub.weather import Refusing, bad_backlog
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # our own limits answer in words
@@ -25,11 +28,13 @@ _OPTIONS = (
 class PubsubServer:
     """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one. Nothing is kept: a stopped server has forgotten its topics and messages.
+    `port` 0 takes a free one; `bad_day` is what goes wrong.
+    Nothing is kept: a stopped server has forgotten its topics and messages.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, bad_day: BadDay | None = None) -> None:
         self._wanted = port
+        self._day = bad_day
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,8 +79,9 @@ class PubsubServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        broker = Broker()
-        server = grpc.aio.server(options=_OPTIONS)
+        day = self._day
+        broker = Broker(partial(bad_backlog, Dice(day, "deliveries"))) if day else Broker()
+        server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
         server.add_generic_rpc_handlers(
             (
                 wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import grpc
 from google.api_core.exceptions import GoogleAPIError
@@ -21,13 +21,15 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One notification configuration. `topic` is a full name; `event_types` empty: all."""
+    """One notification configuration. `topic` is a full name; `event_types` empty: all; `payload` may be NONE."""
 
     id: int
     bucket: str
     topic: str
     event_types: tuple[str, ...] = ()
     prefix: str = ""
+    payload: str = "JSON_API_V1"
+    custom: Mapping[str, str] = field(default_factory=dict)
 
     def wants(self, event: Event) -> bool:
         """Whether an event is told."""
@@ -50,20 +52,19 @@ class Notifier:
     """Publishes events to any Pub/Sub server without credentials; callable from any thread."""
 
     def __init__(self, pubsub_host: str, watches: Sequence[Watch]) -> None:
-        self._watches = tuple(watches)
+        self.watches = tuple(watches)  # what the server starts with; more come through its API
         self._channel = grpc.insecure_channel(pubsub_host, options=[("grpc.max_send_message_length", -1)])
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
 
-    def tell(self, event: Event) -> None:
-        """Publish an event to every topic that wants it; a failure is logged, the object stays."""
-        for watch in self._watches:
-            if watch.wants(event):
-                try:
-                    self._publisher.publish(
-                        topic=watch.topic, messages=[message(event, watch)], retry=None, timeout=_TIMEOUT_S
-                    )
-                except GoogleAPIError as exc:
-                    _log.error("no notification of %s/%s on %s: %s", event.bucket, event.name, watch.topic, exc)
+    def tell(self, event: Event, watches: Iterable[Watch]) -> None:
+        """Publish an event to these topics; a failure is logged, the object stays."""
+        for watch in watches:
+            try:
+                self._publisher.publish(
+                    topic=watch.topic, messages=[message(event, watch)], retry=None, timeout=_TIMEOUT_S
+                )
+            except GoogleAPIError as exc:
+                _log.error("no notification of %s/%s on %s: %s", event.bucket, event.name, watch.topic, exc)
 
     def close(self) -> None:
         """Close the connection."""
@@ -73,13 +74,14 @@ class Notifier:
 def message(event: Event, watch: Watch) -> PubsubMessage:
     """A notification as the cloud words it (Google Cloud, "Pub/Sub notifications for Cloud Storage")."""
     attributes = {
+        **watch.custom,
         "notificationConfig": f"projects/_/buckets/{event.bucket}/notificationConfigs/{watch.id}",
         "eventType": event.type,
-        "payloadFormat": "JSON_API_V1",
+        "payloadFormat": watch.payload,
         "bucketId": event.bucket,
         "objectId": event.name,
         "objectGeneration": event.generation,
         "eventTime": event.time,
         **event.extra,
     }
-    return PubsubMessage(data=event.resource, attributes=attributes)
+    return PubsubMessage(data=b"" if watch.payload == "NONE" else event.resource, attributes=attributes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from email.message import Message
-from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,14 +18,28 @@ READS = frozenset({objects.get, objects.download})
 _ADDRESSED = READS | {objects.delete, objects.patch, objects.compose, objects.xml_upload}
 _COPIES = frozenset({objects.copy, objects.rewrite})
 
+_CONDITIONS = {
+    "If-Match": "ifMatch",
+    "If-None-Match": "ifNoneMatch",
+    "x-goog-if-generation-match": "ifGenerationMatch",
+    "x-goog-if-metageneration-match": "ifMetagenerationMatch",
+}
+
 
 class StorageRequest(Request):  # type: ignore[misc]  # the package has no types
     """The package's request, with the body read beforehand: an early refusal must not leave it on the wire."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
+    def __init__(self, handler: Any) -> None:
         super().__init__(handler, handler.headers.get("x-http-method-override") or handler.command)
-        self._body: bytes = _read_raw_data(handler) or b""
+        self.server_side = handler.server
+        self.body: bytes = _read_raw_data(handler) or b""
         self._parsed: Any = None
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """The query, with what else binds the request: etags, and the headers of the XML API."""
+        given = {name: self.get_header(header) for header, name in _CONDITIONS.items()}
+        return {**self.query, **{name: [value] for name, value in given.items() if value}}
 
     @property
     def data(self) -> Any:
@@ -38,10 +51,10 @@ class StorageRequest(Request):  # type: ignore[misc]  # the package has no types
     def _parse(self) -> Any:
         kind = self.get_header("Content-Type", "")
         if "upload_id" in self.query or self.query.get("uploadType") == ["media"]:
-            return self._body
+            return self.body
         if kind.startswith("multipart/related"):
-            return _parts(self._body, kind)
-        handler = SimpleNamespace(headers=self._request_handler.headers, rfile=io.BytesIO(self._body))
+            return _parts(self.body, kind)
+        handler = SimpleNamespace(headers=self._request_handler.headers, rfile=io.BytesIO(self.body))
         return _read_data(handler, self.query) or b""
 
 

@@ -1,0 +1,89 @@
+"""Bad days of Pub/Sub: a backlog that duplicates, delays, loses acks and comes late, and calls that are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import grpc
+
+from infra.local.chaos import BadDay, Dice
+from infra.local.pubsub.delivery import Backlog, Consumer, Forward, Lease
+from infra.local.pubsub.ordering import OrderedBacklog
+from infra.local.pubsub.policy import Policy
+from infra.local.pubsub.wire import RESPONSE_LIMIT
+
+_OVERTAKEN_S = 0.1
+_REFUSED = frozenset({"Publish", "Pull", "StreamingPull", "Acknowledge", "ModifyAckDeadline"})
+
+
+class BadBacklog(Backlog):
+    """A backlog on a bad day."""
+
+    def __init__(self, dice: Dice, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
+        super().__init__(policy, forward, ids)
+        self._dice = dice
+
+    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
+        if message.ordering_key:
+            super().offer(message, size, born)
+            return
+        for _ in range(1 + self._dice.happens("duplicate")):
+            wait = self._dice.day.delay_s and self._dice.number("delay_s") * self._dice.day.delay_s
+            if wait := wait + self._dice.happens("reorder") * _OVERTAKEN_S:
+                asyncio.get_running_loop().call_later(wait, self._offer_late, message, size, born)
+            else:
+                super().offer(message, size, born)
+
+    def take(
+        self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
+    ) -> list[Lease]:
+        taken = super().take(consumer, limit, budget=budget, deadline_s=deadline_s)
+        if late := [lease.ack_id for lease in taken if self._dice.happens("late")]:
+            # Later on the loop: the consumer first has to count what it took.
+            asyncio.get_running_loop().call_soon(self._expire, late)
+        return taken
+
+    def ack(self, ack_ids: Iterable[str]) -> list[str]:
+        return super().ack([ack_id for ack_id in ack_ids if not self._dice.happens("lose_acks")])
+
+    def _offer_late(self, message: Any, size: int, born: float) -> None:
+        if not self.closed:
+            super().offer(message, size, born)
+
+    def _expire(self, ack_ids: list[str]) -> None:
+        if not self.closed:
+            super().modify(ack_ids, [0] * len(ack_ids))
+
+
+class BadOrderedBacklog(BadBacklog, OrderedBacklog):
+    """A backlog in order, on a bad day."""
+
+
+def bad_backlog(dice: Dice, ordered: bool, policy: Policy, forward: Forward, ids: Iterator[int]) -> Backlog:
+    """Make the backlog of a subscription, as `ordering.backlog` does on a good day."""
+    return (BadOrderedBacklog if ordered else BadBacklog)(dice, policy, forward, ids)
+
+
+class Refusing(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the package has no types
+    """Refuses calls as an overloaded service does; a client with a retry comes again."""
+
+    def __init__(self, day: BadDay) -> None:
+        self._dice = Dice(day, "pubsub")
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """Let a call through, or answer it with UNAVAILABLE or RESOURCE_EXHAUSTED."""
+        name = details.method.rpartition("/")[2]
+        if name not in _REFUSED or not self._dice.refuses():
+            return await continuation(details)
+        # The stock client takes RESOURCE_EXHAUSTED of a stream for its end.
+        full = self._dice.number("code") < 0.5 and name != "StreamingPull"
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.UNAVAILABLE
+
+        async def refuse(_: Any, context: Any) -> None:
+            await context.abort(code, "The bad day that was asked for")
+
+        if name == "StreamingPull":
+            return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.unary_unary_rpc_method_handler(refuse)
