@@ -1,10 +1,11 @@
-"""The server: both services on one port, on an event loop in a thread of its own, so that anything can hold it."""
+"""The server: every service on one port, on an event loop in a thread of its own, so that anything can hold it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from types import TracebackType
 
@@ -12,6 +13,7 @@ import grpc
 
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.topics import Publisher
 
@@ -75,11 +77,13 @@ class PubsubServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         broker = Broker()
+        resources: dict[str, Mapping[str, object]] = {"topics": broker.topics, "subscriptions": broker.subscriptions}
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(
             (
                 wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker)),
                 wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
+                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
             )
         )
         try:
