@@ -40,12 +40,12 @@ class Subscription:
         """Take over new settings in place: the backlog stays, also when push becomes pull."""
         self.config = config
         self.backlog.policy = policy_of(config)
-        endpoint = config.push_config.push_endpoint
-        if self._pusher and self._pusher.endpoint != endpoint:
+        push = config.push_config
+        if self._pusher and self._pusher.config != push:
             self._pusher.close()
             self._pusher = None
-        if endpoint and not self._pusher:
-            self._pusher = Pusher(config.name, endpoint, self.backlog)
+        if push.push_endpoint and not self._pusher:
+            self._pusher = Pusher(config.name, push, self.backlog)
         self.backlog.wake_all()
 
     def close(self) -> None:

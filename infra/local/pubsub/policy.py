@@ -65,8 +65,6 @@ def complete(config: Any) -> None:
         present = getattr(config, field)
         if config.HasField(field) if hasattr(present, "DESCRIPTOR") else present:
             raise not_covered(field)
-    if config.push_config.HasField("no_wrapper"):
-        raise not_covered("push_config.no_wrapper")
     endpoint = config.push_config.push_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")

@@ -19,6 +19,7 @@ from infra.local.pubsub.refusal import Refusal
 Topic: Any = types.Topic.pb()
 Subscription: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
+PushConfig: Any = types.PushConfig.pb()
 PublishResponse: Any = types.PublishResponse.pb()
 PullResponse: Any = types.PullResponse.pb()
 StreamingPullResponse: Any = types.StreamingPullResponse.pb()
