@@ -12,6 +12,7 @@ from infra.local.pubsub.filter import Predicate, parse
 from infra.local.pubsub.policy import policy_of
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
+from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage
 
 PUBLISH_LIMIT = 10_000_000
@@ -25,8 +26,9 @@ _OVERHEAD = 64
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
-    def __init__(self, config: Any, backlog: Backlog) -> None:
+    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens) -> None:
         self.backlog = backlog
+        self._tokens = tokens
         self.matches: Predicate | None = parse(config.filter) if config.filter else None
         self._pusher: Pusher | None = None
         self.configure(config)
@@ -45,7 +47,7 @@ class Subscription:
             self._pusher.close()
             self._pusher = None
         if push.push_endpoint and not self._pusher:
-            self._pusher = Pusher(config.name, push, self.backlog)
+            self._pusher = Pusher(config.name, push, self.backlog, self._tokens)
         self.backlog.wake_all()
 
     def close(self) -> None:
@@ -69,6 +71,7 @@ class Broker:
     def __init__(self) -> None:
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.tokens = Tokens()
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
         self._ids = itertools.count(time.time_ns() // 1000)
 
@@ -93,7 +96,7 @@ class Broker:
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
-        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids))
+        subscription = Subscription(config, Backlog(policy_of(config), forward, self._ids), self.tokens)
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 

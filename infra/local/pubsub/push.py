@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.local.pubsub.delivery import Backlog, Lease
 from infra.local.pubsub.post import Poster
+from infra.local.pubsub.token import Tokens
 
 ACKED = frozenset({102, 200, 201, 202, 204})
 """The statuses that acknowledge a message; every other one, and no answer, is a nack."""
@@ -29,11 +30,12 @@ _log = logging.getLogger("infra.local.pubsub")
 class Pusher:
     """Pushes one subscription's messages as its PushConfig says, until it is closed."""
 
-    def __init__(self, subscription: str, config: Any, backlog: Backlog) -> None:
+    def __init__(self, subscription: str, config: Any, backlog: Backlog, tokens: Tokens) -> None:
         self.config = config
         self.endpoint: str = config.push_endpoint
         self._subscription = subscription
         self._backlog = backlog
+        self._tokens = tokens
         self._poster = Poster(self.endpoint)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +84,10 @@ class Pusher:
         else:
             body = wrap(lease, self._subscription, counted=counted)
             headers = {"Content-Type": "application/json"}
+        if self.config.HasField("oidc_token"):
+            identity = self.config.oidc_token
+            token = self._tokens.bearer(identity.service_account_email, identity.audience or self.endpoint)
+            headers["Authorization"] = f"Bearer {token}"
         try:
             async with asyncio.timeout(self._backlog.policy.ack_deadline_s):
                 status = await self._poster.post(body, headers)

@@ -15,6 +15,7 @@ from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
 from infra.local.pubsub.subscriptions import Subscriber
+from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
 
 _OPTIONS = (
@@ -27,20 +28,26 @@ _OPTIONS = (
 class PubsubServer:
     """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one. Nothing is kept: a stopped server has forgotten its topics and messages.
+    `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served. Nothing is kept: a stopped
+    server has forgotten its topics and messages.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        self._wanted = port
+    def __init__(self, port: int = 0, *, jwks_port: int = 0) -> None:
+        self._wanted, self._jwks_wanted = port, jwks_port
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
-        self._started: Future[int] = Future()
+        self._started: Future[tuple[int, int]] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
 
     @property
     def host(self) -> str:
         """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
-        return f"127.0.0.1:{self._started.result()}"
+        return f"127.0.0.1:{self._started.result()[0]}"
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the public key of push tokens is; blocks until the server listens."""
+        return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
 
     def start(self) -> None:
         """Listen; OSError when the port is taken."""
@@ -90,9 +97,11 @@ class PubsubServer:
             port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
         except RuntimeError as exc:
             raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
+        jwks_port = await broker.tokens.serve(self._jwks_wanted)
         await server.start()
-        self._started.set_result(port)
+        self._started.set_result((port, jwks_port))
         await self._stop.wait()
         # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
         await server.stop(grace=None)
         broker.close()
+        broker.tokens.close()
