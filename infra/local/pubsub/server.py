@@ -14,6 +14,7 @@ import grpc
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
@@ -83,12 +84,17 @@ class PubsubServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        broker = Broker()
-        resources: dict[str, Mapping[str, object]] = {"topics": broker.topics, "subscriptions": broker.subscriptions}
+        broker, schemas = Broker(), Schemas()
+        resources: dict[str, Mapping[str, object]] = {
+            "topics": broker.topics,
+            "subscriptions": broker.subscriptions,
+            "schemas": schemas.schemas,
+        }
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(
             (
-                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker)),
+                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker, schemas)),
+                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, schemas),
                 wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
                 wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
             )
