@@ -94,6 +94,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
+        if twin.jwks_url:
+            _say(f"keys     {twin.jwks_url}  (of the tokens of pushes)")
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
         _wait(twin.check)

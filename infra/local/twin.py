@@ -12,6 +12,7 @@ from infra.local import worker as workers
 from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import Child
 from infra.local.ports import free_port, listens
+from infra.local.pubsub.token import JWKS_PATH
 from infra.local.topology import Topology
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Twin:
         self._bad_day = bad_day
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port()
+        self._jwks_port = free_port()
         self._storage_port = storage_port or free_port()
         self._worker_port = worker_port or free_port()
         self._worker_env = dict(worker_env or {})
@@ -77,6 +79,11 @@ class Twin:
     def storage_url(self) -> str:
         """`http://127.0.0.1:port` of the Storage server."""
         return f"http://127.0.0.1:{self._storage_port}"
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where the public key is that checks the tokens of pushes; Google's emulator signs none."""
+        return f"http://127.0.0.1:{self._jwks_port}{JWKS_PATH}" if self._backend == "embedded" else None
 
     @property
     def worker_url(self) -> str | None:
@@ -101,6 +108,7 @@ class Twin:
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{variable: name for variable, name in named.items() if name in buckets},
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
+            **({"OIDC_JWKS_URL": self.jwks_url} if self.jwks_url else {}),
         }
 
     def start(self) -> None:
@@ -161,7 +169,7 @@ class Twin:
             return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
         from infra.local.pubsub.server import PubsubServer
 
-        return PubsubServer(self._pubsub_port, bad_day=self._bad_day)
+        return PubsubServer(self._pubsub_port, jwks_port=self._jwks_port, bad_day=self._bad_day)
 
     def _make_storage(self) -> StorageServer:
         from infra.local.storage.notify import Notifier, watches

@@ -25,4 +25,12 @@ GOOGLE: dict[str, str] = {
     "test_filtered_pull": "filters are accepted and not applied",
     "test_filtered_push": "filters are accepted and not applied",
     "test_a_bad_filter_is_an_invalid_argument": "filters are not read",
+    "test_a_policy_is_kept": "IAM is not there: 501",
+    "test_a_stale_etag_is_aborted": "IAM is not there: 501",
+    "test_a_new_topic_of_an_old_name_has_no_policy": "IAM is not there: 501",
+    "test_a_policy_of_nothing_is_not_found": "IAM is not there: 501",
+    "test_a_wrong_policy_is_refused": "IAM is not there: 501",
+    "test_permissions_are_tested": "IAM is not there: 501",
+    "test_an_unwrapped_push_keeps_every_byte": "unwrapped bodies are text: bytes that are no UTF-8 are replaced",
+    "test_attributes_cannot_forge_headers": "nothing is pushed when an attribute cannot be a header",
 }

@@ -13,12 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One request: when it came (seconds, monotonic), its path, headers in lower case and JSON body."""
+    """One request: when it came (seconds, monotonic), its path, headers in lower case, body, and that read as JSON."""
 
     at: float
     path: str
     headers: dict[str, str]
-    body: dict[str, Any]
+    raw: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.raw)
+        return body
 
 
 class Endpoint:
@@ -78,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.endpoint.connections += 1
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         status = self.server.endpoint.answer(Push(time.monotonic(), self.path, headers, body))
         self.send_response(status)

@@ -10,7 +10,8 @@ import pytest
 from infra.local.pubsub.delivery import Backlog, Held
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
-from infra.local.pubsub.wire import PubsubMessage
+from infra.local.pubsub.token import Tokens
+from infra.local.pubsub.wire import PubsubMessage, PushConfig
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -45,7 +46,7 @@ async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: floa
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     backlog = Backlog(Policy(ack_deadline_s, 0.01, 0.01), lambda held: False, itertools.count(1))
-    pusher = Pusher("projects/p/subscriptions/s", endpoint, backlog)
+    pusher = Pusher("projects/p/subscriptions/s", PushConfig(push_endpoint=endpoint), backlog, Tokens())
     backlog.offer(PubsubMessage(data=b"x", message_id="1"), 10)
     try:
         await asyncio.wait_for(enough.wait(), 5)

@@ -15,6 +15,7 @@ from infra.local.pubsub.policy import policy_of, seconds_of
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
 from infra.local.pubsub.retention import Log, Snapshot, retained
+from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage
 
 PUBLISH_LIMIT = 10_000_000
@@ -31,8 +32,9 @@ _OVERHEAD = 64
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
-    def __init__(self, config: Any, backlog: Backlog) -> None:
+    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens) -> None:
         self.backlog = backlog
+        self._tokens = tokens
         self.matches: Predicate | None = parse(config.filter) if config.filter else None
         self._pusher: Pusher | None = None
         self.configure(config)
@@ -48,12 +50,12 @@ class Subscription:
         self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, keep_s)
         self.config = config
         self.backlog.policy = policy_of(config)
-        endpoint = config.push_config.push_endpoint
-        if self._pusher and self._pusher.endpoint != endpoint:
+        push = config.push_config
+        if self._pusher and self._pusher.config != push:
             self._pusher.close()
             self._pusher = None
-        if endpoint and not self._pusher:
-            self._pusher = Pusher(config.name, endpoint, self.backlog)
+        if push.push_endpoint and not self._pusher:
+            self._pusher = Pusher(config.name, push, self.backlog, self._tokens)
         self.backlog.wake_all()
 
     def close(self) -> None:
@@ -98,6 +100,7 @@ class Broker:
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
+        self.tokens = Tokens()
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
         self._ids = itertools.count(time.time_ns() // 1000)
 
@@ -125,7 +128,7 @@ class Broker:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
-        subscription = Subscription(config, held)
+        subscription = Subscription(config, held, self.tokens)
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 

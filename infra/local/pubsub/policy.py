@@ -66,13 +66,13 @@ def complete(config: Any) -> None:
         present = getattr(config, field)
         if config.HasField(field) if hasattr(present, "DESCRIPTOR") else present:
             raise not_covered(field)
-    if config.push_config.HasField("no_wrapper"):
-        raise not_covered("push_config.no_wrapper")
     endpoint = config.push_config.push_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")
     if endpoint and config.enable_exactly_once_delivery:
         raise invalid("enable_exactly_once_delivery needs a subscription that is pulled; this one has a push endpoint")
+    if config.push_config.HasField("oidc_token") and not config.push_config.oidc_token.service_account_email:
+        raise invalid("push_config.oidc_token has no service_account_email; without one there is nobody to sign for")
     config.ack_deadline_seconds = config.ack_deadline_seconds or 10
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid(f"ack_deadline_seconds is {config.ack_deadline_seconds}; it must be from 10 to 600")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -13,7 +14,7 @@ class _Stale(ConnectionError):
 
 
 class Poster:
-    """Posts JSON bodies to one http or https endpoint; as many at once as its caller likes."""
+    """Posts bodies to one http or https endpoint; as many at once as its caller likes."""
 
     def __init__(self, endpoint: str) -> None:
         url = urlsplit(endpoint)
@@ -22,15 +23,19 @@ class Poster:
         self._port = url.port or (443 if self._tls else 80)
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._head = (
-            f"POST {path} HTTP/1.1\r\nHost: {url.netloc.rpartition('@')[2]}\r\nContent-Type: application/json\r\n"
-            "Accept: application/json\r\nUser-Agent: CloudPubSub-Google\r\nFrom: noreply@google.com\r\nContent-Length: "
+            f"POST {path} HTTP/1.1\r\nHost: {url.netloc.rpartition('@')[2]}\r\n"
+            "Accept: application/json\r\nUser-Agent: CloudPubSub-Google\r\nFrom: noreply@google.com\r\n"
         ).encode()
         self._idle: list[_Connection] = []
         self._closed = False
 
-    async def post(self, body: bytes) -> int:
-        """Send one body, give the status; OSError, asyncio.IncompleteReadError or ValueError when there is none."""
-        request = b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """Send one body with headers (safe to write), give the status.
+
+        OSError, asyncio.IncompleteReadError or ValueError when there is none.
+        """
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+        request = b"%s%sContent-Length: %d\r\n\r\n%s" % (self._head, lines, len(body), body)
         while self._idle:
             connection = self._idle.pop()
             if connection[0].at_eof():

@@ -1,10 +1,11 @@
-"""The server: both services on one port, on an event loop in a thread of its own, so that anything can hold it."""
+"""The server: every service on one port, on an event loop in a thread of its own, so that anything can hold it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -14,7 +15,10 @@ import grpc
 from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
 from infra.local.pubsub.subscriptions import Subscriber
+from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
 from infra.local.pubsub.weather import Refusing, bad_backlog
 
@@ -28,22 +32,27 @@ _OPTIONS = (
 class PubsubServer:
     """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `bad_day` is what goes wrong.
-    Nothing is kept: a stopped server has forgotten its topics and messages.
+    `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
+    wrong. Nothing is kept: a stopped server has forgotten its topics and messages.
     """
 
-    def __init__(self, port: int = 0, *, bad_day: BadDay | None = None) -> None:
-        self._wanted = port
+    def __init__(self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None) -> None:
+        self._wanted, self._jwks_wanted = port, jwks_port
         self._day = bad_day
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
-        self._started: Future[int] = Future()
+        self._started: Future[tuple[int, int]] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
 
     @property
     def host(self) -> str:
         """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
-        return f"127.0.0.1:{self._started.result()}"
+        return f"127.0.0.1:{self._started.result()[0]}"
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the public key of push tokens is; blocks until the server listens."""
+        return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
 
     def start(self) -> None:
         """Listen; OSError when the port is taken."""
@@ -79,22 +88,32 @@ class PubsubServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        day = self._day
+        day, schemas = self._day, Schemas()
         broker = Broker(partial(bad_backlog, Dice(day, "deliveries"))) if day else Broker()
+        resources: dict[str, Mapping[str, object]] = {
+            "topics": broker.topics,
+            "subscriptions": broker.subscriptions,
+            "snapshots": broker.snapshots,
+            "schemas": schemas.schemas,
+        }
         server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
         server.add_generic_rpc_handlers(
             (
-                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker)),
+                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker, schemas)),
+                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, schemas),
                 wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
+                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
             )
         )
         try:
             port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
         except RuntimeError as exc:
             raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
+        jwks_port = await broker.tokens.serve(self._jwks_wanted)
         await server.start()
-        self._started.set_result(port)
+        self._started.set_result((port, jwks_port))
         await self._stop.wait()
         # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
         await server.stop(grace=None)
         broker.close()
+        broker.tokens.close()

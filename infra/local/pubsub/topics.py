@@ -9,18 +9,19 @@ from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker, Topi
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import check_retention
 from infra.local.pubsub.refusal import already_exists, check_name, invalid, not_covered
+from infra.local.pubsub.schemas import Schemas
 
-_NOT_COVERED = ("schema_settings", "ingestion_data_source_settings")
+_NOT_COVERED = ("ingestion_data_source_settings",)
 
 
 class Publisher:
     """The methods of google.pubsub.v1.Publisher, by their names there."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, schemas: Schemas) -> None:
+        self._broker, self._schemas = broker, schemas
 
     def CreateTopic(self, request: Any) -> Any:
-        _check(request)
+        _check(request, self._schemas)
         if request.name in self._broker.topics:
             raise already_exists(request.name)
         request.state = 1  # ACTIVE
@@ -30,7 +31,7 @@ class Publisher:
     def UpdateTopic(self, request: Any) -> Any:
         topic = self._broker.topic(request.topic.name)
         config = merged(topic.config, request.topic, request.update_mask, immutable=frozenset({"name"}))
-        _check(config)
+        _check(config, self._schemas)
         topic.configure(config)
         return config
 
@@ -69,12 +70,15 @@ class Publisher:
             raise invalid(f"There are {len(request.messages)} messages to publish; at most 1000 are allowed")
         if len(request.messages) > 1 and (size := request.ByteSize()) > PUBLISH_LIMIT:
             raise invalid(f"The request is {size} bytes; at most {PUBLISH_LIMIT} are allowed")
+        self._schemas.stamp(self._broker.topic(request.topic).config, request.messages)
         return wire.PublishResponse(message_ids=self._broker.publish(request.topic, request.messages))
 
 
-def _check(config: Any) -> None:
+def _check(config: Any, schemas: Schemas) -> None:
     check_name("topics", config.name)
     check_retention(config)
     for field in _NOT_COVERED:
         if config.HasField(field):
             raise not_covered(field)
+    if config.HasField("schema_settings"):
+        schemas.check_settings(config)

@@ -19,6 +19,7 @@ from infra.local.pubsub.refusal import Refusal
 Topic: Any = types.Topic.pb()
 Subscription: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
+PushConfig: Any = types.PushConfig.pb()
 PublishResponse: Any = types.PublishResponse.pb()
 PullResponse: Any = types.PullResponse.pb()
 StreamingPullResponse: Any = types.StreamingPullResponse.pb()
@@ -70,8 +71,13 @@ def handler(service: str, table: Mapping[str, Any], methods: object) -> Any:
     Plain methods take the request; coroutines take the request (StreamingPull: the stream of them) and the context.
     """
     return grpc.method_handlers_generic_handler(
-        service, {name: _method(getattr(methods, name), request.pb()) for name, request in table.items()}
+        service, {name: _method(getattr(methods, name), _raw(request)) for name, request in table.items()}
     )
+
+
+def _raw(request: Any) -> Any:
+    """The protobuf class of a proto-plus wrapper, or of itself."""
+    return request.pb() if hasattr(request, "pb") else request
 
 
 def _method(method: Any, request: Any) -> Any:

@@ -1,0 +1,99 @@
+"""The IAMPolicy service: who may do what with a topic or subscription. Policies are kept, and not enforced."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.iam.v1 import iam_policy_pb2, policy_pb2
+
+from infra.local.pubsub.refusal import Refusal, invalid, not_found
+
+IAM_POLICY: Mapping[str, Any] = {
+    "SetIamPolicy": iam_policy_pb2.SetIamPolicyRequest,
+    "GetIamPolicy": iam_policy_pb2.GetIamPolicyRequest,
+    "TestIamPermissions": iam_policy_pb2.TestIamPermissionsRequest,
+}
+
+_NO_ETAG = b"\x00\x20\x01"
+"""The etag of a policy that was never set, as in the cloud: ACAB in base64."""
+
+_ROLE = re.compile(r"(projects/[^/]+/|organizations/[^/]+/)?roles/[A-Za-z0-9._]+")
+_MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|[A-Za-z]+:\S+")
+
+
+class IamPolicy:
+    """The methods of google.iam.v1.IAMPolicy, by their names there.
+
+    `resources`: what there is, by kind ("topics") and full name. A policy belongs to the object found there: a topic
+    that was deleted and made anew starts without one.
+    """
+
+    def __init__(self, resources: Mapping[str, Mapping[str, object]]) -> None:
+        self._resources = resources
+        self._policies: dict[str, tuple[object, Any]] = {}
+        self._versions = itertools.count(1)
+
+    def SetIamPolicy(self, request: Any) -> Any:
+        resource = self._find(request.resource)
+        current, policy = self._policy(request.resource), request.policy
+        if policy.etag and policy.etag != current.etag:
+            raise Refusal(
+                grpc.StatusCode.ABORTED,
+                "There were concurrent policy changes: the etag is not that of the current policy. "
+                "Get the policy again and repeat the change.",
+            )
+        _check(policy)
+        stored = policy_pb2.Policy()
+        stored.CopyFrom(policy)
+        stored.version = policy.version or 1
+        stored.etag = next(self._versions).to_bytes(8, "big")
+        self._policies[request.resource] = (resource, stored)
+        return stored
+
+    def GetIamPolicy(self, request: Any) -> Any:
+        self._find(request.resource)
+        return self._policy(request.resource)
+
+    def TestIamPermissions(self, request: Any) -> Any:
+        # Nobody signs in here: who calls is the owner, and has every permission that there is.
+        self._find(request.resource)
+        kind = request.resource.split("/")[2]
+        for permission in request.permissions:
+            if not re.fullmatch(rf"pubsub\.{kind}\.[A-Za-z]+", permission):
+                raise invalid(f"Permission {permission} is not one that can be tested on {kind}")
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
+
+    def _find(self, name: str) -> object:
+        parts = name.split("/")
+        if len(parts) != 4 or parts[0] != "projects" or parts[2] not in self._resources:
+            raise invalid(
+                f"Invalid resource name given (name={name}). It must look like projects/PROJECT/KIND/ID, where KIND is "
+                f"one of {', '.join(self._resources)}"
+            )
+        resource = self._resources[parts[2]].get(name)
+        if resource is None:
+            raise not_found(name)
+        return resource
+
+    def _policy(self, name: str) -> Any:
+        owner, policy = self._policies.get(name, (None, None))
+        return policy if policy and owner is self._find(name) else policy_pb2.Policy(etag=_NO_ETAG)
+
+
+def _check(policy: Any) -> None:
+    if policy.version not in (0, 1, 3):
+        raise invalid(f"The policy's version is {policy.version}; it must be 1 or 3")
+    for binding in policy.bindings:
+        if not _ROLE.fullmatch(binding.role):
+            raise invalid(f"Role {binding.role!r} is not valid; it must look like roles/pubsub.publisher")
+        if binding.HasField("condition") and policy.version != 3:
+            raise invalid(f"The binding of {binding.role} has a condition, which needs a policy of version 3")
+        if not binding.members:
+            raise invalid(f"The binding of {binding.role} has no members")
+        for member in binding.members:
+            if not _MEMBER.fullmatch(member):
+                raise invalid(f"Member {member!r} is not valid; it must look like serviceAccount:name@example.com")
