@@ -11,11 +11,14 @@ MEMBER = "serviceAccount:worker@example.com"
 BINDING = {"role": "roles/pubsub.publisher", "members": [MEMBER]}
 
 
-@pytest.mark.parametrize("kind", ["topics", "subscriptions"])
+@pytest.mark.parametrize("kind", ["topics", "subscriptions", "snapshots"])
 def test_a_policy_is_kept(cloud: Cloud, kind: str) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
-    client, name = (cloud.publisher, topic) if kind == "topics" else (cloud.subscriber, subscription)
+    snapshot = f"projects/{cloud.project}/snapshots/s"
+    cloud.subscriber.create_snapshot(name=snapshot, subscription=subscription)
+    client = cloud.publisher if kind == "topics" else cloud.subscriber
+    name = {"topics": topic, "subscriptions": subscription, "snapshots": snapshot}[kind]
     policy = client.get_iam_policy(request={"resource": name})
     assert not policy.bindings and policy.etag
     policy.bindings.add(role=BINDING["role"], members=[MEMBER])
