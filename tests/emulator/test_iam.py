@@ -15,7 +15,7 @@ BINDING = {"role": "roles/pubsub.publisher", "members": [MEMBER]}
 def test_a_policy_is_kept(cloud: Cloud, kind: str) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
-    snapshot = f"projects/{cloud.project}/snapshots/s"
+    snapshot = f"projects/{cloud.project}/snapshots/kept"
     cloud.subscriber.create_snapshot(name=snapshot, subscription=subscription)
     client = cloud.publisher if kind == "topics" else cloud.subscriber
     name = {"topics": topic, "subscriptions": subscription, "snapshots": snapshot}[kind]
