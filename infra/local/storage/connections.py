@@ -7,13 +7,20 @@ import socket
 import struct
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from infra.local.chaos import Dice
 from infra.local.storage.answer import Answer
 from infra.local.storage.requests import StorageRequest
 
-if TYPE_CHECKING:
-    from infra.local.storage.server import StorageServer
+
+class Answering(Protocol):
+    """Whoever knows the answers. From any thread."""
+
+    dice: Dice
+
+    def answer(self, request: StorageRequest, answer: Answer, /) -> None:
+        """Fill in the answer to a request."""
 
 
 class Connections(ThreadingHTTPServer):
@@ -21,7 +28,7 @@ class Connections(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 128
-    storage: StorageServer
+    storage: Answering
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
