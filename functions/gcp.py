@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+from google.api_core.exceptions import NotFound
 from google.api_core.retry import Retry
 
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
@@ -56,8 +56,6 @@ class BucketImages:
             return bytes(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
-        except RequestRangeNotSatisfiable:
-            return b""
 
 
 class TopicResponses:

@@ -52,6 +52,7 @@ CASES = {
     "missing generation": Case("image_not_found", reference("gs://uploads/there.png#12345")),
     "missing bucket": Case("image_not_found", reference("gs://no-such-bucket/gone.png")),
     "an object that is there": Case("ok", reference("gs://uploads/there.png")),
+    "an object with nothing in it": Case("invalid_image", reference("gs://payloads/empty.png")),
     "http://": Case("invalid_request", reference("http://127.0.0.1/x.png")),
     "file://": Case("invalid_request", reference("file:///etc/passwd")),
     "a response nobody waits for": Case("ok", attributes={"reply_to": "nobody"}),
@@ -68,6 +69,7 @@ def test_the_error_table(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
+            desk.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
             expected = {desk.drop("there.png", GOOD): "ok"} | publish_all(desk)
             answers: dict[str, list[str]] = {request_id: [] for request_id in expected}
             for response in desk.responses({request_id for request_id, code in expected.items() if code}):
