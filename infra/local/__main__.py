@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     pubsub = commands.add_parser("pubsub", help="the Pub/Sub server alone, without topics")
     pubsub.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
     pubsub.set_defaults(run=_pubsub)
+    for each in (up, pubsub):
+        each.add_argument(
+            "--data-dir", type=Path, metavar="DIR", help="keep topics and messages in this folder, also when killed"
+        )
     storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
     storage.set_defaults(run=_storage)
@@ -88,6 +92,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         worker_port=options.worker_port,
         log_path=options.log.absolute(),
         bad_day=_bad_day(options),
+        data_dir=options.data_dir,
     )
     with twin, _written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub})")
@@ -104,7 +109,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
-    with PubsubServer(options.port, bad_day=_bad_day(options)) as server:
+    with PubsubServer(options.port, bad_day=_bad_day(options), data_dir=options.data_dir) as server:
         _say(f"pubsub   {server.host}")
         _wait()
 

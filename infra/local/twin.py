@@ -53,13 +53,16 @@ class Twin:
         worker_env: Mapping[str, str] | None = None,
         log_path: Path = BUILD / "worker.log",
         bad_day: BadDay | None = None,
+        data_dir: Path | None = None,
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
         self.log_path = log_path
         if bad_day and pubsub == "google":
             raise BadDayError("a bad day needs the embedded Pub/Sub server; Google's emulator knows none")
-        self._bad_day = bad_day
+        if data_dir and pubsub == "google":
+            raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator keeps nothing")
+        self._bad_day, self._data_dir = bad_day, data_dir
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port()
         self._jwks_port = free_port()
@@ -169,7 +172,9 @@ class Twin:
             return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
         from infra.local.pubsub.server import PubsubServer
 
-        return PubsubServer(self._pubsub_port, jwks_port=self._jwks_port, bad_day=self._bad_day)
+        return PubsubServer(
+            self._pubsub_port, jwks_port=self._jwks_port, bad_day=self._bad_day, data_dir=self._data_dir
+        )
 
     def _make_storage(self) -> StorageServer:
         from infra.local.storage.notify import Notifier, watches

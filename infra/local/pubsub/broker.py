@@ -29,6 +29,11 @@ _OVERHEAD = 64
 """Bytes that a response adds to a message: the ack id, the attempt, lengths."""
 
 
+def wire_size(message: Any) -> int:
+    """Bytes of a message in a response."""
+    return int(message.ByteSize()) + _OVERHEAD
+
+
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
@@ -93,16 +98,16 @@ class Topic:
 
 
 class Broker:
-    """All topics and subscriptions, by full name."""
+    """All topics and subscriptions, by full name. Its ids begin at `first_id`, and not before the clock."""
 
-    def __init__(self, make_backlog: Callable[..., Backlog] = backlog) -> None:
+    def __init__(self, make_backlog: Callable[..., Backlog] = backlog, first_id: int = 0) -> None:
         self._make_backlog = make_backlog
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.tokens = Tokens()
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
-        self._ids = itertools.count(time.time_ns() // 1000)
+        self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
 
     def topic(self, name: str) -> Topic:
         """The topic of that name, or a NOT_FOUND refusal."""
@@ -118,19 +123,31 @@ class Broker:
 
     def subscribe(self, config: Any) -> Subscription:
         """Attach a new subscription to its topic; the settings were checked."""
-        topic = self.topic(config.topic)
+        self.topic(config.topic)
         if config.HasField("dead_letter_policy"):
             self.topic(config.dead_letter_policy.dead_letter_topic)
+        return self.attach(config)
 
-        topic.tell(config)
+    def attach(self, config: Any) -> Subscription:
+        """A subscription with these settings; its topics may have been deleted since they were checked."""
 
         def forward(held: Held) -> bool:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
         subscription = Subscription(config, held, self.tokens)
-        self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
+        self.subscriptions[config.name] = subscription
+        if topic := self.topics.get(config.topic):
+            topic.tell(config)
+            topic.subscriptions[config.name] = subscription
         return subscription
+
+    def hold(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, which also gets what is published to its topic from now on."""
+        name, topic = snapshot.config.name, self.topics.get(snapshot.config.topic)
+        self.snapshots[name] = snapshot
+        if topic:
+            topic.logs[name] = snapshot.log
 
     def unsubscribe(self, name: str) -> None:
         """Delete a subscription and what waits in it."""
@@ -150,13 +167,14 @@ class Broker:
             message.message_id = str(next(self._ids))
             message.publish_time.GetCurrentTime()
             ids.append(message.message_id)
-            size = message.ByteSize() + _OVERHEAD
+            size = wire_size(message)
             if topic.retained is not None:
                 topic.retained.add(message, size)
             for log in topic.logs.values():
                 log.add(message, size)
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
+                    subscription.backlog.shelf.add(message)
                     subscription.backlog.offer(message, size)
         return ids
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import invalid
 from infra.local.pubsub.retention import Kept, Log
+from infra.local.pubsub.shelf import NO_SHELF, Shelf
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 
@@ -64,6 +65,7 @@ class Backlog:
         self.closed = False
         self.acked: Log | None = None
         """What was acked, where the subscription retains it."""
+        self.shelf: Shelf = NO_SHELF
         self._forward = forward
         self._ids = ids
         self._loop = asyncio.get_running_loop()
@@ -74,9 +76,9 @@ class Backlog:
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
-        """Add a published message; `born`: when, if not now."""
-        self._ready.append(Held(message, size, born or time.time()))
+    def offer(self, message: Any, size: int, born: float = 0.0, attempts: int = 0) -> None:
+        """Add a published message that is on the shelf; `born`: when, if not now; `attempts`: failed deliveries."""
+        self._ready.append(Held(message, size, born or time.time(), attempts))
         self._ring()
 
     def take(
@@ -92,7 +94,7 @@ class Backlog:
         horizon = time.time() - self.policy.retention_s
         while ready and len(taken) < limit:
             if ready[0].born < horizon:
-                ready.popleft()
+                self.shelf.drop(ready.popleft().message)
                 continue
             # Checked before a message is added: a response over the client's limit would never arrive.
             if taken and ready[0].size > budget:
@@ -150,7 +152,7 @@ class Backlog:
         for consumer in list(self._consumers):
             consumer.wake()
 
-    def unacked(self) -> set[Held]:
+    def read(self) -> set[Held]:
         """Everything that is still owed."""
         resting = {entry[2] for entry in self._due if isinstance(entry[2], Held)}
         return resting | {lease.held for lease in self._leases.values()} | set(self._ready)
@@ -160,7 +162,9 @@ class Backlog:
         for ack_id in list(self._leases):
             self._settle(ack_id)
         self._clear()
-        for kept in messages:
+        owed = list(messages)
+        self.shelf = self.shelf.renewed(kept.message for kept in owed)
+        for kept in owed:
             self.offer(kept.message, kept.size, kept.born)
 
     def close(self) -> None:
@@ -211,8 +215,10 @@ class Backlog:
         """It is acked or a dead letter."""
         if self.acked is not None:
             self.acked.add(held.message, held.size, held.born)
+        self.shelf.drop(held.message)
 
     def _again(self, held: Held) -> None:
+        self.shelf.count(held.message, held.attempts)
         if delay := self.policy.delay_s(held.attempts):
             heapq.heappush(self._due, (self._loop.time() + delay, next(self._sequence), held))
         else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -35,7 +36,8 @@ class IamPolicy:
     def __init__(self, resources: Mapping[str, Mapping[str, object]]) -> None:
         self._resources = resources
         self._policies: dict[str, tuple[object, Any]] = {}
-        self._versions = itertools.count(1)
+        # From the clock, so that an etag of an earlier run is never met again.
+        self._versions = itertools.count(time.time_ns())
 
     def SetIamPolicy(self, request: Any) -> Any:
         resource = self._find(request.resource)
@@ -66,6 +68,16 @@ class IamPolicy:
             if not re.fullmatch(rf"pubsub\.{kind}\.[A-Za-z]+", permission):
                 raise invalid(f"Permission {permission} is not one that can be tested on {kind}")
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
+
+    def policies(self) -> Iterator[tuple[str, Any]]:
+        """The policies that were set, by the name of what they are for."""
+        for name, (resource, policy) in self._policies.items():
+            if self._resources[name.split("/")[2]].get(name) is resource:
+                yield name, policy
+
+    def restore(self, name: str, policy: Any) -> None:
+        """Take in a policy that was checked before, for what is there."""
+        self._policies[name] = (self._find(name), policy)
 
     def _find(self, name: str) -> object:
         parts = name.split("/")

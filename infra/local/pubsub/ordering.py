@@ -48,11 +48,11 @@ class OrderedBacklog(Backlog):
         self._lines: dict[str, Line] = {}
         self._open: deque[Line] = deque()
 
-    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
-        """Add a published message to the end of its line; `born`: when, if not now."""
+    def offer(self, message: Any, size: int, born: float = 0.0, attempts: int = 0) -> None:
+        """As to every backlog; to the end of its line."""
         key = message.ordering_key
         line = self._lines.setdefault(key, Line(key)) if key else Line(key)
-        line.waiting.append(Queued(message, size, born or time.time(), line=line))
+        line.waiting.append(Queued(message, size, born or time.time(), attempts, line=line))
         self._look(line)
 
     def take(
@@ -69,6 +69,7 @@ class OrderedBacklog(Backlog):
             while waiting and len(taken) < limit and (not taken or waiting[0].size <= budget):
                 held = waiting.popleft()
                 if held.born < horizon:
+                    self.shelf.drop(held.message)
                     continue
                 budget -= held.size
                 lease = line.out[held] = self._lease(held, deadline, consumer)
@@ -82,10 +83,10 @@ class OrderedBacklog(Backlog):
             self._arm()
         return taken
 
-    def unacked(self) -> set[Held]:
+    def read(self) -> set[Held]:
         """Everything that is still owed."""
         waiting = {held for line in (*self._lines.values(), *self._open) for held in line.waiting}
-        return super().unacked() | waiting
+        return super().read() | waiting
 
     def _clear(self) -> None:
         self._lines.clear()

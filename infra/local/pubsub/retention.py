@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from infra.local.pubsub.shelf import NO_SHELF, Shelf
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -24,14 +26,20 @@ class Log:
 
     def __init__(self, keep_s: float = math.inf, messages: Iterable[Kept] = ()) -> None:
         self.keep_s = keep_s
+        self.shelf: Shelf = NO_SHELF
         self._messages = deque(messages)
 
     def add(self, message: Any, size: int, born: float = 0.0) -> None:
         """Keep a message; `born`: when it was published, if not now."""
-        self._messages.append(Kept(message, size, born or time.time()))
+        self.shelf.add(message)
+        self.offer(message, size, born or time.time())
         horizon = time.time() - self.keep_s
         while self._messages and self._messages[0].born < horizon:
-            self._messages.popleft()
+            self.shelf.drop(self._messages.popleft().message)
+
+    def offer(self, message: Any, size: int, born: float, attempts: int = 0) -> None:
+        """Take in a message that is on the shelf already."""
+        self._messages.append(Kept(message, size, born))
 
     def read(self) -> list[Kept]:
         """What is kept and not too old."""

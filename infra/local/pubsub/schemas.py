@@ -108,6 +108,10 @@ class Schemas:
         _fits(avro, request.encoding, request.message)
         return types.ValidateMessageResponse.pb()()
 
+    def restore(self, config: Any) -> None:
+        """Add a revision that was checked before."""
+        self.schemas.setdefault(config.name, []).append(Revision(config, _avro(config)))
+
     def check_settings(self, topic: Any) -> None:
         """Refuse a Topic whose schema is not there or whose encoding is not said."""
         settings = topic.schema_settings

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import grpc
 
 from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.database import Database
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.memory import Guarded, Memory
+from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
@@ -33,12 +38,15 @@ class PubsubServer:
     """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
 
     `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
-    wrong. Nothing is kept: a stopped server has forgotten its topics and messages.
+    wrong. `data_dir`: the folder that keeps topics, messages and the rest over a restart, also after a kill; without
+    one a stopped server has forgotten all.
     """
 
-    def __init__(self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None) -> None:
+    def __init__(
+        self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None, data_dir: Path | None = None
+    ) -> None:
         self._wanted, self._jwks_wanted = port, jwks_port
-        self._day = bad_day
+        self._day, self._data_dir = bad_day, data_dir
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[tuple[int, int]] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,12 +63,12 @@ class PubsubServer:
         return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
 
     def start(self) -> None:
-        """Listen; OSError when the port is taken."""
+        """Listen; OSError when the port is taken or the data folder cannot be used."""
         self._thread.start()
         self._started.result()
 
     def stop(self) -> None:
-        """Stop listening, end every stream, forget everything."""
+        """Stop listening, end every stream, forget what no data folder keeps."""
         if self._thread.ident is None:
             return
         with contextlib.suppress(Exception):  # start has told it
@@ -89,20 +97,25 @@ class PubsubServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         day, schemas = self._day, Schemas()
-        broker = Broker(partial(bad_backlog, Dice(day, "deliveries"))) if day else Broker()
+        database = Database(self._data_dir) if self._data_dir else None
+        make_backlog = partial(bad_backlog, Dice(day, "deliveries")) if day else backlog
+        broker = Broker(make_backlog, database.first_id if database else 0)
         resources: dict[str, Mapping[str, object]] = {
             "topics": broker.topics,
             "subscriptions": broker.subscriptions,
             "snapshots": broker.snapshots,
             "schemas": schemas.schemas,
         }
+        policies = IamPolicy(resources)
+        memory = Memory(database, broker, schemas, policies) if database else None
+        guarded: Callable[[Any], Any] = partial(Guarded, memory) if memory else lambda methods: methods
         server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
         server.add_generic_rpc_handlers(
             (
-                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker, schemas)),
-                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, schemas),
-                wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
-                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
+                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, guarded(Publisher(broker, schemas))),
+                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, guarded(schemas)),
+                wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, guarded(Subscriber(broker))),
+                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, guarded(policies)),
             )
         )
         try:
@@ -117,3 +130,5 @@ class PubsubServer:
         await server.stop(grace=None)
         broker.close()
         broker.tokens.close()
+        if memory:
+            await memory.close()

@@ -32,7 +32,7 @@ class Snapshots:
         check_name("snapshots", name)
         if self._find(name):
             raise already_exists(name)
-        topic = self._broker.topic(subscription.config.topic)
+        self._broker.topic(subscription.config.topic)
         owed = _owed(subscription)
         left = _LIFE_S - (time.time() - min((kept.born for kept in owed), default=time.time()))
         if left < _LEAST_S:
@@ -43,9 +43,7 @@ class Snapshots:
             )
         config = wire.Snapshot(name=name, topic=subscription.config.topic, labels=request.labels)
         config.expire_time.FromSeconds(int(time.time() + left))
-        log = Log(messages=owed)
-        self._broker.snapshots[name] = Snapshot(config, log)
-        topic.logs[name] = log
+        self._broker.hold(Snapshot(config, Log(messages=owed)))
         return config
 
     def GetSnapshot(self, request: Any) -> Any:
@@ -107,7 +105,7 @@ class Snapshots:
 
 
 def _owed(subscription: Subscription) -> list[Kept]:
-    return [Kept(held.message, held.size, held.born) for held in subscription.backlog.unacked()]
+    return [Kept(held.message, held.size, held.born) for held in subscription.backlog.read()]
 
 
 def _seek_to_time(subscription: Subscription, retained: list[Kept], at_ns: int) -> None:

@@ -25,16 +25,16 @@ class BadBacklog(Backlog):
         super().__init__(policy, forward, ids)
         self._dice = dice
 
-    def offer(self, message: Any, size: int, born: float = 0.0) -> None:
+    def offer(self, message: Any, size: int, born: float = 0.0, attempts: int = 0) -> None:
         if message.ordering_key:
-            super().offer(message, size, born)
+            super().offer(message, size, born, attempts)
             return
         for _ in range(1 + self._dice.happens("duplicate")):
             wait = self._dice.day.delay_s and self._dice.number("delay_s") * self._dice.day.delay_s
             if wait := wait + self._dice.happens("reorder") * _OVERTAKEN_S:
-                asyncio.get_running_loop().call_later(wait, self._offer_late, message, size, born)
+                asyncio.get_running_loop().call_later(wait, self._offer_late, message, size, born, attempts)
             else:
-                super().offer(message, size, born)
+                super().offer(message, size, born, attempts)
 
     def take(
         self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
@@ -48,9 +48,9 @@ class BadBacklog(Backlog):
     def ack(self, ack_ids: Iterable[str]) -> list[str]:
         return super().ack([ack_id for ack_id in ack_ids if not self._dice.happens("lose_acks")])
 
-    def _offer_late(self, message: Any, size: int, born: float) -> None:
+    def _offer_late(self, message: Any, size: int, born: float, attempts: int) -> None:
         if not self.closed:
-            super().offer(message, size, born)
+            super().offer(message, size, born, attempts)
 
     def _expire(self, ack_ids: list[str]) -> None:
         if not self.closed:

@@ -1,0 +1,122 @@
+"""The memory of a server with a data folder: what it finds there at its start, and what is there before it answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from google.iam.v1 import policy_pb2
+from google.pubsub_v1 import types
+
+from infra.local.pubsub import wire
+from infra.local.pubsub.broker import Broker, Topic, wire_size
+from infra.local.pubsub.database import Database, Row
+from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.iam import IamPolicy
+from infra.local.pubsub.journal import Journal, Noted
+from infra.local.pubsub.retention import Log, Snapshot
+from infra.local.pubsub.schemas import Schemas
+from infra.local.pubsub.shelf import NO_SHELF
+
+_CHANGE_NO_THING = ("Get", "List", "Test", "Validate", "Publish", "Pull", "Acknowledge", "ModifyAckDeadline")
+
+
+class Memory:
+    """Keeps a broker, its schemas and its policies in a database; made on the server's loop, which it fills them on."""
+
+    def __init__(self, database: Database, broker: Broker, schemas: Schemas, policies: IamPolicy) -> None:
+        self._broker, self._schemas, self._policies = broker, schemas, policies
+        self._journal = Journal(database)
+        self.written, self.close = self._journal.written, self._journal.close
+        holders: dict[int, Backlog | Log] = {}
+        for (kind, name), (number, config) in database.things().items():
+            self._restore(kind, name, config)
+            if holder := self._holder(kind, name):
+                holder.shelf = Noted(self._journal, number)
+                holders[number] = holder
+        for number, attempts, body in database.messages():
+            message = wire.PubsubMessage.FromString(body)
+            born = message.publish_time.ToNanoseconds() / 1e9
+            holders[number].offer(message, wire_size(message), born, attempts)
+
+    def keep(self) -> None:
+        """Note what there is now."""
+        self._journal.keep({(kind, name): self._row(kind, name, config) for kind, name, config in self._things()})
+
+    def _things(self) -> Iterator[tuple[str, str, Any]]:
+        """Kind, name and settings, in an order in which they can be made again."""
+        for name, topic in self._broker.topics.items():
+            yield "topic", name, topic.config
+        for revisions in self._schemas.schemas.values():
+            for each in revisions:
+                yield "schema", f"{each.config.name}@{each.config.revision_id}", each.config
+        for name, subscription in self._broker.subscriptions.items():
+            yield "subscription", name, subscription.config
+            if subscription.backlog.acked is not None:
+                yield "acked", name, None
+        for name, snapshot in self._broker.snapshots.items():
+            yield "snapshot", name, snapshot.config
+        for name, policy in self._policies.policies():
+            yield "policy", name, policy
+
+    def _restore(self, kind: str, name: str, config: bytes) -> None:
+        if kind == "topic":
+            self._broker.topics[name] = Topic(wire.Topic.FromString(config))
+        elif kind == "schema":
+            self._schemas.restore(types.Schema.pb().FromString(config))
+        elif kind == "subscription":
+            self._broker.attach(wire.Subscription.FromString(config))
+        elif kind == "snapshot":
+            self._broker.hold(Snapshot(wire.Snapshot.FromString(config), Log()))
+        elif kind == "policy":
+            self._policies.restore(name, policy_pb2.Policy.FromString(config))
+
+    def _holder(self, kind: str, name: str) -> Backlog | Log | None:
+        """What holds the messages of a thing."""
+        if kind == "topic":
+            return self._broker.topics[name].retained
+        if kind == "snapshot":
+            return self._broker.snapshots[name].log
+        backlog = self._broker.subscriptions[name].backlog if kind in ("subscription", "acked") else None
+        return backlog.acked if backlog and kind == "acked" else backlog
+
+    def _row(self, kind: str, name: str, config: Any) -> Row:
+        holder = self._holder(kind, name)
+        if holder and holder.shelf is NO_SHELF:  # it is new
+            holder.shelf = self._journal.shelf(kept.message for kept in holder.read())
+        return holder.shelf.number if holder else 0, config.SerializeToString() if config else b""
+
+
+class Guarded:
+    """The methods of a service, each answered when what it changed is in the database."""
+
+    def __init__(self, memory: Memory, methods: object) -> None:
+        self._memory, self._methods = memory, methods
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._methods, name)
+        return self._stream(method) if name == "StreamingPull" else self._call(name, method)
+
+    def _call(self, name: str, method: Any) -> Any:
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                return await method(request, context) if inspect.iscoroutinefunction(method) else method(request)
+            finally:  # a refusal may have changed something too
+                if not name.startswith(_CHANGE_NO_THING):
+                    self._memory.keep()
+                await self._memory.written()
+
+        return call
+
+    def _stream(self, method: Any) -> Any:
+        async def StreamingPull(requests: Any, context: Any) -> None:
+            async def write(response: Any) -> None:
+                if response.HasField("acknowledge_confirmation"):
+                    await self._memory.written()
+                await context.write(response)
+
+            await method(requests, SimpleNamespace(write=write))
+
+        return StreamingPull
