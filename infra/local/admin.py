@@ -6,19 +6,30 @@ from datetime import timedelta
 from types import TracebackType
 
 import grpc
+from google.api_core.exceptions import AlreadyExists
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from infra.local.topology import Subscription, Topic, Topology
+from infra.local.topology import Subscription, Topic, Topology, TopologyError
+
+_CHANGEABLE = (
+    "ack_deadline_seconds",
+    "message_retention_duration",
+    "retry_policy",
+    "dead_letter_policy",
+    "push_config",
+)
 
 
 def create(topology: Topology, pubsub_host: str, project: str, *, push_to: str | None = None) -> None:
-    """Create the topics and subscriptions on a Pub/Sub server without credentials.
+    """Create the topics and subscriptions on a Pub/Sub server without credentials, or bring theirs up to date.
 
     `push_to`: the worker's URL without a path; subscriptions that are delivered to the worker are pushed there,
-    without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError.
+    without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError, or TopologyError when a
+    subscription exists with a topic or a filter that it cannot change.
     """
     with Admin(pubsub_host, project) as admin:
         for topic in topology.topics:
@@ -45,14 +56,17 @@ class Admin:
         self._channel.close()
 
     def create_topic(self, topic: Topic) -> None:
-        """Create one topic."""
+        """Create one topic, or change how long it retains messages."""
         wanted = types.Topic(name=self._path("topics", topic.name))
         if topic.retention_s:
             wanted.message_retention_duration = _duration(topic.retention_s)
-        self._publisher.create_topic(wanted)
+        try:
+            self._publisher.create_topic(wanted)
+        except AlreadyExists:
+            self._publisher.update_topic(topic=wanted, update_mask=FieldMask(paths=["message_retention_duration"]))
 
     def create_subscription(self, subscription: Subscription, push_to: str | None) -> None:
-        """Create one subscription; its topics are there already."""
+        """Create one subscription, or change its settings; its topics are there already."""
         wanted = types.Subscription(
             name=self._path("subscriptions", subscription.name),
             topic=self._path("topics", subscription.topic),
@@ -72,7 +86,21 @@ class Admin:
             )
         if push_to and subscription.path:
             wanted.push_config = types.PushConfig(push_endpoint=push_to.rstrip("/") + subscription.path)
-        self._subscriber.create_subscription(wanted)
+        try:
+            self._subscriber.create_subscription(wanted)
+        except AlreadyExists:
+            self._update(wanted)
+
+    def _update(self, wanted: types.Subscription) -> None:
+        found = self._subscriber.get_subscription(subscription=wanted.name)
+        for field in ("topic", "filter"):
+            was, now = getattr(found, field), getattr(wanted, field)
+            if was != now:
+                raise TopologyError(
+                    f"{wanted.name} exists with the {field} {was!r}, which cannot be changed to {now!r}; delete the "
+                    "subscription or take another data folder"
+                )
+        self._subscriber.update_subscription(subscription=wanted, update_mask=FieldMask(paths=_CHANGEABLE))
 
     def _path(self, kind: str, name: str) -> str:
         return f"projects/{self._project}/{kind}/{name}"

@@ -63,6 +63,9 @@ class GoogleEmulator:
                 raise self._child.failed(f"did not listen within {_START_S:g} s")
             time.sleep(0.02)
 
+    def push(self) -> None:
+        """Nothing to begin: it forgets everything, so that it has nothing to push when it starts."""
+
     def stop(self) -> None:
         """Stop it; it forgets everything."""
         if self._child:

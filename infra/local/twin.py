@@ -30,6 +30,7 @@ class PubsubBackend(Protocol):
     @property
     def host(self) -> str: ...
     def start(self) -> None: ...
+    def push(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -37,6 +38,7 @@ class Twin:
     """Everything in a topology on 127.0.0.1; a context manager. Ports that are 0 are chosen.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
+    `data_dir`: the folder that keeps what Pub/Sub has over a restart; the topology may change, addresses may too.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for an absent backend.
     """
 
@@ -123,7 +125,7 @@ class Twin:
             raise
 
     def stop(self) -> None:
-        """Stop everything, the worker first; nothing is left running or kept."""
+        """Stop everything, the worker first; nothing is left running."""
         worker, storage, pubsub = self._worker, self._storage, self._pubsub
         self._worker = self._storage = self._pubsub = None
         with ExitStack() as stack:  # each is stopped even when another fails to
@@ -164,6 +166,7 @@ class Twin:
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port)
+        self._pubsub.push()  # what an earlier run left would be nacked by a worker that is not ready
 
     def _make_pubsub(self) -> PubsubBackend:
         if self._backend == "google":
@@ -173,7 +176,11 @@ class Twin:
         from infra.local.pubsub.server import PubsubServer
 
         return PubsubServer(
-            self._pubsub_port, jwks_port=self._jwks_port, bad_day=self._bad_day, data_dir=self._data_dir
+            self._pubsub_port,
+            jwks_port=self._jwks_port,
+            bad_day=self._bad_day,
+            data_dir=self._data_dir,
+            hold_pushes=True,
         )
 
     def _make_storage(self) -> StorageServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -37,9 +38,9 @@ def wire_size(message: Any) -> int:
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
-    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens) -> None:
+    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens, pushing: asyncio.Event) -> None:
         self.backlog = backlog
-        self._tokens = tokens
+        self._tokens, self._pushing = tokens, pushing
         self.matches: Predicate | None = parse(config.filter) if config.filter else None
         self._pusher: Pusher | None = None
         self.configure(config)
@@ -47,7 +48,7 @@ class Subscription:
     @property
     def pushed(self) -> bool:
         """Whether it is pushed, and so cannot be pulled."""
-        return self._pusher is not None
+        return bool(self.config.push_config.push_endpoint)
 
     def configure(self, config: Any) -> None:
         """Take over new settings in place: the backlog stays, also when push becomes pull."""
@@ -59,7 +60,7 @@ class Subscription:
         if self._pusher and self._pusher.config != push:
             self._pusher.close()
             self._pusher = None
-        if push.push_endpoint and not self._pusher:
+        if push.push_endpoint and not self._pusher and self._pushing.is_set():
             self._pusher = Pusher(config.name, push, self.backlog, self._tokens)
         self.backlog.wake_all()
 
@@ -106,6 +107,7 @@ class Broker:
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.tokens = Tokens()
+        self._pushing = asyncio.Event()
         # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
         self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
 
@@ -135,7 +137,7 @@ class Broker:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
-        subscription = Subscription(config, held, self.tokens)
+        subscription = Subscription(config, held, self.tokens, self._pushing)
         self.subscriptions[config.name] = subscription
         if topic := self.topics.get(config.topic):
             topic.tell(config)
@@ -177,6 +179,12 @@ class Broker:
                     subscription.backlog.shelf.add(message)
                     subscription.backlog.offer(message, size)
         return ids
+
+    def push(self) -> None:
+        """Begin to push; until then, messages for endpoints wait."""
+        self._pushing.set()
+        for subscription in self.subscriptions.values():
+            subscription.configure(subscription.config)
 
     def close(self) -> None:
         """Stop every delivery."""

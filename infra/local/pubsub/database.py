@@ -56,7 +56,7 @@ class Database:
         except OSError as exc:
             raise OSError(f"the data folder {folder} cannot be made: {exc.strerror}") from exc
         except sqlite3.Error as exc:
-            used = exc.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            used = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             why = "is in use by another server" if used else f"cannot be used: {self.path.name}: {exc}"
             raise OSError(f"the data folder {folder} {why}") from exc
 
@@ -64,6 +64,7 @@ class Database:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock goes with the process, however it ends
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # survives the process at once, the machine a moment later
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: what is soon acked is rarely copied twice
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if not found:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")

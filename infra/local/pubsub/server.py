@@ -39,17 +39,24 @@ class PubsubServer:
 
     `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
     wrong. `data_dir`: the folder that keeps topics, messages and the rest over a restart, also after a kill; without
-    one a stopped server has forgotten all.
+    one a stopped server has forgotten all. `hold_pushes`: nothing is pushed before `push` is called.
     """
 
     def __init__(
-        self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None, data_dir: Path | None = None
+        self,
+        port: int = 0,
+        *,
+        jwks_port: int = 0,
+        bad_day: BadDay | None = None,
+        data_dir: Path | None = None,
+        hold_pushes: bool = False,
     ) -> None:
         self._wanted, self._jwks_wanted = port, jwks_port
-        self._day, self._data_dir = bad_day, data_dir
+        self._day, self._data_dir, self._hold = bad_day, data_dir, hold_pushes
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[tuple[int, int]] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._broker: Broker | None = None
         self._stop = asyncio.Event()
 
     @property
@@ -66,6 +73,11 @@ class PubsubServer:
         """Listen; OSError when the port is taken or the data folder cannot be used."""
         self._thread.start()
         self._started.result()
+
+    def push(self) -> None:
+        """Begin to push, where that was held."""
+        assert self._loop and self._broker, "it has been started"
+        self._loop.call_soon_threadsafe(self._broker.push)
 
     def stop(self) -> None:
         """Stop listening, end every stream, forget what no data folder keeps."""
@@ -99,7 +111,7 @@ class PubsubServer:
         day, schemas = self._day, Schemas()
         database = Database(self._data_dir) if self._data_dir else None
         make_backlog = partial(bad_backlog, Dice(day, "deliveries")) if day else backlog
-        broker = Broker(make_backlog, database.first_id if database else 0)
+        self._broker = broker = Broker(make_backlog, database.first_id if database else 0)
         resources: dict[str, Mapping[str, object]] = {
             "topics": broker.topics,
             "subscriptions": broker.subscriptions,
@@ -119,16 +131,23 @@ class PubsubServer:
             )
         )
         try:
+            port, jwks_port = await self._listen(server, broker)
+            await server.start()
+            if not self._hold:
+                broker.push()
+            self._started.set_result((port, jwks_port))
+            await self._stop.wait()
+            # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
+            await server.stop(grace=None)
+        finally:
+            broker.close()
+            broker.tokens.close()
+            if memory:
+                await memory.close()
+
+    async def _listen(self, server: Any, broker: Broker) -> tuple[int, int]:
+        try:
             port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
         except RuntimeError as exc:
             raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
-        jwks_port = await broker.tokens.serve(self._jwks_wanted)
-        await server.start()
-        self._started.set_result((port, jwks_port))
-        await self._stop.wait()
-        # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
-        await server.stop(grace=None)
-        broker.close()
-        broker.tokens.close()
-        if memory:
-            await memory.close()
+        return port, await broker.tokens.serve(self._jwks_wanted)
