@@ -7,7 +7,8 @@ import itertools
 
 import pytest
 
-from infra.local.pubsub.delivery import Backlog, Held
+from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.lease import Held
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.token import Tokens

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.local.pubsub.delivery import Backlog, Held
+from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.filter import Predicate, parse
+from infra.local.pubsub.lease import Held
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of, seconds_of
 from infra.local.pubsub.push import Pusher

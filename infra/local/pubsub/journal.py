@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -89,7 +88,7 @@ class Journal:
             batch, self._batch, why = self.batch(), None, ""
             try:
                 await loop.run_in_executor(self._thread, self._database.write, batch.things, batch.places, batch.bodies)
-            except sqlite3.Error as exc:
+            except Exception as exc:  # most likely a disk that is full; who waits must hear of anything else too
                 why = f"{self._database.path} cannot be written: {exc}"
                 _log.error("%s; it is tried again", why)
                 later = self.batch()  # in memory it has happened, so it must reach the file, and before what came later

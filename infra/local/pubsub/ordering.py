@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.local.pubsub.delivery import Backlog, Consumer, Forward, Held, Lease
+from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.lease import Consumer, Forward, Held, Lease
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 

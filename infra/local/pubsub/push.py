@@ -9,7 +9,8 @@ import logging
 import re
 from typing import Any
 
-from infra.local.pubsub.delivery import Backlog, Lease
+from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.lease import Lease
 from infra.local.pubsub.post import Poster
 from infra.local.pubsub.token import Tokens
 

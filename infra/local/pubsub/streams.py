@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Subscription
-from infra.local.pubsub.delivery import Lease
+from infra.local.pubsub.lease import Lease
 from infra.local.pubsub.refusal import invalid
 
 _BATCH = 500

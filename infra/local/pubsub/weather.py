@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 
 from infra.local.chaos import BadDay, Dice
-from infra.local.pubsub.delivery import Backlog, Consumer, Forward, Lease
+from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.lease import Consumer, Forward, Lease
 from infra.local.pubsub.ordering import OrderedBacklog
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.wire import RESPONSE_LIMIT
