@@ -140,6 +140,14 @@ class Broker:
             topic.subscriptions.pop(name, None)
         subscription.close()
 
+    def detach(self, name: str) -> None:
+        """Cut a subscription off from its topic: it stays, without messages, and cannot be read."""
+        subscription = self.subscription(name)
+        if topic := self.topics.get(subscription.config.topic):
+            topic.subscriptions.pop(name, None)
+        subscription.config.detached = True
+        subscription.close()
+
     def publish(self, name: str, messages: list[Any]) -> list[str]:
         """Give messages ids and times and hand them to every subscription whose filter they match."""
         topic = self.topic(name)

@@ -15,7 +15,9 @@ import grpc
 from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.door import Door
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.rest import Rest
 from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
@@ -30,29 +32,29 @@ _OPTIONS = (
 
 
 class PubsubServer:
-    """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
+    """Google's Pub/Sub API on 127.0.0.1, gRPC and REST on one port, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
-    wrong. Nothing is kept: a stopped server has forgotten its topics and messages.
+    `port` 0 takes a free one; `bad_day` is what goes wrong. Nothing is kept: a stopped server has forgotten its topics
+    and messages.
     """
 
-    def __init__(self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None) -> None:
-        self._wanted, self._jwks_wanted = port, jwks_port
+    def __init__(self, port: int = 0, *, bad_day: BadDay | None = None) -> None:
+        self._wanted = port
         self._day = bad_day
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
-        self._started: Future[tuple[int, int]] = Future()
+        self._started: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
 
     @property
     def host(self) -> str:
         """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
-        return f"127.0.0.1:{self._started.result()[0]}"
+        return f"127.0.0.1:{self._started.result()}"
 
     @property
     def jwks_url(self) -> str:
         """Where the public key of push tokens is; blocks until the server listens."""
-        return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
+        return f"http://{self.host}{JWKS_PATH}"
 
     def start(self) -> None:
         """Listen; OSError when the port is taken."""
@@ -97,23 +99,22 @@ class PubsubServer:
             "schemas": schemas.schemas,
         }
         server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
-        server.add_generic_rpc_handlers(
-            (
-                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, Publisher(broker, schemas)),
-                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, schemas),
-                wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, Subscriber(broker)),
-                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
-            )
-        )
+        services: dict[str, wire.Service] = {
+            "google.pubsub.v1.Publisher": (wire.PUBLISHER, Publisher(broker, schemas)),
+            "google.pubsub.v1.SchemaService": (SCHEMA_SERVICE, schemas),
+            "google.pubsub.v1.Subscriber": (wire.SUBSCRIBER, Subscriber(broker)),
+            "google.iam.v1.IAMPolicy": (IAM_POLICY, IamPolicy(resources)),
+        }
+        server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
+        door = Door(server.add_insecure_port("127.0.0.1:0"), Rest(services, broker.tokens.documents))
         try:
-            port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
-        except RuntimeError as exc:
+            port = await door.open(self._wanted)
+        except OSError as exc:
             raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
-        jwks_port = await broker.tokens.serve(self._jwks_wanted)
         await server.start()
-        self._started.set_result((port, jwks_port))
+        self._started.set_result(port)
         await self._stop.wait()
         # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
         await server.stop(grace=None)
+        await door.close()
         broker.close()
-        broker.tokens.close()

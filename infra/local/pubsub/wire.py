@@ -44,6 +44,7 @@ PUBLISHER: Mapping[str, Any] = {
     "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest,
     "ListTopicSnapshots": types.ListTopicSnapshotsRequest,
     "DeleteTopic": types.DeleteTopicRequest,
+    "DetachSubscription": types.DetachSubscriptionRequest,
 }
 SUBSCRIBER: Mapping[str, Any] = {
     "CreateSubscription": types.Subscription,
@@ -65,17 +66,22 @@ SUBSCRIBER: Mapping[str, Any] = {
 }
 
 
-def handler(service: str, table: Mapping[str, Any], methods: object) -> Any:
-    """The gRPC handler of one service: `methods` has a method for each name in `table`.
+Service = tuple[Mapping[str, Any], object]
+"""The table of a service, and what has a method for each name in it."""
+
+
+def handler(name: str, service: Service) -> Any:
+    """The gRPC handler of one service.
 
     Plain methods take the request; coroutines take the request (StreamingPull: the stream of them) and the context.
     """
+    table, methods = service
     return grpc.method_handlers_generic_handler(
-        service, {name: _method(getattr(methods, name), _raw(request)) for name, request in table.items()}
+        name, {each: _method(getattr(methods, each), raw(request)) for each, request in table.items()}
     )
 
 
-def _raw(request: Any) -> Any:
+def raw(request: Any) -> Any:
     """The protobuf class of a proto-plus wrapper, or of itself."""
     return request.pb() if hasattr(request, "pb") else request
 
