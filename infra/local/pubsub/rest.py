@@ -26,7 +26,7 @@ from infra.local.pubsub.wire import Service, raw
 _ANNOTATED = (_BasePublisherRestTransport, _BaseSubscriberRestTransport, _BaseSchemaServiceRestTransport)
 _VARIABLE = re.compile(r"\{([a-z_.]+)=([^}]+)\}")
 _OF_EVERY_API = frozenset(
-    {"$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"}
+    {"$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"}
 )
 """Query parameters that say nothing about the request."""
 
