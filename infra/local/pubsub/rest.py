@@ -9,7 +9,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,7 +21,7 @@ from google.pubsub_v1.services.schema_service.transports.rest_base import _BaseS
 from google.pubsub_v1.services.subscriber.transports.rest_base import _BaseSubscriberRestTransport
 
 from infra.local.pubsub.refusal import Refusal, invalid
-from infra.local.pubsub.wire import Service, raw
+from infra.local.pubsub.wire import requests
 
 _ANNOTATED = (_BasePublisherRestTransport, _BaseSubscriberRestTransport, _BaseSchemaServiceRestTransport)
 _VARIABLE = re.compile(r"\{([a-z_.]+)=([^}]+)\}")
@@ -53,9 +53,9 @@ class _Call:
 class Rest:
     """The services, by their routes; `documents`: what a GET of some other paths is answered."""
 
-    def __init__(self, services: Mapping[str, Service], documents: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
+    def __init__(self, services: Iterable[object], documents: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
         self._documents = documents
-        routes = [route for table, methods in services.values() for route in _routes(table, methods)]
+        routes = [route for service in services for route in _routes(service)]
         # A path ends like that of another method when it has a verb (`:publish`): those are tried first.
         self._routes = sorted(routes, key=lambda route: ":" not in route.path.pattern.rpartition(")")[2])
 
@@ -82,8 +82,8 @@ def failed(code: int, status: str, message: str) -> tuple[int, dict[str, Any]]:
     return code, {"error": {"code": code, "message": message, "status": status}}
 
 
-def _routes(table: Mapping[str, Any], methods: object) -> Iterator[_Route]:
-    for name, request in table.items():
+def _routes(service: object) -> Iterator[_Route]:
+    for name, request in requests(service).items():
         annotated = next(getattr(each, f"_Base{name}") for each in _ANNOTATED if hasattr(each, f"_Base{name}"))
         if not hasattr(annotated, "_get_http_options"):  # a stream
             continue
@@ -91,9 +91,8 @@ def _routes(table: Mapping[str, Any], methods: object) -> Iterator[_Route]:
             [(field, pattern)] = _VARIABLE.findall(option["uri"])
             before, after = (re.escape(part) for part in _VARIABLE.sub("\n", option["uri"]).split("\n"))
             path = re.compile(f"{before}({pattern.replace('*', '[^/]+')}){after}")
-            yield _Route(
-                option["method"].upper(), path, field, option.get("body", ""), getattr(methods, name), raw(request)
-            )
+            body, method = option.get("body", ""), getattr(service, name)
+            yield _Route(option["method"].upper(), path, field, body, method, request)
 
 
 def _read(route: _Route, resource: str, query: str, body: bytes) -> Any:

@@ -15,19 +15,6 @@ from infra.local.pubsub.definitions import Avro, BadDefinition, Definition, Prot
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.wire import page
 
-SCHEMA_SERVICE: Mapping[str, Any] = {
-    "CreateSchema": types.CreateSchemaRequest,
-    "GetSchema": types.GetSchemaRequest,
-    "ListSchemas": types.ListSchemasRequest,
-    "ListSchemaRevisions": types.ListSchemaRevisionsRequest,
-    "CommitSchema": types.CommitSchemaRequest,
-    "RollbackSchema": types.RollbackSchemaRequest,
-    "DeleteSchemaRevision": types.DeleteSchemaRevisionRequest,
-    "DeleteSchema": types.DeleteSchemaRequest,
-    "ValidateSchema": types.ValidateSchemaRequest,
-    "ValidateMessage": types.ValidateMessageRequest,
-}
-
 _Schema: Any = types.Schema.pb()
 _BASIC = 1
 _KINDS: Mapping[int, Callable[[str], Definition]] = {1: ProtocolBuffer, 2: Avro}

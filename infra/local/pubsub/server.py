@@ -16,9 +16,9 @@ from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.door import Door
-from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.iam import IamPolicy
 from infra.local.pubsub.rest import Rest
-from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
+from infra.local.pubsub.schemas import Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
@@ -99,14 +99,14 @@ class PubsubServer:
             "schemas": schemas.schemas,
         }
         server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
-        services: dict[str, wire.Service] = {
-            "google.pubsub.v1.Publisher": (wire.PUBLISHER, Publisher(broker, schemas)),
-            "google.pubsub.v1.SchemaService": (SCHEMA_SERVICE, schemas),
-            "google.pubsub.v1.Subscriber": (wire.SUBSCRIBER, Subscriber(broker)),
-            "google.iam.v1.IAMPolicy": (IAM_POLICY, IamPolicy(resources)),
+        services: dict[str, object] = {
+            "google.pubsub.v1.Publisher": Publisher(broker, schemas),
+            "google.pubsub.v1.SchemaService": schemas,
+            "google.pubsub.v1.Subscriber": Subscriber(broker),
+            "google.iam.v1.IAMPolicy": IamPolicy(resources),
         }
         server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
-        door = Door(server.add_insecure_port("127.0.0.1:0"), Rest(services, broker.tokens.documents))
+        door = Door(server.add_insecure_port("127.0.0.1:0"), Rest(services.values(), broker.tokens.documents))
         try:
             port = await door.open(self._wanted)
         except OSError as exc:
