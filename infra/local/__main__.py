@@ -95,7 +95,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         data_dir=options.data_dir,
     )
     with twin, _written(twin.env):
-        _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub})")
+        _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
@@ -110,7 +110,7 @@ def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
     with PubsubServer(options.port, bad_day=_bad_day(options), data_dir=options.data_dir) as server:
-        _say(f"pubsub   {server.host}")
+        _say(f"pubsub   {server.host}  (REST and gcloud: http://{server.host}/)")
         _wait()
 
 

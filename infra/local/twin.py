@@ -67,7 +67,6 @@ class Twin:
         self._bad_day, self._data_dir = bad_day, data_dir
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port()
-        self._jwks_port = free_port()
         self._storage_port = storage_port or free_port()
         self._worker_port = worker_port or free_port()
         self._worker_env = dict(worker_env or {})
@@ -88,7 +87,7 @@ class Twin:
     @property
     def jwks_url(self) -> str | None:
         """Where the public key is that checks the tokens of pushes; Google's emulator signs none."""
-        return f"http://127.0.0.1:{self._jwks_port}{JWKS_PATH}" if self._backend == "embedded" else None
+        return f"http://{self.pubsub_host}{JWKS_PATH}" if self._backend == "embedded" else None
 
     @property
     def worker_url(self) -> str | None:
@@ -109,6 +108,7 @@ class Twin:
         named = {"UPLOAD_BUCKET": "uploads", "PAYLOAD_BUCKET": "payloads"}
         return {
             "PUBSUB_EMULATOR_HOST": self.pubsub_host,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self.pubsub_host}/",
             "STORAGE_EMULATOR_HOST": self.storage_url,
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{variable: name for variable, name in named.items() if name in buckets},
@@ -175,13 +175,7 @@ class Twin:
             return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
         from infra.local.pubsub.server import PubsubServer
 
-        return PubsubServer(
-            self._pubsub_port,
-            jwks_port=self._jwks_port,
-            bad_day=self._bad_day,
-            data_dir=self._data_dir,
-            hold_pushes=True,
-        )
+        return PubsubServer(self._pubsub_port, bad_day=self._bad_day, data_dir=self._data_dir, hold_pushes=True)
 
     def _make_storage(self) -> StorageServer:
         from infra.local.storage.notify import Notifier, watches

@@ -32,5 +32,9 @@ GOOGLE: dict[str, str] = {
     "test_a_wrong_policy_is_refused": "IAM is not there: 501",
     "test_permissions_are_tested": "IAM is not there: 501",
     "test_an_unwrapped_push_keeps_every_byte": "unwrapped bodies are text: bytes that are no UTF-8 are replaced",
+    "test_a_detached_subscription_is_cut_off": "DetachSubscription is not there: 501",
+    "test_ingestion_is_kept_as_failing": "topics have no state",
+    "test_what_would_change_or_export_messages_is_refused": "accepted, without effect",
+    "test_protocol_buffers": "schemas of type PROTOCOL_BUFFER are not there: 501",
     "test_attributes_cannot_forge_headers": "nothing is pushed when an attribute cannot be a header",
 }

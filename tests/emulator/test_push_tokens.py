@@ -87,7 +87,7 @@ def test_a_token_needs_an_account(server: PubsubServer, endpoint: Endpoint) -> N
 
 def test_elsewhere_is_nothing(server: PubsubServer) -> None:
     answer = requests.get(server.jwks_url + "/x", timeout=5)
-    assert answer.status_code == 404 and "/oauth2/v3/certs" in answer.json()["error"]
+    assert answer.status_code == 404 and "/oauth2/v3/certs/x" in answer.json()["error"]["message"]
 
 
 def test_the_twin_says_where_the_keys_are() -> None:

@@ -1,4 +1,4 @@
-"""Avro schemas: kept with their revisions, and topics that refuse what does not fit. JSON and binary."""
+"""Schemas: kept with their revisions, and topics that refuse what does not fit. JSON and binary."""
 
 from __future__ import annotations
 
@@ -107,7 +107,19 @@ def test_revisions(cloud: Cloud, schemas: SchemaServiceClient) -> None:
     assert schemas.get_schema(name=first.name).definition == MORE
 
 
-def test_protocol_buffers_are_not_covered(cloud: Cloud, schemas: SchemaServiceClient) -> None:
-    schema = {"type_": Schema.Type.PROTOCOL_BUFFER, "definition": 'syntax = "proto3"; message A {}'}
-    with pytest.raises(exceptions.MethodNotImplemented):
-        schemas.create_schema(parent=f"projects/{cloud.project}", schema=schema, schema_id="answers")
+def test_protocol_buffers(cloud: Cloud, schemas: SchemaServiceClient) -> None:
+    definition = 'syntax = "proto3"; package a; message Answer { string label = 1; }'
+    schema = {"type_": Schema.Type.PROTOCOL_BUFFER, "definition": definition}
+    name = schemas.create_schema(parent=f"projects/{cloud.project}", schema=schema, schema_id="answers").name
+    topic = cloud.topic(schema_settings={"schema": name, "encoding": Encoding.BINARY})
+    subscription = cloud.subscription(topic)
+    with pytest.raises(exceptions.InvalidArgument):
+        cloud.publisher.publish(topic, b"\x0a\x09coat").result(10)
+    cloud.publisher.publish(topic, b"\x0a\x04coat").result(10)
+    [received] = pull(cloud, subscription)
+    assert received.message.attributes["googclient_schemaencoding"] == "BINARY"
+    with pytest.raises(exceptions.InvalidArgument, match="strin"):
+        wrong = {**schema, "definition": definition.replace("string", "strin")}
+        schemas.commit_schema(name=name, schema={**wrong, "name": name})
+    with pytest.raises(exceptions.InvalidArgument, match="type"):
+        schemas.commit_schema(name=name, schema={"name": name, "type_": Schema.Type.AVRO, "definition": RECORD})

@@ -144,3 +144,26 @@ def test_bad_arguments_are_refused(cloud: Cloud, call: dict[str, dict[str, Any]]
     ((method, arguments),) = call.items()
     with pytest.raises(exceptions.InvalidArgument):
         getattr(cloud.subscriber, method)({"subscription": subscription, **arguments})
+
+
+def test_a_detached_subscription_is_cut_off(cloud: Cloud) -> None:
+    topic = cloud.topic()
+    subscription = cloud.subscription(topic)
+    cloud.publisher.publish(topic, b"dropped").result(10)
+    future = cloud.subscriber.subscribe(cloud.subscription(topic, "streamed"), lambda message: None)
+    for name in (subscription, f"projects/{cloud.project}/subscriptions/streamed"):
+        cloud.publisher.detach_subscription({"subscription": name})
+        assert cloud.subscriber.get_subscription(subscription=name).detached
+    assert not list(cloud.publisher.list_topic_subscriptions(topic=topic))
+    with pytest.raises(exceptions.FailedPrecondition, match="is detached"):
+        cloud.subscriber.pull(subscription=subscription, max_messages=1, timeout=5)
+    with pytest.raises(exceptions.FailedPrecondition, match="is detached"):
+        future.result(timeout=10)
+    cloud.subscriber.delete_subscription(subscription=subscription)
+
+
+def test_a_name_that_cannot_be_is_no_missing_one(cloud: Cloud) -> None:
+    with pytest.raises(exceptions.InvalidArgument, match="Invalid \\[subscriptions\\] name"):
+        cloud.subscriber.get_subscription(subscription=f"projects/{cloud.project}/subscriptions/1")
+    with pytest.raises(exceptions.InvalidArgument, match="Invalid \\[topics\\] name"):
+        cloud.publisher.get_topic(topic=f"projects/{cloud.project}/topics/1")

@@ -87,3 +87,26 @@ def test_a_message_over_10_mb_is_refused(cloud: Cloud) -> None:
     topic = cloud.topic()
     with pytest.raises(exceptions.InvalidArgument, match="at most 10000000"):
         Plain.publish(cloud.publisher, topic=topic, messages=[{"data": bytes(10_000_001)}])
+
+
+def test_ingestion_is_kept_as_failing(cloud: Cloud) -> None:
+    source = {"cloud_storage": {"bucket": "elsewhere", "text_format": {}}}
+    topic = cloud.topic(ingestion_data_source_settings=source)
+    kept = cloud.publisher.get_topic(topic=topic)
+    assert kept.ingestion_data_source_settings.cloud_storage.bucket == "elsewhere"
+    assert kept.state == kept.State.INGESTION_RESOURCE_ERROR
+    cloud.publisher.publish(topic, b"all the same").result(10)
+
+
+def test_what_would_change_or_export_messages_is_refused(cloud: Cloud) -> None:
+    script = {"javascript_udf": {"function_name": "f", "code": "function f(message, metadata) { return null; }"}}
+    with pytest.raises(exceptions.MethodNotImplemented, match="message_transforms"):
+        cloud.topic(message_transforms=[script])
+    topic = cloud.topic()
+    for setting in (
+        {"message_transforms": [script]},
+        {"bigquery_config": {"table": "p.d.t"}},
+        {"cloud_storage_config": {"bucket": "elsewhere"}},
+    ):
+        with pytest.raises(exceptions.MethodNotImplemented, match=next(iter(setting))):
+            cloud.subscription(topic, **setting)

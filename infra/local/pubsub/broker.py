@@ -15,7 +15,7 @@ from infra.local.pubsub.lease import Held
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of, seconds_of
 from infra.local.pubsub.push import Pusher
-from infra.local.pubsub.refusal import Refusal, invalid, not_found
+from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_found
 from infra.local.pubsub.retention import Log, Snapshot, retained
 from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage
@@ -113,14 +113,17 @@ class Broker:
         self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
 
     def topic(self, name: str) -> Topic:
-        """The topic of that name, or a NOT_FOUND refusal."""
+        """The topic of that name, or a NOT_FOUND refusal; INVALID_ARGUMENT when it cannot be one's name."""
         if name not in self.topics:
+            if name != DELETED_TOPIC:
+                check_name("topics", name)
             raise not_found(name)
         return self.topics[name]
 
     def subscription(self, name: str) -> Subscription:
-        """The subscription of that name, or a NOT_FOUND refusal."""
+        """The subscription of that name, or a NOT_FOUND refusal; INVALID_ARGUMENT when it cannot be one's name."""
         if name not in self.subscriptions:
+            check_name("subscriptions", name)
             raise not_found(name)
         return self.subscriptions[name]
 
@@ -158,6 +161,14 @@ class Broker:
         del self.subscriptions[name]
         if topic := self.topics.get(subscription.config.topic):
             topic.subscriptions.pop(name, None)
+        subscription.close()
+
+    def detach(self, name: str) -> None:
+        """Cut a subscription off from its topic: it stays, without messages, and cannot be read."""
+        subscription = self.subscription(name)
+        if topic := self.topics.get(subscription.config.topic):
+            topic.subscriptions.pop(name, None)
+        subscription.config.detached = True
         subscription.close()
 
     def publish(self, name: str, messages: list[Any]) -> list[str]:

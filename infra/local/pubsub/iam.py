@@ -13,12 +13,6 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
 
-IAM_POLICY: Mapping[str, Any] = {
-    "SetIamPolicy": iam_policy_pb2.SetIamPolicyRequest,
-    "GetIamPolicy": iam_policy_pb2.GetIamPolicyRequest,
-    "TestIamPermissions": iam_policy_pb2.TestIamPermissionsRequest,
-}
-
 _NO_ETAG = b"\x00\x20\x01"
 """The etag of a policy that was never set, as in the cloud: ACAB in base64."""
 

@@ -95,6 +95,9 @@ class Guarded:
     def __init__(self, memory: Memory, methods: object) -> None:
         self._memory, self._methods = memory, methods
 
+    def __dir__(self) -> list[str]:
+        return dir(self._methods)
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._methods, name)
         return self._stream(method) if name == "StreamingPull" else self._call(name, method)

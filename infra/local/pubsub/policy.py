@@ -10,13 +10,12 @@ import grpc
 from infra.local.pubsub.filter import BadFilter, parse
 from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
 
-IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering"})
+IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering", "detached"})
 _NOT_COVERED = (
     "bigquery_config",
     "cloud_storage_config",
     "bigtable_config",
     "message_transforms",
-    "detached",
 )
 _DAY_S = 86_400
 

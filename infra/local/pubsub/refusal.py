@@ -6,7 +6,9 @@ import re
 
 import grpc
 
-_NAME = re.compile(r"projects/[^/\s]+/(topics|subscriptions|snapshots)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_NAME = re.compile(
+    r"projects/[^/\s]+/(topics|subscriptions|snapshots|schemas)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+)
 
 
 class Refusal(Exception):
@@ -41,7 +43,7 @@ def not_covered(what: str) -> Refusal:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse a name that is no `projects/P/KIND/ID`; `kind`: topics, subscriptions or snapshots."""
+    """Refuse a name that is no `projects/P/KIND/ID`; `kind`: topics, subscriptions, snapshots or schemas."""
     match = _NAME.fullmatch(name)
     if not match or match[1] != kind:
         raise invalid(

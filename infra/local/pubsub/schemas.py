@@ -1,10 +1,9 @@
-"""The SchemaService: Avro schemas with their revisions, and whether the messages of a topic fit."""
+"""The SchemaService: schemas with their revisions, and whether the messages of a topic fit."""
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,28 +11,14 @@ import grpc
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
-from infra.local.pubsub.avro import Avro, BadSchema, Unfit
-from infra.local.pubsub.refusal import Refusal, already_exists, invalid, not_found
+from infra.local.pubsub.definitions import Avro, BadDefinition, Definition, ProtocolBuffer, Unfit
+from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.wire import page
 
-SCHEMA_SERVICE: Mapping[str, Any] = {
-    "CreateSchema": types.CreateSchemaRequest,
-    "GetSchema": types.GetSchemaRequest,
-    "ListSchemas": types.ListSchemasRequest,
-    "ListSchemaRevisions": types.ListSchemaRevisionsRequest,
-    "CommitSchema": types.CommitSchemaRequest,
-    "RollbackSchema": types.RollbackSchemaRequest,
-    "DeleteSchemaRevision": types.DeleteSchemaRevisionRequest,
-    "DeleteSchema": types.DeleteSchemaRequest,
-    "ValidateSchema": types.ValidateSchemaRequest,
-    "ValidateMessage": types.ValidateMessageRequest,
-}
-
 _Schema: Any = types.Schema.pb()
-_AVRO, _PROTOCOL_BUFFER, _JSON, _BINARY, _BASIC = 2, 1, 1, 2, 1
-_PARENT = re.compile(r"projects/[^/\s]+")
-_ID = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
-_ENCODINGS = {_JSON: "JSON", _BINARY: "BINARY"}
+_BASIC = 1
+_KINDS: Mapping[int, Callable[[str], Definition]] = {1: ProtocolBuffer, 2: Avro}
+_ENCODINGS = {1: "JSON", 2: "BINARY"}
 _REVISIONS = 20
 
 
@@ -42,7 +27,7 @@ class Revision:
     """One revision of a schema: as the API tells it, and to check messages with."""
 
     config: Any
-    avro: Avro
+    definition: Definition
 
 
 class Schemas:
@@ -52,17 +37,13 @@ class Schemas:
         self.schemas: dict[str, list[Revision]] = {}
 
     def CreateSchema(self, request: Any) -> Any:
-        if not _PARENT.fullmatch(request.parent) or not _ID.fullmatch(request.schema_id):
-            raise invalid(
-                f"Invalid [schemas] name: (name={request.parent}/schemas/{request.schema_id}). The id must start with "
-                "a letter, be 3 to 255 of letters, digits and - . _ ~ + %, and not start with goog"
-            )
         name = f"{request.parent}/schemas/{request.schema_id}"
-        avro = _avro(request.schema)
+        check_name("schemas", name)
+        first = _revision(name, request.schema)
         if name in self.schemas:
             raise already_exists(name)
-        self.schemas[name] = [_revision(name, request.schema.definition, avro)]
-        return self.schemas[name][-1].config
+        self.schemas[name] = [first]
+        return first.config
 
     def GetSchema(self, request: Any) -> Any:
         return _viewed(self.revision(request.name).config, request.view)
@@ -79,11 +60,11 @@ class Schemas:
         return types.ListSchemaRevisionsResponse.pb()(schemas=found, next_page_token=token)
 
     def CommitSchema(self, request: Any) -> Any:
-        return self._add(request.name, request.schema.definition, _avro(request.schema))
+        return self._add(request.name, request.schema)
 
     def RollbackSchema(self, request: Any) -> Any:
         old = self.revision(f"{request.name}@{request.revision_id}")
-        return self._add(request.name, old.config.definition, old.avro)
+        return self._add(request.name, old.config)
 
     def DeleteSchemaRevision(self, request: Any) -> Any:
         name, _, revision_id = request.name.partition("@")
@@ -100,17 +81,17 @@ class Schemas:
         return empty_pb2.Empty()
 
     def ValidateSchema(self, request: Any) -> Any:
-        _avro(request.schema)
+        _definition(request.schema)
         return types.ValidateSchemaResponse.pb()()
 
     def ValidateMessage(self, request: Any) -> Any:
-        avro = self.revision(request.name).avro if request.name else _avro(request.schema)
-        _fits(avro, request.encoding, request.message)
+        definition = self.revision(request.name).definition if request.name else _definition(request.schema)
+        _fits(definition, request.encoding, request.message)
         return types.ValidateMessageResponse.pb()()
 
     def restore(self, config: Any) -> None:
         """Add a revision that was checked before."""
-        self.schemas.setdefault(config.name, []).append(Revision(config, _avro(config)))
+        self.schemas.setdefault(config.name, []).append(Revision(config, _definition(config)))
 
     def check_settings(self, topic: Any) -> None:
         """Refuse a Topic whose schema is not there or whose encoding is not said."""
@@ -153,31 +134,30 @@ class Schemas:
         last = ids.index(settings.last_revision_id) if settings.last_revision_id in ids else len(ids) - 1
         return revisions[first : last + 1][::-1]
 
-    def _add(self, name: str, definition: str, avro: Avro) -> Any:
+    def _add(self, name: str, schema: Any) -> Any:
         revisions = self._revisions(name)
         if len(revisions) >= _REVISIONS:
             raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"A schema has at most {_REVISIONS} revisions")
-        revisions.append(_revision(name, definition, avro))
+        if schema.type_ != revisions[-1].config.type_:
+            raise invalid("The type of a schema cannot be changed by a revision")
+        revisions.append(_revision(name, schema))
         return revisions[-1].config
 
 
-def _revision(name: str, definition: str, avro: Avro) -> Revision:
-    config = _Schema(name=name, type_=_AVRO, definition=definition, revision_id=uuid.uuid4().hex[:8])
+def _revision(name: str, schema: Any) -> Revision:
+    definition = _definition(schema)
+    config = _Schema(name=name, type_=schema.type_, definition=schema.definition, revision_id=uuid.uuid4().hex[:8])
     config.revision_create_time.GetCurrentTime()
-    return Revision(config, avro)
+    return Revision(config, definition)
 
 
-def _avro(schema: Any) -> Avro:
-    if schema.type_ == _PROTOCOL_BUFFER:
-        raise Refusal(
-            grpc.StatusCode.UNIMPLEMENTED, "The local Pub/Sub server has schemas of type AVRO only, no PROTOCOL_BUFFER"
-        )
-    if schema.type_ != _AVRO:
-        raise invalid("The schema has no type; it must be AVRO")
+def _definition(schema: Any) -> Definition:
+    if schema.type_ not in _KINDS:
+        raise invalid("The schema has no type; it must be AVRO or PROTOCOL_BUFFER")
     try:
-        return Avro(schema.definition)
-    except BadSchema as exc:
-        raise invalid(f"Invalid Avro schema: {exc}") from exc
+        return _KINDS[schema.type_](schema.definition)
+    except BadDefinition as exc:
+        raise invalid(str(exc)) from exc
 
 
 def _encoding(encoding: int) -> str:
@@ -186,10 +166,10 @@ def _encoding(encoding: int) -> str:
     return _ENCODINGS[encoding]
 
 
-def _fits(avro: Avro, encoding: int, data: bytes) -> None:
-    _encoding(encoding)
+def _fits(definition: Definition, encoding: int, data: bytes) -> None:
+    check = definition.check_json if _encoding(encoding) == "JSON" else definition.check_binary
     try:
-        avro.check_json(data) if encoding == _JSON else avro.check_binary(data)
+        check(data)
     except Unfit as exc:
         raise invalid(f"Invalid data in message: Message failed schema validation: {exc}") from exc
 
@@ -197,11 +177,11 @@ def _fits(avro: Avro, encoding: int, data: bytes) -> None:
 def _first_fit(revisions: list[Revision], encoding: int, data: bytes) -> Revision:
     for each in revisions[:-1]:
         try:
-            _fits(each.avro, encoding, data)
+            _fits(each.definition, encoding, data)
         except Refusal:
             continue
         return each
-    _fits(revisions[-1].avro, encoding, data)
+    _fits(revisions[-1].definition, encoding, data)
     return revisions[-1]
 
 

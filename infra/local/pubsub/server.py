@@ -18,10 +18,12 @@ from infra.local.chaos import BadDay, Dice
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database
-from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
+from infra.local.pubsub.door import Door
+from infra.local.pubsub.iam import IamPolicy
 from infra.local.pubsub.memory import Guarded, Memory
 from infra.local.pubsub.ordering import backlog
-from infra.local.pubsub.schemas import SCHEMA_SERVICE, Schemas
+from infra.local.pubsub.rest import Rest
+from infra.local.pubsub.schemas import Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
@@ -35,26 +37,25 @@ _OPTIONS = (
 
 
 class PubsubServer:
-    """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
+    """Google's Pub/Sub API on 127.0.0.1, gRPC and REST on one port, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
-    wrong. `data_dir`: the folder that keeps topics, messages and the rest over a restart, also after a kill; without
-    one a stopped server has forgotten all. `hold_pushes`: nothing is pushed before `push` is called.
+    `port` 0 takes a free one; `bad_day` is what goes wrong. `data_dir`: the folder that keeps topics, messages and the
+    rest over a restart, also after a kill; without one a stopped server has forgotten all. `hold_pushes`: nothing is
+    pushed before `push` is called.
     """
 
     def __init__(
         self,
         port: int = 0,
         *,
-        jwks_port: int = 0,
         bad_day: BadDay | None = None,
         data_dir: Path | None = None,
         hold_pushes: bool = False,
     ) -> None:
-        self._wanted, self._jwks_wanted = port, jwks_port
+        self._wanted = port
         self._day, self._data_dir, self._hold = bad_day, data_dir, hold_pushes
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
-        self._started: Future[tuple[int, int]] = Future()
+        self._started: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._broker: Broker | None = None
         self._stop = asyncio.Event()
@@ -62,12 +63,12 @@ class PubsubServer:
     @property
     def host(self) -> str:
         """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
-        return f"127.0.0.1:{self._started.result()[0]}"
+        return f"127.0.0.1:{self._started.result()}"
 
     @property
     def jwks_url(self) -> str:
         """Where the public key of push tokens is; blocks until the server listens."""
-        return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
+        return f"http://{self.host}{JWKS_PATH}"
 
     def start(self) -> None:
         """Listen; OSError when the port is taken or the data folder cannot be used."""
@@ -122,32 +123,31 @@ class PubsubServer:
         memory = Memory(database, broker, schemas, policies) if database else None
         guarded: Callable[[Any], Any] = partial(Guarded, memory) if memory else lambda methods: methods
         server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
-        server.add_generic_rpc_handlers(
-            (
-                wire.handler("google.pubsub.v1.Publisher", wire.PUBLISHER, guarded(Publisher(broker, schemas))),
-                wire.handler("google.pubsub.v1.SchemaService", SCHEMA_SERVICE, guarded(schemas)),
-                wire.handler("google.pubsub.v1.Subscriber", wire.SUBSCRIBER, guarded(Subscriber(broker))),
-                wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, guarded(policies)),
-            )
-        )
+        services = {
+            "google.pubsub.v1.Publisher": guarded(Publisher(broker, schemas)),
+            "google.pubsub.v1.SchemaService": guarded(schemas),
+            "google.pubsub.v1.Subscriber": guarded(Subscriber(broker)),
+            "google.iam.v1.IAMPolicy": guarded(policies),
+        }
+        server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
+        door = Door(server.add_insecure_port("127.0.0.1:0"), Rest(services.values(), broker.tokens.documents))
         try:
-            port, jwks_port = await self._listen(server, broker)
+            port = await self._open(door)
             await server.start()
             if not self._hold:
                 broker.push()
-            self._started.set_result((port, jwks_port))
+            self._started.set_result(port)
             await self._stop.wait()
             # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
             await server.stop(grace=None)
         finally:
+            await door.close()
             broker.close()
-            broker.tokens.close()
             if memory:
                 await memory.close()
 
-    async def _listen(self, server: Any, broker: Broker) -> tuple[int, int]:
+    async def _open(self, door: Door) -> int:
         try:
-            port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
-        except RuntimeError as exc:
+            return await door.open(self._wanted)
+        except OSError as exc:
             raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
-        return port, await broker.tokens.serve(self._jwks_wanted)

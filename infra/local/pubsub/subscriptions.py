@@ -24,6 +24,7 @@ class Subscriber(Snapshots):
     """The methods of google.pubsub.v1.Subscriber, by their names there."""
 
     def CreateSubscription(self, request: Any) -> Any:
+        request.detached = False
         complete(request)
         if request.name in self._broker.subscriptions:
             raise already_exists(request.name)
@@ -125,7 +126,9 @@ class Subscriber(Snapshots):
 
 
 def _check(subscription: Subscription) -> None:
-    """Refuse to pull what was deleted or is pushed."""
+    """Refuse to pull what was detached, was deleted or is pushed."""
+    if subscription.config.detached:
+        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"Subscription {subscription.config.name} is detached")
     if subscription.backlog.closed:
         raise Refusal(grpc.StatusCode.NOT_FOUND, f"Subscription {subscription.config.name} was deleted")
     if subscription.pushed:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import functools
 import hashlib
 import json
@@ -23,11 +21,11 @@ PEM_PATH = "/oauth2/v1/certs"
 
 
 class Tokens:
-    """Makes tokens, and serves the public key over HTTP. The key is made when it is first needed: it takes a moment."""
+    """Makes tokens, and tells the public key. The key is made when it is first needed: it takes a moment."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], tuple[float, str]] = {}
-        self._server: asyncio.Server | None = None
+        self.documents: dict[str, Callable[[], dict[str, Any]]] = {JWKS_PATH: self._jwks, PEM_PATH: self._pems}
 
     def bearer(self, email: str, audience: str) -> str:
         """A token (RFC 7519, RS256) that says a push comes from this service account; one is used for half an hour."""
@@ -37,16 +35,6 @@ class Tokens:
             token = self._sign(_claims(email, audience, int(now)))
             self._made[email, audience] = (now, token)
         return token
-
-    async def serve(self, port: int) -> int:
-        """Serve the public key on a port of 127.0.0.1, 0 for a free one; gives the port. OSError when it is taken."""
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", port)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def close(self) -> None:
-        """Stop serving."""
-        if self._server:
-            self._server.close()
 
     @functools.cached_property
     def _key(self) -> Any:
@@ -80,22 +68,6 @@ class Tokens:
 
     def _pems(self) -> dict[str, Any]:
         return {self._key_id: self._pem}
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, and close."""
-        with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            request = await reader.readuntil(b"\r\n\r\n")
-            method, target, *_ = request.split(None, 2)
-            path = target.partition(b"?")[0].decode(errors="replace")
-            documents: dict[str, Callable[[], dict[str, Any]]] = {JWKS_PATH: self._jwks, PEM_PATH: self._pems}
-            status, document = "404 Not Found", {"error": f"there is nothing here; the keys are at {JWKS_PATH}"}
-            if method == b"GET" and path in documents:
-                status, document = "200 OK", documents[path]()
-            body = json.dumps(document).encode()
-            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
-            await writer.drain()
-        writer.close()
 
 
 def _claims(email: str, audience: str, now: int) -> dict[str, Any]:

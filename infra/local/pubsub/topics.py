@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.pubsub_v1 import types
+
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker, Topic
 from infra.local.pubsub.masks import merged
@@ -11,7 +13,7 @@ from infra.local.pubsub.policy import check_retention
 from infra.local.pubsub.refusal import already_exists, check_name, invalid, not_covered
 from infra.local.pubsub.schemas import Schemas
 
-_NOT_COVERED = ("ingestion_data_source_settings",)
+_ACTIVE, _INGESTION_RESOURCE_ERROR = 1, 2
 
 
 class Publisher:
@@ -24,7 +26,6 @@ class Publisher:
         _check(request, self._schemas)
         if request.name in self._broker.topics:
             raise already_exists(request.name)
-        request.state = 1  # ACTIVE
         self._broker.topics[request.name] = Topic(request)
         return request
 
@@ -63,6 +64,10 @@ class Publisher:
             self._broker.snapshots[name].config.topic = DELETED_TOPIC
         return wire.Empty()
 
+    def DetachSubscription(self, request: Any) -> Any:
+        self._broker.detach(request.subscription)
+        return types.DetachSubscriptionResponse.pb()()
+
     def Publish(self, request: Any) -> Any:
         if not request.messages:
             raise invalid("There are no messages to publish")
@@ -77,8 +82,9 @@ class Publisher:
 def _check(config: Any, schemas: Schemas) -> None:
     check_name("topics", config.name)
     check_retention(config)
-    for field in _NOT_COVERED:
-        if config.HasField(field):
-            raise not_covered(field)
+    if config.message_transforms:
+        raise not_covered("message_transforms")
+    # What the cloud says of a source that it cannot reach; here that is every one.
+    config.state = _INGESTION_RESOURCE_ERROR if config.HasField("ingestion_data_source_settings") else _ACTIVE
     if config.HasField("schema_settings"):
         schemas.check_settings(config)

@@ -1,15 +1,15 @@
 """The wire: the protobuf classes of google.pubsub.v1 and how plain methods become gRPC handlers.
 
-google-cloud-pubsub ships the messages but no server stub; all that is missing is a table of methods and requests.
+google-cloud-pubsub ships the messages but no server stub; what is missing is which request is whose.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import grpc
+from google.iam.v1 import iam_policy_pb2
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
@@ -35,49 +35,26 @@ Empty: Any = empty_pb2.Empty
 RESPONSE_LIMIT = 3_500_000
 """Bytes of one pull response: a stock client on an emulator receives at most 4 MiB, and says nothing about more."""
 
-PUBLISHER: Mapping[str, Any] = {
-    "CreateTopic": types.Topic,
-    "UpdateTopic": types.UpdateTopicRequest,
-    "Publish": types.PublishRequest,
-    "GetTopic": types.GetTopicRequest,
-    "ListTopics": types.ListTopicsRequest,
-    "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest,
-    "ListTopicSnapshots": types.ListTopicSnapshotsRequest,
-    "DeleteTopic": types.DeleteTopicRequest,
-}
-SUBSCRIBER: Mapping[str, Any] = {
-    "CreateSubscription": types.Subscription,
-    "GetSubscription": types.GetSubscriptionRequest,
-    "UpdateSubscription": types.UpdateSubscriptionRequest,
-    "ListSubscriptions": types.ListSubscriptionsRequest,
-    "DeleteSubscription": types.DeleteSubscriptionRequest,
-    "ModifyPushConfig": types.ModifyPushConfigRequest,
-    "ModifyAckDeadline": types.ModifyAckDeadlineRequest,
-    "Acknowledge": types.AcknowledgeRequest,
-    "Pull": types.PullRequest,
-    "StreamingPull": types.StreamingPullRequest,
-    "CreateSnapshot": types.CreateSnapshotRequest,
-    "GetSnapshot": types.GetSnapshotRequest,
-    "ListSnapshots": types.ListSnapshotsRequest,
-    "UpdateSnapshot": types.UpdateSnapshotRequest,
-    "DeleteSnapshot": types.DeleteSnapshotRequest,
-    "Seek": types.SeekRequest,
-}
+_NAMED_OTHERWISE = {"CreateTopic": types.Topic, "CreateSubscription": types.Subscription}
 
 
-def handler(service: str, table: Mapping[str, Any], methods: object) -> Any:
-    """The gRPC handler of one service: `methods` has a method for each name in `table`.
+def requests(service: object) -> dict[str, Any]:
+    """The class of the request of every RPC: the methods of a service that have capital letters."""
+    names = [name for name in dir(service) if name[0].isupper()]
+    wrapped = [_NAMED_OTHERWISE.get(name) or getattr(types, f"{name}Request", None) for name in names]
+    return {
+        name: each.pb() if each else getattr(iam_policy_pb2, f"{name}Request")
+        for name, each in zip(names, wrapped, strict=True)
+    }
+
+
+def handler(name: str, service: object) -> Any:
+    """The gRPC handler of one service.
 
     Plain methods take the request; coroutines take the request (StreamingPull: the stream of them) and the context.
     """
-    return grpc.method_handlers_generic_handler(
-        service, {name: _method(getattr(methods, name), _raw(request)) for name, request in table.items()}
-    )
-
-
-def _raw(request: Any) -> Any:
-    """The protobuf class of a proto-plus wrapper, or of itself."""
-    return request.pb() if hasattr(request, "pb") else request
+    methods = {each: _method(getattr(service, each), request) for each, request in requests(service).items()}
+    return grpc.method_handlers_generic_handler(name, methods)
 
 
 def _method(method: Any, request: Any) -> Any:

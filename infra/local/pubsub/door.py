@@ -1,0 +1,122 @@
+"""The door: one port for both ways to call. gRPC is passed on to its server, HTTP/1.1 is answered as REST.
+
+grpcio cannot share its port. To pass its bytes on costs the server a twentieth of its time, and spares everybody a
+second address: as with Google's emulator, one is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import io
+import json
+from http import HTTPStatus
+from typing import cast
+
+from infra.local.pubsub.rest import Rest, failed
+
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\n"
+_CHUNK = 1 << 18
+_BODY_LIMIT = 20_000_000
+"""Bytes of a body: a publish of 10 MB in base64, and room."""
+
+
+class Door:
+    """Listens on 127.0.0.1 from `open` to `close`, for a gRPC server on another port of it."""
+
+    def __init__(self, grpc_port: int, rest: Rest) -> None:
+        self._grpc_port, self._rest = grpc_port, rest
+        self._server: asyncio.Server | None = None
+        self._visits: set[asyncio.Task[None]] = set()
+
+    async def open(self, port: int) -> int:
+        """Listen on a port, 0 for a free one; gives the port. OSError when it is taken."""
+        self._server = await asyncio.start_server(self._visit, "127.0.0.1", port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Listen no more, and end what is being answered over HTTP."""
+        if self._server:
+            self._server.close()
+        for visit in self._visits:
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+
+    def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.create_task(self._greet(reader, writer))
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passed_on = False
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # it went away
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head == _HTTP2:
+                    await self._pass_on(head + await reader.read(_CHUNK), writer)
+                    passed_on = True
+                while not passed_on and await self._answer(head, reader, writer):
+                    head = await reader.readuntil(b"\r\n\r\n")
+        finally:
+            if not passed_on:
+                writer.close()
+
+    async def _pass_on(self, first: bytes, writer: asyncio.StreamWriter) -> None:
+        near = cast(asyncio.Transport, writer.transport)
+        pipe = _Pipe(writer=writer)
+        near.pause_reading()  # until there is somebody to pass it on to
+        near.set_protocol(pipe)
+        loop = asyncio.get_running_loop()
+        pipe.peer, _ = await loop.create_connection(lambda: _Pipe(peer=near), "127.0.0.1", self._grpc_port)
+        pipe.peer.write(first)
+        near.resume_reading()
+
+    async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; gives whether another may follow."""
+        line, _, rest = head.partition(b"\r\n")
+        verb, target, version = (*line.decode("latin-1").split(), "", "", "")[:3]
+        headers = http.client.parse_headers(io.BytesIO(rest))
+        length = headers.get("Content-Length", "0")
+        known = length.isdecimal() and int(length) <= _BODY_LIMIT and "Transfer-Encoding" not in headers
+        if version != "HTTP/1.1" or not known:
+            wanted = f"HTTP/1.1 is wanted, with a Content-Length of at most {_BODY_LIMIT}"
+            status, document = failed(400, "INVALID_ARGUMENT", wanted)
+        else:
+            if headers.get("Expect", "").lower() == "100-continue":
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await reader.readexactly(int(length))
+            status, document = await self._rest.answer(verb, target, body)
+        text = json.dumps(document, indent=2).encode() + b"\n"
+        stays = known and version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
+        writer.write(
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json; charset=UTF-8\r\n"
+            f"Content-Length: {len(text)}\r\nConnection: {'keep-alive' if stays else 'close'}\r\n\r\n".encode()
+            + text
+        )
+        await writer.drain()
+        return stays
+
+
+class _Pipe(asyncio.Protocol):
+    """Writes to its peer what comes in, at the peer's pace; when one end closes, so does the other."""
+
+    def __init__(self, *, peer: asyncio.Transport | None = None, writer: asyncio.StreamWriter | None = None) -> None:
+        self.peer = peer
+        self._writer = writer  # only held: a writer that is forgotten closes its connection
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer:
+            self.peer.write(data)
+
+    def pause_writing(self) -> None:
+        if self.peer:
+            self.peer.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer:
+            self.peer.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.peer:
+            self.peer.close()
