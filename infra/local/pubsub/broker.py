@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from infra.local.pubsub.delivery import Backlog, Held
 from infra.local.pubsub.filter import Predicate, parse
 from infra.local.pubsub.ordering import backlog
@@ -146,9 +148,11 @@ class Broker:
         for message in messages:
             _check(message)
         ids = []
+        now = Timestamp()
+        now.GetCurrentTime()
         for message in messages:
             message.message_id = str(next(self._ids))
-            message.publish_time.GetCurrentTime()
+            message.publish_time.CopyFrom(now)
             ids.append(message.message_id)
             size = message.ByteSize() + _OVERHEAD
             if topic.retained is not None:
