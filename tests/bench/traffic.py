@@ -117,7 +117,7 @@ def _publish(host: str, topic: str, size: int, numbers: range, room: Semaphore) 
         room.acquire()
         publisher.publish(topic, _data(number, size))
     publisher.stop()
-    threading.Event().wait()  # until it is terminated: stop() sends the last batch on a thread that ends with the process
+    threading.Event().wait()  # until it is terminated: what stop() still sends would end with the process
 
 
 def _data(number: int, size: int) -> bytes:

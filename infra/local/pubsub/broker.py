@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,8 +36,10 @@ _OVERHEAD = 64
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
-    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens) -> None:
+    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens, expire: Callable[[], None]) -> None:
         self.backlog = backlog
+        self._expire = expire
+        self._expiry: asyncio.TimerHandle | None = None
         self._tokens = tokens
         self.matches: Predicate | None = parse(config.filter) if config.filter else None
         self._pusher: Pusher | None = None
@@ -59,9 +63,23 @@ class Subscription:
         if push.push_endpoint and not self._pusher:
             self._pusher = Pusher(config.name, push, self.backlog, self._tokens)
         self.backlog.wake_all()
+        self._expire_when_idle()
+
+    def _expire_when_idle(self) -> None:
+        """Have it deleted when nobody has used it for as long as its expiration policy says."""
+        if self._expiry:
+            self._expiry.cancel()
+        if ttl_s := self.backlog.policy.ttl_s:
+            left_s = ttl_s - self.backlog.idle_s()
+            if left_s > 0:
+                self._expiry = asyncio.get_running_loop().call_later(left_s, self._expire_when_idle)
+            else:
+                self._expire()
 
     def close(self) -> None:
         """Stop delivering and drop the backlog."""
+        if self._expiry:
+            self._expiry.cancel()
         if self._pusher:
             self._pusher.close()
         self.backlog.close()
@@ -116,6 +134,7 @@ class Broker:
         """The subscription of that name, or a NOT_FOUND refusal."""
         if name not in self.subscriptions:
             raise not_found(name)
+        self.subscriptions[name].backlog.touch()
         return self.subscriptions[name]
 
     def subscribe(self, config: Any) -> Subscription:
@@ -130,7 +149,7 @@ class Broker:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
-        subscription = Subscription(config, held, self.tokens)
+        subscription = Subscription(config, held, self.tokens, partial(self.unsubscribe, config.name))
         self.subscriptions[config.name] = topic.subscriptions[config.name] = subscription
         return subscription
 

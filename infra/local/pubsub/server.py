@@ -13,6 +13,7 @@ from types import TracebackType
 import grpc
 
 from infra.local.chaos import BadDay, Dice
+from infra.local.ports import LOOPBACK, reachable
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
@@ -34,14 +35,16 @@ _OPTIONS = (
 
 
 class PubsubServer:
-    """Google's Pub/Sub API on 127.0.0.1, from `start` to `stop`; also a context manager.
+    """Google's Pub/Sub API on `host`, an IPv4 address, from `start` to `stop`; also a context manager.
 
     `port` 0 takes a free one; `jwks_port` is where the public key of push tokens is served; `bad_day` is what goes
     wrong. Nothing is kept: a stopped server has forgotten its topics and messages.
     """
 
-    def __init__(self, port: int = 0, *, jwks_port: int = 0, bad_day: BadDay | None = None) -> None:
-        self._wanted, self._jwks_wanted = port, jwks_port
+    def __init__(
+        self, port: int = 0, *, host: str = LOOPBACK, jwks_port: int = 0, bad_day: BadDay | None = None
+    ) -> None:
+        self._address, self._wanted, self._jwks_wanted = host, port, jwks_port
         self._day = bad_day
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[tuple[int, int]] = Future()
@@ -50,13 +53,13 @@ class PubsubServer:
 
     @property
     def host(self) -> str:
-        """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`; blocks until the server listens."""
-        return f"127.0.0.1:{self._started.result()[0]}"
+        """What PUBSUB_EMULATOR_HOST wants: `address:port`; blocks until the server listens."""
+        return f"{reachable(self._address)}:{self._started.result()[0]}"
 
     @property
     def jwks_url(self) -> str:
         """Where the public key of push tokens is; blocks until the server listens."""
-        return f"http://127.0.0.1:{self._started.result()[1]}{JWKS_PATH}"
+        return f"http://{reachable(self._address)}:{self._started.result()[1]}{JWKS_PATH}"
 
     def start(self) -> None:
         """Listen; OSError when the port is taken."""
@@ -110,10 +113,11 @@ class PubsubServer:
             )
         )
         try:
-            port = server.add_insecure_port(f"127.0.0.1:{self._wanted}")
+            port = server.add_insecure_port(f"{self._address}:{self._wanted}")
         except RuntimeError as exc:
-            raise OSError(f"the Pub/Sub server cannot listen on 127.0.0.1:{self._wanted}; is the port taken?") from exc
-        jwks_port = await broker.tokens.serve(self._jwks_wanted)
+            wanted = f"{self._address}:{self._wanted}"
+            raise OSError(f"the Pub/Sub server cannot listen on {wanted}; is the port taken?") from exc
+        jwks_port = await broker.tokens.serve(self._address, self._jwks_wanted)
         await server.start()
         self._started.set_result((port, jwks_port))
         await self._stop.wait()

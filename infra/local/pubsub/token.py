@@ -38,9 +38,9 @@ class Tokens:
             self._made[email, audience] = (now, token)
         return token
 
-    async def serve(self, port: int) -> int:
-        """Serve the public key on a port of 127.0.0.1, 0 for a free one; gives the port. OSError when it is taken."""
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", port)
+    async def serve(self, host: str, port: int) -> int:
+        """Serve the public key on a port of an address, 0 for a free one; gives the port. OSError when it is taken."""
+        self._server = await asyncio.start_server(self._answer, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
     def close(self) -> None:
