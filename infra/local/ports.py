@@ -25,7 +25,7 @@ def listens(port: int, host: str = LOOPBACK) -> bool:
 def own_address(host: str) -> str:
     """The IPv4 address of a name or address of this machine; ValueError, in a sentence, when it is not of this one."""
     try:
-        address = socket.gethostbyname(host)
+        address = socket.gethostbyname(host or "::")  # silence would be every address
         free_port(address)
     except (OSError, UnicodeError) as exc:
         raise ValueError(f"{host!r} is no IPv4 address or name of this machine; 0.0.0.0 is all of them") from exc
