@@ -115,8 +115,8 @@ def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
     with PubsubServer(options.port, host=options.host, bad_day=_bad_day(options)) as server:
-        _say(f"pubsub   {server.host}")
         _warn(options.host)
+        _say(f"pubsub   {server.host}")
         _wait()
 
 
@@ -130,9 +130,9 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
     with StorageServer(
         options.port, host=options.host, names=buckets, notifier=notifier, bad_day=_bad_day(options)
     ) as server:
+        _warn(options.host)
         told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
-        _warn(options.host)
         _wait()
 
 

@@ -15,6 +15,13 @@ def free_port(host: str = LOOPBACK) -> int:
         return int(probe.getsockname()[1])
 
 
+def check_free(host: str, port: int) -> None:
+    """Raise OSError when a port cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have just ended do not matter
+        probe.bind((host, port))
+
+
 def listens(port: int, host: str = LOOPBACK) -> bool:
     """Whether somebody accepts connections on a port."""
     with socket.socket() as probe:

@@ -17,7 +17,6 @@ from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from infra.local.twin import Twin
 from tests.emulator.test_up import UP, running
-from tests.emulator.waiting import until
 
 NEIGHBOUR = "127.0.0.2"
 """Another address of this machine: what listens on 127.0.0.1 does not listen here."""
@@ -62,9 +61,14 @@ def test_a_server_alone_listens_where_it_is_told(root: Path, part: str, host: st
     command = [sys.executable, "-m", "infra.local", part, "--port", str(port), "--host", host]
     server = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
     try:
-        assert until(lambda: listens(port, LOOPBACK if host == "localhost" else NEIGHBOUR), 30)
+        assert server.stderr is not None
+        said = ""
+        while not re.search(rf"^{part} .*:{port}", said, re.M):
+            assert (line := server.stderr.readline()), said
+            said += line
+        assert listens(port, LOOPBACK if host == "localhost" else NEIGHBOUR)
         server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=10)
+        server.communicate(timeout=10)
     finally:
         server.kill()
         server.communicate()

@@ -13,7 +13,7 @@ from types import TracebackType
 import grpc
 
 from infra.local.chaos import BadDay, Dice
-from infra.local.ports import LOOPBACK, reachable
+from infra.local.ports import LOOPBACK, check_free, reachable
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.iam import IAM_POLICY, IamPolicy
@@ -112,10 +112,11 @@ class PubsubServer:
                 wire.handler("google.iam.v1.IAMPolicy", IAM_POLICY, IamPolicy(resources)),
             )
         )
+        wanted = f"{self._address}:{self._wanted}"
         try:
-            port = server.add_insecure_port(f"{self._address}:{self._wanted}")
-        except RuntimeError as exc:
-            wanted = f"{self._address}:{self._wanted}"
+            check_free(self._address, self._wanted)  # first, as gRPC prints a line of its own about a taken port
+            port = server.add_insecure_port(wanted)
+        except (OSError, RuntimeError) as exc:
             raise OSError(f"the Pub/Sub server cannot listen on {wanted}; is the port taken?") from exc
         jwks_port = await broker.tokens.serve(self._address, self._jwks_wanted)
         await server.start()
