@@ -64,7 +64,8 @@ def test_a_server_alone_listens_where_it_is_told(root: Path, part: str, host: st
         assert server.stderr is not None
         said = ""
         while not re.search(rf"^{part} .*:{port}", said, re.M):
-            assert (line := server.stderr.readline()), said
+            line = server.stderr.readline()
+            assert line, said
             said += line
         assert listens(port, LOOPBACK if host == "localhost" else NEIGHBOUR)
         server.send_signal(signal.SIGINT)
