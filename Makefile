@@ -43,7 +43,7 @@ check: $(FULL)  ## Lint, format, types and documents
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -q tests/contract/test_documents.py
 
-bench: $(FULL)  ## Measure cold start and images a second: JSON to build/bench/, a table to the screen
+bench: $(FULL)  ## Measure cold start, images a second and the local twin: JSON to build/bench/, a table to the screen
 	$(PY) -m tests.bench
 
 train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from infra.local import runs
 from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import ChildFailed
 from infra.local.google import NoEmulator
+from infra.local.ports import LOOPBACK, is_loopback, own_address
 from infra.local.topology import SHIPPED, Topology, TopologyError
-from infra.local.twin import BUILD, Twin
+from infra.local.twin import Twin
 
-_ENV = BUILD / "env"
 _EXAMPLES = """examples:
   python -m infra.local up                          everything on free ports, until Ctrl-C
   eval "$(python -m infra.local up --env)"          in another terminal: use the twin that runs
@@ -57,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="by default a free one")
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="by default infra/topology.yaml")
-    up.add_argument("--log", type=Path, default=BUILD / "worker.log", metavar="FILE", help="the worker's output")
-    up.add_argument("--env", action="store_true", help="print the export lines of the twin that runs, and end")
+    up.add_argument(
+        "--log", type=Path, metavar="FILE", help="the worker's output; by default build/local/PID/worker.log"
+    )
+    up.add_argument(
+        "--env", nargs="?", type=int, const=0, metavar="PID",
+        help="print the export lines of the twin that runs, of several the newest or that process's, and end",
+    )  # fmt: skip
     up.set_defaults(run=_up)
     pubsub = commands.add_parser("pubsub", help="the Pub/Sub server alone, without topics")
     pubsub.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
@@ -72,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     storage.set_defaults(run=_storage)
     for each in (up, pubsub, storage):
         each.add_argument(
+            "--host", type=_host, default=LOOPBACK, help="address to listen on (127.0.0.1); 0.0.0.0: every one"
+        )
+        each.add_argument(
             "--bad-day",
             metavar="PLAN",
             help="have things go wrong: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file of such fields",
@@ -80,27 +88,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(options: argparse.Namespace, began: float) -> int:
-    if options.env:
-        return _print_env()
+    if options.env is not None:
+        return _print_env(options.env)
     twin = Twin(
         Topology.read(options.topology),
         pubsub=options.pubsub,
         worker=None if options.worker == "none" else options.worker,
         project=options.project,
+        host=options.host,
         pubsub_port=options.pubsub_port,
         storage_port=options.storage_port,
         worker_port=options.worker_port,
-        log_path=options.log.absolute(),
+        log_path=options.log and options.log.absolute(),
         bad_day=_bad_day(options),
         data_dir=options.data_dir,
     )
-    with twin, _written(twin.env):
+    with twin, runs.written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
-            _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(options.log)})")
+            _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
         if twin.jwks_url:
             _say(f"keys     {twin.jwks_url}  (of the tokens of pushes)")
+        _warn(options.host)
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
         _wait(twin.check)
@@ -109,7 +119,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
-    with PubsubServer(options.port, bad_day=_bad_day(options), data_dir=options.data_dir) as server:
+    with PubsubServer(options.port, host=options.host, bad_day=_bad_day(options), data_dir=options.data_dir) as server:
+        _warn(options.host)
         _say(f"pubsub   {server.host}  (REST and gcloud: http://{server.host}/)")
         _wait()
 
@@ -121,7 +132,10 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
     buckets = [bucket.name for bucket in Topology.read().buckets]
     pubsub = os.environ.get("PUBSUB_EMULATOR_HOST")
     notifier = Notifier(pubsub, ()) if pubsub else None
-    with StorageServer(options.port, names=buckets, notifier=notifier, bad_day=_bad_day(options)) as server:
+    with StorageServer(
+        options.port, host=options.host, names=buckets, notifier=notifier, bad_day=_bad_day(options)
+    ) as server:
+        _warn(options.host)
         told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
         _wait()
@@ -151,36 +165,37 @@ def _obey_signals() -> None:
         signal.signal(each, stop)
 
 
-@contextlib.contextmanager
-def _written(env: Mapping[str, str]) -> Iterator[None]:
-    """The environment in a file, for as long as the twin runs."""
-    lines = [f"# pid {os.getpid()}", *(f"export {name}={shlex.quote(value)}" for name, value in env.items())]
-    _ENV.parent.mkdir(parents=True, exist_ok=True)
-    _ENV.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    try:
-        yield
-    finally:
-        if _running_env() == lines:  # not another twin's, started since
-            _ENV.unlink()
-
-
-def _print_env() -> int:
-    lines = _running_env()
-    if not lines:
-        _say("error: no twin is running; start one with: python -m infra.local up")
+def _print_env(pid: int) -> int:
+    twins = runs.living()
+    if not twins or (pid and pid not in twins):
+        wanted = f"no twin of process {pid} is running" if pid else "no twin is running"
+        _say(f"error: {wanted}{_others(twins)}; start one with: python -m infra.local up")
         return 1
-    print("\n".join(lines[1:]))
+    chosen = pid or list(twins)[-1]
+    if not pid and len(twins) > 1:
+        _say(f"note: this is the newest of {len(twins)} twins, {chosen}; --env PID chooses{_others(twins)}")
+    print(twins[chosen], end="")
     return 0
 
 
-def _running_env() -> list[str]:
-    """The file's lines, when the process that wrote it lives."""
+def _others(twins: Collection[int]) -> str:
+    return f" (running: {', '.join(map(str, twins))})" if twins else ""
+
+
+def _host(text: str) -> str:
     try:
-        lines = _ENV.read_text(encoding="utf-8").splitlines()
-        os.kill(int(lines[0].removeprefix("# pid ")), 0)
-    except (OSError, ValueError, IndexError):
-        return []
-    return lines
+        return own_address(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _warn(host: str) -> None:
+    """Say who else can do what, when it is not this machine alone."""
+    if not is_loopback(host):
+        _say(
+            f"WARNING: it listens on {host}, not on this machine's loopback alone, and asks nobody for credentials: "
+            "whoever reaches these ports can read and change everything"
+        )
 
 
 def _short(path: Path) -> str:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from infra.local.child import Child
-from infra.local.ports import free_port, listens
+from infra.local.ports import LOOPBACK, free_port, listens, reachable
 
 _JAVA_FLAGS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]  # half a second earlier up
 _COMMON_ROOTS = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "~/google-cloud-sdk")
@@ -20,15 +20,15 @@ class NoEmulator(RuntimeError):
     """Google's emulator is not on this machine; the message says how to get it."""
 
 
-def find(port: int) -> list[str]:
-    """The command that starts the emulator on a port of 127.0.0.1; NoEmulator when there is none."""
-    gcloud, java, address = shutil.which("gcloud"), shutil.which("java"), f"127.0.0.1:{port}"
+def find(port: int, host: str = LOOPBACK) -> list[str]:
+    """The command that starts the emulator on a port; NoEmulator when there is none."""
+    gcloud, java, address = shutil.which("gcloud"), shutil.which("java"), f"{host}:{port}"
     roots = [Path(gcloud).resolve().parents[1]] if gcloud else []
     roots += [Path(root).expanduser() for root in _COMMON_ROOTS]
     for root in roots:
         jars = sorted((root / "platform" / "pubsub-emulator" / "lib").glob("*-all.jar"))
         if jars and java:
-            return [java, *_JAVA_FLAGS, "-jar", str(jars[-1]), "--host=127.0.0.1", f"--port={port}"]
+            return [java, *_JAVA_FLAGS, "-jar", str(jars[-1]), f"--host={host}", f"--port={port}"]
         if jars and gcloud:
             data = tempfile.gettempdir()  # must exist; the emulator keeps nothing in it
             return [gcloud, "beta", "emulators", "pubsub", "start", f"--host-port={address}", f"--data-dir={data}"]
@@ -39,25 +39,25 @@ def find(port: int) -> list[str]:
 
 
 class GoogleEmulator:
-    """Google's emulator on 127.0.0.1, from `start` to `stop`. `port` 0 takes a free one."""
+    """Google's emulator on `host`, an IPv4 address, from `start` to `stop`. `port` 0 takes a free one."""
 
-    def __init__(self, port: int = 0, *, log: Path) -> None:
-        self._port, self._log = port or free_port(), log
+    def __init__(self, port: int = 0, *, host: str = LOOPBACK, log: Path) -> None:
+        self._address, self._port, self._log = host, port or free_port(host), log
         self._child: Child | None = None
 
     @property
     def host(self) -> str:
-        """What PUBSUB_EMULATOR_HOST wants: `127.0.0.1:port`."""
-        return f"127.0.0.1:{self._port}"
+        """What PUBSUB_EMULATOR_HOST wants: `address:port`."""
+        return f"{reachable(self._address)}:{self._port}"
 
     def start(self) -> None:
         """Start it and wait until it listens; NoEmulator or ChildFailed."""
-        command = find(self._port)
-        if listens(self._port):
+        command = find(self._port, self._address)
+        if listens(self._port, reachable(self._address)):
             raise OSError(f"Google's emulator cannot listen on {self.host}; the port is taken")
         self._child = Child("Pub/Sub emulator", command, log=self._log, cwd=Path.cwd(), env=os.environ)
         deadline = time.monotonic() + _START_S
-        while not listens(self._port):
+        while not listens(self._port, reachable(self._address)):
             self._child.check()
             if time.monotonic() > deadline:
                 raise self._child.failed(f"did not listen within {_START_S:g} s")

@@ -1,19 +1,42 @@
-"""Loopback ports: which are free, and whether somebody listens."""
+"""Addresses and ports of this machine: which are free, whether somebody listens, and who may reach them."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
+LOOPBACK = "127.0.0.1"
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has now."""
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A port of an address that nobody has now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on a port of 127.0.0.1."""
+def listens(port: int, host: str = LOOPBACK) -> bool:
+    """Whether somebody accepts connections on a port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
+
+
+def own_address(host: str) -> str:
+    """The IPv4 address of a name or address of this machine; ValueError, in a sentence, when it is not of this one."""
+    try:
+        address = socket.gethostbyname(host or "::")  # silence would be every address
+        free_port(address)
+    except (OSError, UnicodeError) as exc:
+        raise ValueError(f"{host!r} is no IPv4 address or name of this machine; 0.0.0.0 is all of them") from exc
+    return address
+
+
+def reachable(host: str) -> str:
+    """Where programs on this machine reach a server that listens on `host`."""
+    return LOOPBACK if host == "0.0.0.0" else host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return ipaddress.ip_address(host).is_loopback

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from infra.local import runs
 from infra.local import worker as workers
 from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import Child
-from infra.local.ports import free_port, listens
+from infra.local.ports import LOOPBACK, free_port, listens, reachable
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.topology import Topology
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Backend = Literal["embedded", "google"]
 Delivery = Literal["push", "pull"]
-
-BUILD = workers.ROOT / "build" / "local"
 
 
 class PubsubBackend(Protocol):
@@ -35,7 +34,7 @@ class PubsubBackend(Protocol):
 
 
 class Twin:
-    """Everything in a topology on 127.0.0.1; a context manager. Ports that are 0 are chosen.
+    """Everything in a topology on `host`, an IPv4 address; a context manager. Ports that are 0 are chosen.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
     `data_dir`: the folder that keeps what Pub/Sub has over a restart; the topology may change, addresses may too.
@@ -49,26 +48,28 @@ class Twin:
         pubsub: Backend = "embedded",
         worker: Delivery | None = "push",
         project: str = "local",
+        host: str = LOOPBACK,
         pubsub_port: int = 0,
         storage_port: int = 0,
         worker_port: int = 0,
         worker_env: Mapping[str, str] | None = None,
-        log_path: Path = BUILD / "worker.log",
+        log_path: Path | None = None,
         bad_day: BadDay | None = None,
         data_dir: Path | None = None,
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
-        self.log_path = log_path
+        self.log_path = log_path or runs.own_folder() / "worker.log"
+        self._host, self._at = host, reachable(host)
         if bad_day and pubsub == "google":
             raise BadDayError("a bad day needs the embedded Pub/Sub server; Google's emulator knows none")
         if data_dir and pubsub == "google":
             raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator keeps nothing")
         self._bad_day, self._data_dir = bad_day, data_dir
         self._backend, self._delivery = pubsub, worker
-        self._pubsub_port = pubsub_port or free_port()
-        self._storage_port = storage_port or free_port()
-        self._worker_port = worker_port or free_port()
+        self._pubsub_port = pubsub_port or free_port(host)
+        self._storage_port = storage_port or free_port(host)
+        self._worker_port = worker_port or free_port(host)
         self._worker_env = dict(worker_env or {})
         self._pubsub: PubsubBackend | None = None
         self._storage: StorageServer | None = None
@@ -76,13 +77,13 @@ class Twin:
 
     @property
     def pubsub_host(self) -> str:
-        """`127.0.0.1:port` of the Pub/Sub server."""
-        return f"127.0.0.1:{self._pubsub_port}"
+        """`address:port` of the Pub/Sub server."""
+        return f"{self._at}:{self._pubsub_port}"
 
     @property
     def storage_url(self) -> str:
-        """`http://127.0.0.1:port` of the Storage server."""
-        return f"http://127.0.0.1:{self._storage_port}"
+        """`http://address:port` of the Storage server."""
+        return f"http://{self._at}:{self._storage_port}"
 
     @property
     def jwks_url(self) -> str | None:
@@ -91,8 +92,8 @@ class Twin:
 
     @property
     def worker_url(self) -> str | None:
-        """`http://127.0.0.1:port` of the worker, when it is one that listens."""
-        return f"http://127.0.0.1:{self._worker_port}" if self._delivery == "push" else None
+        """`http://address:port` of the worker, when it is one that listens."""
+        return f"http://{self._at}:{self._worker_port}" if self._delivery == "push" else None
 
     @property
     def storage(self) -> StorageServer:
@@ -150,10 +151,10 @@ class Twin:
     def _start(self) -> None:
         env = {**self.env, **self._worker_env}
         if self._delivery == "push":
-            if listens(self._worker_port):
+            if listens(self._worker_port, self._at):
                 raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
             # Before anything else: it loads the model while this process imports Google's clients.
-            self._worker = workers.start_push(self._worker_port, env, self.log_path)
+            self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
         self._pubsub = self._make_pubsub()
         self._pubsub.start()
         from infra.local.admin import create  # here: Google's clients are imported while the worker loads its model
@@ -165,17 +166,19 @@ class Twin:
             self._worker = workers.start_pull(env, self.log_path)
             workers.wait_pull(self._worker)
         elif self._worker:
-            workers.wait_push(self._worker, self._worker_port)
+            workers.wait_push(self._worker, self._worker_port, host=self._at)
         self._pubsub.push()  # what an earlier run left would be nacked by a worker that is not ready
 
     def _make_pubsub(self) -> PubsubBackend:
         if self._backend == "google":
             from infra.local.google import GoogleEmulator
 
-            return GoogleEmulator(self._pubsub_port, log=self.log_path.with_name("pubsub.log"))
+            return GoogleEmulator(self._pubsub_port, host=self._host, log=self.log_path.with_name("pubsub.log"))
         from infra.local.pubsub.server import PubsubServer
 
-        return PubsubServer(self._pubsub_port, bad_day=self._bad_day, data_dir=self._data_dir, hold_pushes=True)
+        return PubsubServer(
+            self._pubsub_port, host=self._host, bad_day=self._bad_day, data_dir=self._data_dir, hold_pushes=True
+        )
 
     def _make_storage(self) -> StorageServer:
         from infra.local.storage.notify import Notifier, watches
@@ -183,4 +186,4 @@ class Twin:
 
         notifier = Notifier(self.pubsub_host, watches(self.topology.notifications, self.project))
         names = [bucket.name for bucket in self.topology.buckets]
-        return StorageServer(self._storage_port, names=names, notifier=notifier, bad_day=self._bad_day)
+        return StorageServer(self._storage_port, host=self._host, names=names, notifier=notifier, bad_day=self._bad_day)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local.child import Child
+from infra.local.ports import LOOPBACK
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,10 +21,10 @@ _PATIENCE_S = 2.0
 """How long a worker may answer /ready with another status before it is given up."""
 
 
-def start_push(port: int, env: Mapping[str, str], log: Path) -> Child:
-    """Start the HTTP worker on a port of 127.0.0.1."""
+def start_push(port: int, env: Mapping[str, str], log: Path, host: str = LOOPBACK) -> Child:
+    """Start the HTTP worker on a port of an address."""
     framework = [sys.executable, "-m", "functions_framework", "--source", "functions/main.py", "--target", "serve"]
-    command = [*framework, "--host", "127.0.0.1", "--port", str(port)]
+    command = [*framework, "--host", host, "--port", str(port)]
     return Child("worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 
@@ -33,12 +34,12 @@ def start_pull(env: Mapping[str, str], log: Path) -> Child:
     return Child("pull worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 
-def wait_push(worker: Child, port: int, timeout_s: float = 60.0) -> None:
+def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = LOOPBACK) -> None:
     """Wait until GET /ready answers 200, which loads the model; ChildFailed when it dies, cannot, or takes too long."""
     deadline, refused = time.monotonic() + timeout_s, 0.0
     while time.monotonic() < deadline:
         worker.check()
-        status = _get(port, "/ready", timeout_s)
+        status = _get(host, port, "/ready", timeout_s)
         if status == 200:
             return
         if status:
@@ -65,9 +66,9 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
 
 
-def _get(port: int, path: str, timeout_s: float) -> int | None:
+def _get(host: str, port: int, path: str, timeout_s: float) -> int | None:
     """The status of a GET, or None when nobody answers. No proxy is asked, whatever the environment says."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -15,21 +15,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+_PARTS = ("worker", "twin")
+
 
 def main() -> int:
     """Run the measurements named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="cold starts of each kind (default 5)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; by default all")
+    parser.add_argument("--runs", type=int, default=5, help="cold starts, and repetitions for the twin (default 5)")
     parser.add_argument("--images", type=int, default=3000, help="images of each load (default 3000)")
+    parser.add_argument("--million", action="store_true", help="the twin's memory over a million messages, too")
     parser.add_argument("--out", type=Path, default=Path("build/bench/bench.json"))
     options = parser.parse_args()
+    parts = options.parts or list(_PARTS)
+    if wrong := set(parts) - set(_PARTS):
+        parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(_PARTS)}")
     # Before gRPC is loaded: its notes about forks and polling would tear the table.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from tests.bench.cold import cold_starts
     from tests.bench.load import loads
+    from tests.bench.twin import tables, twin
 
+    rows: list[dict[str, Any]] = []
     engines = ["litert"] + (["savedmodel"] if importlib.util.find_spec("tensorflow") else [])
-    rows = cold_starts(engines, options.runs) + loads(options.images)
+    if "worker" in parts:
+        rows += cold_starts(engines, options.runs) + loads(options.images)
+    if "twin" in parts:
+        rows += twin(options.runs, million=options.million)
     report = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
@@ -37,7 +49,11 @@ def main() -> int:
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1))
-    _print(rows, engines)
+    if "worker" in parts:
+        _print(rows, engines)
+    if "twin" in parts:
+        for table in tables(rows):
+            Console().print(table)
     print(f"written to {options.out}", file=sys.stderr)
     return 0
 

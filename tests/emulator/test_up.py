@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 import requests
 
 from infra.local.ports import free_port, listens
-from infra.local.twin import BUILD
+from infra.local.runs import BUILD
 from tests.emulator.waiting import until
 
 UP = [sys.executable, "-m", "infra.local", "up"]
@@ -25,9 +26,10 @@ UP = [sys.executable, "-m", "infra.local", "up"]
 class Up:
     """A twin in a process of its own."""
 
-    def __init__(self, root: Path, log: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, log: Path | None, *arguments: str) -> None:
+        where = ["--log", str(log)] if log else []
         self.process = subprocess.Popen(
-            [*UP, "--log", str(log), *arguments], cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*UP, *where, *arguments], cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.said = ""
 
@@ -55,7 +57,7 @@ class Up:
 
 
 @contextmanager
-def running(root: Path, log: Path, *arguments: str) -> Iterator[Up]:
+def running(root: Path, log: Path | None, *arguments: str) -> Iterator[Up]:
     up = Up(root, log, *arguments)
     try:
         yield up
@@ -138,7 +140,7 @@ def test_ports_are_taken_as_given(root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log", "--project", "mine", *arguments) as up:
         assert up.ready(), up.said
         assert {part: up.port(part) for part in ports} == ports
-        assert "GOOGLE_CLOUD_PROJECT=mine" in (BUILD / "env").read_text()
+        assert "GOOGLE_CLOUD_PROJECT=mine" in (BUILD / str(up.process.pid) / "env").read_text()
         with running(root, tmp_path / "other.log", *arguments) as other:
             assert not other.ready()
             assert other.process.wait(10) == 1
@@ -191,3 +193,45 @@ def test_a_server_alone(root: Path, part: str) -> None:
     finally:
         server.kill()
         server.communicate()
+
+
+@pytest.mark.parametrize("part", ["pubsub", "storage"])
+def test_a_taken_port_is_one_sentence(root: Path, part: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "infra.local", part, "--port", str(port)]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"error: the \S+ server cannot listen on 127\.0\.0\.1:{port}; is the port taken\?\n", done.stderr
+    )
+
+
+def test_two_twins_do_not_meet(root: Path) -> None:
+    def env(*pid: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*UP, "--env", *pid], cwd=root, capture_output=True, text=True, timeout=20)
+
+    with running(root, None) as first, running(root, None) as second:
+        assert first.ready() and second.ready(), (first.said, second.said)
+        pids = [str(up.process.pid) for up in (first, second)]
+        newest = max(pids, key=lambda pid: (BUILD / pid / "env").stat().st_mtime_ns)
+        told = env()
+        assert f"the newest of 2 twins, {newest};" in told.stderr and all(pid in told.stderr for pid in pids)
+        assert told.stdout == env(newest).stdout
+        for pid, up in zip(pids, (first, second), strict=True):
+            own = env(pid)
+            assert own.stderr == "" and f"PUBSUB_EMULATOR_HOST=127.0.0.1:{up.port('pubsub')}\n" in own.stdout
+            assert f"build/local/{pid}/worker.log" in up.said
+            assert (BUILD / pid / "worker.log").exists()
+        wrong = env("1")
+        assert wrong.returncode == 1 and "no twin of process 1 is running (running: " in wrong.stderr
+
+        first.process.kill()  # it cannot take its folder along
+        first.process.wait(10)
+        assert (BUILD / pids[0] / "env").exists()
+        assert env().stderr == "" and env().stdout == env(pids[1]).stdout
+        with running(root, None) as third:
+            assert third.ready(), third.said
+            assert not (BUILD / pids[0]).exists(), "the next twin cleans up"

@@ -7,7 +7,10 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.filter import Predicate, parse
@@ -39,9 +42,13 @@ def wire_size(message: Any) -> int:
 class Subscription:
     """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
 
-    def __init__(self, config: Any, backlog: Backlog, tokens: Tokens, pushing: asyncio.Event) -> None:
+    def __init__(
+        self, config: Any, backlog: Backlog, tokens: Tokens, pushing: asyncio.Event, expire: Callable[[], None]
+    ) -> None:
         self.backlog = backlog
         self._tokens, self._pushing = tokens, pushing
+        self._expire = expire
+        self._expiry: asyncio.TimerHandle | None = None
         self.matches: Predicate | None = parse(config.filter) if config.filter else None
         self._pusher: Pusher | None = None
         self.configure(config)
@@ -64,9 +71,23 @@ class Subscription:
         if push.push_endpoint and not self._pusher and self._pushing.is_set():
             self._pusher = Pusher(config.name, push, self.backlog, self._tokens)
         self.backlog.wake_all()
+        self._expire_when_idle()
+
+    def _expire_when_idle(self) -> None:
+        """Have it deleted when nobody has used it for as long as its expiration policy says."""
+        if self._expiry:
+            self._expiry.cancel()
+        if ttl_s := self.backlog.policy.ttl_s:
+            left_s = ttl_s - self.backlog.idle_s()
+            if left_s > 0:
+                self._expiry = asyncio.get_running_loop().call_later(left_s, self._expire_when_idle)
+            else:
+                self._expire()
 
     def close(self) -> None:
         """Stop delivering and drop the backlog."""
+        if self._expiry:
+            self._expiry.cancel()
         if self._pusher:
             self._pusher.close()
         self.backlog.close()
@@ -125,6 +146,7 @@ class Broker:
         if name not in self.subscriptions:
             check_name("subscriptions", name)
             raise not_found(name)
+        self.subscriptions[name].backlog.touch()
         return self.subscriptions[name]
 
     def subscribe(self, config: Any) -> Subscription:
@@ -141,7 +163,8 @@ class Broker:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
-        subscription = Subscription(config, held, self.tokens, self._pushing)
+        expire = partial(self.unsubscribe, config.name)
+        subscription = Subscription(config, held, self.tokens, self._pushing, expire)
         self.subscriptions[config.name] = subscription
         if topic := self.topics.get(config.topic):
             topic.tell(config)
@@ -177,9 +200,11 @@ class Broker:
         for message in messages:
             _check(message)
         ids = []
+        now = Timestamp()
+        now.GetCurrentTime()
         for message in messages:
             message.message_id = str(next(self._ids))
-            message.publish_time.GetCurrentTime()
+            message.publish_time.CopyFrom(now)
             ids.append(message.message_id)
             size = wire_size(message)
             if topic.retained is not None:

@@ -35,6 +35,7 @@ class Backlog:
         self._forward = forward
         self._ids = ids
         self._loop = asyncio.get_running_loop()
+        self._used_at = self._loop.time()
         self._ready: deque[Held] = deque()
         self._leases: dict[str, Lease] = {}
         self._consumers: deque[Consumer] = deque()
@@ -75,6 +76,7 @@ class Backlog:
     def ack(self, ack_ids: Iterable[str]) -> list[str]:
         """Forget messages for good; gives the ids that lease nothing, as their deadline has passed."""
         stale = []
+        self.touch()
         for ack_id in ack_ids:
             if lease := self._settle(ack_id):
                 self._done(lease.held)
@@ -112,6 +114,16 @@ class Backlog:
     def leave(self, consumer: Consumer) -> None:
         """Stop waking this consumer; what it holds stays its own until the deadline."""
         self._consumers.remove(consumer)
+        self.touch()
+
+    def touch(self) -> None:
+        """It is in use now."""
+        self._used_at = self._loop.time()
+
+    def idle_s(self) -> float:
+        """Seconds since the last ack, operation or stream; a pusher that only fails is no use."""
+        pulled = any(not consumer.pushes for consumer in self._consumers)
+        return 0.0 if pulled else self._loop.time() - self._used_at
 
     def wake_all(self) -> None:
         """Let every consumer look again, after a change of the subscription."""

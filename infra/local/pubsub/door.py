@@ -23,16 +23,16 @@ _BODY_LIMIT = 20_000_000
 
 
 class Door:
-    """Listens on 127.0.0.1 from `open` to `close`, for a gRPC server on another port of it."""
+    """Listens from `open` to `close`, for a gRPC server on another port of this machine."""
 
     def __init__(self, grpc_port: int, rest: Rest) -> None:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
 
-    async def open(self, port: int) -> int:
-        """Listen on a port, 0 for a free one; gives the port. OSError when it is taken."""
-        self._server = await asyncio.start_server(self._visit, "127.0.0.1", port)
+    async def open(self, host: str, port: int) -> int:
+        """Listen on a port of an address, 0 for a free one; gives the port. OSError when it is taken."""
+        self._server = await asyncio.start_server(self._visit, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 class Consumer(Protocol):
     """Someone who takes messages: a stream, a waiting pull, a pusher. Both methods are called on the loop."""
 
+    pushes: bool
+
     def wake(self) -> None:
         """There may be something to take, or the backlog was closed. Must not take at once; later, on the loop."""
 

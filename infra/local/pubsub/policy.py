@@ -22,7 +22,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one subscription delivers. Seconds throughout; `max_attempts` 0: no dead letters."""
+    """How one subscription delivers. Seconds throughout; `max_attempts` 0: no dead letters; `ttl_s` 0: no expiry."""
 
     ack_deadline_s: float
     minimum_backoff_s: float = 0.0
@@ -31,6 +31,7 @@ class Policy:
     dead_letter_topic: str = ""
     exactly_once: bool = False
     retention_s: float = 7 * _DAY_S
+    ttl_s: float = 0.0
 
     def delay_s(self, attempts: int) -> float:
         """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
@@ -54,7 +55,7 @@ def policy_of(config: Any) -> Policy:
     return Policy(
         config.ack_deadline_seconds, minimum, maximum, dead.max_delivery_attempts if dead.dead_letter_topic else 0,
         dead.dead_letter_topic, config.enable_exactly_once_delivery,
-        seconds_of(config.message_retention_duration),
+        seconds_of(config.message_retention_duration), seconds_of(config.expiration_policy.ttl),
     )  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def complete(config: Any) -> None:
         config.message_retention_duration.seconds = 7 * _DAY_S
     if not config.HasField("expiration_policy"):
         config.expiration_policy.ttl.seconds = 31 * _DAY_S
+    if config.expiration_policy.HasField("ttl") and (ttl_s := seconds_of(config.expiration_policy.ttl)) < _DAY_S:
+        raise invalid(f"expiration_policy.ttl is {ttl_s:g}s; it must be at least {_DAY_S}s, or absent for never")
     _complete_retry(config)
     _complete_dead_letter(config)
     if config.filter:

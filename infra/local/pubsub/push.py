@@ -31,6 +31,8 @@ _log = logging.getLogger("infra.local.pubsub")
 class Pusher:
     """Pushes one subscription's messages as its PushConfig says, until it is closed."""
 
+    pushes = True
+
     def __init__(self, subscription: str, config: Any, backlog: Backlog, tokens: Tokens) -> None:
         self.config = config
         self.endpoint: str = config.push_endpoint

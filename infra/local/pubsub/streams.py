@@ -20,6 +20,8 @@ _UNLIMITED = 2**62
 class Signal:
     """A consumer that waits: woken when there may be something to take."""
 
+    pushes = False
+
     def __init__(self) -> None:
         self._event = asyncio.Event()
 

@@ -16,6 +16,7 @@ from gcp_storage_emulator.handlers.objects import GoogleHTTPStatus
 from gcp_storage_emulator.server import HANDLERS
 
 from infra.local.chaos import BadDay, Dice
+from infra.local.ports import LOOPBACK, reachable
 from infra.local.storage import batch, changes, reading
 from infra.local.storage.answer import Answer
 from infra.local.storage.configs import Configs
@@ -44,7 +45,7 @@ _log = logging.getLogger("infra.local.storage")
 
 
 class StorageServer:
-    """Google's Storage JSON API on 127.0.0.1, from `start` to `stop`; also a context manager.
+    """Google's Storage JSON API on `host`, an IPv4 address, from `start` to `stop`; also a context manager.
 
     `port` 0 takes a free one; `bad_day` makes requests fail.
     `notifier` is told of every change before the request that made it is answered.
@@ -54,6 +55,7 @@ class StorageServer:
         self,
         port: int = 0,
         *,
+        host: str = LOOPBACK,
         names: Iterable[str] = (),
         notifier: Notifier | None = None,
         bad_day: BadDay | None = None,
@@ -68,9 +70,9 @@ class StorageServer:
         self._changing = threading.Lock()
         self._failures: list[tuple[int, str]] = []
         try:
-            self._http = Connections(("127.0.0.1", port))
+            self._http = Connections((host, port))
         except OSError as exc:
-            raise OSError(f"the Storage server cannot listen on 127.0.0.1:{port}; is the port taken?") from exc
+            raise OSError(f"the Storage server cannot listen on {host}:{port}; is the port taken?") from exc
         self._http.storage = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="storage", daemon=True)
         for name in names:
@@ -78,8 +80,8 @@ class StorageServer:
 
     @property
     def url(self) -> str:
-        """What STORAGE_EMULATOR_HOST wants: `http://127.0.0.1:port`."""
-        return f"http://127.0.0.1:{self._http.server_port}"
+        """What STORAGE_EMULATOR_HOST wants: `http://address:port`."""
+        return f"http://{reachable(str(self._http.server_address[0]))}:{self._http.server_port}"
 
     def fail(self, status: int = 503, times: int = 1, path: str = "") -> None:
         """Answer the next `times` requests whose path holds `path` with `status`; `times=0` ends an earlier call."""

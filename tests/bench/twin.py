@@ -1,0 +1,105 @@
+"""The local twin beside Google's emulator: start, messages a second, delays, and memory over many messages.
+
+The two take turns within each repetition, so that whatever else the machine does hits both.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from tests.bench.brokers import OURS, backends, broker, seconds_to_ready, seconds_to_up
+from tests.bench.parts import pss_mb
+from tests.bench.traffic import Traffic
+
+_LOADS = ((1_000, 10_000, 100.0), (100_000, 400, 50.0), (1_000_000, 60, 10.0))
+"""Bytes of a message; messages in the closed loop; messages a second for the delays, of which there are 200."""
+
+_DELAYS = 200
+_MANY = 1_000_000
+
+
+def twin(runs: int, *, million: bool) -> list[dict[str, Any]]:
+    """Rows of medians over `runs` repetitions; `million` adds the server's memory over a million messages."""
+    rows = _starts(runs) + _loads(runs)
+    return [*rows, _memory()] if million else rows
+
+
+def _starts(runs: int) -> list[dict[str, Any]]:
+    taken: dict[tuple[str, str], list[float]] = {}
+    for _ in range(runs):
+        for what, seconds_to in (("server alone", seconds_to_ready), ("up without a worker", seconds_to_up)):
+            for backend in backends():
+                taken.setdefault((what, backend), []).append(seconds_to(backend))
+    return [
+        {"what": "twin ready", "part": what, "backend": backend, "seconds": seconds, "median_s": median(seconds)}
+        for (what, backend), seconds in taken.items()
+    ]
+
+
+def _loads(runs: int) -> list[dict[str, Any]]:
+    rows = {}
+    with ExitStack() as stack:
+        hosts = {backend: stack.enter_context(broker(backend))[0] for backend in backends()}
+        for size, count, per_s in _LOADS:
+            for _ in range(runs):
+                for backend, host in hosts.items():
+                    new = {"what": "twin load", "backend": backend, "bytes": size, "rates": [], "p50s": [], "p99s": []}
+                    row = rows.setdefault((size, backend), new)
+                    with Traffic(host, size) as traffic:
+                        row["rates"].append(traffic.rate(count))
+                        delays = traffic.delays_ms(_DELAYS, per_s)
+                    row["p50s"].append(median(delays))
+                    row["p99s"].append(delays[len(delays) * 99 // 100])
+    for row in rows.values():
+        row |= {"per_s": median(row["rates"]), "p50_ms": median(row["p50s"]), "p99_ms": median(row["p99s"])}
+    return list(rows.values())
+
+
+def _memory() -> dict[str, Any]:
+    """PSS of our server at the start and after each 100,000 messages of 1 KB; its slope leaves the first tenth out."""
+    samples = []
+    with broker(OURS) as (host, pid), Traffic(host, 1_000) as traffic:
+        samples.append(pss_mb(pid))
+        per_s = traffic.rate(_MANY, mark=lambda: samples.append(pss_mb(pid)))
+    settled = samples[1:]
+    return {
+        "what": "twin memory",
+        "messages": _MANY,
+        "per_s": per_s,
+        "pss_mb": samples,
+        "slope_mb_per_million": (settled[-1] - settled[0]) / (len(settled) - 1) * 10,
+    }
+
+
+def tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """What was measured, for people; each row's last figure is Google's emulator's over ours, or the reverse."""
+    both = backends()
+    ready = Table("ready, s", *both, "ratio", title="The local twin: process start to first publish answered")
+    for part in dict.fromkeys(row["part"] for row in rows if row["what"] == "twin ready"):
+        found = {row["backend"]: row["median_s"] for row in rows if row.get("part") == part}
+        ready.add_row(
+            part, *(f"{found[backend]:.2f}" for backend in both), _ratio([found[each] for each in both[::-1]])
+        )
+    load = Table("message", "", *both, "ratio", title="The local twin: a stock publisher and a stock subscriber")
+    for size in dict.fromkeys(row["bytes"] for row in rows if row["what"] == "twin load"):
+        found = {row["backend"]: row for row in rows if row.get("bytes") == size}
+        for name, key in (("messages/s", "per_s"), ("p50, ms", "p50_ms"), ("p99, ms", "p99_ms")):
+            values = [found[backend][key] for backend in both]
+            better_first = values if key == "per_s" else values[::-1]
+            load.add_row(f"{size // 1000} KB", name, *(f"{value:,.1f}" for value in values), _ratio(better_first))
+    made = [ready, load]
+    for row in rows:
+        if row["what"] == "twin memory":
+            memory = Table("messages of 1 KB", "per s", "PSS first, MB", "last, MB", "slope, MB a million")
+            cells = (row["per_s"], row["pss_mb"][0], row["pss_mb"][-1], row["slope_mb_per_million"])
+            memory.add_row(f"{row['messages']:,}", *(f"{cell:,.1f}" for cell in cells))
+            made.append(memory)
+    return made
+
+
+def _ratio(values: list[float]) -> str:
+    return f"{values[0] / values[-1]:.1f}x" if len(values) > 1 else "Google's emulator is not installed"
