@@ -33,10 +33,6 @@ from infra.local.pubsub.weather import Refusing, bad_backlog
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # our own limits answer in words
     ("grpc.max_send_message_length", -1),
-    # A fifth more messages of 100 KB and 1 MB a second than with the small windows and frames that gRPC starts with.
-    ("grpc.http2.lookahead_bytes", 4_194_304),
-    ("grpc.http2.max_frame_size", 1_048_576),
-    ("grpc.http2.write_buffer_size", 1_048_576),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second server on it
 )
 
