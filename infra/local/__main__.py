@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     pubsub.set_defaults(run=_pubsub)
     storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
+    storage.add_argument("--data-dir", type=Path, metavar="DIR", help="keep everything there; by default nothing is kept")
     storage.set_defaults(run=_storage)
     for each in (up, pubsub, storage):
         each.add_argument(
@@ -116,7 +117,9 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
     buckets = [bucket.name for bucket in Topology.read().buckets]
     pubsub = os.environ.get("PUBSUB_EMULATOR_HOST")
     notifier = Notifier(pubsub, ()) if pubsub else None
-    with StorageServer(options.port, names=buckets, notifier=notifier, bad_day=_bad_day(options)) as server:
+    with StorageServer(
+        options.port, names=buckets, notifier=notifier, bad_day=_bad_day(options), data_dir=options.data_dir
+    ) as server:
         told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
         _wait()

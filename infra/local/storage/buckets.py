@@ -17,7 +17,7 @@ _STAMPED = {
     "autoclass": ("toggleTime", "terminalStorageClassUpdateTime"),
 }
 _PREVENTION = ("inherited", "enforced", "unspecified")
-_MULTI = ("US", "EU", "ASIA")
+_MULTI, _DUAL = ("US", "EU", "ASIA"), ("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1")
 
 
 def find(store: Store, name: str) -> Row:
@@ -34,7 +34,7 @@ def make(store: Store, name: str, said: dict[str, Any]) -> Row:
     if store.get("bucket", "", name):
         raise Refusal(409, f"The bucket {name} exists already", "conflict")
     location = str(said.get("location") or "US").upper()
-    dual = "customPlacementConfig" in said
+    dual = "customPlacementConfig" in said or location in _DUAL
     data = {
         "projectNumber": "0",
         "storageClass": "STANDARD",

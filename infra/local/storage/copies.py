@@ -61,8 +61,7 @@ def compose(request: Request, store: Store) -> Any:
         check({name: str(value) for name, value in (each.get("objectPreconditions") or {}).items()}, row)
         keys.check(row, request)
         sources.append(row)
-    kind = {"contentType": sources[0].data["contentType"]} if "contentType" in sources[0].data else {}
-    said = kind | writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
+    said = writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
     body = store.join([row.body for row in sources])
     sums = store.measure(body)
     del sums["md5Hash"]  # a composite has none

@@ -8,6 +8,7 @@ import re
 from infra.local.storage import keys, objects
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
+from infra.local.storage.resources import hash_header
 from infra.local.storage.store import Store
 
 _RANGE = re.compile(r"\s*bytes=(\d*)-(\d*)\s*")
@@ -31,13 +32,10 @@ def download(request: Request, store: Store) -> Answer:
     answer = Answer(headers={header: str(there[field]) for field, header in _TOLD.items() if there.get(field)})
     for key, value in (there.get("metadata") or {}).items():
         answer.headers[f"X-Goog-Meta-{key}"] = str(value).encode().decode("latin-1")
-    hashes = [
-        f"{kind}={there[field]}" for kind, field in (("crc32c", "crc32c"), ("md5", "md5Hash")) if there.get(field)
-    ]
     answer.headers |= {
         "ETag": row.etag,
         "X-Goog-Generation": str(row.generation),
-        "X-Goog-Hash": ",".join(hashes),
+        "X-Goog-Hash": hash_header(there),
         "X-Goog-Stored-Content-Encoding": encoding or "identity",
         "X-Goog-Stored-Content-Length": str(size),
         "Accept-Ranges": "bytes",

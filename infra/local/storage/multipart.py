@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from infra.local.storage import buckets, keys, objects, uploads
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
-from infra.local.storage.resources import writable
+from infra.local.storage.resources import hash_header, writable
 from infra.local.storage.store import Row, Store
 
 _SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -29,7 +29,8 @@ def put(request: Request, store: Store) -> Answer:
     """Make an object of a request's body."""
     body = store.save(memoryview(request.body), request.spool)
     row = uploads.keep(request, store, _said(request), body, request.object)
-    return Answer(headers={"ETag": f'"{row.etag}"', "X-Goog-Generation": str(row.generation)})
+    told = {"X-Goog-Generation": str(row.generation), "X-Goog-Hash": hash_header(row.data)}
+    return Answer(headers={"ETag": f'"{row.etag}"', **told})
 
 
 def start(request: Request, store: Store) -> Answer:
@@ -47,13 +48,14 @@ def put_part(request: Request, store: Store) -> Answer:
     if not 1 <= number <= 10_000:
         raise Refusal(400, f"partNumber must be from 1 to 10000, not {number}", "invalid")
     body = store.save(memoryview(request.body), request.spool)
-    etag = store.measure(body)["md5Hash"]
+    sums = store.measure(body)
+    etag = sums["md5Hash"]
     with store.change():
         upload = uploads.find(request, store)
         if before := store.get("part", upload.name, f"{number:05}"):
             store.delete(before)
         store.put(Row("part", upload.name, f"{number:05}", {"etag": etag}, upload.generation, body=body))
-    return Answer(headers={"ETag": f'"{etag}"'})
+    return Answer(headers={"ETag": f'"{etag}"', "X-Goog-Hash": hash_header(sums)})
 
 
 def finish(request: Request, store: Store) -> Answer:

@@ -52,7 +52,7 @@ class Request:
 
     def flag(self, name: str) -> bool:
         """Whether a parameter says true."""
-        return self.query.get(name) == "true"
+        return self.query.get(name, "").lower() == "true"
 
     def number(self, name: str, default: int = 0) -> int:
         """A parameter that is a whole number, not negative."""

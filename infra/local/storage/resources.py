@@ -77,6 +77,12 @@ def retained_until(row: Row, bucket: Row) -> str | None:
     return (began + timedelta(seconds=int(period))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def hash_header(data: Mapping[str, Any]) -> str:
+    """The value of X-Goog-Hash for an object's hashes."""
+    named = (("crc32c", "crc32c"), ("md5", "md5Hash"))
+    return ",".join(f"{kind}={data[field]}" for kind, field in named if data.get(field))
+
+
 def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str, Any]], str | None]:
     """The first entries, and the name after which the next page begins."""
     found: list[tuple[str, Any]] = []

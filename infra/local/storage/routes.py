@@ -51,6 +51,7 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", f"{_B}/lockRetentionPolicy", buckets.lock),
     ("POST", f"{_B}/restore", buckets.restore),
     ("GET", f"{_B}/storageLayout", _layout),
+    ("GET", f"{_B}/(?:managedFolders|folders)", lambda request, store: {}),  # there are none
     ("GET PUT", f"{_B}/iam", _policy),
     ("GET", rf"{_B}(?:{_O})?/iam/testPermissions", access.permissions),
     ("GET POST PUT PATCH DELETE", _B + _LIST, _bucket_list),

@@ -46,7 +46,8 @@ def keep(request: Request, store: Store, said: Mapping[str, Any], body: str, nam
     sums = store.measure(body)
     name = name or request.query.get("name") or str(said.get("name") or "")
     with store.change():
-        _compare({**said, **_foretold(request)}, sums)
+        _compare(said, sums)
+        _compare(_foretold(request), sums)
         bucket = buckets.find(store, request.bucket)
         whole = {**writable(said), **keys.given(request), **sums}
         return objects.publish(store, bucket, name, whole, body, request.conditions)
@@ -79,7 +80,6 @@ def resume(request: Request, store: Store) -> Any:
         if request.method == "DELETE":
             store.delete(upload)
             return Answer.refusal(499, "The upload is cancelled")
-        upload.data["said"] |= _foretold(request)
         total = _receive(request, store, upload)
         store.put(upload)
     received = store.size(upload.body)
@@ -89,6 +89,7 @@ def resume(request: Request, store: Store) -> Any:
     sums = store.measure(body)
     with store.change():
         _compare(said, sums)
+        _compare(_foretold(request), sums)
         bucket = buckets.find(store, request.bucket)
         whole = {**writable(said), **({"customerEncryption": key} if (key := said.get("customerEncryption")) else {})}
         row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
@@ -129,7 +130,7 @@ def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview,
     """The JSON of an upload, its bytes and their type. By bytes, not by lines: an image may hold any line ending."""
     header = Message()
     header["Content-Type"] = content_type
-    mark = b"--" + (header.get_boundary() or "").encode()
+    mark = b"--" + (header.get_boundary() or "").strip("'").encode()  # gcloud quotes it so
     first = body.find(mark) + len(mark)
     eol = b"\r\n" if body[first : first + 2] == b"\r\n" else b"\n"
     second = body.find(eol + mark, first)
