@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     pubsub.set_defaults(run=_pubsub)
     storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
-    storage.add_argument("--data-dir", type=Path, metavar="DIR", help="keep everything there; by default nothing is kept")
+    storage.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="keep everything there; by default nothing is kept"
+    )
     storage.set_defaults(run=_storage)
     for each in (up, pubsub, storage):
         each.add_argument(

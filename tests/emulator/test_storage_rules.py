@@ -245,4 +245,4 @@ def test_a_bucket_is_created_as_asked(bucket: Bucket) -> None:
 
 def test_what_is_not_covered_says_so(bucket: Bucket) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="not covered"):
-        bucket.client._connection.api_request("GET", "/b/rules/folders")
+        bucket.client._connection.api_request("GET", "/b/rules/anywhereCaches")

@@ -1,9 +1,10 @@
-"""What the server keeps: one table of resources in SQLite, and beside it a file for the bytes of each object."""
+"""What the server keeps: resources and small bodies in SQLite, beside it a file for the bytes of each big object."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -22,9 +23,11 @@ import google_crc32c
 
 LIVE, OLD, DELETED = 1, 0, -1
 _MIB = 1 << 20
+_SMALL = 1 << 18  # bytes that are quicker in the database than in a file
 _TABLE = """CREATE TABLE IF NOT EXISTS resources (
     kind TEXT, parent TEXT, name TEXT, generation INTEGER, state INTEGER, body TEXT, data TEXT,
     PRIMARY KEY (kind, parent, name, generation)) WITHOUT ROWID"""
+_BODIES = "CREATE TABLE IF NOT EXISTS bodies (name TEXT PRIMARY KEY, content BLOB)"
 
 # Uploads that nobody ends are kept for a week, as in the cloud.
 _EXPIRE = """DELETE FROM resources WHERE kind IN ('upload', 'part') AND generation < ?
@@ -36,8 +39,8 @@ _WEEK_US = 7 * 86_400 * 1_000_000
 class Row:
     """One resource of any kind: a bucket, an object's generation, an upload under way, a notification, a key.
 
-    `parent`: the bucket of an object. `state`: LIVE, OLD (not current any more) or DELETED (softly). `body`: the file
-    with its bytes. `data`: its JSON without what the other fields say.
+    `parent`: the bucket of an object. `state`: LIVE, OLD (not current any more) or DELETED (softly). `body`: the
+    name of its bytes. `data`: its JSON without what the other fields say.
     """
 
     kind: str
@@ -64,11 +67,11 @@ class Event:
 
 
 class _Mine(threading.local):
-    """What the thread did: to objects, and the files that its next change keeps or, when it fails, deletes."""
+    """What the thread did: to objects, and the bytes that its next change keeps; None stands for a file of them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.saved: list[str] = []
+        self.saved: dict[str, bytes | None] = {}
 
 
 class Store:
@@ -91,10 +94,12 @@ class Store:
             for line in ("PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"):
                 self._db.execute(line)
             self._db.execute(_TABLE)
+            self._db.execute(_BODIES)
         except sqlite3.Error as exc:
             raise OSError(f"the data folder {self._folder} cannot be used, perhaps another server does: {exc}") from exc
         self._last: int = self._db.execute("SELECT coalesce(max(generation), 0) FROM resources").fetchone()[0]
         self._db.execute(_EXPIRE, (time.time_ns() // 1000 - _WEEK_US,))
+        self._db.execute("DELETE FROM bodies WHERE name NOT IN (SELECT body FROM resources)")
         known = {body for (body,) in self._db.execute("SELECT body FROM resources")}
         for each in self.bodies.iterdir():  # of requests that a killed server did not answer
             if each.name not in known:
@@ -119,16 +124,20 @@ class Store:
             self._db.execute("BEGIN")
             try:
                 yield
+                small = [(name, content) for name, content in mine.saved.items() if content is not None]
+                self._db.executemany("INSERT INTO bodies VALUES (?, ?)", small)
+                for body in self._gone:
+                    self._db.execute("DELETE FROM bodies WHERE name = ?", (body,))
                 self._db.execute("COMMIT")
             except BaseException:
                 self._db.execute("ROLLBACK")
                 del mine.events[before:]
-                self._gone = mine.saved
+                self._gone = list(mine.saved)
                 raise
             finally:
-                mine.saved = []
+                mine.saved = {}
                 for body in self._gone:
-                    (self.bodies / body).unlink()
+                    (self.bodies / body).unlink(missing_ok=True)
 
     def take_events(self) -> list[Event]:
         """What the changes of this thread did to objects since it was last asked."""
@@ -180,31 +189,32 @@ class Store:
         if row.body:
             self._gone.append(row.body)
 
-    def save(self, content: bytes | memoryview, spool: Path | None = None) -> str:
-        """A new file of bytes, or of what is in `spool` already; gives its name. The next change keeps it."""
-        body = uuid.uuid4().hex
-        self._mine.saved.append(body)
+    def save(self, content: bytes | memoryview, spool: Path | None = None, *, grows: bool = False) -> str:
+        """Take bytes, or the file `spool` of them, and give their name. The next change keeps them."""
+        body, small = uuid.uuid4().hex, len(content) <= _SMALL and not spool and not grows
+        self._mine.saved[body] = bytes(content) if small else None
         if spool:
             os.link(spool, self.bodies / body)
-        else:
+        elif not small:
             (self.bodies / body).write_bytes(content)
         return body
 
     def append(self, body: str, content: memoryview) -> None:
-        """Add to a file of bytes."""
+        """Add to bytes that were saved to grow."""
         with (self.bodies / body).open("ab") as file:
             file.write(content)
 
     def size(self, body: str) -> int:
-        """How many bytes there are; no file has none."""
+        """How many bytes there are of those that grow."""
         return (self.bodies / body).stat().st_size if body else 0
 
     def join(self, bodies: Iterable[str]) -> str:
-        """A new file of the bytes of others; of one other it is that file under a second name."""
+        """The bytes of others as new ones; those of one file are that file under a second name."""
         sources = list(bodies)
         if len(sources) == 1:
-            return self.save(b"", self.bodies / sources[0])
-        body = self.save(b"")
+            path = self.bodies / sources[0]
+            return self.save(b"", path) if path.exists() else self.save(self.open(sources[0]).read())
+        body = self.save(b"", grows=True)
         with (self.bodies / body).open("ab") as whole:
             for source in sources:
                 with self.open(source) as part:
@@ -213,10 +223,13 @@ class Store:
 
     def open(self, body: str) -> BinaryIO:
         """The bytes, to be read also after the object is gone."""
-        return (self.bodies / body).open("rb")
+        small = self._mine.saved.get(body)
+        if small is None and not (self.bodies / body).exists():
+            (small,) = self._db.execute("SELECT content FROM bodies WHERE name = ?", (body,)).fetchone()
+        return (self.bodies / body).open("rb") if small is None else io.BytesIO(small)
 
     def measure(self, body: str) -> dict[str, str]:
-        """`size`, `md5Hash` and `crc32c` of a file of bytes, as a resource says them."""
+        """`size`, `md5Hash` and `crc32c` of bytes, as a resource says them."""
         md5, crc, size = hashlib.md5(), 0, 0
         with self.open(body) as file:
             while chunk := file.read(_MIB):

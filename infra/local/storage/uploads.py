@@ -122,7 +122,7 @@ def _receive(request: Request, store: Store, upload: Row) -> int | None:
         if upload.body:
             store.append(upload.body, fresh)
         else:
-            upload.body = store.save(fresh, request.spool)
+            upload.body = store.save(fresh, request.spool, grows=True)
     return int(total) if total is not None else None
 
 
