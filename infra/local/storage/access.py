@@ -20,7 +20,6 @@ _PREDEFINED = {
 }
 _OWNER = [{"entity": "project-owners-0", "role": "OWNER"}]
 _LEGACY = [{"role": "roles/storage.legacyBucketOwner", "members": ["projectOwner:local"]}]
-_KINDS = {"acl": "objectAccessControl", "defaultObjectAcl": "objectAccessControl"}
 
 
 def predefined(request: Request) -> dict[str, Any]:
@@ -47,8 +46,12 @@ def check_change(bucket: Row, asked: Mapping[str, Any]) -> None:
         _check_uniform(bucket)
 
 
+def _uniform(bucket: Row) -> bool:
+    return bool(bucket.data.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"))
+
+
 def _check_uniform(bucket: Row) -> None:
-    if bucket.data.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"):
+    if _uniform(bucket):
         raise Refusal(400, "The bucket has uniform bucket-level access: there are no access control lists", "invalid")
 
 
@@ -83,7 +86,7 @@ def policy(request: Request, store: Store, bucket: Row) -> Any:
     if request.method == "PUT":
         asked = request.json()
         if any("condition" in each for each in asked.get("bindings", ())):
-            if not bucket.data["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"]:
+            if not _uniform(bucket):
                 raise Refusal(
                     412, "To set a policy with conditions, enable uniform bucket-level access first", "conditionNotMet"
                 )

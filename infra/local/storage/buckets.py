@@ -8,7 +8,7 @@ from infra.local.storage import access
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now, page, shown, writable
+from infra.local.storage.resources import change, now, page, shown, soft_s, writable
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 _STAMPED = {
@@ -110,7 +110,7 @@ def delete(request: Request, store: Store) -> None:
     for kind in ("upload", "notification", "object"):
         for each in list(store.rows(kind, row.name, states=(LIVE, DELETED))):
             store.delete(each)
-    if kept_s := int(row.data["softDeletePolicy"].get("retentionDurationSeconds", 0)):
+    if kept_s := soft_s(row):
         row.state = DELETED
         row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
         store.put(row)
@@ -135,11 +135,20 @@ def _wanted(request: Request, store: Store) -> Row:
 
 def _settled(row: Row, before: dict[str, Any]) -> Row:
     """Note the times at which policies began, and refuse what no bucket can have."""
+    for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "iamConfiguration"):
+        if not isinstance(row.data.get(field, {}), dict):
+            raise Refusal(400, f"{field} must be an object, not {row.data[field]!r}", "invalid")
     prevention = row.data.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited")
     if prevention not in _PREVENTION:
-        raise Refusal(400, f"publicAccessPrevention must be one of {', '.join(_PREVENTION)}, not {prevention!r}")
+        raise Refusal(
+            400, f"publicAccessPrevention must be one of {', '.join(_PREVENTION)}, not {prevention!r}", "invalid"
+        )
     if row.data.get("autoclass"):
         row.data["autoclass"] = {"terminalStorageClass": "NEARLINE", **row.data["autoclass"]}
+    for field, part in (("retentionPolicy", "retentionPeriod"), ("softDeletePolicy", "retentionDurationSeconds")):
+        seconds = row.data.get(field, {}).get(part, 0)
+        if not str(seconds).isdecimal():
+            raise Refusal(400, f"{field}.{part} must be a whole number of seconds, not {seconds!r}", "invalid")
     for field, stamps in _STAMPED.items():
         if row.data.get(field) and row.data[field] != before.get(field):
             row.data[field] = {**row.data[field], **dict.fromkeys(stamps, now())}

@@ -116,7 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chunks(self) -> Iterator[int]:
         """The sizes of the chunks of a body, each to be read before the next is asked for (RFC 9112)."""
-        while size := int(self.rfile.readline(100).partition(b";")[0], 16):
+        while digits := self.rfile.readline(100).partition(b";")[0].strip():
+            if digits.strip(b"0123456789abcdefABCDEF"):
+                raise Refusal(400, "The size of a chunk must be a hexadecimal number", "invalid")
+            if not (size := int(digits, 16)):
+                break
             yield size
             self.rfile.readline(3)
         while self.rfile.readline(_SMALL).strip():

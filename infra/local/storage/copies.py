@@ -57,7 +57,10 @@ def compose(request: Request, store: Store) -> Any:
         raise Refusal(400, f"compose takes 1 to {_MOST_SOURCES} source objects, not {len(wanted)}", "invalid")
     sources = []
     for each in wanted:
-        row = objects.find(store, bucket, str(each.get("name")), int(each.get("generation") or 0))
+        generation = str(each.get("generation") or 0)
+        if not generation.isdecimal():
+            raise Refusal(400, f"generation must be a whole number, not {generation!r}", "invalid")
+        row = objects.find(store, bucket, str(each.get("name")), int(generation))
         check({name: str(value) for name, value in (each.get("objectPreconditions") or {}).items()}, row)
         keys.check(row, request)
         sources.append(row)

@@ -22,6 +22,7 @@ _SAID = {
     "Content-Language": "contentLanguage",
     "x-goog-storage-class": "storageClass",
     "x-goog-custom-time": "customTime",
+    "x-goog-encryption-kms-key-name": "kmsKeyName",
 }
 
 

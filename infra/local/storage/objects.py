@@ -9,7 +9,7 @@ from infra.local.storage import access, buckets
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now, retained_until, shown
+from infra.local.storage.resources import change, now, retained_until, shown, soft_s
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 
@@ -42,7 +42,7 @@ def publish(
     before = store.get("object", bucket.name, name)
     check(conditions, before)
     made = {"metageneration": "1", "timeCreated": (at := now()), "updated": at, "timeStorageClassUpdated": at}
-    data = {"storageClass": bucket.data["storageClass"], **said, **made}
+    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **said, **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
     if acl := bucket.data.get("defaultObjectAcl"):
@@ -109,7 +109,7 @@ def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra:
         store.note("OBJECT_ARCHIVE", row, **extra)
         return
     store.note("OBJECT_DELETE", row, **extra)
-    if kept_s := int(bucket.data["softDeletePolicy"].get("retentionDurationSeconds", 0)):
+    if kept_s := soft_s(bucket):
         row.state = DELETED
         row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
         store.put(row)

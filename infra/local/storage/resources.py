@@ -77,6 +77,11 @@ def retained_until(row: Row, bucket: Row) -> str | None:
     return (began + timedelta(seconds=int(period))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def soft_s(bucket: Row) -> int:
+    """How many seconds a bucket keeps what is deleted."""
+    return int(bucket.data.get("softDeletePolicy", {}).get("retentionDurationSeconds", 0))
+
+
 def hash_header(data: Mapping[str, Any]) -> str:
     """The value of X-Goog-Hash for an object's hashes."""
     named = (("crc32c", "crc32c"), ("md5", "md5Hash"))

@@ -73,10 +73,7 @@ def resume(request: Request, store: Store) -> Any:
     with store.change():
         upload = find(request, store)
         if "made" in upload.data:  # the answer was lost, and the client asks again
-            bucket = buckets.find(store, request.bucket)
-            return shown(
-                objects.find(store, bucket, upload.data["name"], upload.data["made"]), request.base_url, bucket
-            )
+            return _made(request, store, upload)
         if request.method == "DELETE":
             store.delete(upload)
             return Answer.refusal(499, "The upload is cancelled")
@@ -88,6 +85,8 @@ def resume(request: Request, store: Store) -> Any:
     body, said = upload.body or store.save(b""), upload.data["said"]
     sums = store.measure(body)
     with store.change():
+        if "made" in find(request, store).data:  # by the same request, sent twice
+            return _made(request, store, find(request, store))
         _compare(said, sums)
         _compare(_foretold(request), sums)
         bucket = buckets.find(store, request.bucket)
@@ -95,6 +94,12 @@ def resume(request: Request, store: Store) -> Any:
         row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
         upload.body, upload.data = "", {"name": row.name, "made": row.generation}
         store.put(upload)
+    return shown(row, request.base_url, bucket)
+
+
+def _made(request: Request, store: Store, upload: Row) -> Any:
+    bucket = buckets.find(store, request.bucket)
+    row = objects.find(store, bucket, upload.data["name"], upload.data["made"])
     return shown(row, request.base_url, bucket)
 
 
