@@ -14,10 +14,10 @@ _OURS = frozenset({
     "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "etag", "projectNumber",
     "owner", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "softDeleteTime", "hardDeleteTime",
     "size", "md5Hash", "crc32c", "componentCount", "customerEncryption", "retentionExpirationTime", "restoreToken",
-    "locationType", "holdReleased"
+    "locationType", "holdReleased", "iam"
 })
 # fmt: on
-_KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration", "iam"})
+_KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
 _HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
 
 
@@ -44,7 +44,7 @@ def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None
 
 def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
     """The resource of a bucket or an object as an answer has it; access control only when the `full` one is asked."""
-    path = f"{base_url}/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
+    path = f"/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
     data = row.data if full else {name: value for name, value in row.data.items() if name not in _HIDDEN}
     said = {
         "kind": f"storage#{row.kind}",
@@ -54,7 +54,7 @@ def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = Fa
         **data,
     }
     if row.kind == "bucket":
-        return {**said, "id": row.name, "selfLink": path}
+        return {**said, "id": row.name, "selfLink": base_url + path}
     where = f"/o/{quote(row.name, safe='')}"
     if bucket and (until := retained_until(row, bucket)):
         said["retentionExpirationTime"] = until
@@ -62,8 +62,8 @@ def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = Fa
         **said,
         "id": f"{row.parent}/{row.name}/{row.generation}",
         "bucket": row.parent,
-        "selfLink": path + where,
-        "mediaLink": f"{path.replace('/storage', '/download/storage')}{where}?generation={row.generation}&alt=media",
+        "selfLink": base_url + path + where,
+        "mediaLink": f"{base_url}/download{path}{where}?generation={row.generation}&alt=media",
     }
 
 
