@@ -68,16 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     pubsub = commands.add_parser("pubsub", help="the Pub/Sub server alone, without topics")
     pubsub.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
     pubsub.set_defaults(run=_pubsub)
-    for each in (up, pubsub):
-        each.add_argument(
-            "--data-dir", type=Path, metavar="DIR", help="keep topics and messages in this folder, also when killed"
-        )
     storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
     storage.set_defaults(run=_storage)
     for each in (up, pubsub, storage):
         each.add_argument(
             "--host", type=_host, default=LOOPBACK, help="address to listen on (127.0.0.1); 0.0.0.0: every one"
+        )
+        each.add_argument(
+            "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there, over a restart and a kill"
         )
         each.add_argument(
             "--bad-day",
@@ -133,7 +132,12 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
     pubsub = os.environ.get("PUBSUB_EMULATOR_HOST")
     notifier = Notifier(pubsub, ()) if pubsub else None
     with StorageServer(
-        options.port, host=options.host, names=buckets, notifier=notifier, bad_day=_bad_day(options)
+        options.port,
+        host=options.host,
+        names=buckets,
+        notifier=notifier,
+        bad_day=_bad_day(options),
+        data_dir=options.data_dir,
     ) as server:
         _warn(options.host)
         told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"

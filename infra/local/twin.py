@@ -37,7 +37,7 @@ class Twin:
     """Everything in a topology on `host`, an IPv4 address; a context manager. Ports that are 0 are chosen.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
-    `data_dir`: the folder that keeps what Pub/Sub has over a restart; the topology may change, addresses may too.
+    `data_dir`: the folder that keeps messages and objects over a restart; the topology may change, addresses may too.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for an absent backend.
     """
 
@@ -111,6 +111,7 @@ class Twin:
             "PUBSUB_EMULATOR_HOST": self.pubsub_host,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{self.pubsub_host}/",
             "STORAGE_EMULATOR_HOST": self.storage_url,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self.storage_url}/storage/v1/",
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{variable: name for variable, name in named.items() if name in buckets},
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
@@ -186,4 +187,11 @@ class Twin:
 
         notifier = Notifier(self.pubsub_host, watches(self.topology.notifications, self.project))
         names = [bucket.name for bucket in self.topology.buckets]
-        return StorageServer(self._storage_port, host=self._host, names=names, notifier=notifier, bad_day=self._bad_day)
+        return StorageServer(
+            self._storage_port,
+            host=self._host,
+            names=names,
+            notifier=notifier,
+            bad_day=self._bad_day,
+            data_dir=self._data_dir,
+        )

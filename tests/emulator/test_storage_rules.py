@@ -243,6 +243,14 @@ def test_a_bucket_is_created_as_asked(bucket: Bucket) -> None:
     assert again.metageneration == 1
 
 
+def test_a_bucket_may_be_named_as_a_part_of_an_address(bucket: Bucket) -> None:
+    named = bucket.client.create_bucket("storage-of-mine")
+    blob = made(named, "o/storage/v1")
+    blob.reload()
+    assert blob.download_as_bytes() == b"0123456789"
+    named.delete(force=True)
+
+
 def test_what_is_not_covered_says_so(bucket: Bucket) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="not covered"):
-        bucket.client.get_service_account_email()
+        bucket.client._connection.api_request("GET", "/b/rules/anywhereCaches")

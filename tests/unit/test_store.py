@@ -1,4 +1,4 @@
-"""Artifacts from a bucket: the stock Google client against an emulator in this process."""
+"""Artifacts from a bucket: the stock Google client against our Storage server in this process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import storage
 
+from infra.local.storage.server import StorageServer
 from model.artifact import ArtifactError, read_artifact
 from model.manifest import MANIFEST
 from model.store import fetch_artifact
@@ -21,28 +22,16 @@ SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion
 URI = "gs://models/fashion-mnist/live"
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Any]:
-    """A storage emulator in this process."""
-    from gcp_storage_emulator.server import create_server
-
-    server = create_server("127.0.0.1", 0, in_memory=True)
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def bucket(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
     """A bucket with the shipped artifact under fashion-mnist/live, and nothing beside it."""
-    emulator.wipe()
-    port = emulator._api._httpd.server_address[1]  # it was told 0, and has no other way to say which it took
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-    with closing(storage.Client(project="test")) as client:
-        bucket = client.create_bucket("models")
-        for path in (MANIFEST, *json.loads((SHIPPED / MANIFEST).read_text())["files"]):
-            put(bucket, path, (SHIPPED / path).read_bytes())
-        yield bucket
+    with StorageServer(names=["models"]) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        with closing(storage.Client(project="test")) as client:
+            bucket = client.bucket("models")
+            for path in (MANIFEST, *json.loads((SHIPPED / MANIFEST).read_text())["files"]):
+                put(bucket, path, (SHIPPED / path).read_bytes())
+            yield bucket
 
 
 def put(bucket: storage.Bucket, path: str, data: bytes) -> None:

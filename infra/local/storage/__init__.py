@@ -1,1 +1,1 @@
-"""A small Cloud Storage server: gcp-storage-emulator, with preconditions, generations and notifications."""
+"""A small Cloud Storage server: the JSON API and what clients use of the XML API, in SQLite and files."""

@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, BinaryIO
 
 _BARE = frozenset({204, 304})
 
 
+class Refusal(Exception):
+    """A request that is refused; what was begun for it is undone. `reason` is the cloud's short word."""
+
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+@dataclass(slots=True)
 class Answer:
-    """A status, headers and a body; what the package's handlers fill in."""
+    """A status, headers and a body, or `length` bytes of a file from `first` on."""
 
-    def __init__(self) -> None:
-        self.status: int = HTTPStatus.OK
-        self.headers: dict[str, str] = {}
-        self.content = b""
+    content: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    file: BinaryIO | None = None
+    first: int = 0
+    length: int = 0
 
-    def __setitem__(self, name: str, value: str) -> None:
-        self.headers[name] = value
+    @classmethod
+    def of(cls, given: Answer | Mapping[str, Any] | None) -> Answer:
+        """What a handler gives: an answer, JSON, or nothing to say."""
+        if isinstance(given, Answer):
+            return given
+        if given is None:
+            return cls(status=204)
+        return cls(json.dumps(given).encode(), headers={"Content-Type": "application/json; charset=UTF-8"})
 
-    def json(self, body: Any) -> None:
-        """Answer with JSON."""
-        self["Content-Type"] = "application/json; charset=UTF-8"
-        self.content = json.dumps(body).encode()
-
-    def write(self, text: str) -> None:
-        """Add text to the body."""
-        self.content += text.encode()
-
-    def write_file(self, content: bytes, content_type: str | None = None) -> None:
-        """Answer with bytes."""
-        self["Content-Type"] = content_type or "application/octet-stream"
-        self.content = content
-
-    def refuse(self, status: int, message: str, reason: str = "") -> None:
-        """Answer with an error in the cloud's form, or with a bare 304."""
-        self.status, self.headers, self.content = status, {}, b""
-        if status != HTTPStatus.NOT_MODIFIED:
-            told = {"domain": "global", "reason": reason or self.phrase, "message": message}
-            self.json({"error": {"code": status, "message": message, "errors": [told]}})
+    @classmethod
+    def refusal(cls, status: int, message: str, reason: str = "") -> Answer:
+        """An error in the cloud's form, or a bare 304."""
+        if status == HTTPStatus.NOT_MODIFIED:
+            return cls(status=status)
+        answer = cls(status=status)
+        told = {"domain": "global", "reason": reason or answer.phrase, "message": message}
+        whole = cls.of({"error": {"code": status, "message": message, "errors": [told]}})
+        whole.status = status
+        return whole
 
     @property
     def phrase(self) -> str:
@@ -50,20 +59,31 @@ class Answer:
         known = {308: "Resume Incomplete", 499: "Client Closed Request"}
         return known.get(self.status) or HTTPStatus(self.status).phrase
 
+    def close(self) -> None:
+        """Close the file."""
+        if self.file:
+            self.file.close()
+
     def send(self, handler: BaseHTTPRequestHandler, pause_s: float = 0.0) -> None:
-        """Write it to a connection in one piece, or with a pause before the second half of the body."""
+        """Write it to a connection, a small one in one piece, or with a pause before the second half of the body."""
+        size = self.length if self.file else len(self.content)
         handler.send_response(self.status, self.phrase)
+        if self.status not in _BARE:
+            self.headers.setdefault("Content-Length", str(size))
         for name, value in self.headers.items():
             handler.send_header(name, value)
-        if self.status not in _BARE:
-            handler.send_header("Content-Length", str(len(self.content)))
         head = b"".join([*handler._headers_buffer, b"\r\n"])  # type: ignore[attr-defined]
         handler._headers_buffer = []  # type: ignore[attr-defined]
-        body = b"" if self.status in _BARE else self.content
+        if self.status in _BARE or handler.command == "HEAD":
+            size = 0
+        half = size // 2 if pause_s else size
+        handler.wfile.write(head if self.file else head + self.content[:half])
+        self._send_file(handler, 0, half)
         if pause_s:
-            half = len(body) // 2
-            handler.wfile.write(head + body[:half])
             time.sleep(pause_s)
-            handler.wfile.write(body[half:])
-        else:
-            handler.wfile.write(head + body)
+            handler.wfile.write(self.content[half:size])
+            self._send_file(handler, half, size - half)
+
+    def _send_file(self, handler: BaseHTTPRequestHandler, skip: int, length: int) -> None:
+        if self.file and length:
+            handler.connection.sendfile(self.file, self.first + skip, length)

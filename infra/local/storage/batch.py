@@ -2,60 +2,49 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from email.message import Message
 from email.parser import BytesParser
-from types import SimpleNamespace
 
-from gcp_storage_emulator.exceptions import BadRequest
-
-from infra.local.storage.answer import Answer
-from infra.local.storage.requests import StorageRequest
+from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.request import Request
 
 PATH = "/batch/storage/v1"
 _LIMIT = 1000
 _MARK = "batch_of_answers"
 
 
-def answer_batch(request: StorageRequest, answer: Answer, one: Callable[[StorageRequest, Answer], None]) -> None:
+def answer_batch(request: Request, one: Callable[[Request], Answer]) -> Answer:
     """Answer every part in order by `one` (Google Cloud, "Sending batch requests")."""
-    kind = request.get_header("Content-Type", "")
-    whole = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
+    kind = request.headers.get("Content-Type", "")
+    whole = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + bytes(request.body))
     parts = [part for part in whole.walk() if part is not whole] if whole.is_multipart() else []
     if not parts or len(parts) > _LIMIT:
-        raise BadRequest(f"A batch must be multipart/mixed with 1 to {_LIMIT} requests")
+        raise Refusal(400, f"A batch must be multipart/mixed with 1 to {_LIMIT} requests", "invalid")
+    text = ""
     for part in parts:
-        inner = Answer()
-        one(_request(request, part), inner)
-        answer.write(f"--{_MARK}\r\nContent-Type: application/http\r\n")
-        if name := part.get("Content-ID"):
-            answer.write(f"Content-ID: <response-{name.strip('<>')}>\r\n")
-        answer.write(f"\r\nHTTP/1.1 {inner.status} {inner.phrase}\r\n")
-        for header, value in {**inner.headers, "Content-Length": str(len(inner.content))}.items():
-            answer.write(f"{header}: {value}\r\n")
-        answer.write("\r\n" + inner.content.decode() + "\r\n")
-    answer.write(f"--{_MARK}--\r\n")
-    answer["Content-Type"] = f"multipart/mixed; boundary={_MARK}"
+        inner = one(_request(request, part))
+        name = f"Content-ID: <response-{part['Content-ID'].strip('<>')}>\r\n" if part.get("Content-ID") else ""
+        headers = {**inner.headers, "Content-Length": str(len(inner.content))}
+        told = "".join(f"{header}: {value}\r\n" for header, value in headers.items())
+        text += f"--{_MARK}\r\nContent-Type: application/http\r\n{name}\r\nHTTP/1.1 {inner.status} {inner.phrase}\r\n"
+        text += f"{told}\r\n{inner.content.decode()}\r\n"
+    content = f"{text}--{_MARK}--\r\n".encode()
+    return Answer(content, headers={"Content-Type": f"multipart/mixed; boundary={_MARK}"})
 
 
-def _request(batch: StorageRequest, part: Message) -> StorageRequest:
+def _request(batch: Request, part: Message) -> Request:
     raw = part.get_payload(decode=True)
     line, _, rest = raw.lstrip().partition(b"\n") if isinstance(raw, bytes) else (b"", b"", b"")
     try:
         method, address, *_ = line.decode().split()
     except ValueError as exc:
-        raise BadRequest(
-            "A part of a batch must start with a request line, such as GET /storage/v1/b/B HTTP/1.1"
-        ) from exc
+        words = "A part of a batch must start with a request line, such as GET /storage/v1/b/B HTTP/1.1"
+        raise Refusal(400, words, "invalid") from exc
     headers = BytesParser().parsebytes(rest)
     body = headers.get_payload(decode=True)
-    content = body.strip() if isinstance(body, bytes) else b""
-    del headers["Content-Length"], headers["Host"]
-    headers["Content-Length"] = str(len(content))
-    headers["Host"] = batch.get_header("Host", "127.0.0.1")
+    headers["Host"] = batch.headers.get("Host", "127.0.0.1")
     path = "/" + address.partition("://")[2].partition("/")[2] if "://" in address else address
-    fake = SimpleNamespace(
-        path=path, command=method, headers=headers, rfile=io.BytesIO(content), server=batch.server_side
-    )
-    return StorageRequest(fake)
+    if "alt=media" in path or path.startswith(("/upload", "/download")):
+        raise Refusal(400, "A batch carries no bytes of objects", "invalid")
+    return Request(method, path, headers, body.strip() if isinstance(body, bytes) else b"")

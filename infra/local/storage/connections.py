@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import socket
 import struct
-from http import HTTPStatus
+from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
 from infra.local.chaos import Dice
-from infra.local.storage.answer import Answer
-from infra.local.storage.requests import StorageRequest
+from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.request import Request
+
+_SMALL = 1 << 20
 
 
 class Answering(Protocol):
@@ -19,8 +25,12 @@ class Answering(Protocol):
 
     dice: Dice
 
-    def answer(self, request: StorageRequest, answer: Answer, /) -> None:
-        """Fill in the answer to a request."""
+    @property
+    def spool(self) -> Path:
+        """Where big bodies are put while they come; the folder of the objects' own."""
+
+    def answer(self, request: Request, /) -> Answer:
+        """The answer to a request."""
 
 
 class Connections(ThreadingHTTPServer):
@@ -56,30 +66,71 @@ class _Handler(BaseHTTPRequestHandler):
     server: Connections
 
     def _serve(self) -> None:
-        answer, storage = Answer(), self.server.storage
+        storage = self.server.storage
         try:
-            request = StorageRequest(self)
-            if reset := storage.dice.happens("resets"):
-                obeyed = storage.dice.number("obeyed") < 0.5
-            if not reset or obeyed:
-                if storage.dice.refuses():
-                    answer.refuse(503, "The bad day that was asked for", "backendError")
-                else:
-                    storage.answer(request, answer)
-            if reset:
-                _reset(self.connection)
-                self.close_connection = True
-                return
-            if request.method == "GET" and answer.status >= HTTPStatus.BAD_REQUEST:
-                # A client that streams a download leaves the body of a refusal unread, and so the connection open.
-                answer["Connection"] = "close"
-                self.close_connection = True
-            slow = request.method == "GET" and storage.dice.happens("slow_reads")
-            answer.send(self, pause_s=storage.dice.day.slow_s if slow else 0.0)
+            with self._request() as request:
+                if reset := storage.dice.happens("resets"):
+                    obeyed = storage.dice.number("obeyed") < 0.5
+                answer = Answer()
+                if not reset or obeyed:
+                    if storage.dice.refuses():
+                        answer = Answer.refusal(503, "The bad day that was asked for", "backendError")
+                    else:
+                        answer = storage.answer(request)
+                with closing(answer):
+                    if reset:
+                        _reset(self.connection)
+                        self.close_connection = True
+                        return
+                    if request.method == "GET" and answer.status >= 400:
+                        # A client that streams a download leaves a refusal's body unread, and so the connection open.
+                        answer.headers["Connection"] = "close"
+                        self.close_connection = True
+                    slow = request.method == "GET" and storage.dice.happens("slow_reads")
+                    answer.send(self, pause_s=storage.dice.day.slow_s if slow else 0.0)
+        except Refusal as exc:
+            self.close_connection = True  # the body could not be read to its end
+            Answer.refusal(exc.status, str(exc), exc.reason).send(self)
         except ConnectionError:
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[Request]:
+        """The request with its body: an early refusal must not leave it on the wire. A big one is in a file."""
+        length = self.headers.get("Content-Length", "0")
+        chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if not length.isdecimal():
+            raise Refusal(400, f"Content-Length must be a whole number, not {length!r}", "invalid")
+        if not chunked and int(length) <= _SMALL:
+            yield Request(self.command, self.path, self.headers, self._read(int(length)))
+            return
+        with NamedTemporaryFile(dir=self.server.storage.spool, prefix="spool-") as file:
+            for size in self._chunks() if chunked else [int(length)]:
+                while size:
+                    size -= file.write(self._read(min(size, _SMALL)))
+            file.flush()
+            body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else b""
+            yield Request(self.command, self.path, self.headers, body, Path(file.name))
+
+    def _chunks(self) -> Iterator[int]:
+        """The sizes of the chunks of a body, each to be read before the next is asked for (RFC 9112)."""
+        while digits := self.rfile.readline(100).partition(b";")[0].strip():
+            if digits.strip(b"0123456789abcdefABCDEF"):
+                raise Refusal(400, "The size of a chunk must be a hexadecimal number", "invalid")
+            if not (size := int(digits, 16)):
+                break
+            yield size
+            self.rfile.readline(3)
+        while self.rfile.readline(_SMALL).strip():
+            pass
+
+    def _read(self, length: int) -> bytes:
+        found = self.rfile.read(length) if length else b""
+        if len(found) < length:
+            raise ConnectionAbortedError("the client went away within a body")
+        return found
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the twin's terminal is for people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.types import PubsubMessage
 
+from infra.local.storage.resources import shown
 from infra.local.storage.store import Event
 from infra.local.topology import Notification
 
 _log = logging.getLogger("infra.local.storage")
 _TIMEOUT_S = 10.0
+HOST = "//pubsub.googleapis.com/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Watch:
     def wants(self, event: Event) -> bool:
         """Whether an event is told."""
         return (
-            event.bucket == self.bucket
-            and event.name.startswith(self.prefix)
+            event.row.parent == self.bucket
+            and event.row.name.startswith(self.prefix)
             and (not self.event_types or event.type in self.event_types)
         )
 
@@ -56,32 +59,33 @@ class Notifier:
         self._channel = grpc.insecure_channel(pubsub_host, options=[("grpc.max_send_message_length", -1)])
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
 
-    def tell(self, event: Event, watches: Iterable[Watch]) -> None:
+    def tell(self, event: Event, watches: Iterable[Watch], base_url: str) -> None:
         """Publish an event to these topics; a failure is logged, the object stays."""
         for watch in watches:
+            messages = [message(event, watch, base_url)]
             try:
-                self._publisher.publish(
-                    topic=watch.topic, messages=[message(event, watch)], retry=None, timeout=_TIMEOUT_S
-                )
+                self._publisher.publish(topic=watch.topic, messages=messages, retry=None, timeout=_TIMEOUT_S)
             except GoogleAPIError as exc:
-                _log.error("no notification of %s/%s on %s: %s", event.bucket, event.name, watch.topic, exc)
+                _log.error("no notification of %s/%s on %s: %s", event.row.parent, event.row.name, watch.topic, exc)
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
 
-def message(event: Event, watch: Watch) -> PubsubMessage:
+def message(event: Event, watch: Watch, base_url: str) -> PubsubMessage:
     """A notification as the cloud words it (Google Cloud, "Pub/Sub notifications for Cloud Storage")."""
+    row = event.row
     attributes = {
         **watch.custom,
-        "notificationConfig": f"projects/_/buckets/{event.bucket}/notificationConfigs/{watch.id}",
+        "notificationConfig": f"projects/_/buckets/{row.parent}/notificationConfigs/{watch.id}",
         "eventType": event.type,
         "payloadFormat": watch.payload,
-        "bucketId": event.bucket,
-        "objectId": event.name,
-        "objectGeneration": event.generation,
-        "eventTime": event.time,
+        "bucketId": row.parent,
+        "objectId": row.name,
+        "objectGeneration": str(row.generation),
+        "eventTime": row.data.get("timeDeleted") or row.data["updated"],
         **event.extra,
     }
-    return PubsubMessage(data=b"" if watch.payload == "NONE" else event.resource, attributes=attributes)
+    resource = json.dumps(shown(row, base_url), ensure_ascii=False, indent=2).encode()
+    return PubsubMessage(data=b"" if watch.payload == "NONE" else resource, attributes=attributes)

@@ -1,154 +1,240 @@
-"""The objects, in memory; every change is noted as an event that a notification may tell."""
+"""What the server keeps: resources and small bodies in SQLite, beside it a file for the bytes of each big object."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
-from gcp_storage_emulator.exceptions import BadRequest
-from gcp_storage_emulator.storage import Storage
+import google_crc32c
 
-_REMEMBERED = 1000
+LIVE, OLD, DELETED = 1, 0, -1
+_MIB = 1 << 20
+_SMALL = 1 << 18  # bytes that are quicker in the database than in a file
+_TABLE = """CREATE TABLE IF NOT EXISTS resources (
+    kind TEXT, parent TEXT, name TEXT, generation INTEGER, state INTEGER, body TEXT, data TEXT,
+    PRIMARY KEY (kind, parent, name, generation)) WITHOUT ROWID"""
+_BODIES = "CREATE TABLE IF NOT EXISTS bodies (name TEXT PRIMARY KEY, content BLOB)"
+
+# Uploads that nobody ends are kept for a week, as in the cloud.
+_EXPIRE = """DELETE FROM resources WHERE kind IN ('upload', 'part') AND generation < ?
+    OR state = -1 AND json_extract(data, '$.hardDeleteTime') < strftime('%Y-%m-%dT%H:%M:%S')"""
+_WEEK_US = 7 * 86_400 * 1_000_000
+
+
+@dataclass(slots=True)
+class Row:
+    """One resource of any kind: a bucket, an object's generation, an upload under way, a notification, a key.
+
+    `parent`: the bucket of an object. `state`: LIVE, OLD (not current any more) or DELETED (softly). `body`: the
+    name of its bytes. `data`: its JSON without what the other fields say.
+    """
+
+    kind: str
+    parent: str
+    name: str
+    data: dict[str, Any]
+    generation: int = 0
+    state: int = LIVE
+    body: str = ""
+
+    @property
+    def etag(self) -> str:
+        """What names this state of it; another metageneration has another."""
+        return base64.b64encode(f"{self.generation}/{self.data.get('metageneration', '')}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an object. `resource` is its JSON at that moment; `extra` are further attributes."""
+    """Something that happened to an object, with its row at that moment; `extra` are further attributes."""
 
     type: str
-    bucket: str
-    name: str
-    generation: str
-    resource: bytes
-    time: str
-    extra: Mapping[str, str] = field(default_factory=dict)
+    row: Row
+    extra: Mapping[str, str]
 
 
-def etag_of(resource: Mapping[str, Any]) -> str:
-    """What names this state of an object or a bucket; another metageneration has another."""
-    return base64.b64encode(f"{resource.get('generation', '')}/{resource['metageneration']}".encode()).decode()
-
-
-class ObjectStore(Storage):  # type: ignore[misc]  # the package has no types
-    """Buckets and objects. Not locked: the server makes one change at a time."""
+class _Mine(threading.local):
+    """What the thread did: to objects, and the bytes that its next change keeps; None stands for a file of them."""
 
     def __init__(self) -> None:
-        super().__init__(use_memory_fs=True)
-        self._store = _Files()
-        self._events: list[Event] = []
-        self._parts: dict[str, bytearray] = {}
-        self._finished: dict[str, dict[str, Any]] = {}
+        self.events: list[Event] = []
+        self.saved: dict[str, bytes | None] = {}
+
+
+class Store:
+    """Resources and bytes in a folder, by default a temporary one. Every access is within `change`, from any thread.
+
+    What `change` has left is kept even when the process is killed. Raises OSError when the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._temporary = None if folder else TemporaryDirectory(prefix="storage-")
+        self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self.bodies = self._folder / "bodies"
+        self.bodies.mkdir(parents=True, exist_ok=True)
+        self._lock, self._mine, self._gone = threading.RLock(), _Mine(), list[str]()
+        try:
+            self._db = sqlite3.connect(
+                self._folder / "storage.db", timeout=0.5, isolation_level=None, check_same_thread=False
+            )
+            # Exclusive: two servers must not share a folder.
+            for line in ("PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"):
+                self._db.execute(line)
+            self._db.execute(_TABLE)
+            self._db.execute(_BODIES)
+        except sqlite3.Error as exc:
+            raise OSError(f"the data folder {self._folder} cannot be used, perhaps another server does: {exc}") from exc
+        self._last: int = self._db.execute("SELECT coalesce(max(generation), 0) FROM resources").fetchone()[0]
+        self._db.execute(_EXPIRE, (time.time_ns() // 1000 - _WEEK_US,))
+        self._db.execute("DELETE FROM bodies WHERE name NOT IN (SELECT body FROM resources)")
+        known = {body for (body,) in self._db.execute("SELECT body FROM resources")}
+        for each in self.bodies.iterdir():  # of requests that a killed server did not answer
+            if each.name not in known:
+                each.unlink()
+
+    def close(self) -> None:
+        """Close the database; a temporary folder is deleted."""
+        with self._lock:
+            self._db.close()
+            if self._temporary:
+                self._temporary.cleanup()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """One at a time: everything within is kept, or with an exception nothing."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            mine = self._mine
+            before, self._gone = len(mine.events), []
+            self._db.execute("BEGIN")
+            try:
+                yield
+                small = [(name, content) for name, content in mine.saved.items() if content is not None]
+                self._db.executemany("INSERT INTO bodies VALUES (?, ?)", small)
+                for body in self._gone:
+                    self._db.execute("DELETE FROM bodies WHERE name = ?", (body,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                del mine.events[before:]
+                self._gone = list(mine.saved)
+                raise
+            finally:
+                mine.saved = {}
+                for body in self._gone:
+                    (self.bodies / body).unlink(missing_ok=True)
 
     def take_events(self) -> list[Event]:
-        """What happened since the last call."""
-        events, self._events = self._events, []
+        """What the changes of this thread did to objects since it was last asked."""
+        events, self._mine.events = self._mine.events, []
         return events
 
-    def current(self, bucket: str, name: str) -> dict[str, Any] | None:
-        """The resource of a live object, or None."""
-        resource: dict[str, Any] | None = self.objects.get(bucket, {}).get(name)
-        return resource
+    def note(self, kind: str, row: Row, **extra: str) -> None:
+        """Something happened to an object."""
+        self._mine.events.append(Event(kind, replace(row, data=dict(row.data)), extra))
 
-    def create_file(
-        self, bucket_name: str, file_name: str, content: bytes, file_obj: dict[str, Any], file_id: str | None = None
-    ) -> None:
-        before = self.current(bucket_name, file_name)
-        file_obj["size"] = str(len(content))
-        file_obj["metageneration"] = "1"  # the package counts an upload's own metadata as a change
-        file_obj["etag"] = etag_of(file_obj)
-        super().create_file(bucket_name, file_name, content, file_obj, file_id)
-        if file_id:
-            self._parts.pop(file_id, None)
-            self._finished[file_id] = file_obj
-            for old in list(self._finished)[:-_REMEMBERED]:
-                del self._finished[old]
-        if before:
-            self._note("OBJECT_DELETE", before, overwrittenByGeneration=file_obj["generation"])
-            self._note("OBJECT_FINALIZE", file_obj, overwroteGeneration=before["generation"])
-        else:
-            self._note("OBJECT_FINALIZE", file_obj)
+    def generation(self) -> int:
+        """A number that no resource has yet: the time in microseconds."""
+        self._last = max(time.time_ns() // 1000, self._last + 1)
+        return self._last
 
-    def delete_file(self, bucket_name: str, file_name: str) -> None:
-        before = self.current(bucket_name, file_name)
-        super().delete_file(bucket_name, file_name)
-        if before:
-            self._note("OBJECT_DELETE", before)
+    def get(self, kind: str, parent: str, name: str, generation: int = 0, *, state: int | None = None) -> Row | None:
+        """The live one, that of a generation, or one in another state."""
+        states = [state] if state is not None else [OLD, LIVE] if generation else [LIVE]
+        if generation:
+            return next(
+                self.rows(kind, parent, "AND name = ? AND generation = ?", name, generation, states=states), None
+            )
+        return next(self.rows(kind, parent, "AND name = ?", name, states=states), None)
 
-    def finished(self, upload_id: str) -> dict[str, Any] | None:
-        """What a resumable upload made: its last answer may have been lost, and the client asks again."""
-        return self._finished.get(upload_id)
+    def rows(
+        self, kind: str, parent: str, where: str = "", *values: Any, states: Iterable[int] = (LIVE,)
+    ) -> Iterator[Row]:
+        """Those of a parent for which the SQL in `where` holds, in the order of their names, by bytes in UTF-8."""
+        found = self._db.execute(
+            "SELECT kind, parent, name, data, generation, state, body FROM resources WHERE kind = ? AND parent = ? "
+            f"AND state IN ({','.join(map(str, states))}) {where} ORDER BY name, generation",
+            (kind, parent, *values),
+        )
+        for kind, parent, name, data, *rest in found:
+            yield Row(kind, parent, name, json.loads(data), *rest)
 
-    def add_to_resumable_upload(
-        self, file_id: str, content: bytes, total_size: int | None = None, expected_start: int | None = None
-    ) -> bytes | None:
-        parts = self._parts.setdefault(file_id, bytearray())
-        start = len(parts) if expected_start is None else expected_start
-        if start > len(parts):
-            raise BadRequest(f"The upload has {len(parts)} bytes so far; the next must start there, not at {start}")
-        parts += content[len(parts) - start :]  # a chunk sent again, its answer lost, is not kept twice
-        return bytes(parts[:total_size]) if total_size is not None and len(parts) >= total_size else None
+    def put(self, row: Row) -> Row:
+        """Keep a new resource, or what is new of one."""
+        values = (row.kind, row.parent, row.name, row.generation, row.state, row.body, json.dumps(row.data))
+        self._db.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        return row
 
-    def get_resumable_byte_count(self, file_id: str) -> int:
-        return len(self._parts.get(file_id, b""))
+    def delete(self, row: Row) -> None:
+        """Forget a resource, and its bytes."""
+        self._db.execute(
+            "DELETE FROM resources WHERE kind = ? AND parent = ? AND name = ? AND generation = ?",
+            (row.kind, row.parent, row.name, row.generation),
+        )
+        if row.body:
+            self._gone.append(row.body)
 
-    def cancel(self, upload_id: str) -> None:
-        """Forget a resumable upload."""
-        self._parts.pop(upload_id, None)
-        self.resumable.pop(upload_id, None)
+    def save(self, content: bytes | memoryview, spool: Path | None = None, *, grows: bool = False) -> str:
+        """Take bytes, or the file `spool` of them, and give their name. The next change keeps them."""
+        body, small = uuid.uuid4().hex, len(content) <= _SMALL and not spool and not grows
+        self._mine.saved[body] = bytes(content) if small else None
+        if spool:
+            os.link(spool, self.bodies / body)
+        elif not small:
+            (self.bodies / body).write_bytes(content)
+        return body
 
-    def delete_bucket(self, bucket_name: str) -> None:
-        if not self.objects.get(bucket_name):
-            for upload_id in [each for each, started in self.resumable.items() if started["bucket"] == bucket_name]:
-                self.cancel(upload_id)
-        super().delete_bucket(bucket_name)
+    def append(self, body: str, content: memoryview) -> None:
+        """Add to bytes that were saved to grow."""
+        with (self.bodies / body).open("ab") as file:
+            file.write(content)
 
-    def patch_object(self, bucket_name: str, file_name: str, file_obj: dict[str, Any]) -> None:
-        super().patch_object(bucket_name, file_name, file_obj)
-        self._note("OBJECT_METADATA_UPDATE", file_obj)
+    def size(self, body: str) -> int:
+        """How many bytes there are of those that grow."""
+        return (self.bodies / body).stat().st_size if body else 0
 
-    def _note(self, kind: str, resource: dict[str, Any], **extra: str) -> None:
-        bucket, name, generation = resource["bucket"], resource["name"], str(resource["generation"])
-        body = json.dumps(resource, ensure_ascii=False, indent=2).encode()
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self._events.append(Event(kind, bucket, name, generation, body, now, extra))
+    def join(self, bodies: Iterable[str]) -> str:
+        """The bytes of others as new ones; those of one file are that file under a second name."""
+        sources = list(bodies)
+        if len(sources) == 1:
+            path = self.bodies / sources[0]
+            return self.save(b"", path) if path.exists() else self.save(self.open(sources[0]).read())
+        body = self.save(b"", grows=True)
+        with (self.bodies / body).open("ab") as whole:
+            for source in sources:
+                with self.open(source) as part:
+                    shutil.copyfileobj(part, whole, _MIB)
+        return body
 
-    def _object_path(self, bucket_name: str, file_name: str) -> str:
-        # Names are not paths: a//b, a/ and ../a are objects of their own.
-        return f"{bucket_name}/{file_name}"
+    def open(self, body: str) -> BinaryIO:
+        """The bytes, to be read also after the object is gone."""
+        small = self._mine.saved.get(body)
+        if small is None and not (self.bodies / body).exists():
+            (small,) = self._db.execute("SELECT content FROM bodies WHERE name = ?", (body,)).fetchone()
+        return (self.bodies / body).open("rb") if small is None else io.BytesIO(small)
 
-    def _write_config_to_file(self) -> None:
-        """Nothing: the package would write every resource out again at each change, into memory."""
-
-
-class _Files:
-    """The bytes, by exact path; what the package asks of its own store."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, bytes] = {}
-
-    def read_bytes(self, path: str) -> bytes:
-        if path not in self._files:
-            raise FileNotFoundError(path)
-        return self._files[path]
-
-    def write_bytes(self, path: str, content: bytes) -> None:
-        self._files[path] = content
-
-    def remove_file(self, path: str) -> None:
-        if self._files.pop(path, None) is None:
-            raise FileNotFoundError(path)
-
-    def remove_tree(self, path: str) -> None:
-        for name in [name for name in self._files if name.startswith(f"{path}/")]:
-            del self._files[name]
-
-    def listdir(self, path: str) -> list[str]:
-        prefix = f"{path}/" if path else ""
-        return sorted({name[len(prefix) :].partition("/")[0] for name in self._files if name.startswith(prefix)})
-
-    def makedirs(self, path: str) -> None:
-        """Nothing: there are no folders."""
+    def measure(self, body: str) -> dict[str, str]:
+        """`size`, `md5Hash` and `crc32c` of bytes, as a resource says them."""
+        md5, crc, size = hashlib.md5(), 0, 0
+        with self.open(body) as file:
+            while chunk := file.read(_MIB):
+                md5.update(chunk)
+                crc = google_crc32c.extend(crc, chunk)
+                size += len(chunk)
+        hashes = {"md5Hash": md5.digest(), "crc32c": crc.to_bytes(4, "big")}
+        return {"size": str(size), **{name: base64.b64encode(each).decode() for name, each in hashes.items()}}

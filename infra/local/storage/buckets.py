@@ -1,0 +1,159 @@
+"""Buckets: created, read, listed, changed, locked, deleted and restored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.local.storage import access
+from infra.local.storage.answer import Refusal
+from infra.local.storage.preconditions import check
+from infra.local.storage.request import Request
+from infra.local.storage.resources import change, now, page, shown, soft_s, writable
+from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
+
+_STAMPED = {
+    "retentionPolicy": ("effectiveTime",),
+    "softDeletePolicy": ("effectiveTime",),
+    "autoclass": ("toggleTime", "terminalStorageClassUpdateTime"),
+}
+_PREVENTION = ("inherited", "enforced", "unspecified")
+_MULTI, _DUAL = ("US", "EU", "ASIA"), ("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1")
+
+
+def find(store: Store, name: str) -> Row:
+    """A live bucket."""
+    if not (row := store.get("bucket", "", name)):
+        raise Refusal(404, f"The bucket {name} does not exist", "notFound")
+    return row
+
+
+def make(store: Store, name: str, said: dict[str, Any]) -> Row:
+    """Make a bucket; refused when there is one of that name."""
+    if not name or "/" in name:
+        raise Refusal(400, f"name must be that of a bucket, not {name!r}", "required")
+    if store.get("bucket", "", name):
+        raise Refusal(409, f"The bucket {name} exists already", "conflict")
+    location = str(said.get("location") or "US").upper()
+    dual = "customPlacementConfig" in said or location in _DUAL
+    data = {
+        "projectNumber": "0",
+        "storageClass": "STANDARD",
+        "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}, "publicAccessPrevention": "inherited"},
+        "softDeletePolicy": {"retentionDurationSeconds": "0"},  # the cloud's default is a week
+        **({"rpo": "DEFAULT"} if dual or location in _MULTI else {}),
+        **said,
+        "location": location,
+        "locationType": "dual-region" if dual else "multi-region" if location in _MULTI else "region",
+        "metageneration": "1",
+        "timeCreated": (made := now()),
+        "updated": made,
+    }
+    return store.put(_settled(Row("bucket", "", name, data, store.generation()), {}))
+
+
+def create(request: Request, store: Store) -> Any:
+    """Create a bucket with the settings that are asked for."""
+    asked = request.json()
+    said = writable(asked) | access.predefined(request)
+    if request.flag("enableObjectRetention"):
+        said["objectRetention"] = {"mode": "Enabled"}
+    return shown(make(store, str(asked.get("name", "")), said), request.base_url, full=_full(request))
+
+
+def get(request: Request, store: Store) -> Any:
+    """A bucket, also one that is softly deleted."""
+    row = _wanted(request, store) if request.flag("softDeleted") else find(store, request.bucket)
+    check(request.conditions, row, reads=True)
+    return shown(row, request.base_url, full=_full(request))
+
+
+def ls(request: Request, store: Store) -> Any:
+    """A page of the buckets."""
+    prefix, after = request.query.get("prefix", ""), request.query.get("pageToken", "")
+    states = [DELETED] if request.flag("softDeleted") else [LIVE]
+    found = store.rows("bucket", "", "AND name >= ? AND name > ?", prefix, after, states=states)
+    most = min(request.number("maxResults") or 1000, 1000)
+    rows, token = page(((row.name, row) for row in found if row.name.startswith(prefix)), most)
+    items = [shown(row, request.base_url, full=_full(request)) for _, row in rows]
+    return {"kind": "storage#buckets", "items": items, **({"nextPageToken": token} if token else {})}
+
+
+def patch(request: Request, store: Store) -> Any:
+    """Merge settings into a bucket's, or with PUT replace them."""
+    row = find(store, request.bucket)
+    check(request.conditions, row)
+    asked, before = {**request.json(), **access.predefined(request)}, dict(row.data)
+    access.check_change(row, asked)
+    change(row, asked, replace=request.method == "PUT")
+    locked, kept = before.get("retentionPolicy", {}), row.data.get("retentionPolicy", {})
+    if locked.get("isLocked") and int(kept.get("retentionPeriod", 0)) < int(locked["retentionPeriod"]):
+        raise Refusal(403, "A locked retention policy can be neither shortened nor removed", "forbidden")
+    return shown(store.put(_settled(row, before)), request.base_url, full=_full(request))
+
+
+def lock(request: Request, store: Store) -> Any:
+    """Make a bucket's retention policy one that cannot be shortened."""
+    row = find(store, request.bucket)
+    check(request.conditions, row)
+    if "retentionPolicy" not in row.data:
+        raise Refusal(400, f"The bucket {row.name} has no retention policy to lock", "invalid")
+    change(row, {"retentionPolicy": {"isLocked": True}})
+    return shown(store.put(row), request.base_url)
+
+
+def delete(request: Request, store: Store) -> None:
+    """Delete an empty bucket with what belongs to it."""
+    row = find(store, request.bucket)
+    check(request.conditions, row)
+    if next(store.rows("object", row.name, states=(LIVE, OLD)), None):
+        raise Refusal(409, f"The bucket {row.name} is not empty; delete its objects first", "conflict")
+    for kind in ("upload", "notification", "object"):
+        for each in list(store.rows(kind, row.name, states=(LIVE, DELETED))):
+            store.delete(each)
+    if kept_s := soft_s(row):
+        row.state = DELETED
+        row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
+        store.put(row)
+    else:
+        store.delete(row)
+
+
+def restore(request: Request, store: Store) -> Any:
+    """Bring a softly deleted bucket back."""
+    row = _wanted(request, store)
+    row.state = LIVE
+    row.data = {name: value for name, value in row.data.items() if not name.endswith("DeleteTime")}
+    return shown(store.put(row), request.base_url)
+
+
+def _wanted(request: Request, store: Store) -> Row:
+    row = store.get("bucket", "", request.bucket, request.number("generation"), state=DELETED)
+    if not row or row.data["hardDeleteTime"] < now():
+        raise Refusal(404, f"There is no softly deleted bucket {request.bucket} of that generation", "notFound")
+    return row
+
+
+def _settled(row: Row, before: dict[str, Any]) -> Row:
+    """Note the times at which policies began, and refuse what no bucket can have."""
+    for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "iamConfiguration"):
+        if not isinstance(row.data.get(field, {}), dict):
+            raise Refusal(400, f"{field} must be an object, not {row.data[field]!r}", "invalid")
+    prevention = row.data.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited")
+    if prevention not in _PREVENTION:
+        raise Refusal(
+            400, f"publicAccessPrevention must be one of {', '.join(_PREVENTION)}, not {prevention!r}", "invalid"
+        )
+    if row.data.get("autoclass"):
+        row.data["autoclass"] = {"terminalStorageClass": "NEARLINE", **row.data["autoclass"]}
+    for field, part in (("retentionPolicy", "retentionPeriod"), ("softDeletePolicy", "retentionDurationSeconds")):
+        seconds = row.data.get(field, {}).get(part, 0)
+        if not str(seconds).isdecimal():
+            raise Refusal(400, f"{field}.{part} must be a whole number of seconds, not {seconds!r}", "invalid")
+    for field, stamps in _STAMPED.items():
+        if row.data.get(field) and row.data[field] != before.get(field):
+            row.data[field] = {**row.data[field], **dict.fromkeys(stamps, now())}
+    return row
+
+
+def _full(request: Request) -> bool:
+    return request.query.get("projection") == "full"

@@ -1,0 +1,74 @@
+"""Downloads: an object's bytes, whole, in ranges or unzipped."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+from infra.local.storage import keys, objects
+from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.request import Request
+from infra.local.storage.resources import hash_header
+from infra.local.storage.store import Store
+
+_RANGE = re.compile(r"\s*bytes=(\d*)-(\d*)\s*")
+_SMALL = 1 << 18
+_TOLD = {
+    "contentType": "Content-Type",
+    "cacheControl": "Cache-Control",
+    "contentDisposition": "Content-Disposition",
+    "contentLanguage": "Content-Language",
+    "metageneration": "X-Goog-Metageneration",
+    "storageClass": "X-Goog-Storage-Class",
+    "timeDeleted": "X-Goog-Time-Deleted",
+}
+
+
+def download(request: Request, store: Store) -> Answer:
+    """Answer with an object's bytes, or with those that a Range header names (RFC 9110)."""
+    _, row = objects.named(request, store)
+    keys.check(row, request)
+    there, size, encoding = row.data, int(row.data["size"]), row.data.get("contentEncoding")
+    answer = Answer(headers={header: str(there[field]) for field, header in _TOLD.items() if there.get(field)})
+    for key, value in (there.get("metadata") or {}).items():
+        answer.headers[f"X-Goog-Meta-{key}"] = str(value).encode().decode("latin-1")
+    answer.headers |= {
+        "ETag": row.etag,
+        "X-Goog-Generation": str(row.generation),
+        "X-Goog-Hash": hash_header(there),
+        "X-Goog-Stored-Content-Encoding": encoding or "identity",
+        "X-Goog-Stored-Content-Length": str(size),
+        "Accept-Ranges": "bytes",
+    }
+    if wish := request.query.get("response-content-disposition"):
+        answer.headers["Content-Disposition"] = wish
+    with store.open(row.body) as file:
+        if encoding == "gzip" and "gzip" not in request.headers.get("Accept-Encoding", ""):
+            answer.content = gzip.decompress(file.read())
+            return answer
+        if encoding:
+            answer.headers["Content-Encoding"] = encoding
+        _choose(answer, request.headers.get("Range", ""), size)
+        if answer.length <= _SMALL:
+            file.seek(answer.first)
+            answer.content = file.read(answer.length)
+        else:
+            answer.file = store.open(row.body)
+    return answer
+
+
+def _choose(answer: Answer, asked: str, size: int) -> None:
+    """Say which of the bytes are answered."""
+    answer.length = size
+    match = _RANGE.fullmatch(asked)
+    if not match or match.group(1, 2) == ("", ""):
+        return
+    if match[1]:
+        first, last = int(match[1]), min(int(match[2] or size), size - 1)
+    else:
+        first, last = max(size - int(match[2]), 0), size - 1
+    if first > last:
+        words = f"The range {asked} is not within the {size} bytes of the object"
+        raise Refusal(416, words, "requestedRangeNotSatisfiable")
+    answer.status, answer.first, answer.length = 206, first, last + 1 - first
+    answer.headers["Content-Range"] = f"bytes {first}-{last}/{size}"

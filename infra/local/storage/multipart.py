@@ -1,0 +1,122 @@
+"""Objects by the XML API: written whole, or in parts that come in any order and at the same time."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from xml.etree import ElementTree
+
+from infra.local.storage import buckets, keys, objects, uploads
+from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.request import Request
+from infra.local.storage.resources import hash_header, writable
+from infra.local.storage.store import Row, Store
+
+_SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_META = "x-goog-meta-"
+_SAID = {
+    "Content-Type": "contentType",
+    "Cache-Control": "cacheControl",
+    "Content-Disposition": "contentDisposition",
+    "Content-Encoding": "contentEncoding",
+    "Content-Language": "contentLanguage",
+    "x-goog-storage-class": "storageClass",
+    "x-goog-custom-time": "customTime",
+    "x-goog-encryption-kms-key-name": "kmsKeyName",
+}
+
+
+def put(request: Request, store: Store) -> Answer:
+    """Make an object of a request's body."""
+    body = store.save(memoryview(request.body), request.spool)
+    row = uploads.keep(request, store, _said(request), body, request.object)
+    told = {"X-Goog-Generation": str(row.generation), "X-Goog-Hash": hash_header(row.data)}
+    return Answer(headers={"ETag": f'"{row.etag}"', **told})
+
+
+def start(request: Request, store: Store) -> Answer:
+    """Begin an upload in parts."""
+    buckets.find(store, request.bucket)
+    said = {**_said(request), **keys.given(request)}
+    upload = Row("upload", request.bucket, uuid.uuid4().hex, {"name": request.object, "said": said}, store.generation())
+    store.put(upload)
+    return _xml("InitiateMultipartUploadResult", Bucket=request.bucket, Key=request.object, UploadId=upload.name)
+
+
+def put_part(request: Request, store: Store) -> Answer:
+    """Take a part; the same number again replaces it."""
+    number = request.number("partNumber")
+    if not 1 <= number <= 10_000:
+        raise Refusal(400, f"partNumber must be from 1 to 10000, not {number}", "invalid")
+    body = store.save(memoryview(request.body), request.spool)
+    sums = store.measure(body)
+    etag = sums["md5Hash"]
+    with store.change():
+        upload = uploads.find(request, store)
+        if before := store.get("part", upload.name, f"{number:05}"):
+            store.delete(before)
+        store.put(Row("part", upload.name, f"{number:05}", {"etag": etag}, upload.generation, body=body))
+    return Answer(headers={"ETag": f'"{etag}"', "X-Goog-Hash": hash_header(sums)})
+
+
+def finish(request: Request, store: Store) -> Answer:
+    """Make an object of the parts that the request lists."""
+    upload = uploads.find(request, store)
+    there = {int(part.name): part for part in store.rows("part", upload.name)}
+    bodies = []
+    for number, etag in _listed(bytes(request.body)):
+        if number not in there or there[number].data["etag"] != etag:
+            raise Refusal(400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "InvalidPart")
+        bodies.append(there[number].body)
+    body, said = store.join(bodies), upload.data["said"]
+    sums = store.measure(body)
+    del sums["md5Hash"]  # as in the cloud
+    key = {"customerEncryption": said["customerEncryption"]} if "customerEncryption" in said else {}
+    bucket = buckets.find(store, request.bucket)
+    row = objects.publish(
+        store, bucket, upload.data["name"], {**writable(said), **key, **sums}, body, request.conditions
+    )
+    abort(request, store)
+    return _xml("CompleteMultipartUploadResult", Bucket=row.parent, Key=row.name, ETag=f'"{row.etag}"')
+
+
+def abort(request: Request, store: Store) -> None:
+    """Forget an upload and its parts."""
+    upload = uploads.find(request, store)
+    for row in [upload, *store.rows("part", upload.name)]:
+        store.delete(row)
+
+
+def delete(request: Request, store: Store) -> None:
+    """Delete an object."""
+    objects.delete(request, store)
+
+
+def _said(request: Request) -> dict[str, Any]:
+    """What the headers say of an object."""
+    said: dict[str, Any] = {
+        field: request.headers[header] for header, field in _SAID.items() if header in request.headers
+    }
+    meta = {name[len(_META) :]: value for name, value in request.headers.items() if name.lower().startswith(_META)}
+    return {"contentType": "application/octet-stream", **said, **({"metadata": meta} if meta else {})}
+
+
+def _listed(body: bytes) -> list[tuple[int, str]]:
+    try:
+        parts = [
+            (int(part.findtext("{*}PartNumber") or ""), (part.findtext("{*}ETag") or "").strip('"'))
+            for part in ElementTree.fromstring(body).iter()
+            if part.tag.rpartition("}")[2] == "Part"
+        ]
+    except (ElementTree.ParseError, ValueError) as exc:
+        raise Refusal(400, "The body must be XML that lists parts with PartNumber and ETag", "invalid") from exc
+    if not parts or parts != sorted(parts):
+        raise Refusal(400, "The parts must be at least one, in the order of their numbers", "InvalidPartOrder")
+    return parts
+
+
+def _xml(tag: str, **fields: str) -> Answer:
+    root = ElementTree.Element(tag, xmlns=_SPACE)
+    for name, value in fields.items():
+        ElementTree.SubElement(root, name).text = value
+    return Answer(ElementTree.tostring(root), headers={"Content-Type": "application/xml"})

@@ -1,0 +1,77 @@
+"""One request to the Storage server: its address, its body read whole, and the conditions that bind it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from infra.local.storage.answer import Refusal
+
+_CONDITIONS = {
+    "If-Match": "ifMatch",
+    "If-None-Match": "ifNoneMatch",
+    "x-goog-if-generation-match": "ifGenerationMatch",
+    "x-goog-if-metageneration-match": "ifMetagenerationMatch",
+}
+
+
+class Request:
+    """A request. `body` is mapped from the file `spool` when it is big; `params` are what the address names."""
+
+    def __init__(
+        self, method: str, address: str, headers: Message, body: bytes | mmap.mmap = b"", spool: Path | None = None
+    ) -> None:
+        self.method = headers.get("x-http-method-override") or method
+        self.path, _, query = address.partition("?")
+        self.pairs = parse_qsl(query, keep_blank_values=True)
+        self.query = dict(self.pairs)
+        self.headers, self.body, self.spool = headers, body, spool
+        self.params: dict[str, str] = {}
+        self.base_url = f"http://{headers.get('Host', '127.0.0.1')}"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that the address names."""
+        return unquote(self.params["bucket"])
+
+    @property
+    def object(self) -> str:
+        """The object that the address names."""
+        return unquote(self.params["object"])
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The query, with what else binds the request: etags, and the headers of the XML API."""
+        given = {name: self.headers.get(header) for header, name in _CONDITIONS.items()}
+        return {**self.query, **{name: value for name, value in given.items() if value}}
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter says true."""
+        return self.query.get(name, "").lower() == "true"
+
+    def number(self, name: str, default: int = 0) -> int:
+        """A parameter that is a whole number, not negative."""
+        text = self.query.get(name) or str(default)
+        if not text.isdecimal():
+            raise Refusal(400, f"{name} must be a whole number that is not negative, not {text!r}", "invalid")
+        return int(text)
+
+    def json(self) -> Mapping[str, Any]:
+        """The body as a JSON object; an empty one is an empty object."""
+        return json_object(bytes(self.body))
+
+
+def json_object(text: bytes) -> Mapping[str, Any]:
+    """A JSON object; refused when it is anything else."""
+    try:
+        found = json.loads(text or b"{}")
+    except ValueError as exc:
+        raise Refusal(400, f"The body is not JSON: {exc}", "parseError") from exc
+    if not isinstance(found, Mapping):
+        raise Refusal(400, "The body must be a JSON object", "invalid")
+    return found

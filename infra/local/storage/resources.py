@@ -1,0 +1,106 @@
+"""How buckets and objects look to clients, and how what is said of them changes; any field is kept as it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from infra.local.storage.store import Row
+
+# fmt: off
+_OURS = frozenset({
+    "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "etag", "projectNumber",
+    "owner", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "softDeleteTime", "hardDeleteTime",
+    "size", "md5Hash", "crc32c", "componentCount", "customerEncryption", "retentionExpirationTime", "restoreToken",
+    "locationType", "holdReleased", "iam"
+})
+# fmt: on
+_KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
+_HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
+
+
+def now(later_s: float = 0.0) -> str:
+    """The time as resources say it, or that of so many seconds later."""
+    return (datetime.now(UTC) + timedelta(seconds=later_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def writable(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a client may say of a resource, of all that it says."""
+    return {name: value for name, value in asked.items() if name not in _OURS and value is not None}
+
+
+def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None:
+    """Merge fields (RFC 7396), or replace all that a client may say, as the next metageneration."""
+    fields = {name: value for name, value in asked.items() if name not in _OURS}
+    if replace:
+        gone = [name for name in row.data if name not in _OURS | _KEPT]
+        row.data = {name: value for name, value in row.data.items() if name not in gone} | writable(fields)
+    else:
+        row.data = _merged(row.data, fields)
+    row.data |= {"metageneration": str(int(row.data["metageneration"]) + 1), "updated": now()}
+
+
+def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
+    """The resource of a bucket or an object as an answer has it; access control only when the `full` one is asked."""
+    path = f"/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
+    data = row.data if full else {name: value for name, value in row.data.items() if name not in _HIDDEN}
+    said = {
+        "kind": f"storage#{row.kind}",
+        "name": row.name,
+        "etag": row.etag,
+        "generation": str(row.generation),
+        **data,
+    }
+    if row.kind == "bucket":
+        return {**said, "id": row.name, "selfLink": base_url + path}
+    where = f"/o/{quote(row.name, safe='')}"
+    if bucket and (until := retained_until(row, bucket)):
+        said["retentionExpirationTime"] = until
+    return {
+        **said,
+        "id": f"{row.parent}/{row.name}/{row.generation}",
+        "bucket": row.parent,
+        "selfLink": base_url + path + where,
+        "mediaLink": f"{base_url}/download{path}{where}?generation={row.generation}&alt=media",
+    }
+
+
+def retained_until(row: Row, bucket: Row) -> str | None:
+    """Until when the retention policy of a bucket, or the object's own, keeps an object; None without."""
+    period = bucket.data.get("retentionPolicy", {}).get("retentionPeriod")
+    until = row.data.get("retention", {}).get("retainUntilTime")
+    if not period or row.data.get("eventBasedHold"):
+        return str(until) if until else None
+    began = datetime.fromisoformat(row.data.get("holdReleased") or row.data["timeCreated"])
+    return (began + timedelta(seconds=int(period))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def soft_s(bucket: Row) -> int:
+    """How many seconds a bucket keeps what is deleted."""
+    return int(bucket.data.get("softDeletePolicy", {}).get("retentionDurationSeconds", 0))
+
+
+def hash_header(data: Mapping[str, Any]) -> str:
+    """The value of X-Goog-Hash for an object's hashes."""
+    named = (("crc32c", "crc32c"), ("md5", "md5Hash"))
+    return ",".join(f"{kind}={data[field]}" for kind, field in named if data.get(field))
+
+
+def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str, Any]], str | None]:
+    """The first entries, and the name after which the next page begins."""
+    found: list[tuple[str, Any]] = []
+    for entry in entries:
+        if len(found) == most:
+            return found, found[-1][0]
+        found.append(entry)
+    return found, None
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not isinstance(new, Mapping):
+        return new
+    base = old if isinstance(old, Mapping) else {}
+    kept = {key: value for key, value in base.items() if key not in new}
+    return kept | {key: _merged(base.get(key), value) for key, value in new.items() if value is not None}

@@ -1,0 +1,111 @@
+"""Which function answers which request: the JSON API's addresses and those of the XML API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from infra.local.storage import access, buckets, configs, copies, downloads, listing, multipart, objects, uploads
+from infra.local.storage.request import Request
+from infra.local.storage.store import Store
+
+Handler = Callable[[Request, Store], Any]
+
+# Some clients leave out /storage/v1 or /upload when they are told of an emulator.
+_JSON = re.compile(r"(?:/resumable)?(?:/(?:upload|(download)))?(?:/storage/v1(?=/[bp])|(?=/b/))(/.*)")
+_B, _O, _LIST = (
+    r"/b/(?P<bucket>[^/]+)",
+    r"/o/(?P<object>[^/]+)",
+    r"/(?P<list>acl|defaultObjectAcl)(?:/(?P<entity>[^/]+))?",
+)
+
+
+def _bucket_list(request: Request, store: Store) -> Any:
+    bucket = buckets.find(store, request.bucket)
+    return access.entries(request, store, bucket, bucket)
+
+
+def _object_list(request: Request, store: Store) -> Any:
+    return access.entries(request, store, *objects.named(request, store))
+
+
+def _policy(request: Request, store: Store) -> Any:
+    return access.policy(request, store, buckets.find(store, request.bucket))
+
+
+def _layout(request: Request, store: Store) -> Any:
+    bucket = buckets.find(store, request.bucket)
+    said = {
+        name: bucket.data[name] for name in ("location", "locationType", "hierarchicalNamespace") if name in bucket.data
+    }
+    return {"kind": "storage#storageLayout", "bucket": bucket.name, **said}
+
+
+_ROUTES: list[tuple[str, str, Handler]] = [
+    ("GET", "/b", buckets.ls),
+    ("POST", "/b", buckets.create),
+    ("GET", _B, buckets.get),
+    ("PATCH PUT", _B, buckets.patch),
+    ("DELETE", _B, buckets.delete),
+    ("POST", f"{_B}/lockRetentionPolicy", buckets.lock),
+    ("POST", f"{_B}/restore", buckets.restore),
+    ("GET", f"{_B}/storageLayout", _layout),
+    ("GET", f"{_B}/(?:managedFolders|folders)", lambda request, store: {}),  # there are none
+    ("GET PUT", f"{_B}/iam", _policy),
+    ("GET", rf"{_B}(?:{_O})?/iam/testPermissions", access.permissions),
+    ("GET POST PUT PATCH DELETE", _B + _LIST, _bucket_list),
+    ("GET", f"{_B}/notificationConfigs", configs.ls),
+    ("POST", f"{_B}/notificationConfigs", configs.create),
+    ("GET DELETE", rf"{_B}/notificationConfigs/(?P<number>\w+)", configs.one),
+    ("GET", f"{_B}/o", listing.ls),
+    ("GET POST PUT PATCH DELETE", _B + _O + _LIST, _object_list),
+    ("POST", f"{_B}{_O}/restore", objects.restore),
+    ("POST PUT", f"{_B}{_O}/compose", copies.compose),
+    ("POST", f"{_B}{_O}/copyTo/b/(?P<to_bucket>[^/]+)/o/(?P<to>[^/]+)", copies.copy),
+    ("POST", f"{_B}{_O}/rewriteTo/b/(?P<to_bucket>[^/]+)/o/(?P<to>[^/]+)", copies.rewrite),
+    ("POST", f"{_B}{_O}/moveTo/o/(?P<to>[^/]+)", copies.move),
+    ("GET", f"{_B}/o/(?P<object>.+)", objects.get),
+    ("PATCH PUT", f"{_B}/o/(?P<object>.+)", objects.patch),
+    ("DELETE", f"{_B}/o/(?P<object>.+)", objects.delete),
+    ("GET", "/projects/(?P<project>[^/]+)/serviceAccount", access.service_account),
+    ("GET", "/projects/(?P<project>[^/]+)/hmacKeys", access.list_keys),
+    ("POST", "/projects/(?P<project>[^/]+)/hmacKeys", access.make_key),
+    ("GET PUT DELETE", r"/projects/(?P<project>[^/]+)/hmacKeys/(?P<key>\w+)", access.one_key),
+]
+_COMPILED = [(set(methods.split()), re.compile(pattern), handler) for methods, pattern, handler in _ROUTES]
+_UPLOAD = re.compile(f"{_B}/o")
+_XML = re.compile("/(?P<bucket>[^/]+)/(?P<object>.+)")
+# These hold the lock only while it matters: the bytes of others must not wait for theirs.
+UNLOCKED: frozenset[Handler] = frozenset({uploads.insert, uploads.resume, multipart.put, multipart.put_part})
+
+
+def route(request: Request) -> Handler | None:
+    """The function that answers a request, whose `params` it fills in; None when it is not covered."""
+    if not (match := _JSON.fullmatch(request.path)):
+        return None if request.path.startswith("/storage/v1/") else _xml(request)
+    path = match[2]
+    if (upload := _UPLOAD.fullmatch(path)) and request.method in ("POST", "PUT", "DELETE"):
+        request.params = upload.groupdict()
+        if "upload_id" in request.query:
+            return uploads.resume
+        return uploads.insert if request.method == "POST" else None
+    for methods, pattern, handler in _COMPILED:
+        if request.method in methods and (found := pattern.fullmatch(path)):
+            request.params = found.groupdict()
+            media = handler is objects.get and (match[1] or request.query.get("alt") == "media")
+            return downloads.download if media else handler
+    return None
+
+
+def _xml(request: Request) -> Handler | None:
+    if not (match := _XML.fullmatch(request.path)):
+        return None
+    request.params = match.groupdict()
+    if "uploadId" in request.query:
+        named = {"PUT": multipart.put_part, "POST": multipart.finish, "DELETE": multipart.abort}
+        return named.get(request.method)
+    if request.method == "POST":
+        return multipart.start if "uploads" in request.query else None
+    simple: dict[str, Handler] = {"PUT": multipart.put, "DELETE": objects.delete}
+    return downloads.download if request.method in ("GET", "HEAD") else simple.get(request.method)

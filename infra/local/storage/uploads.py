@@ -1,0 +1,167 @@
+"""Uploads: an object's bytes in one request, alone or after its metadata, or in several that may be resumed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from email.message import Message
+from email.parser import BytesParser
+from typing import Any
+from urllib.parse import urlencode
+
+from infra.local.storage import access, buckets, keys, objects
+from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.preconditions import check
+from infra.local.storage.request import Request, json_object
+from infra.local.storage.resources import shown, writable
+from infra.local.storage.store import Row, Store
+
+_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(?:\*|(\d+))")
+_OF_HASH = {"crc32c": "crc32c", "md5": "md5Hash"}
+
+
+def insert(request: Request, store: Store) -> Any:
+    """Make an object of a request's body, or begin to."""
+    kind = request.query.get("uploadType", "media")
+    with store.change():
+        bucket = buckets.find(store, request.bucket)
+    plain = request.headers.get("Content-Type") or "application/octet-stream"
+    if kind == "resumable":
+        return _start(request, store)
+    if kind == "media":
+        said: Mapping[str, Any] = {"contentType": plain}
+        body = store.save(memoryview(request.body), request.spool)
+    elif kind == "multipart":
+        said, content, plain = _parts(request.body, plain)
+        body = store.save(content)
+    else:
+        raise Refusal(400, f"uploadType must be media, multipart or resumable, not {kind!r}", "invalid")
+    row = keep(request, store, {"contentType": plain, **said, **_of_query(request)}, body)
+    return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
+
+
+def keep(request: Request, store: Store, said: Mapping[str, Any], body: str, name: str = "") -> Row:
+    """Make an object of what is said and a file of bytes, once its hashes are what was foretold."""
+    sums = store.measure(body)
+    name = name or request.query.get("name") or str(said.get("name") or "")
+    with store.change():
+        _compare(said, sums)
+        _compare(_foretold(request), sums)
+        bucket = buckets.find(store, request.bucket)
+        whole = {**writable(said), **keys.given(request), **sums}
+        return objects.publish(store, bucket, name, whole, body, request.conditions)
+
+
+def _start(request: Request, store: Store) -> Answer:
+    asked = request.json()
+    name = request.query.get("name") or str(asked.get("name") or "")
+    kind = request.headers.get("X-Upload-Content-Type") or "application/octet-stream"
+    said = {"contentType": kind, **asked, **_of_query(request), **keys.given(request)}
+    with store.change():
+        check(request.conditions, store.get("object", request.bucket, name))
+        state = {"name": name, "said": said, "conditions": request.conditions}
+        upload = Row("upload", request.bucket, uuid.uuid4().hex, state, store.generation())
+        store.put(upload)
+    address = f"{request.base_url}/upload/storage/v1/b/{request.params['bucket']}/o"
+    query = urlencode({"uploadType": "resumable", "upload_id": upload.name})
+    return Answer(headers={"Location": f"{address}?{query}", "X-GUploader-UploadID": upload.name})
+
+
+def resume(request: Request, store: Store) -> Any:
+    """Take the next bytes of an upload, say how many there are, or cancel it."""
+    with store.change():
+        upload = find(request, store)
+        if "made" in upload.data:  # the answer was lost, and the client asks again
+            return _made(request, store, upload)
+        if request.method == "DELETE":
+            store.delete(upload)
+            return Answer.refusal(499, "The upload is cancelled")
+        total = _receive(request, store, upload)
+        store.put(upload)
+    received = store.size(upload.body)
+    if total is None or received < total:
+        return Answer(status=308, headers={"Range": f"bytes=0-{received - 1}"} if received else {})
+    body, said = upload.body or store.save(b""), upload.data["said"]
+    sums = store.measure(body)
+    with store.change():
+        if "made" in find(request, store).data:  # by the same request, sent twice
+            return _made(request, store, find(request, store))
+        _compare(said, sums)
+        _compare(_foretold(request), sums)
+        bucket = buckets.find(store, request.bucket)
+        whole = {**writable(said), **({"customerEncryption": key} if (key := said.get("customerEncryption")) else {})}
+        row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
+        upload.body, upload.data = "", {"name": row.name, "made": row.generation}
+        store.put(upload)
+    return shown(row, request.base_url, bucket)
+
+
+def _made(request: Request, store: Store, upload: Row) -> Any:
+    bucket = buckets.find(store, request.bucket)
+    row = objects.find(store, bucket, upload.data["name"], upload.data["made"])
+    return shown(row, request.base_url, bucket)
+
+
+def find(request: Request, store: Store) -> Row:
+    """The upload under way that a request names."""
+    number = request.query.get("upload_id") or request.query.get("uploadId", "")
+    if not (upload := store.get("upload", request.bucket, number)):
+        raise Refusal(404, f"There is no upload {number!r} to the bucket {request.bucket}", "notFound")
+    return upload
+
+
+def _receive(request: Request, store: Store, upload: Row) -> int | None:
+    """Keep a request's bytes; gives how many there will be in all, when that is known."""
+    asked, size = request.headers.get("Content-Range"), len(request.body)
+    match = _RANGE.fullmatch(asked) if asked else None
+    if asked and not match:
+        raise Refusal(400, f"Content-Range must look like bytes 0-99/100, not {asked!r}", "invalid")
+    first, _, total = (match[1], match[2], match[3]) if match else ("0", "", str(size))
+    received = store.size(upload.body)
+    if first is not None and size:
+        if int(first) > received:
+            words = f"The upload has {received} bytes so far; the next must start there, not at {first}"
+            raise Refusal(400, words, "invalid")
+        fresh = memoryview(request.body)[received - int(first) :]  # sent again, its answer lost: not kept twice
+        if upload.body:
+            store.append(upload.body, fresh)
+        else:
+            upload.body = store.save(fresh, request.spool, grows=True)
+    return int(total) if total is not None else None
+
+
+def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview, str]:
+    """The JSON of an upload, its bytes and their type. By bytes, not by lines: an image may hold any line ending."""
+    header = Message()
+    header["Content-Type"] = content_type
+    mark = b"--" + (header.get_boundary() or "").strip("'").encode()  # gcloud quotes it so
+    first = body.find(mark) + len(mark)
+    eol = b"\r\n" if body[first : first + 2] == b"\r\n" else b"\n"
+    second = body.find(eol + mark, first)
+    start, end = body.find(eol * 2, second), body.find(eol + mark, second + 1)
+    if not len(mark) <= first < second < start < end:
+        raise Refusal(400, "An upload must have two parts: the object's JSON and its bytes", "invalid")
+    kind = BytesParser().parsebytes(body[second + len(eol + mark) + len(eol) : start])["Content-Type"]
+    described = bytes(body[first:second]).partition(eol * 2)[2]
+    return json_object(described), memoryview(body)[start + 2 * len(eol) : end], kind or "application/octet-stream"
+
+
+def _of_query(request: Request) -> dict[str, Any]:
+    """What the query says of an object."""
+    given = {field: request.query[field] for field in ("contentEncoding", "kmsKeyName") if request.query.get(field)}
+    return {**given, **access.predefined(request)}
+
+
+def _foretold(request: Request) -> dict[str, str]:
+    """The hashes that an X-Goog-Hash header, `crc32c=...,md5=...`, foretells."""
+    header = request.headers.get("X-Goog-Hash", "").replace(" ", "")
+    pairs = [each.partition("=") for each in header.split(",")]
+    return {_OF_HASH[kind]: value for kind, _, value in pairs if kind in _OF_HASH}
+
+
+def _compare(foretold: Mapping[str, Any], sums: Mapping[str, str]) -> None:
+    for field in _OF_HASH.values():
+        if foretold.get(field) not in (None, sums[field]):
+            words = f"The {field.removesuffix('Hash').upper()} of the bytes is {sums[field]}, not {foretold[field]}"
+            raise Refusal(400, words, "invalid")
