@@ -86,6 +86,7 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
             f"export PUBSUB_EMULATOR_HOST=127.0.0.1:{up.port('pubsub')}",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://127.0.0.1:{up.port('pubsub')}/",
             f"export STORAGE_EMULATOR_HOST=http://127.0.0.1:{up.port('storage')}",
+            f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://127.0.0.1:{up.port('storage')}/storage/v1/",
             f"export WORKER_URL=http://127.0.0.1:{up.port('worker')}",
             f"export OIDC_JWKS_URL=http://127.0.0.1:{up.port('keys')}/oauth2/v3/certs",
             "export GOOGLE_CLOUD_PROJECT=local",
