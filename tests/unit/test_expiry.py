@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from google.pubsub_v1 import types
 
-from infra.local.pubsub.broker import Broker, Topic
+from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.policy import complete
 from infra.local.pubsub.refusal import Refusal
+from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.streams import Signal
 from infra.local.pubsub.subscriptions import Subscriber
 

@@ -11,11 +11,12 @@ from google.iam.v1 import policy_pb2
 from google.pubsub_v1 import types
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, Topic, wire_size
+from infra.local.pubsub.broker import Broker, wire_size
 from infra.local.pubsub.database import Database, Row
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.iam import IamPolicy
 from infra.local.pubsub.journal import Journal, Noted
+from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.retention import Log, Snapshot
 from infra.local.pubsub.schemas import Schemas
 from infra.local.pubsub.shelf import NO_SHELF

@@ -10,9 +10,10 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, Subscription
+from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
+from infra.local.pubsub.resources import Subscription
 from infra.local.pubsub.retention import Kept, Log, Snapshot
 
 _LIFE_S, _LEAST_S = 7 * 86_400.0, 3600.0

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Subscription
 from infra.local.pubsub.lease import Lease
 from infra.local.pubsub.refusal import invalid
+from infra.local.pubsub.resources import Subscription
 
 _BATCH = 500
 """Messages in one streaming response: enough to be quick, few enough that two streams share a burst."""

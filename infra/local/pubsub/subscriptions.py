@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Subscription
 from infra.local.pubsub.exactly_once import check_stale
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
+from infra.local.pubsub.resources import Subscription
 from infra.local.pubsub.snapshots import Snapshots
 from infra.local.pubsub.streams import Signal, Stream, fill
 

@@ -7,10 +7,11 @@ from typing import Any
 from google.pubsub_v1 import types
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker, Topic
+from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import check_retention
 from infra.local.pubsub.refusal import already_exists, check_name, invalid, not_covered
+from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.schemas import Schemas
 
 _ACTIVE, _INGESTION_RESOURCE_ERROR = 1, 2
