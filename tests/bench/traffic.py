@@ -6,7 +6,6 @@ import multiprocessing
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from multiprocessing.synchronize import Semaphore
 from types import TracebackType
 from typing import Any
@@ -20,7 +19,6 @@ from tests.bench.parts import environment
 _OUTSTANDING, _OUTSTANDING_BYTES = 1000, 3_000_000
 """Under way at most."""
 
-_TENTHS = 10
 _PATIENCE_S = 120.0
 
 
@@ -46,24 +44,21 @@ class Traffic:
         self._subscriber.create_subscription(name=subscription, topic=self._topic)
         self._stream = self._subscriber.subscribe(subscription, self._hear)
 
-    def rate(self, count: int, mark: Callable[[], None] = lambda: None) -> float:
+    def rate(self, count: int) -> float:
         """Messages a second in a closed loop: with 1000 messages or 3 MB under way, the next waits for a callback.
 
-        Publisher and subscriber are two processes, as in life. The first tenth is not counted; `mark` is called after
-        each tenth.
+        Publisher and subscriber are two processes, as in life. The first tenth is not counted.
         """
         arguments = (self._host, self._topic, self._size, self._next(count), self._room)
         publisher = self._processes.Process(target=_publish, args=arguments, daemon=True)
         publisher.start()
         try:
-            for tenth in range(1, _TENTHS + 1):
-                self._wait(count * tenth // _TENTHS)
-                mark()
+            self._wait(count)
         finally:
             publisher.terminate()
             publisher.join()
         moments = sorted(self._heard.values())
-        first = count // _TENTHS
+        first = count // 10
         return (count - first) / (moments[-1] - moments[first - 1])
 
     def delays_ms(self, count: int, per_s: float) -> list[float]:

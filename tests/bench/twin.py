@@ -12,13 +12,16 @@ from typing import Any
 from rich.table import Table
 
 from tests.bench.brokers import OURS, backends, broker, seconds_to_ready, seconds_to_up
+from tests.bench.flood import flood
 from tests.bench.parts import pss_mb
 from tests.bench.traffic import Traffic
 
-_LOADS = ((1_000, 10_000, 100.0), (100_000, 400, 50.0), (1_000_000, 60, 10.0))
-"""Bytes of a message; messages in the closed loop; messages a second for the delays, of which there are 200."""
+_LOADS = ((1_000, 20_000, 10_000, 100.0), (100_000, 800, 400, 50.0), (1_000_000, 100, 60, 10.0))
+"""Bytes of a message; messages through the generated clients and through the stock client's threads, in closed loops;
+messages a second for the delays, of which there are 200."""
 
 _DELAYS = 200
+_FIGURES = {"per s": "per_s", "per s, stock client's threads": "client_per_s", "p50, ms": "p50_ms", "p99, ms": "p99_ms"}
 _MANY = 1_000_000
 
 
@@ -44,27 +47,30 @@ def _loads(runs: int) -> list[dict[str, Any]]:
     rows = {}
     with ExitStack() as stack:
         hosts = {backend: stack.enter_context(broker(backend))[0] for backend in backends()}
-        for size, count, per_s in _LOADS:
+        for size, raw, count, per_s in _LOADS:
             for _ in range(runs):
                 for backend, host in hosts.items():
-                    new = {"what": "twin load", "backend": backend, "bytes": size, "rates": [], "p50s": [], "p99s": []}
+                    new: dict[str, Any] = {"what": "twin load", "backend": backend, "bytes": size}
+                    new |= {"rates": [], "client_rates": [], "p50s": [], "p99s": []}
                     row = rows.setdefault((size, backend), new)
+                    row["rates"].append(flood(host, size, raw))
                     with Traffic(host, size) as traffic:
-                        row["rates"].append(traffic.rate(count))
+                        row["client_rates"].append(traffic.rate(count))
                         delays = traffic.delays_ms(_DELAYS, per_s)
                     row["p50s"].append(median(delays))
                     row["p99s"].append(delays[len(delays) * 99 // 100])
     for row in rows.values():
-        row |= {"per_s": median(row["rates"]), "p50_ms": median(row["p50s"]), "p99_ms": median(row["p99s"])}
+        row |= {"per_s": median(row["rates"]), "client_per_s": median(row["client_rates"])}
+        row |= {"p50_ms": median(row["p50s"]), "p99_ms": median(row["p99s"])}
     return list(rows.values())
 
 
 def _memory() -> dict[str, Any]:
     """PSS of our server at the start and after each 100,000 messages of 1 KB; its slope leaves the first tenth out."""
     samples = []
-    with broker(OURS) as (host, pid), Traffic(host, 1_000) as traffic:
+    with broker(OURS) as (host, pid):
         samples.append(pss_mb(pid))
-        per_s = traffic.rate(_MANY, mark=lambda: samples.append(pss_mb(pid)))
+        per_s = flood(host, 1_000, _MANY, mark=lambda: samples.append(pss_mb(pid)))
     settled = samples[1:]
     return {
         "what": "twin memory",
@@ -84,12 +90,12 @@ def tables(rows: list[dict[str, Any]]) -> list[Table]:
         ready.add_row(
             part, *(f"{found[backend]:.2f}" for backend in both), _ratio([found[each] for each in both[::-1]])
         )
-    load = Table("message", "", *both, "ratio", title="The local twin: a stock publisher and a stock subscriber")
+    load = Table("message", "", *both, "ratio", title="The local twin: messages from publish to acknowledgement")
     for size in dict.fromkeys(row["bytes"] for row in rows if row["what"] == "twin load"):
         found = {row["backend"]: row for row in rows if row.get("bytes") == size}
-        for name, key in (("messages/s", "per_s"), ("p50, ms", "p50_ms"), ("p99, ms", "p99_ms")):
+        for name, key in _FIGURES.items():
             values = [found[backend][key] for backend in both]
-            better_first = values if key == "per_s" else values[::-1]
+            better_first = values if key.endswith("per_s") else values[::-1]
             load.add_row(f"{size // 1000} KB", name, *(f"{value:,.1f}" for value in values), _ratio(better_first))
     made = [ready, load]
     for row in rows:

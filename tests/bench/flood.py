@@ -1,0 +1,93 @@
+"""Messages through one topic and one subscription with Google's generated clients: as fast as the server allows.
+
+The stock client's own threads and futures cost more than a message costs a server; here batches go out as requests and
+come in over a raw streaming pull, so that the server is what is measured.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import time
+import uuid
+from collections.abc import Callable
+from multiprocessing.synchronize import Semaphore
+
+import grpc
+from google.pubsub_v1 import PublisherClient, StreamingPullRequest, SubscriberClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+_BATCH, _BATCH_BYTES = 100, 1_000_000
+"""As the stock client's batches."""
+
+_UNDER_WAY = 10
+"""Batches published and not yet heard, at most."""
+
+_TENTHS = 10
+
+
+def flood(host: str, size: int, count: int, mark: Callable[[], None] = lambda: None) -> float:
+    """Messages of `size` bytes a second, from request to acknowledgement, the first tenth left out.
+
+    `mark` is called after each tenth. Publisher and subscriber are two processes.
+    """
+    batch = max(1, min(_BATCH, _BATCH_BYTES // size))
+    name = uuid.uuid4().hex
+    topic, subscription = f"projects/bench/topics/t-{name}", f"projects/bench/subscriptions/s-{name}"
+    processes = multiprocessing.get_context("spawn")
+    room = processes.Semaphore(_UNDER_WAY * batch)
+    with _channel(host) as channel:
+        PublisherClient(transport=PublisherGrpcTransport(channel=channel)).create_topic(name=topic)
+        subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        subscriber.create_subscription(name=subscription, topic=topic)
+        publisher = processes.Process(target=_publish, args=(host, topic, size, count, batch, room), daemon=True)
+        publisher.start()
+        try:
+            marks = _drain(subscriber, subscription, count, room, mark)
+        finally:
+            publisher.terminate()
+            publisher.join()
+    return (count - count // _TENTHS) / (marks[-1] - marks[0])
+
+
+def _drain(
+    subscriber: SubscriberClient, subscription: str, count: int, room: Semaphore, mark: Callable[[], None]
+) -> list[float]:
+    """Hear and acknowledge every message; the moments at which each tenth was there."""
+    requests: queue.SimpleQueue[StreamingPullRequest | None] = queue.SimpleQueue()
+    requests.put(StreamingPullRequest(subscription=subscription, stream_ack_deadline_seconds=60))
+    stream = subscriber.streaming_pull(requests=iter(requests.get, None))
+    heard: set[str] = set()
+    moments: list[float] = []
+    for response in stream:
+        received = response.received_messages
+        requests.put(StreamingPullRequest(ack_ids=[each.ack_id for each in received]))
+        new = {each.message.message_id for each in received} - heard  # a duplicate makes no room
+        heard |= new
+        for _ in new:
+            room.release()
+        while len(heard) >= count * (len(moments) + 1) // _TENTHS:
+            moments.append(time.perf_counter())
+            mark()
+            if len(moments) == _TENTHS:
+                requests.put(None)
+                stream.cancel()
+                return moments
+    raise RuntimeError(f"the stream ended after {len(heard)} of {count} messages")
+
+
+def _publish(host: str, topic: str, size: int, count: int, batch: int, room: Semaphore) -> None:
+    """Publish batch after batch as there is room, in a process of its own."""
+    with _channel(host) as channel:
+        publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        data = bytes(size)
+        for first in range(0, count, batch):
+            messages = [{"data": data}] * min(batch, count - first)
+            for _ in messages:
+                room.acquire()
+            publisher.publish(topic=topic, messages=messages)
+
+
+def _channel(host: str) -> grpc.Channel:
+    return grpc.insecure_channel(host, options=[("grpc.max_receive_message_length", -1)])
