@@ -11,6 +11,7 @@ import requests
 from google.api_core import exceptions
 from google.cloud import storage
 from google.cloud.storage import Bucket, transfer_manager
+from google.cloud.storage.bucket import EncryptionEnforcementConfig
 
 from infra.local.storage.server import StorageServer
 
@@ -102,6 +103,21 @@ def test_keys_of_customers(bucket: Bucket, chunk: int | None) -> None:
     assert new.download_as_bytes() == content
     with pytest.raises(exceptions.BadRequest, match="not that of the object"):
         bucket.blob("secret", encryption_key=key).download_as_bytes()
+
+
+def test_a_bucket_names_the_key_of_its_objects(bucket: Bucket) -> None:
+    key = "projects/p/locations/us/keyRings/r/cryptoKeys/k"
+    bucket.default_kms_key_name = key
+    bucket.encryption.google_managed_encryption_enforcement_config = EncryptionEnforcementConfig("FullyRestricted")
+    bucket.encryption.customer_managed_encryption_enforcement_config = EncryptionEnforcementConfig("NotRestricted")
+    bucket.patch()
+    bucket.reload()
+    assert bucket.encryption.google_managed_encryption_enforcement_config.effective_time is not None
+    assert bucket.encryption.customer_managed_encryption_enforcement_config.effective_time is None
+    bucket.blob("a").upload_from_string(b"x")
+    bucket.blob("b", kms_key_name=f"{key}2").upload_from_string(b"x")
+    bucket.blob("c", encryption_key=b"k" * 32).upload_from_string(b"x")
+    assert [blob.kms_key_name for blob in bucket.list_blobs()] == [key, f"{key}2", None]
 
 
 def test_a_rewrite_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -> None:

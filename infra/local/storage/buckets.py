@@ -135,7 +135,7 @@ def _wanted(request: Request, store: Store) -> Row:
 
 def _settled(row: Row, before: dict[str, Any]) -> Row:
     """Note the times at which policies began, and refuse what no bucket can have."""
-    for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "iamConfiguration"):
+    for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "encryption", "iamConfiguration"):
         if not isinstance(row.data.get(field, {}), dict):
             raise Refusal(400, f"{field} must be an object, not {row.data[field]!r}", "invalid")
     prevention = row.data.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited")
@@ -152,6 +152,10 @@ def _settled(row: Row, before: dict[str, Any]) -> Row:
     for field, stamps in _STAMPED.items():
         if row.data.get(field) and row.data[field] != before.get(field):
             row.data[field] = {**row.data[field], **dict.fromkeys(stamps, now())}
+    for name, rule in row.data.get("encryption", {}).items():
+        if isinstance(rule, dict) and rule != before.get("encryption", {}).get(name):  # what may encrypt
+            since = {"effectiveTime": now()} if rule.get("restrictionMode") == "FullyRestricted" else {}
+            row.data["encryption"][name] = {"restrictionMode": rule.get("restrictionMode"), **since}
     return row
 
 

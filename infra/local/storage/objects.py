@@ -45,6 +45,8 @@ def publish(
     data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **said, **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
+    if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
+        data.setdefault("kmsKeyName", key)
     if acl := bucket.data.get("defaultObjectAcl"):
         data.setdefault("acl", acl)
     row = Row("object", bucket.name, name, data, store.generation(), LIVE, body)
