@@ -12,9 +12,10 @@ from PIL import Image
 
 from model.artifact import AUTO, load_engine, read_artifact
 from model.engine import Engine
+from model.metrics import accuracy, class_figures, confusion
 from model.preprocess import preprocess
 from model.training import datasets
-from model.training.measure import recall, score_all
+from model.training.measure import score_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,20 @@ def evaluate(folder: Path, engine: str = AUTO, limit: int | None = None, data: P
     name, loaded = load_engine(artifact, engine)
     try:
         part = datasets.load("test", data).take(slice(limit))
-        accuracy, shares = assess(loaded, part)
+        right, shares = assess(loaded, part)
     finally:
         loaded.close()
     labels = artifact.signature.labels
     by_label = dict(zip(labels, shares, strict=True))
-    return Evaluation(artifact.name, artifact.version, artifact.digest, name, len(part), accuracy, by_label)
+    return Evaluation(artifact.name, artifact.version, artifact.digest, name, len(part), right, by_label)
 
 
 def assess(engine: Engine, part: datasets.Split) -> tuple[float, list[float | None]]:
     """Accuracy and per-class recall of `engine` on images that travel as PNG files through its recipe."""
     prepared = np.concatenate([preprocess(as_png(image), engine.signature) for image in part.images])
     best = score_all(engine, prepared).argmax(axis=1)
-    return float((best == part.labels).mean()), recall(best, part.labels, len(engine.signature.labels))
+    matrix = confusion(part.labels, best, len(engine.signature.labels))
+    return accuracy(matrix), [figures.recall for figures in class_figures(matrix)]
 
 
 def as_png(image: Any) -> bytes:
