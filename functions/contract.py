@@ -176,7 +176,8 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
     """Read what `encode_response` wrote; ValueError when it is no response."""
     try:
         body = json.loads(data)
-        model, error, why = body["model"], body["error"], body["explanation"]
+        # Responses of workers that knew no explanations have none.
+        model, error, why = body["model"], body["error"], body.get("explanation")
         return Response(
             body["request_id"],
             tuple(Prediction(p["label"], p["score"]) for p in body["predictions"]),
@@ -189,7 +190,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
             (attributes or {}).get("reply_to"),
             Explanation(why["label"], why["method"], base64.b64decode(why["png"])) if why else None,
         )
-    except (KeyError, TypeError, UnicodeDecodeError) as exc:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
         raise ValueError(f"not a response: {data[:80]!r}") from exc
 
 
