@@ -56,6 +56,7 @@ class Artifact:
     signature: Signature
     folder: Path
     engines: tuple[str, ...]
+    parameters: int | None = None
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -85,7 +86,9 @@ def read_artifact(folder: Path) -> Artifact:
         signature = _signature((folder / "signature.json").read_bytes(), labels)
     except ValueError as exc:
         raise ArtifactError(f"{folder}: {exc}") from exc
-    return Artifact(manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines)
+    return Artifact(
+        manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines, manifest.parameters
+    )
 
 
 def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:

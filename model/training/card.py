@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model.training.config import Config
-from model.training.gate import MAX_DROP, MIN_AGREEMENT, Candidate
+from model.training.gate import MARGIN, MAX_DROP, MIN_AGREEMENT, Candidate
 from model.training.measure import BATCHES, THREADS, Parity, Speed
 
 
@@ -42,6 +42,7 @@ def render_card(config: Config, facts: Facts, epochs: int) -> str:
     changes = f"shifts of up to {config.shift} pixels"
     changes += ", mirror images" if config.flip else ""
     changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
+    rounds = len(facts.candidates[0].speed.rounds)
     decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
     return f"""# {config.name} {config.version}
 
@@ -88,13 +89,15 @@ in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
 ## Compression
 
 `model.tflite` is the fastest form whose best label is the trained network's on at least {MIN_AGREEMENT:.1%} of the
-{config.validation_images:,} validation images, and whose accuracy there is at most {100 * MAX_DROP:g} points lower.
+{config.validation_images:,} validation images, and whose accuracy there is at most {100 * MAX_DROP:g} points lower;
+a simpler form, higher in the table, is preferred when the difference of speed is within noise.
 
 {_compression(facts)}
 
 Cold start: process start to first score, verification of the files included. Memory: the most that the process held.
-Images per second by images of a call; two threads share each call. Each figure is the best of three processes that did
-nothing else, in turns with those of the other forms.
+Images per second by images of a call; two threads share each call. Each figure is the median of {rounds} processes,
+in turns with those of the other forms. Noise is {MARGIN:.0%}, or twice what the ratio of two forms' speeds typically
+strays from its median over these rounds.
 Machine: {facts.machine}. Software: {facts.versions}.
 """
 

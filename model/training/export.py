@@ -21,16 +21,18 @@ import numpy as np
 from model.artifact import ENGINES, Artifact, load_engine, open_engine, read_artifact
 from model.drift import make_reference
 from model.engine import Images, Scores, Signature
+from model.metrics import accuracy, class_figures, confusion
 from model.training import datasets
 from model.training.card import Facts, render_card
 from model.training.compress import VARIANTS, check_samples, convert
 from model.training.config import Config, read_config
 from model.training.errors import ExportError
-from model.training.evaluate import assess
-from model.training.gate import Candidate, faithfulness, fastest
+from model.training.gate import Candidate, choose, faithfulness
 from model.training.inputs import as_inputs, signature_of
+from model.training.labelled import items_of
 from model.training.measure import Parity, Speed, Target, compare, measure_speeds, score_all
 from model.training.network import build
+from model.training.scoring import score_items
 from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
 from model.training.writing import CARD, replace, write_manifest, write_saved_model, write_signature
 
@@ -122,7 +124,7 @@ def _compress(
         candidates.append(Candidate(variant, path.stat().st_size, agreement, drop, speed))
         _say(f"{variant}: agreement {agreement:.2%}, drop {drop:.2%}, {speed.images_per_second:,.0f} images/s")
     _check_parity("litert", compare(scores[VARIANTS[0]], reference))
-    chosen = fastest(candidates).variant
+    chosen = choose(candidates).variant
     _say(f"served is {chosen}")
     shutil.copyfile(forms / f"{chosen}.tflite", work / lite)
     write_signature(work, signature, make_reference(scores[chosen], signature.labels))
@@ -138,7 +140,7 @@ def _measure(
     test: datasets.Split,
 ) -> Facts:
     """Compare what was written, order the engines in the manifest by speed, read the test images' labels once."""
-    signature, chosen = signature_of(config.recipe), fastest(candidates)
+    signature, chosen = signature_of(config.recipe), choose(candidates)
     images = as_inputs(test.images, signature)
     reference = _predict(network, images)
     parities: dict[str, Parity] = {}
@@ -152,16 +154,18 @@ def _measure(
     write_manifest(work, config.name, config.version, speeds, chosen.variant, parameters)
     artifact = read_artifact(work)
     _, engine = load_engine(artifact, next(iter(speeds)))
-    accuracy, shares = assess(engine, test)
+    scored = score_items(engine, items_of(test))
     engine.close()
-    _say(f"test accuracy {accuracy:.2%}")
+    matrix = confusion(test.labels, scored.scores.argmax(axis=1), len(signature.labels))
+    right = accuracy(matrix)
+    _say(f"test accuracy {right:.2%}")
     packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
     return Facts(
         digest=artifact.digest,
         parameters=parameters,
         size=sum(path.stat().st_size for path in work.rglob("*") if path.is_file()),
-        accuracy=accuracy,
-        recall=dict(zip(artifact.signature.labels, shares, strict=True)),
+        accuracy=right,
+        recall=dict(zip(signature.labels, (figures.recall for figures in class_figures(matrix)), strict=True)),
         test_images=len(test),
         speeds=speeds,
         parities=parities,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -37,16 +38,18 @@ class Parity:
 @dataclass(frozen=True, slots=True)
 class Speed:
     """`rates`: images per second by (CPU threads, images) of a call; seconds from process start to the first score;
-    peak resident bytes of a process that scores with one thread."""
+    peak resident bytes of a process that scores with one thread. `rounds`: what `images_per_second` was in each round
+    of measuring; round i of two speeds that were measured together was taken in the same moments."""
 
     rates: Mapping[tuple[int, int], float]
     cold_start_s: float
     memory: int
+    rounds: tuple[float, ...]
 
     @property
     def images_per_second(self) -> float:
         """One figure to rank by: the geometric mean of batch 1 and 32, since a worker meets trickles and floods."""
-        return math.sqrt(self.single * self.batched)
+        return _overall(self.rates)
 
     @property
     def single(self) -> float:
@@ -80,29 +83,34 @@ def compare(scores: Scores, reference: Scores) -> Parity:
     return Parity(len(scores), float(other.mean()), float(difference.max()))
 
 
-def measure_speeds(targets: Sequence[Target], rounds: int = 3) -> list[Speed]:
-    """The best of `rounds` measurements of each target, taken in turns, so that a busy minute hits all of them.
+def measure_speeds(targets: Sequence[Target], rounds: int = 5) -> list[Speed]:
+    """The medians of `rounds` measurements of each target, taken in turns, so that a busy minute hits all of them.
 
     Every measurement is a new process that loads the artifact and scores noise. Raises MeasureError when one fails.
     """
-    found: list[list[Speed]] = [[] for _ in targets]
+    found: list[list[_Round]] = [[] for _ in targets]
     for _ in range(rounds):
-        for speeds, target in zip(found, targets, strict=True):
-            speeds.append(_measure_once(target))
-    return [_best(speeds) for speeds in found]
+        for measured, target in zip(found, targets, strict=True):
+            measured.append({threads: _run(target, threads) for threads in THREADS})
+    return [_speed(measured) for measured in found]
 
 
-def _best(speeds: Sequence[Speed]) -> Speed:
-    """The least disturbed: what else the machine does only ever makes a process slower."""
-    rates = {key: max(speed.rates[key] for speed in speeds) for key in speeds[0].rates}
-    return Speed(rates, min(speed.cold_start_s for speed in speeds), min(speed.memory for speed in speeds))
+def _speed(measured: Sequence[_Round]) -> Speed:
+    each = [
+        {(threads, batch): rate for threads, process in turn.items() for batch, rate in process.rates.items()}
+        for turn in measured
+    ]
+    alone = [turn[THREADS[0]] for turn in measured]
+    return Speed(
+        {key: median(rates[key] for rates in each) for key in each[0]},
+        median(process.cold_start_s for process in alone),
+        round(median(process.memory for process in alone)),
+        tuple(_overall(rates) for rates in each),
+    )
 
 
-def _measure_once(target: Target) -> Speed:
-    processes = {threads: _run(target, threads) for threads in THREADS}
-    rates = {(threads, batch): rate for threads in THREADS for batch, rate in processes[threads].rates.items()}
-    alone = processes[1]
-    return Speed(rates, alone.cold_start_s, alone.memory)
+def _overall(rates: Mapping[tuple[int, int], float]) -> float:
+    return math.sqrt(rates[1, 1] * rates[1, 32])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,10 @@ class _Process:
     rates: dict[int, float]
     cold_start_s: float
     memory: int
+
+
+_Round = dict[int, _Process]
+"""What was measured in one turn, by the number of threads of a call."""
 
 
 def _run(target: Target, threads: int) -> _Process:
@@ -123,7 +135,8 @@ def _run(target: Target, threads: int) -> _Process:
             figures = process.stdout.readline()
         if process.returncode:
             talk.seek(0)
-            raise MeasureError(f"{target.model.name} cannot be measured: {talk.read().strip()[-500:]}")
+            *_, why = talk.read().splitlines() or [f"its process ended with {process.returncode}"]
+            raise MeasureError(f"{target.model.name} cannot be measured: {why}")
     rates, memory = json.loads(figures)
     return _Process(dict(zip(BATCHES, rates, strict=True)), cold_start_s, memory)
 
@@ -144,11 +157,11 @@ def _rate(engine: Engine, batch: int) -> float:
     images = np.random.default_rng(0).random(shape).astype(signature.dtype)
     for _ in range(5):
         engine.score(images)
-    return max(_slice(engine, images) for _ in range(_SLICES))
+    return median(_slice(engine, images) for _ in range(_SLICES))
 
 
 def _slice(engine: Engine, images: Images) -> float:
-    """Images per second in a moment so short that the machine may do nothing else in it."""
+    """Images per second in a moment so short that the machine may do nothing else in most of them."""
     scored, began = 0, time.perf_counter()
     while time.perf_counter() - began < _SLICE_S:
         engine.score(images)
