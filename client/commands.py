@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from client import crew, predict, send, upload
 from client.cloud import UsageError
+from client.explained import Explained
 from client.ledger import Ledger, Outcome
 from client.options import cloud_of, inline_limit, wishes_of
 from client.paths import Picture, expand
@@ -90,7 +91,7 @@ def _send_all(
     talk: Talk,
 ) -> int:
     """Send everything, show each outcome as it comes, and say in the end what went wrong; gives the exit code."""
-    view, done = _view(args, pictures), "sent" if getattr(args, "no_wait", False) else "answered"
+    view, done = _view(args, pictures, talk), "sent" if getattr(args, "no_wait", False) else "answered"
     ended: list[Outcome] = []
     try:
         crew.start(pictures, send_one, ledger, threads)
@@ -109,7 +110,12 @@ def _send_all(
     return 1 if failed or unmatched else 0
 
 
-def _view(args: argparse.Namespace, pictures: list[Picture]) -> View:
+def _view(args: argparse.Namespace, pictures: list[Picture], talk: Talk) -> View:
+    shown = _plain_view(args, pictures)
+    return Explained(shown, talk) if args.explain else shown
+
+
+def _plain_view(args: argparse.Namespace, pictures: list[Picture]) -> View:
     if args.json:
         return JsonLines()
     if getattr(args, "no_wait", False):

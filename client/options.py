@@ -86,7 +86,7 @@ def cloud_of(args: argparse.Namespace) -> Cloud:
 
 def wishes_of(args: argparse.Namespace) -> Wishes:
     """What each request asks for."""
-    return Wishes(args.top_k, args.model, args.expires_in)
+    return Wishes(args.top_k, args.model, args.expires_in, args.explain)
 
 
 def inline_limit(environ: Mapping[str, str]) -> int:
@@ -119,6 +119,11 @@ def _sends(command: argparse.ArgumentParser) -> None:
         "--top-k", type=_top_k, metavar="N", help=f"labels for each image, 1 to {TOP_K_LIMIT} (default: the worker's)"
     )
     command.add_argument("--model", metavar="NAME", help="refuse to be answered by another model")
+    command.add_argument(
+        "--explain",
+        action="store_true",
+        help="ask which part of each image decided: a picture <name>.explained.png in the current folder",
+    )
     command.add_argument("--expires-in", type=_seconds, metavar="S", help="requests not answered in S seconds expire")
     command.add_argument(
         "--timeout",

@@ -31,6 +31,7 @@ class Wishes:
     top_k: int | None = None
     model: str | None = None
     expires_in_s: float | None = None
+    explain: bool = False
 
     def attributes(self) -> dict[str, str]:
         """As the contract's optional attributes; `expires_at` counts from now."""
@@ -41,6 +42,8 @@ class Wishes:
             given["model"] = self.model
         if self.expires_in_s is not None:
             given["expires_at"] = encode_time(datetime.now(UTC) + timedelta(seconds=self.expires_in_s))
+        if self.explain:
+            given["explain"] = "true"
         return given
 
 

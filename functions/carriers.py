@@ -31,7 +31,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 def decode_request(envelope: Envelope) -> Request:
     """Read a request, or raise InvalidRequest naming the field, its value and what is allowed."""
     notified = is_notification(envelope)
-    options = _options(envelope)
+    options, beside = _options(envelope), {} if notified else _body(envelope) or {}
     for name in ("reply_to",) if notified else ("request_id", "reply_to"):
         if (size := len(options.get(name, "").encode())) > ID_LIMIT:
             raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
@@ -41,6 +41,7 @@ def decode_request(envelope: Envelope) -> Request:
         _top_k(options.get("top_k")),
         options.get("model") or None,
         _time(options.get("expires_at")),
+        _flag("explain", options.get("explain", beside.get("explain", False))),
     )
 
 
@@ -119,11 +120,7 @@ def _options(envelope: Envelope) -> Mapping[str, str]:
 
 def _resource(envelope: Envelope) -> dict[str, Any]:
     """The object resource that a JSON_API_V1 notification carries; empty when it carries none."""
-    try:
-        resource = json.loads(envelope.payload)
-    except ValueError:
-        return {}
-    return resource if isinstance(resource, dict) else {}
+    return _body(envelope) or {}
 
 
 def _notified(envelope: Envelope) -> ObjectRef:
@@ -143,17 +140,25 @@ def _image(envelope: Envelope) -> bytes | ObjectRef:
         raise InvalidRequest(
             'the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}'
         )
-    if payload[:1] != b"{":
+    body = _body(envelope)
+    if body is None:
         return payload
-    try:
-        body = json.loads(payload)
-    except ValueError:
-        return payload
-    if not isinstance(body, dict) or "image_uri" not in body:
+    if "image_uri" not in body:
         raise InvalidRequest(
             'the message is JSON without image_uri; it must look like {"image_uri": "gs://bucket/object"}'
         )
     return parse_uri(body["image_uri"])
+
+
+def _body(envelope: Envelope) -> dict[str, Any] | None:
+    """The JSON object that a message carries in place of an image, or None."""
+    if envelope.payload[:1] != b"{":
+        return None
+    try:
+        body: dict[str, Any] = json.loads(envelope.payload)
+    except (ValueError, RecursionError):
+        return None
+    return body
 
 
 def _top_k(value: str | None) -> int:
@@ -162,6 +167,14 @@ def _top_k(value: str | None) -> int:
     if value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= TOP_K_LIMIT:
         return int(value)
     raise InvalidRequest(f"top_k is {_quote(value)}; it must be a whole number from 1 to {TOP_K_LIMIT}")
+
+
+def _flag(name: str, value: object) -> bool:
+    if value in ("true", "false"):
+        return value == "true"
+    if isinstance(value, bool):
+        return value
+    raise InvalidRequest(f"{name} is {_quote(value)}; it must be true or false")
 
 
 def _time(value: str | None) -> datetime | None:

@@ -5,6 +5,7 @@ What the worker makes of a request's attributes and body is in carriers.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from model.labels import Prediction
+from model.labels import Explanation, Prediction
 
 SCHEMA_VERSION = 1
 DEFAULT_TOP_K = 5
@@ -60,6 +61,7 @@ class Request:
     top_k: int = DEFAULT_TOP_K
     model: str | None = None
     expires_at: datetime | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Response:
     delivery_attempt: int = 0
     completed_at: str = ""
     reply_to: str | None = None
+    explanation: Explanation | None = None
 
     @property
     def status(self) -> str:
@@ -132,7 +135,7 @@ def upload_id(bucket: str, name: str, generation: int | str) -> str:
 
 def encode_response(response: Response) -> bytes:
     """The response's JSON, as infra/schemas/response.json describes it."""
-    model, source, timing = response.model, response.source, response.timing_ms
+    model, source, timing, why = response.model, response.source, response.timing_ms, response.explanation
     body: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "request_id": response.request_id,
@@ -152,6 +155,9 @@ def encode_response(response: Response) -> bytes:
         },
         "delivery_attempt": response.delivery_attempt,
         "completed_at": response.completed_at,
+        "explanation": {"label": why.label, "method": why.method, "png": base64.b64encode(why.png).decode()}
+        if why
+        else None,
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -170,7 +176,8 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
     """Read what `encode_response` wrote; ValueError when it is no response."""
     try:
         body = json.loads(data)
-        model, error = body["model"], body["error"]
+        # Responses of workers that knew no explanations have none.
+        model, error, why = body["model"], body["error"], body.get("explanation")
         return Response(
             body["request_id"],
             tuple(Prediction(p["label"], p["score"]) for p in body["predictions"]),
@@ -181,8 +188,9 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
             body["delivery_attempt"],
             body["completed_at"],
             (attributes or {}).get("reply_to"),
+            Explanation(why["label"], why["method"], base64.b64decode(why["png"])) if why else None,
         )
-    except (KeyError, TypeError, UnicodeDecodeError) as exc:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
         raise ValueError(f"not a response: {data[:80]!r}") from exc
 
 

@@ -29,7 +29,7 @@ MAX_EVENT_BYTES = 15_000_000
 
 FORM_BYTES = 10_000
 
-_OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename")
+_OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename", "explain")
 _HELLO = (
     "This is an image-prediction worker. POST an image to /predict, for example:\n"
     "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"

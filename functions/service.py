@@ -16,7 +16,7 @@ from typing import Protocol
 from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
-from model.labels import Prediction
+from model.labels import Explanation, Prediction
 from model.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -75,10 +75,13 @@ class Service:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
         clock = _Clock(self._queue_ms(envelope))
         try:
-            predictions, error = self._predict(decode_request(envelope), clock), None
+            predictions, explanation = self._predict(decode_request(envelope), clock)
         except PERMANENT as exc:
-            predictions, error = (), Error(code_of(exc), str(exc))
-        return self._respond(envelope, predictions, error, clock.timing(), envelope.delivery_attempt)
+            error = Error(code_of(exc), str(exc))
+            return self._respond(envelope, clock.timing(), envelope.delivery_attempt, error=error)
+        return self._respond(
+            envelope, clock.timing(), envelope.delivery_attempt, predictions=predictions, explanation=explanation
+        )
 
     def respond(self, envelope: Envelope) -> Response | None:
         """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object)."""
@@ -94,7 +97,7 @@ class Service:
         attempts = envelope.attributes.get(DEAD_LETTER_ATTEMPTS, "")
         error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
         timing = Timing(queue=self._queue_ms(envelope))
-        return self._respond(envelope, (), error, timing, int(attempts) if attempts.isdecimal() else 0)
+        return self._respond(envelope, timing, int(attempts) if attempts.isdecimal() else 0, error=error)
 
     def handle(self, envelope: Envelope) -> None:
         """Answer, publish, wait for the broker. Returning means ack, raising means nack."""
@@ -109,7 +112,7 @@ class Service:
             self.responses.publish(response).result(PUBLISH_TIMEOUT_S)
             log_outcome(response)
 
-    def _predict(self, request: Request, clock: _Clock) -> tuple[Prediction, ...]:
+    def _predict(self, request: Request, clock: _Clock) -> tuple[tuple[Prediction, ...], Explanation | None]:
         if request.model not in (None, self.model.name, self.model.digest):
             raise UnknownModel(f"model is {request.model!r}; this worker serves {self.model.name!r}")
         self._check_expiry(request)
@@ -122,7 +125,8 @@ class Service:
         self._check_expiry(request)
         predictions = self.predictor.predict(prepared, request.top_k)
         clock.stage("predict")
-        return predictions
+        # Its time is in the total alone: "predict" is what every request pays.
+        return predictions, self.predictor.explain(prepared, predictions[0].label) if request.explain else None
 
     def _check_expiry(self, request: Request) -> None:
         if request.expires_at and self.now() >= request.expires_at:
@@ -136,10 +140,12 @@ class Service:
     def _respond(
         self,
         envelope: Envelope,
-        predictions: tuple[Prediction, ...],
-        error: Error | None,
         timing: Timing,
         attempt: int,
+        *,
+        predictions: tuple[Prediction, ...] = (),
+        explanation: Explanation | None = None,
+        error: Error | None = None,
     ) -> Response:
         return Response(
             request_id_of(envelope),
@@ -151,6 +157,7 @@ class Service:
             attempt,
             encode_time(self.now()),
             reply_to_of(envelope),
+            explanation,
         )
 
 

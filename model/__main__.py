@@ -19,7 +19,8 @@ _EPILOG = """examples:
   python -m model train --quick
   python -m model train --config model/training/configs/fashion-mnist.yaml --resume
   python -m model export
-  python -m model evaluate --engine litert --json
+  python -m model evaluate --json
+  python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html
 
 exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong"""
 
@@ -61,8 +62,18 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.evaluate import evaluate
+    from model.training.labelled import parse_mapping
 
-    evaluation = evaluate(arguments.artifact, arguments.engine, arguments.limit)
+    mapping = parse_mapping(arguments.map)
+    evaluation = evaluate(
+        arguments.artifact, arguments.engine, arguments.data, arguments.labels, mapping, arguments.limit
+    )
+    if arguments.report:
+        from model.training.report import write_report
+
+        write_report(evaluation, arguments.report)
+    for skipped in evaluation.scored.skipped:
+        print(f"skipped {skipped.file!a}: {skipped.reason}", file=sys.stderr)
     return evaluation.to_dict(), evaluation.to_text()
 
 
@@ -87,12 +98,46 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--out", type=Path, default=_ARTIFACT, help="the artifact's folder (default: %(default)s)")
     evaluate = add(
-        "evaluate", "Score test images as PNG files, as they are served.", "python -m model evaluate --limit 1000"
+        "evaluate",
+        "Measure an artifact on labelled images, as they are served.",
+        "python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html",
     )
-    evaluate.add_argument("--artifact", type=Path, default=_ARTIFACT, help="its folder (default: %(default)s)")
+    evaluate.add_argument(
+        "artifact",
+        type=Path,
+        nargs="?",
+        default=_ARTIFACT,
+        metavar="ARTIFACT",
+        help="its folder (default: %(default)s)",
+    )
+    evaluate.add_argument(
+        "--data", type=Path, metavar="PATH", help="a folder for each class, or IDX files (default: the test images)"
+    )
+    evaluate.add_argument(
+        "--labels", type=Path, metavar="FILE", help="CSV with file,label (and map) in place of folders"
+    )
+    evaluate.add_argument(
+        "--map",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CLASS=LABEL",
+        help="what a class is called by the model",
+    )
+    evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst mistakes")
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
-    evaluate.add_argument("--limit", type=int, help="how many of the 10,000 images (default: all)")
+    evaluate.add_argument("--limit", type=_count, metavar="N", help="only so many images, spread evenly")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
+    return number
+
+
+_count.__name__ = "whole number"  # argparse says "invalid <name> value"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,16 @@ from model.engine import Engine, Signature
 from model.labels import parse_labels
 from model.manifest import MANIFEST, ArtifactError, check_file, parse_manifest
 
-__all__ = ["AUTO", "ENGINES", "Artifact", "ArtifactError", "choose_engine", "load_engine", "read_artifact"]
+__all__ = [
+    "AUTO",
+    "ENGINES",
+    "Artifact",
+    "ArtifactError",
+    "choose_engine",
+    "load_engine",
+    "open_engine",
+    "read_artifact",
+]
 
 AUTO = "auto"
 DTYPES = ("float32", "uint8", "int8")
@@ -47,6 +56,7 @@ class Artifact:
     signature: Signature
     folder: Path
     engines: tuple[str, ...]
+    parameters: int | None = None
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -76,7 +86,9 @@ def read_artifact(folder: Path) -> Artifact:
         signature = _signature((folder / "signature.json").read_bytes(), labels)
     except ValueError as exc:
         raise ArtifactError(f"{folder}: {exc}") from exc
-    return Artifact(manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines)
+    return Artifact(
+        manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines, manifest.parameters
+    )
 
 
 def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
@@ -112,13 +124,18 @@ def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tup
         check_recipe(signature)
     except ValueError as exc:
         raise ArtifactError(f"{artifact.folder}: signature.json: {exc}") from exc
+    return name, open_engine(name, path, signature, threads)
+
+
+def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -> Engine:
+    """The engine `name` on the model at `path`; ArtifactError when that is no model or not the signature's."""
     if name == "litert":
         from model.litert import LiteRTEngine
 
-        return name, LiteRTEngine(path, signature, threads)
+        return LiteRTEngine(path, signature, threads)
     from model.savedmodel import SavedModelEngine
 
-    return name, SavedModelEngine(path, signature, threads)
+    return SavedModelEngine(path, signature, threads)
 
 
 def _installed(name: str) -> bool:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from model.engine import Engine, Images, Scores, Signature
+from model.engine import Activations, Engine, Images, Scores, Signature
 
 _Job = tuple[Images, "Future[Scores]"]
 
@@ -51,6 +51,10 @@ class MicroBatcher:
                 raise RuntimeError("the batcher is closed")
             self._jobs.put((images, future))
         return future.result()
+
+    def activations(self, images: Images, /) -> Activations | None:
+        """Asked of the engine itself: too rare to be gathered."""
+        return self._engine.activations(images)
 
     def close(self) -> None:
         """Score what has been handed in, then stop the thread and the engine."""

@@ -35,6 +35,10 @@ class Signature:
     preprocessing: Mapping[str, Any]
 
 
+Activations = npt.NDArray[np.float32]
+"""How much each part of an image speaks for each label, in no unit: float32 [N, rows, columns, labels]."""
+
+
 class Engine(Protocol):
     """Scores images. Row i of the answer belongs to image i. Safe to call from any thread; blocks until done."""
 
@@ -43,6 +47,10 @@ class Engine(Protocol):
 
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels], N at least 1; gives float32 [N, labels]."""
+        ...
+
+    def activations(self, images: Images, /) -> Activations | None:
+        """Which parts of `images` speak for which label; None when the model cannot say."""
         ...
 
     def close(self) -> None:

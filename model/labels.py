@@ -13,6 +13,18 @@ class Prediction:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which part of an image decided for a label: `png` is a picture of what the model saw, with that part in colour.
+
+    `method`: `class_activation` or `occlusion`.
+    """
+
+    label: str
+    method: str
+    png: bytes
+
+
 def parse_labels(text: str) -> tuple[str, ...]:
     """Read labels.txt: one label a line, line i names column i of the scores.
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from model.checks import check_images, check_model
-from model.engine import Images, Scores, Signature
+from model.engine import Activations, Images, Scores, Signature
 from model.manifest import ArtifactError
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
+EXPLAINING = "explain"
 
 
 class LiteRTEngine:
@@ -39,6 +40,9 @@ class LiteRTEngine:
             first = Interpreter(model_path=str(path), num_threads=threads)
         except (ValueError, RuntimeError) as exc:
             raise ArtifactError(f"{path} is not a model that LiteRT can load: {exc}") from exc
+        self._explains = EXPLAINING in first.get_signature_list()
+        self._explaining = threading.Lock()
+        self._explain: Any = None
         inputs, outputs = first.get_input_details(), first.get_output_details()
         check_model(path, signature, [_spec(tensor) for tensor in inputs], [_spec(tensor) for tensor in outputs])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
@@ -56,6 +60,20 @@ class LiteRTEngine:
         largest = self._buckets[-1]
         parts = [self._score(images[start : start + largest]) for start in range(0, len(images), largest)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def activations(self, images: Images, /) -> Activations | None:
+        """One call at a time, by an interpreter of its own, made at first use: scoring never waits for it."""
+        check_images(images, self._signature)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        if not self._explains:
+            return None
+        with self._explaining:
+            if self._explain is None:
+                interpreter = self._interpreter(model_path=str(self._path), num_threads=self._threads)
+                self._explain = interpreter.get_signature_runner(EXPLAINING)
+            activations: Activations = self._explain(images=images)["activations"]
+        return activations
 
     def close(self) -> None:
         with self._lock:

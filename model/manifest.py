@@ -34,13 +34,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What manifest.json says: `files` are those that decide a prediction, `engines` stand fastest first."""
+    """What manifest.json says: `files` are those that decide a prediction, `engines` stand fastest first.
+
+    `parameters`: how many numbers were trained; None where whoever exported did not know.
+    """
 
     name: str
     version: str
     digest: str
     files: Mapping[str, File]
     engines: tuple[str, ...]
+    parameters: int | None = None
 
 
 def digest_of(files: Mapping[str, File]) -> str:
@@ -83,7 +87,10 @@ def parse_manifest(data: bytes) -> Manifest:
     digest = digest_of(files)
     if body.get("digest") != digest:
         raise ArtifactError(f"{MANIFEST} is altered: its digest is {body.get('digest')!r}, its files make {digest}")
-    return Manifest(_text(body, "name"), _text(body, "version"), digest, files, _engines(body.get("engines")))
+    engines, parameters = _engines(body.get("engines")), body.get("parameters")
+    if parameters is not None and (not isinstance(parameters, int) or isinstance(parameters, bool) or parameters < 0):
+        raise ArtifactError(f"{MANIFEST}: parameters is {parameters!r}; it must be a whole number or left out")
+    return Manifest(_text(body, "name"), _text(body, "version"), digest, files, engines, parameters)
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

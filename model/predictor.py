@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from model.engine import Engine, Images, Scores
+from model.explain import explain
 from model.images import Limits
-from model.labels import Prediction
+from model.labels import Explanation, Prediction
 from model.preprocess import preprocess
 
 DIGITS = 4
@@ -29,6 +30,10 @@ class Predictor:
     def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
         return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
+
+    def explain(self, prepared: Images, label: str) -> Explanation:
+        """Which part of one prepared image decided for `label`."""
+        return explain(self.engine, prepared, self.engine.signature.labels.index(label))
 
 
 def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> tuple[Prediction, ...]:

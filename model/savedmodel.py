@@ -7,10 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from model.checks import check_images, check_model
-from model.engine import Images, Scores, Signature
+from model.engine import Activations, Images, Scores, Signature
 from model.manifest import ArtifactError
 
 SERVING = "serving_default"
+EXPLAINING = "explain"
 
 
 class SavedModelEngine:
@@ -40,6 +41,7 @@ class SavedModelEngine:
         )
         (self._input,), (self._output,) = inputs, outputs
         self._score, self._constant = score, tf.constant
+        self._explain = self._loaded.signatures.get(EXPLAINING)
         self._signature = signature
         self._closed = False
 
@@ -53,6 +55,15 @@ class SavedModelEngine:
             raise RuntimeError("the engine is closed")
         scores: Scores = self._score(**{self._input: self._constant(images)})[self._output].numpy()
         return scores
+
+    def activations(self, images: Images, /) -> Activations | None:
+        check_images(images, self._signature)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        if self._explain is None:
+            return None
+        activations: Activations = self._explain(images=self._constant(images))["activations"].numpy()
+        return activations
 
     def close(self) -> None:
         self._closed = True

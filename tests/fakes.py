@@ -11,7 +11,7 @@ import numpy as np
 from functions.contract import Model, ObjectRef, Response
 from functions.errors import ImageNotFound
 from functions.service import Service
-from model.engine import Images, Scores, Signature
+from model.engine import Activations, Images, Scores, Signature
 from model.errors import ImageTooLarge
 from model.predictor import Predictor
 
@@ -50,6 +50,9 @@ class BrightnessEngine:
         means = images.mean(axis=(1, 2, 3))
         scores = np.stack([1 - means, np.full_like(means, 0.25), means], axis=1)
         return np.asarray(scores / scores.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def activations(self, images: Images, /) -> Activations | None:
+        return None
 
     def close(self) -> None:
         self.closed = True

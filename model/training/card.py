@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model.training.config import Config
-from model.training.measure import Parity, Speed
+from model.training.gate import MARGIN, MAX_DROP, MIN_AGREEMENT, Candidate
+from model.training.measure import BATCHES, THREADS, Parity, Speed
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What export measured. Shares are 0..1; `size` is the deciding files' bytes; engines stand fastest first."""
+    """What export measured. Shares are 0..1; `size` is the files' bytes; engines stand fastest first; `served` is the
+    variant in model.tflite."""
 
     digest: str
     parameters: int
@@ -19,14 +21,15 @@ class Facts:
     accuracy: float
     recall: Mapping[str, float | None]
     test_images: int
-    epochs: int
     speeds: Mapping[str, Speed]
     parities: Mapping[str, Parity]
+    candidates: Sequence[Candidate]
+    served: str
     machine: str
     versions: str
 
 
-def render_card(config: Config, facts: Facts) -> str:
+def render_card(config: Config, facts: Facts, epochs: int) -> str:
     """The card as Markdown."""
     recalls = "\n".join(
         f"| {label} | {'-' if share is None else f'{share:.1%}'} |" for label, share in facts.recall.items()
@@ -39,6 +42,7 @@ def render_card(config: Config, facts: Facts) -> str:
     changes = f"shifts of up to {config.shift} pixels"
     changes += ", mirror images" if config.flip else ""
     changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
+    rounds = len(facts.candidates[0].speed.rounds)
     decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
     return f"""# {config.name} {config.version}
 
@@ -64,7 +68,7 @@ images were used for this card alone; no choice was made by looking at them.
 
 ## Training
 
-{facts.epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
+{epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
 Nesterov momentum {config.momentum:g}{decay}; learning rate from 0 to {config.peak_rate:g} over {config.warmup:.0%} of
 the steps and back to 0, in lines; computed in {config.precision}, exported in float32. `training/` holds the
 configuration, the history of each epoch and the trained weights.
@@ -79,8 +83,44 @@ configuration, the history of each epoch and the trained weights.
 |---|---|---|---|---|---|
 {engines}
 
-Cold start: process start to first score, verification of the files included. Images per second: one CPU thread a call.
 Engines stand in the order of the geometric mean of both rates. The last two columns compare with the trained network
 in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
+
+## Compression
+
+`model.tflite` is the fastest form whose best label is the trained network's on at least {MIN_AGREEMENT:.1%} of the
+{config.validation_images:,} validation images, and whose accuracy there is at most {100 * MAX_DROP:g} points lower;
+a simpler form, higher in the table, is preferred when the difference of speed is within noise.
+
+{_compression(facts)}
+
+Cold start: process start to first score, verification of the files included. Memory: the most that the process held.
+Images per second by images of a call; two threads share each call. Each figure is the median of {rounds} processes,
+in turns with those of the other forms. Noise is {MARGIN:.0%}, or twice what the ratio of two forms' speeds typically
+strays from its median over these rounds.
 Machine: {facts.machine}. Software: {facts.versions}.
 """
+
+
+def _compression(facts: Facts) -> str:
+    """A row for each form, the served one in bold."""
+    rates = [(threads, batch) for threads in THREADS for batch in BATCHES]
+    headings = [f"{batch}" if threads == 1 else f"{batch}, {threads} threads" for threads, batch in rates]
+    lines = [
+        "| form | agreement | drop, points | MB | cold start | memory, MB | images/s at " + " | ".join(headings) + " |",
+        "|---" * (6 + len(rates)) + "|",
+    ]
+    for candidate in facts.candidates:
+        speed, served = candidate.speed, candidate.variant == facts.served
+        name = f"**{candidate.variant}**, served" if served else candidate.variant
+        cells = [
+            name if candidate.passes else f"{name}, does not pass",
+            f"{candidate.agreement:.2%}",
+            f"{100 * candidate.drop:.2f}",
+            f"{candidate.size / 1e6:.2f}",
+            f"{speed.cold_start_s:.2f} s",
+            f"{speed.memory / 1e6:.0f}",
+            *(f"{speed.rates[rate]:,.0f}" for rate in rates),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -94,6 +94,8 @@ def read_idx(data: bytes) -> npt.NDArray[np.uint8]:
     if len(data) < 4 or data[:3] != bytes((0, 0, _IDX_UBYTE)):
         raise DatasetError(f"not an IDX file of unsigned bytes: it starts with {data[:4]!r}")
     axes = data[3]
+    if len(data) < 4 + 4 * axes:
+        raise DatasetError(f"IDX header is torn: it has {axes} axes, the file {len(data)} bytes")
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", axes, 4))
     body = data[4 + 4 * axes :]
     if len(body) != int(np.prod(shape)):

@@ -5,6 +5,7 @@ TrainingError
 ├── DatasetError      the data is missing, damaged, or cannot be downloaded
 ├── RunError          a run cannot begin or go on in its folder
 ├── MeasureError      something could not be measured
+├── ReportError       a report cannot be written
 └── ExportError       the artifact cannot be made, or is not the network that was trained
 """
 
@@ -29,6 +30,10 @@ class RunError(TrainingError):
 
 class MeasureError(TrainingError):
     """Something could not be measured."""
+
+
+class ReportError(TrainingError):
+    """A report cannot be written."""
 
 
 class ExportError(TrainingError):

@@ -6,37 +6,41 @@ can be exported again (a new recipe, another machine) without training.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import sys
-from dataclasses import asdict
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from model.artifact import ENGINES, Artifact, load_engine, read_artifact
-from model.engine import Images, Scores
-from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
+from model.artifact import ENGINES, Artifact, load_engine, open_engine, read_artifact
+from model.drift import make_reference
+from model.engine import Images, Scores, Signature
+from model.metrics import accuracy, class_figures, confusion
 from model.training import datasets
 from model.training.card import Facts, render_card
+from model.training.compress import VARIANTS, check_samples, convert
 from model.training.config import Config, read_config
 from model.training.errors import ExportError
-from model.training.evaluate import assess
+from model.training.gate import Candidate, choose, faithfulness
 from model.training.inputs import as_inputs, signature_of
-from model.training.measure import Parity, Speed, compare, measure_speed, score_all
+from model.training.labelled import items_of
+from model.training.measure import Parity, Speed, Target, compare, measure_speeds, score_all
 from model.training.network import build
+from model.training.scoring import score_items
 from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
+from model.training.writing import CARD, replace, write_manifest, write_saved_model, write_signature
 
 MAX_DISAGREEMENT = 0.001
 MAX_DIFFERENCE = 1e-3
 MAX_SIZE = 10_000_000
-_NOT_DECIDING = ("MODEL_CARD.md", MANIFEST, "training")
+SAMPLES = 300
+"""Training images that int8 learns its ranges from."""
 
 
 def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
@@ -49,30 +53,33 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
     if len(history) < config.epochs:
         raise ExportError(f"{run} stopped after {len(history)} of {config.epochs} epochs; go on with train --resume")
-    network = _in_float32(run / CHECKPOINT, config, data)
+    fit_on, validation = datasets.split(datasets.load("train", data), config.validation_images, config.seed)
+    signature = signature_of(config.recipe)
+    samples = as_inputs(fit_on.images[:SAMPLES], signature)
+    network = _in_float32(run / CHECKPOINT, config, as_inputs(validation.images[:1000], signature))
     out = out.resolve()
     work = out.with_name(f"{out.name}.exporting")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        _write(work, run, config, network)
-        facts = _measure(work, config, network, len(history), data)
-        (work / "MODEL_CARD.md").write_text(render_card(config, facts), "utf-8")
+        _keep_run(run, work / "training", network)
+        with tempfile.TemporaryDirectory(prefix="compressing-", dir=out.parent) as forms:
+            candidates, tensorflow = _compress(work, Path(forms), config, network, samples, validation)
+        facts = _measure(work, config, network, candidates, tensorflow, datasets.load("test", data))
+        (work / CARD).write_text(render_card(config, facts, len(history)), "utf-8")
         size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
-        _replace(work, out)
+        replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return read_artifact(out)
 
 
-def _in_float32(checkpoint: Path, config: Config, data: Path | None) -> Any:
+def _in_float32(checkpoint: Path, config: Config, images: Images) -> Any:
     """The trained network, rebuilt in float32 and compared with itself on validation images."""
     trained = keras.models.load_model(checkpoint, compile=False)
     network = build(config.widths, config.dropout, len(datasets.FASHION_MNIST_LABELS))
     network.set_weights(trained.get_weights())
-    _, validation = datasets.split(datasets.load("train", data), config.validation_images, config.seed)
-    images = as_inputs(validation.images[:1000], signature_of(config.recipe))
     agreement = compare(_predict(network, images), _predict(trained, images))
     _say(f"float32 against {config.precision}: other best label on {agreement.disagreement:.2%} of validation images")
     if agreement.disagreement > 0.02:
@@ -80,111 +87,115 @@ def _in_float32(checkpoint: Path, config: Config, data: Path | None) -> Any:
     return network
 
 
-def _write(work: Path, run: Path, config: Config, network: Any) -> None:
-    """Everything but the measurements."""
-    training = work / "training"
+def _keep_run(run: Path, training: Path, network: Any) -> None:
     training.mkdir(parents=True)
     for name in (CONFIG, HISTORY):
         shutil.copyfile(run / name, training / name)
     network.save(training / CHECKPOINT, include_optimizer=False)
 
-    saved_model, lite_model = (work / ENGINES[name].path for name in ("savedmodel", "litert"))
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    shape = (None, *network.input_shape[1:])
-    # Not "serve": the LiteRT converter drops every endpoint beside one of that name.
-    archive.add_endpoint("score", network.call, [keras.InputSpec(dtype="float32", shape=shape, name="images")])
-    archive.write_out(str(saved_model), verbose=False)
-    # From the SavedModel: a tf.Module made around the network would convert without its weights.
-    lite_model.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
-    signature = asdict(signature_of(config.recipe))
-    labels = signature.pop("labels")
-    (work / "signature.json").write_text(json.dumps(signature, indent=2) + "\n", "utf-8")
-    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
-    _write_manifest(work, config, dict.fromkeys(ENGINES))
+def _compress(
+    work: Path, forms: Path, config: Config, network: Any, samples: Images, validation: datasets.Split
+) -> tuple[list[Candidate], Speed]:
+    """Write the engines' files into `work`: for LiteRT the fastest form that passes the gate. Gives all forms, and how
+    fast the SavedModel is.
 
+    The gate looks at validation images: the test images are for the card alone.
+    """
+    signature, lite = signature_of(config.recipe), ENGINES["litert"].path
+    check_samples(samples, signature)
+    saved_model = work / ENGINES["savedmodel"].path
+    endpoints = write_saved_model(saved_model, network)
+    for variant in VARIANTS:
+        (forms / f"{variant}.tflite").write_bytes(convert(saved_model, endpoints, variant, samples))
+    shutil.copyfile(forms / f"{VARIANTS[0]}.tflite", work / lite)
+    write_signature(work, signature)
+    write_manifest(work, config.name, config.version, dict.fromkeys(ENGINES))
 
-def _write_manifest(work: Path, config: Config, speeds: dict[str, Speed | None]) -> None:
-    paths = (path for path in work.rglob("*") if path.is_file())
-    names = sorted(path.relative_to(work).as_posix() for path in paths)
-    files = {name: describe_file(work / name) for name in names if name.split("/")[0] not in _NOT_DECIDING}
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "name": config.name,
-        "version": config.version,
-        "digest": digest_of(files),
-        "files": {name: asdict(file) for name, file in files.items()},
-        "engines": [{"name": name, "file": ENGINES[name].path, **_figures(speed)} for name, speed in speeds.items()],
-    }
-    (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-
-
-def _figures(speed: Speed | None) -> dict[str, float]:
-    return (
-        {"images_per_second": round(speed.images_per_second), "cold_start_s": round(speed.cold_start_s, 2)}
-        if speed
-        else {}
-    )
-
-
-def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path | None) -> Facts:
-    """Compare and time every engine, order them in the manifest, then read the test images' labels once."""
-    test = datasets.load("test", data)
-    images = as_inputs(test.images, signature_of(config.recipe))
+    targets = [Target(work, "litert", forms / f"{variant}.tflite") for variant in VARIANTS]
+    *speeds, tensorflow = measure_speeds([*targets, Target(work, "savedmodel", saved_model)])
+    images = as_inputs(validation.images, signature)
     reference = _predict(network, images)
-    artifact = read_artifact(work)
-    speeds: dict[str, Speed] = {}
+    candidates, scores = [], {}
+    for variant, speed in zip(VARIANTS, speeds, strict=True):
+        path = forms / f"{variant}.tflite"
+        scores[variant] = _score_file(path, signature, images)
+        agreement, drop = faithfulness(scores[variant], reference, validation.labels)
+        candidates.append(Candidate(variant, path.stat().st_size, agreement, drop, speed))
+        _say(f"{variant}: agreement {agreement:.2%}, drop {drop:.2%}, {speed.images_per_second:,.0f} images/s")
+    _check_parity("litert", compare(scores[VARIANTS[0]], reference))
+    chosen = choose(candidates).variant
+    _say(f"served is {chosen}")
+    shutil.copyfile(forms / f"{chosen}.tflite", work / lite)
+    write_signature(work, signature, make_reference(scores[chosen], signature.labels))
+    return candidates, tensorflow
+
+
+def _measure(
+    work: Path,
+    config: Config,
+    network: Any,
+    candidates: list[Candidate],
+    tensorflow: Speed,
+    test: datasets.Split,
+) -> Facts:
+    """Compare what was written, order the engines in the manifest by speed, read the test images' labels once."""
+    signature, chosen = signature_of(config.recipe), choose(candidates)
+    images = as_inputs(test.images, signature)
+    reference = _predict(network, images)
     parities: dict[str, Parity] = {}
-    for name in artifact.engines:
-        _, engine = load_engine(artifact, name)
-        parity = parities[name] = compare(score_all(engine, images), reference)
-        _say(f"{name}: other best label on {parity.disagreement:.2%}, scores differ by {parity.max_difference:.1e}")
-        if parity.disagreement > MAX_DISAGREEMENT or parity.max_difference > MAX_DIFFERENCE:
-            raise ExportError(
-                f"{name} is not the trained network: other best label on {parity.disagreement:.2%} of the test images "
-                f"(at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
-                f"(at most {MAX_DIFFERENCE:.0e})"
-            )
-        engine.close()
-        speeds[name] = measure_speed(work, name)
-    fastest = sorted(speeds, key=lambda name: speeds[name].images_per_second, reverse=True)
-    speeds = {name: speeds[name] for name in fastest}
-    _write_manifest(work, config, dict(speeds))
+    for name, runtime in ENGINES.items():
+        parities[name] = compare(_score_file(work / runtime.path, signature, images, name), reference)
+        _say(f"{name}: other best label on {parities[name].disagreement:.2%} of the test images")
+    _check_parity("savedmodel", parities["savedmodel"])
+    measured = {"litert": chosen.speed, "savedmodel": tensorflow}
+    speeds = dict(sorted(measured.items(), key=lambda item: item[1].images_per_second, reverse=True))
+    parameters = network.count_params()
+    write_manifest(work, config.name, config.version, speeds, chosen.variant, parameters)
     artifact = read_artifact(work)
-    _, engine = load_engine(artifact, fastest[0])
-    accuracy, shares = assess(engine, test)
+    _, engine = load_engine(artifact, next(iter(speeds)))
+    scored = score_items(engine, items_of(test))
     engine.close()
-    _say(f"test accuracy {accuracy:.2%}")
+    matrix = confusion(test.labels, scored.scores.argmax(axis=1), len(signature.labels))
+    right = accuracy(matrix)
+    _say(f"test accuracy {right:.2%}")
     packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
     return Facts(
         digest=artifact.digest,
-        parameters=network.count_params(),
+        parameters=parameters,
         size=sum(path.stat().st_size for path in work.rglob("*") if path.is_file()),
-        accuracy=accuracy,
-        recall=dict(zip(artifact.signature.labels, shares, strict=True)),
+        accuracy=right,
+        recall=dict(zip(signature.labels, (figures.recall for figures in class_figures(matrix)), strict=True)),
         test_images=len(test),
-        epochs=epochs,
         speeds=speeds,
         parities=parities,
+        candidates=candidates,
+        served=chosen.variant,
         machine=f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}",
         versions=", ".join(f"{package} {version(package)}" for package in packages),
     )
 
 
+def _check_parity(name: str, parity: Parity) -> None:
+    if parity.disagreement > MAX_DISAGREEMENT or parity.max_difference > MAX_DIFFERENCE:
+        raise ExportError(
+            f"{name} is not the trained network: other best label on {parity.disagreement:.2%} of the images "
+            f"(at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
+            f"(at most {MAX_DIFFERENCE:.0e})"
+        )
+
+
+def _score_file(path: Path, signature: Signature, images: Images, engine: str = "litert") -> Scores:
+    opened = open_engine(engine, path, signature)
+    try:
+        return score_all(opened, images)
+    finally:
+        opened.close()
+
+
 def _predict(network: Any, images: Images) -> Scores:
     scores: Scores = np.asarray(network.predict(images, batch_size=500, verbose=0), np.float32)
     return scores
-
-
-def _replace(work: Path, out: Path) -> None:
-    """Swap the finished folder in; the old one is gone only when the new one stands."""
-    old = out.with_name(f"{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    work.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Measuring: accuracy against labels, agreement between engines, speed and cold start."""
+"""Measuring engines: agreement with a reference; speed, cold start and memory, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 
-from model.artifact import load_engine, read_artifact
+from model.artifact import open_engine, read_artifact
 from model.engine import Engine, Images, Scores
 from model.training.errors import MeasureError
 
+BATCHES = 1, 8, 32
+THREADS = 1, 2
+
 _ROOT = Path(__file__).resolve().parents[2]
+_SLICES, _SLICE_S = 10, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +37,38 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Images per second one at a time and 32 at a time on one thread; seconds from process start to the first score."""
+    """`rates`: images per second by (CPU threads, images) of a call; seconds from process start to the first score;
+    peak resident bytes of a process that scores with one thread. `rounds`: what `images_per_second` was in each round
+    of measuring; round i of two speeds that were measured together was taken in the same moments."""
 
-    single: float
-    batched: float
+    rates: Mapping[tuple[int, int], float]
     cold_start_s: float
+    memory: int
+    rounds: tuple[float, ...]
 
     @property
     def images_per_second(self) -> float:
-        """One figure to rank engines by: the geometric mean of both rates, since a worker meets trickles and floods."""
-        return math.sqrt(self.single * self.batched)
+        """One figure to rank by: the geometric mean of batch 1 and 32, since a worker meets trickles and floods."""
+        return _overall(self.rates)
+
+    @property
+    def single(self) -> float:
+        """Images per second one at a time, on one thread."""
+        return self.rates[1, 1]
+
+    @property
+    def batched(self) -> float:
+        """Images per second 32 at a time, on one thread."""
+        return self.rates[1, 32]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured: an engine of the artifact in `folder`, with `model` in place of the engine's own file."""
+
+    folder: Path
+    engine: str
+    model: Path
 
 
 def score_all(engine: Engine, images: Images, batch: int = 500) -> Scores:
@@ -57,22 +83,49 @@ def compare(scores: Scores, reference: Scores) -> Parity:
     return Parity(len(scores), float(other.mean()), float(difference.max()))
 
 
-def recall(best: npt.NDArray[np.intp], labels: npt.NDArray[np.int64], count: int) -> list[float | None]:
-    """For each of `count` classes the share of its images that were recognised; None for a class without images."""
-    return [float((best[labels == n] == n).mean()) if (labels == n).any() else None for n in range(count)]
+def measure_speeds(targets: Sequence[Target], rounds: int = 5) -> list[Speed]:
+    """The medians of `rounds` measurements of each target, taken in turns, so that a busy minute hits all of them.
 
-
-def measure_speed(folder: Path, engine: str, runs: int = 3) -> Speed:
-    """The medians of `runs` new processes, each of which loads the artifact in `folder` and scores noise.
-
-    Raises MeasureError when one of them fails.
+    Every measurement is a new process that loads the artifact and scores noise. Raises MeasureError when one fails.
     """
-    speeds = [_measure_once(folder, engine) for _ in range(runs)]
-    return Speed(*(median(figures) for figures in zip(*map(astuple, speeds), strict=True)))
+    found: list[list[_Round]] = [[] for _ in targets]
+    for _ in range(rounds):
+        for measured, target in zip(found, targets, strict=True):
+            measured.append({threads: _run(target, threads) for threads in THREADS})
+    return [_speed(measured) for measured in found]
 
 
-def _measure_once(folder: Path, engine: str) -> Speed:
-    command = [sys.executable, "-m", __name__, str(folder.resolve()), engine]
+def _speed(measured: Sequence[_Round]) -> Speed:
+    each = [
+        {(threads, batch): rate for threads, process in turn.items() for batch, rate in process.rates.items()}
+        for turn in measured
+    ]
+    alone = [turn[THREADS[0]] for turn in measured]
+    return Speed(
+        {key: median(rates[key] for rates in each) for key in each[0]},
+        median(process.cold_start_s for process in alone),
+        round(median(process.memory for process in alone)),
+        tuple(_overall(rates) for rates in each),
+    )
+
+
+def _overall(rates: Mapping[tuple[int, int], float]) -> float:
+    return math.sqrt(rates[1, 1] * rates[1, 32])
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    rates: dict[int, float]
+    cold_start_s: float
+    memory: int
+
+
+_Round = dict[int, _Process]
+"""What was measured in one turn, by the number of threads of a call."""
+
+
+def _run(target: Target, threads: int) -> _Process:
+    command = [sys.executable, "-m", __name__, str(target.folder), target.engine, str(target.model), str(threads)]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as talk:
         began = time.perf_counter()
         with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=talk, text=True) as process:
@@ -82,33 +135,50 @@ def _measure_once(folder: Path, engine: str) -> Speed:
             figures = process.stdout.readline()
         if process.returncode:
             talk.seek(0)
-            raise MeasureError(f"{engine} cannot be measured: {talk.read().strip()[-500:]}")
-    single, batched = json.loads(figures)
-    return Speed(single, batched, cold_start_s)
+            *_, why = talk.read().splitlines() or [f"its process ended with {process.returncode}"]
+            raise MeasureError(f"{target.model.name} cannot be measured: {why}")
+    rates, memory = json.loads(figures)
+    return _Process(dict(zip(BATCHES, rates, strict=True)), cold_start_s, memory)
 
 
-def _be_measured(folder: Path, name: str) -> None:
-    """What a measured process does: one score at once, then as many as fit into a second, by one and by 32."""
-    artifact = read_artifact(folder)
-    signature = artifact.signature
-    _, engine = load_engine(artifact, name)
+def _be_measured(folder: Path, name: str, model: Path, threads: int) -> None:
+    """What a measured process does: one score at once, then how many a second it can, for each batch size."""
+    signature = read_artifact(folder).signature
+    engine = open_engine(name, model, signature, threads)
     engine.score(np.zeros((1, signature.height, signature.width, signature.channels), signature.dtype))
     print("ready", flush=True)
-    print(json.dumps([_rate(engine, 1), _rate(engine, 32)]), flush=True)
+    rates = [_rate(engine, batch) for batch in BATCHES]
+    print(json.dumps([rates, _peak_memory()]), flush=True)
 
 
-def _rate(engine: Engine, batch: int, seconds: float = 1.0) -> float:
+def _rate(engine: Engine, batch: int) -> float:
     signature = engine.signature
     shape = batch, signature.height, signature.width, signature.channels
     images = np.random.default_rng(0).random(shape).astype(signature.dtype)
     for _ in range(5):
         engine.score(images)
+    return median(_slice(engine, images) for _ in range(_SLICES))
+
+
+def _slice(engine: Engine, images: Images) -> float:
+    """Images per second in a moment so short that the machine may do nothing else in most of them."""
     scored, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    while time.perf_counter() - began < _SLICE_S:
         engine.score(images)
-        scored += batch
+        scored += len(images)
     return scored / (time.perf_counter() - began)
 
 
+def _peak_memory() -> int:
+    """Resident bytes at most. Not getrusage on Linux: there it begins with what the parent held when it forked."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 if __name__ == "__main__":
-    _be_measured(Path(sys.argv[1]), sys.argv[2])
+    _be_measured(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

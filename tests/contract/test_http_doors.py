@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from flask.testing import FlaskClient
 from functions_framework import create_app
+from PIL import Image
 
 from functions import bootstrap
 from functions.contract import Response, decode_response
@@ -76,6 +77,16 @@ def test_predict_takes_what_curl_calls_a_form(client: FlaskClient) -> None:
     assert reply.status_code == 200
 
 
+def test_predict_says_why_when_asked(client: FlaskClient) -> None:
+    assert read(client.post("/predict", data=encoded())).explanation is None
+    assert read(client.post("/predict?explain=false", data=encoded())).explanation is None
+    response = read(client.post("/predict?explain=true", data=encoded()))
+    why = response.explanation
+    assert why is not None and why.method == "occlusion" and why.label == response.predictions[0].label
+    assert Image.open(io.BytesIO(why.png)).size == (224, 224)
+    assert read(client.post("/predict", data=b'{"image_uri": "gs://bucket/a", "explain": true}')).explanation
+
+
 def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
     reply = client.post("/predict", data={"file": (io.BytesIO(encoded()), "shoe.png")})
     assert reply.status_code == 200 and read(reply).source.filename == "shoe.png"
@@ -121,6 +132,7 @@ def test_predict_refuses_by_table(client: FlaskClient, data: bytes, code: str) -
         ("model=resnet", "unknown_model"),
         ("expires_at=2020-01-01T00:00:00Z", "expired"),
         ("reply_to=" + "x" * 300, "invalid_request"),
+        ("explain=yes", "invalid_request"),
     ],
 )
 def test_predict_refuses_options_by_table(client: FlaskClient, query: str, code: str) -> None:
@@ -235,7 +247,10 @@ def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: 
     assert app.get("/ready").get_json()["engine"] in {"litert", "savedmodel"}
     response = read(app.post("/predict?top_k=3", data=encoded("JPEG", (600, 400), "RGB")))
     assert response.model is not None and response.model.name == "fashion-mnist"
-    assert len(response.predictions) == 3
+    assert len(response.predictions) == 3 and response.explanation is None
+    explained = read(app.post("/predict?top_k=3&explain=true", data=encoded("JPEG", (600, 400), "RGB")))
+    assert explained.predictions == response.predictions
+    assert explained.explanation is not None and explained.explanation.method == "class_activation"
     bootstrap.service().predictor.engine.close()
     bootstrap.settings.cache_clear()
     bootstrap._service.cache_clear()

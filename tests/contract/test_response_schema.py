@@ -25,7 +25,7 @@ from functions.contract import (
     response_attributes,
 )
 from functions.errors import PERMANENT, UNAVAILABLE, code_of
-from model.labels import Prediction
+from model.labels import Explanation, Prediction
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "infra" / "schemas" / "response.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -41,6 +41,7 @@ OK = Response(
     1,
     "2026-11-21T09:30:00.125Z",
     "desk",
+    Explanation("Sneaker", "class_activation", b"png"),
 )
 FAILED = Response("b", (), Error("invalid_image", "not an image"), None, completed_at="2026-11-21T09:30:00.125Z")
 
@@ -51,6 +52,9 @@ errors = st.builds(Error, st.sampled_from([*map(lambda kind: code_of(kind("x")),
 models = st.builds(
     Model, texts, texts, st.binary(min_size=32, max_size=32).map(lambda raw: f"sha256:{raw.hex()}"), texts
 )
+explanations = st.builds(
+    Explanation, texts, st.sampled_from(["class_activation", "occlusion"]), st.binary(min_size=1, max_size=15_000)
+)
 common = {
     "request_id": texts,
     "source": st.builds(Source, st.none() | texts, st.none() | texts),
@@ -60,7 +64,11 @@ common = {
     "reply_to": st.none() | texts,
 }
 answered = st.builds(
-    Response, predictions=st.lists(predictions, min_size=1, max_size=5).map(tuple), model=models, **common
+    Response,
+    predictions=st.lists(predictions, min_size=1, max_size=5).map(tuple),
+    model=models,
+    explanation=st.none() | explanations,
+    **common,
 )
 refused = st.builds(Response, error=errors, model=st.none() | models, **common)
 
@@ -135,6 +143,8 @@ def test_nothing_may_be_added_or_left_out(response: Response) -> None:
         {"timing_ms": {"queue": -1, "fetch": 0, "decode": 0, "predict": 0, "total": 0}},
         {"delivery_attempt": "1"},
         {"completed_at": ""},
+        {"explanation": {"label": "Sneaker", "method": "guess", "png": "cG5n"}},
+        {"explanation": {"label": "Sneaker", "method": "occlusion", "png": "x" * 20_001}},
         {"completed_at": "2026-11-21T09:30:00+01:00"},
     ],
     ids=lambda change: next(iter(change)),

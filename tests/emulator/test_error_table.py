@@ -44,6 +44,8 @@ CASES = {
     "top_k = abc": Case("invalid_request", attributes={"top_k": "abc"}),
     "top_k = 0": Case("invalid_request", attributes={"top_k": "0"}),
     "top_k = 1000": Case("invalid_request", attributes={"top_k": "1000"}),
+    "explain = yes": Case("invalid_request", attributes={"explain": "yes"}),
+    "explain = 1 in JSON": Case("invalid_request", b'{"image_uri": "gs://uploads/there.png", "explain": 1}'),
     "unknown attribute": Case("ok", attributes={"colour": "blue"}),
     "unknown model": Case("unknown_model", attributes={"model": "resnet"}),
     "expired": Case("expired", attributes={"expires_at": "2020-01-01T00:00:00Z"}),

@@ -38,6 +38,42 @@ def test_reference() -> None:
     assert (request.request_id, request.image, request.top_k) == ("r1", ref, 5)
 
 
+@pytest.mark.parametrize(
+    ("payload", "attributes", "wanted"),
+    [
+        (b"image", {}, False),
+        (b"image", {"explain": "true"}, True),
+        (b"image", {"explain": "false"}, False),
+        (b'{"image_uri": "gs://bucket/a", "explain": true}', {}, True),
+        (b'{"image_uri": "gs://bucket/a", "explain": "true"}', {}, True),
+        (b'{"image_uri": "gs://bucket/a", "explain": true}', {"explain": "false"}, False),
+    ],
+)
+def test_explain_is_an_attribute_or_a_field(payload: bytes, attributes: dict[str, str], wanted: bool) -> None:
+    assert decode_request(Envelope("m1", payload, attributes)).explain is wanted
+
+
+def test_an_uploads_metadata_may_ask_why() -> None:
+    assert decode_request(notification({"metadata": {"explain": "true"}})).explain
+    assert not decode_request(notification({"explain": "true"}, explain="true")).explain
+
+
+@pytest.mark.parametrize(
+    ("payload", "attributes", "said"),
+    [
+        (b"image", {"explain": "yes"}, "explain is 'yes'; it must be true or false"),
+        (b"image", {"explain": ""}, "explain is ''; it must be true or false"),
+        (b'{"image_uri": "gs://bucket/a", "explain": 1}', {}, "explain is '1'; it must be true or false"),
+        (b'{"image_uri": "gs://bucket/a", "explain": null}', {}, "explain is 'null'; it must be true or false"),
+        (b'{"image_uri": "gs://bucket/a", "explain": ["true"]}', {}, "explain is '[\"true\"]'; it must be"),
+    ],
+)
+def test_a_wrong_explain_is_refused(payload: bytes, attributes: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        decode_request(Envelope("m1", payload, attributes))
+    assert str(refusal.value).startswith(said)
+
+
 def test_notification() -> None:
     envelope = notification({"size": "99", "metadata": {"top_k": "2", "reply_to": "me"}}, top_k="9")
     request = decode_request(envelope)

@@ -14,7 +14,7 @@ from client.__main__ import main
 from client.predict import door
 from functions.contract import Error, Response, encode_response
 from infra.local.ports import free_port
-from model.labels import Prediction
+from model.labels import Explanation, Prediction
 
 
 class Worker(HTTPServer):
@@ -77,6 +77,26 @@ def test_an_image_is_posted_and_its_answer_shown(
     assert parse_qs(urlsplit(worker.path).query) == {"top_k": ["1"], "filename": ["shoe & sock.png"]}
     assert worker.received == b"the bytes" and worker.headers["Content-Type"] == "image/png"
     assert len(worker.headers["X-Request-Id"]) == 32
+
+
+def test_explanations_become_files(
+    worker: Worker, shoe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / shoe.name).write_bytes(b"x")
+    why = Explanation("Sneaker", "occlusion", b"a picture")
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), explanation=why))
+    assert main(["predict", str(shoe), "more", "--url", worker.url, "--explain"], {}) == 0
+    assert parse_qs(urlsplit(worker.path).query)["explain"] == ["true"]
+    names = ["shoe & sock-2.explained.png", "shoe & sock.explained.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.explained.png")) == names
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"a picture"}
+    capsys.readouterr()
+
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
+    assert "the worker sent no explanation" in capsys.readouterr().err
 
 
 def test_an_error_is_shown_as_code_and_message(worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.__main__ import main
 from model.artifact import load_engine, read_artifact
+from model.drift import read_reference
 from model.training import datasets
 from model.training.augment import augment
 from model.training.config import CONFIGS, parse_config, read_config
@@ -222,13 +222,16 @@ def test_too_little_data_is_refused(data: Path, tmp_path: Path, tensorflow: None
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
-    """Speeds that need no measuring: SavedModel is the faster one here."""
+    """Speeds that need no measuring: SavedModel is the fastest here, then float16."""
     from model.training import export
-    from model.training.measure import Speed
+    from model.training.measure import Speed, Target
 
-    monkeypatch.setattr(
-        export, "measure_speed", lambda folder, engine: Speed(1.0, {"savedmodel": 9.0}.get(engine, 2.0), 0.5)
-    )
+    def speed(target: Target) -> Speed:
+        rate = {"saved_model": 9.0, "float16.tflite": 4.0}.get(target.model.name, 2.0)
+        rates = {(threads, batch): rate for threads in (1, 2) for batch in (1, 8, 32)}
+        return Speed(rates, 0.5, 50_000_000, (rate, rate))
+
+    monkeypatch.setattr(export, "measure_speeds", lambda targets: [speed(target) for target in targets])
 
 
 def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurried: None) -> None:
@@ -239,6 +242,12 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
     assert artifact.signature.labels == datasets.FASHION_MNIST_LABELS
     card = (artifact.folder / "MODEL_CARD.md").read_text()
     assert artifact.digest in card
+    assert "| **float16**, served | " in card
+    assert all(f"| {variant}" in card for variant in ("float32", "dynamic", "int8"))
+    manifest = json.loads((artifact.folder / "manifest.json").read_text())
+    assert manifest["engines"][1]["variant"] == "float16"
+    assert manifest["parameters"] > 500
+    assert read_reference(artifact.folder).images == 40
     _, engine = load_engine(artifact, "litert")
     assert engine.score(np.zeros((3, 28, 28, 1), np.float32)).shape == (3, 10)
 
@@ -271,25 +280,3 @@ def test_an_unfinished_run_is_not_exported(run: Path, data: Path, tmp_path: Path
     (tmp_path / "run" / "history.csv").write_text("epoch\n1\n")
     with pytest.raises(ExportError, match="stopped after 1 of 3 epochs; go on with train --resume"):
         export(tmp_path / "run", tmp_path / "artifact", data)
-
-
-def test_the_command_line_evaluates(
-    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "fashion-mnist").symlink_to(data)
-    monkeypatch.setenv("SHARED", str(tmp_path))
-    command = ["evaluate", "--artifact", str(SHIPPED), "--engine", "litert", "--limit", "20"]
-    assert main([*command, "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert (answer["model"], answer["engine"], answer["images"]) == ("fashion-mnist", "litert", 20)
-    assert set(answer["recall"]) == set(datasets.FASHION_MNIST_LABELS)
-    assert main(command) == 0
-    assert capsys.readouterr().out.startswith("fashion-mnist ")
-
-
-def test_the_command_line_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--artifact", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == f"model evaluate: manifest.json is missing from {tmp_path}\n"

@@ -1,0 +1,51 @@
+"""What decided, as files: a view around another that also writes each explanation's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from client.ledger import Outcome
+from client.paths import Picture
+from client.render import Talk, View
+from client.words import plain, printable, shown
+
+_NAME_LENGTH = 200
+
+
+class Explained:
+    """Shows outcomes like `view`, and writes `<name>.explained.png` for each that has an explanation.
+
+    Files go to the current folder and replace what has their name; pictures of one name are numbered.
+    """
+
+    def __init__(self, view: View, talk: Talk) -> None:
+        self._view, self._talk = view, talk
+        self._taken: set[str] = set()
+
+    def add(self, outcome: Outcome) -> None:
+        self._view.add(outcome)
+        response = outcome.response
+        if response is None or response.error:
+            return
+        if response.explanation is None:
+            self._talk.say(f"{shown(outcome.picture)}: the worker sent no explanation")
+            return
+        path = self._path(outcome.picture)
+        try:
+            path.write_bytes(response.explanation.png)
+        except OSError as exc:
+            self._talk.say(f"{printable(str(path))} could not be written: {plain(exc)}")
+            return
+        self._talk.say(f"{shown(outcome.picture)}: what decided is in {printable(str(path))}")
+
+    def close(self) -> None:
+        self._view.close()
+
+    def _path(self, picture: Picture) -> Path:
+        stem, number = picture.path.stem[:_NAME_LENGTH], 1
+        name = f"{stem}.explained.png"
+        while name in self._taken:
+            number += 1
+            name = f"{stem}-{number}.explained.png"
+        self._taken.add(name)
+        return Path(name)

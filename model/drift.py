@@ -1,0 +1,141 @@
+"""Drift: whether recent answers still look like those on validation images. NumPy only; no TensorFlow.
+
+Export stores a reference in the artifact's signature.json; whoever collects responses compares theirs with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.engine import Scores
+from model.labels import Prediction
+from model.manifest import ArtifactError
+
+KEY = "reference"
+BINS = 10
+SOME, STRONG = 0.1, 0.25
+"""Below 0.1 a population is taken for stable, above 0.25 for another one (Siddiqi, "Credit Risk Scorecards", 2006)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What answers on validation images looked like.
+
+    `counts`: images by best label; `mean_scores`: their mean best score (None: no image). `edges` part the best scores
+    into bins of about as many images each, `histogram` counts them: edges[i] <= score < edges[i + 1], the last closed.
+    """
+
+    images: int
+    counts: Mapping[str, int]
+    mean_scores: Mapping[str, float | None]
+    edges: tuple[float, ...]
+    histogram: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As signature.json holds it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How recent answers differ from the reference.
+
+    `scores` and `labels` are population stability indices, less what chance alone makes with so few images (never below
+    0). `mean_scores`: the recent mean best score of each label that was answered.
+    """
+
+    images: int
+    scores: float
+    labels: float
+    mean_scores: Mapping[str, float]
+
+    @property
+    def level(self) -> str:
+        """`none`, `some` or `strong`: by the larger of both indices."""
+        index = max(self.scores, self.labels)
+        return "none" if index < SOME else "some" if index < STRONG else "strong"
+
+
+def make_reference(scores: Scores, labels: Sequence[str]) -> Reference:
+    """The reference of scores [N, labels] of validation images."""
+    best, top = scores.argmax(axis=1), scores.max(axis=1).astype(np.float64)
+    edges = np.unique(np.round(np.quantile(top, np.linspace(0, 1, BINS + 1)[1:-1]), 4))
+    edges = np.array([0.0, *(edge for edge in edges if 0 < edge < 1), 1.0])
+    means = [round(float(top[best == n].mean()), 4) if (best == n).any() else None for n in range(len(labels))]
+    counts = np.bincount(best, minlength=len(labels)).tolist()
+    return Reference(
+        len(scores),
+        dict(zip(labels, counts, strict=True)),
+        dict(zip(labels, means, strict=True)),
+        tuple(edges.tolist()),
+        tuple(np.histogram(top, edges)[0].tolist()),
+    )
+
+
+def read_reference(folder: Path) -> Reference:
+    """The reference of the artifact in `folder`. Raises ArtifactError when it has none, or one that is no reference."""
+    path = folder / "signature.json"
+    try:
+        body = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise ArtifactError(f"{path} cannot be read") from None
+    if not isinstance(body, dict) or KEY not in body:
+        raise ArtifactError(f"{path} holds no {KEY} to compare with: export the model again")
+    try:
+        return _parse(body[KEY])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ArtifactError(f"{path}: {KEY} is damaged: {exc}") from exc
+
+
+def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
+    """Compare the best predictions of recent images with the reference.
+
+    Raises ValueError when there are none, or when one has a label that the reference does not know.
+    """
+    if not recent:
+        raise ValueError("there are no recent predictions to compare")
+    for prediction in recent:
+        if prediction.label not in reference.counts:
+            raise ValueError(f"label is {prediction.label!r}; it must be one of: {', '.join(reference.counts)}")
+    top = np.clip([prediction.score for prediction in recent], 0.0, 1.0)
+    by_label = {label: [p.score for p in recent if p.label == label] for label in reference.counts}
+    return Drift(
+        len(recent),
+        _beyond_chance(np.array(reference.histogram), np.histogram(top, reference.edges)[0]),
+        _beyond_chance(np.array(list(reference.counts.values())), np.array([len(s) for s in by_label.values()])),
+        {label: round(float(np.mean(scores)), 4) for label, scores in by_label.items() if scores},
+    )
+
+
+def stability_index(expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
+    """The population stability index of two histograms (counts) over the same bins: 0 for the same shares.
+
+    Half an image is added to each bin, so that an empty one is unlikely rather than impossible.
+    """
+    p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (expected, found))
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def _beyond_chance(expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
+    """Two samples of one population differ by this much on average (Yurdakul, "Statistical Properties of the PSI")."""
+    chance = (len(expected) - 1) * (1 / expected.sum() + 1 / found.sum())
+    return round(max(0.0, stability_index(expected, found) - float(chance)), 4)
+
+
+def _parse(body: Any) -> Reference:
+    counts = {str(label): int(count) for label, count in body["counts"].items()}
+    means = {str(label): None if mean is None else float(mean) for label, mean in body["mean_scores"].items()}
+    edges, histogram = tuple(map(float, body["edges"])), tuple(map(int, body["histogram"]))
+    if len(edges) != len(histogram) + 1 or list(edges) != sorted(set(edges)) or (edges[0], edges[-1]) != (0.0, 1.0):
+        raise ValueError("edges must rise from 0 to 1, one more than histogram has counts")
+    images = int(body["images"])
+    if not images == sum(histogram) == sum(counts.values()) or images < 1 or min(*histogram, *counts.values()) < 0:
+        raise ValueError("counts and histogram must each sum to images")
+    return Reference(images, counts, means, edges, histogram)

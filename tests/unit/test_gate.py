@@ -1,0 +1,97 @@
+"""The gate: what does not answer like the trained network is never served, and what is served is clearly the faster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.engine import Signature
+from model.training.errors import MeasureError
+from model.training.gate import Candidate, choose, clearly_faster, faithfulness
+from model.training.measure import BATCHES, THREADS, Speed, Target, measure_speeds
+
+SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+
+
+def speed(*rounds: float) -> Speed:
+    middle = float(np.median(rounds))
+    return Speed({(threads, batch): middle for threads in THREADS for batch in BATCHES}, 0.1, 50_000_000, rounds)
+
+
+def candidate(variant: str, *rounds: float, agreement: float = 1.0, drop: float = 0.0) -> Candidate:
+    return Candidate(variant, 1000, agreement, drop, speed(*rounds))
+
+
+PLAIN = candidate("float32", 100, 101, 99)
+HALF = candidate("float16", 102, 103, 101)
+FAST = candidate("int8", 400, 390, 410)
+
+
+def test_the_fastest_that_passes_is_served() -> None:
+    assert choose([PLAIN, HALF, FAST]) is FAST
+
+
+@pytest.mark.parametrize(("agreement", "drop"), [(0.9949, 0.0), (1.0, 0.0051), (float("nan"), 0.0)])
+def test_what_answers_otherwise_is_not_served_however_fast(agreement: float, drop: float) -> None:
+    other = replace(FAST, agreement=agreement, drop=drop)
+    assert not other.passes
+    assert choose([PLAIN, HALF, other]) is PLAIN
+
+
+def test_at_the_limits_it_passes() -> None:
+    assert replace(FAST, agreement=0.995, drop=0.005).passes
+
+
+def test_within_noise_the_simpler_one_is_served() -> None:
+    assert choose([PLAIN, HALF]) is PLAIN, "2 % faster in every round"
+    assert (
+        choose([candidate("float32", 100, 100, 40, 100), candidate("float16", 101, 40, 101, 110)]).variant == "float32"
+    )
+    assert choose([PLAIN, replace(FAST, variant="dynamic", speed=speed(395, 395, 395)), FAST]).variant == "dynamic"
+
+
+def test_a_busy_machine_does_not_hide_a_large_difference() -> None:
+    # Rounds are taken in turns: what slows one form down slows the other down too.
+    assert clearly_faster(speed(400, 90, 410, 200, 380), speed(100, 30, 99, 52, 101))
+    assert not clearly_faster(speed(100, 30, 99, 52, 101), speed(400, 90, 410, 200, 380))
+    assert clearly_faster(speed(400, 400, 400, 20, 400), speed(100, 100, 100, 100, 100)), "one stray round"
+
+
+def test_faithfulness_counts_best_labels_and_lost_answers() -> None:
+    reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
+    scores = np.array([[0.8, 0.2], [0.6, 0.4], [np.nan, np.nan], [0.1, 0.9]], np.float32)
+    labels = np.array([0, 1, 0, 0])
+    assert faithfulness(reference, reference, labels) == (1.0, 0.0)
+    assert faithfulness(scores, reference, labels) == (0.5, 0.5)
+
+
+def test_speeds_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    target = Target(SHIPPED, "litert", SHIPPED / "model.tflite")
+    (found,) = measure_speeds([target], rounds=1)
+    assert set(found.rates) == {(threads, batch) for threads in THREADS for batch in BATCHES}
+    assert min(found.rates.values()) > 10
+    assert found.rounds == (pytest.approx(found.images_per_second),)
+    assert 0.02 < found.cold_start_s < 60
+    assert 20e6 < found.memory < 500e6
+    (tmp_path / "none.tflite").write_bytes(b"no model")
+    with pytest.raises(MeasureError, match=r"none\.tflite cannot be measured: .*is not a model that LiteRT can load"):
+        measure_speeds([replace(target, model=tmp_path / "none.tflite")], rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((5, 28, 28), "float32"), ((5, 32, 32, 1), "float32"), ((0, 28, 28, 1), "float32")]
+)
+def test_representative_images_of_another_shape_are_refused(shape: tuple[int, ...], dtype: str) -> None:
+    pytest.importorskip("tensorflow")
+    from model.training.compress import check_samples
+    from model.training.errors import ExportError
+
+    signature = Signature(28, 28, 1, "float32", ("a", "b"), {})
+    with pytest.raises(ExportError) as refusal:
+        check_samples(np.zeros(shape, dtype), signature)
+    assert str(refusal.value).startswith(f"the representative images cannot be used: images are {dtype} [{shape[0]}, ")
+    assert "they must be float32 [N, 28, 28, 1] with at least one image" in str(refusal.value)
+    check_samples(np.zeros((1, 28, 28, 1), np.float32), signature)
