@@ -6,12 +6,10 @@ can be exported again (a new recipe, another machine) without training.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ import tensorflow as tf
 
 from model.artifact import ENGINES, Artifact, load_engine, read_artifact
 from model.engine import Images, Scores
-from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.training import datasets
 from model.training.card import Facts, render_card
 from model.training.config import Config, read_config
@@ -32,11 +29,11 @@ from model.training.inputs import as_inputs, signature_of
 from model.training.measure import Parity, Speed, compare, measure_speed, score_all
 from model.training.network import build
 from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
+from model.training.writing import replace, write_manifest, write_signature
 
 MAX_DISAGREEMENT = 0.001
 MAX_DIFFERENCE = 1e-3
 MAX_SIZE = 10_000_000
-_NOT_DECIDING = ("MODEL_CARD.md", MANIFEST, "training")
 
 
 def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
@@ -60,7 +57,7 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
         size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
-        _replace(work, out)
+        replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return read_artifact(out)
@@ -98,34 +95,8 @@ def _write(work: Path, run: Path, config: Config, network: Any) -> None:
     # From the SavedModel: a tf.Module made around the network would convert without its weights.
     lite_model.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
-    signature = asdict(signature_of(config.recipe))
-    labels = signature.pop("labels")
-    (work / "signature.json").write_text(json.dumps(signature, indent=2) + "\n", "utf-8")
-    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
-    _write_manifest(work, config, dict.fromkeys(ENGINES))
-
-
-def _write_manifest(work: Path, config: Config, speeds: dict[str, Speed | None]) -> None:
-    paths = (path for path in work.rglob("*") if path.is_file())
-    names = sorted(path.relative_to(work).as_posix() for path in paths)
-    files = {name: describe_file(work / name) for name in names if name.split("/")[0] not in _NOT_DECIDING}
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "name": config.name,
-        "version": config.version,
-        "digest": digest_of(files),
-        "files": {name: asdict(file) for name, file in files.items()},
-        "engines": [{"name": name, "file": ENGINES[name].path, **_figures(speed)} for name, speed in speeds.items()],
-    }
-    (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-
-
-def _figures(speed: Speed | None) -> dict[str, float]:
-    return (
-        {"images_per_second": round(speed.images_per_second), "cold_start_s": round(speed.cold_start_s, 2)}
-        if speed
-        else {}
-    )
+    write_signature(work, signature_of(config.recipe))
+    write_manifest(work, config.name, config.version, dict.fromkeys(ENGINES))
 
 
 def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path | None) -> Facts:
@@ -150,7 +121,7 @@ def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path |
         speeds[name] = measure_speed(work, name)
     fastest = sorted(speeds, key=lambda name: speeds[name].images_per_second, reverse=True)
     speeds = {name: speeds[name] for name in fastest}
-    _write_manifest(work, config, dict(speeds))
+    write_manifest(work, config.name, config.version, speeds)
     artifact = read_artifact(work)
     _, engine = load_engine(artifact, fastest[0])
     accuracy, shares = assess(engine, test)
@@ -175,16 +146,6 @@ def _measure(work: Path, config: Config, network: Any, epochs: int, data: Path |
 def _predict(network: Any, images: Images) -> Scores:
     scores: Scores = np.asarray(network.predict(images, batch_size=500, verbose=0), np.float32)
     return scores
-
-
-def _replace(work: Path, out: Path) -> None:
-    """Swap the finished folder in; the old one is gone only when the new one stands."""
-    old = out.with_name(f"{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    work.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _say(line: str) -> None:

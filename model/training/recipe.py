@@ -34,12 +34,15 @@ _SHARE = 0.875
 """What of the picture a crop keeps: networks for ImageNet are evaluated on 224 of 256 pixels."""
 
 
-def recipe(pixels: str, height: int, width: int, channels: int = 3, framing: str = "crop") -> dict[str, Any]:
-    """The recipe of a network for images of that size; `pixels` names a row of PIXELS, `framing` one of FRAMINGS.
+def recipe(
+    pixels: str | tuple[float, float], height: int, width: int, channels: int = 3, framing: str = "crop"
+) -> dict[str, Any]:
+    """The recipe of a network for images of that size.
 
-    A crop keeps proportions and loses the borders, a squash keeps everything and loses the proportions.
+    `pixels`: a row of PIXELS, or a factor and an offset. `framing`: a crop keeps the proportions and loses the borders,
+    a squash keeps everything and loses the proportions. Raises SourceError for three channels' numbers on one channel.
     """
-    factor, offset = PIXELS[pixels]
+    factor, offset = PIXELS[pixels] if isinstance(pixels, str) else pixels
     if channels == 1 and isinstance(factor, list):
         raise SourceError(f"the pixels are {pixels!r}, which is for three channels; the model takes one")
     size = {"width": width, "height": height}

@@ -7,11 +7,10 @@ out) and skipped.csv (the files that are no images). `export` makes the artifact
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,10 @@ from model.training.errors import DatasetError, RunError
 from model.training.folders import Folders, Photo, read_folders
 from model.training.photos import Skipped
 from model.training.transfer_config import TransferConfig
+from model.training.writing import write_signature
 
 CHECKPOINT = "checkpoint.keras"
+CONFIG = "config.yaml"
 VALIDATION = "validation.csv"
 _SHOWN = 10
 
@@ -148,11 +149,9 @@ def _describe(
     out: Path, config: TransferConfig, network: Network, validation: Sequence[Photo], skipped: Skipped
 ) -> None:
     """Everything of the run's folder but what training makes."""
-    (out / "config.yaml").write_text(config.to_yaml(), "utf-8")
-    signature = asdict(network.signature)
-    labels = signature.pop("labels")
-    (out / "signature.json").write_text(json.dumps(signature, indent=2) + "\n", "utf-8")
-    (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+    (out / CONFIG).write_text(config.to_yaml(), "utf-8")
+    labels = network.signature.labels
+    write_signature(out, network.signature)
     _write_csv(out / VALIDATION, ("file", "label"), ((photo.path, labels[photo.label]) for photo in validation))
     _write_csv(out / "skipped.csv", ("file", "why"), skipped.items())
 

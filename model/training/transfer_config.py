@@ -53,7 +53,7 @@ class TransferConfig:
 
 
 def read_transfer_config(path: Path | None, given: Mapping[str, Any]) -> TransferConfig:
-    """The values of a YAML file, if there is one, under those `given`; the name, if there is none, is the data folder's.
+    """The values of a YAML file, if there is one, under those `given`; without a name that of the data folder.
 
     Raises ConfigError, naming the key, its value and what is allowed.
     """

@@ -1,0 +1,67 @@
+"""How an artifact comes to stand in its folder: its manifest, and the swap that replaces the old one whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from model.artifact import ENGINES
+from model.engine import Signature
+from model.labels import parse_labels
+from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
+from model.training.measure import Speed
+
+_NOT_DECIDING = ("MODEL_CARD.md", MANIFEST, "training")
+
+
+def write_signature(work: Path, signature: Signature) -> None:
+    """signature.json and labels.txt."""
+    body = asdict(signature)
+    labels = body.pop("labels")
+    (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")
+    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+
+
+def read_signature(folder: Path) -> Signature:
+    """What `write_signature` wrote."""
+    body = json.loads((folder / "signature.json").read_text("utf-8"))
+    return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
+
+
+def write_manifest(work: Path, name: str, version: str, speeds: Mapping[str, Speed | None]) -> None:
+    """manifest.json over the files that are there; the engines in the order of `speeds`."""
+    paths = (path for path in work.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(work).as_posix() for path in paths)
+    files = {path: describe_file(work / path) for path in names if path.split("/")[0] not in _NOT_DECIDING}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        "digest": digest_of(files),
+        "files": {path: asdict(file) for path, file in files.items()},
+        "engines": [
+            {"name": engine, "file": ENGINES[engine].path, **_figures(speed)} for engine, speed in speeds.items()
+        ],
+    }
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+
+
+def replace(work: Path, out: Path) -> None:
+    """Swap the finished folder in; the old one is gone only when the new one stands."""
+    old = out.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    work.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _figures(speed: Speed | None) -> dict[str, float]:
+    return (
+        {"images_per_second": round(speed.images_per_second), "cold_start_s": round(speed.cold_start_s, 2)}
+        if speed
+        else {}
+    )
