@@ -51,7 +51,8 @@ def import_model(order: Order, out: Path) -> Artifact:
     engines = _engines(source, order.engines)
     signature = signature_for(source, order)
     changes = f" {source.changes[0].upper()}{source.changes[1:]}." if source.changes else ""
-    told = f"Imported from `{Path(order.source).name}` by `python -m model import`.\nPixels: {_said(source, order)}.{changes}"
+    origin = Path(order.source).name
+    told = f"Imported from `{origin}` by `python -m model import`.\nPixels: {_said(source, order)}.{changes}"
     name = order.name or named(order.source)
     return pack(source, signature, name, order.version, out, engines, lambda artifact: told)
 

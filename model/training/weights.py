@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,10 @@ def load_whole(network: Any, path: Path) -> None:
         _copy(load_keras(path), network, path)
     elif path.suffix == ".h5":
         try:
-            network.load_weights(path)
-        except (ValueError, OSError, KeyError) as exc:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras only warns of layers that keep their random weights
+                network.load_weights(path)
+        except (ValueError, OSError, KeyError, UserWarning) as exc:
             raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
     else:
         raise SourceError(f"the weights are {path}; they must be a file: {_KINDS}")
@@ -55,7 +58,7 @@ def _copy(whole: Any, network: Any, path: Path) -> None:
 
 def _load_npz(network: Any, path: Path) -> None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for weight in network.weights:
                 weight.assign(_find(file, weight, path))
     except (ValueError, zipfile.BadZipFile, OSError, EOFError) as exc:
