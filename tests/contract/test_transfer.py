@@ -60,7 +60,7 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lively(path: Path) -> None:
-    """Random weights so large (a third above He et al., 2015) that what comes out at the end still tells images apart."""
+    """Random weights so large (a third above He et al., 2015) that what comes out still tells images apart."""
     network = catalog.build(catalog.find("MobileNet"), "none", size=32, alpha=0.25, top=False)
     rng = np.random.default_rng(0)
     weights = {weight.path: np.array(weight) for weight in network.weights}

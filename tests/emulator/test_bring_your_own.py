@@ -17,9 +17,9 @@ from tests.emulator.test_up import UP, running
 
 pytest.importorskip("tensorflow", reason="no TensorFlow: pip install -r model/requirements.txt")
 
-from model.__main__ import main  # noqa: E402
-from model.training import pack  # noqa: E402
-from model.training.measure import Speed  # noqa: E402
+from model.__main__ import main
+from model.training import pack
+from model.training.measure import Speed
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
