@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     except (TrainingError, ArtifactError) as exc:
         print(f"model {arguments.command}: {exc}", file=sys.stderr)
         return 1
+    except OSError as exc:
+        print(f"model {arguments.command}: {exc.filename or 'a file'}: {exc.strerror or exc}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130

@@ -60,12 +60,14 @@ def import_model(order: Order, out: Path) -> Artifact:
 def open_source(order: Order) -> Source:
     """The model that an order names."""
     path = Path(order.source)
+    if path.exists() and (order.weights, order.alpha) != (catalog.IMAGENET, 1.0):
+        raise SourceError(f"{path} has its own weights and width; --weights and --alpha are for a name of the catalog")
     if path.suffix in (".keras", ".h5"):
         return KerasSource(load_keras(path), str(path), size=order.size)
     if path.suffix == ".tflite":
-        return LiteSource(path)
+        return LiteSource(path, order.size)
     if is_saved_model(path):
-        return SavedModelSource(path)
+        return SavedModelSource(path, order.size)
     if path.exists() or path.suffix or len(path.parts) > 1:
         what = (
             "holds no saved_model.pb"

@@ -31,7 +31,7 @@ class KerasSource:
     def __init__(self, network: Any, origin: str, pixels: str | None = None, size: int = 0) -> None:
         if not network.built or not hasattr(network, "inputs") or network.inputs is None:
             raise SourceError(f"{origin} does not know the shape of its input; build it before it is saved")
-        form = form_of(origin, _ends(network.inputs), _ends(network.outputs), size)
+        form = form_of(origin, _ends(network.inputs), _ends(network.outputs), size, sizable=True)
         self.origin, self.changes = origin, ""
         self.pixels = pixels or (
             "raw" if any(isinstance(layer, _OWN_SCALING) for layer in network.layers[:3]) else None

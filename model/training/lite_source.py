@@ -24,7 +24,7 @@ class LiteSource:
     engines: tuple[str, ...] = ("litert",)
     changes = ""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = 0) -> None:
         self.origin, self._path = str(path), path
         if not path.is_file():
             raise SourceError(f"{path} does not exist")
@@ -33,7 +33,8 @@ class LiteSource:
         except (ValueError, RuntimeError) as exc:
             raise SourceError(f"{path} is not a model that LiteRT can load: {exc}") from exc
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        self.form = form_of(self.origin, [_end(tensor) for tensor in inputs], [_end(tensor) for tensor in outputs])
+        ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
+        self.form = form_of(self.origin, ends[0], ends[1], size)
         self.pixels = _pixels(inputs[0])
 
     def score(self, images: Images, signature: Signature) -> Scores:

@@ -19,7 +19,11 @@ from model.training.keras_source import convert
 from model.training.source import form_of
 
 _ROOT = "saved_model.pb"
-_TOUCHES_FILES = {"ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary"}
+_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PrintV2", "ImmutableConst"}
+_TOUCHES_FILES |= {"WholeFileReaderV2", "TextLineReaderV2", "FixedLengthRecordReaderV2", "TFRecordReaderV2"}
+_TOUCHES_FILES |= {"TextLineDataset", "FixedLengthRecordDatasetV2", "TFRecordDatasetV2"}
+_TOUCHES_FILES |= {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+"""Operations of a graph that a classifier has no need of."""
 
 
 def is_saved_model(path: Path) -> bool:
@@ -33,7 +37,7 @@ class SavedModelSource:
     pixels = None
     changes = ""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = 0) -> None:
         self.origin, self._path = str(path), path
         _refuse_code(path)
         try:
@@ -48,7 +52,7 @@ class SavedModelSource:
             [(name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name) for name, spec in of]
             for of in (inputs.items(), outputs.items())
         ]
-        self.form = form_of(self.origin, ends[0], ends[1])
+        self.form = form_of(self.origin, ends[0], ends[1], size)
         if ends[0][0][1][0] is not None:
             raise SourceError(f"{path} takes batches of {ends[0][0][1][0]} alone; it must take any number of images")
         self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]

@@ -61,8 +61,8 @@ class Source(Protocol):
         ...
 
 
-def form_of(what: str, inputs: Sequence[End], outputs: Sequence[End], size: int = 0) -> Form:
-    """The form of a classifier; `size` fixes what the model leaves open. Raises SourceError when it is none."""
+def form_of(what: str, inputs: Sequence[End], outputs: Sequence[End], size: int = 0, *, sizable: bool = False) -> Form:
+    """The form of a classifier; `size` fixes what a `sizable` one leaves open. Raises SourceError when it is none."""
     for ends, verb in ((inputs, "takes"), (outputs, "gives")):
         if len(ends) != 1:
             names = ", ".join(name for name, _, _ in ends)
@@ -72,9 +72,10 @@ def form_of(what: str, inputs: Sequence[End], outputs: Sequence[End], size: int 
     if len(shape) != 4 or shape[3] not in (1, 3):
         hint = ": its channels come first" if len(shape) == 4 and shape[1] in (1, 3) else ""
         raise SourceError(f"{what} takes {_text(shape)}{hint}; it must take [N, height, width, 1 or 3]")
-    height, width = (edge or size for edge in shape[1:3])
+    height, width = ((edge or size) if sizable else edge for edge in shape[1:3])
     if not height or not width:
-        raise SourceError(f"{what} takes images of any size; say which with --size")
+        remedy = "say which with --size" if sizable else "it must be saved with a fixed one"
+        raise SourceError(f"{what} takes images of any size; {remedy}")
     if size and (height, width) != (size, size):
         raise SourceError(f"size is {size}; {what} takes {height}x{width} alone")
     if len(out) != 2 or not out[1]:

@@ -25,8 +25,12 @@ from model.training.writing import write_signature
 
 CHECKPOINT = "checkpoint.keras"
 CONFIG = "config.yaml"
+HISTORY = "history.csv"
 VALIDATION = "validation.csv"
 _SHOWN = 10
+
+_Part = tuple[list[Photo], Any]
+"""Photos and what the backbone says of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Result:
 def transfer(config: TransferConfig, out: Path) -> Result:
     """Train as `config` says; the folder `out` then holds a run. Fine-tuning is kept only if it is better.
 
-    Raises RunError when `out` holds a run already, DatasetError and SourceError for what is wrong with what was given.
+    Raises RunError when `out` holds a run already or cannot be written, DatasetError and SourceError for what is wrong
+    with what was given.
     """
     if (out / CHECKPOINT).exists():
         raise RunError(f"{out} holds a run already; choose another folder (--out) or remove it")
@@ -56,13 +61,22 @@ def transfer(config: TransferConfig, out: Path) -> Result:
     validation, held_out = features_of(network, data.validation, config.batch_size, skipped)
     _report(skipped)
     _check(data, training, validation)
-    out.mkdir(parents=True, exist_ok=True)
-    _describe(out, config, network, validation, skipped)
+    try:
+        _describe(out, config, network, validation, skipped)
+        accuracies = _learn(config, network, (training, features), (validation, held_out), out)
+    except OSError as exc:
+        raise RunError(f"{out} cannot be written: {exc.strerror or exc}; its training did not end") from exc
+    return Result(*accuracies, len(training), len(validation), len(skipped))
 
-    weights = class_weights(training, len(data.labels))
-    targets, held_out_targets = (one_hot(photos, len(data.labels)) for photos in (training, validation))
+
+def _learn(config: TransferConfig, network: Network, learnt: _Part, held_out: _Part, out: Path) -> tuple[float, float]:
+    """Train the head, then the last layers; gives the validation accuracy of the head and of what was kept."""
+    (training, features), (validation, validation_features) = learnt, held_out
+    labels = len(network.signature.labels)
+    weights = class_weights(training, labels)
+    targets, validation_targets = (one_hot(photos, labels) for photos in (training, validation))
     _compile(network.head, config.rate, config)
-    journal = keras.callbacks.CSVLogger(str(out / "history.csv"), append=True)
+    journal = keras.callbacks.CSVLogger(str(out / HISTORY), append=True)
     head_accuracy = _last_accuracy(
         network.head.fit(
             features,
@@ -70,7 +84,7 @@ def transfer(config: TransferConfig, out: Path) -> Result:
             batch_size=config.batch_size,
             epochs=config.epochs,
             class_weight=weights,
-            validation_data=(held_out, held_out_targets),
+            validation_data=(validation_features, validation_targets),
             callbacks=[journal],
             verbose=0,
         )
@@ -80,7 +94,7 @@ def transfer(config: TransferConfig, out: Path) -> Result:
     accuracy = head_accuracy
     if config.fine_tune_epochs:
         accuracy = max(accuracy, _fine_tune(config, network, training, validation, weights, head_accuracy, out))
-    return Result(head_accuracy, accuracy, len(training), len(validation), len(skipped))
+    return head_accuracy, accuracy
 
 
 def class_weights(photos: Sequence[Photo], labels: int) -> dict[int, float]:
@@ -108,7 +122,7 @@ def _fine_tune(
         class_weight=weights,
         validation_data=PhotoBatches(validation, network, config, vary=False),
         callbacks=[
-            keras.callbacks.CSVLogger(str(out / "history.csv"), append=True),
+            keras.callbacks.CSVLogger(str(out / HISTORY), append=True),
             keras.callbacks.ModelCheckpoint(
                 out / CHECKPOINT, "val_accuracy", save_best_only=True, mode="max", initial_value_threshold=head_accuracy
             ),
@@ -149,6 +163,8 @@ def _describe(
     out: Path, config: TransferConfig, network: Network, validation: Sequence[Photo], skipped: Skipped
 ) -> None:
     """Everything of the run's folder but what training makes."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / HISTORY).unlink(missing_ok=True)  # of a run that was interrupted
     (out / CONFIG).write_text(config.to_yaml(), "utf-8")
     labels = network.signature.labels
     write_signature(out, network.signature)

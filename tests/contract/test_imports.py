@@ -50,6 +50,7 @@ def network(*top: Any, outputs: int = 3, activation: str | None = "softmax", sha
     return keras.Sequential([keras.Input(shape), *top, *body])
 
 
+@pytest.fixture(scope="module")
 def stranger() -> Any:
     """Batch normalisation, a branch, weights that were trained: what strangers' networks have."""
     keras.utils.set_random_seed(2)
@@ -72,13 +73,14 @@ def photos_of(count: int) -> tuple[Any, Any]:
     return photos.astype(np.float32), colour
 
 
-def test_a_strangers_model_scores_as_in_tensorflow_on_a_thousand_images(tmp_path: Path, labels: Path) -> None:
-    theirs = stranger()
-    theirs.save(tmp_path / "flowers.keras")
+def test_a_strangers_model_scores_as_in_tensorflow_on_a_thousand_images(
+    stranger: Any, tmp_path: Path, labels: Path
+) -> None:
+    stranger.save(tmp_path / "flowers.keras")
     artifact = import_model(Order(str(tmp_path / "flowers.keras"), labels=labels, pixels="tf"), tmp_path / "out")
     assert (artifact.name, set(artifact.engines)) == ("flowers", {"litert", "savedmodel"})
     images = photos_of(1000)[0] / 127.5 - 1
-    expected = theirs.predict(images, verbose=0)
+    expected = stranger.predict(images, verbose=0)
     assert (np.bincount(expected.argmax(axis=1), minlength=3) > 100).all(), "it tells them apart"
     for name in artifact.engines:
         _, engine = load_engine(artifact, name)
@@ -122,13 +124,17 @@ def as_whole_numbers(path: Path, made: Any) -> Path:
     ids=["h5", "SavedModel", "LiteRT", "LiteRT in whole numbers"],
 )
 def test_every_form_scores_as_the_model_did(
-    form: Callable[[Path, Any], Path], pixels: str | None, tolerance: float, tmp_path: Path, labels: Path
+    form: Callable[[Path, Any], Path],
+    pixels: str | None,
+    tolerance: float,
+    stranger: Any,
+    tmp_path: Path,
+    labels: Path,
 ) -> None:
-    made = stranger()
-    source = form(tmp_path, made)
+    source = form(tmp_path, stranger)
     artifact = import_model(Order(str(source), labels=labels, pixels=pixels), tmp_path / "out")
     images = photos_of(100)[0] / 127.5 - 1
-    expected = made.predict(images, verbose=0)
+    expected = stranger.predict(images, verbose=0)
     for name in artifact.engines:
         _, engine = load_engine(artifact, name)
         np.testing.assert_allclose(engine.score(images), expected, atol=tolerance)
@@ -196,6 +202,15 @@ def test_what_is_no_classifier_is_refused(made: Callable[[], Any], words: str, t
     with pytest.raises(SourceError, match=words):
         import_model(Order(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_for_architectures_is_refused_with_files(tmp_path: Path, labels: Path) -> None:
+    network().save(tmp_path / "made.keras")
+    with pytest.raises(SourceError, match="--weights and --alpha are for a name of the catalog"):
+        import_model(Order(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
+    source = as_saved_model(tmp_path, network(shape=(None, None, 3)))
+    with pytest.raises(SourceError, match="takes images of any size; it must be saved with a fixed one"):
+        import_model(Order(str(source), labels=labels, pixels="tf", size=24), tmp_path / "out")
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])

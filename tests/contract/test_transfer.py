@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +201,23 @@ def test_the_command_says_why_not(tmp_path: Path, photos: Path, capsys: pytest.C
         main(["train", "--backbone", "MobileNet", "--data", str(tmp_path / "one"), "--out", str(tmp_path / "run")]) == 1
     )
     assert "holds one class, 'cat'; it must hold a folder of images" in capsys.readouterr().err
+    command = ["train", "--backbone", "MobileNet", "--data", str(photos), "--weights", "none", "--size", "32"]
+    assert main([*command, "--config", str(tmp_path)]) == 1
+    assert "cannot be read: Is a directory" in capsys.readouterr().err
     assert main(["train", "--backbone", "Mobile", "--data", str(photos), "--out", str(tmp_path / "run")]) == 1
     assert "the architecture is 'Mobile'; `python -m model catalog`" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "history.csv").write_text("epoch,loss\n7,1.0\n")
+    with pytest.raises(RunError, match="run cannot be written: No space left on device; its training did not end"):
+        transfer.transfer(config(photos, fine_tune_epochs=0), tmp_path / "run")
+    assert [row["epoch"] for row in history(tmp_path / "run")] == ["0", "1", "2", "3"], "nothing of an earlier attempt"
 
 
 def test_ctrl_c_ends_training_in_a_sentence(
