@@ -1,4 +1,4 @@
-"""The model's command line: train, export, evaluate. Data goes to stdout, talk to stderr."""
+"""The model's command line: train, export, evaluate, catalog, import. Data goes to stdout, talk to stderr."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from model.artifact import AUTO, ENGINES, ArtifactError
+from model.training.commands import (
+    add_commands,
+    add_train_options,
+    answer,
+    run_catalog,
+    run_import,
+    run_transfer,
+    wants_transfer,
+)
 from model.training.errors import TrainingError
 
 _CONFIGS = Path(__file__).resolve().parent / "training" / "configs"
+_FASHION = _CONFIGS / "fashion-mnist.yaml"
 _ARTIFACT = Path("model/artifacts/fashion-mnist")
 _RUNS = Path("build/train")
 _EPILOG = """examples:
@@ -21,8 +31,10 @@ _EPILOG = """examples:
   python -m model export
   python -m model evaluate --json
   python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html
+  python -m model train --backbone MobileNetV2 --data photos
+  python -m model import ResNet50 --out build/artifacts/resnet50
 
-exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong"""
+exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong, 130 interrupted"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,14 +42,20 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        answer, text = {"train": _train, "export": _export, "evaluate": _evaluate}[arguments.command](arguments)
+        said, text = _COMMANDS[arguments.command](arguments)
     except (TrainingError, ArtifactError) as exc:
         print(f"model {arguments.command}: {exc}", file=sys.stderr)
         return 1
+    except OSError as exc:
+        print(f"model {arguments.command}: {exc.filename or 'a file'}: {exc.strerror or exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"model {arguments.command}: interrupted", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as exc:
         print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
         return 1
-    print(json.dumps(answer) if arguments.json else text)
+    print(json.dumps(said) if arguments.json else text)
     return 0
 
 
@@ -45,6 +63,8 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.config import read_config
     from model.training.train import train
 
+    if wants_transfer(arguments):
+        return run_transfer(arguments, arguments.config if arguments.config != _FASHION else None)
     path = _CONFIGS / "fashion-mnist-short.yaml" if arguments.quick else arguments.config
     out = arguments.out or _RUNS / path.stem
     last = train(read_config(path), out, arguments.resume)[-1]
@@ -53,11 +73,12 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.export import export
+    from model.training.run_export import export_run, is_transfer_run
 
+    if arguments.run and is_transfer_run(arguments.run):
+        return answer(export_run(arguments.run, arguments.out, arguments.engines))
     kept, trained = _ARTIFACT / "training", _RUNS / "fashion-mnist"
-    artifact = export(arguments.run or (trained if trained.is_dir() else kept), arguments.out)
-    answer = {"artifact": str(artifact.folder), "digest": artifact.digest, "engines": list(artifact.engines)}
-    return answer, f"{artifact.folder}: {artifact.digest}, engines {', '.join(artifact.engines)}"
+    return answer(export(arguments.run or (trained if trained.is_dir() else kept), arguments.out or _ARTIFACT))
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -77,6 +98,15 @@ def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return evaluation.to_dict(), evaluation.to_text()
 
 
+_COMMANDS = {
+    "train": _train,
+    "export": _export,
+    "evaluate": _evaluate,
+    "catalog": run_catalog,
+    "import": run_import,
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m model", description=__doc__, epilog=_EPILOG, formatter_class=raw)
@@ -88,15 +118,21 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     train = add("train", "Train a network; about an hour on two cores.", "python -m model train --resume")
-    train.add_argument("--config", type=Path, default=_CONFIGS / "fashion-mnist.yaml", help="what to train (YAML)")
+    train.add_argument("--config", type=Path, default=_FASHION, help="what to train (YAML)")
     train.add_argument("--quick", action="store_true", help="the short configuration: proves the path in two minutes")
     train.add_argument("--out", type=Path, help="the run's folder (default: build/train/<name of the config file>)")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    add_train_options(train)
     export = add("export", "Make the artifact of a finished run, compared and measured.", "python -m model export")
     export.add_argument(
         "--run", type=Path, help=f"the run's folder (default: {_RUNS}/fashion-mnist, else the artifact's)"
     )
-    export.add_argument("--out", type=Path, default=_ARTIFACT, help="the artifact's folder (default: %(default)s)")
+    export.add_argument(
+        "--out",
+        type=Path,
+        help=f"its folder (default: {_ARTIFACT}, for a backbone's run build/artifacts/<name>)",
+    )
+    export.add_argument("--engines", nargs="+", choices=list(ENGINES), default=[], help="of a backbone's run: which")
     evaluate = add(
         "evaluate",
         "Measure an artifact on labelled images, as they are served.",
@@ -127,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst mistakes")
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="only so many images, spread evenly")
+    add_commands(add)
     return parser
 
 

@@ -1,7 +1,8 @@
 """The LiteRT engine: model.tflite on the CPU. Small, quick to start, no TensorFlow.
 
 An interpreter serves one thread at a time and one batch size without reallocating, so there is a pool of them for each
-of a few batch sizes; batches between two sizes are padded, larger ones are split.
+of a few batch sizes; batches between two sizes are padded, larger ones are split. Where a model takes or gives whole
+numbers in place of real ones, they are translated here, so that its signature is that of the network it was made from.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from model.checks import check_images, check_model
 from model.engine import Activations, Images, Scores, Signature
 from model.manifest import ArtifactError
+from model.quantise import quantisation_of
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 EXPLAINING = "explain"
@@ -44,7 +46,12 @@ class LiteRTEngine:
         self._explaining = threading.Lock()
         self._explain: Any = None
         inputs, outputs = first.get_input_details(), first.get_output_details()
-        check_model(path, signature, [_spec(tensor) for tensor in inputs], [_spec(tensor) for tensor in outputs])
+        real = signature.dtype == "float32"  # a signature of whole numbers asks for the tensor's own
+        check_model(
+            path, signature, [_spec(tensor, real) for tensor in inputs], [_spec(tensor, True) for tensor in outputs]
+        )
+        self._into = quantisation_of(inputs[0]) if real else None
+        self._out_of = quantisation_of(outputs[0])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         fixed = int(inputs[0]["shape_signature"][0])
         self._buckets = BUCKETS if fixed < 0 else (fixed,)
@@ -83,6 +90,8 @@ class LiteRTEngine:
 
     def _score(self, images: Images) -> Scores:
         count = len(images)
+        if self._into:
+            images = self._into.quantise(images)
         bucket = self._buckets[bisect_left(self._buckets, count)]
         if count < bucket:
             padding = np.zeros((bucket - count, *images.shape[1:]), images.dtype)
@@ -91,7 +100,7 @@ class LiteRTEngine:
             interpreter.set_tensor(self._input, np.ascontiguousarray(images))
             interpreter.invoke()
             scores: Scores = interpreter.get_tensor(self._output)[:count]
-        return scores
+        return self._out_of.dequantise(scores) if self._out_of else scores
 
     @contextmanager
     def _borrowed(self, bucket: int) -> Iterator[Any]:
@@ -114,5 +123,7 @@ class LiteRTEngine:
         return interpreter
 
 
-def _spec(tensor: dict[str, Any]) -> tuple[tuple[int, ...], str]:
-    return tuple(int(n) for n in tensor["shape_signature"]), np.dtype(tensor["dtype"]).name
+def _spec(tensor: dict[str, Any], real: bool) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype; the dtype of what the numbers stand for when they are quantised and `real` ones are meant."""
+    dtype = "float32" if real and quantisation_of(tensor) else np.dtype(tensor["dtype"]).name
+    return tuple(int(n) for n in tensor["shape_signature"]), dtype

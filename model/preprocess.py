@@ -1,7 +1,8 @@
 """A model's own recipe: from decoded pixels to the array that its signature asks for. Training and serving both run it.
 
 A recipe is data (signature.json, "preprocessing"): `decode_size` for the decoder, and `steps`, each an `op` of the
-table below with its parameters. Steps work on Pillow images; `scale`, always the last, makes the array.
+table below with its parameters. Steps work on Pillow images; `scale`, always the last, makes the array: pixels times
+`factor` plus `offset`, each one number or one for each channel.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ def run_recipe(image: Image.Image, signature: Signature) -> Images:
     *steps, scale = signature.preprocessing["steps"]
     pixels = np.asarray(_run(image, steps), dtype=np.float32)
     pixels = pixels.reshape(1, signature.height, signature.width, signature.channels)
-    pixels = pixels * np.float32(scale["factor"]) + np.float32(scale["offset"])
-    return pixels.astype(signature.dtype, copy=False)
+    pixels = pixels * np.asarray(scale["factor"], np.float32) + np.asarray(scale["offset"], np.float32)
+    if signature.dtype == "float32":
+        return pixels
+    whole = np.iinfo(signature.dtype)
+    return np.rint(pixels).clip(whole.min, whole.max).astype(signature.dtype)
 
 
 def check_recipe(signature: Signature) -> None:
@@ -93,6 +97,24 @@ def _resize(image: Image.Image, step: _Step) -> Image.Image:
     return image.resize((step["width"], step["height"]), resampling, reducing_gap=2.0)
 
 
+def _crop(image: Image.Image, step: _Step) -> Image.Image:
+    """The largest box in the middle with the proportions of width x height, `share` of it, resized to them.
+
+    One step, not a resize and a cut: the shorter edge of a very long image would make it enormous.
+    """
+    width, height = step["width"], step["height"]
+    factor = step["share"] * min(image.width / width, image.height / height)
+    across, down = factor * width, factor * height
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    box = (left, top, left + across, top + down)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _bgr(image: Image.Image, step: _Step) -> Image.Image:
+    """Blue first: what networks that were trained with Caffe take."""
+    return Image.merge("RGB", image.convert("RGB").split()[::-1])
+
+
 def _sharpen(image: Image.Image, step: _Step) -> Image.Image:
     return image.filter(ImageFilter.UnsharpMask(step.get("radius", 1.0), step.get("percent", 50), 0))
 
@@ -112,6 +134,8 @@ _OPS: dict[str, Callable[[Image.Image, _Step], Image.Image]] = {
     "trim": _trim,
     "fit": _fit,
     "resize": _resize,
+    "crop": _crop,
+    "bgr": _bgr,
     "sharpen": _sharpen,
     "centre": _centre,
 }

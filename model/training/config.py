@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from model.training.errors import ConfigError
+from model.training.rules import NAME, VERSION, Rule, check_keys, check_values, read_yaml
+from model.training.rules import is_whole as _is_whole
+from model.training.rules import number as _number
+from model.training.rules import one_of as _one_of
+from model.training.rules import whole as _whole
 
 CONFIGS = Path(__file__).with_name("configs")
 RECIPES = Path(__file__).with_name("recipes")
@@ -45,11 +47,7 @@ class Config:
     validation_images: int = 5000
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            allowed, holds = _RULES[field.name]
-            value = getattr(self, field.name)
-            if not holds(value):
-                raise ConfigError(f"{field.name} is {value!r}; it must be {allowed}")
+        check_values(self, _RULES)
 
     def to_yaml(self) -> str:
         """The run's full configuration, defaults included."""
@@ -59,12 +57,7 @@ class Config:
 
 def read_config(path: Path) -> Config:
     """Read a YAML file; ConfigError names the file and the first thing that is wrong with it."""
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: not YAML: {exc}") from exc
+    values = read_yaml(path)
     try:
         return parse_config(values)
     except ConfigError as exc:
@@ -73,52 +66,19 @@ def read_config(path: Path) -> Config:
 
 def parse_config(values: object) -> Config:
     """Make a Config of a mapping, or raise ConfigError."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"the configuration is {values!r}; it must be a mapping of keys to values")
-    for key in values:
-        if key not in _RULES:
-            raise ConfigError(f"{key!r} (value {values[key]!r}) is no key; allowed are: {', '.join(sorted(_RULES))}")
-    for key in ("name", "version", "dataset", "recipe", "epochs"):
-        if key not in values:
-            raise ConfigError(f"{key} is missing; it must be {_RULES[key][0]}")
+    values = check_keys(values, _RULES, ("name", "version", "dataset", "recipe", "epochs"))
     if isinstance(values.get("widths"), list):
         values = {**values, "widths": tuple(values["widths"])}
     return Config(**values)
-
-
-_Rule = tuple[str, Callable[[Any], bool]]
-
-
-def _whole(low: int, high: int) -> _Rule:
-    return f"a whole number from {low} to {high}", lambda value: _is_whole(value) and low <= value <= high
-
-
-def _number(low: float, high: float) -> _Rule:
-    return (
-        f"a number from {low} to {high}",
-        lambda value: (isinstance(value, float) or _is_whole(value)) and low <= value <= high,
-    )
-
-
-def _one_of(names: tuple[str, ...]) -> _Rule:
-    return "one of: " + ", ".join(names), lambda value: value in names
-
-
-def _text(pattern: str, allowed: str) -> _Rule:
-    return allowed, lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _are_widths(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(_is_whole(n) and 1 <= n <= 1024 for n in value)
 
 
-_RULES: dict[str, _Rule] = {
-    "name": _text(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens, at most 63"),
-    "version": _text(r"\d+\.\d+\.\d+", "three numbers such as 1.0.0"),
+_RULES: dict[str, Rule] = {
+    "name": NAME,
+    "version": VERSION,
     "dataset": _one_of(DATASETS),
     "recipe": _one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
     "epochs": _whole(1, 1000),

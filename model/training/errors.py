@@ -4,6 +4,7 @@ TrainingError
 ├── ConfigError       a key is unknown, missing or out of range: names the key, the value and what is allowed
 ├── DatasetError      the data is missing, damaged, or cannot be downloaded
 ├── RunError          a run cannot begin or go on in its folder
+├── SourceError       a model, weights or labels from elsewhere cannot be used
 ├── MeasureError      something could not be measured
 ├── ReportError       a report cannot be written
 └── ExportError       the artifact cannot be made, or is not the network that was trained
@@ -26,6 +27,10 @@ class DatasetError(TrainingError):
 
 class RunError(TrainingError):
     """A run cannot begin or go on in its folder."""
+
+
+class SourceError(TrainingError):
+    """A model, weights or labels from elsewhere cannot be used."""
 
 
 class MeasureError(TrainingError):

@@ -14,6 +14,7 @@ import keras
 from model.artifact import ENGINES
 from model.drift import KEY, Reference
 from model.engine import Signature
+from model.labels import parse_labels
 from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.training.activation import explain_endpoint
 from model.training.measure import Speed
@@ -45,6 +46,13 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
         body[KEY] = reference.to_dict()
     (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")
     (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+
+
+def read_signature(folder: Path) -> Signature:
+    """What `write_signature` wrote, without its reference."""
+    body = json.loads((folder / "signature.json").read_text("utf-8"))
+    body.pop(KEY, None)
+    return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
 
 
 def write_manifest(

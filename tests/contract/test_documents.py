@@ -89,11 +89,20 @@ def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> N
             assert flag in help_text, (command, flag)
 
 
+def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> None:
+    lines = re.findall(r"-m model (\w+)(.*?)(?:#.*)?$", readme, re.M)
+    assert {command for command, _ in lines} >= {"catalog", "train", "export", "import"}
+    for command, rest in lines:
+        help_text = run(root, "model", command, "--help")
+        for flag in re.findall(r"--[a-z-]+", rest):
+            assert flag in help_text, (command, flag)
+
+
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
         ("client", ["publish", "upload", "predict", "watch"]),
-        ("model", ["train", "export", "evaluate"]),
+        ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
     ],
 )

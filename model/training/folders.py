@@ -1,0 +1,86 @@
+"""A dataset as people have it: a folder of images for each class. Which are trained on, which are held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.training.errors import DatasetError
+
+_VALIDATION = "validation", "val"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An image file and the number of its class."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Labels in alphabetical order, and the images of either part."""
+
+    labels: tuple[str, ...]
+    training: tuple[Photo, ...]
+    validation: tuple[Photo, ...]
+
+
+def read_folders(folder: Path, share: float = 0.1, seed: int = 0, classes: int = 0) -> Folders:
+    """The dataset of a folder with a folder for each class, or with such a one in train/ and validation/.
+
+    Without a validation/ the `share` of every class is held out, the same images for the same seed. `classes` takes the
+    first so many by name, 0 all. Raises DatasetError when fewer than two classes are left or one has too few images.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"the data folder {folder} does not exist")
+    held_out = next((folder / name for name in _VALIDATION if (folder / name).is_dir()), None)
+    if (folder / "train").is_dir() and held_out:
+        labels = _labels(folder / "train", classes)
+        if other := set(_labels(held_out, 0)) - set(_labels(folder / "train", 0)):
+            raise DatasetError(f"{held_out} has the class {min(other)!r}; train/ has not")
+        return Folders(labels, _photos(folder / "train", labels, 1), _photos(held_out, labels, 1))
+    labels = _labels(folder, classes)
+    training, validation = split(_photos(folder, labels, 2), share, seed)
+    return Folders(labels, training, validation)
+
+
+def split(photos: tuple[Photo, ...], share: float, seed: int) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
+    """Training and validation parts: the `share` of each class, but at least one image, is validated on."""
+    validation: set[Photo] = set()
+    for label in {photo.label for photo in photos}:
+        own = [photo for photo in photos if photo.label == label]
+        order = np.random.default_rng((seed, label)).permutation(len(own))
+        validation.update(own[row] for row in order[: max(1, round(share * len(own)))])
+    return (
+        tuple(photo for photo in photos if photo not in validation),
+        tuple(photo for photo in photos if photo in validation),
+    )
+
+
+def _labels(folder: Path, classes: int) -> tuple[str, ...]:
+    labels = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for label in labels:
+        if label != label.strip() or "\n" in label:
+            raise DatasetError(
+                f"the folder {folder / label} begins or ends with a space or has several lines; rename it"
+            )
+    if len(labels) < 2:
+        found = f"one class, {labels[0]!r}" if labels else "no class"
+        raise DatasetError(f"{folder} holds {found}; it must hold a folder of images for each of at least two classes")
+    if classes > len(labels):
+        raise DatasetError(f"classes is {classes}; {folder} holds {len(labels)}")
+    return tuple(labels[: classes or None])
+
+
+def _photos(folder: Path, labels: tuple[str, ...], least: int) -> tuple[Photo, ...]:
+    photos = []
+    for number, label in enumerate(labels):
+        own = sorted(path for path in (folder / label).glob("*") if path.is_file() and not path.name.startswith("."))
+        if len(own) < least:
+            raise DatasetError(f"{folder / label} holds {len(own)} images; it must hold at least {least}")
+        photos += [Photo(path, number) for path in own]
+    return tuple(photos)

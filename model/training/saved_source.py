@@ -1,0 +1,79 @@
+"""SavedModel folders as sources: copied as they are, once they are known to classify and to touch no files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from model.artifact import ENGINES
+from model.engine import Images, Scores, Signature
+from model.savedmodel import SERVING
+from model.training.errors import SourceError
+from model.training.keras_source import convert
+from model.training.source import form_of
+
+_ROOT = "saved_model.pb"
+_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PrintV2", "ImmutableConst"}
+_TOUCHES_FILES |= {"WholeFileReaderV2", "TextLineReaderV2", "FixedLengthRecordReaderV2", "TFRecordReaderV2"}
+_TOUCHES_FILES |= {"TextLineDataset", "FixedLengthRecordDatasetV2", "TFRecordDatasetV2"}
+_TOUCHES_FILES |= {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+"""Operations of a graph that a classifier has no need of."""
+
+
+def is_saved_model(path: Path) -> bool:
+    return (path / _ROOT).is_file()
+
+
+class SavedModelSource:
+    """The `serving_default` signature of a folder. Nothing says how its pixels were scaled."""
+
+    engines = tuple(ENGINES)
+    pixels = None
+    changes = ""
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.origin, self._path = str(path), path
+        _refuse_code(path)
+        try:
+            self._loaded = tf.saved_model.load(str(path))
+            score: Any = self._loaded.signatures[SERVING]
+        except KeyError:
+            raise SourceError(f"{path} has no signature named {SERVING}; save it with one") from None
+        except (OSError, ValueError, tf.errors.OpError) as exc:
+            raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {exc}") from exc
+        inputs, outputs = score.structured_input_signature[1], score.structured_outputs
+        ends = [
+            [(name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name) for name, spec in of]
+            for of in (inputs.items(), outputs.items())
+        ]
+        self.form = form_of(self.origin, ends[0], ends[1], size)
+        if ends[0][0][1][0] is not None:
+            raise SourceError(f"{path} takes batches of {ends[0][0][1][0]} alone; it must take any number of images")
+        self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]
+
+    def score(self, images: Images, signature: Signature) -> Scores:
+        parts = [images[start : start + 32] for start in range(0, len(images), 32)]
+        return np.concatenate([self._score(**{self._input: tf.constant(part)})[self._output].numpy() for part in parts])
+
+    def write(self, work: Path, engines: Sequence[str]) -> None:
+        shutil.copytree(self._path, work / ENGINES["savedmodel"].path)
+        if "litert" in engines:
+            (work / ENGINES["litert"].path).write_bytes(convert(self._path, self.origin))
+
+
+def _refuse_code(path: Path) -> None:
+    """A graph may read and write files when it is run: a classifier has no need to."""
+    try:
+        saved = SavedModel.FromString((path / _ROOT).read_bytes())
+    except Exception as exc:  # protobuf's DecodeError, of a package that TensorFlow brings along
+        raise SourceError(f"{path / _ROOT} is truncated or damaged") from exc
+    for graph in saved.meta_graphs:
+        nodes = [*graph.graph_def.node, *(node for f in graph.graph_def.library.function for node in f.node_def)]
+        if found := {node.op for node in nodes} & _TOUCHES_FILES:
+            raise SourceError(f"{path} runs {min(found)} when it scores; what reads files or runs code is not imported")

@@ -1,0 +1,221 @@
+"""What is no image classifier, or comes with code, is refused in plain words; what stood in the folder stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+
+from model.__main__ import main  # noqa: E402
+from model.artifact import read_artifact  # noqa: E402
+from model.training import pack  # noqa: E402
+from model.training.errors import ExportError, SourceError  # noqa: E402
+from model.training.imports import Order, import_model  # noqa: E402
+from model.training.measure import Speed  # noqa: E402
+from tests.networks import as_saved_model, network  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speeds that need no measuring."""
+    monkeypatch.setattr(pack, "measure_speed", lambda folder, engine: Speed(1.0, 1.0, 0.5))
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    (tmp_path / "labels.txt").write_text("cat\ndog\neel\n")
+    return tmp_path / "labels.txt"
+
+
+def two_inputs() -> Any:
+    ends = keras.Input((8, 8, 3), name="left"), keras.Input((8, 8, 3), name="right")
+    return keras.Model(ends, layers.Dense(3)(layers.Flatten()(layers.Add()(ends))))
+
+
+def two_outputs() -> Any:
+    image = keras.Input((8, 8, 3))
+    flat = layers.Flatten()(image)
+    return keras.Model(image, [layers.Dense(3)(flat), layers.Dense(2)(flat)])
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: two_inputs(), r"takes 2 arrays \(left, right\); a classifier takes one batch of images"),
+        (lambda: two_outputs(), r"gives 2 arrays"),
+        (lambda: keras.Sequential([keras.Input((10,)), layers.Dense(3)]), r"takes \[N, 10\]; it must take \[N, height"),
+        (lambda: network(shape=(3, 20, 20)), r"takes \[N, 3, 20, 20\]: its channels come first"),
+        (
+            lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 3)]),
+            r"gives \[N, 6, 6, 3\]; it must give",
+        ),
+        (lambda: network(shape=(None, None, 3)), "takes images of any size; say which with --size"),
+        (lambda: network(outputs=5), "names 3 labels; the model gives 5 scores"),
+        (lambda: network(), "does not say how its pixels were scaled in training; say it with --pixels"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(made: Callable[[], Any], words: str, tmp_path: Path, labels: Path) -> None:
+    made().save(tmp_path / "made.keras")
+    with pytest.raises(SourceError, match=words):
+        import_model(Order(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_for_architectures_is_refused_with_files(tmp_path: Path, labels: Path) -> None:
+    network().save(tmp_path / "made.keras")
+    with pytest.raises(SourceError, match="--weights and --alpha are for a name of the catalog"):
+        import_model(Order(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
+    source = as_saved_model(tmp_path, network(shape=(None, None, 3)))
+    with pytest.raises(SourceError, match="takes images of any size; it must be saved with a fixed one"):
+        import_model(Order(str(source), labels=labels, pixels="tf", size=24), tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_code_is_not_run(suffix: str, tmp_path: Path, labels: Path) -> None:
+    made = network(layers.Lambda(lambda x: x / 255))
+    made.save(tmp_path / f"made.{suffix}")
+    with pytest.raises(SourceError, match="holds a Lambda layer, which runs code that comes with the file"):
+        import_model(Order(str(tmp_path / f"made.{suffix}"), labels=labels), tmp_path / "out")
+
+
+def test_a_class_of_their_own_is_refused(tmp_path: Path, labels: Path) -> None:
+    network().save(tmp_path / "made.keras")
+    with zipfile.ZipFile(tmp_path / "made.keras") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][1] |= {"module": "os", "class_name": "system", "registered_name": None}
+    with zipfile.ZipFile(tmp_path / "made.keras", "w") as file:
+        for name, data in {**parts, "config.json": json.dumps(config).encode()}.items():
+            file.writestr(name, data)
+    with pytest.raises(SourceError, match="it must hold Keras' own layers alone"):
+        import_model(Order(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
+
+
+def test_a_graph_that_reads_files_is_refused(tmp_path: Path, labels: Path) -> None:
+    class Spy(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        def score(self, images: Any) -> Any:
+            read = tf.strings.length(tf.io.read_file("/etc/hostname"))
+            return {"scores": tf.zeros((tf.shape(images)[0], 3)) + tf.cast(read, tf.float32)}
+
+    spy = Spy()
+    tf.saved_model.save(spy, str(tmp_path / "spy"), signatures=spy.score)
+    with pytest.raises(SourceError, match="runs ReadFile when it scores"):
+        import_model(Order(str(tmp_path / "spy"), labels=labels, pixels="unit"), tmp_path / "out")
+
+
+def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: Path) -> None:
+    source = as_saved_model(tmp_path, network(activation=None))
+    with pytest.raises(SourceError, match=r"gives numbers from -?[\d.]+ to [\d.]+, not probabilities"):
+        import_model(Order(str(source), labels=labels, pixels="raw"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("made.keras", b"nonsense", "is not a Keras model: File is not a zip file"),
+        ("made.h5", b"nonsense", "is not a Keras model"),
+        ("made.tflite", b"nonsense", "is not a model that LiteRT can load"),
+        ("made.onnx", b"nonsense", r"is no kind that is known; a model is a \.keras, \.h5, \.tflite file"),
+        ("made", None, r"holds no saved_model\.pb"),
+        ("gone.keras", None, "gone.keras does not exist"),
+        ("gone.tflite", None, "gone.tflite does not exist"),
+        ("gone.pb", None, "gone.pb is not there"),
+    ],
+)
+def test_files_that_are_no_models_are_named(name: str, data: bytes | None, words: str, tmp_path: Path) -> None:
+    if data:
+        (tmp_path / name).write_bytes(data)
+    elif "." not in name:
+        (tmp_path / name).mkdir()
+    with pytest.raises(SourceError, match=words):
+        import_model(Order(str(tmp_path / name)), tmp_path / "out")
+
+
+def test_an_engine_that_scores_otherwise_is_not_kept(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network().save(tmp_path / "made.keras")
+    order = Order(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
+    before = import_model(order, tmp_path / "out").digest
+    monkeypatch.setattr(pack, "score_all", lambda engine, images: np.full((len(images), 3), 1 / 3, np.float32))
+    with pytest.raises(ExportError, match="litert does not score as the model does"):
+        import_model(order, tmp_path / "out")
+    assert read_artifact(tmp_path / "out").digest == before
+    assert not (tmp_path / "out.packing").exists()
+
+
+FULL_DISK = """
+import resource, sys
+from model.__main__ import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # every larger file is one that does not fit
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_what_was_there(root: Path, tmp_path: Path, labels: Path) -> None:
+    network().save(tmp_path / "made.keras")
+    order = Order(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
+    before = import_model(order, tmp_path / "out").digest
+    wide = keras.Sequential([keras.Input((20, 16, 3)), layers.Flatten(), layers.Dense(100), layers.Dense(3, "softmax")])
+    wide.save(tmp_path / "wide.keras")
+    command = ["import", str(tmp_path / "wide.keras"), "--labels", str(labels), "--pixels", "unit"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *command, "--out", str(tmp_path / "out")],
+        cwd=root, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "out cannot be written: " in done.stderr
+    assert "what stood there is as it was" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert read_artifact(tmp_path / "out").digest == before
+    assert not (tmp_path / "out.packing").exists()
+
+
+def test_the_command_imports_and_ctrl_c_leaves_nothing(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network().save(tmp_path / "made.keras")
+    command = [
+        "import",
+        str(tmp_path / "made.keras"),
+        "--labels",
+        str(labels),
+        "--pixels",
+        "unit",
+        "--framing",
+        "squash",
+    ]
+    command += ["--out", str(tmp_path / "out"), "--engines", "litert", "--json"]
+    assert main(command) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {
+        "artifact": str(tmp_path / "out"),
+        "digest": read_artifact(tmp_path / "out").digest,
+        "engines": ["litert"],
+    }
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pack, "measure_speed", interrupt)
+    assert main([*command[:-4], str(tmp_path / "other"), "--engines", "litert"]) == 130
+    assert capsys.readouterr().err.endswith("model import: interrupted\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt", "out"}

@@ -1,0 +1,73 @@
+"""Folders of images: read, split class by class, refused in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from model.training.errors import DatasetError
+from model.training.folders import read_folders
+
+
+def fill(folder: Path, **classes: int) -> Path:
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            (folder / name / f"{number:03}.jpg").write_bytes(b"")
+    return folder
+
+
+def test_a_tenth_of_every_class_is_held_out_the_same_every_time(tmp_path: Path) -> None:
+    fill(tmp_path, cat=100, ape=30, dog=2)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "cat" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "readme.txt").write_text("hello")
+    data = read_folders(tmp_path, seed=3)
+    assert data.labels == ("ape", "cat", "dog")
+    assert Counter(photo.label for photo in data.validation) == {0: 3, 1: 10, 2: 1}
+    assert Counter(photo.label for photo in data.training) == {0: 27, 1: 90, 2: 1}
+    assert not set(data.training) & set(data.validation)
+    assert all(photo.path.parent.name == data.labels[photo.label] for photo in data.training)
+    assert read_folders(tmp_path, seed=3) == data
+    assert read_folders(tmp_path, seed=4) != data
+
+
+def test_a_split_that_is_there_is_kept(tmp_path: Path) -> None:
+    fill(tmp_path / "train", cat=3, dog=2)
+    fill(tmp_path / "validation", cat=1, dog=5)
+    data = read_folders(tmp_path)
+    assert (len(data.training), len(data.validation)) == (5, 6)
+    assert {photo.path.parts[-3] for photo in data.validation} == {"validation"}
+
+
+def test_the_first_classes_by_name(tmp_path: Path) -> None:
+    fill(tmp_path, c=3, a=3, b=3)
+    assert read_folders(tmp_path, classes=2).labels == ("a", "b")
+    with pytest.raises(DatasetError, match=r"classes is 4; .* holds 3"):
+        read_folders(tmp_path, classes=4)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ({}, "holds no class; it must hold a folder of images for each of at least two classes"),
+        ({"cat": 3}, "holds one class, 'cat'; it must hold a folder"),
+        ({"cat": 3, "dog": 1}, "dog holds 1 images; it must hold at least 2"),
+        ({"cat": 3, " dog": 3}, "begins or ends with a space"),
+    ],
+)
+def test_what_is_no_dataset_is_refused(tmp_path: Path, classes: dict[str, int], words: str) -> None:
+    fill(tmp_path, **classes)
+    with pytest.raises(DatasetError, match=words):
+        read_folders(tmp_path)
+
+
+def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"the data folder .*nowhere does not exist"):
+        read_folders(tmp_path / "nowhere")
+    fill(tmp_path / "train", cat=3, dog=2)
+    fill(tmp_path / "validation", cat=3, dog=2, eel=1)
+    with pytest.raises(DatasetError, match="validation has the class 'eel'; train/ has not"):
+        read_folders(tmp_path)
