@@ -106,24 +106,25 @@ def _compress(
     check_samples(samples, signature)
     saved_model = work / ENGINES["savedmodel"].path
     endpoints = write_saved_model(saved_model, network)
+    images = as_inputs(validation.images, signature)
+    reference, scores = _predict(network, images), {}
     for variant in VARIANTS:
-        (forms / f"{variant}.tflite").write_bytes(convert(saved_model, endpoints, variant, samples))
+        path = forms / f"{variant}.tflite"
+        path.write_bytes(convert(saved_model, endpoints, variant, samples))
+        scores[variant] = _score_file(path, signature, images)
+        if variant == VARIANTS[0]:
+            _check_parity("litert", compare(scores[variant], reference))
     shutil.copyfile(forms / f"{VARIANTS[0]}.tflite", work / lite)
     write_signature(work, signature)
     write_manifest(work, config.name, config.version, dict.fromkeys(ENGINES))
 
     targets = [Target(work, "litert", forms / f"{variant}.tflite") for variant in VARIANTS]
     *speeds, tensorflow = measure_speeds([*targets, Target(work, "savedmodel", saved_model)])
-    images = as_inputs(validation.images, signature)
-    reference = _predict(network, images)
-    candidates, scores = [], {}
+    candidates = []
     for variant, speed in zip(VARIANTS, speeds, strict=True):
-        path = forms / f"{variant}.tflite"
-        scores[variant] = _score_file(path, signature, images)
         agreement, drop = faithfulness(scores[variant], reference, validation.labels)
-        candidates.append(Candidate(variant, path.stat().st_size, agreement, drop, speed))
+        candidates.append(Candidate(variant, (forms / f"{variant}.tflite").stat().st_size, agreement, drop, speed))
         _say(f"{variant}: agreement {agreement:.2%}, drop {drop:.2%}, {speed.images_per_second:,.0f} images/s")
-    _check_parity("litert", compare(scores[VARIANTS[0]], reference))
     chosen = choose(candidates).variant
     _say(f"served is {chosen}")
     shutil.copyfile(forms / f"{chosen}.tflite", work / lite)
