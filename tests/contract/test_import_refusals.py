@@ -23,7 +23,7 @@ from model.artifact import read_artifact  # noqa: E402
 from model.training import pack  # noqa: E402
 from model.training.errors import ExportError, SourceError  # noqa: E402
 from model.training.imports import Order, import_model  # noqa: E402
-from model.training.measure import Speed  # noqa: E402
+from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
 pytestmark = [
@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
-    monkeypatch.setattr(pack, "measure_speed", lambda folder, engine: Speed(1.0, 1.0, 0.5))
+    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_the_command_imports_and_ctrl_c_leaves_nothing(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pack, "measure_speed", interrupt)
+    monkeypatch.setattr(pack, "measure_speeds", interrupt)
     assert main([*command[:-4], str(tmp_path / "other"), "--engines", "litert"]) == 130
     assert capsys.readouterr().err.endswith("model import: interrupted\n")
     assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt", "out"}

@@ -20,8 +20,8 @@ from model.artifact import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
 from model.training import pack  # noqa: E402
 from model.training.imports import Order, import_model  # noqa: E402
-from model.training.measure import Speed  # noqa: E402
 from tests.conftest import absent  # noqa: E402
+from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
 pytestmark = [
@@ -33,7 +33,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
-    monkeypatch.setattr(pack, "measure_speed", lambda folder, engine: Speed(1.0, 1.0, 0.5))
+    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from model.training import backbone, catalog, pack, transfer  # noqa: E402
 from model.training.config import CONFIGS  # noqa: E402
 from model.training.errors import ConfigError, DatasetError, RunError  # noqa: E402
 from model.training.folders import Photo  # noqa: E402
-from model.training.measure import Speed  # noqa: E402
 from model.training.run_export import accuracy_of, export_run  # noqa: E402
 from model.training.transfer_config import TransferConfig, read_transfer_config  # noqa: E402
+from tests.fakes import UNMEASURED  # noqa: E402
 from tests.samples import HEIC  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -92,7 +92,7 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
 def test_what_is_served_normalises_as_what_was_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack, "measure_speed", lambda folder, engine: Speed(1.0, 1.0, 0.5))
+    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     artifact = export_run(run, tmp_path / "colours", ("litert",))
     assert (artifact.name, artifact.signature.labels) == ("colours", ("blue", "green", "red"))
     trained = keras.models.load_model(run / transfer.CHECKPOINT)
