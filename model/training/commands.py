@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from model.artifact import ENGINES, Artifact
+from model.training.errors import ConfigError
 from model.training.recipe import FRAMINGS, PIXELS
 
 Answer = tuple[Any, str]
 """What --json prints, and what people read."""
 
+_TRANSFER = "backbone", "data", "weights", "alpha", "size", "framing", "epochs", "fine_tune_epochs"
 _RUNS = Path("build/train")
 _ARTIFACTS = Path("build/artifacts")
 
@@ -45,19 +47,19 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
 
 
 def wants_transfer(arguments: argparse.Namespace) -> bool:
-    """Whether a backbone or a folder of photos is named, by a flag or in the configuration."""
+    """Whether something is said that only transfer learning takes, by a flag or in the configuration."""
     from model.training.transfer_config import is_transfer_config
 
-    return bool(arguments.backbone or arguments.data) or is_transfer_config(arguments.config)
+    return bool(_given(arguments, *_TRANSFER)) or is_transfer_config(arguments.config)
 
 
 def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
     """`train` with a backbone, named by a flag or in the `config` given."""
     from model.training.transfer_config import read_transfer_config
 
-    keys = "backbone", "data", "weights", "alpha", "size", "framing", "epochs", "fine_tune_epochs"
-    given = _given(arguments, *keys)
-    wanted = read_transfer_config(config, given)
+    if arguments.resume or arguments.quick:
+        raise ConfigError("--resume and --quick are for the Fashion-MNIST network; a backbone's run takes neither")
+    wanted = read_transfer_config(config, _given(arguments, *_TRANSFER))
     from model.training.transfer import transfer
 
     out = arguments.out or _RUNS / wanted.name

@@ -204,6 +204,10 @@ def test_the_command_says_why_not(tmp_path: Path, photos: Path, capsys: pytest.C
     command = ["train", "--backbone", "MobileNet", "--data", str(photos), "--weights", "none", "--size", "32"]
     assert main([*command, "--config", str(tmp_path)]) == 1
     assert "cannot be read: Is a directory" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 1
+    assert "--resume and --quick are for the Fashion-MNIST network" in capsys.readouterr().err
+    assert main(["train", "--epochs", "3", "--out", str(tmp_path / "run")]) == 1
+    assert "model train: backbone is missing" in capsys.readouterr().err
     assert main(["train", "--backbone", "Mobile", "--data", str(photos), "--out", str(tmp_path / "run")]) == 1
     assert "the architecture is 'Mobile'; `python -m model catalog`" in capsys.readouterr().err
 
