@@ -21,7 +21,7 @@ _EPILOG = """examples:
   python -m model export
   python -m model evaluate --engine litert --json
 
-exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong"""
+exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong, 130 Ctrl-C"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     except (TrainingError, ArtifactError) as exc:
         print(f"model {arguments.command}: {exc}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"model {arguments.command}: interrupted", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as exc:
         print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
         return 1
@@ -46,7 +49,7 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
     path = _CONFIGS / "fashion-mnist-short.yaml" if arguments.quick else arguments.config
     out = arguments.out or _RUNS / path.stem
-    last = train(read_config(path), out, arguments.resume)[-1]
+    last = train(read_config(path), out, arguments.resume, tensorboard=arguments.tensorboard)[-1]
     return {"run": str(out), **last}, f"{out}: validation accuracy {float(last['val_accuracy']):.2%}"
 
 
@@ -81,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--quick", action="store_true", help="the short configuration: proves the path in two minutes")
     train.add_argument("--out", type=Path, help="the run's folder (default: build/train/<name of the config file>)")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    train.add_argument("--tensorboard", action="store_true", help="also write event files to <out>/tensorboard")
     export = add("export", "Make the artifact of a finished run, compared and measured.", "python -m model export")
     export.add_argument(
         "--run", type=Path, help=f"the run's folder (default: {_RUNS}/fashion-mnist, else the artifact's)"

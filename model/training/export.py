@@ -29,9 +29,10 @@ from model.training.config import Config, read_config
 from model.training.errors import ExportError
 from model.training.evaluate import assess
 from model.training.inputs import as_inputs, signature_of
+from model.training.journal import CHECKPOINT, CONFIG, HISTORY, PLOT, final_weights, finished, load_history
 from model.training.measure import Parity, Speed, compare, measure_speed, score_all
 from model.training.network import build
-from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
+from model.training.plot import draw
 
 MAX_DISAGREEMENT = 0.001
 MAX_DIFFERENCE = 1e-3
@@ -44,12 +45,13 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
 
     Raises ExportError when the run is unfinished or the artifact differs from the trained network.
     """
-    if not (run / CHECKPOINT).exists():
+    weights = final_weights(run)
+    if not weights.exists():
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
-    if len(history) < config.epochs:
+    if not finished(config, history):
         raise ExportError(f"{run} stopped after {len(history)} of {config.epochs} epochs; go on with train --resume")
-    network = _in_float32(run / CHECKPOINT, config, data)
+    network = _in_float32(weights, config, data)
     out = out.resolve()
     work = out.with_name(f"{out.name}.exporting")
     shutil.rmtree(work, ignore_errors=True)
@@ -86,6 +88,7 @@ def _write(work: Path, run: Path, config: Config, network: Any) -> None:
     training.mkdir(parents=True)
     for name in (CONFIG, HISTORY):
         shutil.copyfile(run / name, training / name)
+    draw(load_history(run / HISTORY), training / PLOT)
     network.save(training / CHECKPOINT, include_optimizer=False)
 
     saved_model, lite_model = (work / ENGINES[name].path for name in ("savedmodel", "litert"))
