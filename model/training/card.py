@@ -44,6 +44,7 @@ def render_card(config: Config, facts: Facts) -> str:
         f"| {cycle.epochs} | {cycle.peak_rate:g} | {cycle.photolike:.0%} | {cycle.teacher:.0%} |"
         for cycle in config.cycles
     )
+    kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018). " if config.average else ""
     return f"""# {config.name} {config.version}
 
 Recognises ten kinds of clothing in small gray pictures: a residual network of {facts.parameters:,} parameters,
@@ -76,8 +77,8 @@ learning rate goes from 0 to its peak over {config.warmup:.0%} of the steps and 
 |---|---|---|---|
 {cycles}
 
-Made like photos: turned, widened, bent, in narrow shades of grey (`model/training/photolike.py`); no photo was trained
-on. `training/` holds the configuration, the history of each epoch, its plot and the trained weights.
+{kept}Made like photos: turned, widened, bent, in narrow shades of grey (`model/training/photolike.py`); no photo was
+trained on. `training/` holds the configuration, the history of each epoch, its plot and the trained weights.
 
 ## Measured
 

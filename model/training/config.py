@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Config:
     """One training run. Rates are per step; `shift` and `cutout` are in pixels; `train_images` 0 means all of them.
 
     `patience` is the number of epochs without a better validation accuracy after which the run ends and its best
-    epoch is kept; 0 means never.
+    epoch is kept; 0 means never. `average` makes the network that the run ends with the mean of its cycles' ends.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Config:
     dataset: str
     recipe: str
     cycles: tuple[Cycle, ...]
+    average: bool = False
     widths: tuple[int, ...] = (32, 64, 128)
     dropout: float = 0.2
     batch_size: int = 128
@@ -67,11 +69,18 @@ class Config:
 
     def __post_init__(self) -> None:
         _check(self, _RULES)
+        if self.average and (self.patience or len(self.cycles) == 1):
+            raise ConfigError("average is True; it is of several cycles' ends: cycles must be two or more, patience 0")
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The last epoch of each cycle, counted from 1."""
+        return tuple(accumulate(cycle.epochs for cycle in self.cycles))
 
     @property
     def epochs(self) -> int:
         """Of all cycles together."""
-        return sum(cycle.epochs for cycle in self.cycles)
+        return self.ends[-1]
 
     def to_yaml(self) -> str:
         """The run's full configuration, defaults included."""
@@ -173,6 +182,7 @@ _RULES: dict[str, _Rule] = {
     "dataset": _one_of(DATASETS),
     "recipe": _one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
     "cycles": ("a list of mappings, each with epochs", lambda value: isinstance(value, tuple) and len(value) > 0),
+    "average": ("true or false", lambda value: isinstance(value, bool)),
     "widths": ("three whole numbers from 1 to 1024", _are_widths),
     "dropout": _number(0, 0.9),
     "batch_size": _whole(1, 4096),

@@ -29,7 +29,7 @@ from model.training.config import Config, read_config
 from model.training.errors import ExportError
 from model.training.evaluate import assess
 from model.training.inputs import as_inputs, signature_of
-from model.training.journal import CHECKPOINT, CONFIG, HISTORY, PLOT, final_weights, finished, load_history
+from model.training.journal import CHECKPOINT, CONFIG, HISTORY, PLOT, epochs_of, final_weights, finished, load_history
 from model.training.measure import Parity, Speed, compare, measure_speed, score_all
 from model.training.network import build
 from model.training.plot import draw
@@ -50,14 +50,17 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
     if not finished(config, history):
-        raise ExportError(f"{run} stopped after {len(history)} of {config.epochs} epochs; go on with train --resume")
+        then = ", before the mean of its cycles' ends" if config.average else ""
+        raise ExportError(
+            f"{run} stopped after {len(history)} of {config.epochs} epochs{then}; go on with train --resume"
+        )
     network = _in_float32(weights, config, data)
     out = out.resolve()
     work = out.with_name(f"{out.name}.exporting")
     shutil.rmtree(work, ignore_errors=True)
     try:
         _write(work, run, config, network)
-        facts = _measure(work, config, network, len(history), data)
+        facts = _measure(work, config, network, len(epochs_of(history)), data)
         (work / "MODEL_CARD.md").write_text(render_card(config, facts), "utf-8")
         size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
         if size > MAX_SIZE:

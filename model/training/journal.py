@@ -1,6 +1,7 @@
 """The folder of a run: its config, history, plot and weights, each replaced whole, so that kill -9 leaves them whole.
 
-`checkpoint.keras` (weights and optimiser) is as old as the last epoch; with `patience` there is `best.keras` beside it.
+`checkpoint.keras` (weights and optimiser) is as old as the last epoch. With `patience` there is `best.keras` beside it;
+with `average` the network at the end of every cycle but the last, and in the end `average.keras`, the mean of all ends.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from model.training.plot import draw
 
 CHECKPOINT = "checkpoint.keras"
 BEST = "best.keras"
+AVERAGE = "average.keras"
 HISTORY = "history.csv"
 PLOT = "history.png"
 CONFIG = "config.yaml"
 _COLUMNS = "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds"
+
+MEAN = "average"
+"""What the history has for an epoch in the row of the mean of the cycles' ends."""
 
 Rows = list[dict[str, str]]
 
@@ -64,19 +69,28 @@ class Journal(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _keep(self) -> None:
         """The checkpoint last: a run goes on from it, and forgets what the other files say of later epochs."""
-        checkpoint = _next(self._out / CHECKPOINT)
+        checkpoint = beside(self._out / CHECKPOINT)
         self.model.save(checkpoint)
         if self._config.patience and _best(self._rows) == len(self._rows) - 1:
-            shutil.copyfile(checkpoint, _next(self._out / BEST))
-            os.replace(_next(self._out / BEST), self._out / BEST)
-        draw(self._rows, _next(self._out / PLOT))
-        os.replace(_next(self._out / PLOT), self._out / PLOT)
-        with _next(self._out / HISTORY).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._rows)
-        os.replace(_next(self._out / HISTORY), self._out / HISTORY)
+            shutil.copyfile(checkpoint, beside(self._out / BEST))
+            os.replace(beside(self._out / BEST), self._out / BEST)
+        if self._config.average and len(self._rows) in self._config.ends[:-1]:
+            end = self._out / cycle_end(self._config.ends.index(len(self._rows)) + 1)
+            self.model.save(beside(end), include_optimizer=False)
+            os.replace(beside(end), end)
+        write_history(self._out, self._rows)
         os.replace(checkpoint, self._out / CHECKPOINT)
+
+
+def write_history(out: Path, rows: Rows) -> None:
+    """Replace the plot and the history of the run in `out`."""
+    draw(rows, beside(out / PLOT))
+    os.replace(beside(out / PLOT), out / PLOT)
+    with beside(out / HISTORY).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(beside(out / HISTORY), out / HISTORY)
 
 
 def load_history(path: Path) -> Rows:
@@ -93,14 +107,28 @@ def out_of_patience(config: Config, rows: Rows) -> bool:
 
 
 def finished(config: Config, rows: Rows) -> bool:
-    """Whether the run came to its last epoch, or to the end of its patience."""
-    return len(rows) >= config.epochs or out_of_patience(config, rows)
+    """Whether the run came to its last epoch and to the mean it was to end with, or to the end of its patience."""
+    return averaged(rows) if config.average else len(rows) >= config.epochs or out_of_patience(config, rows)
+
+
+def epochs_of(rows: Rows) -> Rows:
+    """The rows of epochs, without that of a mean."""
+    return [row for row in rows if row["epoch"] != MEAN]
+
+
+def averaged(rows: Rows) -> bool:
+    """Whether there is a row of the mean of the cycles' ends."""
+    return len(epochs_of(rows)) < len(rows)
+
+
+def cycle_end(number: int) -> str:
+    """The file of the network that cycle `number`, from 1, ended with."""
+    return f"cycle-{number}.keras"
 
 
 def final_weights(run: Path) -> Path:
-    """The checkpoint that a finished run is exported from: the best where one was kept, else the last."""
-    best = run / BEST
-    return best if best.exists() else run / CHECKPOINT
+    """What a finished run is exported from: the mean of its cycles' ends or the best epoch where kept; or the last."""
+    return next((run / name for name in (AVERAGE, BEST) if (run / name).exists()), run / CHECKPOINT)
 
 
 def _best(rows: Rows) -> int:
@@ -108,5 +136,6 @@ def _best(rows: Rows) -> int:
     return max(range(len(rows)), key=lambda n: float(rows[n]["val_accuracy"]), default=-1)
 
 
-def _next(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """Where the next version of a file is written, to replace it whole."""
     return path.with_name(f"next-{path.name}")

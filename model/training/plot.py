@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 
 
 def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
-    """Draw the rows of a history.csv to a PNG file, 900 x 600 pixels."""
+    """Draw the rows of a history.csv to a PNG file, 900 x 600 pixels.
+
+    The row of a mean, which belongs to no epoch, is a dotted line at its validation figures.
+    """
+    means = [row for row in rows if not row["epoch"].isdecimal()]
+    rows = [row for row in rows if row["epoch"].isdecimal()]
     epochs = [int(row["epoch"]) for row in rows]
     figure = Figure(figsize=(9, 6), dpi=100, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, height_ratios=(3, 1))
@@ -22,6 +27,8 @@ def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
     for panel, title, columns in curves:
         for label, column in columns.items():
             panel.plot(epochs, [float(row[column]) for row in rows], marker=".", markersize=4, label=label)
+        for mean in means if len(columns) > 1 else []:
+            panel.axhline(float(mean[columns["validation"]]), color="black", linestyle=":", label="mean of the ends")
         panel.set_title(title)
         panel.grid(alpha=0.3)
         if len(columns) > 1:

@@ -16,16 +16,17 @@ import keras
 import tensorflow as tf
 
 from model.training import datasets
+from model.training.average import average
 from model.training.batches import Batches, one_hot, taught
 from model.training.config import Config, read_config
 from model.training.errors import RunError
 from model.training.inputs import as_inputs, signature_of
-from model.training.journal import CHECKPOINT, CONFIG, HISTORY, Journal, Rows, finished, load_history
+from model.training.journal import CHECKPOINT, CONFIG, HISTORY, Journal, Rows, averaged, load_history, out_of_patience
 from model.training.network import build
 
 
 def train(config: Config, out: Path, resume: bool = False, data: Path | None = None, tensorboard: bool = False) -> Rows:
-    """Train to the config's last epoch, or until its patience ends; gives the rows of history.csv.
+    """Train to the config's last epoch and average, or until its patience ends; gives the rows of history.csv.
 
     `data` is a folder of IDX files (default: where `datasets.load` looks); `tensorboard` writes its event files to
     `out`/tensorboard. Raises RunError when `out` holds a run already and `resume` is false, holds one of another
@@ -42,11 +43,17 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
     if config.train_images:
         fit_on = fit_on.take(slice(config.train_images))
     network, rows = _start(config, out, resume)
+    if averaged(rows):
+        return rows
     devices = [device.name for device in tf.config.list_logical_devices("GPU")] or ["the CPU"]
     print(f"training on {', '.join(devices)}, computing in {config.precision}", file=sys.stderr, flush=True)
     watchers = _tensorboard(out) if tensorboard else []
+    signature = signature_of(config.recipe)
+    validation = as_inputs(validate_on.images, signature), one_hot(validate_on.labels, config.label_smoothing)
     try:
-        _run_cycles(network, rows, config, out, fit_on, validate_on, watchers)
+        _run_cycles(network, rows, config, out, fit_on, validation, watchers)
+        if config.average:
+            average(network, len(config.cycles) - 1, as_inputs(fit_on.images, signature), validation, out, rows)
     except KeyboardInterrupt:
         kept = len(load_history(out / HISTORY))
         print(f"{out} keeps {kept} of {config.epochs} epochs; go on with --resume", file=sys.stderr, flush=True)
@@ -60,21 +67,16 @@ def _run_cycles(
     config: Config,
     out: Path,
     fit_on: datasets.Split,
-    validate_on: datasets.Split,
+    validation: tuple[Any, Any],
     watchers: list[Any],
 ) -> None:
     """Do what is left of each cycle; `rows` is cut to what the checkpoint knows, then grows."""
-    validation = (
-        as_inputs(validate_on.images, signature_of(config.recipe)),
-        one_hot(validate_on.labels, config.label_smoothing),
-    )
     steps = len(fit_on) // config.batch_size
     done = int(network.optimizer.iterations) // steps
     del rows[done:]
-    first = 0
-    for number, cycle in enumerate(config.cycles, 1):
-        last = first + cycle.epochs
-        if done < last and not finished(config, rows):
+    for number, (cycle, last) in enumerate(zip(config.cycles, config.ends, strict=True), 1):
+        first = last - cycle.epochs
+        if done < last and not out_of_patience(config, rows):
             targets = one_hot(fit_on.labels, config.label_smoothing)
             if cycle.teacher:
                 answers = taught(network, fit_on, config, out / f"teacher-{number}.npy", begun=done > first)
@@ -95,7 +97,6 @@ def _run_cycles(
                 ],
                 verbose=0,
             )
-        first = last
 
 
 def _tensorboard(out: Path) -> list[Any]:

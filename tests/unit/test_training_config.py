@@ -33,7 +33,7 @@ def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"epoch": 3}, "'epoch' (value 3) is no key; allowed are: batch_size,"),
+        ({"epoch": 3}, "'epoch' (value 3) is no key; allowed are: average, "),
         ({"cycles": 3}, "cycles is 3; it must be a list of mappings, each with epochs"),
         ({"cycles": []}, "cycles is [];"),
         ({"cycles": [3]}, "cycles, number 1: it is 3; it must be a mapping"),
@@ -45,6 +45,9 @@ def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Pat
         ({"cycles": [{"epochs": 3, "photolike": 2}]}, "cycles, number 1: photolike is 2; it must be a number from 0"),
         ({"cycles": [{"epochs": 3, "teacher": 0.5}]}, "cycles, number 1: teacher is 0.5; nothing was trained before"),
         ({"cycles": [{"epochs": 3, "peak_rate": float("nan")}]}, "cycles, number 1: peak_rate is nan; it must be a"),
+        ({"average": "yes"}, "average is 'yes'; it must be true or false"),
+        ({"average": True}, "average is True; it is of several cycles' ends: cycles must be two or more, patience 0"),
+        ({"cycles": [{"epochs": 1}, {"epochs": 1}], "average": True, "patience": 1}, "average is True; it is of"),
         ({"patience": -1}, "patience is -1; it must be a whole number from 0 to 1000"),
         ({"name": "Über"}, "name is 'Über'; it must be lower-case letters"),
         ({"version": 1.0}, "version is 1.0; it must be three numbers"),
