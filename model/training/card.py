@@ -44,7 +44,7 @@ def render_card(config: Config, facts: Facts) -> str:
         f"| {cycle.epochs} | {cycle.peak_rate:g} | {cycle.photolike:.0%} | {cycle.teacher:.0%} |"
         for cycle in config.cycles
     )
-    kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018). " if config.average else ""
+    kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018).\n" if config.average else ""
     return f"""# {config.name} {config.version}
 
 Recognises ten kinds of clothing in small gray pictures: a residual network of {facts.parameters:,} parameters,
