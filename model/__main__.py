@@ -67,7 +67,7 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         return run_transfer(arguments, arguments.config if arguments.config != _FASHION else None)
     path = _CONFIGS / "fashion-mnist-short.yaml" if arguments.quick else arguments.config
     out = arguments.out or _RUNS / path.stem
-    last = train(read_config(path), out, arguments.resume)[-1]
+    last = train(read_config(path), out, arguments.resume, tensorboard=arguments.tensorboard)[-1]
     return {"run": str(out), **last}, f"{out}: validation accuracy {float(last['val_accuracy']):.2%}"
 
 
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="the run's folder (default: build/train/<name of the config file>)")
     train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     add_train_options(train)
+    train.add_argument("--tensorboard", action="store_true", help="also write event files to <out>/tensorboard")
     export = add("export", "Make the artifact of a finished run, compared and measured.", "python -m model export")
     export.add_argument(
         "--run", type=Path, help=f"the run's folder (default: {_RUNS}/fashion-mnist, else the artifact's)"

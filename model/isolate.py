@@ -1,4 +1,4 @@
-"""Finding what stands on a plain background: by colour, in one piece, without holes. A step of preprocessing recipes.
+"""Finding what stands in the middle of a plain background, by colour, without holes. A step of preprocessing recipes.
 
 The threshold between background and object is Otsu's ("A Threshold Selection Method from Gray-Level Histograms", 1979).
 """
@@ -9,10 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-Mask = npt.NDArray[np.bool_]
+from model.pieces import Mask, filled, pieces
 
 _BORDER = 0.04
 """How wide the border is that is taken for background, as a share of the shorter edge."""
+
+_SPREADS = 20.0, 12.0, 12.0, 12.0
+"""Steps of 255 from the background at which a pixel of the border counts half, for each round of fitting."""
+
+_LEVEL_UNLESS = np.diag([0.0, 2.0, 2.0]).astype(np.float32)
+"""Holds the background level where the border does not say otherwise, as in images one pixel wide."""
+
+_MIDDLE = 0.25
+_FAIR_PART = 0.5
+"""How far the middle reaches (standard deviation, share of the edge), and what a second piece needs of the first's."""
 
 _LEAST_DISTANCE = 8
 """Steps of 255 by which an object must differ from the background: less is noise of the camera."""
@@ -35,62 +45,51 @@ def isolate(image: Image.Image, level: float, gain: float) -> Image.Image:
 
 
 def object_mask(image: Image.Image) -> Mask:
-    """Which pixels [height, width] belong to the largest thing that is not the border's median colour."""
+    """Which pixels [height, width] belong to what stands in the middle and differs in colour from the background."""
     smooth = image.convert("RGB").filter(ImageFilter.GaussianBlur(1))
     pixels = np.asarray(smooth, dtype=np.float32)
-    width = max(1, round(_BORDER * min(pixels.shape[:2])))
-    border = np.concatenate(
-        [side.reshape(-1, 3) for side in (pixels[:width], pixels[-width:], pixels[:, :width], pixels[:, -width:])]
-    )
-    distance = np.abs(pixels - np.median(border, axis=0)).max(axis=2).astype(np.uint8)
+    red, green, blue = np.moveaxis(np.abs(pixels - _background(pixels)), 2, 0)
+    distance = np.maximum(np.maximum(red, green), blue).clip(0, 255).astype(np.uint8)  # 10 times as fast as max(axis=2)
     far = distance > max(_otsu(distance), _LEAST_DISTANCE)
-    tidy = Image.fromarray(far.astype(np.uint8) * 255).filter(ImageFilter.MedianFilter(5))
-    return _filled(_largest(np.asarray(tidy) > 127))
+    # A pixel is what most of the 5x5 around it are: of two values the mean tells that far sooner than the median.
+    tidy = Image.fromarray(far.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(2))
+    return filled(_central(np.asarray(tidy) > 127))
 
 
-def pieces(mask: Mask) -> npt.NDArray[np.int32]:
-    """Number the connected pieces (by edges, not corners) of a mask [H, W] from 1; 0 is outside."""
-    labels = np.zeros(mask.shape, np.int32)
-    parents = [0]
+def _background(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The border's colours carried on over the whole image [height, width, 3]: a plane for each channel.
 
-    def root(label: int) -> int:
-        while parents[label] != label:
-            parents[label] = label = parents[parents[label]]
-        return label
-
-    above: list[tuple[int, int, int]] = []
-    for row, line in enumerate(mask):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]])))
-        runs = []
-        for start, end in edges.reshape(-1, 2).tolist():
-            touching = [root(label) for first, last, label in above if first < end and start < last]
-            label = min(touching, default=len(parents))
-            if not touching:
-                parents.append(label)
-            for other in touching:
-                parents[other] = label
-            labels[row, start:end] = label
-            runs.append((start, end, label))
-        above = runs
-    roots = np.array([root(label) for label in range(len(parents))], np.int32)
-    numbered: npt.NDArray[np.int32] = roots[labels]
-    return numbered
+    Light falls off across a floor, so one colour would not do. Garments may reach the border: pixels far from the plane
+    count little (Cauchy's weights; Holland, Welsch, "Robust Regression Using Iteratively Reweighted Least-Squares",
+    1977).
+    """
+    height, width = pixels.shape[:2]
+    edge = max(1, round(_BORDER * min(height, width)))
+    border = np.ones((height, width), np.bool_)
+    border[edge : height - edge, edge : width - edge] = False
+    down, right = (np.arange(size, dtype=np.float32) / size - np.float32(0.5) for size in (height, width))
+    rows, columns = np.nonzero(border)
+    places, colours = np.stack([np.ones_like(down[rows]), down[rows], right[columns]], axis=1), pixels[border]
+    level = np.median(colours, axis=0)
+    plane = np.stack([level, np.zeros_like(level), np.zeros_like(level)])
+    for spread in _SPREADS:
+        weights = 1 / (1 + (np.abs(colours - places @ plane).max(axis=1) / spread) ** 2)
+        weighted = (places * weights[:, None]).T
+        plane = np.linalg.solve(weighted @ places + _LEVEL_UNLESS, weighted @ colours)
+    everywhere: npt.NDArray[np.float32] = (plane[0] + down[:, None, None] * plane[1]) + right[:, None] * plane[2]
+    return everywhere
 
 
-def _largest(mask: Mask) -> Mask:
+def _central(mask: Mask) -> Mask:
+    """The piece with most in the middle, and those that have a fair part of as much there: shoes come in pairs."""
     labels = pieces(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    found: Mask = labels == sizes.argmax() if sizes.any() else mask
-    return found
-
-
-def _filled(mask: Mask) -> Mask:
-    """With its holes: what is outside but does not reach the border."""
-    outside = np.pad(~mask, 1, constant_values=True)
-    labels = pieces(outside)
-    inside: Mask = labels[1:-1, 1:-1] != labels[0, 0]
-    return inside
+    height, width = mask.shape
+    down, right = ((np.arange(size) / size - 0.5) / _MIDDLE for size in (height, width))
+    weights = np.exp(-(down[:, None] ** 2 + right[None, :] ** 2) / 2)
+    found = np.bincount(labels.ravel(), weights.ravel())
+    found[0] = 0
+    central: Mask = (labels > 0) & (found[labels] >= _FAIR_PART * found.max())
+    return central
 
 
 def _otsu(values: npt.NDArray[np.uint8]) -> int:

@@ -1,4 +1,6 @@
-"""Variations of training images: shifts, mirror images, cut-outs. NumPy on whole batches; cheap beside the network.
+"""Variations of training images: shifts, mirror images, cut-outs, and a share made like photos.
+
+NumPy on whole batches; cheap beside the network.
 
 Cut-outs: DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout" (2017).
 """
@@ -8,12 +10,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from model.training.photolike import as_photo
+
 
 def augment(
-    images: npt.NDArray[np.uint8], rng: np.random.Generator, shift: int, flip: bool, cutout: int
+    images: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+    shift: int,
+    flip: bool,
+    cutout: int,
+    photolike: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
-    """Vary each image [N, H, W] on its own: move by up to `shift` pixels, mirror half of them, black out a square."""
+    """Vary each image [N, H, W] on its own: move by up to `shift` pixels, mirror half of them, black out a square.
+
+    Before that, the share `photolike` of them is made to look as photos do after the recipe.
+    """
     count, height, width = images.shape
+    if photolike:
+        chosen = rng.random(count) < photolike
+        images = images.copy()
+        images[chosen] = as_photo(images[chosen], rng)
     moves = rng.integers(-shift, shift + 1, (2, count, 1))
     rows = np.arange(height) + moves[0] + shift
     columns = np.arange(width) + moves[1] + shift

@@ -44,6 +44,11 @@ def render_card(config: Config, facts: Facts, epochs: int) -> str:
     changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
     rounds = len(facts.candidates[0].speed.rounds)
     decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
+    cycles = "\n".join(
+        f"| {cycle.epochs} | {cycle.peak_rate:g} | {cycle.photolike:.0%} | {cycle.teacher:.0%} |"
+        for cycle in config.cycles
+    )
+    kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018).\n" if config.average else ""
     return f"""# {config.name} {config.version}
 
 Recognises ten kinds of clothing in small gray pictures: a residual network of {facts.parameters:,} parameters,
@@ -69,9 +74,15 @@ images were used for this card alone; no choice was made by looking at them.
 ## Training
 
 {epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
-Nesterov momentum {config.momentum:g}{decay}; learning rate from 0 to {config.peak_rate:g} over {config.warmup:.0%} of
-the steps and back to 0, in lines; computed in {config.precision}, exported in float32. `training/` holds the
-configuration, the history of each epoch and the trained weights.
+Nesterov momentum {config.momentum:g}{decay}; computed in {config.precision}, exported in float32. In each cycle the
+learning rate goes from 0 to its peak over {config.warmup:.0%} of the steps and back to 0, in lines.
+
+| epochs of the cycle | peak rate | images made like photos | own earlier answers in the targets |
+|---|---|---|---|
+{cycles}
+
+{kept}Made like photos: turned, widened, bent, in narrow shades of grey (`model/training/photolike.py`); no photo was
+trained on. `training/` holds the configuration, the history of each epoch, its plot and the trained weights.
 
 ## Measured
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import yaml
 
 from model.training.errors import ConfigError
-from model.training.rules import NAME, VERSION, Rule, check_keys, check_values, read_yaml
-from model.training.rules import is_whole as _is_whole
-from model.training.rules import number as _number
-from model.training.rules import one_of as _one_of
-from model.training.rules import whole as _whole
+from model.training.rules import (
+    NAME,
+    VERSION,
+    Rule,
+    check_keys,
+    check_values,
+    is_whole,
+    number,
+    one_of,
+    read_yaml,
+    whole,
+)
 
 CONFIGS = Path(__file__).with_name("configs")
 RECIPES = Path(__file__).with_name("recipes")
@@ -22,18 +30,39 @@ DATASETS = ("fashion-mnist",)
 
 
 @dataclass(frozen=True, slots=True)
+class Cycle:
+    """One rise and fall of the learning rate; a later cycle starts from where the one before it ended.
+
+    `photolike` is the share of images that are made like photos, `teacher` the weight in the targets of what the
+    network itself answered before this cycle (Furlanello et al., "Born-Again Neural Networks", 2018).
+    """
+
+    epochs: int
+    peak_rate: float = 0.2
+    photolike: float = 0.0
+    teacher: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_values(self, _CYCLE_RULES)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """One training run. Rates are per step; `shift` and `cutout` are in pixels; `train_images` 0 means all of them."""
+    """One training run. Rates are per step; `shift` and `cutout` are in pixels; `train_images` 0 means all of them.
+
+    `patience` is the number of epochs without a better validation accuracy after which the run ends and its best
+    epoch is kept; 0 means never. `average` makes the network that the run ends with the mean of its cycles' ends.
+    """
 
     name: str
     version: str
     dataset: str
     recipe: str
-    epochs: int
+    cycles: tuple[Cycle, ...]
+    average: bool = False
     widths: tuple[int, ...] = (32, 64, 128)
     dropout: float = 0.2
     batch_size: int = 128
-    peak_rate: float = 0.2
     warmup: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -43,11 +72,24 @@ class Config:
     cutout: int = 10
     precision: str = "float32"
     seed: int = 0
+    patience: int = 0
     train_images: int = 0
     validation_images: int = 5000
 
     def __post_init__(self) -> None:
         check_values(self, _RULES)
+        if self.average and (self.patience or len(self.cycles) == 1):
+            raise ConfigError("average is True; it is of several cycles' ends: cycles must be two or more, patience 0")
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The last epoch of each cycle, counted from 1."""
+        return tuple(accumulate(cycle.epochs for cycle in self.cycles))
+
+    @property
+    def epochs(self) -> int:
+        """Of all cycles together."""
+        return self.ends[-1]
 
     def to_yaml(self) -> str:
         """The run's full configuration, defaults included."""
@@ -66,35 +108,57 @@ def read_config(path: Path) -> Config:
 
 def parse_config(values: object) -> Config:
     """Make a Config of a mapping, or raise ConfigError."""
-    values = check_keys(values, _RULES, ("name", "version", "dataset", "recipe", "epochs"))
+    values = check_keys(values, _RULES, ("name", "version", "dataset", "recipe", "cycles"))
     if isinstance(values.get("widths"), list):
         values = {**values, "widths": tuple(values["widths"])}
-    return Config(**values)
+    return Config(**{**values, "cycles": _cycles(values["cycles"])})
+
+
+def _cycles(values: object) -> tuple[Cycle, ...]:
+    if not isinstance(values, list) or not values:
+        raise ConfigError(f"cycles is {values!r}; it must be {_RULES['cycles'][0]}")
+    cycles = []
+    for place, cycle in enumerate(values, 1):
+        try:
+            cycles.append(Cycle(**check_keys(cycle, _CYCLE_RULES, ("epochs",), "it")))
+        except ConfigError as exc:
+            raise ConfigError(f"cycles, number {place}: {exc}") from None
+    if cycles[0].teacher:
+        raise ConfigError(f"cycles, number 1: teacher is {cycles[0].teacher}; nothing was trained before, it must be 0")
+    return tuple(cycles)
 
 
 def _are_widths(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 3 and all(_is_whole(n) and 1 <= n <= 1024 for n in value)
+    return isinstance(value, tuple) and len(value) == 3 and all(is_whole(n) and 1 <= n <= 1024 for n in value)
 
 
 _RULES: dict[str, Rule] = {
     "name": NAME,
     "version": VERSION,
-    "dataset": _one_of(DATASETS),
-    "recipe": _one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
-    "epochs": _whole(1, 1000),
+    "dataset": one_of(DATASETS),
+    "recipe": one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
+    "cycles": ("a list of mappings, each with epochs", lambda value: isinstance(value, tuple) and len(value) > 0),
+    "average": ("true or false", lambda value: isinstance(value, bool)),
     "widths": ("three whole numbers from 1 to 1024", _are_widths),
-    "dropout": _number(0, 0.9),
-    "batch_size": _whole(1, 4096),
-    "peak_rate": _number(1e-6, 10),
-    "warmup": _number(0, 0.9),
-    "momentum": _number(0, 0.999),
-    "weight_decay": _number(0, 0.1),
-    "label_smoothing": _number(0, 0.5),
-    "shift": _whole(0, 14),
+    "dropout": number(0, 0.9),
+    "batch_size": whole(1, 4096),
+    "warmup": number(0, 0.9),
+    "momentum": number(0, 0.999),
+    "weight_decay": number(0, 0.1),
+    "label_smoothing": number(0, 0.5),
+    "shift": whole(0, 14),
     "flip": ("true or false", lambda value: isinstance(value, bool)),
-    "cutout": _whole(0, 27),
-    "precision": _one_of(PRECISIONS),
-    "seed": _whole(0, 2**31 - 1),
-    "train_images": _whole(0, 10**9),
-    "validation_images": _whole(1, 50000),
+    "cutout": whole(0, 27),
+    "precision": one_of(PRECISIONS),
+    "seed": whole(0, 2**31 - 1),
+    "patience": whole(0, 1000),
+    "train_images": whole(0, 10**9),
+    "validation_images": whole(1, 50000),
+}
+
+_CYCLE_RULES: dict[str, Rule] = {
+    "epochs": whole(1, 1000),
+    "peak_rate": number(1e-6, 10),
+    "photolike": number(0, 1),
+    "teacher": number(0, 1),
 }

@@ -29,11 +29,12 @@ from model.training.config import Config, read_config
 from model.training.errors import ExportError
 from model.training.gate import Candidate, choose, faithfulness
 from model.training.inputs import as_inputs, signature_of
+from model.training.journal import CHECKPOINT, CONFIG, HISTORY, PLOT, epochs_of, final_weights, finished, load_history
 from model.training.labelled import items_of
 from model.training.measure import Parity, Speed, Target, compare, measure_speeds, score_all
 from model.training.network import build
+from model.training.plot import draw
 from model.training.scoring import score_items
-from model.training.train import CHECKPOINT, CONFIG, HISTORY, load_history
 from model.training.writing import CARD, replace, write_manifest, write_saved_model, write_signature
 
 MAX_DISAGREEMENT = 0.001
@@ -48,15 +49,19 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
 
     Raises ExportError when the run is unfinished or the artifact differs from the trained network.
     """
-    if not (run / CHECKPOINT).exists():
+    weights = final_weights(run)
+    if not weights.exists():
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
-    if len(history) < config.epochs:
-        raise ExportError(f"{run} stopped after {len(history)} of {config.epochs} epochs; go on with train --resume")
+    if not finished(config, history):
+        then = ", before the mean of its cycles' ends" if config.average else ""
+        raise ExportError(
+            f"{run} stopped after {len(history)} of {config.epochs} epochs{then}; go on with train --resume"
+        )
     fit_on, validation = datasets.split(datasets.load("train", data), config.validation_images, config.seed)
     signature = signature_of(config.recipe)
     samples = as_inputs(fit_on.images[:SAMPLES], signature)
-    network = _in_float32(run / CHECKPOINT, config, as_inputs(validation.images[:1000], signature))
+    network = _in_float32(weights, config, as_inputs(validation.images[:1000], signature))
     out = out.resolve()
     work = out.with_name(f"{out.name}.exporting")
     shutil.rmtree(work, ignore_errors=True)
@@ -65,7 +70,7 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
         with tempfile.TemporaryDirectory(prefix="compressing-", dir=out.parent) as forms:
             candidates, tensorflow = _compress(work, Path(forms), config, network, samples, validation)
         facts = _measure(work, config, network, candidates, tensorflow, datasets.load("test", data))
-        (work / CARD).write_text(render_card(config, facts, len(history)), "utf-8")
+        (work / CARD).write_text(render_card(config, facts, len(epochs_of(history))), "utf-8")
         size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
@@ -91,6 +96,7 @@ def _keep_run(run: Path, training: Path, network: Any) -> None:
     training.mkdir(parents=True)
     for name in (CONFIG, HISTORY):
         shutil.copyfile(run / name, training / name)
+    draw(load_history(run / HISTORY), training / PLOT)
     network.save(training / CHECKPOINT, include_optimizer=False)
 
 

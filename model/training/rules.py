@@ -26,10 +26,12 @@ def read_yaml(path: Path) -> object:
         raise ConfigError(f"{path}: not YAML: {exc}") from exc
 
 
-def check_keys(values: object, rules: Mapping[str, Rule], needed: Iterable[str]) -> dict[str, Any]:
-    """`values` as a mapping of known keys, the needed ones among them, or ConfigError."""
+def check_keys(
+    values: object, rules: Mapping[str, Rule], needed: Iterable[str], what: str = "the configuration"
+) -> dict[str, Any]:
+    """`values` as a mapping of known keys, the needed ones among them, or ConfigError, which calls it `what`."""
     if not isinstance(values, dict):
-        raise ConfigError(f"the configuration is {values!r}; it must be a mapping of keys to values")
+        raise ConfigError(f"{what} is {values!r}; it must be a mapping of keys to values")
     for key in values:
         if key not in rules:
             raise ConfigError(f"{key!r} (value {values[key]!r}) is no key; allowed are: {', '.join(sorted(rules))}")

@@ -61,7 +61,9 @@ def test_it_is_the_shipped_config_trained_to_its_end(shipped: Artifact) -> None:
     assert config == read_config(CONFIGS / "fashion-mnist.yaml")
     assert (shipped.name, shipped.version) == (config.name, config.version)
     epochs = [line.split(",")[0] for line in (training / "history.csv").read_text("utf-8").splitlines()]
-    assert epochs == ["epoch", *(str(n) for n in range(1, config.epochs + 1))]
+    assert epochs == ["epoch", *(str(n) for n in range(1, config.epochs + 1)), *["average"] * config.average]
+    said = "The network is the mean of these cycles' ends" in (shipped.folder / "MODEL_CARD.md").read_text("utf-8")
+    assert said == config.average
 
 
 def test_the_card_names_this_very_version(shipped: Artifact) -> None:

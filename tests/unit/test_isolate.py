@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
-from model.isolate import Mask, isolate, object_mask, pieces
+from model.isolate import isolate, object_mask
+from model.pieces import Mask, pieces
 
 
 def flooded(mask: Mask) -> list[set[tuple[int, int]]]:
@@ -62,6 +63,26 @@ def test_holes_are_filled_and_specks_are_left_out() -> None:
     pen.rectangle((5, 85, 9, 89), fill="navy")  # something beside it
     mask = object_mask(image)
     assert mask[45, 48] and not mask[87, 7]
+
+
+def test_light_that_falls_off_across_the_floor_is_no_garment() -> None:
+    floor = np.linspace(120, 220, 96)[:, None, None] * np.array([1.0, 0.9, 0.8]) * np.ones((96, 96, 1))
+    floor[30:70, 25:60] = 60, 90, 160
+    floor[70:96, 40:50] = 60, 90, 160  # reaches the border
+    mask = object_mask(Image.fromarray(floor.astype(np.uint8)))
+    expected = np.zeros((96, 96), np.bool_)
+    expected[30:70, 25:60] = expected[70:96, 40:50] = True
+    assert (mask != expected).mean() < 0.02
+
+
+def test_a_pair_is_kept_and_a_bigger_thing_at_the_edge_is_not() -> None:
+    image = Image.new("RGB", (96, 96), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((25, 30, 42, 65), fill="brown")
+    pen.rectangle((52, 30, 69, 65), fill="brown")
+    pen.rectangle((0, 84, 70, 95), fill="brown")
+    mask = object_mask(image)
+    assert mask[50, 33] and mask[50, 60] and not mask[90, 30]
 
 
 def test_the_object_is_grey_around_its_level() -> None:

@@ -1,15 +1,10 @@
-"""Configs, data and augmentation; then real, tiny runs: trained, interrupted, resumed, exported."""
+"""Data and augmentation; then real, tiny runs: trained, interrupted, resumed, exported."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import importlib.util
 import json
 import shutil
-import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,90 +13,15 @@ from model.artifact import load_engine, read_artifact
 from model.drift import read_reference
 from model.training import datasets
 from model.training.augment import augment
-from model.training.config import CONFIGS, parse_config, read_config
-from model.training.errors import ConfigError, DatasetError, ExportError, RunError
-from tests.conftest import absent
+from model.training.config import parse_config
+from model.training.errors import DatasetError, ExportError, RunError
+from tests.unit.conftest import idx
+from tests.unit.test_training_config import TINY
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 
 # Keras' own: it saves TensorFlow variables in a way that NumPy 2 will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
-
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "version": "0.0.1",
-    "dataset": "fashion-mnist",
-    "recipe": "fashion-mnist",
-    "widths": [2, 3, 4],
-    "dropout": 0.0,
-    "epochs": 3,
-    "batch_size": 32,
-    "validation_images": 40,
-}
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Path) -> None:
-    config = read_config(path)
-    (tmp_path / "again.yaml").write_text(config.to_yaml())
-    assert read_config(tmp_path / "again.yaml") == config
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"epoch": 3}, "'epoch' (value 3) is no key; allowed are: batch_size,"),
-        ({"epochs": 0}, "epochs is 0; it must be a whole number from 1 to 1000"),
-        ({"epochs": True}, "epochs is True;"),
-        ({"epochs": "3"}, "epochs is '3';"),
-        ({"name": "Über"}, "name is 'Über'; it must be lower-case letters"),
-        ({"version": 1.0}, "version is 1.0; it must be three numbers"),
-        ({"dataset": "cifar"}, "dataset is 'cifar'; it must be one of: fashion-mnist"),
-        ({"recipe": "../secret"}, "recipe is '../secret'; it must be one of: "),
-        ({"widths": [32, 64]}, "widths is (32, 64); it must be three whole numbers"),
-        ({"peak_rate": float("nan")}, "peak_rate is nan; it must be a number from"),
-        ({"dropout": 1}, "dropout is 1; it must be a number from 0 to 0.9"),
-        ({"flip": "yes"}, "flip is 'yes'; it must be true or false"),
-        ({"precision": "float16"}, "precision is 'float16'; it must be one of: float32, mixed_bfloat16"),
-    ],
-)
-def test_a_wrong_config_is_refused_by_key_value_and_what_is_allowed(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        parse_config(TINY | changes)
-    assert str(refusal.value).startswith(said)
-
-
-def test_a_config_that_is_incomplete_or_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^epochs is missing; it must be a whole number"):
-        parse_config({key: value for key, value in TINY.items() if key != "epochs"})
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
-        read_config(tmp_path / "nowhere.yaml")
-    (tmp_path / "list.yaml").write_text("- 1")
-    with pytest.raises(ConfigError, match=r"list\.yaml: the configuration is \[1\]; it must be a mapping"):
-        read_config(tmp_path / "list.yaml")
-
-
-def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A folder like the dataset's, where a bright bar's height tells the class: 240 training and 60 test images."""
-    folder = tmp_path_factory.mktemp("data")
-    patch = pytest.MonkeyPatch()
-    rng = np.random.default_rng(0)
-    for prefix, count in (("train", 240), ("t10k", 60)):
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        images = rng.integers(0, 30, (count, 28, 28)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[2 * label + 4 : 2 * label + 7, 4:24] = 250
-        for name, values in ((f"{prefix}-images-idx3-ubyte.gz", images), (f"{prefix}-labels-idx1-ubyte.gz", labels)):
-            packed = gzip.compress(idx(values))
-            (folder / name).write_bytes(packed)
-            patch.setitem(datasets.SHA256, name, hashlib.sha256(packed).hexdigest())
-    yield folder
-    patch.undo()
 
 
 def test_the_data_is_read_and_split_the_same_way_every_time(data: Path) -> None:
@@ -154,12 +74,6 @@ def test_augmentation_moves_mirrors_and_cuts_each_image_on_its_own() -> None:
     holes = (cut == 0).sum(axis=(1, 2))
     assert holes.max() == 100
     assert holes.min() >= 25
-
-
-@pytest.fixture(scope="module")
-def tensorflow() -> None:
-    if importlib.util.find_spec("tensorflow") is None:
-        absent("no TensorFlow: pip install -r model/requirements.txt")
 
 
 @pytest.fixture(scope="module")
