@@ -17,6 +17,7 @@ from google.pubsub_v1.services.schema_service.transports import SchemaServiceRes
 from google.pubsub_v1.services.subscriber.transports import SubscriberRestTransport
 from google.pubsub_v1.types import Encoding, Schema
 
+from infra.local.chaos import BadDay
 from infra.local.pubsub.server import PubsubServer
 
 TOPIC, SUBSCRIPTION = "projects/p/topics/topic", "projects/p/subscriptions/subscription"
@@ -156,3 +157,15 @@ def test_what_is_no_http_1_1_with_a_length_is_refused(server: PubsubServer, head
         connection.sendall(head + b"\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))  # to the end: it is closed
     assert answer.startswith(b"HTTP/1.1 400 ") and b"Content-Length" in answer
+
+
+def test_a_bad_day_refuses_here_too() -> None:
+    with PubsubServer(bad_day=BadDay(seed=1, errors=1)) as server:
+        address = f"http://{server.host}/v1/{TOPIC}"
+        assert requests.put(address, timeout=5).status_code == 200
+        body = {"messages": [{"data": "eA=="}]}
+        answers = [requests.post(f"{address}:publish", json=body, timeout=5) for _ in range(20)]
+        assert {(each.status_code, each.json()["error"]["status"]) for each in answers} == {
+            (429, "RESOURCE_EXHAUSTED"),
+            (503, "UNAVAILABLE"),
+        }

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import grpc
 
@@ -123,8 +122,13 @@ class PubsubServer:
         }
         policies = IamPolicy(resources)
         memory = Memory(database, broker, schemas, policies) if database else None
-        guarded: Callable[[Any], Any] = partial(Guarded, memory) if memory else lambda methods: methods
-        server = grpc.aio.server(options=_OPTIONS, interceptors=[Refusing(day)] if day else None)
+        calls = Dice(day, "pubsub") if day else None
+
+        def guarded(methods: object) -> object:
+            methods = Guarded(memory, methods) if memory else methods
+            return Refusing(calls, methods) if calls else methods
+
+        server = grpc.aio.server(options=_OPTIONS)
         services = {
             "google.pubsub.v1.Publisher": guarded(Publisher(broker, schemas)),
             "google.pubsub.v1.SchemaService": guarded(schemas),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Iterable, Iterator
+from functools import wraps
 from typing import Any
 
 import grpc
 
-from infra.local.chaos import BadDay, Dice
+from infra.local.chaos import Dice
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.lease import Consumer, Forward, Lease
 from infra.local.pubsub.ordering import OrderedBacklog
 from infra.local.pubsub.policy import Policy
+from infra.local.pubsub.refusal import Refusal
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 _OVERTAKEN_S = 0.1
@@ -67,24 +70,27 @@ def bad_backlog(dice: Dice, ordered: bool, policy: Policy, forward: Forward, ids
     return (BadOrderedBacklog if ordered else BadBacklog)(dice, policy, forward, ids)
 
 
-class Refusing(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the package has no types
-    """Refuses calls as an overloaded service does; a client with a retry comes again."""
+class Refusing:
+    """The methods of a service, over gRPC and REST, now and then refused as by an overloaded one."""
 
-    def __init__(self, day: BadDay) -> None:
-        self._dice = Dice(day, "pubsub")
+    def __init__(self, dice: Dice, methods: object) -> None:
+        self._dice, self._methods = dice, methods
 
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Let a call through, or answer it with UNAVAILABLE or RESOURCE_EXHAUSTED."""
-        name = details.method.rpartition("/")[2]
-        if name not in _REFUSED or not self._dice.refuses():
-            return await continuation(details)
-        # The stock client takes RESOURCE_EXHAUSTED of a stream for its end.
-        full = self._dice.number("code") < 0.5 and name != "StreamingPull"
-        code = grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.UNAVAILABLE
+    def __dir__(self) -> list[str]:
+        return dir(self._methods)
 
-        async def refuse(_: Any, context: Any) -> None:
-            await context.abort(code, "The bad day that was asked for")
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._methods, name)
+        if name not in _REFUSED:
+            return method
 
-        if name == "StreamingPull":
-            return grpc.stream_stream_rpc_method_handler(refuse)
-        return grpc.unary_unary_rpc_method_handler(refuse)
+        @wraps(method)
+        async def call(request: Any, context: Any) -> Any:
+            if self._dice.refuses():
+                # The stock client takes RESOURCE_EXHAUSTED of a stream for its end.
+                full = self._dice.number("code") < 0.5 and name != "StreamingPull"
+                code = grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.UNAVAILABLE
+                raise Refusal(code, "The bad day that was asked for")
+            return await method(request, context) if inspect.iscoroutinefunction(method) else method(request)
+
+        return call

@@ -74,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = Answer()
                 if not reset or obeyed:
                     if storage.dice.refuses():
-                        answer = Answer.refusal(503, "The bad day that was asked for", "backendError")
+                        busy = storage.dice.number("code") < 0.5
+                        status, reason = (429, "rateLimitExceeded") if busy else (503, "backendError")
+                        answer = Answer.refusal(status, "The bad day that was asked for", reason)
                     else:
                         answer = storage.answer(request)
                 with closing(answer):
