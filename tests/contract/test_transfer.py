@@ -19,7 +19,7 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 from model.__main__ import main  # noqa: E402
 from model.artifact import load_engine  # noqa: E402
 from model.preprocess import preprocess  # noqa: E402
-from model.training import backbone, catalog, pack, transfer  # noqa: E402
+from model.training import backbone, catalog, forms, transfer  # noqa: E402
 from model.training.config import CONFIGS  # noqa: E402
 from model.training.errors import ConfigError, DatasetError, RunError  # noqa: E402
 from model.training.folders import Photo  # noqa: E402
@@ -92,7 +92,7 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
 def test_what_is_served_normalises_as_what_was_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     artifact = export_run(run, tmp_path / "colours", ("litert",))
     assert (artifact.name, artifact.signature.labels) == ("colours", ("blue", "green", "red"))
     trained = keras.models.load_model(run / transfer.CHECKPOINT)
