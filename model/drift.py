@@ -65,7 +65,7 @@ class Drift:
 
 def make_reference(scores: Scores, labels: Sequence[str]) -> Reference:
     """The reference of scores [N, labels] of validation images."""
-    best, top = scores.argmax(axis=1), scores.max(axis=1).astype(np.float64)
+    best, top = scores.argmax(axis=1), np.clip(scores.max(axis=1).astype(np.float64), 0.0, 1.0)
     edges = np.unique(np.round(np.quantile(top, np.linspace(0, 1, BINS + 1)[1:-1]), 4))
     edges = np.array([0.0, *(edge for edge in edges if 0 < edge < 1), 1.0])
     means = [round(float(top[best == n].mean()), 4) if (best == n).any() else None for n in range(len(labels))]

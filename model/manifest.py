@@ -1,6 +1,6 @@
 """The manifest: which files make an artifact, what they must hash to, and the digest that names them all.
 
-Shared by whoever reads an artifact (artifact.py), fetches one (store.py) or writes one (training/export.py).
+Shared by whoever reads an artifact (artifact.py), fetches one (store.py) or writes one (training/writing.py).
 """
 
 from __future__ import annotations

@@ -1,119 +1,94 @@
-"""MODEL_CARD.md: what the model is, how it was made, what was measured. Every number comes from the export."""
+"""MODEL_CARD.md: what the model is and what was measured. Every number comes from the export."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import platform
+from importlib.metadata import version
 
-from model.training.config import Config
-from model.training.gate import MARGIN, MAX_DROP, MIN_AGREEMENT, Candidate
-from model.training.measure import BATCHES, THREADS, Parity, Speed
+from model.artifact import Artifact
+from model.training.forms import AS_IT_CAME, Measured
+from model.training.gate import MARGIN, MAX_DROP, MIN_AGREEMENT
+from model.training.measure import BATCHES, THREADS
+from model.training.parity import PROBES
+from model.training.trial import Trial
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What export measured. Shares are 0..1; `size` is the files' bytes; engines stand fastest first; `served` is the
-    variant in model.tflite."""
-
-    digest: str
-    parameters: int
-    size: int
-    accuracy: float
-    recall: Mapping[str, float | None]
-    test_images: int
-    speeds: Mapping[str, Speed]
-    parities: Mapping[str, Parity]
-    candidates: Sequence[Candidate]
-    served: str
-    machine: str
-    versions: str
+_PACKAGES = "tensorflow", "keras", "ai-edge-litert", "numpy"
 
 
-def render_card(config: Config, facts: Facts, epochs: int) -> str:
-    """The card as Markdown."""
-    recalls = "\n".join(
-        f"| {label} | {'-' if share is None else f'{share:.1%}'} |" for label, share in facts.recall.items()
-    )
-    engines = "\n".join(
-        f"| {name} | {speed.cold_start_s:.2f} s | {speed.single:,.0f} | {speed.batched:,.0f} "
-        f"| {facts.parities[name].disagreement:.2%} | {facts.parities[name].max_difference:.1e} |"
-        for name, speed in facts.speeds.items()
-    )
-    changes = f"shifts of up to {config.shift} pixels"
-    changes += ", mirror images" if config.flip else ""
-    changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
-    rounds = len(facts.candidates[0].speed.rounds)
-    decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
-    cycles = "\n".join(
-        f"| {cycle.epochs} | {cycle.peak_rate:g} | {cycle.photolike:.0%} | {cycle.teacher:.0%} |"
-        for cycle in config.cycles
-    )
-    kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018).\n" if config.average else ""
-    return f"""# {config.name} {config.version}
+def render_card(artifact: Artifact, measured: Measured, trial: Trial | None, told: str) -> str:
+    """The card as Markdown: what is `told` of the model, then what was measured."""
+    signature = artifact.signature
+    size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
+    compared = f"{len(trial.images):,} {trial.name}" if trial else f"{PROBES} made-up images"
+    rounds = max(len(speed.rounds) for speed in measured.speeds.values())
+    how = "the maps of its last features" if measured.explains else "covering parts of the image"
+    return f"""# {artifact.name} {artifact.version}
 
-Recognises ten kinds of clothing in small gray pictures: a residual network of {facts.parameters:,} parameters,
-**{facts.accuracy:.2%}** right on the {facts.test_images:,} test images of Fashion-MNIST.
+{told}
 
-Written by `python -m model export`; digest `{facts.digest}`.
-
-## Use
-
-For demonstrations, tests and comparisons of this pipeline, and as an example of an artifact. It takes 28x28 gray images
-of one garment, light on black (the dataset's form), and turns other pictures into that form by the recipe in
-`signature.json`: what stands on a plain background found by its colour, the rest made black, trimmed, longest edge
-resized to 28, sharpened, centred. It always answers with one of its ten labels, whatever the picture shows, and its
-scores are not calibrated. Photographs with people, folds, shadows or busy backgrounds are far from its training data:
-expect it to be right on little more than half of them. Not for decisions about people.
-
-## Data
-
-Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017; copyright Zalando SE, MIT licence): product pictures of one shop.
-{config.validation_images:,} of the 60,000 training images were held out for validation (seed {config.seed}). The test
-images were used for this card alone; no choice was made by looking at them.
-
-## Training
-
-{epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
-Nesterov momentum {config.momentum:g}{decay}; computed in {config.precision}, exported in float32. In each cycle the
-learning rate goes from 0 to its peak over {config.warmup:.0%} of the steps and back to 0, in lines.
-
-| epochs of the cycle | peak rate | images made like photos | own earlier answers in the targets |
-|---|---|---|---|
-{cycles}
-
-{kept}Made like photos: turned, widened, bent, in narrow shades of grey (`model/training/photolike.py`); no photo was
-trained on. `training/` holds the configuration, the history of each epoch, its plot and the trained weights.
+Takes {signature.height}x{signature.width} images of {signature.channels} channels, made of a photo by the recipe in
+`signature.json`; answers with one of {len(signature.labels):,} labels, whatever the picture shows. Explains an answer
+by {how}. Digest `{artifact.digest}`.
 
 ## Measured
 
-| label | recall |
-|---|---|
-{recalls}
+{_engines(measured)}
 
-| engine | cold start | images/s, batch 1 | images/s, batch 32 | other best label | largest score difference |
-|---|---|---|---|---|---|
-{engines}
-
-Engines stand in the order of the geometric mean of both rates. The last two columns compare with the trained network
-in Keras on all test images. Files: {facts.size / 1e6:.1f} MB.
+Engines stand in the order of the geometric mean of both rates. The last two columns compare with the model itself on
+the {compared}. Files: {size / 1e6:.1f} MB.
 
 ## Compression
 
-`model.tflite` is the fastest form whose best label is the trained network's on at least {MIN_AGREEMENT:.1%} of the
-{config.validation_images:,} validation images, and whose accuracy there is at most {100 * MAX_DROP:g} points lower;
-a simpler form, higher in the table, is preferred when the difference of speed is within noise.
+{_compression(measured, trial, compared)}
 
-{_compression(facts)}
-
-Cold start: process start to first score, verification of the files included. Memory: the most that the process held.
-Images per second by images of a call; two threads share each call. Each figure is the median of {rounds} processes,
-in turns with those of the other forms. Noise is {MARGIN:.0%}, or twice what the ratio of two forms' speeds typically
-strays from its median over these rounds.
-Machine: {facts.machine}. Software: {facts.versions}.
+Cold start: process start to first score, verification of the files included. Images per second by images of a call, one
+thread a call unless two are said. Each figure is the median of {rounds} processes, in turns with those of the others.
+Machine: {os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.
+Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
 """
 
 
-def _compression(facts: Facts) -> str:
+def _engines(measured: Measured) -> str:
+    headings = "cold start", "images/s, batch 1", "images/s, batch 32", "other best label", "largest score difference"
+    lines = ["| engine | " + " | ".join(headings) + " |", "|---" * 6 + "|"]
+    for name, speed in measured.speeds.items():
+        parity = measured.parities[name]
+        lines.append(
+            f"| {name} | {speed.cold_start_s:.2f} s | {_rate(speed.single)} | {_rate(speed.batched)} "
+            f"| {parity.disagreement:.2%} | {parity.max_difference:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def _compression(measured: Measured, trial: Trial | None, compared: str) -> str:
+    if not measured.candidates:
+        return "Not compressed: it was made for TensorFlow alone."
+    if measured.served == AS_IT_CAME:
+        return "`model.tflite` is the file as it came."
+    if trial is None:
+        return (
+            "`model.tflite` is in float32. Smaller forms were not made: there were no images to compare their answers "
+            "on (`python -m model import --data` names some)."
+        )
+    accuracy = (
+        f", and whose accuracy there is at most {100 * MAX_DROP:g} points lower"
+        if trial.truth is not None
+        else "; the right labels of these images are not known, so what accuracy it costs is not either"
+    )
+    left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible.items())
+    return f"""`model.tflite` is the fastest form whose best label is the model's own on at least {MIN_AGREEMENT:.1%} of
+the {compared}{accuracy}.
+A simpler form, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or twice
+what the ratio of two forms' speeds typically strays from its median over the rounds of measuring.
+int8 learnt its ranges from {len(trial.samples):,} other images.{left_out}
+
+{_forms(measured)}
+
+Memory: the most that the process held."""
+
+
+def _forms(measured: Measured) -> str:
     """A row for each form, the served one in bold."""
     rates = [(threads, batch) for threads in THREADS for batch in BATCHES]
     headings = [f"{batch}" if threads == 1 else f"{batch}, {threads} threads" for threads, batch in rates]
@@ -121,17 +96,21 @@ def _compression(facts: Facts) -> str:
         "| form | agreement | drop, points | MB | cold start | memory, MB | images/s at " + " | ".join(headings) + " |",
         "|---" * (6 + len(rates)) + "|",
     ]
-    for candidate in facts.candidates:
-        speed, served = candidate.speed, candidate.variant == facts.served
+    for candidate in measured.candidates:
+        speed, served = candidate.speed, candidate.variant == measured.served
         name = f"**{candidate.variant}**, served" if served else candidate.variant
         cells = [
             name if candidate.passes else f"{name}, does not pass",
             f"{candidate.agreement:.2%}",
-            f"{100 * candidate.drop:.2f}",
+            "-" if candidate.drop is None else f"{100 * candidate.drop:.2f}",
             f"{candidate.size / 1e6:.2f}",
             f"{speed.cold_start_s:.2f} s",
             f"{speed.memory / 1e6:.0f}",
-            *(f"{speed.rates[rate]:,.0f}" for rate in rates),
+            *(_rate(speed.rates[rate]) for rate in rates),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.1f}"

@@ -34,6 +34,7 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument("--pixels", choices=list(PIXELS), help="the numbers the model was trained on, if it is silent")
     command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) in place of --pixels and --framing")
     command.add_argument("--engines", nargs="+", choices=list(ENGINES), default=[], help="default: all that can be")
+    command.add_argument("--data", type=Path, help="images to try smaller forms on: a folder for each label, or any")
     _add_backbone(command)
 
 
@@ -102,6 +103,7 @@ def run_import(arguments: argparse.Namespace) -> Answer:
         pixels=arguments.pixels,
         recipe=arguments.recipe,
         engines=tuple(arguments.engines),
+        data=arguments.data,
         **chosen,
     )
     return answer(import_model(order, arguments.out or _ARTIFACTS / (order.name or named(order.source))))

@@ -6,7 +6,7 @@ What the names mean: TensorFlow Lite, "Post-training quantization". Inputs and o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,22 @@ from tensorflow.lite.tools import flatbuffer_utils
 from model.checks import check_images
 from model.engine import Images, Signature
 from model.training.errors import ExportError
+from model.training.source import Endpoints
 
 VARIANTS = "float32", "float16", "dynamic", "int8"
 """float16: weights of half precision; dynamic: int8 weights, activations by the call; int8: both, by sample images."""
 
 
-def convert(saved_model: Path, endpoints: Sequence[str], variant: str, samples: Images) -> bytes:
+def convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Images) -> bytes:
     """The SavedModel's endpoints as one LiteRT file that shares their weights; the first endpoint is the default one.
 
-    `samples`: representative inputs [N, height, width, channels], read for int8 alone.
+    `samples`: representative inputs [N, height, width, channels], read for int8 alone. Raises ExportError for a model
+    that has what LiteRT has not.
     """
-    return _with_default(_convert(saved_model, endpoints, variant, samples), endpoints[0])
+    try:
+        return _with_default(_convert(saved_model, endpoints, variant, samples), endpoints.names[0])
+    except Exception as exc:  # the converter raises its own ConverterError, and ValueErrors of several layers below it
+        raise ExportError(str(exc).strip().split("\n")[0]) from exc
 
 
 def check_samples(samples: Images, signature: Signature) -> None:
@@ -38,10 +43,10 @@ def check_samples(samples: Images, signature: Signature) -> None:
         raise ExportError(f"the representative images cannot be used: {exc}") from exc
 
 
-def _convert(saved_model: Path, endpoints: Sequence[str], variant: str, samples: Images) -> bytes:
+def _convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Images) -> bytes:
     # From the SavedModel: a tf.Module made around the network would convert without its weights. Endpoints by name:
     # left to itself the converter adds a second, unquantised copy of the first one.
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=list(endpoints))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=list(endpoints.names))
     if variant == "float32":
         return bytes(converter.convert())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -53,8 +58,8 @@ def _convert(saved_model: Path, endpoints: Sequence[str], variant: str, samples:
 
     def representative() -> Iterator[tuple[str, dict[str, Any]]]:
         for image in samples:
-            for endpoint in endpoints:
-                yield endpoint, {"images": image[np.newaxis]}
+            for endpoint in endpoints.names:
+                yield endpoint, {endpoints.input: image[np.newaxis]}
 
     converter.representative_dataset = representative
     # The softmax stays in float: as int8 its scores would be multiples of 1/256 that do not sum to 1.

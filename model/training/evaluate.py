@@ -25,6 +25,7 @@ from model.metrics import (
 from model.training import datasets
 from model.training.baselines import logistic_regression, majority
 from model.training.errors import DatasetError
+from model.training.folders import evenly
 from model.training.labelled import ClassMap, Item, items_of, read_labelled
 from model.training.scoring import Scored, score_items
 
@@ -115,8 +116,8 @@ def evaluate(
     """
     artifact = read_artifact(folder)
     items = _items(artifact, data, listed, mapping or {})
-    if limit is not None and limit < len(items):
-        items = [items[row] for row in np.linspace(0, len(items) - 1, limit).astype(int)]
+    if limit is not None:
+        items = evenly(items, limit)
     name, loaded = load_engine(artifact, engine)
     try:
         return assess(artifact, name, loaded, items)

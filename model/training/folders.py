@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from model.training.errors import DatasetError
+
+T = TypeVar("T")
 
 _VALIDATION = "validation", "val"
 
@@ -48,6 +52,32 @@ def read_folders(folder: Path, share: float = 0.1, seed: int = 0, classes: int =
     return Folders(labels, training, validation)
 
 
+def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[Photo], bool]:
+    """The files of a folder with folders named after `labels`, or of one without folders; and whether they have labels.
+
+    Where they have none all are 0. Raises DatasetError when a folder is no label, or there is no folder or file.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"the data folder {folder} does not exist")
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if unknown := [path.name for path in classes if path.name not in labels]:
+        shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10:,} more" if len(labels) > 10 else "")
+        raise DatasetError(
+            f"{folder} holds the folder {unknown[0]!r}, which is no label of the model ({shown}); the folders in it "
+            "must be named after labels. To compare answers alone, name a folder with images and no folders"
+        )
+    photos = [Photo(path, labels.index(place.name)) for place in classes for path in _files(place)]
+    photos = photos if classes else [Photo(path, 0) for path in _files(folder)]
+    if not photos:
+        raise DatasetError(f"{folder} holds no images; it must hold some, or folders of them named after labels")
+    return photos, bool(classes)
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """All of them, or `most`, spread evenly."""
+    return [items[row] for row in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
+
+
 def split(photos: tuple[Photo, ...], share: float, seed: int) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
     """Training and validation parts: the `share` of each class, but at least one image, is validated on."""
     validation: set[Photo] = set()
@@ -79,8 +109,12 @@ def _labels(folder: Path, classes: int) -> tuple[str, ...]:
 def _photos(folder: Path, labels: tuple[str, ...], least: int) -> tuple[Photo, ...]:
     photos = []
     for number, label in enumerate(labels):
-        own = sorted(path for path in (folder / label).glob("*") if path.is_file() and not path.name.startswith("."))
+        own = _files(folder / label)
         if len(own) < least:
             raise DatasetError(f"{folder / label} holds {len(own)} images; it must hold at least {least}")
         photos += [Photo(path, number) for path in own]
     return tuple(photos)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

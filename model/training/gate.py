@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 
 from model.engine import Scores
+from model.metrics import Numbers
 from model.training.measure import Speed
 
 MIN_AGREEMENT = 0.995
@@ -20,30 +20,33 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One form, as measured. `agreement` with the trained network's best labels and `drop` of its accuracy are shares
-    of the validation images; `size` is bytes."""
+    """One form, as measured. `agreement` with the model's best labels and `drop` of its accuracy are shares of the
+    images it was tried on, `drop` None where nobody knows their labels; `size` is bytes."""
 
     variant: str
     size: int
     agreement: float
-    drop: float
+    drop: float | None
     speed: Speed
 
     @property
     def passes(self) -> bool:
-        """Whether it answers like the network that was trained."""
-        return self.agreement >= MIN_AGREEMENT and self.drop <= MAX_DROP
+        """Whether it answers like the model that it was made from."""
+        return self.agreement >= MIN_AGREEMENT and (self.drop is None or self.drop <= MAX_DROP)
 
 
-def faithfulness(scores: Scores, reference: Scores, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
+def faithfulness(scores: Scores, reference: Scores, labels: Numbers | None) -> tuple[float, float | None]:
     """Agreement with the reference's best labels, and how much accuracy is lost against it; shares of the images.
 
-    Scores [N, labels]. A score that is not a number agrees with nothing.
+    Scores [N, labels]; `labels` [N]: the right ones, without which nothing is known of accuracy. A score that is not a
+    number agrees with nothing.
     """
     best, trained = scores.argmax(axis=1), reference.argmax(axis=1)
     sane = np.isfinite(scores).all(axis=1)
-    agreement = ((best == trained) & sane).mean()
-    return float(agreement), float((trained == labels).mean() - ((best == labels) & sane).mean())
+    agreement = float(((best == trained) & sane).mean())
+    if labels is None:
+        return agreement, None
+    return agreement, float((trained == labels).mean() - ((best == labels) & sane).mean())
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:

@@ -13,6 +13,7 @@ from model.preprocess import check_recipe
 from model.training import catalog
 from model.training.class_names import labels_for
 from model.training.errors import SourceError
+from model.training.forms import Product
 from model.training.keras_file import load_keras
 from model.training.keras_source import KerasSource
 from model.training.lite_source import LiteSource
@@ -20,6 +21,7 @@ from model.training.pack import pack
 from model.training.recipe import PIXELS, read_recipe, recipe
 from model.training.saved_source import SavedModelSource, is_saved_model
 from model.training.source import Source
+from model.training.trial import folder_trial
 
 _FILES = ".keras", ".h5", ".tflite"
 
@@ -30,6 +32,7 @@ class Order:
 
     `source`: an architecture of the catalog, a .keras, .h5 or .tflite file, or a SavedModel folder. `pixels`: a row of
     recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `weights`, `alpha`: of an architecture.
+    `data`: images to try smaller forms on (see `folders.read_images`), of which there are none without it.
     """
 
     source: str
@@ -43,18 +46,21 @@ class Order:
     alpha: float = 1.0
     size: int = 0
     engines: tuple[str, ...] = ()
+    data: Path | None = None
 
 
 def import_model(order: Order, out: Path) -> Artifact:
-    """Make the artifact in `out`. Raises SourceError or ExportError, naming what is wrong and what would be right."""
+    """Make the artifact in `out`. Raises SourceError, DatasetError or ExportError, naming what is wrong and what would
+    be right."""
     source = open_source(order)
     engines = _engines(source, order.engines)
     signature = signature_for(source, order)
     changes = f" {source.changes[0].upper()}{source.changes[1:]}." if source.changes else ""
     origin = Path(order.source).name
     told = f"Imported from `{origin}` by `python -m model import`.\nPixels: {_said(source, order)}.{changes}"
-    name = order.name or named(order.source)
-    return pack(source, signature, name, order.version, out, engines, lambda artifact: told)
+    trial = folder_trial(order.data, signature) if order.data else None
+    product = Product(source, signature, order.name or named(order.source), order.version, engines, trial)
+    return pack(product, out, lambda artifact: told)
 
 
 def open_source(order: Order) -> Source:

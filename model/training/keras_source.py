@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from model.artifact import ENGINES
 from model.engine import Images, Scores, Signature
+from model.training.activation import explain_endpoint
 from model.training.errors import SourceError
-from model.training.source import End, Form, form_of
+from model.training.source import End, Endpoints, Form, form_of
+from model.training.writing import write_saved_model
 
 _OWN_SCALING = keras.layers.Rescaling, keras.layers.Normalization
 _TRIED = 8
@@ -37,7 +37,7 @@ class KerasSource:
             "raw" if any(isinstance(layer, _OWN_SCALING) for layer in network.layers[:3]) else None
         )
         self._shape = form.height, form.width, form.channels
-        self._network = self._with_probabilities(network)
+        self._given, self._network = network, self._with_probabilities(network)
         self.form = Form(*self._shape, "float32", int(self._network.output_shape[1]))
 
     @property
@@ -48,16 +48,9 @@ class KerasSource:
         parts = [self._network.predict_on_batch(images[start : start + 32]) for start in range(0, len(images), 32)]
         return np.concatenate(parts).astype(np.float32)
 
-    def write(self, work: Path, engines: Sequence[str]) -> None:
-        saved_model = work / ENGINES["savedmodel"].path
-        archive = keras.export.ExportArchive()
-        archive.track(self._network)
-        spec = keras.InputSpec(dtype="float32", shape=(None, *self._shape), name="images")
-        # Not "serve": the LiteRT converter drops every endpoint beside one of that name.
-        archive.add_endpoint("score", self._network.call, [spec])
-        archive.write_out(str(saved_model), verbose=False)
-        if "litert" in engines:
-            (work / ENGINES["litert"].path).write_bytes(convert(saved_model, self.origin))
+    def write(self, work: Path) -> Endpoints | None:
+        folder = work / ENGINES["savedmodel"].path
+        return write_saved_model(folder, self._network, self._shape, explain_endpoint(self._given, self.form.outputs))
 
     def _with_probabilities(self, network: Any) -> Any:
         images = keras.Input(self._shape, dtype="float32", name="images")
@@ -74,21 +67,6 @@ class KerasSource:
             scores = keras.ops.concatenate([1 - scores, scores], axis=-1)
             self.changes = "its one score p becomes two, 1 - p and p"
         return keras.Model(images, scores) if self.changes or network.dtype != "float32" else network
-
-
-def convert(saved_model: Path, origin: str) -> bytes:
-    """A SavedModel's `serving_default` as a LiteRT model; SourceError when it has what LiteRT has not.
-
-    From the folder: a tf.Module made around a network would convert without its weights.
-    """
-    try:
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serving_default"])
-        return bytes(converter.convert())
-    except Exception as exc:  # the converter raises its own ConverterError, and ValueErrors of several layers below it
-        reason = str(exc).strip().split("\n")[0]
-        raise SourceError(
-            f"{origin} cannot be a LiteRT model: {reason}; leave it out with --engines savedmodel"
-        ) from exc
 
 
 def _ends(tensors: Any) -> list[End]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from model.litert import LiteRTEngine
 from model.manifest import ArtifactError
 from model.quantise import quantisation_of
 from model.training.errors import SourceError
-from model.training.source import End, form_of
+from model.training.source import End, Endpoints, form_of
 
 
 class LiteSource:
@@ -23,6 +22,7 @@ class LiteSource:
 
     engines: tuple[str, ...] = ("litert",)
     changes = ""
+    parameters = 0
 
     def __init__(self, path: Path, size: int = 0) -> None:
         self.origin, self._path = str(path), path
@@ -46,8 +46,9 @@ class LiteSource:
         engine.close()
         return scores
 
-    def write(self, work: Path, engines: Sequence[str]) -> None:
+    def write(self, work: Path) -> Endpoints | None:
         shutil.copyfile(self._path, work / ENGINES["litert"].path)
+        return None
 
 
 def _pixels(tensor: dict[str, Any]) -> tuple[float, float] | None:

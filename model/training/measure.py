@@ -24,6 +24,7 @@ THREADS = 1, 2
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SLICES, _SLICE_S = 10, 0.05
+_WARM_S, _LONG_S = 0.5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Target:
     model: Path
 
 
-def score_all(engine: Engine, images: Images, batch: int = 500) -> Scores:
+def score_all(engine: Engine, images: Images, batch: int = 32) -> Scores:
     """Scores [N, labels] of many images, a batch at a time."""
     return np.concatenate([engine.score(images[start : start + batch]) for start in range(0, len(images), batch)])
 
@@ -155,9 +156,16 @@ def _rate(engine: Engine, batch: int) -> float:
     signature = engine.signature
     shape = batch, signature.height, signature.width, signature.channels
     images = np.random.default_rng(0).random(shape).astype(signature.dtype)
+    began = time.perf_counter()
     for _ in range(5):
         engine.score(images)
-    return median(_slice(engine, images) for _ in range(_SLICES))
+        if time.perf_counter() - began > _WARM_S:
+            break
+    rates: list[float] = []
+    began = time.perf_counter()
+    while len(rates) < 3 or (len(rates) < _SLICES and time.perf_counter() - began < _LONG_S):
+        rates.append(_slice(engine, images))
+    return median(rates)
 
 
 def _slice(engine: Engine, images: Images) -> float:

@@ -10,12 +10,14 @@ from model.artifact import Artifact, load_engine
 from model.engine import Signature
 from model.training.errors import RunError
 from model.training.folders import Photo
+from model.training.forms import Product
 from model.training.keras_file import load_keras
 from model.training.keras_source import KerasSource
 from model.training.pack import pack
 from model.training.photos import read_batches
-from model.training.transfer import CHECKPOINT, CONFIG, VALIDATION
+from model.training.transfer import CHECKPOINT, CONFIG, TRAINING, VALIDATION
 from model.training.transfer_config import TransferConfig, read_transfer_config
+from model.training.trial import photo_trial
 from model.training.writing import read_signature
 
 
@@ -33,19 +35,19 @@ def export_run(run: Path, out: Path | None = None, engines: Sequence[str] = ()) 
     config = read_transfer_config(run / CONFIG, {})
     signature = read_signature(run)
     source = KerasSource(load_keras(run / CHECKPOINT), str(run))
+    training, validation = (_photos(run / name, signature.labels) for name in (TRAINING, VALIDATION))
+    trial = photo_trial(training, validation, signature, "validation images") if training and validation else None
+    product = Product(source, signature, config.name, config.version, engines or source.engines, trial)
 
     def tell(artifact: Artifact) -> str:
         return _story(config, signature, accuracy_of(artifact, run))
 
-    out = out or Path("build/artifacts") / config.name
-    return pack(source, signature, config.name, config.version, out, engines or source.engines, tell)
+    return pack(product, out or Path("build/artifacts") / config.name, tell)
 
 
 def accuracy_of(artifact: Artifact, run: Path) -> tuple[float, int]:
     """The share of the run's validation images, as files, that the artifact is right on, and how many there are."""
-    labels = artifact.signature.labels
-    with (run / VALIDATION).open(newline="", encoding="utf-8") as file:
-        photos = [Photo(Path(row["file"]), labels.index(row["label"])) for row in csv.DictReader(file)]
+    photos = _photos(run / VALIDATION, artifact.signature.labels)
     _, engine = load_engine(artifact)
     right = count = 0
     for part, images in read_batches(photos, artifact.signature, 32, {}):
@@ -54,6 +56,13 @@ def accuracy_of(artifact: Artifact, run: Path) -> tuple[float, int]:
         count += len(part)
     engine.close()
     return (right / count if count else 0.0), count
+
+
+def _photos(listed: Path, labels: Sequence[str]) -> list[Photo]:
+    """Those that a run was made with and that are still where they were."""
+    with listed.open(newline="", encoding="utf-8") as file:
+        photos = [Photo(Path(row["file"]), labels.index(row["label"])) for row in csv.DictReader(file)]
+    return [photo for photo in photos if photo.path.is_file()]
 
 
 def _story(config: TransferConfig, signature: Signature, accuracy: tuple[float, int]) -> str:

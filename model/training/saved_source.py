@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from model.artifact import ENGINES
 from model.engine import Images, Scores, Signature
 from model.savedmodel import SERVING
 from model.training.errors import SourceError
-from model.training.keras_source import convert
-from model.training.source import form_of
+from model.training.source import Endpoints, form_of
 
 _ROOT = "saved_model.pb"
 _TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PrintV2", "ImmutableConst"}
@@ -36,6 +34,7 @@ class SavedModelSource:
     engines = tuple(ENGINES)
     pixels = None
     changes = ""
+    parameters = 0
 
     def __init__(self, path: Path, size: int = 0) -> None:
         self.origin, self._path = str(path), path
@@ -61,10 +60,9 @@ class SavedModelSource:
         parts = [images[start : start + 32] for start in range(0, len(images), 32)]
         return np.concatenate([self._score(**{self._input: tf.constant(part)})[self._output].numpy() for part in parts])
 
-    def write(self, work: Path, engines: Sequence[str]) -> None:
+    def write(self, work: Path) -> Endpoints | None:
         shutil.copytree(self._path, work / ENGINES["savedmodel"].path)
-        if "litert" in engines:
-            (work / ENGINES["litert"].path).write_bytes(convert(self._path, self.origin))
+        return Endpoints((SERVING,), self._input)
 
 
 def _refuse_code(path: Path) -> None:

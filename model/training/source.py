@@ -26,6 +26,14 @@ class Form:
     outputs: int
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Of a SavedModel: their names, the one that scores first, and what their one input is called."""
+
+    names: tuple[str, ...]
+    input: str
+
+
 class Source(Protocol):
     """A model from elsewhere."""
 
@@ -52,12 +60,17 @@ class Source(Protocol):
         """What was put behind it so that it gives probabilities, in words; empty when nothing."""
         ...
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt; 0 when not known."""
+        ...
+
     def score(self, images: Images, signature: Signature) -> Scores:
         """Score images of the signature as the model itself does, not through an artifact's engine."""
         ...
 
-    def write(self, work: Path, engines: Sequence[str]) -> None:
-        """Write the files of these engines into an artifact's folder. Raises SourceError when it cannot be."""
+    def write(self, work: Path) -> Endpoints | None:
+        """Write into an artifact's folder what it is: a SavedModel, with these endpoints, or model.tflite (None)."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Transfer learning: from a folder of photos and a backbone to a network of one's own.
 
-A run's folder: config.yaml, signature.json, labels.txt, history.csv, checkpoint.keras, validation.csv (the images held
-out) and skipped.csv (the files that are no images). `export` makes the artifact of it.
+A run's folder: config.yaml, signature.json, labels.txt, history.csv, checkpoint.keras, training.csv (the images learnt
+from), validation.csv (those held out) and skipped.csv (the files that are no images). `export` makes its artifact.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from model.training.writing import write_signature
 CHECKPOINT = "checkpoint.keras"
 CONFIG = "config.yaml"
 HISTORY = "history.csv"
+TRAINING = "training.csv"
 VALIDATION = "validation.csv"
 _SHOWN = 10
 
@@ -62,7 +63,7 @@ def transfer(config: TransferConfig, out: Path) -> Result:
     _report(skipped)
     _check(data, training, validation)
     try:
-        _describe(out, config, network, validation, skipped)
+        _describe(out, config, network, {TRAINING: training, VALIDATION: validation}, skipped)
         accuracies = _learn(config, network, (training, features), (validation, held_out), out)
     except OSError as exc:
         raise RunError(f"{out} cannot be written: {exc.strerror or exc}; its training did not end") from exc
@@ -160,7 +161,7 @@ def _check(data: Folders, training: Sequence[Photo], validation: Sequence[Photo]
 
 
 def _describe(
-    out: Path, config: TransferConfig, network: Network, validation: Sequence[Photo], skipped: Skipped
+    out: Path, config: TransferConfig, network: Network, parts: Mapping[str, Sequence[Photo]], skipped: Skipped
 ) -> None:
     """Everything of the run's folder but what training makes."""
     out.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,8 @@ def _describe(
     (out / CONFIG).write_text(config.to_yaml(), "utf-8")
     labels = network.signature.labels
     write_signature(out, network.signature)
-    _write_csv(out / VALIDATION, ("file", "label"), ((photo.path, labels[photo.label]) for photo in validation))
+    for name, photos in parts.items():
+        _write_csv(out / name, ("file", "label"), ((photo.path, labels[photo.label]) for photo in photos))
     _write_csv(out / "skipped.csv", ("file", "why"), skipped.items())
 
 

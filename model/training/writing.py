@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,28 @@ from model.drift import KEY, Reference
 from model.engine import Signature
 from model.labels import parse_labels
 from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
-from model.training.activation import explain_endpoint
+from model.training.activation import Explain
 from model.training.measure import Speed
+from model.training.source import Endpoints
 
 CARD = "MODEL_CARD.md"
 _NOT_DECIDING = (CARD, MANIFEST, "training")
 
 
-def write_saved_model(folder: Path, network: Any) -> tuple[str, ...]:
-    """Write the network as a SavedModel; gives its endpoints: `score`, and `explain` where the network can say why."""
+def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:
+    """Write the network, for images of this shape, as a SavedModel with the endpoints `score` and, if given, `explain`.
+
+    Both take `images` float32 [N, *shape].
+    """
     # Not "serve": the LiteRT converter drops every endpoint beside one of that name.
-    endpoints = {"score": network.call}
-    if explain := explain_endpoint(network):
-        endpoints["explain"] = explain
+    endpoints = {"score": network.call, **({"explain": explain} if explain else {})}
     archive = keras.export.ExportArchive()
     archive.track(network)
-    spec = keras.InputSpec(dtype="float32", shape=(None, *network.input_shape[1:]), name="images")
+    spec = keras.InputSpec(dtype="float32", shape=(None, *shape), name="images")
     for name, endpoint in endpoints.items():
         archive.add_endpoint(name, endpoint, [spec])
     archive.write_out(str(folder), verbose=False)
-    return tuple(endpoints)
+    return Endpoints(tuple(endpoints), spec.name)
 
 
 def write_signature(work: Path, signature: Signature, reference: Reference | None = None) -> None:

@@ -18,7 +18,7 @@ from keras import layers  # noqa: E402
 
 from model.artifact import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
-from model.training import pack  # noqa: E402
+from model.training import forms  # noqa: E402
 from model.training.imports import Order, import_model  # noqa: E402
 from tests.conftest import absent  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
@@ -33,7 +33,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
-    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import errno
 import importlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 
 from model.__main__ import main  # noqa: E402
 from model.artifact import load_engine  # noqa: E402
+from model.drift import read_reference  # noqa: E402
+from model.explain import explain  # noqa: E402
 from model.preprocess import preprocess  # noqa: E402
-from model.training import backbone, catalog, pack, transfer  # noqa: E402
+from model.training import backbone, catalog, forms, transfer  # noqa: E402
 from model.training.config import CONFIGS  # noqa: E402
 from model.training.errors import ConfigError, DatasetError, RunError  # noqa: E402
 from model.training.folders import Photo  # noqa: E402
@@ -92,7 +95,7 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
 def test_what_is_served_normalises_as_what_was_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     artifact = export_run(run, tmp_path / "colours", ("litert",))
     assert (artifact.name, artifact.signature.labels) == ("colours", ("blue", "green", "red"))
     trained = keras.models.load_model(run / transfer.CHECKPOINT)
@@ -112,10 +115,34 @@ def test_what_is_served_normalises_as_what_was_trained(
     engine.close()
     np.testing.assert_allclose(served, expected, atol=1e-4)
 
+    card = (artifact.folder / "MODEL_CARD.md").read_text()
     best = max(float(row["val_accuracy"]) for row in history(run)[3:])
     share, count = accuracy_of(artifact, run)
     assert (share, count) == (pytest.approx(best), 10)
-    assert f"**{share:.2%}** right on the 10 validation images" in (artifact.folder / "MODEL_CARD.md").read_text()
+    assert f"**{share:.2%}** right on the 10 validation images" in card
+    assert "| **float32**, served | 100.00% | 0.00 |" in card, "all are as fast, so it is the simplest"
+    assert all(f"\n| {variant}" in card for variant in ("float16", "dynamic", "int8")), "and all were tried"
+    assert "int8 learnt its ranges from 90 other images" in card
+    assert read_reference(artifact.folder).images == 10
+
+
+def test_a_backbones_run_explains_itself_by_its_maps(
+    run: Path, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / transfer.TRAINING).write_text("file,label\n/nowhere.jpg,red\n")
+    artifact = export_run(copy, tmp_path / "colours", ("litert",))
+    assert "Smaller forms were not made" in (artifact.folder / "MODEL_CARD.md").read_text(), "its photos are gone"
+    bias = np.array(keras.models.load_model(run / transfer.CHECKPOINT).weights[-1])
+    prepared = preprocess((photos / "red" / "0.jpg").read_bytes(), artifact.signature)
+    _, engine = load_engine(artifact)
+    assert explain(engine, prepared, 2).method == "class_activation"
+    maps = engine.activations(prepared)
+    assert maps is not None
+    odds = np.exp(maps.mean(axis=(1, 2)) + bias)
+    np.testing.assert_allclose(odds / odds.sum(), engine.score(prepared), atol=1e-5)
+    engine.close()
 
 
 def history(run: Path) -> list[dict[str, str]]:

@@ -115,3 +115,9 @@ def test_no_reference_is_said(tmp_path: Path, text: str | None, said: str) -> No
         (tmp_path / "signature.json").write_text(text)
     with pytest.raises(ArtifactError, match=said):
         read_reference(tmp_path)
+
+
+def test_scores_a_hair_above_one_make_a_reference_that_can_be_read(tmp_path: Path) -> None:
+    reference = make_reference(np.array([[1.0000001, 0, 0], [0.2, 0.5, 0.3]], np.float32), LABELS)
+    (tmp_path / "signature.json").write_text(json.dumps({KEY: reference.to_dict()}))
+    assert read_reference(tmp_path) == reference

@@ -137,7 +137,7 @@ def test_too_little_data_is_refused(data: Path, tmp_path: Path, tensorflow: None
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
     """Speeds that need no measuring: SavedModel is the fastest here, then float16."""
-    from model.training import export
+    from model.training import forms
     from model.training.measure import Speed, Target
 
     def speed(target: Target) -> Speed:
@@ -145,7 +145,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
         rates = {(threads, batch): rate for threads in (1, 2) for batch in (1, 8, 32)}
         return Speed(rates, 0.5, 50_000_000, (rate, rate))
 
-    monkeypatch.setattr(export, "measure_speeds", lambda targets: [speed(target) for target in targets])
+    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [speed(target) for target in targets])
 
 
 def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurried: None) -> None:
@@ -174,13 +174,14 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
 def test_an_artifact_that_is_not_the_network_is_not_kept(
     run: Path, data: Path, tmp_path: Path, unhurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model.training import export as module
+    from model.training import forms
+    from model.training.export import export
 
     standing = Path(shutil.copytree(SHIPPED, tmp_path / "artifact"))
     before = read_artifact(standing).digest
-    monkeypatch.setattr(module, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
-    with pytest.raises(ExportError, match="litert is not the trained network"):
-        module.export(run, standing, data)
+    monkeypatch.setattr(forms, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
+    with pytest.raises(ExportError, match="litert does not score as the model does: other best label on"):
+        export(run, standing, data)
     assert read_artifact(standing).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
