@@ -31,6 +31,8 @@ def convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Imag
     """
     try:
         return _with_default(_convert(saved_model, endpoints, variant, samples), endpoints.names[0])
+    except OSError:  # a full disk, which is not the model's fault
+        raise
     except Exception as exc:  # the converter raises its own ConverterError, and ValueErrors of several layers below it
         raise ExportError(str(exc).strip().split("\n")[0]) from exc
 

@@ -86,10 +86,9 @@ def build(product: Product, work: Path) -> Measured:
         candidates = [_judged(form, speed, reference, trial) for form, speed in timed[: len(lite)]]
         served = choose(candidates).variant if candidates else AS_IT_CAME
         timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
+        if lite:
+            shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
         timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
-        for form, _ in timed:
-            if form.engine == LITE:
-                shutil.copyfile(form.path, work / ENGINES[LITE].path)
         write_signature(work, signature, make_reference(timed[0][0].scores, signature.labels) if trial else None)
         speeds = {form.engine: speed for form, speed in timed}
         write_manifest(work, product.name, product.version, speeds, served, source.parameters)
