@@ -6,7 +6,6 @@ Every refusal is an InvalidRequest that names the field, its value and what is a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +22,9 @@ from functions.contract import (
     upload_id,
 )
 from functions.errors import InvalidRequest
+from functions.settings import BUCKET
 
 _FINALIZE = "OBJECT_FINALIZE"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def decode_request(envelope: Envelope) -> Request:
@@ -101,7 +100,7 @@ def parse_uri(uri: object) -> ObjectRef:
             name, number = stem, int(generation)
         else:
             number = None
-        if _BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
+        if BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
             return ObjectRef(bucket, name, number)
     raise InvalidRequest(
         f"image_uri is {_quote(uri)}; it must look like gs://bucket/object or gs://bucket/object#generation"
