@@ -17,6 +17,7 @@ from google.api_core.retry import Retry
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
 from functions.errors import ImageNotFound, InvalidRequest
 from model.errors import ImageTooLarge
+from model.words import quoted
 
 if TYPE_CHECKING:
     from google.cloud import pubsub_v1, storage
@@ -50,7 +51,7 @@ class BucketImages:
         before anything is downloaded, or where the size that came with the request was a lie, after `max_bytes`."""
         if ref.bucket not in self._allowed:
             allowed = ", ".join(sorted(self._allowed)) or "none"
-            raise InvalidRequest(f"the image's bucket is {ref.bucket!r}; this worker reads from: {allowed}")
+            raise InvalidRequest(f"the image's bucket is {quoted(ref.bucket)}; this worker reads from: {allowed}")
         if ref.name in ("", ".", ".."):  # no object is called so; as the end of an address they mean something else
             raise ImageNotFound(f"{ref.uri} is not there")
         from google.cloud.storage.retry import DEFAULT_RETRY

@@ -23,6 +23,7 @@ from functions.contract import Envelope, Error, Response, bounded_id, encode_res
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S, log_outcome
 from functions.settings import SettingsError
+from model.words import printable
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
     if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
         error = response.error
         text = f"{error.code}: {error.message}" if error else response.predictions[0].label
-        return f"{text}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
+        return f"{printable(text)}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
     return flask.Response(encode_response(response), status, content_type="application/json")
 
 

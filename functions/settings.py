@@ -14,6 +14,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
+_CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 
 
@@ -50,7 +51,7 @@ class Settings:
         "DEAD_SUBSCRIPTION", "dead_predict-announce", "a subscription name, or projects/P/subscriptions/S", bool
     )
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
-    artifact_cache: str = _setting("ARTIFACT_CACHE", "/tmp/artifacts", "a folder that may be written", bool)
+    artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a folder that may be written", bool)
     engine: str = _setting("ENGINE", "auto", "auto, litert or savedmodel", lambda value: value in ENGINES)
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
     max_batch_size: int = _setting("MAX_BATCH_SIZE", 8, "a whole number from 1 to 256", _between(1, 256))
