@@ -1,8 +1,8 @@
 # The worker: slim, not root, no TensorFlow. Push by default; `python -m functions.worker` for a worker pool.
 FROM python:3.11-slim AS install
-COPY functions/requirements.txt /requirements.txt
+COPY functions/requirements.lock /requirements.lock
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /requirements.txt \
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /requirements.lock \
  # 19 MB of GPU code and the tests of others: nothing here runs them.
  && find /venv -name 'libLiteRtWebGpuAccelerator.so' -delete \
  && find /venv -type d -name tests -prune -exec rm -rf {} + \

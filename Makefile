@@ -6,9 +6,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 LEAN := $(VENV)/.lean
 FULL := $(VENV)/.full
+SUPPLY := build/audit/venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench train evaluate export package infra-check clean
+.PHONY: help setup demo up test check bench train evaluate export package infra-check lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,8 @@ $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
-$(LEAN): functions/requirements.txt client/requirements.txt infra/local/requirements.txt | $(PY)
+$(LEAN): functions/requirements.lock client/requirements.txt infra/local/requirements.txt | $(PY)
+	$(PIP) --require-hashes -r functions/requirements.lock
 	$(PIP) -r functions/requirements.txt -r client/requirements.txt -r infra/local/requirements.txt
 	@touch $@
 
@@ -37,10 +39,11 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 test: $(FULL)  ## Run the unit, contract and emulator tests
 	$(PY) -m pytest
 
-check: $(FULL)  ## Lint, format, types and documents
+check: $(FULL)  ## Lint, format, types, bandit and documents
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
 	$(PY) -m pytest -q tests/contract/test_documents.py
 
 bench: $(FULL)  ## Measure cold start, images a second and the local twin: JSON to build/bench/, a table to the screen
@@ -60,6 +63,23 @@ package: $(LEAN)  ## Stage the source of a 2nd-gen function in build/
 
 infra-check:  ## Check the Terraform files without a cloud
 	@$(PYTHON) -m infra.check
+
+$(SUPPLY)/.stamp: infra/audit/requirements.txt
+	@mkdir -p build
+	$(PYTHON) -m venv build/audit/venv
+	$(SUPPLY)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+lock: $(SUPPLY)/.stamp  ## Write functions/requirements.lock anew from functions/requirements.txt, every file by hash
+	cd functions && ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --custom-compile-command "make lock" requirements.txt --output-file requirements.lock
+
+audit: $(SUPPLY)/.stamp  ## Ask an advisory service about the worker's dependencies; says NOT AUDITED where none answers
+	@$(SUPPLY)/python -m infra.audit
+
+sbom: $(SUPPLY)/.stamp  ## List what the worker is made of in build/sbom.json (CycloneDX)
+	$(SUPPLY)/cyclonedx-py requirements functions/requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-file build/sbom.json
 
 clean:  ## Remove what was built; .venv stays
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

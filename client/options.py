@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import NoReturn
 
 from client.cloud import Cloud, UsageError
 from client.send import INLINE_LIMIT, INLINE_LIMIT_MOST, Wishes
 from functions.contract import TOP_K_LIMIT
+from model.words import printable
 
 _PUBLISH = """\
 Publish images on the request topic and wait for their labels. Large images go through a bucket by themselves.
@@ -38,7 +40,7 @@ _EXIT = "exit code: 0 every image has its labels, 1 some have an error or no ans
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The whole grammar; defaults come from `environ`."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m client",
         description="Send images to the prediction pipeline and see their labels.",
         epilog=f"example: python -m client publish shoe.png\n\n{_EXIT}",
@@ -97,12 +99,17 @@ def inline_limit(environ: Mapping[str, str]) -> int:
     raise UsageError(f"INLINE_LIMIT is {text!r}; it must be a whole number of bytes from 1 to {INLINE_LIMIT_MOST}")
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says wrong arguments back harmlessly: `publish *` passes on whatever strangers called their files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 _Commands = argparse._SubParsersAction  # the only name that argparse has for it
 
 
-def _command(
-    commands: _Commands[argparse.ArgumentParser], name: str, summary: str, description: str
-) -> argparse.ArgumentParser:
+def _command(commands: _Commands[_Parser], name: str, summary: str, description: str) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from client.paths import Picture
+from model.words import printable
+
+__all__ = ["Unsendable", "plain", "printable", "shown"]
 
 _LONGEST = 300
 
@@ -22,11 +25,6 @@ def plain(exc: BaseException) -> str:
     text = str(getattr(exc, "message", None) or exc).strip()
     first = text.splitlines()[0] if text else ""
     return printable(f"{type(exc).__name__}: {first}".rstrip(": ")[:_LONGEST])
-
-
-def printable(text: str) -> str:
-    """Text without control characters, line breaks, direction marks or half characters: they are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(picture: Picture) -> str:

@@ -11,6 +11,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
+from functions.auth import Pushers
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
 from functions.logs import configure
@@ -33,6 +34,17 @@ def settings() -> Settings:
     return made
 
 
+def pushers() -> Pushers | None:
+    """Who may push, or None where whoever stands before the worker sees to it. Raises SettingsError."""
+    made = settings()
+    if not made.push_audience:
+        return None
+    return _pushers(made.push_audience, made.push_service_account, made.oidc_jwks_url)
+
+
+_pushers = cache(Pushers)
+
+
 def service() -> Service:
     """The process's service: one, however many threads ask first."""
     with _building:
@@ -52,6 +64,6 @@ def build(settings: Settings) -> Service:
     return Service(
         Predictor(batcher, Limits(max_bytes=settings.max_image_bytes)),
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketImages(settings.project),
+        BucketImages(settings.project, settings.buckets),
         TopicResponses(settings.topic_path(settings.response_topic)),
     )

@@ -6,7 +6,6 @@ Every refusal is an InvalidRequest that names the field, its value and what is a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +22,10 @@ from functions.contract import (
     upload_id,
 )
 from functions.errors import InvalidRequest
+from functions.settings import BUCKET
+from model.words import quoted
 
 _FINALIZE = "OBJECT_FINALIZE"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def decode_request(envelope: Envelope) -> Request:
@@ -57,7 +57,7 @@ def ignorable(envelope: Envelope) -> str | None:
         return None
     attributes = envelope.attributes
     if attributes["eventType"] != _FINALIZE:
-        return f"event {attributes['eventType']}"
+        return f"event {attributes['eventType'][:80]}"
     if attributes["objectId"].endswith("/"):
         return "folder marker"
     if str(_resource(envelope).get("size")) == "0":
@@ -101,10 +101,10 @@ def parse_uri(uri: object) -> ObjectRef:
             name, number = stem, int(generation)
         else:
             number = None
-        if _BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
+        if BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
             return ObjectRef(bucket, name, number)
     raise InvalidRequest(
-        f"image_uri is {_quote(uri)}; it must look like gs://bucket/object or gs://bucket/object#generation"
+        f"image_uri is {quoted(uri)}; it must look like gs://bucket/object or gs://bucket/object#generation"
     )
 
 
@@ -166,7 +166,7 @@ def _top_k(value: str | None) -> int:
         return DEFAULT_TOP_K
     if value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= TOP_K_LIMIT:
         return int(value)
-    raise InvalidRequest(f"top_k is {_quote(value)}; it must be a whole number from 1 to {TOP_K_LIMIT}")
+    raise InvalidRequest(f"top_k is {quoted(value)}; it must be a whole number from 1 to {TOP_K_LIMIT}")
 
 
 def _flag(name: str, value: object) -> bool:
@@ -174,7 +174,7 @@ def _flag(name: str, value: object) -> bool:
         return value == "true"
     if isinstance(value, bool):
         return value
-    raise InvalidRequest(f"{name} is {_quote(value)}; it must be true or false")
+    raise InvalidRequest(f"{name} is {quoted(value)}; it must be true or false")
 
 
 def _time(value: str | None) -> datetime | None:
@@ -187,11 +187,5 @@ def _time(value: str | None) -> datetime | None:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidRequest(
-            f"expires_at is {_quote(value)}; it must be a time with its zone, such as 2026-11-21T09:30:00Z (RFC 3339)"
+            f"expires_at is {quoted(value)}; it must be a time with its zone, such as 2026-11-21T09:30:00Z (RFC 3339)"
         ) from None
-
-
-def _quote(value: object) -> str:
-    """A sender's value, short enough to say back."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -159,7 +159,9 @@ def encode_response(response: Response) -> bytes:
         if why
         else None,
     }
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # A name may hold what would steer the terminal of whoever looks at a response: then all is ASCII.
+    return (text if text.isprintable() else json.dumps(body, separators=(",", ":"))).encode()
 
 
 def response_attributes(response: Response) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from functions.contract import Envelope
 from functions.errors import InvalidRequest
+from model.words import quoted
 
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT = "google.cloud.storage.object.v1."
@@ -76,7 +77,7 @@ def _from_cloud_event(kind: str, event_id: str, data: Any) -> Envelope:
         return _from_push(data)
     if kind.startswith(STORAGE_EVENT):
         return _from_object(kind.removeprefix(STORAGE_EVENT), event_id, _object(data, "data"))
-    raise InvalidRequest(f"the event's type is {kind!r}; it must be {PUBSUB_EVENT} or {STORAGE_EVENT}finalized")
+    raise InvalidRequest(f"the event's type is {quoted(kind)}; it must be {PUBSUB_EVENT} or {STORAGE_EVENT}finalized")
 
 
 def _from_object(kind: str, event_id: str, resource: dict[str, Any]) -> Envelope:

@@ -5,16 +5,19 @@ The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; noth
 
 from __future__ import annotations
 
+import io
+from collections.abc import Collection
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import NotFound
 from google.api_core.retry import Retry
 
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
-from functions.errors import ImageNotFound
+from functions.errors import ImageNotFound, InvalidRequest
 from model.errors import ImageTooLarge
+from model.words import quoted
 
 if TYPE_CHECKING:
     from google.cloud import pubsub_v1, storage
@@ -29,10 +32,13 @@ PUBLISH_RETRY_S = 30.0
 
 
 class BucketImages:
-    """Images in Cloud Storage. Made without touching the network; the client is built at the first fetch."""
+    """Images in Cloud Storage, in the `allowed` buckets. Made without touching the network, until the first fetch.
 
-    def __init__(self, project: str) -> None:
-        self._project = project
+    Whoever sends a request chooses what is read, with the worker's rights, and may invent notifications: hence a list.
+    """
+
+    def __init__(self, project: str, allowed: Collection[str]) -> None:
+        self._project, self._allowed = project, allowed
 
     @cached_property
     def _client(self) -> storage.Client:
@@ -41,7 +47,13 @@ class BucketImages:
         return storage.Client(project=self._project or None)
 
     def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
-        """The object's bytes. Raises ImageNotFound, or ImageTooLarge before anything is downloaded."""
+        """The object's bytes. Raises InvalidRequest for a bucket that is not allowed, ImageNotFound, or ImageTooLarge:
+        before anything is downloaded, or where the size that came with the request was a lie, after `max_bytes`."""
+        if ref.bucket not in self._allowed:
+            allowed = ", ".join(sorted(self._allowed)) or "none"
+            raise InvalidRequest(f"the image's bucket is {quoted(ref.bucket)}; this worker reads from: {allowed}")
+        if ref.name in ("", ".", ".."):  # no object is called so; as the end of an address they mean something else
+            raise ImageNotFound(f"{ref.uri} is not there")
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
@@ -53,9 +65,24 @@ class BucketImages:
                 size = blob.size or 0
             if size > max_bytes:
                 raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-            return bytes(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
+            held = _Bounded(ref.uri, max_bytes)
+            blob.download_to_file(held, timeout=FETCH_TIMEOUT_S, retry=retry)
+            return held.getvalue()
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
+
+
+class _Bounded(io.BytesIO):
+    """Memory that takes so many bytes and no more."""
+
+    def __init__(self, uri: str, most: int) -> None:
+        super().__init__()
+        self._uri, self._most = uri, most
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self._most:
+            raise ImageTooLarge(f"{self._uri} is larger than was said; at most {self._most:,} bytes are allowed")
+        return super().write(data)
 
 
 class TopicResponses:

@@ -23,7 +23,8 @@ class JsonLines(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        # ASCII: names of strangers' files are in here, and somebody reads this in a terminal.
+        return json.dumps(line, default=str)
 
 
 def configure(level: str) -> None:

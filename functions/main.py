@@ -18,9 +18,12 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap, events
+from functions.auth import NotAllowed
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S, log_outcome
+from functions.settings import SettingsError
+from model.words import printable
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ FORM_BYTES = 10_000
 
 _OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename", "explain")
 _HELLO = (
-    "This is an image-prediction worker. POST an image to /predict, for example:\n"
+    "This is an image-prediction worker. Where its HTTP door is open, POST an image to /predict, for example:\n"
     "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"
 )
 
@@ -94,6 +97,8 @@ def _dead(request: flask.Request) -> ResponseReturnValue:
 
 def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> ResponseReturnValue:
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
+    if refusal := _turned_away(request):
+        return refusal
     request.max_content_length = MAX_EVENT_BYTES
     try:
         envelope = events.from_http(request.headers, request.get_data(cache=False))
@@ -108,6 +113,35 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
         log.exception("nacked", extra={"request_id": envelope.id, "outcome": "nacked", "code": UNAVAILABLE})
         return "not now; deliver it again\n", 503
     return "", 204
+
+
+def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
+    """What one who may not push is told, before anything of the body is read; None for one who may."""
+    try:
+        if pushers := bootstrap.pushers():
+            pushers.check(request.headers.get("Authorization"))
+    except NotAllowed as exc:
+        log.warning("turned away", extra={"outcome": "turned away", "reason": str(exc)})
+        request.stream = io.BytesIO()
+        return f"{exc}\n", exc.status, {"WWW-Authenticate": "Bearer"}
+    except Exception:
+        log.exception("nacked", extra={"outcome": "nacked", "code": UNAVAILABLE})
+        request.stream = io.BytesIO()
+        return "not now; deliver it again\n", 503
+    return None
+
+
+def _by_hand(request: flask.Request) -> ResponseReturnValue:
+    """The HTTP door of `serve`, closed unless HTTP_DOOR opens it."""
+    try:
+        closed = bootstrap.settings().http_door != "on"
+    except SettingsError:
+        closed = False  # the door itself says that it cannot serve
+    if closed:
+        request.stream = io.BytesIO()
+        return "the HTTP door of this worker is closed; HTTP_DOOR=on opens it\n", 404
+    answer: ResponseReturnValue = predict(request)
+    return answer
 
 
 def _hello(request: flask.Request) -> ResponseReturnValue:
@@ -160,14 +194,14 @@ def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
     if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
         error = response.error
         text = f"{error.code}: {error.message}" if error else response.predictions[0].label
-        return f"{text}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
+        return f"{printable(text)}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
     return flask.Response(encode_response(response), status, content_type="application/json")
 
 
 _Door = Callable[[flask.Request], ResponseReturnValue]
 _ROUTES: dict[str, dict[str, _Door]] = {
     "/": {"GET": _hello, "POST": _accept},
-    "/predict": {"POST": predict},
+    "/predict": {"POST": _by_hand},
     "/dead": {"POST": _dead},
     "/health": {"GET": _health},
     "/ready": {"GET": _ready},

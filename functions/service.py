@@ -18,6 +18,7 @@ from functions.contract import Envelope, Error, Model, ObjectRef, Request, Respo
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
 from model.labels import Explanation, Prediction
 from model.predictor import Predictor
+from model.words import quoted
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Service:
 
     def _predict(self, request: Request, clock: _Clock) -> tuple[tuple[Prediction, ...], Explanation | None]:
         if request.model not in (None, self.model.name, self.model.digest):
-            raise UnknownModel(f"model is {request.model!r}; this worker serves {self.model.name!r}")
+            raise UnknownModel(f"model is {quoted(request.model)}; this worker serves {self.model.name!r}")
         self._check_expiry(request)
         image = request.image
         if isinstance(image, ObjectRef):

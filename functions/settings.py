@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 ENGINES = ("auto", "litert", "savedmodel")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+"""A bucket's name ("Bucket naming guidelines", Google Cloud)."""
+
+_CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 
 
@@ -25,6 +30,14 @@ def _between(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: bool(low <= value <= high)
 
 
+def _anything(value: str) -> bool:
+    return True
+
+
+def _names(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",")] if value else []
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the worker may be told. Bytes, seconds and milliseconds as each variable's name says."""
@@ -38,7 +51,7 @@ class Settings:
         "DEAD_SUBSCRIPTION", "dead_predict-announce", "a subscription name, or projects/P/subscriptions/S", bool
     )
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
-    artifact_cache: str = _setting("ARTIFACT_CACHE", "/tmp/artifacts", "a folder that may be written", bool)
+    artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a folder that may be written", bool)
     engine: str = _setting("ENGINE", "auto", "auto, litert or savedmodel", lambda value: value in ENGINES)
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
     max_batch_size: int = _setting("MAX_BATCH_SIZE", 8, "a whole number from 1 to 256", _between(1, 256))
@@ -50,6 +63,25 @@ class Settings:
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
+    allowed_buckets: str = _setting(
+        "ALLOWED_BUCKETS",
+        "",
+        "names of the buckets whose images may be read, with commas between; none: no image comes from a bucket",
+        lambda value: all(BUCKET.fullmatch(name) for name in _names(value)),
+    )
+    http_door: str = _setting("HTTP_DOOR", "off", "on or off", lambda value: value in ("on", "off"))
+    push_audience: str = _setting(
+        "PUSH_AUDIENCE", "", "the audience of the pushes' tokens; none: tokens are not looked at", _anything
+    )
+    push_service_account: str = _setting(
+        "PUSH_SERVICE_ACCOUNT", "", "the address of the service account that pushes; set with PUSH_AUDIENCE", _anything
+    )
+    oidc_jwks_url: str = _setting(
+        "OIDC_JWKS_URL",
+        "https://www.googleapis.com/oauth2/v3/certs",
+        "the address of the key set that tokens are checked with",
+        lambda value: value.startswith(("https://", "http://")),
+    )
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
     def __post_init__(self) -> None:
@@ -60,6 +92,17 @@ class Settings:
             value = getattr(self, each.name)
             if not each.metadata["ok"](value):
                 raise SettingsError(f"{each.metadata['variable']} is {value!r}; it must be {each.metadata['allowed']}")
+        if bool(self.push_audience) != bool(self.push_service_account):
+            # Anybody's service account can have a token made for any audience: one without the other lets everybody in.
+            given, absent = "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"
+            if not self.push_audience:
+                given, absent = absent, given
+            raise SettingsError(f"{given} is set and {absent} is not; a token is checked for both, or set neither")
+
+    @property
+    def buckets(self) -> frozenset[str]:
+        """The buckets whose images may be read."""
+        return frozenset(_names(self.allowed_buckets))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

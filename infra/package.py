@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("functions", "model")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements.txt", "__main__.py")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements.*", "__main__.py")
 MAIN = '''"""The function's entry points: the doors of functions/main.py."""
 
 from functions.main import on_request, on_upload, predict, serve
@@ -28,7 +28,8 @@ def stage(target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=LEFT_OUT)
-    shutil.copy(ROOT / "functions" / "requirements.txt", source / "requirements.txt")
+    # With its hashes, pip installs nothing else: not another file of the same version, nothing that is not listed.
+    shutil.copy(ROOT / "functions" / "requirements.lock", source / "requirements.txt")
     (source / "main.py").write_text(MAIN)
     archive = target / "function-source.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:

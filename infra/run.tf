@@ -3,8 +3,11 @@ locals {
   audience = "${local.prefix}prediction-worker" # a name of our own outlives a change of the service's address
 
   environment = merge(
+    # Whoever may publish a request may name an object: of the buckets that the worker can read, models is not for them.
+    { ALLOWED_BUCKETS = join(",", [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name]) },
     var.settings,
     {
+      HTTP_DOOR            = var.http_door ? "on" : "off"
       GOOGLE_CLOUD_PROJECT = var.project_id
       RESPONSE_TOPIC       = google_pubsub_topic.this[local.response_topic].id
       THREADS              = tostring(var.worker.concurrency)

@@ -89,9 +89,20 @@ variable "settings" {
   default     = {}
   nullable    = false
   validation {
-    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
+  validation {
+    condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
+    error_message = "settings may not hold PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT: Cloud Run checks the tokens of pushes itself and passes them on without their signature, so the worker would refuse them all."
+  }
+}
+
+variable "http_door" {
+  description = "Open the worker's HTTP door, POST /predict; callers still need roles/run.invoker on the service, and to be inside the project."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "clients" {

@@ -20,6 +20,7 @@ from model.training.commands import (
     wants_transfer,
 )
 from model.training.errors import TrainingError
+from model.words import printable, printable_lines
 
 _CONFIGS = Path(__file__).resolve().parent / "training" / "configs"
 _FASHION = _CONFIGS / "fashion-mnist.yaml"
@@ -44,10 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         said, text = _COMMANDS[arguments.command](arguments)
     except (TrainingError, ArtifactError) as exc:
-        print(f"model {arguments.command}: {exc}", file=sys.stderr)
+        print(f"model {arguments.command}: {printable_lines(str(exc))}", file=sys.stderr)
         return 1
     except OSError as exc:
-        print(f"model {arguments.command}: {exc.filename or 'a file'}: {exc.strerror or exc}", file=sys.stderr)
+        what = printable(f"{exc.filename or 'a file'}: {exc.strerror or exc}")
+        print(f"model {arguments.command}: {what}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as exc:
         print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
         return 1
-    print(json.dumps(said) if arguments.json else text)
+    print(json.dumps(said) if arguments.json else printable_lines(text))
     return 0
 
 

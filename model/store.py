@@ -51,6 +51,8 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
     # The manifest's own hash is in the name too: a renamed or re-measured artifact keeps its digest.
     target = cache / f"{manifest.digest.removeprefix('sha256:')}-{hashlib.sha256(written).hexdigest()[:12]}"
     if target.is_dir():
+        if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != written:
+            raise ArtifactError(f"{target} is not what {root}{prefix} holds: somebody changed it; delete it")
         return target
     for path, file in manifest.files.items():
         _download(bucket, root, f"{prefix}/{path}", whole / path)

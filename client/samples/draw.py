@@ -31,7 +31,7 @@ class Board:
     def __init__(self, seed: int) -> None:
         self.image = Image.new("RGB", (2 * SIDE, 2 * SIDE), PAPER)
         self.cover = Image.new("L", self.image.size)
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # nosec B311  # the weave of cloth
 
     def cloth(self, outline: Sequence[Point], colour: Colour, weave: float = 0.12, fold: float = 0.25) -> None:
         """A piece of cloth: `weave` is how rough it is, `fold` how much darker its sides are than its middle."""

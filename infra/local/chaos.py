@@ -100,7 +100,7 @@ class Dice:
     def number(self, kind: str) -> float:
         """A number from 0 to 1; each kind has its own row of them, so that one kind does not disturb another."""
         with self._lock:
-            row = self._kinds.setdefault(kind, random.Random(f"{self.day.seed}/{self._part}/{kind}"))
+            row = self._kinds.setdefault(kind, random.Random(f"{self.day.seed}/{self._part}/{kind}"))  # nosec B311  # dice
             return row.random()
 
     def refuses(self) -> bool:

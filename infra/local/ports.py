@@ -34,7 +34,7 @@ def own_address(host: str) -> str:
 
 def reachable(host: str) -> str:
     """Where programs on this machine reach a server that listens on `host`."""
-    return LOOPBACK if host == "0.0.0.0" else host
+    return LOOPBACK if host == "0.0.0.0" else host  # nosec B104  # compared, not listened on
 
 
 def is_loopback(host: str) -> bool:

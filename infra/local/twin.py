@@ -114,6 +114,8 @@ class Twin:
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self.storage_url}/storage/v1/",
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{variable: name for variable, name in named.items() if name in buckets},
+            "ALLOWED_BUCKETS": ",".join(sorted(buckets)),
+            "HTTP_DOOR": "on",
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
             **({"OIDC_JWKS_URL": self.jwks_url} if self.jwks_url else {}),
         }

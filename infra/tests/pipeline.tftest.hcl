@@ -104,6 +104,14 @@ run "worker" {
     error_message = "The worker must know where responses go."
   }
   assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "off"
+    error_message = "The HTTP door is closed unless somebody opens it."
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads"
+    error_message = "Requests may name images that clients put there, and nothing else."
+  }
+  assert {
     condition     = !contains([for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name], "ARTIFACT")
     error_message = "Without artifact_prefix the artifact in the image is served."
   }

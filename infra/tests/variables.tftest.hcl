@@ -79,6 +79,30 @@ run "clients_are_let_in" {
   }
 }
 
+run "http_door_opens_on_request" {
+  variables {
+    http_door = true
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "on"
+    error_message = "http_door opens POST /predict."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.worker.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.worker.invoker_iam_disabled == false
+    error_message = "To callers inside the project who may call the worker, and to nobody else."
+  }
+}
+
+run "other_buckets_may_be_read_on_request" {
+  variables {
+    settings = { ALLOWED_BUCKETS = "photos" }
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "photos"
+    error_message = "settings may name other buckets."
+  }
+}
+
 run "refuses_a_bad_project" {
   command = plan
   variables {
@@ -147,6 +171,14 @@ run "refuses_settings_that_are_set_already" {
   command = plan
   variables {
     settings = { THREADS = "80" }
+  }
+  expect_failures = [var.settings]
+}
+
+run "refuses_a_second_check_of_tokens" {
+  command = plan
+  variables {
+    settings = { PUSH_AUDIENCE = "worker", PUSH_SERVICE_ACCOUNT = "invoker@example.com" }
   }
   expect_failures = [var.settings]
 }

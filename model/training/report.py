@@ -19,6 +19,7 @@ from model.images import Limits, decode_image
 from model.training.errors import ReportError
 from model.training.evaluate import Evaluation
 from model.training.labelled import Item
+from model.words import printable
 
 MISTAKES = 24
 """Pictures of mistakes: the most confident ones."""
@@ -40,6 +41,8 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
 def render_report(evaluation: Evaluation) -> str:
     """The report as HTML."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    # What is escaped cannot become HTML; what is printable cannot turn the text around it either.
+    environment.finalize = lambda value: printable(value) if isinstance(value, str) else value
     environment.filters["percent"] = lambda share: "-" if share is None else f"{share:.1%}"
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     return template.render(

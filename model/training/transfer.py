@@ -22,6 +22,7 @@ from model.training.folders import Folders, Photo, read_folders
 from model.training.photos import Skipped
 from model.training.transfer_config import TransferConfig
 from model.training.writing import write_signature
+from model.words import printable
 
 CHECKPOINT = "checkpoint.keras"
 CONFIG = "config.yaml"
@@ -183,7 +184,7 @@ def _write_csv(path: Path, header: tuple[str, str], rows: Iterable[tuple[Any, st
 
 def _report(skipped: Skipped) -> None:
     for path, why in list(skipped.items())[:_SHOWN]:
-        _say(f"skipped {path}: {why}")
+        _say(f"skipped {printable(str(path))}: {why}")
     if len(skipped) > _SHOWN:
         _say(f"skipped {len(skipped) - _SHOWN} more; skipped.csv lists them all")
 

@@ -15,6 +15,7 @@ CLIENT_MAY = {
     "functions.errors",
     "functions.settings",
     "model.labels",
+    "model.words",
     "model.errors",
     "model.drift",
     "model.metrics",

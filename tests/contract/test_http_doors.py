@@ -41,6 +41,7 @@ def service(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine:
     made = fake_service(responses=responses, engine=engine, images=MemoryImages({"gs://bucket/a": encoded()}))
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
+    monkeypatch.setenv("HTTP_DOOR", "on")
     monkeypatch.setattr(bootstrap, "_service", lambda: made)
     bootstrap.settings.cache_clear()
     yield made
@@ -241,6 +242,7 @@ def test_predict_is_a_target_of_its_own(root: Path, service: Service) -> None:
 
 def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("HTTP_DOOR", "on")
     bootstrap.settings.cache_clear()
     bootstrap._service.cache_clear()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()

@@ -29,6 +29,8 @@ def test_the_staged_source_serves(tmp_path: Path, root: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         packed.extractall(tmp_path / "served")
+        installed = packed.read("requirements.txt").decode()
+    assert "--hash=sha256:" in installed and installed == (root / "functions" / "requirements.lock").read_text()
     assert {"main.py", "requirements.txt", "functions/main.py"} <= set(names)
     assert not [name for name in names if "training/" in name and name.endswith(".py")]
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -36,7 +38,7 @@ def test_the_staged_source_serves(tmp_path: Path, root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=tmp_path / "served",
-        env=env | {"GOOGLE_CLOUD_PROJECT": "p"},
+        env=env | {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on"},
         input=image.read_bytes(),
         capture_output=True,
         timeout=60,

@@ -31,8 +31,10 @@ def reference(uri: str) -> bytes:
     return json.dumps({"image_uri": uri}).encode()
 
 
-def notification(code: str | None, name: str, event: str = "OBJECT_FINALIZE", size: str = "9") -> Case:
-    attributes = {"eventType": event, "bucketId": "uploads", "objectId": name, "objectGeneration": "1"}
+def notification(
+    code: str | None, name: str, event: str = "OBJECT_FINALIZE", size: str = "9", bucket: str = "uploads"
+) -> Case:
+    attributes = {"eventType": event, "bucketId": bucket, "objectId": name, "objectGeneration": "1"}
     return Case(code, json.dumps({"size": size}).encode(), attributes)
 
 
@@ -53,6 +55,8 @@ CASES = {
     "missing object": Case("image_not_found", reference("gs://uploads/gone.png")),
     "missing generation": Case("image_not_found", reference("gs://uploads/there.png#12345")),
     "missing bucket": Case("image_not_found", reference("gs://no-such-bucket/gone.png")),
+    "a bucket that is not allowed": Case("invalid_request", reference("gs://private/there.png")),
+    "a notification of a bucket that is not allowed": notification("invalid_request", "there.png", bucket="private"),
     "an object that is there": Case("ok", reference("gs://uploads/there.png")),
     "an object with nothing in it": Case("invalid_image", reference("gs://payloads/empty.png")),
     "http://": Case("invalid_request", reference("http://127.0.0.1/x.png")),
@@ -67,10 +71,11 @@ CASES = {
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
 def test_the_error_table(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Twin(worker=worker) as twin:
+    with Twin(worker=worker, worker_env={"ALLOWED_BUCKETS": "uploads,payloads,no-such-bucket"}) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
+            desk.storage.create_bucket("private").blob("there.png").upload_from_string(GOOD, timeout=10)
             desk.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
             expected = {desk.drop("there.png", GOOD): "ok"} | publish_all(desk)
             answers: dict[str, list[str]] = {request_id: [] for request_id in expected}
@@ -91,7 +96,7 @@ def publish_all(desk: Desk) -> dict[str, str | None]:
     for name, case in CASES.items():
         attributes = dict(case.attributes)
         if "eventType" in attributes:
-            request_id = f"uploads/{attributes['objectId']}#1"
+            request_id = f"{attributes['bucketId']}/{attributes['objectId']}#1"
         else:
             request_id = attributes["request_id"] = f"the id of: {name}"
         desk.publish(case.data, **attributes)

@@ -92,6 +92,8 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
             "export GOOGLE_CLOUD_PROJECT=local",
             "export UPLOAD_BUCKET=uploads",
             "export PAYLOAD_BUCKET=payloads",
+            "export ALLOWED_BUCKETS=models,payloads,uploads",
+            "export HTTP_DOOR=on",
         }
 
         up.process.send_signal(signal.SIGINT)

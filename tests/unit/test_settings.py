@@ -37,12 +37,35 @@ def test_full_names_need_no_project() -> None:
         ("MAX_IMAGE_BYTES", "999"),
         ("PULL_MAX_MESSAGES", "1001"),
         ("PULL_MAX_BYTES", "1"),
+        ("ALLOWED_BUCKETS", "gs://photos"),
+        ("ALLOWED_BUCKETS", "photos,"),
+        ("HTTP_DOOR", "yes"),
+        ("OIDC_JWKS_URL", "file:///etc/passwd"),
         ("LOG_LEVEL", "debug"),
     ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable} is '?{value}.*it must be"):
         Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", variable: value})
+
+
+def test_by_default_no_bucket_is_read_and_the_http_door_is_closed() -> None:
+    made = Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"})
+    assert made.buckets == frozenset() and made.http_door == "off"
+
+
+def test_buckets_are_a_list() -> None:
+    made = Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", "ALLOWED_BUCKETS": "photos, p-uploads"})
+    assert made.buckets == {"photos", "p-uploads"}
+
+
+@pytest.mark.parametrize(
+    ("given", "absent"),
+    [("PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"), ("PUSH_SERVICE_ACCOUNT", "PUSH_AUDIENCE")],
+)
+def test_an_audience_alone_would_let_everybody_in(given: str, absent: str) -> None:
+    with pytest.raises(SettingsError, match=f"{given} is set and {absent} is not"):
+        Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", given: "x"})
 
 
 def test_every_setting_has_a_row() -> None:

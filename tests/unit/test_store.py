@@ -73,6 +73,18 @@ def test_it_is_downloaded_once(bucket: storage.Bucket, tmp_path: Path) -> None:
     assert fetch_artifact(URI, tmp_path) == first
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_folder_that_somebody_planted_is_refused(bucket: storage.Bucket, tmp_path: Path, gone: bool) -> None:
+    """In a cache that others can write: a whole artifact of theirs under the name of ours."""
+    manifest = fetch_artifact(URI, tmp_path) / MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": "0"}))
+    assert read_artifact(manifest.parent).version == "0", "it is whole"
+    if gone:
+        manifest.unlink()
+    with pytest.raises(ArtifactError, match="somebody changed it; delete it"):
+        fetch_artifact(URI, tmp_path)
+
+
 def test_another_version_gets_its_own_folder(bucket: storage.Bucket, tmp_path: Path) -> None:
     first = fetch_artifact(URI, tmp_path)
     manifest = json.loads((SHIPPED / MANIFEST).read_text())

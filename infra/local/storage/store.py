@@ -30,6 +30,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS resources (
 _BODIES = "CREATE TABLE IF NOT EXISTS bodies (name TEXT PRIMARY KEY, content BLOB)"
 
 # Uploads that nobody ends are kept for a week, as in the cloud.
+_ROWS = "SELECT kind, parent, name, data, generation, state, body FROM resources WHERE kind = ? AND parent = ?"
 _EXPIRE = """DELETE FROM resources WHERE kind IN ('upload', 'part') AND generation < ?
     OR state = -1 AND json_extract(data, '$.hardDeleteTime') < strftime('%Y-%m-%dT%H:%M:%S')"""
 _WEEK_US = 7 * 86_400 * 1_000_000
@@ -166,11 +167,8 @@ class Store:
         self, kind: str, parent: str, where: str = "", *values: Any, states: Iterable[int] = (LIVE,)
     ) -> Iterator[Row]:
         """Those of a parent for which the SQL in `where` holds, in the order of their names, by bytes in UTF-8."""
-        found = self._db.execute(
-            "SELECT kind, parent, name, data, generation, state, body FROM resources WHERE kind = ? AND parent = ? "
-            f"AND state IN ({','.join(map(str, states))}) {where} ORDER BY name, generation",
-            (kind, parent, *values),
-        )
+        wanted = f"AND state IN ({','.join(map(str, states))}) {where} ORDER BY name, generation"
+        found = self._db.execute(f"{_ROWS} {wanted}", (kind, parent, *values))
         for kind, parent, name, data, *rest in found:
             yield Row(kind, parent, name, json.loads(data), *rest)
 
@@ -230,7 +228,7 @@ class Store:
 
     def measure(self, body: str) -> dict[str, str]:
         """`size`, `md5Hash` and `crc32c` of bytes, as a resource says them."""
-        md5, crc, size = hashlib.md5(), 0, 0
+        md5, crc, size = hashlib.md5(usedforsecurity=False), 0, 0
         with self.open(body) as file:
             while chunk := file.read(_MIB):
                 md5.update(chunk)

@@ -1,0 +1,155 @@
+"""What logs do not hold: image bytes and tokens, whatever fails, at the most talkative level."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
+from PIL.PngImagePlugin import PngInfo
+
+from functions import bootstrap, worker
+from functions.logs import JsonLines
+from functions.service import Service
+from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.samples import encoded
+
+SECRET = b"somebody's face, pixel by pixel"
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJlbWFpbCI6IngifQ.c2lnbmF0dXJl"
+
+
+def picture(format: str = "PNG") -> bytes:
+    about = PngInfo()
+    about.add_text("Comment", SECRET.decode())
+    return encoded(format, pnginfo=about)
+
+
+class Lines(logging.Handler):
+    """Everything that is logged, as it would be written."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(JsonLines())
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += self.format(record) + "\n"
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    handler, root = Lines(), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def engine() -> BrightnessEngine:
+    return BrightnessEngine()
+
+
+@pytest.fixture
+def responses() -> MemoryResponses:
+    return MemoryResponses()
+
+
+@pytest.fixture
+def service(engine: BrightnessEngine, responses: MemoryResponses) -> Service:
+    return fake_service(engine=engine, responses=responses, images=MemoryImages({"gs://photos/a": picture()}))
+
+
+@pytest.fixture
+def client(root: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "LOG_LEVEL": "DEBUG"}.items():
+        monkeypatch.setenv(name, value)
+    bootstrap.settings.cache_clear()
+    monkeypatch.syspath_prepend(str(root))
+    yield create_app("serve", str(root / "functions" / "main.py")).test_client()
+    bootstrap.settings.cache_clear()
+
+
+def assert_quiet(lines: Lines, at_least: int) -> None:
+    assert len(lines.text.splitlines()) >= at_least, "something was logged"
+    for start in range(len(SECRET) - 9):  # base64 differs with the place in the file: look for thirds of it
+        part = SECRET[start : start + 9]
+        for form in (part.decode(), base64.b64encode(part).decode(), part.hex(), repr(part)[2:-1]):
+            assert form not in lines.text
+    for part in TOKEN.split("."):
+        assert part not in lines.text
+
+
+def push(data: bytes, **attributes: str) -> dict[str, Any]:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "m1", "attributes": attributes}
+    return {"json": {"message": message}, "headers": {"Authorization": f"Bearer {TOKEN}"}}
+
+
+def every_door(client: FlaskClient) -> None:
+    spoilt = picture()[:-40]
+    for data in (picture(), spoilt, SECRET, b"{" + SECRET, b'{"image_uri": "gs://photos/a"}', b'{"image_uri": "x"}'):
+        client.post("/", **push(data, request_id="r1"))
+        client.post("/dead", **push(data, request_id="r1"))
+        client.post("/predict", data=data, headers={"Authorization": f"Bearer {TOKEN}"})
+    client.post("/", data=SECRET)
+    client.post("/", json={"message": {"data": SECRET.decode()}})
+    client.post("/", json={"message": {"data": "", "attributes": [SECRET.decode()]}})
+
+
+def test_of_what_succeeds_and_what_is_refused(client: FlaskClient, lines: Lines) -> None:
+    every_door(client)
+    assert_quiet(lines, at_least=15)
+    assert json.loads(lines.text.splitlines()[0])["message"]
+
+
+def test_of_what_fails(client: FlaskClient, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
+    engine.failure = RuntimeError("out of luck")
+    every_door(client)
+    engine.failure, responses.failure = None, TimeoutError("no broker")
+    every_door(client)
+    assert "out of luck" in lines.text and "no broker" in lines.text
+    assert_quiet(lines, at_least=30)
+
+
+def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = {"PUSH_AUDIENCE": "a", "PUSH_SERVICE_ACCOUNT": "b", "OIDC_JWKS_URL": "http://127.0.0.1:9/"}
+    for name, value in guard.items():
+        monkeypatch.setenv(name, value)
+    bootstrap.settings.cache_clear()
+    every_door(client)
+    for token in (TOKEN, TOKEN.replace(".", ""), f"{TOKEN}.{TOKEN}"):
+        client.post("/", data=SECRET, headers={"Authorization": f"Bearer {token}"})
+    assert_quiet(lines, at_least=15)
+
+
+class Message:
+    """What StreamingPull hands to the worker."""
+
+    message_id, delivery_attempt, publish_time = "m1", 1, datetime.now(UTC)
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.attributes = data, {"request_id": "r1"}
+
+    def ack(self) -> None: ...
+
+    def nack(self) -> None: ...
+
+
+def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
+    pending = worker.Pending()
+    for failing in (None, RuntimeError("out of luck")):
+        for unpublished in (None, TimeoutError("no broker")):
+            engine.failure, responses.failure = failing, unpublished
+            for data in (picture(), SECRET, b"{" + SECRET):
+                worker.on_message(Message(data), service.respond, responses, pending)
+    assert_quiet(lines, at_least=12)

@@ -1,0 +1,95 @@
+"""What is deployed is locked by hash, and an audit that asked nobody says so."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.audit import __main__ as audit
+from infra.audit.__main__ import NotAudited, advisories, verdict
+
+ENTRY = re.compile(
+    r"^([a-z0-9][a-z0-9.-]*)==(\S+)(?: ; .*?)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M
+)
+
+
+def locked(root: Path) -> dict[str, str]:
+    text = "".join((root / "functions" / "requirements.lock").read_text().splitlines(keepends=True)[2:])
+    assert ENTRY.sub("", text) == "", "every line is a release with its hashes"
+    return {name: number for name, number, _ in ENTRY.findall(text)}
+
+
+def pinned(file: Path) -> dict[str, str]:
+    lines = [line for line in file.read_text().splitlines() if line and not line.startswith(("#", "-r"))]
+    return {name.lower(): number for name, _, number in (line.partition("==") for line in lines)}
+
+
+def test_the_lock_holds_what_was_asked_for(root: Path) -> None:
+    assert pinned(root / "functions" / "requirements.txt").items() <= locked(root).items()
+
+
+def test_no_other_file_pins_another_release(root: Path) -> None:
+    lock = locked(root)
+    for file in root.rglob("requirements.txt"):
+        if not {".venv", "build", "check", "audit"} & set(file.parts):
+            assert {name: lock.get(name, number) for name, number in pinned(file).items()} == pinned(file), file
+
+
+def test_what_is_installed_is_what_is_locked(root: Path) -> None:
+    elsewhere = {"colorama"}  # on Windows alone
+    assert {name: version(name) for name in locked(root).keys() - elsewhere} == {
+        name: number for name, number in locked(root).items() if name not in elsewhere
+    }
+
+
+def test_the_image_takes_the_lock(root: Path) -> None:
+    assert "--require-hashes -r /requirements.lock" in (root / "Dockerfile").read_text()
+    assert "requirements.txt" not in (root / "Dockerfile").read_text()
+
+
+def said(**vulnerabilities: list[str]) -> str:
+    return json.dumps(
+        {
+            "dependencies": [
+                {"name": name, "version": "1", "vulns": [{"id": each} for each in ids]}
+                for name, ids in vulnerabilities.items()
+            ]
+        }
+    )
+
+
+CANARY = {"pillow 5.0.0": ["PYSEC-1"]}
+
+
+def test_a_known_vulnerability_is_told() -> None:
+    code, told = verdict(CANARY, advisories(said(flask=["CVE-1", "CVE-2"], numpy=[]), ""))
+    assert code == 1 and told.splitlines() == ["audited: 1 of 2 packages are vulnerable", "  flask 1: CVE-1, CVE-2"]
+
+
+def test_none_is_told_only_by_one_who_knows_some() -> None:
+    clean = advisories(said(flask=[], numpy=[]), "")
+    assert verdict(CANARY, clean) == (0, "audited: 2 packages, no known vulnerability")
+    with pytest.raises(NotAudited, match="its silence says nothing"):
+        verdict({"pillow 5.0.0": []}, clean)
+
+
+def test_what_was_skipped_was_not_audited() -> None:
+    skipped = json.dumps({"dependencies": [{"name": "flask", "skip_reason": "not found"}]})
+    for output in (skipped, "", "[]", "{}", "No known vulnerabilities found"):
+        with pytest.raises(NotAudited):
+            advisories(output, "")
+
+
+def test_out_of_reach_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def failed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "one\nno such host\n")
+
+    monkeypatch.setattr(audit.subprocess, "run", failed)
+    assert audit.main() == audit.NOT_AUDITED
+    assert capsys.readouterr() == ("", "NOT AUDITED: no such host\n")
