@@ -14,8 +14,10 @@ from pathlib import Path
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
 from functions.logs import configure
+from functions.outcomes import Outcomes
 from functions.service import Service
 from functions.settings import Settings
+from functions.tracing import spans
 from model.artifact import load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.images import Limits
@@ -29,8 +31,14 @@ _building = threading.Lock()
 def settings() -> Settings:
     """The process's settings. Raises SettingsError."""
     made = Settings.from_env(os.environ)
-    configure(made.log_level)
+    configure(made.log_level, made.project)
     return made
+
+
+@cache
+def outcomes() -> Outcomes:
+    """What became of the process's requests; there before anything else works."""
+    return Outcomes()
 
 
 def service() -> Service:
@@ -45,7 +53,7 @@ def _service() -> Service:
 
 
 def build(settings: Settings) -> Service:
-    """A service as the settings say. Raises ArtifactError when the model cannot be served."""
+    """A service as the settings say. Raises ArtifactError when the model cannot be served, SettingsError."""
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
@@ -54,4 +62,6 @@ def build(settings: Settings) -> Service:
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project),
         TopicResponses(settings.topic_path(settings.response_topic)),
+        outcomes=outcomes(),
+        spans=spans(settings.traces_exporter),
     )

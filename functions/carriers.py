@@ -23,6 +23,7 @@ from functions.contract import (
     upload_id,
 )
 from functions.errors import InvalidRequest
+from functions.traceparent import TraceContext
 
 _FINALIZE = "OBJECT_FINALIZE"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -87,6 +88,11 @@ def reply_to_of(envelope: Envelope) -> str | None:
     """Whom the response is for; one over ID_LIMIT can be nobody's filter and is dropped."""
     reply_to = _options(envelope).get("reply_to") or None
     return reply_to if reply_to is None or len(reply_to.encode()) <= ID_LIMIT else None
+
+
+def trace_of(envelope: Envelope) -> TraceContext | None:
+    """The trace that the sender began; for an upload without one, the trace of its delivery."""
+    return TraceContext.of(_options(envelope)) or TraceContext.of(envelope.attributes)
 
 
 def parse_uri(uri: object) -> ObjectRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 ENGINES = ("auto", "litert", "savedmodel")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 
 
@@ -23,6 +25,10 @@ def _setting(variable: str, default: Any, allowed: str, ok: Callable[[Any], bool
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: bool(low <= value <= high)
+
+
+def _address(value: str) -> bool:
+    return not value or bool(_ADDRESS.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,13 @@ class Settings:
     pull_max_messages: int = _setting("PULL_MAX_MESSAGES", 64, "a whole number from 1 to 1000", _between(1, 1000))
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
+    )
+    pull_silence_s: float = _setting("PULL_SILENCE_S", 60.0, "seconds from 1 to 3600", _between(1, 3600))
+    health_address: str = _setting(
+        "HEALTH_ADDRESS", "", "an IPv4 address and a port, such as 0.0.0.0:8080, or nothing", _address
+    )
+    traces_exporter: str = _setting(
+        "OTEL_TRACES_EXPORTER", "none", "none, or an OpenTelemetry exporter that is installed, such as otlp", bool
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
