@@ -62,12 +62,14 @@ class Liveness:
 
     def watch(self) -> str:
         """Ask until there is trouble: gives what it is; empty after `end`."""
-        pause = self._silence_s / _ASKS
-        while not self._over.wait(pause):
+        rest = pause = self._silence_s / _ASKS
+        while not self._over.wait(rest):
+            began = self._clock()
             if self._ask(pause):
                 self.heard()
             if trouble := self.trouble():
                 return trouble
+            rest = max(0.0, pause - (self._clock() - began))
         return ""
 
     def end(self) -> None:

@@ -56,7 +56,7 @@ class Settings:
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
-    pull_silence_s: float = _setting("PULL_SILENCE_S", 60.0, "seconds from 1 to 3600", _between(1, 3600))
+    pull_silence_s: float = _setting("PULL_SILENCE_S", 90.0, "seconds from 1 to 3600", _between(1, 3600))
     health_address: str = _setting(
         "HEALTH_ADDRESS", "", "an IPv4 address and a port, such as 0.0.0.0:8080, or nothing", _address
     )
