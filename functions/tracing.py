@@ -6,6 +6,8 @@ OpenTelemetry ("Environment Variable Specification").
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -17,9 +19,14 @@ from functions.traceparent import TraceContext
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+log = logging.getLogger(__name__)
+
 _GROUP = "opentelemetry_traces_exporter"
-_FLUSH_MS = 5_000
-"""Beyond that an answer does not wait for whoever collects spans."""
+FLUSH_S = 2.0
+"""So long a request waits for whoever collects spans."""
+
+_PAUSE_S = 60.0
+"""So long none waits after one has waited in vain; spans go out, or are dropped, beside the requests."""
 
 
 class Spans:
@@ -43,8 +50,12 @@ class Spans:
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # the environment gives no other
             resource = resource.merge(Resource({SERVICE_NAME: "prediction-worker"}))
         self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(found[exporter].load()()))
+        try:
+            self._provider.add_span_processor(BatchSpanProcessor(found[exporter].load()()))
+        except Exception as exc:  # an exporter is other people's code, and wants what it wants
+            raise SettingsError(f"OTEL_TRACES_EXPORTER is {exporter!r}, which cannot start: {exc}") from exc
         self._tracer = self._provider.get_tracer("functions")
+        self._resume_at = 0.0
 
     def record(self, given: TraceContext | None, response: Response) -> TraceContext:
         """Record how a response came about, as a part of the given trace or of a new one; gives the span's place."""
@@ -74,7 +85,15 @@ class Spans:
 
     def flush(self) -> None:
         """Send what is recorded: before a request ends, because between requests there may be no CPU."""
-        self._provider.force_flush(_FLUSH_MS)
+        if time.monotonic() < self._resume_at:
+            return
+        # force_flush knows no timeout of its own, whatever it is told (opentelemetry-python issue 4568).
+        sending = threading.Thread(target=self._provider.force_flush, name="spans", daemon=True)
+        sending.start()
+        sending.join(FLUSH_S)
+        if sending.is_alive():
+            self._resume_at = time.monotonic() + _PAUSE_S
+            log.warning("spans could not be sent within %g s; no request waits for %g s", FLUSH_S, _PAUSE_S)
 
 
 def spans(exporter: str) -> Spans | None:

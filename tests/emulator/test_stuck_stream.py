@@ -141,3 +141,20 @@ def test_a_health_address_that_is_taken(broker: str, root: Path, tmp_path: Path)
         assert worker.wait(15) == 2
     (said,) = [line for line in lines(log) if line["severity"] == "ERROR"]
     assert said["message"].startswith(f"cannot start: HEALTH_ADDRESS is '{broker}'; nothing can listen there")
+
+
+def test_a_broker_that_refuses_the_question_lives(
+    google: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's emulator answers 501 when asked about rights: that is an answer."""
+    log = tmp_path / "worker.log"
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", google)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "idle")
+    create(Topology.read(), google, "idle")
+    with pull_worker(root, log) as (worker, health):
+        idle_until = time.monotonic() + 1.5 * SILENCE_S
+        while time.monotonic() < idle_until:
+            assert requests.get(health, timeout=5).status_code == 200
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    assert "Traceback" not in log.read_text()

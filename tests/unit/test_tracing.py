@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from functions.contract import Envelope
 from functions.settings import SettingsError
-from functions.tracing import Spans, spans
+from functions.tracing import FLUSH_S, Spans, spans
+from tests.emulator.waiting import until
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
@@ -47,6 +53,13 @@ def test_none_unless_asked_for() -> None:
     assert spans("none") is None
     with pytest.raises(SettingsError, match=r"OTEL_TRACES_EXPORTER is 'x'; .* installed: console, .*none"):
         spans("x")
+
+
+def test_an_exporter_that_cannot_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = EntryPoint("half", "no.such.module:exporter", "opentelemetry_traces_exporter")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints([here]))
+    with pytest.raises(SettingsError, match=r"is 'half', which cannot start: No module named 'no'"):
+        spans("half")
 
 
 def test_a_request_is_a_span_of_the_senders_trace(made: Spans) -> None:
@@ -83,6 +96,35 @@ def test_without_a_sender_a_trace_begins_here(made: Spans) -> None:
     with pytest.raises(TimeoutError):
         fake_service(responses=responses, spans=made).handle(Envelope("m", encoded()))
     assert exported()["answer"]["parent_id"] is None, "sent though the request failed"
+
+
+class Deaf(InMemorySpanExporter):
+    """Takes spans and never finishes, until told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wake = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.wake.wait(30)
+        return super().export(spans)
+
+
+def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
+    made: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = Deaf()
+    monkeypatch.setattr(f"{__name__}.collected", deaf)
+    service = fake_service(spans=Spans("memory"))
+    took = []
+    for number in range(3):
+        began = time.monotonic()
+        service.handle(Envelope(f"m{number}", encoded()))
+        took.append(time.monotonic() - began)
+    assert FLUSH_S <= took[0] < FLUSH_S + 3 and max(took[1:]) < FLUSH_S / 2, took
+    assert [record.getMessage() for record in caplog.records if "spans could not be sent" in record.getMessage()]
+    deaf.wake.set()
+    assert until(lambda: len(deaf.get_finished_spans()) >= 3), "what was recorded is not lost"
 
 
 @pytest.mark.parametrize("module", ["functions.main", "functions.worker"])
