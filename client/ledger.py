@@ -23,7 +23,8 @@ _EARLY_LIMIT = 1000
 class Outcome:
     """How one picture ended: with a response, or with a `problem` on this side of the wire; with neither, it was sent.
 
-    `ms` is the time from sending to the response's arrival. `missing`: it was sent and nothing came back.
+    `ms` is the time from sending to the response's arrival. `missing`: it was sent and nothing came back. `trace_id`:
+    under what the pipeline's logs and traces know it.
     """
 
     picture: Picture
@@ -32,6 +33,7 @@ class Outcome:
     problem: str = ""
     ms: float = 0.0
     missing: bool = False
+    trace_id: str = ""
 
     @property
     def ok(self) -> bool:
@@ -43,6 +45,7 @@ class Outcome:
 class _Open:
     picture: Picture
     sent: float
+    trace_id: str
 
 
 class Ledger:
@@ -65,10 +68,10 @@ class Ledger:
         """Whether nothing more should be sent."""
         return self._stopped
 
-    def expect(self, request_id: str, picture: Picture, sent: float | None = None) -> None:
+    def expect(self, request_id: str, picture: Picture, sent: float | None = None, trace_id: str = "") -> None:
         """A response to `request_id` is wanted; `sent` is when its clock started (now, unless told)."""
         with self._changed:
-            self._open[request_id] = _Open(picture, self._clock() if sent is None else sent)
+            self._open[request_id] = _Open(picture, self._clock() if sent is None else sent, trace_id)
             self._ids[picture] = request_id
             early = self._early.pop(request_id, None)
             if early:
@@ -94,9 +97,10 @@ class Ledger:
         with self._changed:
             request_id = self._ids.get(picture, "")
             if not request_id or request_id in self._open:
-                self._open.pop(request_id, None)
+                asked = self._open.pop(request_id, None)
                 self._given_up.pop(request_id, None)
-                self._settle(Outcome(picture, request_id, problem=problem))
+                trace_id = asked.trace_id if asked else ""
+                self._settle(Outcome(picture, request_id, problem=problem, trace_id=trace_id))
 
     def finish_sending(self) -> None:
         """Everything is sent: from now on the timeout runs."""
@@ -141,7 +145,8 @@ class Ledger:
         """The first answer is kept; only `unavailable` gives way to a later one."""
         request_id = response.request_id
         asked = self._open[request_id]
-        outcome = Outcome(asked.picture, request_id, response, ms=max(0.0, 1000 * (at - asked.sent)))
+        ms = max(0.0, 1000 * (at - asked.sent))
+        outcome = Outcome(asked.picture, request_id, response, ms=ms, trace_id=asked.trace_id)
         if response.error and response.error.code == UNAVAILABLE:
             self._given_up.setdefault(request_id, outcome)
             self._changed.notify_all()
@@ -168,7 +173,7 @@ class Ledger:
 
     def _unanswered(self, problem: str) -> list[Outcome]:
         return [
-            Outcome(asked.picture, request_id, problem=problem, missing=True)
+            Outcome(asked.picture, request_id, problem=problem, missing=True, trace_id=asked.trace_id)
             for request_id, asked in self._open.items()
             if request_id not in self._given_up
         ]

@@ -10,6 +10,7 @@ from client.paths import Picture
 from client.send import Wishes, content_type, cut
 from client.words import Unsendable
 from functions.contract import Response, decode_response
+from functions.traceparent import HEADER, TraceContext
 
 THREADS = 4
 CONNECT_TIMEOUT_S = 5.0
@@ -29,19 +30,20 @@ class Asker:
 
     def send(self, picture: Picture) -> None:
         """Post one picture and take its answer. Raises what went wrong."""
-        request_id = uuid.uuid4().hex
+        request_id, trace = uuid.uuid4().hex, TraceContext.begin()
         started = time.monotonic()
-        response = self._post(picture, request_id)
+        response = self._post(picture, request_id, trace)
         ms = 1000 * (time.monotonic() - started)
-        self._ledger.settle(Outcome(picture, request_id, response, ms=ms))
+        self._ledger.settle(Outcome(picture, request_id, response, ms=ms, trace_id=trace.trace_id))
 
-    def _post(self, picture: Picture, request_id: str) -> Response:
+    def _post(self, picture: Picture, request_id: str, trace: TraceContext) -> Response:
         import requests
 
         headers = {
             "Content-Type": content_type(picture) or "application/octet-stream",
             "Accept": "application/json",
             "X-Request-Id": request_id,
+            HEADER: trace.header,
         }
         options = self._wishes.attributes() | {"filename": cut(picture.path.name, 1024)}
         image = picture.path.read_bytes()

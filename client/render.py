@@ -52,6 +52,7 @@ class JsonLines:
         line = {
             "file": str(outcome.picture.path),
             "request_id": outcome.request_id or None,
+            "trace_id": outcome.trace_id or None,
             "ms": round(outcome.ms, 1) if outcome.response else None,
             "response": as_json(outcome.response) if outcome.response else None,
             "problem": outcome.problem or None,

@@ -14,6 +14,7 @@ from client.ledger import Ledger, Outcome
 from client.paths import Picture
 from client.words import Unsendable, plain
 from functions.contract import ObjectRef, encode_reference, encode_time
+from functions.traceparent import TraceContext
 
 THREADS = 16
 INLINE_LIMIT = 1_000_000
@@ -89,7 +90,7 @@ class Sender:
 
     def send(self, picture: Picture) -> None:
         """Publish one picture and wait for the broker. Raises what went wrong."""
-        request_id = uuid.uuid4().hex
+        request_id, trace = uuid.uuid4().hex, TraceContext.begin()
         by_reference = picture.path.stat().st_size > self._inline_limit
         if by_reference and self._payloads is None:
             raise Unsendable(
@@ -97,11 +98,11 @@ class Sender:
                 "give --bucket, or set PAYLOAD_BUCKET"
             )
         if self._reply_to:
-            self._ledger.expect(request_id, picture)
+            self._ledger.expect(request_id, picture, trace_id=trace.trace_id)
         data = self._park(picture, request_id) if by_reference else picture.path.read_bytes()
-        self._publish(data, self._attributes(picture, request_id))
+        self._publish(data, self._attributes(picture, request_id) | trace.attributes)
         if not self._reply_to:
-            self._ledger.settle(Outcome(picture, request_id))
+            self._ledger.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
 
     def close(self) -> None:
         """Let the connection go; only when nothing is being sent any more."""

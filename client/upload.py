@@ -9,6 +9,7 @@ from client.ledger import Ledger, Outcome
 from client.paths import Picture
 from client.send import Bucket, Wishes, object_name
 from functions.contract import upload_id
+from functions.traceparent import HEADER, TraceContext
 
 THREADS = 8
 
@@ -24,16 +25,17 @@ class Uploader:
 
     def send(self, picture: Picture) -> None:
         """Upload one picture; its generation makes the request's id. Raises what went wrong."""
-        metadata = self._wishes.attributes()
+        trace = TraceContext.begin()
+        metadata = self._wishes.attributes() | {HEADER: trace.header}
         if self._reply_to:
             metadata["reply_to"] = self._reply_to
         started = time.monotonic()
         ref = self._bucket.put(picture, self._names[picture], metadata)
         request_id = upload_id(ref.bucket, ref.name, ref.generation or 0)
         if self._reply_to:
-            self._ledger.expect(request_id, picture, started)
+            self._ledger.expect(request_id, picture, started, trace.trace_id)
         else:
-            self._ledger.settle(Outcome(picture, request_id))
+            self._ledger.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
 
 
 def object_names(pictures: Sequence[Picture], prefix: str) -> dict[Picture, str]:

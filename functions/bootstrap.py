@@ -15,8 +15,10 @@ from functions.auth import Pushers
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
 from functions.logs import configure
+from functions.outcomes import Outcomes
 from functions.service import Service
 from functions.settings import Settings
+from functions.tracing import spans
 from model.artifact import load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.images import Limits
@@ -30,7 +32,7 @@ _building = threading.Lock()
 def settings() -> Settings:
     """The process's settings. Raises SettingsError."""
     made = Settings.from_env(os.environ)
-    configure(made.log_level)
+    configure(made.log_level, made.project)
     return made
 
 
@@ -45,6 +47,12 @@ def pushers() -> Pushers | None:
 _pushers = cache(Pushers)
 
 
+@cache
+def outcomes() -> Outcomes:
+    """What became of the process's requests; there before anything else works."""
+    return Outcomes()
+
+
 def service() -> Service:
     """The process's service: one, however many threads ask first."""
     with _building:
@@ -57,7 +65,7 @@ def _service() -> Service:
 
 
 def build(settings: Settings) -> Service:
-    """A service as the settings say. Raises ArtifactError when the model cannot be served."""
+    """A service as the settings say. Raises ArtifactError when the model cannot be served, SettingsError."""
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
@@ -66,4 +74,6 @@ def build(settings: Settings) -> Service:
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project, settings.buckets),
         TopicResponses(settings.topic_path(settings.response_topic)),
+        outcomes=outcomes(),
+        spans=spans(settings.traces_exporter),
     )

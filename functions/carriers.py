@@ -23,6 +23,7 @@ from functions.contract import (
 )
 from functions.errors import InvalidRequest
 from functions.settings import BUCKET
+from functions.traceparent import TraceContext
 from model.words import quoted
 
 _FINALIZE = "OBJECT_FINALIZE"
@@ -87,6 +88,11 @@ def reply_to_of(envelope: Envelope) -> str | None:
     """Whom the response is for; one over ID_LIMIT can be nobody's filter and is dropped."""
     reply_to = _options(envelope).get("reply_to") or None
     return reply_to if reply_to is None or len(reply_to.encode()) <= ID_LIMIT else None
+
+
+def trace_of(envelope: Envelope) -> TraceContext | None:
+    """The trace that the sender began; for an upload without one, the trace of its delivery."""
+    return TraceContext.of(_options(envelope)) or TraceContext.of(envelope.attributes)
 
 
 def parse_uri(uri: object) -> ObjectRef:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from functions.traceparent import TraceContext
 from model.labels import Explanation, Prediction
 
 SCHEMA_VERSION = 1
@@ -115,6 +116,7 @@ class Response:
     completed_at: str = ""
     reply_to: str | None = None
     explanation: Explanation | None = None
+    trace: TraceContext | None = None
 
     @property
     def status(self) -> str:
@@ -171,7 +173,7 @@ def response_attributes(response: Response) -> dict[str, str]:
         attributes["reply_to"] = response.reply_to
     if response.model:
         attributes["model"] = response.model.name
-    return attributes
+    return attributes | (response.trace.attributes if response.trace else {})
 
 
 def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
@@ -191,6 +193,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
             body["completed_at"],
             (attributes or {}).get("reply_to"),
             Explanation(why["label"], why["method"], base64.b64decode(why["png"])) if why else None,
+            TraceContext.of(attributes or {}),
         )
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
         raise ValueError(f"not a response: {data[:80]!r}") from exc

@@ -10,11 +10,13 @@ import base64
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from functions.contract import Envelope
 from functions.errors import InvalidRequest
+from functions.traceparent import HEADER
 from model.words import quoted
 
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -55,7 +57,21 @@ def from_pulled(message: PulledMessage) -> Envelope:
 
 
 def from_http(headers: _Headers, body: bytes) -> Envelope:
-    """An event that was posted: a Pub/Sub push body, or a CloudEvent in binary or structured mode."""
+    """An event that was posted: a Pub/Sub push body, or a CloudEvent in binary or structured mode.
+
+    The trace of the delivery itself becomes an attribute, where the sender gave none.
+    """
+    envelope = _from_http(headers, body)
+    trace = headers.get(f"ce-{HEADER}") or headers.get(HEADER)
+    return replace(envelope, attributes={HEADER: trace, **envelope.attributes}) if trace else envelope
+
+
+def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> Envelope:
+    """An image posted by somebody who waits for the answer."""
+    return Envelope(request_id, payload, {**options, "request_id": request_id})
+
+
+def _from_http(headers: _Headers, body: bytes) -> Envelope:
     if kind := headers.get("ce-type"):
         return _from_cloud_event(kind, headers.get("ce-id") or "", _json(body))
     if (headers.get("Content-Type") or "").startswith("application/cloudevents+json"):
@@ -65,11 +81,6 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
             data = _json(_base64(event["data_base64"], "data_base64"))
         return _from_cloud_event(str(event.get("type", "")), str(event.get("id", "")), data)
     return _from_push(_json(body))
-
-
-def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> Envelope:
-    """An image posted by somebody who waits for the answer."""
-    return Envelope(request_id, payload, {**options, "request_id": request_id})
 
 
 def _from_cloud_event(kind: str, event_id: str, data: Any) -> Envelope:

@@ -11,8 +11,9 @@ from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound, ServiceUnavailable
 from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
 
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
 from functions.errors import ImageNotFound, InvalidRequest
@@ -107,3 +108,15 @@ class TopicResponses:
             timeout=PUBLISH_RETRY_S,
             **response_attributes(response),
         )
+
+
+def answers(client: pubsub_v1.SubscriberClient, subscription: str, timeout_s: float) -> bool:
+    """Whether the broker says anything, on the connection of the client's streams. Nobody needs a right to ask this."""
+    asked = {"resource": subscription, "permissions": ["pubsub.subscriptions.consume"]}
+    try:
+        client.test_iam_permissions(request=asked, retry=None, timeout=timeout_s)
+    except (ServiceUnavailable, DeadlineExceeded, GoogleAuthError):
+        return False
+    except GoogleAPICallError:
+        return True  # a refusal is an answer
+    return True

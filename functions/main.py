@@ -10,6 +10,7 @@ import io
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import flask
@@ -21,8 +22,9 @@ from functions import bootstrap, events
 from functions.auth import NotAllowed
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
-from functions.service import PUBLISH_TIMEOUT_S, log_outcome
+from functions.service import PUBLISH_TIMEOUT_S
 from functions.settings import SettingsError
+from functions.traceparent import HEADER, TraceContext
 from model.words import printable
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ def on_upload(request: flask.Request) -> ResponseReturnValue:
 def predict(request: flask.Request) -> ResponseReturnValue:
     """An image posted by somebody who waits; published too with `?publish=true`."""
     request_id = request.headers.get("X-Request-Id") or uuid.uuid4().hex
+    failure = None
     try:
         limit = bootstrap.settings().max_image_bytes
         envelope = _posted(request, request_id, limit)
@@ -74,14 +77,16 @@ def predict(request: flask.Request) -> ResponseReturnValue:
         response = service.answer(envelope)
         if request.args.get("publish") == "true":
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+        service.flush()
     except RequestEntityTooLarge:
         response = _refusal(request_id, "image_too_large", _leave_body(request, limit))
     except InvalidRequest as exc:
         response = _refusal(request_id, "invalid_request", str(exc))
-    except Exception:
-        log.exception("failed", extra={"request_id": request_id})
+    except Exception as exc:
         response = _refusal(request_id, UNAVAILABLE, "the request could not be answered now; try again")
-    log_outcome(response)
+        failure = exc
+    trace = response.trace or TraceContext.parse(request.headers.get(HEADER, ""))
+    bootstrap.outcomes().answered(replace(response, trace=trace), failure)
     return _reply(request, response)
 
 
@@ -103,14 +108,15 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
     try:
         envelope = events.from_http(request.headers, request.get_data(cache=False))
     except InvalidRequest as exc:
-        log.warning("malformed event", extra={"outcome": "malformed", "reason": str(exc)})
+        bootstrap.outcomes().malformed(str(exc))
         return f"{exc}\n", 400
     except RequestEntityTooLarge:
-        return f"{_leave_body(request, MAX_EVENT_BYTES)}\n", 413
+        bootstrap.outcomes().malformed(reason := _leave_body(request, MAX_EVENT_BYTES))
+        return f"{reason}\n", 413
     try:
         handle(envelope)
-    except Exception:
-        log.exception("nacked", extra={"request_id": envelope.id, "outcome": "nacked", "code": UNAVAILABLE})
+    except Exception as exc:
+        bootstrap.outcomes().nacked(envelope, exc)
         return "not now; deliver it again\n", 503
     return "", 204
 
@@ -149,8 +155,8 @@ def _hello(request: flask.Request) -> ResponseReturnValue:
 
 
 def _health(request: flask.Request) -> ResponseReturnValue:
-    """The process lives."""
-    return {"status": "ok"}
+    """The process lives, and what became of its requests."""
+    return {"status": "ok", **bootstrap.outcomes().counts()}
 
 
 def _ready(request: flask.Request) -> ResponseReturnValue:
@@ -168,6 +174,8 @@ def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> En
     # The limit is on the file: a form around it may be a little larger.
     request.max_content_length = max_image_bytes + FORM_BYTES
     options = {name: request.args[name] for name in _OPTIONS if name in request.args}
+    if HEADER in request.headers:
+        options[HEADER] = request.headers[HEADER]
     if request.mimetype != "multipart/form-data":
         return events.from_post(request.get_data(cache=False), options, request_id)
     file = request.files.get("file")

@@ -5,22 +5,21 @@ A permanent failure is an answer (an error response). A transient one is raised,
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
+from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of, trace_of
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
+from functions.outcomes import Outcomes
+from functions.tracing import Spans
 from model.labels import Explanation, Prediction
 from model.predictor import Predictor
 from model.words import quoted
-
-log = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S = 45.0
 """Below the 55 s of a push request: the failure must reach the broker before it delivers again."""
@@ -71,6 +70,8 @@ class Service:
     images: ImageStore
     responses: ResponsePublisher
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    spans: Spans | None = None
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
@@ -87,13 +88,14 @@ class Service:
     def respond(self, envelope: Envelope) -> Response | None:
         """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object)."""
         if reason := ignorable(envelope):
-            log.info("ignored", extra={"request_id": request_id_of(envelope), "outcome": "ignored", "reason": reason})
+            self.outcomes.ignored(envelope, reason)
             return None
         return self.answer(envelope)
 
     def announce(self, envelope: Envelope) -> Response | None:
         """The response that tells of a dead letter, or None when the letter asked for nothing."""
-        if ignorable(envelope):
+        if reason := ignorable(envelope):
+            self.outcomes.ignored(envelope, reason)
             return None
         attempts = envelope.attributes.get(DEAD_LETTER_ATTEMPTS, "")
         error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
@@ -108,10 +110,18 @@ class Service:
         """Announce a dead letter, as `handle` answers a request."""
         self._deliver(self.announce(envelope))
 
+    def flush(self) -> None:
+        """Send the spans that are recorded, where there are any: nothing may be left to do between requests."""
+        if self.spans:
+            self.spans.flush()
+
     def _deliver(self, response: Response | None) -> None:
         if response:
-            self.responses.publish(response).result(PUBLISH_TIMEOUT_S)
-            log_outcome(response)
+            try:
+                self.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+                self.outcomes.answered(response)
+            finally:
+                self.flush()
 
     def _predict(self, request: Request, clock: _Clock) -> tuple[tuple[Prediction, ...], Explanation | None]:
         if request.model not in (None, self.model.name, self.model.digest):
@@ -148,7 +158,8 @@ class Service:
         explanation: Explanation | None = None,
         error: Error | None = None,
     ) -> Response:
-        return Response(
+        given = trace_of(envelope)
+        response = Response(
             request_id_of(envelope),
             predictions,
             error,
@@ -159,20 +170,6 @@ class Service:
             encode_time(self.now()),
             reply_to_of(envelope),
             explanation,
+            given,
         )
-
-
-def log_outcome(response: Response) -> None:
-    """One line a request."""
-    timing = response.timing_ms
-    log.info(
-        "answered",
-        extra={
-            "request_id": response.request_id,
-            "outcome": response.status,
-            "code": response.error.code if response.error else None,
-            "label": response.predictions[0].label if response.predictions else None,
-            "delivery_attempt": response.delivery_attempt,
-            "timing_ms": {name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
-        },
-    )
+        return replace(response, trace=self.spans.record(given, response)) if self.spans else response

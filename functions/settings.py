@@ -15,6 +15,7 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
 _CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
+_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 
 
@@ -36,6 +37,10 @@ def _anything(value: str) -> bool:
 
 def _names(value: str) -> list[str]:
     return [name.strip() for name in value.split(",")] if value else []
+
+
+def _address(value: str) -> bool:
+    return not value or bool(_ADDRESS.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,13 @@ class Settings:
         "https://www.googleapis.com/oauth2/v3/certs",
         "the address of the key set that tokens are checked with",
         lambda value: value.startswith(("https://", "http://")),
+    )
+    pull_silence_s: float = _setting("PULL_SILENCE_S", 90.0, "seconds from 1 to 3600", _between(1, 3600))
+    health_address: str = _setting(
+        "HEALTH_ADDRESS", "", "an IPv4 address and a port, such as 0.0.0.0:8080, or nothing", _address
+    )
+    traces_exporter: str = _setting(
+        "OTEL_TRACES_EXPORTER", "none", "none, or an OpenTelemetry exporter that is installed, such as otlp", bool
     )
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 

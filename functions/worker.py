@@ -7,6 +7,7 @@ On SIGTERM the worker finishes what it is scoring, hands back the rest and ends,
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import signal
 import sys
@@ -14,15 +15,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from typing import Protocol
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any, Protocol
 
 from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
 from functions import bootstrap, events
 from functions.contract import Envelope, Response
-from functions.service import PUBLISH_TIMEOUT_S, ResponsePublisher, Service, log_outcome
+from functions.gcp import answers
+from functions.liveness import Liveness
+from functions.service import PUBLISH_TIMEOUT_S, Service
 from functions.settings import Settings, SettingsError
 from model.artifact import ArtifactError
 
@@ -35,11 +39,18 @@ DRAIN_S = 8.0
 """How long a stopping worker may finish what it holds."""
 
 
+STUCK_DRAIN_S = 2.0
+"""How long a stuck worker may try to end in order."""
+
+
 class Acked(events.PulledMessage, Protocol):
     """A pulled message that can be settled."""
 
     def ack(self) -> None: ...
     def nack(self) -> None: ...
+
+
+Produce = Callable[[Envelope], Response | None]
 
 
 class Pending:
@@ -70,47 +81,49 @@ class Pending:
             return self._count
 
 
-def on_message(
-    message: Acked, produce: Callable[[Envelope], Response | None], responses: ResponsePublisher, pending: Pending
-) -> None:
+def on_message(message: Acked, produce: Produce, service: Service, pending: Pending) -> None:
     """Answer one message; ack it when the broker has the response, nack it for every failure."""
+    envelope = events.from_pulled(message)
     try:
-        response = produce(events.from_pulled(message))
-        published = responses.publish(response) if response else None
-    except Exception:
-        _nack(message)
+        response = produce(envelope)
+        published = service.responses.publish(response) if response else None
+    except Exception as exc:
+        _nack(message, envelope, service, exc)
         return
     if response is None or published is None:
         message.ack()
-    elif pending.add():
-        published.add_done_callback(lambda future: _settle_counted(message, response, future, pending))
-    else:
-        _settle(message, response, published)
-
-
-def _settle_counted(message: Acked, response: Response, published: Future[str], pending: Pending) -> None:
-    _settle(message, response, published)
-    pending.done()
-
-
-def _settle(message: Acked, response: Response, published: Future[str]) -> None:
-    try:
-        published.result(PUBLISH_TIMEOUT_S)
-    except Exception:
-        _nack(message)
         return
-    message.ack()
-    log_outcome(response)
+
+    def settle(published: Future[str]) -> None:
+        try:
+            published.result(PUBLISH_TIMEOUT_S)
+        except Exception as exc:
+            _nack(message, envelope, service, exc)
+            return
+        message.ack()
+        service.outcomes.answered(response)
+
+    def settle_counted(published: Future[str]) -> None:
+        settle(published)
+        pending.done()
+
+    if pending.add():
+        published.add_done_callback(settle_counted)
+    else:
+        settle(published)
 
 
-def _nack(message: Acked) -> None:
-    log.exception("nacked", extra={"message_id": message.message_id, "outcome": "nacked"})
+def _nack(message: Acked, envelope: Envelope, service: Service, failure: Exception) -> None:
     message.nack()
+    service.outcomes.nacked(envelope, failure)
 
 
 @contextmanager
-def pulling(settings: Settings, service: Service) -> Iterator[list[Future[None]]]:
-    """Pull requests and dead letters until the block ends; then drain. Gives a future a stream: done when it broke."""
+def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[None]], Liveness]]:
+    """Pull requests and dead letters until the block ends; then drain.
+
+    Gives a future a stream, done when it broke, and what shows whether they live.
+    """
     pending = Pending()
     flow = pubsub_v1.types.FlowControl(
         max_messages=settings.pull_max_messages,
@@ -118,13 +131,20 @@ def pulling(settings: Settings, service: Service) -> Iterator[list[Future[None]]
         max_duration_per_lease_extension=LEASE_S,
     )
     client = pubsub_v1.SubscriberClient()
+    asked = settings.subscription_path(settings.request_subscription)
+    liveness = Liveness(partial(answers, client, asked), settings.pull_silence_s)
+
+    def work(message: Acked, produce: Produce) -> None:
+        with liveness.working():
+            on_message(message, produce, service, pending)
+
     streams: list[Future[None]] = []
     doors = ((settings.request_subscription, service.respond), (settings.dead_subscription, service.announce))
     for name, produce in doors:
         streams.append(
             client.subscribe(
                 settings.subscription_path(name),
-                lambda message, produce=produce: on_message(message, produce, service.responses, pending),
+                partial(work, produce=produce),
                 flow_control=flow,
                 # Callbacks wait for the batcher: enough of them to fill one batch while another is scored.
                 scheduler=ThreadScheduler(ThreadPoolExecutor(2 * settings.max_batch_size, f"pull-{name}")),
@@ -132,7 +152,7 @@ def pulling(settings: Settings, service: Service) -> Iterator[list[Future[None]]
             )
         )
     try:
-        yield streams
+        yield streams, liveness
     finally:
         # The streams first take no more, then wait for the callbacks, which from now on wait for the broker: so every
         # ack is on its way before a stream ends. What is not begun is handed back by the stream itself.
@@ -141,38 +161,59 @@ def pulling(settings: Settings, service: Service) -> Iterator[list[Future[None]]
         for stream in streams:
             stream.cancel()
         wait(streams, max(0.0, deadline - time.monotonic()))
+        liveness.end()
         client.close()
+        service.flush()
         log.info("worker stopped", extra={"unfinished": left})
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT: 0. When the settings or the model are wrong: 2. When a stream breaks for good: 1."""
+    """Run until SIGTERM or SIGINT: 0. When the settings or the model are wrong: 2. When a stream breaks or hangs: 1."""
     # Not an Event: a signal handler may interrupt the very lock that Event.set takes. SimpleQueue.put is reentrant.
-    stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+    stop: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.put(None))
+        signal.signal(number, lambda *_: stop.put(""))
     try:
         settings, service = bootstrap.settings(), bootstrap.service()
+        with ExitStack() as stack:
+            streams, liveness = stack.enter_context(pulling(settings, service))
+            if settings.health_address:
+                from functions.health import answering  # 13 ms that a worker without it need not wait
+
+                stack.enter_context(answering(settings.health_address, partial(_report, service, liveness)))
+            for stream in streams:
+                stream.add_done_callback(lambda _: stop.put(""))
+            threading.Thread(target=_end_when_stuck, args=(liveness, stop), name="liveness", daemon=True).start()
+            log.info("worker ready", extra={"model": service.model.name, "engine": service.model.engine})
+            stuck = _wait(stop)
+            broken = [f"a pull stream broke: {stream.exception()}" for stream in streams if stream.done()]
+            for reason in filter(None, [*broken, stuck]):
+                log.error(reason)
     except (SettingsError, ArtifactError) as exc:
         log.error("cannot start: %s", exc)
         return 2
-    with pulling(settings, service) as streams:
-        for stream in streams:
-            stream.add_done_callback(lambda _: stop.put(None))
-        log.info("worker ready", extra={"model": service.model.name, "engine": service.model.engine})
-        _wait(stop)
-        broken = [stream.exception() for stream in streams if stream.done()]
-        for reason in broken:
-            log.error("a pull stream broke: %s", reason)
-    return 1 if broken else 0
+    return 1 if broken or stuck else 0
 
 
-def _wait(stop: queue.SimpleQueue[None]) -> None:
+def _report(service: Service, liveness: Liveness) -> tuple[bool, dict[str, Any]]:
+    """What GET /health says."""
+    doubt = liveness.doubt()
+    return not doubt, {"status": doubt or "ok", **service.outcomes.counts()}
+
+
+def _end_when_stuck(liveness: Liveness, stop: queue.SimpleQueue[str]) -> None:
+    """End the process for whoever restarts it: in order, or soon without order, because what it waits for is stuck."""
+    if trouble := liveness.watch():
+        stop.put(f"stuck, and ending to be started afresh: {trouble}")
+        time.sleep(STUCK_DRAIN_S)
+        os._exit(1)
+
+
+def _wait(stop: queue.SimpleQueue[str]) -> str:
     """Wait for a word. A signal that another thread caught is handled only when the main thread wakes: so it does."""
     while True:
         with suppress(queue.Empty):
-            stop.get(timeout=0.25)
-            return
+            return stop.get(timeout=0.25)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Pulled:
 
 def run(message: Pulled, responses: MemoryResponses, pending: Pending, engine: BrightnessEngine | None = None) -> None:
     service = fake_service(engine=engine, responses=responses)
-    on_message(message, service.respond, responses, pending)
+    on_message(message, service.respond, service, pending)
 
 
 def test_acked_only_when_the_broker_has_the_response() -> None:

@@ -1,0 +1,97 @@
+"""How each request ended: one line in the log and one count, made in one place so that they never disagree."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from functions.carriers import request_id_of, trace_of
+from functions.contract import Envelope, Response, encode_time
+from functions.errors import UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed")
+
+
+class Outcomes:
+    """The outcomes since the process began. Callable from any thread.
+
+    ok, error: answered. ignored: nothing was asked. nacked: ours to try again. malformed: nobody can be answered.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._outcomes: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
+        self._since = encode_time(datetime.now(UTC))
+
+    def answered(self, response: Response, failure: Exception | None = None) -> None:
+        """A response is out; `failure` is what made it `unavailable`."""
+        timing, error = response.timing_ms, response.error
+        level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
+        self._end(
+            "answered",
+            level,
+            response.status,
+            error.code if error else None,
+            failure,
+            request_id=response.request_id,
+            label=response.predictions[0].label if response.predictions else None,
+            delivery_attempt=response.delivery_attempt,
+            timing_ms={name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
+            trace=response.trace,
+        )
+
+    def ignored(self, envelope: Envelope, reason: str) -> None:
+        """A notification that asks for nothing."""
+        self._end(
+            "ignored",
+            logging.INFO,
+            "ignored",
+            request_id=request_id_of(envelope),
+            reason=reason,
+            trace=trace_of(envelope),
+        )
+
+    def nacked(self, envelope: Envelope, failure: Exception) -> None:
+        """A failure of ours: the broker delivers the request again, or sets it aside."""
+        self._end(
+            "nacked",
+            logging.ERROR,
+            "nacked",
+            UNAVAILABLE,
+            failure,
+            request_id=request_id_of(envelope),
+            message_id=envelope.id,
+            delivery_attempt=envelope.delivery_attempt,
+            trace=trace_of(envelope),
+        )
+
+    def malformed(self, reason: str) -> None:
+        """An event that nobody can be answered for."""
+        self._end("malformed event", logging.WARNING, "malformed", reason=reason)
+
+    def counts(self) -> dict[str, Any]:
+        """Since when, how many of each outcome, and the codes of the errors."""
+        with self._lock:
+            outcomes = {name: self._outcomes[name] for name in OUTCOMES}
+            return {"since": self._since, "outcomes": outcomes, "codes": dict(self._codes)}
+
+    def _end(
+        self,
+        message: str,
+        level: int,
+        outcome: str,
+        code: str | None = None,
+        failure: Exception | None = None,
+        **about: object,
+    ) -> None:
+        with self._lock:
+            self._outcomes[outcome] += 1
+            if code:
+                self._codes[code] += 1
+        log.log(level, message, extra={"outcome": outcome, "code": code, **about}, exc_info=failure)

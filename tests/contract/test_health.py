@@ -1,0 +1,58 @@
+"""GET /health of the push worker: whatever came through whatever door is counted once, and logged in one line."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
+
+from functions import bootstrap
+from tests.fakes import BrightnessEngine, fake_service
+from tests.samples import encoded
+from tests.unit.test_traceparent import GIVEN, TRACE
+
+
+def push(client: FlaskClient, data: bytes, path: str = "/") -> int:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "m", "attributes": {"traceparent": GIVEN}}
+    return client.post(path, json={"message": message, "subscription": "s"}).status_code
+
+
+def test_every_request_is_counted_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    bootstrap.settings.cache_clear()
+    bootstrap.outcomes.cache_clear()
+    engine = BrightnessEngine()
+    service = fake_service(engine=engine, outcomes=bootstrap.outcomes())
+    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+    client = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    with caplog.at_level(logging.INFO, "functions"):
+        assert push(client, encoded()) == 204
+        assert push(client, b"junk") == 204
+        assert push(client, b"x", "/dead") == 204
+        assert client.post("/", data=b"{}").status_code == 400
+        assert client.post("/", data=b"x" * 15_000_001).status_code == 413
+        assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 200
+        form = {"picture": (io.BytesIO(b"x"), "x.png")}
+        assert client.post("/predict", data=form, headers={"traceparent": GIVEN}).status_code == 400
+        engine.failure = RuntimeError("broken")
+        assert push(client, encoded()) == 503
+        assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 503
+    bootstrap.settings.cache_clear()
+    report = client.get("/health").get_json()
+    assert report["status"] == "ok" and report["since"].endswith("Z")
+    assert report["outcomes"] == {"ok": 2, "error": 4, "ignored": 0, "nacked": 1, "malformed": 2}
+    assert report["codes"] == {"invalid_image": 1, "invalid_request": 1, "unavailable": 3}
+
+    lines: list[Any] = [record for record in caplog.records if hasattr(record, "outcome")]
+    assert Counter(line.outcome for line in lines) == Counter({"error": 4, "ok": 2, "malformed": 2, "nacked": 1})
+    assert len(caplog.records) == len(lines) == 9, "one line a request, and nothing beside it"
+    assert all(line.trace.trace_id == TRACE for line in lines if line.outcome != "malformed")

@@ -1,0 +1,135 @@
+"""One line and one count a request, in the form that Cloud Logging reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.contract import Envelope
+from functions.logs import JsonLines
+from functions.outcomes import Outcomes
+from functions.service import Service
+from functions.traceparent import TraceContext
+from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
+from tests.samples import encoded
+from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
+
+
+class Log:
+    """What a process writes."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.getvalue().splitlines()]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """The lines of our own loggers, as `configure` has them written."""
+    made, ours = Log(), logging.getLogger("functions")
+    handler = logging.StreamHandler(made.text)
+    handler.setFormatter(JsonLines("shop"))
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    yield made
+    ours.removeHandler(handler)
+    ours.setLevel(level)
+
+
+def test_an_answer(log: Log) -> None:
+    service = fake_service()
+    service.handle(Envelope("m1", encoded(), {"request_id": "r1", "traceparent": GIVEN}, delivery_attempt=2))
+    (line,) = log.lines()
+    timings = line.pop("timing_ms")
+    assert list(timings) == ["queue", "fetch", "decode", "predict", "total"] and timings["total"] > 0
+    assert datetime.fromisoformat(line.pop("time")).tzinfo
+    assert line.pop("label") in {"dark", "middle", "light"}
+    assert line == {
+        "severity": "INFO",
+        "message": "answered",
+        "logger": "functions.outcomes",
+        "request_id": "r1",
+        "outcome": "ok",
+        "delivery_attempt": 2,
+        "logging.googleapis.com/trace": f"projects/shop/traces/{TRACE}",
+        "logging.googleapis.com/spanId": SPAN,
+        "logging.googleapis.com/trace_sampled": True,
+    }
+
+
+def test_without_a_trace_none_is_made_up(log: Log) -> None:
+    responses = MemoryResponses()
+    fake_service(responses=responses).handle(Envelope("m1", encoded()))
+    assert responses.published[0].trace is None
+    assert not [name for name in log.lines()[0] if name.startswith("logging.googleapis.com/")]
+
+
+def sent(service: Service, payload: bytes, **attributes: str) -> Exception | None:
+    """One request; gives what a door would nack for."""
+    envelope = Envelope("m", payload, attributes)
+    try:
+        service.handle(envelope)
+    except Exception as exc:
+        service.outcomes.nacked(envelope, exc)
+        return exc
+    return None
+
+
+def test_every_end_is_one_line_and_one_count(log: Log) -> None:
+    engine = BrightnessEngine()
+    service = fake_service(engine=engine, outcomes=Outcomes())
+    sent(service, encoded(), request_id="good")
+    sent(service, b"junk", request_id="bad")
+    sent(service, b"", eventType="OBJECT_DELETE", bucketId="b", objectId="o")
+    service.handle_dead(Envelope("m", b"x", {"request_id": "dead"}))
+    service.outcomes.malformed("the body is not JSON")
+    engine.failure = RuntimeError("secret detail")
+    assert sent(service, encoded(), request_id="again", traceparent=GIVEN)
+    told = [(line["severity"], line["outcome"], line.get("code"), line.get("request_id")) for line in log.lines()]
+    assert told == [
+        ("INFO", "ok", None, "good"),
+        ("WARNING", "error", "invalid_image", "bad"),
+        ("INFO", "ignored", None, "b/o#0"),
+        ("ERROR", "error", "unavailable", "dead"),
+        ("WARNING", "malformed", None, None),
+        ("ERROR", "nacked", "unavailable", "again"),
+    ]
+    last = log.lines()[-1]
+    assert "secret detail" in last["exception"] and last["logging.googleapis.com/trace"].endswith(TRACE)
+    counts = service.outcomes.counts()
+    assert counts["outcomes"] == {"ok": 1, "error": 2, "ignored": 1, "nacked": 1, "malformed": 1}
+    assert counts["codes"] == {"invalid_image": 1, "unavailable": 2}
+
+
+def test_hostile_words_stay_in_their_line(log: Log) -> None:
+    nasty = 'x"}\n{"severity":"ERROR\u2028\x00'
+    sent(fake_service(), b"junk", request_id=nasty)
+    (line,) = log.lines()
+    assert line["request_id"] == nasty and line["severity"] == "WARNING"
+
+
+def test_a_trace_without_a_project_is_bare() -> None:
+    record = logging.makeLogRecord({"trace": TraceContext.parse(GIVEN)})
+    assert json.loads(JsonLines().format(record))["logging.googleapis.com/trace"] == TRACE
+
+
+def test_terraforms_metrics_read_what_is_written(log: Log, root: Path) -> None:
+    """A field that is renamed here must be renamed there."""
+    sent(fake_service(), b"junk", request_id="bad")
+    (line,) = log.lines()
+    metrics = (root / "infra" / "metrics.tf").read_text()
+    assert f'jsonPayload.logger=\\"{line["logger"]}\\"' in metrics
+    fields = set(re.findall(r"jsonPayload\.([a-z_.]+)", metrics)) - {"logger"}
+    assert fields == {"outcome", "code", "timing_ms.total"}
+    assert line["outcome"] == "error" and line["code"] == "invalid_image" and line["timing_ms"]["total"] > 0

@@ -1,0 +1,76 @@
+"""W3C trace context: what is taken, what is ignored, and where it stands in a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.carriers import trace_of
+from functions.contract import Envelope, Response, decode_response, encode_response, response_attributes
+from functions.events import from_http
+from functions.traceparent import TraceContext
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+GIVEN = f"00-{TRACE}-{SPAN}-01"
+OTHER = f"00-{'1' * 32}-{'2' * 16}-00"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (GIVEN, TraceContext(TRACE, SPAN, True)),
+        (f"00-{TRACE}-{SPAN}-00", TraceContext(TRACE, SPAN, False)),
+        (f"00-{TRACE}-{SPAN}-03", TraceContext(TRACE, SPAN, True)),
+        (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", TraceContext(TRACE, SPAN, True)),
+        (f"cc-{TRACE}-{SPAN}-01.what", None),
+        (f"00-{TRACE}-{SPAN}-01-", None),
+        (f"ff-{TRACE}-{SPAN}-01", None),
+        (f"00-{TRACE.upper()}-{SPAN}-01", None),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE[1:]}-{SPAN}-01", None),
+        (f" {GIVEN}", None),
+        (f"{GIVEN}\n", None),
+        ("", None),
+        ("x" * 100_000, None),
+    ],
+)
+def test_what_is_read(text: str, read: TraceContext | None) -> None:
+    assert TraceContext.parse(text) == read
+
+
+def test_what_is_written_is_read() -> None:
+    for trace in (TraceContext.begin(), TraceContext(TRACE, SPAN), TraceContext(TRACE, SPAN, True)):
+        assert TraceContext.parse(trace.header) == trace
+        assert TraceContext.of(trace.attributes) == trace
+    assert TraceContext.begin().trace_id != TraceContext.begin().trace_id
+
+
+def test_googles_attribute_is_the_newer_one() -> None:
+    assert TraceContext.of({"traceparent": OTHER, "googclient_traceparent": GIVEN}) == TraceContext.parse(GIVEN)
+    assert TraceContext.of({"traceparent": OTHER, "googclient_traceparent": "?"}) == TraceContext.parse(OTHER)
+
+
+def test_an_uploads_trace_is_in_the_objects_metadata() -> None:
+    about = {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o", "traceparent": OTHER}
+    with_metadata = Envelope("m", b'{"metadata": {"traceparent": "%s"}}' % GIVEN.encode(), about)
+    assert trace_of(with_metadata) == TraceContext.parse(GIVEN)
+    assert trace_of(Envelope("m", b"{}", about)) == TraceContext.parse(OTHER)
+
+
+@pytest.mark.parametrize("header", ["traceparent", "ce-traceparent"])
+def test_a_delivery_has_a_trace_of_its_own_where_the_sender_gave_none(header: str) -> None:
+    body = b'{"message": {"data": "eA==", "messageId": "m", "attributes": %s}}'
+    assert trace_of(from_http({header: OTHER}, body % b"{}")) == TraceContext.parse(OTHER)
+    for name in ("traceparent", "googclient_traceparent"):
+        given = b'{"%s": "%s"}' % (name.encode(), GIVEN.encode())
+        assert trace_of(from_http({header: OTHER}, body % given)) == TraceContext.parse(GIVEN)
+    assert trace_of(from_http({}, body % b"{}")) is None
+
+
+def test_a_response_carries_it_beside_its_body() -> None:
+    response = Response("r", trace=TraceContext(TRACE, SPAN, True))
+    attributes = response_attributes(response)
+    assert attributes["traceparent"] == attributes["googclient_traceparent"] == GIVEN
+    assert TRACE.encode() not in encode_response(response), "the body is as it was"
+    assert decode_response(encode_response(response), attributes).trace == response.trace
+    assert decode_response(encode_response(response)).trace is None

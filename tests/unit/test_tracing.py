@@ -1,0 +1,136 @@
+"""Spans: none unless asked for, whole and in the sender's trace when asked for, sent before a request ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from functions.contract import Envelope
+from functions.settings import SettingsError
+from functions.tracing import FLUSH_S, Spans, spans
+from tests.emulator.waiting import until
+from tests.fakes import MemoryResponses, fake_service
+from tests.samples import encoded
+from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
+
+collected = InMemorySpanExporter()
+
+
+@pytest.fixture(autouse=True)
+def nothing_collected() -> None:
+    collected.clear()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Spans:
+    """Spans for an exporter that is installed, as OpenTelemetry's own and other people's are."""
+    here = EntryPoint("memory", f"{__name__}:exporter", "opentelemetry_traces_exporter")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints([here]))
+    return Spans("memory")
+
+
+def exporter() -> InMemorySpanExporter:
+    return collected
+
+
+def exported() -> dict[str, dict[str, Any]]:
+    return {span.name: json.loads(span.to_json()) for span in collected.get_finished_spans()}
+
+
+def test_none_unless_asked_for() -> None:
+    assert spans("none") is None
+    with pytest.raises(SettingsError, match=r"OTEL_TRACES_EXPORTER is 'x'; .* installed: console, .*none"):
+        spans("x")
+
+
+def test_an_exporter_that_cannot_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = EntryPoint("half", "no.such.module:exporter", "opentelemetry_traces_exporter")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints([here]))
+    with pytest.raises(SettingsError, match=r"is 'half', which cannot start: No module named 'no'"):
+        spans("half")
+
+
+def test_a_request_is_a_span_of_the_senders_trace(made: Spans) -> None:
+    responses = MemoryResponses()
+    fake_service(responses=responses, spans=made).handle(
+        Envelope("m", encoded(), {"request_id": "r", "googclient_traceparent": GIVEN})
+    )
+    # No shutdown and no waiting: it is out when the request is over.
+    found = exported()
+    assert list(found) == ["decode", "predict", "answer"]
+    answer = found["answer"]
+    assert (answer["context"]["trace_id"], answer["parent_id"]) == (f"0x{TRACE}", f"0x{SPAN}")
+    assert (answer["attributes"]["request_id"], answer["attributes"]["outcome"]) == ("r", "ok")
+    assert answer["resource"]["attributes"]["service.name"] == "prediction-worker"
+    for stage in ("decode", "predict"):
+        assert found[stage]["parent_id"] == answer["context"]["span_id"]
+        assert answer["start_time"] <= found[stage]["start_time"] <= found[stage]["end_time"] <= answer["end_time"]
+    trace = responses.published[0].trace
+    assert trace is not None and trace.sampled
+    assert (f"0x{trace.trace_id}", f"0x{trace.span_id}") == (f"0x{TRACE}", answer["context"]["span_id"])
+
+
+def test_a_trace_that_nobody_keeps_is_not_kept_here_either(made: Spans) -> None:
+    responses = MemoryResponses()
+    attributes = {"traceparent": GIVEN[:-1] + "0"}
+    fake_service(responses=responses, spans=made).handle(Envelope("m", encoded(), attributes))
+    assert exported() == {}
+    trace = responses.published[0].trace
+    assert trace is not None and (trace.trace_id, trace.sampled) == (TRACE, False)
+
+
+def test_without_a_sender_a_trace_begins_here(made: Spans) -> None:
+    responses = MemoryResponses(failure=TimeoutError("no broker"))
+    with pytest.raises(TimeoutError):
+        fake_service(responses=responses, spans=made).handle(Envelope("m", encoded()))
+    assert exported()["answer"]["parent_id"] is None, "sent though the request failed"
+
+
+class Deaf(InMemorySpanExporter):
+    """Takes spans and never finishes, until told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wake = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.wake.wait(30)
+        return super().export(spans)
+
+
+def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
+    made: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = Deaf()
+    monkeypatch.setattr(f"{__name__}.collected", deaf)
+    service = fake_service(spans=Spans("memory"))
+    took = []
+    for number in range(3):
+        began = time.monotonic()
+        service.handle(Envelope(f"m{number}", encoded()))
+        took.append(time.monotonic() - began)
+    assert FLUSH_S <= took[0] < FLUSH_S + 3 and max(took[1:]) < FLUSH_S / 2, took
+    assert [record.getMessage() for record in caplog.records if "spans could not be sent" in record.getMessage()]
+    deaf.wake.set()
+    assert until(lambda: len(deaf.get_finished_spans()) >= 3), "what was recorded is not lost"
+
+
+@pytest.mark.parametrize("module", ["functions.main", "functions.worker"])
+def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
+    heavy = "('opentelemetry.sdk', 'http.server')"
+    code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    wanted = "['http.server']" if module == "functions.main" else "[]"  # werkzeug's, since ever
+    assert done.stdout.strip() == wanted
