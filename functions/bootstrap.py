@@ -13,6 +13,7 @@ from pathlib import Path
 
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
+from functions.ledger import BucketLedger
 from functions.logs import configure
 from functions.service import Service
 from functions.settings import Settings
@@ -54,4 +55,5 @@ def build(settings: Settings) -> Service:
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project),
         TopicResponses(settings.topic_path(settings.response_topic)),
+        ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,
     )

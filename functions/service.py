@@ -9,13 +9,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
+from functions.once import Recent, identity_of
 from model.labels import Explanation, Prediction
 from model.predictor import Predictor
 
@@ -40,6 +41,14 @@ class ResponsePublisher(Protocol):
 
     def publish(self, response: Response) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails. From any thread."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where the first answer to each request is."""
+
+    def keep(self, identity: str, response: Response) -> Response:
+        """Store an answer unless there is one, and give the one that is stored; blocks. From any thread."""
         ...
 
 
@@ -70,6 +79,8 @@ class Service:
     images: ImageStore
     responses: ResponsePublisher
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ledger: Ledger | None = None
+    recent: Recent = field(default_factory=Recent)
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
@@ -84,11 +95,21 @@ class Service:
         )
 
     def respond(self, envelope: Envelope) -> Response | None:
-        """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object)."""
+        """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object).
+
+        What was answered before is answered in the same words: from memory, or across workers from the ledger.
+        """
         if reason := ignorable(envelope):
             log.info("ignored", extra={"request_id": request_id_of(envelope), "outcome": "ignored", "reason": reason})
             return None
-        return self.answer(envelope)
+        identity = identity_of(envelope, self.model.digest)
+        response = self.recent.get(identity)
+        if response is None:
+            response = self.answer(envelope)
+            if self.ledger:
+                response = self.ledger.keep(identity, response)
+            self.recent.put(identity, response)
+        return replace(response, reply_to=reply_to_of(envelope))
 
     def announce(self, envelope: Envelope) -> Response | None:
         """The response that tells of a dead letter, or None when the letter asked for nothing."""

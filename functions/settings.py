@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 ENGINES = ("auto", "litert", "savedmodel")
+_PLACE = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
@@ -23,6 +25,10 @@ def _setting(variable: str, default: Any, allowed: str, ok: Callable[[Any], bool
 
 def _between(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: bool(low <= value <= high)
+
+
+def _is_place(value: str) -> bool:
+    return not value or bool(_PLACE.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Settings:
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
+    ledger: str = _setting("LEDGER", "", "gs://bucket/prefix; without it no answer is stored", _is_place)
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
     def __post_init__(self) -> None:

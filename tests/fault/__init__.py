@@ -1,1 +1,1 @@
-"""The kill test: `python -m tests.fault` (or `make fault N=10000`); in pytest a short run, and tests of its verdicts."""
+"""The kill test: `make fault N=10000`, or `python -m tests.fault`; in pytest short runs, and tests of its verdicts."""
