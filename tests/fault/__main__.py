@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import logging
 import os
 import sys
 import tempfile
@@ -24,7 +25,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; by default a temporary one that is deleted")
     options = parser.parse_args()
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a broker that is away is what is wanted here
+    # A broker that is away is what is wanted here: no library needs to tell of it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("google").setLevel(logging.CRITICAL)
     from tests.fault.plan import Plan
     from tests.fault.run import run
 
