@@ -42,6 +42,9 @@ def main() -> int:
             between=options.requests // 10 if options.between is None else options.between,
             broker_every_s=20.0 if ours else 0.0,
             bad_day=ours,
+            # It takes 80 s and more to deliver again what a killed pull worker held.
+            kill_every_s=3.0 if ours or delivery == "push" else 0.0,
+            quiet_s=120.0 if ours or delivery == "push" else 400.0,
             ledger=options.ledger,
             seed=options.seed,
         )

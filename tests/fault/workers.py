@@ -88,9 +88,10 @@ class Place:
             else:
                 workers.wait_pull(child)
         except ChildFailed:
-            if child.exit_code != _KILLED:  # killed before it had said that it was ready
-                child.stop()
-                raise
+            child.stop()
+            if child.exit_code == _KILLED:  # before it had said that it was ready
+                return
+            raise
         self.ready.set()
         while child.exit_code is None and not self._stopping.is_set():
             time.sleep(_POLL_S)

@@ -38,6 +38,9 @@ def test_full_names_need_no_project() -> None:
         ("PULL_MAX_MESSAGES", "1001"),
         ("PULL_MAX_BYTES", "1"),
         ("LOG_LEVEL", "debug"),
+        ("LEDGER", "bucket/prefix"),
+        ("LEDGER", "gs://Bucket"),
+        ("LEDGER", "gs://"),
     ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str) -> None:
