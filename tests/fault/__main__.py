@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; by default a temporary one that is deleted")
     options = parser.parse_args()
+    if options.requests < 10:
+        parser.error(f"--requests is {options.requests}; it must be at least 10")
     # A broker that is away is what is wanted here: no library needs to tell of it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.getLogger("google").setLevel(logging.CRITICAL)
