@@ -9,7 +9,7 @@ FULL := $(VENV)/.full
 SUPPLY := build/audit/venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench train evaluate export package infra-check lock audit sbom clean
+.PHONY: help setup demo up test check fault bench train evaluate export package infra-check lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: $(FULL)  ## Lint, format, types, bandit and documents
 	$(VENV)/bin/mypy
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
 	$(PY) -m pytest -q tests/contract/test_documents.py
+
+fault: $(FULL)  ## Kill workers and the broker under load and count what is lost: nothing may be (N= requests, by default 10000)
+	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
 bench: $(FULL)  ## Measure cold start, images a second and the local twin: JSON to build/bench/, a table to the screen
 	$(PY) -m tests.bench

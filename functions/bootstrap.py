@@ -14,6 +14,7 @@ from pathlib import Path
 from functions.auth import Pushers
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
+from functions.ledger import BucketLedger
 from functions.logs import configure
 from functions.outcomes import Outcomes
 from functions.service import Service
@@ -76,4 +77,5 @@ def build(settings: Settings) -> Service:
         TopicResponses(settings.topic_path(settings.response_topic)),
         outcomes=outcomes(),
         spans=spans(settings.traces_exporter),
+        ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,
     )

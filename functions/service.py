@@ -15,6 +15,7 @@ from typing import Protocol
 from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of, trace_of
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
+from functions.once import Recent, identity_of
 from functions.outcomes import Outcomes
 from functions.tracing import Spans
 from model.labels import Explanation, Prediction
@@ -40,6 +41,14 @@ class ResponsePublisher(Protocol):
 
     def publish(self, response: Response) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails. From any thread."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where the first answer to each request is."""
+
+    def keep(self, identity: str, response: Response) -> Response:
+        """Store an answer unless there is one, and give the one that is stored; blocks. From any thread."""
         ...
 
 
@@ -72,6 +81,8 @@ class Service:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     outcomes: Outcomes = field(default_factory=Outcomes)
     spans: Spans | None = None
+    ledger: Ledger | None = None
+    recent: Recent = field(default_factory=Recent)
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
@@ -86,11 +97,24 @@ class Service:
         )
 
     def respond(self, envelope: Envelope) -> Response | None:
-        """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object)."""
+        """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object).
+
+        What was answered before is answered in the same words: from memory, or across workers from the ledger.
+        """
         if reason := ignorable(envelope):
             self.outcomes.ignored(envelope, reason)
             return None
-        return self.answer(envelope)
+        identity = identity_of(envelope, self.model.digest)
+        response = self.recent.get(identity)
+        trace = trace_of(envelope)
+        if response is None:
+            response = self.answer(envelope)
+            trace = response.trace
+            if self.ledger:
+                response = self.ledger.keep(identity, response)
+            self.recent.put(identity, response)
+        # The words are those of before; who gets them, and within which trace, is the delivery's.
+        return replace(response, reply_to=reply_to_of(envelope), trace=trace)
 
     def announce(self, envelope: Envelope) -> Response | None:
         """The response that tells of a dead letter, or None when the letter asked for nothing."""

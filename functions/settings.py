@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ENGINES = ("auto", "litert", "savedmodel")
+_PLACE = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -41,6 +42,10 @@ def _names(value: str) -> list[str]:
 
 def _address(value: str) -> bool:
     return not value or bool(_ADDRESS.fullmatch(value))
+
+
+def _is_place(value: str) -> bool:
+    return not value or bool(_PLACE.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Settings:
     traces_exporter: str = _setting(
         "OTEL_TRACES_EXPORTER", "none", "none, or an OpenTelemetry exporter that is installed, such as otlp", bool
     )
+    ledger: str = _setting("LEDGER", "", "gs://bucket/prefix; without it no answer is stored", _is_place)
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
     def __post_init__(self) -> None:

@@ -62,6 +62,10 @@ class Child:
         if self.exit_code is None:
             self._process.terminate()
 
+    def kill(self) -> None:
+        """Kill its group and return at once: no handler runs, as when a machine is gone."""
+        _signal_group(self.pid, signal.SIGKILL)
+
     def stop(self, grace_s: float = 8.0) -> None:
         """Ask it to end, wait, and kill what is left of its group."""
         self.terminate()

@@ -42,6 +42,9 @@ def test_full_names_need_no_project() -> None:
         ("HTTP_DOOR", "yes"),
         ("OIDC_JWKS_URL", "file:///etc/passwd"),
         ("LOG_LEVEL", "debug"),
+        ("LEDGER", "bucket/prefix"),
+        ("LEDGER", "gs://Bucket"),
+        ("LEDGER", "gs://"),
     ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str) -> None:

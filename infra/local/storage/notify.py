@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.api_core.exceptions import GoogleAPIError
+from google.api_core.retry import Retry
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.types import PubsubMessage
@@ -18,7 +19,8 @@ from infra.local.storage.store import Event
 from infra.local.topology import Notification
 
 _log = logging.getLogger("infra.local.storage")
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
+"""How long a broker may be away; Cloud Storage itself tries for days."""
 HOST = "//pubsub.googleapis.com/"
 
 
@@ -60,11 +62,12 @@ class Notifier:
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
 
     def tell(self, event: Event, watches: Iterable[Watch], base_url: str) -> None:
-        """Publish an event to these topics; a failure is logged, the object stays."""
+        """Publish an event to these topics, again while the broker is away; a failure is logged, the object stays."""
+        retry = Retry(initial=0.1, maximum=1.0, timeout=_TIMEOUT_S)
         for watch in watches:
             messages = [message(event, watch, base_url)]
             try:
-                self._publisher.publish(topic=watch.topic, messages=messages, retry=None, timeout=_TIMEOUT_S)
+                self._publisher.publish(topic=watch.topic, messages=messages, retry=retry, timeout=_TIMEOUT_S)
             except GoogleAPIError as exc:
                 _log.error("no notification of %s/%s on %s: %s", event.row.parent, event.row.name, watch.topic, exc)
 

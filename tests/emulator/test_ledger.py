@@ -1,0 +1,90 @@
+"""The ledger: workers that know nothing of each other send the same bytes, and none sends what it could not store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from functions.contract import Envelope, Explanation, Response, encode_response
+from functions.ledger import BucketLedger
+from functions.service import Service
+from infra.local.storage.server import StorageServer
+from tests.fakes import MemoryResponses, fake_service
+from tests.samples import encoded
+
+ASKED = Envelope("m1", encoded(), {"request_id": "r1", "reply_to": "me", "explain": "true"}, delivery_attempt=1)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageServer]:
+    with StorageServer(names=["kept"]) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+def worker(place: str = "gs://kept/answers/") -> tuple[Service, MemoryResponses]:
+    """One that has just started: it remembers nothing."""
+    responses = MemoryResponses()
+    return fake_service(responses=responses, ledger=BucketLedger(place, "p")), responses
+
+
+def sent(responses: MemoryResponses) -> list[bytes]:
+    return [encode_response(response) for response in responses.published]
+
+
+def test_every_worker_sends_the_same_bytes(bucket: StorageServer) -> None:
+    bodies: set[bytes] = set()
+    for attempt in range(1, 4):
+        service, responses = worker()
+        service.handle(replace(ASKED, id=f"m{attempt}", delivery_attempt=attempt))
+        bodies.update(sent(responses))
+        assert responses.published[0].reply_to == "me"
+    assert len(bodies) == 1
+    (name,) = bucket.objects("kept")
+    assert name.startswith("answers/") and name.endswith(".json")
+
+
+def test_errors_are_kept_as_answers_are_and_announcements_are_not(bucket: StorageServer) -> None:
+    bad = Envelope("m1", b"no image", {"request_id": "r2"})
+    service, responses = worker("gs://kept")
+    service.handle_dead(bad)
+    assert bucket.objects("kept") == []
+    service.handle(bad)
+    another, more = worker("gs://kept")
+    another.handle(bad)
+    assert sent(responses)[1:] == sent(more)
+    assert len(bucket.objects("kept")) == 1
+
+
+def test_another_image_under_a_used_id_has_an_answer_of_its_own(bucket: StorageServer) -> None:
+    for data in (encoded(), encoded("JPEG")):
+        service, responses = worker()
+        service.handle(Envelope("m", data, {"request_id": "same"}))
+        assert responses.published[0].status == "ok"
+    assert len(bucket.objects("kept")) == 2
+
+
+def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.ledger.FETCH_RETRY_S", 0.2)
+    service, responses = worker()
+    bucket.fail(503, 100)
+    with pytest.raises(Exception, match=r"503|Timeout"):
+        service.handle(ASKED)
+    assert responses.published == []
+    bucket.fail(times=0)
+    service.handle(ASKED)
+    assert len(responses.published) == 1
+    assert isinstance(responses.published[0].explanation, Explanation)
+
+
+def test_a_lost_answer_of_the_bucket_makes_no_second_answer(bucket: StorageServer) -> None:
+    """The object is there, the worker did not hear of it, and tries again: it finds its own answer."""
+    service, responses = worker()
+    first = service.answer(ASKED)
+    ledger = BucketLedger("gs://kept/answers", "p")
+    stored = ledger.keep("id", first)
+    later: Response = replace(first, completed_at="2030-01-01T00:00:00.000Z")
+    assert encode_response(ledger.keep("id", later)) == encode_response(stored)
+    assert responses.published == []

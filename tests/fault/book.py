@@ -1,0 +1,146 @@
+"""The book of a run: what was accepted, what came back, and the verdict on it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from functions.contract import Response
+from functions.errors import UNAVAILABLE
+
+ROUNDING = 1.01e-4
+"""Scores are rounded to 4 decimals: two roundings of one number differ by one of the last digit at most."""
+
+
+@dataclass(slots=True)
+class _Page:
+    """What came back for one request. `final` is the first answer that is no announcement of a dead letter."""
+
+    copies: int = 0
+    final: Response | None = None
+    conflicting: bool = False
+    bodies: set[bytes] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run ended. Every accepted request is answered or lost; `errors` and `dead` are among the answered.
+
+    errors       the answer is an error of the sender's
+    dead         announced as a dead letter, and nothing better came
+    conflicting  two final answers that differ in status, code or label, or beyond rounding in score
+    duplicates   answers after a request's first
+    wrong        the final answer is another than a worker without faults gives
+    unequal      some copies of its final answer differ in some byte (timings, say)
+    """
+
+    requests: int
+    answered: int
+    errors: int
+    dead: int
+    lost: int
+    conflicting: int
+    duplicates: int
+    wrong: int
+    unequal: int
+
+    def __str__(self) -> str:
+        return (
+            f"requests={self.requests} answered={self.answered} errors={self.errors} dead={self.dead} "
+            f"lost={self.lost} conflicting={self.conflicting} duplicates_seen={self.duplicates} "
+            f"wrong={self.wrong} unequal={self.unequal}"
+        )
+
+
+class Book:
+    """Keeps what was asked beside what came; callable from any thread. `answered` is called at a first answer."""
+
+    def __init__(self, answered: Callable[[], None] = lambda: None) -> None:
+        self._changed = threading.Condition()
+        self._expected: dict[str, Response] = {}
+        self._pages: dict[str, _Page] = {}
+        self._open = 0
+        self._answered = answered
+        self._heard = time.monotonic()
+
+    def accept(self, request_id: str, expected: Response) -> None:
+        """A broker or a bucket has said that it has this request; its answer may be here already."""
+        with self._changed:
+            self._expected[request_id] = expected
+            early = request_id in self._pages
+            self._open += not early
+        if early:
+            self._answered()
+
+    def offer(self, response: Response, body: bytes) -> None:
+        """An answer came: the first, a copy, or one that nobody here asked for."""
+        with self._changed:
+            first = response.request_id not in self._pages
+            page = self._pages.setdefault(response.request_id, _Page())
+            page.copies += 1
+            if _final(response):
+                page.bodies.add(hashlib.sha256(body).digest())
+                page.final = page.final or response
+                page.conflicting |= not alike(page.final, response)
+            asked = first and response.request_id in self._expected
+            self._open -= asked
+            self._heard = time.monotonic()
+            self._changed.notify_all()
+        if asked:
+            self._answered()
+
+    def wait(self, quiet_s: float) -> bool:
+        """Wait until every accepted request is answered; False when nothing came for `quiet_s` before that."""
+        with self._changed:
+            while self._open:
+                left = self._heard + quiet_s - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def settle(self, quiet_s: float) -> None:
+        """Wait until no copy has come for `quiet_s`."""
+        with self._changed:
+            while (left := self._heard + quiet_s - time.monotonic()) > 0:
+                self._changed.wait(left)
+
+    def progress(self) -> tuple[int, int]:
+        """Accepted so far, and answered of them."""
+        with self._changed:
+            return len(self._expected), len(self._expected) - self._open
+
+    def verdict(self) -> Verdict:
+        """What is to be said about the accepted requests, now."""
+        with self._changed:
+            pages = {request_id: self._pages.get(request_id) for request_id in self._expected}
+            found = {request_id: page for request_id, page in pages.items() if page}
+            finals = {request_id: page.final for request_id, page in found.items() if page.final}
+            return Verdict(
+                requests=len(pages),
+                answered=len(found),
+                errors=sum(final.error is not None for final in finals.values()),
+                dead=len(found) - len(finals),
+                lost=len(pages) - len(found),
+                conflicting=sum(page.conflicting for page in found.values()),
+                duplicates=sum(page.copies - 1 for page in found.values()),
+                wrong=sum(not alike(self._expected[request_id], final) for request_id, final in finals.items()),
+                unequal=sum(len(page.bodies) > 1 for page in found.values()),
+            )
+
+
+def alike(one: Response, other: Response) -> bool:
+    """Whether two answers say the same: the same code, or the same labels with the same scores up to rounding."""
+    if one.error or other.error:
+        return bool(one.error and other.error and one.error.code == other.error.code)
+    if [each.label for each in one.predictions] != [each.label for each in other.predictions]:
+        return False
+    pairs = zip(one.predictions, other.predictions, strict=True)
+    return all(abs(mine.score - theirs.score) <= ROUNDING for mine, theirs in pairs)
+
+
+def _final(response: Response) -> bool:
+    return response.error is None or response.error.code != UNAVAILABLE

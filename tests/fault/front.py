@@ -1,0 +1,61 @@
+"""One address before the push workers, as Cloud Run has: a request waits until a worker is there to take it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+
+class Front:
+    """Passes each connection to a living worker, in turn; a worker that dies cuts its connections."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._ports: list[int] = []
+        self._turn = itertools.count()
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None:
+        """Listen on a free port of loopback."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Take no more connections."""
+        self._server.close()
+
+    async def add(self, port: int) -> None:
+        """A worker is ready."""
+        async with self._changed:
+            self._ports.append(port)
+            self._changed.notify_all()
+
+    async def remove(self, port: int) -> None:
+        """A worker is dead."""
+        async with self._changed:
+            self._ports.remove(port)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await self._connect()
+        except OSError:  # it died this moment: the broker delivers again
+            writer.close()
+            return
+        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ports)
+            port = self._ports[next(self._turn) % len(self._ports)]
+        return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while piece := await reader.read(65_536):
+            writer.write(piece)
+            await writer.drain()
+    except ConnectionError:
+        pass  # the other end is told by closing
+    finally:
+        writer.close()

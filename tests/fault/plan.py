@@ -1,0 +1,72 @@
+"""What is to go wrong in a run, how often it did, and the dice that decide."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+Delivery = Literal["push", "pull"]
+Backend = Literal["embedded", "google"]
+
+_LONGEST_LIFE = 6
+"""Publishes of a worker that is to die between publish and ack: each life answers a little, so that a run ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run. Seconds throughout; `between` is how many times a worker dies exactly between publish and ack.
+
+    Between two kills of a worker, and of the broker, lies a time from half to one and a half of what is said here; 0:
+    none. `doomed` requests are such that nothing can answer them; `bad_day` says whether broker and storage have one.
+    """
+
+    requests: int = 2000
+    delivery: Delivery = "push"
+    backend: Backend = "embedded"
+    between: int = 200
+    kill_every_s: float = 3.0
+    broker_every_s: float = 20.0
+    bad_day: bool = True
+    doomed: int = 3
+    workers: int = 2
+    ledger: bool = False
+    seed: int = 1
+    quiet_s: float = 120.0
+    settle_s: float = 25.0
+
+
+class Toll:
+    """What was done so far; callable from any thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(plan.seed)
+        self._wanted = plan.between
+        self.between = self.kills = self.broker = self.unasked = 0
+
+    def life(self) -> int | None:
+        """At which of its publishes the next worker is to die; None when that was done often enough."""
+        with self._lock:
+            return self._random.randint(1, _LONGEST_LIFE) if self.between < self._wanted else None
+
+    def enough(self) -> bool:
+        """Whether workers died often enough between publish and ack."""
+        return self.between >= self._wanted
+
+    def pause(self, about_s: float) -> float:
+        """How long to wait before the next kill."""
+        with self._lock:
+            return about_s * self._random.uniform(0.5, 1.5)
+
+    def count(self, what: str) -> None:
+        """One more: `between`, `kills`, `broker` or `unasked`, a worker that died by itself."""
+        with self._lock:
+            setattr(self, what, getattr(self, what) + 1)
+
+    def __str__(self) -> str:
+        return (
+            f"killed: workers={self.kills} between_publish_and_ack={self.between} broker={self.broker} "
+            f"died_unasked={self.unasked}"
+        )

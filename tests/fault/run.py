@@ -1,0 +1,138 @@
+"""One run: everything started, everything killed again and again, and the verdict."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from google.cloud import pubsub_v1
+
+from functions.contract import decode_response
+from infra.local.admin import create
+from infra.local.chaos import BadDay
+from infra.local.storage.notify import Notifier, watches
+from infra.local.storage.server import StorageServer
+from infra.local.topology import Topology
+from tests.bench.parts import environment
+from tests.fault.book import Book, Verdict
+from tests.fault.broker import BAD_DAY, Embedded, Google
+from tests.fault.front import Front
+from tests.fault.loop import Loop
+from tests.fault.plan import Plan, Toll
+from tests.fault.traffic import DOOMED, Traffic
+from tests.fault.workers import Place
+
+PROJECT = "local"
+_STORAGE_DAY = BadDay(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets=0.005)
+"""Storage stalls, answers 503 in bursts and cuts connections."""
+
+_REPORT_S = 15.0
+
+
+def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, Toll]:
+    """Do it; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
+    toll, topology = Toll(plan), Topology.read().with_retry(0.2, 2.0)
+    with ExitStack() as stack:
+        loop = stack.enter_context(Loop())
+        broker = Google(folder) if plan.backend == "google" else Embedded(folder, BAD_DAY if plan.bad_day else None)
+        stack.callback(broker.stop)
+        front = Front()
+        loop.run(front.start())
+        stack.callback(lambda: loop.run(front.stop()))
+        create(topology, broker.host, PROJECT, push_to=front.url if plan.delivery == "push" else None)
+        server = stack.enter_context(_storage(topology, broker.host, _STORAGE_DAY if plan.bad_day else None))
+        env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT, "PULL_MAX_MESSAGES": "16"}
+        if plan.ledger:
+            env["LEDGER"] = "gs://payloads/ledger"
+        stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))
+        traffic = Traffic(PROJECT, plan)
+        stack.callback(traffic.close)
+        server.fail(503, 1_000_000, DOOMED)
+        stack.enter_context(_hearing(traffic.book))
+        places = []
+        for number in range(plan.workers):
+            place = Place(loop, broker.host, plan.delivery, front, env, folder / f"worker-{number}.log", toll)
+            stack.callback(place.stop)
+            places.append(place)
+        stack.enter_context(_repeating(lambda: _report(traffic.book, toll, say), lambda: _REPORT_S))
+        if plan.kill_every_s:
+            stack.enter_context(_repeating(_killer(places, plan.seed), lambda: toll.pause(plan.kill_every_s)))
+        if plan.broker_every_s:
+
+            def restart() -> None:
+                broker.restart()
+                toll.count("broker")
+
+            stack.enter_context(_repeating(restart, lambda: toll.pause(plan.broker_every_s)))
+        traffic.send()
+        if traffic.book.wait(plan.quiet_s):
+            traffic.book.settle(plan.settle_s)
+        for place in places:
+            if place.failure:
+                raise place.failure
+        return traffic.book.verdict(), toll
+
+
+def _storage(topology: Topology, broker: str, day: BadDay | None) -> StorageServer:
+    notifier = Notifier(broker, watches(topology.notifications, PROJECT))
+    return StorageServer(names=[each.name for each in topology.buckets], notifier=notifier, bad_day=day)
+
+
+@contextmanager
+def _hearing(book: Book) -> Iterator[None]:
+    """Every response on the shared response subscription is offered to the book, then acked."""
+
+    def hear(message: Any) -> None:
+        book.offer(decode_response(message.data, message.attributes), message.data)
+        message.ack()
+
+    with pubsub_v1.SubscriberClient() as client:
+        stream = client.subscribe(f"projects/{PROJECT}/subscriptions/res_predict-sub", hear)
+        try:
+            yield
+        finally:
+            stream.cancel()
+            stream.result()
+
+
+@contextmanager
+def _repeating(do: Callable[[], None], pause_s: Callable[[], float]) -> Iterator[None]:
+    """Do something after every pause, until the block ends; what it raises is raised at the end."""
+    ended, failures = threading.Event(), []
+
+    def work() -> None:
+        try:
+            while not ended.wait(pause_s()):
+                do()
+        except Exception as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _killer(places: list[Place], seed: int) -> Callable[[], None]:
+    choice = random.Random(seed)
+
+    def kill() -> None:
+        order = choice.sample(places, len(places))
+        any(place.kill() for place in order)
+
+    return kill
+
+
+def _report(book: Book, toll: Toll, say: Callable[[str], None]) -> None:
+    accepted, answered = book.progress()
+    say(f"{time.strftime('%H:%M:%S')} accepted={accepted} answered={answered} {toll}")

@@ -1,0 +1,81 @@
+"""The verdicts: a kill test that cannot tell a loss or a conflict would prove nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.contract import Error, Response
+from model.labels import Prediction
+from tests.fault.book import Book, Verdict
+
+
+def ok(score: float = 0.9, label: str = "Bag") -> Response:
+    return Response("r", (Prediction(label, score),))
+
+
+def refused(code: str) -> Response:
+    return Response("r", error=Error(code, "…"))
+
+
+def verdict(*came: Response, bodies: tuple[bytes, ...] = ()) -> Verdict:
+    """Of one request that should be answered with `ok()`."""
+    book = Book()
+    book.accept("r", ok())
+    for number, response in enumerate(came):
+        book.offer(response, bodies[number] if bodies else b"the same")
+    return book.verdict()
+
+
+def test_what_did_not_come_is_lost() -> None:
+    found = verdict()
+    assert (found.requests, found.answered, found.lost) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("came", "conflicting", "wrong"),
+    [
+        ([ok()], 0, 0),
+        ([ok(), ok(0.90005)], 0, 0),
+        ([ok(), ok(0.9003)], 1, 0),
+        ([ok(), ok(), ok(label="Coat")], 1, 0),
+        ([ok(), refused("expired")], 1, 0),
+        ([refused("expired"), refused("invalid_image")], 1, 1),
+        ([refused("expired"), refused("expired")], 0, 1),
+        ([ok(label="Coat")], 0, 1),
+    ],
+)
+def test_two_final_answers_must_say_the_same(came: list[Response], conflicting: int, wrong: int) -> None:
+    found = verdict(*came)
+    assert (found.lost, found.conflicting, found.wrong, found.duplicates) == (0, conflicting, wrong, len(came) - 1)
+
+
+@pytest.mark.parametrize(
+    ("came", "dead"),
+    [
+        ([refused("unavailable")], 1),
+        ([refused("unavailable"), ok()], 0),
+        ([ok(), refused("unavailable")], 0),
+    ],
+)
+def test_an_announced_dead_letter_gives_way(came: list[Response], dead: int) -> None:
+    found = verdict(*came)
+    assert (found.answered, found.dead, found.conflicting, found.wrong) == (1, dead, 0, 0)
+
+
+def test_copies_that_differ_in_a_byte_are_told() -> None:
+    assert verdict(ok(), ok(), bodies=(b"1", b"2")).unequal == 1
+    assert verdict(ok(), ok(), bodies=(b"1", b"1")).unequal == 0
+
+
+def test_an_answer_may_come_before_its_request_is_known() -> None:
+    answered: list[None] = []
+    book = Book(lambda: answered.append(None))
+    book.offer(ok(), b"")
+    book.accept("r", ok())
+    assert book.wait(0.1) and answered == [None] and book.verdict().answered == 1
+
+
+def test_waiting_ends_when_nothing_comes() -> None:
+    book = Book()
+    book.accept("r", ok())
+    assert not book.wait(0.05)

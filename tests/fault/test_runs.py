@@ -1,0 +1,40 @@
+"""Short runs of the kill test, on both backends; `make fault` is the long form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.local.google import NoEmulator, find
+from tests.conftest import absent
+from tests.fault.plan import Plan
+from tests.fault.run import run
+
+SHORT = Plan(requests=100, between=2, kill_every_s=0.0, broker_every_s=4.0, doomed=0, quiet_s=60.0, settle_s=1.0)
+"""No kills by the clock: what a killed pull worker held comes back after 20 s only."""
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(replace(SHORT, delivery="pull", ledger=True), id="pull-embedded-ledger"),
+        pytest.param(
+            replace(SHORT, delivery="push", backend="google", bad_day=False, kill_every_s=2.0, broker_every_s=0.0),
+            id="push-google",
+        ),
+    ],
+)
+def test_nothing_is_lost_and_nothing_conflicts(plan: Plan, tmp_path: Path) -> None:
+    if plan.backend == "google":
+        try:
+            find(1)
+        except NoEmulator as exc:
+            absent(str(exc))
+    verdict, toll = run(plan, tmp_path)
+    assert (verdict.requests, verdict.answered) == (plan.requests, plan.requests)
+    assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, toll.unasked) == (0, 0, 0, 0, 0)
+    assert toll.enough(), f"{toll.between} of {plan.between} kills between publish and ack"
+    if plan.ledger:
+        assert verdict.unequal == 0

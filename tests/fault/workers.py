@@ -1,0 +1,103 @@
+"""Workers that are killed and started again, each behind a wire of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.local import worker as workers
+from infra.local.child import Child, ChildFailed
+from infra.local.ports import free_port
+from tests.fault.front import Front
+from tests.fault.loop import Loop
+from tests.fault.plan import Delivery, Toll
+from tests.fault.wire import Wire
+
+_KILLED = -9
+_POLL_S = 0.01
+
+
+class Place:
+    """Where one worker runs: whatever ends it, another is started, until `stop`. Push workers stand behind `front`."""
+
+    def __init__(
+        self, loop: Loop, broker: str, delivery: Delivery, front: Front, env: Mapping[str, str], log: Path, toll: Toll
+    ) -> None:
+        self._loop, self._delivery, self._front, self._log, self._toll = loop, delivery, front, log, toll
+        self._wire = Wire(broker, self._published)
+        loop.run(self._wire.start())
+        self._env = {**env, "PUBSUB_EMULATOR_HOST": self._wire.host}
+        self._worker: Child | None = None
+        self._left: int | None = None
+        self._stopping = threading.Event()
+        self.ready = threading.Event()
+        self.failure: Exception | None = None
+        # One thread starts every worker here and outlives them: a leash ends what its own thread's end leaves behind.
+        self._thread = threading.Thread(target=self._keep, name=log.stem)
+        self._thread.start()
+
+    def kill(self) -> bool:
+        """SIGKILL the worker now; False when none is ready."""
+        worker = self._worker
+        if worker is None or not self.ready.is_set():
+            return False
+        self._toll.count("kills")
+        worker.kill()
+        return True
+
+    def stop(self) -> None:
+        """End the worker and start none."""
+        self._stopping.set()
+        self._thread.join()
+        self._loop.run(self._wire.stop())
+
+    def _published(self) -> bool:
+        """The broker has a response; whether this worker was killed for it."""
+        if self._left is None or self._worker is None:
+            return False
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = None
+        self._toll.count("kills")
+        self._toll.count("between")
+        self._worker.kill()
+        return True
+
+    def _keep(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._live()
+        except Exception as exc:
+            self.failure = exc
+
+    def _live(self) -> None:
+        """One worker's life."""
+        self._left = self._toll.life()
+        port = free_port()
+        push = self._delivery == "push"
+        self._worker = child = (
+            workers.start_push(port, self._env, self._log) if push else workers.start_pull(self._env, self._log)
+        )
+        try:
+            if push:
+                workers.wait_push(child, port)
+                self._loop.run(self._front.add(port))
+            else:
+                workers.wait_pull(child)
+        except ChildFailed:
+            child.stop()
+            if child.exit_code == _KILLED:  # before it had said that it was ready
+                return
+            raise
+        self.ready.set()
+        while child.exit_code is None and not self._stopping.is_set():
+            time.sleep(_POLL_S)
+        self.ready.clear()
+        if push:
+            self._loop.run(self._front.remove(port))
+        if child.exit_code not in (None, _KILLED):
+            self._toll.count("unasked")
+        child.stop()
