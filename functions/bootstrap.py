@@ -20,6 +20,7 @@ from model.artifact import load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.images import Limits
 from model.predictor import Predictor
+from model.room import Room
 from model.store import fetch_artifact
 
 _building = threading.Lock()
@@ -50,7 +51,7 @@ def build(settings: Settings) -> Service:
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
     return Service(
-        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes)),
+        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project),
         TopicResponses(settings.topic_path(settings.response_topic)),

@@ -14,6 +14,7 @@ import pytest
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
 from model.images import Limits
+from model.tiff import MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -163,4 +164,9 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["pixels of a JPEG"].startswith(f"{limits.max_pixels_of['JPEG']:,}")
     assert said["pixels of a progressive JPEG"].startswith(f"{limits.max_pixels_of['progressive']:,}")
     assert said["scans of a JPEG"] == f"{limits.max_scans}"
+    assert said["pixels of a WebP or an AVIF"].startswith(f"{limits.max_pixels_of['WEBP']:,}")
+    assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]
+    assert said["pixels of an edge"] == f"{limits.max_edge:,}"
+    assert said["scans times pixels of a JPEG"].startswith(f"{limits.max_scanned_pixels:,}")
+    assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,}")
     assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")
