@@ -13,6 +13,7 @@ from pathlib import Path
 
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
+from functions.heap import give_back_large_blocks
 from functions.logs import configure
 from functions.service import Service
 from functions.settings import Settings
@@ -42,6 +43,7 @@ def service() -> Service:
 
 @cache
 def _service() -> Service:
+    give_back_large_blocks()
     return build(settings())
 
 

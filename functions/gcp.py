@@ -5,6 +5,7 @@ The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; noth
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from functions.errors import ImageNotFound
 from model.errors import ImageTooLarge
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
     from google.cloud import pubsub_v1, storage
 
 FETCH_TIMEOUT_S = 20.0
@@ -41,7 +43,10 @@ class BucketImages:
         return storage.Client(project=self._project or None)
 
     def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
-        """The object's bytes. Raises ImageNotFound, or ImageTooLarge before anything is downloaded."""
+        """The object's bytes. Raises ImageNotFound, or ImageTooLarge before anything is downloaded.
+
+        A size that came with the reference may be anybody's word: it refuses, but what is downloaded is counted too.
+        """
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
@@ -53,9 +58,25 @@ class BucketImages:
                 size = blob.size or 0
             if size > max_bytes:
                 raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-            return bytes(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
+            room = _Bounded(ref.uri, max_bytes)
+            blob.download_to_file(room, timeout=FETCH_TIMEOUT_S, retry=retry)
+            return room.getvalue()
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
+
+
+class _Bounded(io.BytesIO):
+    """A file in memory that takes no more than it may."""
+
+    def __init__(self, uri: str, max_bytes: int) -> None:
+        super().__init__()
+        self._uri, self._max_bytes = uri, max_bytes
+
+    def write(self, data: Buffer, /) -> int:
+        size = self.tell() + memoryview(data).nbytes
+        if size > self._max_bytes:
+            raise ImageTooLarge(f"{self._uri} is more than {self._max_bytes:,} bytes; no more are allowed")
+        return super().write(data)
 
 
 class TopicResponses:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import flask
@@ -28,6 +30,10 @@ MAX_EVENT_BYTES = 15_000_000
 """A message of 10 MB in base64, and room for its attributes."""
 
 FORM_BYTES = 10_000
+
+LARGE_EVENT_BYTES = 1_000_000
+_large_event = threading.Lock()
+"""Reading an event's JSON takes several times its bytes: large ones are read one after the other."""
 
 _OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename", "explain")
 _HELLO = (
@@ -96,7 +102,10 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
     request.max_content_length = MAX_EVENT_BYTES
     try:
-        envelope = events.from_http(request.headers, request.get_data(cache=False))
+        body = request.get_data(cache=False)
+        with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
+            envelope = events.from_http(request.headers, body)
+        del body  # while the image is decoded it would be a second copy
     except InvalidRequest as exc:
         log.warning("malformed event", extra={"outcome": "malformed", "reason": str(exc)})
         return f"{exc}\n", 400

@@ -28,7 +28,9 @@ _BAND = 1_000_000
 def flatten(image: Image.Image, decode_size: int | None) -> Image.Image:
     """A loaded image's pixels, in an image of their own; the shorter edge keeps at least `decode_size` pixels."""
     orientation = _orientation(image)
-    flat = _opaque(_smaller(_shallow(image), decode_size))
+    # Floats have a mean, 16 bits in Pillow have none.
+    shallow = _shallow(_smaller(image, decode_size) if image.mode in {"I", "F"} else image)
+    flat = _opaque(_smaller(shallow, decode_size))
     turn = _TURN.get(orientation)
     if turn is not None:
         return flat.transpose(turn)
@@ -40,6 +42,11 @@ def _shallow(image: Image.Image) -> Image.Image:
     if image.mode[0] not in "IF":
         return image
     deep, clear = np.asarray(image), image.info.get("transparency")
+    if image.mode.startswith("I;16"):
+        table = np.rint(np.arange(65536) / 257).astype(np.uint8)
+        if isinstance(clear, int):
+            table[clear] = 255
+        return Image.fromarray(table[deep])
     shallow = np.empty(deep.shape, np.uint8)
     rows = max(1, _BAND // image.width)
     bands = [slice(first, first + rows) for first in range(0, image.height, rows)]
@@ -47,7 +54,7 @@ def _shallow(image: Image.Image) -> Image.Image:
     high = max(float(_finite(deep[band]).max()) for band in bands)
     for band in bands:
         pixels = _finite(deep[band])
-        if image.mode.startswith("I;16") or (image.mode == "I" and low >= 0 and 255 < high <= 65535):
+        if image.mode == "I" and low >= 0 and 255 < high <= 65535:
             scaled = pixels / 257
         elif image.mode == "F" and low >= 0 and high <= 1:
             scaled = pixels * 255
@@ -63,14 +70,30 @@ def _finite(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
+def shrinking(size: tuple[int, int], decode_size: int | None) -> int:
+    """By how much an image of this size is divided, so that its shorter edge keeps at least `decode_size` pixels."""
+    return max(1, min(size) // decode_size) if decode_size else 1
+
+
 def _smaller(image: Image.Image, decode_size: int | None) -> Image.Image:
     """At a fraction of its size, as JPEGs are decoded in the first place."""
-    factor = min(image.size) // decode_size if decode_size else 1
-    if factor < 2:
+    factor = shrinking(image.size, decode_size)
+    if factor == 1 or (image.mode in {"I", "F"} and "transparency" in image.info):
         return image
-    if image.mode in {"P", "PA"} or "transparency" in image.info:  # neither places in a palette nor keys have a mean
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return (image.convert("L") if image.mode == "1" else image).reduce(factor)
+    rows = factor * max(1, _BAND // (image.width * factor))
+    bands = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    shrunk = [_averageable(image.crop(band)).reduce(factor) for band in bands]
+    whole = Image.new(shrunk[0].mode, (shrunk[0].width, sum(band.height for band in shrunk)))
+    for number, band in enumerate(shrunk):
+        whole.paste(band, (0, number * rows // factor))
+    return whole
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Neither places in a palette nor key colours nor single bits have a mean."""
+    if image.mode in {"P", "PA"} or "transparency" in image.info:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image.convert("L") if image.mode == "1" else image
 
 
 def _opaque(image: Image.Image) -> Image.Image:

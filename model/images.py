@@ -14,7 +14,7 @@ from types import MappingProxyType
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.flatten import flatten
+from model.flatten import flatten, shrinking
 from model.room import Room
 from model.sniff import foreign_format
 from model.tiff import check_directory
@@ -27,14 +27,17 @@ _READ_BLOCK = 4096
 """Bytes between two looks at the clock."""
 
 
-_COST = {"WEBP": 26, "AVIF": 16}
-"""Bytes of memory that a pixel costs at most while it is decoded, as measured; 12 where not named."""
+_COST = {"WEBP": 18, "AVIF": 16}
+"""Bytes of memory that a pixel costs at most while it is decoded, as measured; 8 where not named."""
+
+_WORK, _COEFFICIENTS = 12, 6
+"""And while what is left of it is flattened; and in a progressive JPEG, before it is made smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an image may cost: bytes, pixels by format (16 million where not named), pixels of an edge, JPEG scans,
-    pixels times scans, seconds of CPU time for decoding.
+    pixels times scans, parts that are read one by one, seconds of CPU time for decoding.
 
     JPEGs may be larger because they are decoded at a fraction of their size; progressive ones hold every coefficient.
     WebP and AVIF are decoded in one go that no clock can stop.
@@ -50,6 +53,7 @@ class Limits:
     max_edge: int = 65_535
     max_scans: int = 100
     max_scanned_pixels: int = 400_000_000
+    max_reads: int = 60_000
     max_seconds: float = 1.0
 
 
@@ -72,14 +76,14 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
         # Opening costs as the file is long: some are a million parts without a pixel.
         with room.taken(len(data)):
             check_directory(data, limits.max_pixels)
-            image = Image.open(_Clocked(data, limits.max_seconds), formats=FORMATS)
+            image = Image.open(_Clocked(data, limits), formats=FORMATS)
         with image:
             _check(image, data, limits)
-            whole = image.width * image.height if "progressive" in image.info else 0
+            coefficients = image.width * image.height if "progressive" in image.info else 0
             if decode_size and image.format in {"JPEG", "MPO"}:
                 image.draft(None, (decode_size, decode_size))
             image.decodermaxblock = _READ_BLOCK
-            with room.taken(_COST.get(image.format or "", 12) * image.width * image.height + 6 * whole):
+            with room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients):
                 image.load()
                 return flatten(image, decode_size)
     except (InvalidImage, MemoryError, TimeoutError):
@@ -97,18 +101,27 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
 class _Clocked(io.BytesIO):
     """A file that stops being read when its time is up: some valid files take minutes.
 
-    The thread's CPU time, not the clock on the wall: on a busy machine a good image must not become a bad one.
+    The thread's CPU time, not the clock on the wall: on a busy machine a good image must not become a bad one. Reads
+    are counted too: a million parts of a byte each keep Python busy, and with it every other thread.
     """
 
-    def __init__(self, data: bytes, seconds: float) -> None:
+    def __init__(self, data: bytes, limits: Limits) -> None:
         super().__init__(data)
-        self._seconds = seconds
-        self._deadline = time.thread_time() + seconds
+        self._limits, self._reads = limits, 0
+        self._deadline = time.thread_time() + limits.max_seconds
 
     def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > self._limits.max_reads:
+            raise ImageTooLarge(f"the image has too many parts; at most {self._limits.max_reads:,} are read")
         if time.thread_time() > self._deadline:
-            raise ImageTooLarge(f"the image takes longer than {self._seconds:g} s to decode")
+            raise ImageTooLarge(f"the image takes longer than {self._limits.max_seconds:g} s to decode")
         return super().read(size)
+
+
+def _cost(image: Image.Image, decode_size: int | None) -> int:
+    pixels = image.width * image.height
+    return _COST.get(image.format or "", 8) * pixels + _WORK * pixels // shrinking(image.size, decode_size) ** 2
 
 
 def _check(image: Image.Image, data: bytes, limits: Limits) -> None:

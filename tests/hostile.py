@@ -1,15 +1,27 @@
-"""Files that are valid, or nearly, and made to cost far more than they weigh: in time, in memory, or in both."""
+"""Hostile files: the shared archive of malformed ones; made ones that are valid, or nearly, and cost far too much."""
 
 from __future__ import annotations
 
 import io
+import lzma
 import struct
+import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 
 from PIL import Image
 
 _MEGABYTE = 1 << 20
+
+
+def archived(data: Path, every: int = 1) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of the files in the shared archive, or of every so-manieth."""
+    with lzma.open(data / "hostile-images.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
+        for number, member in enumerate(each for each in archive if each.isfile()):
+            if number % every == 0 and (file := archive.extractfile(member)):
+                yield member.name, file.read()
 
 
 def save(image: Image.Image, format: str, **options: object) -> bytes:
@@ -102,7 +114,7 @@ def large_webp() -> bytes:
 
 
 COSTLY: dict[str, Callable[[], bytes]] = {
-    each.__name__.replace("_", " "): each
+    each.__name__.replace("_", " "): cache(each)
     for each in (
         png_of_crumbs,
         png_of_empty_chunks,
@@ -144,7 +156,7 @@ def webp_of_a_phone() -> bytes:
 
 
 LARGE: dict[str, Callable[[], bytes]] = {
-    each.__name__.replace("_", " "): each
+    each.__name__.replace("_", " "): cache(each)
     for each in (deep_png, clear_png, float_tiff, progressive_jpeg, webp_of_a_phone)
 }
 """As large as the limits allow: each is answered with predictions."""

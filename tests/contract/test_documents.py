@@ -169,4 +169,5 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["pixels of an edge"] == f"{limits.max_edge:,}"
     assert said["scans times pixels of a JPEG"].startswith(f"{limits.max_scanned_pixels:,}")
     assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,}")
+    assert said["parts that are read one by one"].startswith(f"{limits.max_reads:,}")
     assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")

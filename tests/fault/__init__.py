@@ -1,0 +1,1 @@
+"""Faults on purpose: every accepted request still ends, and the counts are printed."""
