@@ -53,13 +53,8 @@ class Outcome:
 
     @property
     def kept(self) -> bool:
-        """Whether all that was promised is so."""
-        return (
-            len(self.answers) == self.sent
-            and not (self.twice or self.dead or self.died)
-            and self.slowest[0] < MAX_TOTAL_MS
-            and self.peak_mb < MAX_MB
-        )
+        """Whether all that was promised is so, but for the time, which a busy machine stretches."""
+        return len(self.answers) == self.sent and not (self.twice or self.dead or self.died) and self.peak_mb < MAX_MB
 
     def __str__(self) -> str:
         codes = " ".join(f"{code}={count}" for code, count in sorted(self.codes.items()))
@@ -153,7 +148,7 @@ def main() -> int:
     for door in [options.door] if options.door else ["push", "pull"]:
         outcome = send(door, files(data if data.is_dir() else None, options.every))
         print(outcome, flush=True)
-        kept &= outcome.kept
+        kept &= outcome.kept and outcome.slowest[0] < MAX_TOTAL_MS
     return 0 if kept else 1
 
 
