@@ -27,7 +27,7 @@ _READ_BLOCK = 4096
 """Bytes between two looks at the clock."""
 
 
-_COST = {"WEBP": 18, "AVIF": 16}
+_COST = {"WEBP": 16, "AVIF": 16}
 """Bytes of memory that a pixel costs at most while it is decoded, as measured; 8 where not named."""
 
 _WORK, _COEFFICIENTS = 12, 6
