@@ -20,6 +20,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap, events
+from functions.bodies import read_body
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S, log_outcome
@@ -78,7 +79,7 @@ def predict(request: flask.Request) -> ResponseReturnValue:
         if request.args.get("publish") == "true":
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
     except RequestEntityTooLarge:
-        response = _refusal(request_id, "image_too_large", _leave_body(request, limit))
+        response = _refusal(request_id, "image_too_large", _too_large(limit))
     except InvalidRequest as exc:
         response = _refusal(request_id, "invalid_request", str(exc))
     except Exception:
@@ -100,9 +101,8 @@ def _dead(request: flask.Request) -> ResponseReturnValue:
 
 def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> ResponseReturnValue:
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
-    request.max_content_length = MAX_EVENT_BYTES
     try:
-        body = request.get_data(cache=False)
+        body = read_body(request, MAX_EVENT_BYTES)
         with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
             envelope = events.from_http(request.headers, body)
         del body  # while the image is decoded it would be a second copy
@@ -110,7 +110,7 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
         log.warning("malformed event", extra={"outcome": "malformed", "reason": str(exc)})
         return f"{exc}\n", 400
     except RequestEntityTooLarge:
-        return f"{_leave_body(request, MAX_EVENT_BYTES)}\n", 413
+        return f"{_too_large(MAX_EVENT_BYTES)}\n", 413
     try:
         handle(envelope)
     except Exception:
@@ -141,10 +141,11 @@ def _ready(request: flask.Request) -> ResponseReturnValue:
 def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> Envelope:
     """Multipart has a field `file`; everything else is the image itself, whatever curl calls it."""
     # The limit is on the file: a form around it may be a little larger.
-    request.max_content_length = max_image_bytes + FORM_BYTES
+    body = read_body(request, max_image_bytes + FORM_BYTES)
     options = {name: request.args[name] for name in _OPTIONS if name in request.args}
     if request.mimetype != "multipart/form-data":
-        return events.from_post(request.get_data(cache=False), options, request_id)
+        return events.from_post(body, options, request_id)
+    request.stream = io.BytesIO(body)
     file = request.files.get("file")
     if file is None:
         raise InvalidRequest("the form has no field named file")
@@ -158,9 +159,7 @@ def _refusal(request_id: str, code: str, message: str) -> Response:
     return Response(bounded_id(request_id), error=Error(code, message), completed_at=encode_time(datetime.now(UTC)))
 
 
-def _leave_body(request: flask.Request, limit: int) -> str:
-    """What a 413 says. The framework reads every body to its end afterwards: this one it shall not."""
-    request.stream = io.BytesIO()
+def _too_large(limit: int) -> str:
     return f"the body is too large; at most {limit:,} bytes are allowed"
 
 
