@@ -68,6 +68,11 @@ def test_every_link_leads_somewhere(root: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_test_that_the_faults_name_exists(root: Path) -> None:
+    named = re.findall(r"tests/\w+/\w+\.py", (root / "docs" / "faults.md").read_text())
+    assert named and all((root / path).is_file() for path in named)
+
+
 def test_the_response_in_the_readme_fits_its_schema(readme: str, root: Path) -> None:
     body = json.loads(re.findall(r"```json\n(.*?)```", readme, re.S)[0])
     body["model"]["digest"] = "sha256:" + "0" * 64  # shortened on the page
