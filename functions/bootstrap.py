@@ -14,6 +14,7 @@ from pathlib import Path
 from functions.auth import Pushers
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
+from functions.heap import give_back_large_blocks
 from functions.ledger import BucketLedger
 from functions.logs import configure
 from functions.outcomes import Outcomes
@@ -24,6 +25,7 @@ from model.artifact import load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.images import Limits
 from model.predictor import Predictor
+from model.room import Room
 from model.store import fetch_artifact
 
 _building = threading.Lock()
@@ -62,6 +64,7 @@ def service() -> Service:
 
 @cache
 def _service() -> Service:
+    give_back_large_blocks()
     return build(settings())
 
 
@@ -71,7 +74,7 @@ def build(settings: Settings) -> Service:
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
     return Service(
-        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes)),
+        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project, settings.buckets),
         TopicResponses(settings.topic_path(settings.response_topic)),

@@ -9,7 +9,7 @@ import io
 from collections.abc import Collection
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound, ServiceUnavailable
 from google.api_core.retry import Retry
@@ -21,6 +21,7 @@ from model.errors import ImageTooLarge
 from model.words import quoted
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
     from google.cloud import pubsub_v1, storage
 
 FETCH_TIMEOUT_S = 20.0
@@ -66,23 +67,24 @@ class BucketImages:
                 size = blob.size or 0
             if size > max_bytes:
                 raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-            held = _Bounded(ref.uri, max_bytes)
-            blob.download_to_file(held, timeout=FETCH_TIMEOUT_S, retry=retry)
-            return held.getvalue()
+            room = _Bounded(ref.uri, max_bytes)
+            blob.download_to_file(room, timeout=FETCH_TIMEOUT_S, retry=retry)
+            return room.getvalue()
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
 
 
 class _Bounded(io.BytesIO):
-    """Memory that takes so many bytes and no more."""
+    """A file in memory that takes no more than it may."""
 
-    def __init__(self, uri: str, most: int) -> None:
+    def __init__(self, uri: str, max_bytes: int) -> None:
         super().__init__()
-        self._uri, self._most = uri, most
+        self._uri, self._max_bytes = uri, max_bytes
 
-    def write(self, data: Any, /) -> int:
-        if self.tell() + len(data) > self._most:
-            raise ImageTooLarge(f"{self._uri} is larger than was said; at most {self._most:,} bytes are allowed")
+    def write(self, data: Buffer, /) -> int:
+        size = self.tell() + memoryview(data).nbytes
+        if size > self._max_bytes:
+            raise ImageTooLarge(f"{self._uri} is more than {self._max_bytes:,} bytes; no more are allowed")
         return super().write(data)
 
 

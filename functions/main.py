@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,6 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap, events
 from functions.auth import NotAllowed
+from functions.bodies import read_body
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S
@@ -33,6 +36,10 @@ MAX_EVENT_BYTES = 15_000_000
 """A message of 10 MB in base64, and room for its attributes."""
 
 FORM_BYTES = 10_000
+
+LARGE_EVENT_BYTES = 1_000_000
+_large_event = threading.Lock()
+"""Reading an event's JSON takes several times its bytes: large ones are read one after the other."""
 
 _OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename", "explain")
 _HELLO = (
@@ -79,7 +86,7 @@ def predict(request: flask.Request) -> ResponseReturnValue:
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
         service.flush()
     except RequestEntityTooLarge:
-        response = _refusal(request_id, "image_too_large", _leave_body(request, limit))
+        response = _refusal(request_id, "image_too_large", _too_large(limit))
     except InvalidRequest as exc:
         response = _refusal(request_id, "invalid_request", str(exc))
     except Exception as exc:
@@ -104,14 +111,17 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
     if refusal := _turned_away(request):
         return refusal
-    request.max_content_length = MAX_EVENT_BYTES
     try:
-        envelope = events.from_http(request.headers, request.get_data(cache=False))
+        body = read_body(request, MAX_EVENT_BYTES)
+        with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
+            envelope = events.from_http(request.headers, body)
+        del body  # while the image is decoded it would be a second copy
     except InvalidRequest as exc:
         bootstrap.outcomes().malformed(str(exc))
         return f"{exc}\n", 400
     except RequestEntityTooLarge:
-        bootstrap.outcomes().malformed(reason := _leave_body(request, MAX_EVENT_BYTES))
+        reason = _too_large(MAX_EVENT_BYTES)
+        bootstrap.outcomes().malformed(reason)
         return f"{reason}\n", 413
     try:
         handle(envelope)
@@ -172,12 +182,13 @@ def _ready(request: flask.Request) -> ResponseReturnValue:
 def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> Envelope:
     """Multipart has a field `file`; everything else is the image itself, whatever curl calls it."""
     # The limit is on the file: a form around it may be a little larger.
-    request.max_content_length = max_image_bytes + FORM_BYTES
+    body = read_body(request, max_image_bytes + FORM_BYTES)
     options = {name: request.args[name] for name in _OPTIONS if name in request.args}
     if HEADER in request.headers:
         options[HEADER] = request.headers[HEADER]
     if request.mimetype != "multipart/form-data":
-        return events.from_post(request.get_data(cache=False), options, request_id)
+        return events.from_post(body, options, request_id)
+    request.stream = io.BytesIO(body)
     file = request.files.get("file")
     if file is None:
         raise InvalidRequest("the form has no field named file")
@@ -191,9 +202,7 @@ def _refusal(request_id: str, code: str, message: str) -> Response:
     return Response(bounded_id(request_id), error=Error(code, message), completed_at=encode_time(datetime.now(UTC)))
 
 
-def _leave_body(request: flask.Request, limit: int) -> str:
-    """What a 413 says. The framework reads every body to its end afterwards: this one it shall not."""
-    request.stream = io.BytesIO()
+def _too_large(limit: int) -> str:
     return f"the body is too large; at most {limit:,} bytes are allowed"
 
 

@@ -69,6 +69,9 @@ class Settings:
     max_image_bytes: int = _setting(
         "MAX_IMAGE_BYTES", 20_000_000, "bytes from 1000 to 32000000", _between(1_000, 32_000_000)
     )
+    decode_bytes: int = _setting(
+        "DECODE_BYTES", 200_000_000, "bytes from 50000000 to 16000000000", _between(50_000_000, 16_000_000_000)
+    )
     pull_max_messages: int = _setting("PULL_MAX_MESSAGES", 64, "a whole number from 1 to 1000", _between(1, 1000))
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)

@@ -1,6 +1,6 @@
-"""From a stranger's bytes to pixels: formats, limits, orientation, transparency, depth. A refusal is an InvalidImage.
+"""From a stranger's bytes to pixels: formats and limits. A refusal is an InvalidImage.
 
-What happens to the pixels afterwards is a model's own recipe, in preprocess.py.
+Orientation, transparency and depth are flatten.py's; what happens afterwards is a model's own recipe, in preprocess.py.
 """
 
 from __future__ import annotations
@@ -11,51 +11,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
+from model.flatten import flatten, shrinking
+from model.room import Room
 from model.sniff import foreign_format
+from model.tiff import check_directory
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may open; its JPEG reader also opens MPO, the JPEGs of many phones."""
 
-_ORIENTATION_TAG = 0x0112
-_TURN = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _SCAN_MARKER = b"\xff\xda"
 _READ_BLOCK = 4096
 """Bytes between two looks at the clock."""
 
 
+_COST = {"WEBP": 16, "AVIF": 16}
+"""Bytes of memory that a pixel costs at most while it is decoded, as measured; 8 where not named."""
+
+_WORK, _COEFFICIENTS = 12, 6
+"""And while what is left of it is flattened; and in a progressive JPEG, before it is made smaller."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an image may cost: bytes, pixels by format (16 million where not named), JPEG scans, seconds of decoding.
+    """What an image may cost: bytes, pixels by format (16 million where not named), pixels of an edge, JPEG scans,
+    pixels times scans, parts that are read one by one, seconds of CPU time for decoding.
 
     JPEGs may be larger because they are decoded at a fraction of their size; progressive ones hold every coefficient.
+    WebP and AVIF are decoded in one go that no clock can stop.
     """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 16_000_000
     max_pixels_of: Mapping[str, int] = field(
-        default_factory=lambda: MappingProxyType({"JPEG": 64_000_000, "MPO": 64_000_000, "progressive": 32_000_000})
+        default_factory=lambda: MappingProxyType(
+            {"JPEG": 64_000_000, "MPO": 64_000_000, "progressive": 32_000_000, "WEBP": 12_500_000, "AVIF": 12_500_000}
+        )
     )
+    max_edge: int = 65_535
     max_scans: int = 100
-    max_seconds: float = 5.0
+    max_scanned_pixels: int = 400_000_000
+    max_reads: int = 60_000
+    max_seconds: float = 1.0
 
 
-def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) -> Image.Image:
+def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, room: Room | None = None) -> Image.Image:
     """Read the first frame of an image file, upright, opaque (over white), 8 bits deep, in mode L or RGB.
 
-    `decode_size`: pixels that the shorter edge is worth at most; JPEGs are then decoded at a fraction of their size.
+    `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
+    `room`: where several threads decode, the memory that all of them may take.
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
+    TimeoutError when there is no room for long.
     """
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
@@ -63,15 +71,22 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) ->
         raise ImageTooLarge(f"the image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
     if name := foreign_format(data):
         raise UnsupportedFormat(f"the image is {name}; allowed are {_formats()}")
+    room = room or Room(len(data))
     try:
-        with Image.open(_Clocked(data, limits.max_seconds), formats=FORMATS) as image:
+        # Opening costs as the file is long: some are a million parts without a pixel.
+        with room.taken(len(data)):
+            check_directory(data, limits.max_pixels)
+            image = Image.open(_Clocked(data, limits), formats=FORMATS)
+        with image:
             _check(image, data, limits)
+            coefficients = image.width * image.height if "progressive" in image.info else 0
             if decode_size and image.format in {"JPEG", "MPO"}:
                 image.draft(None, (decode_size, decode_size))
             image.decodermaxblock = _READ_BLOCK
-            image.load()
-            return _upright(_opaque(_shallow(image)), _orientation(image))
-    except (InvalidImage, MemoryError):
+            with room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients):
+                image.load()
+                return flatten(image, decode_size)
+    except (InvalidImage, MemoryError, TimeoutError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
         raise ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})") from exc
@@ -84,17 +99,29 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) ->
 
 
 class _Clocked(io.BytesIO):
-    """A file that stops being read when its time is up: some valid files take minutes."""
+    """A file that stops being read when its time is up: some valid files take minutes.
 
-    def __init__(self, data: bytes, seconds: float) -> None:
+    The thread's CPU time, not the clock on the wall: on a busy machine a good image must not become a bad one. Reads
+    are counted too: a million parts of a byte each keep Python busy, and with it every other thread.
+    """
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
         super().__init__(data)
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
+        self._limits, self._reads = limits, 0
+        self._deadline = time.thread_time() + limits.max_seconds
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if time.monotonic() > self._deadline:
-            raise ImageTooLarge(f"the image takes longer than {self._seconds:g} s to decode")
+        self._reads += 1
+        if self._reads > self._limits.max_reads:
+            raise ImageTooLarge(f"the image has too many parts; at most {self._limits.max_reads:,} are read")
+        if time.thread_time() > self._deadline:
+            raise ImageTooLarge(f"the image takes longer than {self._limits.max_seconds:g} s to decode")
         return super().read(size)
+
+
+def _cost(image: Image.Image, decode_size: int | None) -> int:
+    pixels = image.width * image.height
+    return _COST.get(image.format or "", 8) * pixels + _WORK * pixels // shrinking(image.size, decode_size) ** 2
 
 
 def _check(image: Image.Image, data: bytes, limits: Limits) -> None:
@@ -102,52 +129,21 @@ def _check(image: Image.Image, data: bytes, limits: Limits) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise InvalidImage(f"the image is {width}x{height} pixels")
+    if max(width, height) > limits.max_edge:
+        raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {limits.max_edge:,} an edge are allowed")
     kind = "progressive" if "progressive" in image.info else (image.format or "")
     allowed = limits.max_pixels_of.get(kind, limits.max_pixels)
     if width * height > allowed:
         raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {allowed:,} are allowed for {kind}")
-    if image.format in {"JPEG", "MPO"} and (scans := data.count(_SCAN_MARKER)) > limits.max_scans:
+    if image.format not in {"JPEG", "MPO"}:
+        return
+    if (scans := data.count(_SCAN_MARKER)) > limits.max_scans:
         raise ImageTooLarge(f"the image has {scans} scans; at most {limits.max_scans} are allowed")
-
-
-def _shallow(image: Image.Image) -> Image.Image:
-    """Scale deep grey images to 8 bits; Pillow itself would clip them."""
-    if image.mode[0] not in "IF":
-        return image
-    pixels = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(pixels.min()), float(pixels.max())
-    clear = pixels == image.info.get("transparency")
-    if image.mode.startswith("I;16") or (image.mode == "I" and low >= 0 and 255 < high <= 65535):
-        pixels = pixels / 257
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        pixels = pixels * 255
-    elif low < 0 or high > 255:
-        pixels = (pixels - low) * (255 / (high - low))
-    pixels[clear] = 255
-    return Image.fromarray(np.rint(pixels).astype(np.uint8))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """Lay transparency over white; give L or RGB."""
-    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
-        straight = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-        white = Image.new("RGBA", straight.size, "white")
-        return Image.alpha_composite(white, straight).convert("RGB")
-    if image.mode in {"L", "RGB"}:
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels
-        return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURN.get(orientation)
-    return image.copy() if turn is None else image.transpose(turn)
+    if (scanned := scans * width * height) > limits.max_scanned_pixels:
+        raise ImageTooLarge(
+            f"the image has {scans} scans of {width}x{height} pixels, which makes {scanned:,}; "
+            f"at most {limits.max_scanned_pixels:,} are allowed"
+        )
 
 
 def _formats() -> str:

@@ -11,9 +11,14 @@ from model.explain import explain
 from model.images import Limits
 from model.labels import Explanation, Prediction
 from model.preprocess import preprocess
+from model.room import Room
 
 DIGITS = 4
 """Decimals of a score: runtimes agree to more, and a redelivery must give the same answer."""
+
+
+DECODE_BYTES = 200_000_000
+"""Memory that decoding takes at once, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,11 @@ class Predictor:
 
     engine: Engine
     limits: Limits = field(default_factory=Limits)
+    room: Room = field(default_factory=lambda: Room(DECODE_BYTES))
 
     def prepare(self, image: bytes) -> Images:
         """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
-        return preprocess(image, self.engine.signature, self.limits)
+        return preprocess(image, self.engine.signature, self.limits, self.room)
 
     def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""

@@ -16,17 +16,19 @@ from PIL import Image, ImageFilter
 from model.engine import Images, Signature
 from model.images import Limits, decode_image
 from model.isolate import isolate
+from model.room import Room
 
 _Step = Mapping[str, Any]
 
 
-def preprocess(data: bytes, signature: Signature, limits: Limits | None = None) -> Images:
+def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, room: Room | None = None) -> Images:
     """Decode one image file and run the recipe: the signature's dtype, [1, height, width, channels].
 
+    `room`: the memory that decoding may take, where several threads do.
     Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) for what is wrong with the file.
     """
     recipe = signature.preprocessing
-    image = decode_image(data, limits or Limits(), recipe.get("decode_size"))
+    image = decode_image(data, limits or Limits(), recipe.get("decode_size"), room)
     return run_recipe(image, signature)
 
 

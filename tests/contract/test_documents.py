@@ -14,6 +14,7 @@ import pytest
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
 from model.images import Limits
+from model.tiff import MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -65,6 +66,11 @@ def test_every_link_leads_somewhere(root: Path) -> None:
     for page in pages:
         for target in LINK.findall(page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_test_that_the_faults_name_exists(root: Path) -> None:
+    named = re.findall(r"tests/\w+/\w+\.py", (root / "docs" / "faults.md").read_text())
+    assert named and all((root / path).is_file() for path in named)
 
 
 def test_the_response_in_the_readme_fits_its_schema(readme: str, root: Path) -> None:
@@ -163,4 +169,10 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["pixels of a JPEG"].startswith(f"{limits.max_pixels_of['JPEG']:,}")
     assert said["pixels of a progressive JPEG"].startswith(f"{limits.max_pixels_of['progressive']:,}")
     assert said["scans of a JPEG"] == f"{limits.max_scans}"
+    assert said["pixels of a WebP or an AVIF"].startswith(f"{limits.max_pixels_of['WEBP']:,}")
+    assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]
+    assert said["pixels of an edge"] == f"{limits.max_edge:,}"
+    assert said["scans times pixels of a JPEG"].startswith(f"{limits.max_scanned_pixels:,}")
+    assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,}")
+    assert said["parts that are read one by one"].startswith(f"{limits.max_reads:,}")
     assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")

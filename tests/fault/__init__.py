@@ -1,1 +1,1 @@
-"""The kill test: `make fault N=10000`, or `python -m tests.fault`; in pytest short runs, and tests of its verdicts."""
+"""Faults on purpose: every accepted request still ends, and the counts are printed (`make fault N=10000`)."""

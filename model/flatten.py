@@ -1,0 +1,114 @@
+"""From a decoded image in any mode to what recipes take: upright, opaque (over white), 8 bits deep, L or RGB.
+
+Large images are made small first and worked on in bands: every further copy costs what the image itself does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+_ORIENTATION_TAG = 0x0112
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BAND = 1_000_000
+"""Pixels that are computed with at once."""
+
+
+def flatten(image: Image.Image, decode_size: int | None) -> Image.Image:
+    """A loaded image's pixels, in an image of their own; the shorter edge keeps at least `decode_size` pixels."""
+    orientation = _orientation(image)
+    # Floats have a mean, 16 bits in Pillow have none.
+    shallow = _shallow(_smaller(image, decode_size) if image.mode in {"I", "F"} else image)
+    flat = _opaque(_smaller(shallow, decode_size))
+    turn = _TURN.get(orientation)
+    if turn is not None:
+        return flat.transpose(turn)
+    return flat.copy() if flat is image else flat
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Scale deep grey images to 8 bits; Pillow itself would clip them."""
+    if image.mode[0] not in "IF":
+        return image
+    deep, clear = np.asarray(image), image.info.get("transparency")
+    if image.mode.startswith("I;16"):
+        table = np.rint(np.arange(65536) / 257).astype(np.uint8)
+        if isinstance(clear, int):
+            table[clear] = 255
+        return Image.fromarray(table[deep])
+    shallow = np.empty(deep.shape, np.uint8)
+    rows = max(1, _BAND // image.width)
+    bands = [slice(first, first + rows) for first in range(0, image.height, rows)]
+    low = min(float(_finite(deep[band]).min()) for band in bands)
+    high = max(float(_finite(deep[band]).max()) for band in bands)
+    for band in bands:
+        pixels = _finite(deep[band])
+        if image.mode == "I" and low >= 0 and 255 < high <= 65535:
+            scaled = pixels / 257
+        elif image.mode == "F" and low >= 0 and high <= 1:
+            scaled = pixels * 255
+        elif low < 0 or high > 255:
+            scaled = (pixels - low) * (255 / (high - low))
+        else:
+            scaled = pixels
+        shallow[band] = np.where(pixels == clear, 255, np.rint(scaled))
+    return Image.fromarray(shallow)
+
+
+def _finite(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
+
+
+def shrinking(size: tuple[int, int], decode_size: int | None) -> int:
+    """By how much an image of this size is divided, so that its shorter edge keeps at least `decode_size` pixels."""
+    return max(1, min(size) // decode_size) if decode_size else 1
+
+
+def _smaller(image: Image.Image, decode_size: int | None) -> Image.Image:
+    """At a fraction of its size, as JPEGs are decoded in the first place."""
+    factor = shrinking(image.size, decode_size)
+    if factor == 1 or (image.mode in {"I", "F"} and "transparency" in image.info):
+        return image
+    rows = factor * max(1, _BAND // (image.width * factor))
+    bands = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    shrunk = [_averageable(image.crop(band)).reduce(factor) for band in bands]
+    whole = Image.new(shrunk[0].mode, (shrunk[0].width, sum(band.height for band in shrunk)))
+    for number, band in enumerate(shrunk):
+        whole.paste(band, (0, number * rows // factor))
+    return whole
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Neither places in a palette nor key colours nor single bits have a mean."""
+    if image.mode in {"P", "PA"} or "transparency" in image.info:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Lay transparency over white; give L or RGB."""
+    if image.has_transparency_data:
+        straight = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        white = Image.new("RGBA", straight.size, "white")
+        return Image.alpha_composite(white, straight).convert("RGB")
+    if image.mode in {"L", "RGB"}:
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return 1

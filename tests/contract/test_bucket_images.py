@@ -1,0 +1,97 @@
+"""Fetching with the stock client from a bucket that lies: no more is downloaded than an image may weigh."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from functions.contract import ObjectRef
+from functions.gcp import BucketImages
+from model.errors import ImageTooLarge
+
+LIMIT = 1_000_000
+HUGE = 5_000_000_000
+_BLOCK = bytes(65_536)
+
+
+class Bucket(ThreadingHTTPServer):
+    """Says that every object has `size` bytes, serves as many zeros as are taken, and counts them."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.said, self.size, self.sent, self.body = HUGE, HUGE, 0, b""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Bucket
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path.startswith("/download"):
+            self._download()
+            return
+        body = json.dumps({"name": "o", "bucket": "b", "generation": "1", "size": str(self.server.said)}).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _download(self) -> None:
+        if self.server.body:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(self.server.body) or self.server.size))
+        self.end_headers()
+        try:
+            self.wfile.write(self.server.body)
+            while not self.server.body and self.server.sent < self.server.size:
+                self.wfile.write(_BLOCK)
+                self.server.sent += len(_BLOCK)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    with Bucket() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_huge_object_is_refused_before_it_is_downloaded(bucket: Bucket) -> None:
+    with pytest.raises(ImageTooLarge, match="is 5,000,000,000 bytes; at most 1,000,000 are allowed"):
+        BucketImages("p").fetch(ObjectRef("b", "o", 1), LIMIT)
+    assert bucket.sent == 0
+
+
+def test_a_size_that_came_with_the_reference_is_not_believed(bucket: Bucket) -> None:
+    with pytest.raises(ImageTooLarge, match="more than 1,000,000 bytes"):
+        BucketImages("p").fetch(ObjectRef("b", "o", 1, size=9), LIMIT)
+    assert bucket.sent < 50 * LIMIT, "no more than was on the way"
+
+
+def test_an_object_that_unpacks_to_a_huge_one_is_refused(bucket: Bucket) -> None:
+    bucket.body = gzip.compress(bytes(200 * LIMIT))
+    bucket.said = len(bucket.body)
+    with pytest.raises(ImageTooLarge, match="more than 1,000,000 bytes"):
+        BucketImages("p").fetch(ObjectRef("b", "o", 1), LIMIT)
+
+
+def test_what_fits_is_whole(bucket: Bucket) -> None:
+    bucket.body = gzip.compress(bytes(LIMIT))
+    bucket.said = len(bucket.body)
+    assert BucketImages("p").fetch(ObjectRef("b", "o", 1), LIMIT) == bytes(LIMIT)

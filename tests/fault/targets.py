@@ -1,0 +1,115 @@
+"""What a stranger's bytes reach before anything else, as functions that only fail when a promise is broken.
+
+Promises: an event or a request that cannot be read is an InvalidRequest, a response that cannot is a ValueError, an
+image that cannot is an InvalidImage; whatever came, an answer to it can be written, and its attributes can be sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import Callable
+
+from functions import events
+from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
+from functions.contract import (
+    ID_LIMIT,
+    Envelope,
+    Error,
+    Response,
+    decode_response,
+    encode_response,
+    response_attributes,
+)
+from functions.errors import InvalidRequest
+from model.errors import InvalidImage
+from model.images import Limits, decode_image
+from tests.samples import HEIC, SVG, encoded
+
+_TINY = Limits(max_pixels=1_000_000, max_pixels_of={})
+
+
+def event(data: bytes) -> None:
+    """A posted event: the first byte says how it is declared, the rest is its body."""
+    kinds: list[dict[str, str]] = [
+        {},
+        {"ce-type": events.PUBSUB_EVENT, "ce-id": "e"},
+        {"ce-type": events.STORAGE_EVENT + "finalized", "ce-id": "e"},
+        {"Content-Type": "application/cloudevents+json"},
+    ]
+    try:
+        envelope = events.from_http(kinds[data[0] % len(kinds)] if data else {}, data[1:])
+    except InvalidRequest:
+        return
+    request(envelope)
+
+
+def payload(data: bytes) -> None:
+    """A message's data, alone and as what a bucket's notification carries."""
+    request(Envelope("m", data, {}))
+    request(Envelope("m", data, {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o"}))
+
+
+def request(envelope: Envelope) -> None:
+    """Every question that is asked of an envelope, and the answer to it."""
+    with contextlib.suppress(InvalidRequest):
+        assert len(decode_request(envelope).request_id.encode()) <= ID_LIMIT
+    ignorable(envelope)
+    request_id, source, reply_to = request_id_of(envelope), source_of(envelope), reply_to_of(envelope)
+    assert request_id or not envelope.id
+    answer = Response(request_id, error=Error("invalid_request", "no"), source=source, reply_to=reply_to)
+    body, attributes = encode_response(answer), response_attributes(answer)
+    assert all(len(value.encode()) <= 1024 for value in attributes.values()), "what Pub/Sub takes"
+    assert decode_response(body, attributes) == answer
+
+
+def response(data: bytes) -> None:
+    """What a client hears; what it can read it can also write."""
+    try:
+        heard = decode_response(data)
+    except ValueError:
+        return
+    json.dumps(heard.request_id)
+
+
+def image(data: bytes) -> None:
+    """An image file, small."""
+    with contextlib.suppress(InvalidImage):
+        assert decode_image(data, _TINY).mode in {"L", "RGB"}
+
+
+def _push(data: bytes, **attributes: str) -> bytes:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "1", "attributes": attributes}
+    return b"\0" + json.dumps({"message": message, "subscription": "s", "deliveryAttempt": 2}).encode()
+
+
+_ANSWER = encode_response(Response("r", error=Error("invalid_image", "no"), completed_at="2026-11-21T09:30:00Z"))
+_OBJECT = {"bucket": "b", "name": "o", "generation": "1", "size": "9", "metadata": {"top_k": "3", "reply_to": "me"}}
+_CLOUD_EVENT = {"type": events.STORAGE_EVENT + "finalized", "id": "1", "data": _OBJECT}
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "event": (
+        event,
+        [
+            _push(
+                b"image", request_id="r", top_k="3", expires_at="2026-11-21T09:30:00Z", reply_to="me", explain="true"
+            ),
+            _push(b'{"image_uri": "gs://bucket/a#12"}', model="m"),
+            _push(json.dumps(_OBJECT).encode(), eventType="OBJECT_FINALIZE", bucketId="b", objectId="o/"),
+            b"\2" + json.dumps(_OBJECT).encode(),
+            b"\3" + json.dumps(_CLOUD_EVENT).encode(),
+            b'\0{"message": {"attributes": {"a": "\\ud800"}, "publishTime": "2026-11-21T09:30:00Z"}}',
+        ],
+    ),
+    "payload": (
+        payload,
+        [b'{"image_uri": "gs://bucket/a#1", "explain": true}', json.dumps(_OBJECT).encode(), b"{" * 100, b'{"a": NaN}'],
+    ),
+    "response": (response, [_ANSWER, b"{}", b"[" * 100]),
+    "image": (
+        image,
+        [HEIC, SVG, *(encoded(format, (6, 5), "RGB") for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))],
+    ),
+}
+"""Name to function and seeds. What fuzzing finds becomes a seed."""

@@ -1,0 +1,162 @@
+"""Hostile files: the shared archive of malformed ones; made ones that are valid, or nearly, and cost far too much."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+_MEGABYTE = 1 << 20
+
+
+def archived(data: Path, every: int = 1) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of the files in the shared archive, or of every so-manieth."""
+    with lzma.open(data / "hostile-images.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
+        for number, member in enumerate(each for each in archive if each.isfile()):
+            if number % every == 0 and (file := archive.extractfile(member)):
+                yield member.name, file.read()
+
+
+def save(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_size(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+
+
+def png_of_crumbs() -> bytes:
+    """Its pixels come a byte at a time: 700,000 chunks, each read in Python."""
+    pixels = zlib.compress(bytes(801 * 900), 0)[:700_000]
+    return png(png_size(800, 900), *(chunk(b"IDAT", pixels[at : at + 1]) for at in range(len(pixels))))
+
+
+def png_of_empty_chunks() -> bytes:
+    """Chunks that mean nothing, before the first pixel."""
+    return png(png_size(40, 40), chunk(b"abCd", b"") * 800_000)
+
+
+def tall_png() -> bytes:
+    """One pixel wide: a pointer for each row weighs more than the pixels."""
+    return save(Image.new("RGB", (1, 16_000_000)), "PNG")
+
+
+def jpeg_of_segments() -> bytes:
+    """Millions of empty segments before the picture."""
+    return b"\xff\xd8" + b"\xff\xe0\x00\x02" * 2_400_000 + save(Image.new("L", (8, 8)), "JPEG")[2:]
+
+
+def jpeg_of_scans() -> bytes:
+    """99 scans of 32 million pixels, each a few bytes long."""
+    data = save(Image.new("L", (8_000, 4_000), "gray"), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (99 - data.count(b"\xff\xda")) + data[-2:]
+
+
+def bmp_of_short_runs() -> bytes:
+    """Run lengths of one pixel, each read in Python."""
+    runs = b"\x01\x01" * 4_800_000
+    head = struct.pack("<IiiHHIIiiII", 40, 4_000, 4_000, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 14 + 40 + 1024 + len(runs), 0, 0, 14 + 40 + 1024) + head + bytes(1024) + runs
+
+
+Entry = tuple[int, int, int, int]
+"""Of a TIFF's directory: tag, type, count, value or place."""
+
+
+def tiff(entries: list[Entry], body: bytes, order: str = "<") -> bytes:
+    """One directory; the body begins at byte 1000."""
+    table = b"".join(struct.pack(order + "HHII", *entry) for entry in sorted(entries))
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
+    return (head + table + bytes(4)).ljust(1000, b"\0") + body
+
+
+def grey_tiff(width: int, height: int, compression: int, *more: Entry) -> list[Entry]:
+    plain = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)]
+    return [*plain, (277, 3, 1, 1), *more]
+
+
+def tiff_of_strips() -> bytes:
+    """Millions of strips of 8x8 pixels: gigabytes of Python objects, minutes."""
+    count = 4_500_000
+    more = (273, 3, count, 1000), (278, 4, 1, 1)
+    return tiff(grey_tiff(8, 8, 1, *more), struct.pack("<H", 8) * count)
+
+
+def tiff_of_a_huge_tile() -> bytes:
+    """10x10 pixels in a tile of 268 million, deflated to 261 KB."""
+    edge, deflate = 16_384, zlib.compressobj(9)
+    body = b"".join(deflate.compress(bytes(_MEGABYTE)) for _ in range(edge * edge // _MEGABYTE)) + deflate.flush()
+    more = (322, 4, 1, edge), (323, 4, 1, edge), (324, 4, 1, 1000), (325, 4, 1, len(body))
+    return tiff(grey_tiff(10, 10, 8, *more), body)
+
+
+def large_webp() -> bytes:
+    """16 million pixels, which are decoded in one go."""
+    return save(Image.new("RGBA", (4_000, 4_000), (9, 9, 9, 9)), "WEBP", lossless=True, quality=0, method=0)
+
+
+COSTLY: dict[str, Callable[[], bytes]] = {
+    each.__name__.replace("_", " "): cache(each)
+    for each in (
+        png_of_crumbs,
+        png_of_empty_chunks,
+        tall_png,
+        jpeg_of_segments,
+        jpeg_of_scans,
+        bmp_of_short_runs,
+        tiff_of_strips,
+        tiff_of_a_huge_tile,
+        large_webp,
+    )
+}
+"""Each over a limit, so that `image_too_large` answers it, and under 10 MB, so that it travels in a message."""
+
+
+def deep_png() -> bytes:
+    """16 million pixels of 16 bits, which Pillow alone would clip."""
+    return save(Image.frombytes("I;16", (4_000, 4_000), bytes(range(256)) * 125_000), "PNG", compress_level=1)
+
+
+def clear_png() -> bytes:
+    """16 million pixels with transparency."""
+    return save(Image.new("RGBA", (4_000, 4_000), (200, 10, 10, 128)), "PNG", compress_level=1)
+
+
+def float_tiff() -> bytes:
+    """16 million floats."""
+    return save(Image.new("F", (4_000, 4_000), 0.5), "TIFF", compression="tiff_deflate")
+
+
+def progressive_jpeg() -> bytes:
+    """32 million pixels whose coefficients are all held at once."""
+    return save(Image.linear_gradient("L").resize((8_000, 4_000)).convert("RGB"), "JPEG", progressive=True)
+
+
+def webp_of_a_phone() -> bytes:
+    """12 million pixels with transparency."""
+    return save(Image.new("RGBA", (4_032, 3_024), (9, 200, 9, 99)), "WEBP", lossless=True, quality=0, method=0)
+
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    each.__name__.replace("_", " "): cache(each)
+    for each in (deep_png, clear_png, float_tiff, progressive_jpeg, webp_of_a_phone)
+}
+"""As large as the limits allow: each is answered with predictions."""

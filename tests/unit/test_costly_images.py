@@ -1,0 +1,91 @@
+"""Valid files that cost too much are refused before they do; the largest that are allowed are read in little memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from model import flatten
+from model.errors import ImageTooLarge
+from model.images import Limits, decode_image
+from model.tiff import MAX_PARTS, check_directory
+from tests.fault.watch import peak_kb, reset_peak
+from tests.hostile import COSTLY, LARGE, grey_tiff, tiff
+from tests.samples import encoded
+
+DECODE_SIZE = 448
+"""As the shipped model has it."""
+
+MEGABYTE = 1024
+"""In KB."""
+
+
+@pytest.mark.parametrize("make", COSTLY.values(), ids=COSTLY)
+def test_costly_files_are_refused_before_they_cost(make: Callable[[], bytes]) -> None:
+    data = make()
+    assert len(data) < 9_900_000, "it travels in a message"
+    reset_peak()
+    before, start = peak_kb(), time.thread_time()
+    with pytest.raises(ImageTooLarge):
+        decode_image(data, Limits(), DECODE_SIZE)
+    assert time.thread_time() - start < 1.5, "CPU seconds"
+    assert peak_kb() - before < 100 * MEGABYTE
+
+
+@pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+def test_the_largest_that_are_allowed_take_less_than_is_counted(make: Callable[[], bytes]) -> None:
+    data = make()
+    reset_peak()
+    before = peak_kb()
+    assert min(decode_image(data, Limits(), DECODE_SIZE).size) >= DECODE_SIZE
+    assert peak_kb() - before < 220 * MEGABYTE
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("parts", [MAX_PARTS, MAX_PARTS + 1])
+def test_strips_are_counted_in_either_byte_order(order: str, parts: int) -> None:
+    data = tiff(grey_tiff(8, 8, 1, (273, 3, parts, 1000)), b"", order)
+    if parts > MAX_PARTS:
+        with pytest.raises(ImageTooLarge, match="65,537 strips"):
+            check_directory(data, 100)
+    else:
+        check_directory(data, 100)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]), st.binary(max_size=200))
+def test_a_damaged_directory_is_left_to_pillow(head: bytes, noise: bytes) -> None:
+    try:
+        check_directory(head + noise, 1_000_000)
+    except ImageTooLarge as exc:
+        assert "allowed" in str(exc)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])
+def test_large_images_come_small_and_look_the_same(mode: str) -> None:
+    format = "TIFF" if mode == "CMYK" else "PNG"
+    data = encoded(format, (2000, 1600), mode)
+    small, whole = decode_image(data, Limits(), 300), decode_image(data, Limits())
+    assert small.size == (400, 320) and small.mode == whole.mode
+    expected = np.asarray(whole.resize(small.size, Image.Resampling.BOX), dtype=int)
+    assert np.abs(np.asarray(small, dtype=int) - expected).max() <= 2
+
+
+def test_a_key_colour_is_clear_in_a_large_image_too() -> None:
+    image = Image.new("RGB", (1000, 1000), (10, 20, 30))
+    image.info["transparency"] = (10, 20, 30)
+    assert flatten.flatten(image, 100).getpixel((5, 5)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 200.0), (-5.0, 900.0)])
+def test_deep_images_are_the_same_in_bands(low: float, high: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = Image.fromarray(np.linspace(low, high, 30 * 40, dtype=np.float32).reshape(30, 40))
+    whole = np.asarray(flatten.flatten(deep, None))
+    monkeypatch.setattr(flatten, "_BAND", 1)
+    assert (np.asarray(flatten.flatten(deep, None)) == whole).all()

@@ -1,0 +1,75 @@
+"""Decoders and codecs against noise: whatever comes, only what was promised is raised, and an answer can be written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.contract import Envelope, Error, Model, Response, Source, Timing, decode_response, encode_response
+from model.labels import Prediction
+from tests.fault.targets import TARGETS, request
+
+TEXT = st.text(max_size=300)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["request_id", "top_k", "reply_to", "expires_at", "model", "filename", "explain"])
+    | st.sampled_from(["eventType", "bucketId", "objectId", "objectGeneration"])
+    | TEXT,
+    st.sampled_from(["OBJECT_FINALIZE", "true", "0", "9" * 400, "٣", "9999-12-31T23:59:59-23:59"]) | TEXT,
+    max_size=8,
+)
+BODIES = st.binary(max_size=200) | st.sampled_from(
+    [
+        b'{"image_uri": "gs://b/o#1"}',
+        b'{"size": 0, "metadata": {"top_k": 3}}',
+        b'{"metadata": [], "size": {}}',
+        b"{" * 99,
+    ]
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_fuzzing_knows_of_is_handled(name: str) -> None:
+    function, seeds = TARGETS[name]
+    for seed in seeds:
+        for data in (seed, seed[:-1], seed[: len(seed) // 2], seed * 2, b""):
+            function(data)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_noise_is_handled(name: str) -> None:
+    function, seeds = TARGETS[name]
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.sampled_from(seeds), st.integers(0, 400), st.binary(max_size=30))
+    def check(seed: bytes, at: int, noise: bytes) -> None:
+        at = min(at, len(seed))
+        function(seed[:at] + noise + seed[at + len(noise) :])
+
+    check()
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXT.filter(bool), BODIES, ATTRIBUTES)
+def test_any_envelope_is_answered(message_id: str, data: bytes, attributes: dict[str, str]) -> None:
+    request(Envelope(message_id, data, attributes))
+
+
+SCORES = st.floats(0, 1)
+RESPONSES = st.builds(
+    Response,
+    TEXT,
+    st.lists(st.builds(Prediction, TEXT, SCORES), max_size=3).map(tuple),
+    st.none() | st.builds(Error, TEXT, TEXT),
+    st.none() | st.builds(Model, TEXT, TEXT, TEXT, TEXT),
+    st.builds(Source, st.none() | TEXT, st.none() | TEXT),
+    st.builds(Timing, SCORES, SCORES, SCORES, SCORES, SCORES),
+    st.integers(0, 99),
+    TEXT,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(RESPONSES)
+def test_a_response_comes_back_as_it_was(response: Response) -> None:
+    assert decode_response(encode_response(response)) == response

@@ -1,0 +1,105 @@
+"""Memory shared by threads: who fits goes on, who does not waits in turn."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from model.room import Room
+from tests.emulator.waiting import until
+
+
+class Visitor:
+    """A thread that takes room, says so, and stays until it is told to leave."""
+
+    def __init__(self, room: Room, amount: int) -> None:
+        self.inside, self.leave = threading.Event(), threading.Event()
+        self._room, self._amount = room, amount
+        self._thread = threading.Thread(target=self._stay)
+        self._thread.start()
+
+    def _stay(self) -> None:
+        with self._room.taken(self._amount):
+            self.inside.set()
+            self.leave.wait(10)
+
+    def go(self) -> None:
+        self.leave.set()
+        self._thread.join(10)
+
+
+def queued(room: Room, count: int) -> bool:
+    return until(lambda: len(room._line) == count)
+
+
+def test_those_that_fit_are_in_together() -> None:
+    room = Room(10)
+    visitors = [Visitor(room, 5), Visitor(room, 5)]
+    assert all(visitor.inside.wait(10) for visitor in visitors)
+    for visitor in visitors:
+        visitor.go()
+
+
+def test_a_large_one_has_its_turn_before_small_ones_that_came_later() -> None:
+    room = Room(10)
+    first = Visitor(room, 5)
+    assert first.inside.wait(10)
+    large = Visitor(room, 10)
+    assert queued(room, 1)
+    small = Visitor(room, 1)
+    assert queued(room, 2)
+    assert not large.inside.is_set() and not small.inside.is_set()
+    first.go()
+    assert large.inside.wait(10) and not small.inside.is_set()
+    large.go()
+    assert small.inside.wait(10)
+    small.go()
+
+
+def test_what_is_larger_than_all_room_is_let_in_alone() -> None:
+    room = Room(10)
+    with room.taken(1_000):
+        other = Visitor(room, 1)
+        assert queued(room, 1) and not other.inside.is_set()
+    assert other.inside.wait(10)
+    other.go()
+
+
+def test_who_waits_too_long_gives_up_and_holds_nobody_up() -> None:
+    room = Room(10, patience_s=0.05)
+    with room.taken(6):
+        with pytest.raises(TimeoutError, match="no room"), room.taken(5):
+            pass
+        with room.taken(4):
+            pass
+    with room.taken(10):
+        pass
+
+
+def test_room_is_given_back_when_the_block_fails() -> None:
+    room = Room(10)
+    with pytest.raises(ValueError, match="inside"), room.taken(10):
+        raise ValueError("inside")
+    with room.taken(10):
+        pass
+
+
+def test_there_is_never_more_inside_than_fits() -> None:
+    room, lock = Room(100, patience_s=30), threading.Lock()
+    inside = most = 0
+
+    def visit(amount: int) -> None:
+        nonlocal inside, most
+        for _ in range(50):
+            with room.taken(amount):
+                with lock:
+                    inside += amount
+                    most = max(most, inside)
+                with lock:
+                    inside -= amount
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit, [10, 20, 30, 40, 50, 60, 70, 100]))
+    assert 0 < most <= 100 and inside == 0
