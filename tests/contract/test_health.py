@@ -28,6 +28,7 @@ def test_every_request_is_counted_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("HTTP_DOOR", "on")
     bootstrap.settings.cache_clear()
     bootstrap.outcomes.cache_clear()
     engine = BrightnessEngine()
