@@ -45,7 +45,7 @@ def test_every_request_is_counted_once(
         form = {"picture": (io.BytesIO(b"x"), "x.png")}
         assert client.post("/predict", data=form, headers={"traceparent": GIVEN}).status_code == 400
         engine.failure = RuntimeError("broken")
-        assert push(client, encoded()) == 503
+        assert push(client, encoded(size=(9, 9))) == 503, "another request: what was answered is remembered"
         assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 503
     bootstrap.settings.cache_clear()
     report = client.get("/health").get_json()
