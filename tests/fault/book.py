@@ -21,7 +21,7 @@ class _Page:
 
     copies: int = 0
     final: Response | None = None
-    conflicting: bool = False
+    contrary: Response | None = None
     bodies: set[bytes] = field(default_factory=set)
 
 
@@ -84,7 +84,8 @@ class Book:
             if _final(response):
                 page.bodies.add(hashlib.sha256(body).digest())
                 page.final = page.final or response
-                page.conflicting |= not alike(page.final, response)
+                if not alike(page.final, response):
+                    page.contrary = response
             asked = first and response.request_id in self._expected
             self._open -= asked
             self._heard = time.monotonic()
@@ -125,11 +126,30 @@ class Book:
                 errors=sum(final.error is not None for final in finals.values()),
                 dead=len(found) - len(finals),
                 lost=len(pages) - len(found),
-                conflicting=sum(page.conflicting for page in found.values()),
+                conflicting=sum(page.contrary is not None for page in found.values()),
                 duplicates=sum(page.copies - 1 for page in found.values()),
                 wrong=sum(not alike(self._expected[request_id], final) for request_id, final in finals.items()),
                 unequal=sum(len(page.bodies) > 1 for page in found.values()),
             )
+
+    def troubles(self) -> list[str]:
+        """A line for each request that was lost, answered in two ways or answered wrongly."""
+        with self._changed:
+            lines = []
+            for request_id, expected in self._expected.items():
+                page = self._pages.get(request_id)
+                if page is None:
+                    lines.append(f"{request_id}: lost")
+                elif page.contrary or (page.final and not alike(expected, page.final)):
+                    said = [_brief(each) for each in (page.final, page.contrary) if each]
+                    lines.append(f"{request_id}: answered {' and '.join(said)}; expected {_brief(expected)}")
+            return lines
+
+
+def _brief(response: Response) -> str:
+    if response.error:
+        return f"{response.error.code} ({response.error.message})"
+    return ", ".join(f"{each.label} {each.score}" for each in response.predictions[:2])
 
 
 def alike(one: Response, other: Response) -> bool:

@@ -32,6 +32,8 @@ _STORAGE_DAY = BadDay(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets
 """Storage stalls, answers 503 in bursts and cuts connections."""
 
 _REPORT_S = 15.0
+_TROUBLES = 20
+"""Told at most: the first say enough."""
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, Toll]:
@@ -75,6 +77,8 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         for place in places:
             if place.failure:
                 raise place.failure
+        for line in traffic.book.troubles()[:_TROUBLES]:
+            say(line)
         return traffic.book.verdict(), toll
 
 

@@ -79,3 +79,13 @@ def test_waiting_ends_when_nothing_comes() -> None:
     book = Book()
     book.accept("r", ok())
     assert not book.wait(0.05)
+
+
+def test_each_trouble_is_told() -> None:
+    book = Book()
+    for request_id in ("r", "gone"):
+        book.accept(request_id, ok())
+    book.offer(ok(), b"")
+    assert book.troubles() == ["gone: lost"]
+    book.offer(refused("expired"), b"")
+    assert book.troubles() == ["r: answered Bag 0.9 and expired (…); expected Bag 0.9", "gone: lost"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import time
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def test_decoding_stops_when_its_time_is_up() -> None:
     data = encoded("JPEG", (3000, 3000), "RGB", quality=100)
     with pytest.raises(ImageTooLarge, match="longer than"):
         decode_image(data, Limits(max_seconds=0.0))
+
+
+def test_a_machine_that_stood_still_makes_no_file_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be answered with an error on one worker and with predictions on another."""
+    monkeypatch.setattr(time, "monotonic", itertools.count(0.0, 1000.0).__next__)
+    monkeypatch.setattr(time, "perf_counter", itertools.count(0.0, 1000.0).__next__)
+    assert decode_image(encoded("JPEG", (300, 300), "RGB"), Limits()).size == (300, 300)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
