@@ -15,7 +15,7 @@ from tests.fault.watch import Watch
 from tests.hostile import LARGE
 from tests.samples import encoded
 
-IMAGES = int(os.environ.get("FLOOD", "150"))
+IMAGES = int(os.environ.get("FLOOD", "80"))
 JUNK = {
     "x" * 200: "y" * 900,
     "top_k\n": "1",

@@ -22,7 +22,7 @@ from tests.desk import Desk
 from tests.emulator.waiting import until
 from tests.samples import encoded
 
-IMAGES = 120
+IMAGES = 200
 GRACE_S = 10.0
 
 
@@ -53,13 +53,14 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
             monkeypatch.setenv(name, value)
         with Desk(twin.project) as desk:
             answered: Counter[str] = Counter()
-            with push_worker(twin.env, tmp_path / "first.log", port) as worker:
+            for request_id in ids:
+                desk.publish(image, request_id=request_id)
+            # Few threads, so that there is a middle.
+            with push_worker({**twin.env, "THREADS": "2"}, tmp_path / "first.log", port) as worker:
                 desk.subscriber.modify_push_config(
                     subscription=f"projects/{desk.project}/subscriptions/req_predict-sub",
                     push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
                 )
-                for request_id in ids:
-                    desk.publish(image, request_id=request_id)
                 assert until(lambda: answered.update(response_ids(desk, 0.05)) or answered, 30)
                 assert end(worker) < GRACE_S
             answered.update(response_ids(desk, 1))
