@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import keras
 from keras import layers
 
 
-def build(widths: tuple[int, ...], dropout: float, labels: int, precision: str = "float32") -> Any:
+def build(widths: tuple[int, ...], dropout: float, labels: int, precision: str = "float32", seed: int = 0) -> Any:
     """A keras.Model from float32 [N, 28, 28, 1] in 0..1 to float32 probabilities [N, labels].
 
     `precision` is Keras' name of a dtype policy; whatever it is, weights and the softmax are float32, so that the
-    weights of one precision fit the network of another.
+    weights of one precision fit the network of another. Where its weights begin depends on `seed` alone: Keras' own
+    seeds come from a generator that any other thread of the process may draw from.
     """
+    draws = random.Random(seed)
+
+    def drawn() -> int:
+        return draws.randint(1, 10**9)
 
     def convolve(x: Any, filters: int) -> Any:
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=precision)(x)
+        begin = keras.initializers.GlorotUniform(drawn())
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=begin, dtype=precision)(x)
         return layers.ReLU(dtype=precision)(layers.BatchNormalization(dtype=precision)(x))
 
     def residual(x: Any, filters: int) -> Any:
@@ -28,6 +35,7 @@ def build(widths: tuple[int, ...], dropout: float, labels: int, precision: str =
     x = residual(layers.MaxPooling2D(dtype=precision)(x), second)
     x = residual(layers.MaxPooling2D(dtype=precision)(convolve(x, third)), third)
     x = layers.GlobalAveragePooling2D(dtype=precision)(x)
-    x = layers.Dropout(dropout, dtype=precision)(x)
-    scores = layers.Dense(labels, activation="softmax", dtype="float32", name="scores")(x)
+    x = layers.Dropout(dropout, seed=drawn(), dtype=precision)(x)
+    begin = keras.initializers.GlorotUniform(drawn())
+    scores = layers.Dense(labels, activation="softmax", kernel_initializer=begin, dtype="float32", name="scores")(x)
     return keras.Model(image, scores)

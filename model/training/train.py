@@ -32,7 +32,6 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
     `out`/tensorboard. Raises RunError when `out` holds a run already and `resume` is false, holds one of another
     config, or cannot be written; DatasetError when there is no data. Ctrl-C says how to go on.
     """
-    keras.utils.set_random_seed(config.seed)
     whole = datasets.load("train", data)
     if config.validation_images + max(config.train_images, config.batch_size) > len(whole):
         raise RunError(
@@ -141,7 +140,7 @@ def _start(config: Config, out: Path, resume: bool) -> tuple[Any, Rows]:
         kept.write_text(config.to_yaml(), "utf-8")
     except OSError as exc:
         raise RunError(f"{out} cannot be written: {exc.strerror}") from exc
-    network = build(config.widths, config.dropout, len(datasets.FASHION_MNIST_LABELS), config.precision)
+    network = build(config.widths, config.dropout, len(datasets.FASHION_MNIST_LABELS), config.precision, config.seed)
     network.compile(
         keras.optimizers.SGD(0.0, config.momentum, nesterov=True, weight_decay=config.weight_decay or None),
         keras.losses.CategoricalCrossentropy(),

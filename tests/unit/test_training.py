@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
     for column in ("loss", "val_loss", "rate"):
         expected = [float(row[column]) for row in straight]
         assert [float(row[column]) for row in resumed] == pytest.approx(expected, rel=1e-3), column
+
+
+def test_weights_begin_as_the_seed_says_whatever_else_is_drawn(tensorflow: None) -> None:
+    from model.training.network import build
+
+    begun = []
+    for seed, drawn in ((3, 1), (3, 2), (4, 1)):
+        random.seed(drawn)
+        begun.append(np.concatenate([each.ravel() for each in build((2, 2, 2), 0.0, 3, seed=seed).get_weights()]))
+    assert np.array_equal(begun[0], begun[1])
+    assert not np.array_equal(begun[0], begun[2])
 
 
 def test_the_rate_rises_to_its_peak_and_falls_back(tensorflow: None) -> None:
