@@ -16,7 +16,7 @@ def build(widths: tuple[int, ...], dropout: float, labels: int, precision: str =
     weights of one precision fit the network of another. Where its weights begin depends on `seed` alone: Keras' own
     seeds come from a generator that any other thread of the process may draw from.
     """
-    draws = random.Random(seed)
+    draws = random.Random(seed)  # nosec B311  # weights, no secrets
 
     def drawn() -> int:
         return draws.randint(1, 10**9)
