@@ -151,5 +151,5 @@ def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngi
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
             for data in (picture(), SECRET, b"{" + SECRET):
-                worker.on_message(Message(data), service.respond, responses, pending)
+                worker.on_message(Message(data), service.respond, service, pending)
     assert_quiet(lines, at_least=12)

@@ -60,7 +60,7 @@ def test_another_is_not_even_asked_for(server: StorageServer, monkeypatch: pytes
 def test_an_invented_size_does_not_lift_the_limit(server: StorageServer) -> None:
     """A forged notification says ten bytes of a large object."""
     put("photos", "large", bytes(2_000_000))
-    with pytest.raises(ImageTooLarge, match=r"at most 1,000 bytes are allowed"):
+    with pytest.raises(ImageTooLarge, match=r"more than 1,000 bytes; no more are allowed"):
         BucketImages("p", {"photos"}).fetch(ObjectRef("photos", "large", None, 10), 1000)
 
 
