@@ -56,7 +56,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._open: dict[str, _Open] = {}
         self._ids: dict[Picture, str] = {}
-        self._given_up: dict[str, Outcome] = {}
+        self._errors: dict[str, Outcome] = {}
         self._early: OrderedDict[str, tuple[Response, float]] = OrderedDict()
         self._settled: deque[Outcome] = deque()
         self._all_sent: float | None = None
@@ -82,7 +82,7 @@ class Ledger:
         with self._changed:
             if response.request_id in self._open:
                 self._take(response, self._clock())
-            else:
+            elif _says_more(response, self._early.get(response.request_id, (None,))[0]):
                 self._early[response.request_id] = response, self._clock()
                 if len(self._early) > _EARLY_LIMIT:
                     self._early.popitem(last=False)
@@ -96,9 +96,9 @@ class Ledger:
         """This picture could not be sent, unless its response says otherwise."""
         with self._changed:
             request_id = self._ids.get(picture, "")
-            if not request_id or request_id in self._open:
+            answered = request_id in self._errors or request_id not in self._open
+            if not (request_id and answered):
                 asked = self._open.pop(request_id, None)
-                self._given_up.pop(request_id, None)
                 trace_id = asked.trace_id if asked else ""
                 self._settle(Outcome(picture, request_id, problem=problem, trace_id=trace_id))
 
@@ -118,14 +118,14 @@ class Ledger:
         """Nothing more is wanted: the outcomes not yet read, and what is unanswered."""
         with self._changed:
             self._stopped = True
-            rest = [*self._settled, *self._given_up.values(), *self._unanswered("interrupted")]
+            rest = [*self._settled, *self._errors.values(), *self._unanswered("interrupted")]
             self._settled.clear()
             return rest
 
     def outcomes(self, timeout_s: float) -> Iterator[Outcome]:
         """Each outcome as it comes; ends when all are in, or `timeout_s` after the last was sent.
 
-        `unavailable` counts as an answer only at the end, because a redriven request may still be answered better.
+        Errors come last: until then predictions may still take their place.
         """
         while True:
             with self._changed:
@@ -135,25 +135,26 @@ class Ledger:
                 self._settled.clear()
                 if not batch:
                     self._stopped = True
-                    rest = list(self._given_up.values())
+                    rest = list(self._errors.values())
                     rest += self._unanswered(self._broken or f"no answer within {timeout_s:g} s")
                     break
             yield from batch
         yield from rest
 
     def _take(self, response: Response, at: float) -> None:
-        """The first answer is kept; only `unavailable` gives way to a later one."""
+        """The first predictions are kept; an error is held for as long as predictions may still come."""
         request_id = response.request_id
         asked = self._open[request_id]
         ms = max(0.0, 1000 * (at - asked.sent))
         outcome = Outcome(asked.picture, request_id, response, ms=ms, trace_id=asked.trace_id)
-        if response.error and response.error.code == UNAVAILABLE:
-            self._given_up.setdefault(request_id, outcome)
+        held = self._errors.get(request_id)
+        if not response.error:
+            del self._open[request_id]
+            self._errors.pop(request_id, None)
+            self._settle(outcome)
+        elif _says_more(response, held.response if held else None):
+            self._errors[request_id] = outcome
             self._changed.notify_all()
-            return
-        del self._open[request_id]
-        self._given_up.pop(request_id, None)
-        self._settle(outcome)
 
     def _settle(self, outcome: Outcome) -> None:
         self._settled.append(outcome)
@@ -164,7 +165,7 @@ class Ledger:
             return True
         if self._all_sent is None:
             return False
-        return len(self._open) == len(self._given_up) or self._clock() >= self._all_sent + timeout_s
+        return len(self._open) == len(self._errors) or self._clock() >= self._all_sent + timeout_s
 
     def _patience(self, timeout_s: float) -> float:
         """Seconds to sleep at most: until the deadline, and never so long that Ctrl-C goes unheard on some systems."""
@@ -175,5 +176,16 @@ class Ledger:
         return [
             Outcome(asked.picture, request_id, problem=problem, missing=True, trace_id=asked.trace_id)
             for request_id, asked in self._open.items()
-            if request_id not in self._given_up
+            if request_id not in self._errors
         ]
+
+
+def _says_more(response: Response, kept: Response | None) -> bool:
+    """Whether it replaces what is kept: predictions any error, another error `unavailable`, and nothing its like."""
+    return kept is None or _weight(response) > _weight(kept)
+
+
+def _weight(response: Response) -> int:
+    if not response.error:
+        return 2
+    return int(response.error.code != UNAVAILABLE)

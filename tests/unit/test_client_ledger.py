@@ -57,28 +57,37 @@ def test_answers_are_matched_by_request_id() -> None:
         ([error("r", "unavailable"), ok("r", "late")], "late"),
         ([error("r", "unavailable"), error("r", "expired")], "expired"),
         ([error("r", "unavailable"), error("r", "unavailable")], "unavailable"),
-        ([error("r", "expired"), ok("r", "late")], "expired"),
+        ([error("r", "expired"), error("r", "unavailable")], "expired"),
+        ([error("r", "image_not_found"), error("r", "expired")], "image_not_found"),
+        ([error("r", "image_not_found"), ok("r", "late")], "late"),
+        ([error("r", "image_not_found"), ok("r", "late"), ok("r", "later")], "late"),
+        ([ok("r", "first"), error("r", "expired")], "first"),
     ],
 )
-def test_of_several_answers_the_first_is_kept_unless_it_is_unavailable(answers: list[Response], kept: str) -> None:
+@pytest.mark.parametrize("early", [False, True], ids=["asked before", "asked after"])
+def test_of_several_answers_the_first_predictions_are_kept(answers: list[Response], kept: str, early: bool) -> None:
     ledger = Ledger()
-    ledger.expect("r", picture("a"))
     ledger.expect("other", picture("b"))
+    if not early:
+        ledger.expect("r", picture("a"))
     for answer in answers:
         ledger.offer(answer)
+    if early:
+        ledger.expect("r", picture("a"))
     ledger.finish_sending()
     ledger.offer(ok("other"))
     assert said(ended(ledger)["a"]) == kept
 
 
-def test_unavailable_is_an_answer_when_nothing_better_comes() -> None:
+@pytest.mark.parametrize("code", ["unavailable", "invalid_image"])
+def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
     ledger = Ledger()
     ledger.expect("r", picture("a"))
-    ledger.offer(error("r", "unavailable"))
+    ledger.offer(error("r", code))
     ledger.finish_sending()
     began = time.monotonic()
     outcome = ended(ledger, 30)["a"]
-    assert said(outcome) == "unavailable" and not outcome.ok and not outcome.missing
+    assert said(outcome) == code and not outcome.ok and not outcome.missing
     assert time.monotonic() - began < 5, "nobody waits for a better one"
 
 
@@ -138,13 +147,21 @@ def test_a_picture_that_cannot_be_sent_is_not_waited_for() -> None:
     assert not any(outcome.missing or outcome.ok for outcome in outcomes.values())
 
 
-def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent() -> None:
+@pytest.mark.parametrize("answer", [ok("r"), error("r", "invalid_image")])
+def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent(answer: Response) -> None:
     ledger = Ledger()
     ledger.expect("r", picture("a"))
-    ledger.offer(ok("r"))
+    ledger.offer(answer)
     ledger.fail(picture("a"), "deadline exceeded")
     ledger.finish_sending()
-    assert ended(ledger)["a"].ok
+    assert ended(ledger)["a"].response == answer
+
+
+def test_stopping_gives_the_errors_that_are_held() -> None:
+    ledger = Ledger()
+    ledger.expect("r", picture("a"))
+    ledger.offer(error("r", "invalid_image"))
+    assert [said(outcome) for outcome in ledger.stop()] == ["invalid_image"]
 
 
 def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
