@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from google.api_core.exceptions import PreconditionFailed
+from google.api_core.exceptions import Forbidden, PreconditionFailed
 
 from functions.contract import Response, decode_response, encode_response
 from functions.gcp import FETCH_RETRY_S, FETCH_TIMEOUT_S
@@ -45,6 +45,7 @@ class BucketLedger:
                 timeout=FETCH_TIMEOUT_S,
                 retry=retry,
             )
-        except PreconditionFailed:
+        except (PreconditionFailed, Forbidden):
+            # Forbidden: who may create objects and not replace them may hear of that first.
             return decode_response(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
         return response

@@ -15,6 +15,7 @@ locals {
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${google_storage_bucket.this[local.models_bucket].name}/${var.artifact_prefix}"
     },
+    var.ledger ? { LEDGER = "gs://${google_storage_bucket.ledger[0].name}/answers" } : {},
   )
 }
 
@@ -87,8 +88,8 @@ resource "google_cloud_run_v2_service" "worker" {
     }
   }
 
-  # A worker that starts must be able to read its artifact.
-  depends_on = [google_project_service.this, google_storage_bucket_iam_member.worker]
+  # A worker that starts must be able to read its artifact, and to store its first answer.
+  depends_on = [google_project_service.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.ledger]
 }
 
 resource "google_pubsub_topic_iam_member" "worker" {

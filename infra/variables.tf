@@ -89,8 +89,8 @@ variable "settings" {
   default     = {}
   nullable    = false
   validation {
-    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "LEDGER", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
@@ -100,6 +100,13 @@ variable "settings" {
 
 variable "http_door" {
   description = "Open the worker's HTTP door, POST /predict; callers still need roles/run.invoker on the service, and to be inside the project."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "ledger" {
+  description = "Store each answer in a bucket before it is published, so that all copies of it are the same; costs a write to Cloud Storage a request."
   type        = bool
   default     = false
   nullable    = false

@@ -129,6 +129,17 @@ run "worker" {
   }
 }
 
+run "no_ledger" {
+  assert {
+    condition     = length(google_storage_bucket.ledger) == 0 && length(google_storage_bucket_iam_member.ledger) == 0
+    error_message = "Who does not ask for a ledger pays for none."
+  }
+  assert {
+    condition     = !contains([for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name], "LEDGER")
+    error_message = "Without a ledger the worker stores no answer."
+  }
+}
+
 run "metrics" {
   assert {
     condition     = strcontains(google_logging_metric.outcomes.filter, "\"prediction-worker\"") && strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.outcomes\"")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from google.api_core.exceptions import NotFound
 
 from functions.contract import Envelope, Explanation, Response, encode_response
 from functions.ledger import BucketLedger
@@ -77,6 +78,19 @@ def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeyp
     service.handle(ASKED)
     assert len(responses.published) == 1
     assert isinstance(responses.published[0].explanation, Explanation)
+
+
+def test_a_worker_that_may_create_and_not_replace_finds_the_stored_answer(bucket: StorageServer) -> None:
+    service, _ = worker()
+    first = service.answer(ASKED)
+    ledger = BucketLedger("gs://kept/answers", "p")
+    bucket.fail(403, path="/upload/")
+    with pytest.raises(NotFound):  # it may not even create: nothing is there
+        ledger.keep("id", first)
+    ledger.keep("id", first)
+    bucket.fail(403, path="/upload/")
+    later = replace(first, completed_at="2030-01-01T00:00:00.000Z")
+    assert ledger.keep("id", later).completed_at == first.completed_at
 
 
 def test_a_lost_answer_of_the_bucket_makes_no_second_answer(bucket: StorageServer) -> None:

@@ -1,0 +1,41 @@
+# Where each answer is stored before it is published, so that all its copies are the same; only where var.ledger asks for it.
+resource "google_storage_bucket" "ledger" {
+  count = var.ledger ? 1 : 0
+
+  project                     = var.project_id
+  name                        = "${var.project_id}-${local.prefix}ledger"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = false
+  labels                      = var.labels
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age = local.ledger_days
+    }
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 0 # nobody restores an answer, and a week more of all of them would be paid for
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# To create and to read, not to replace: the first answer stays.
+resource "google_storage_bucket_iam_member" "ledger" {
+  for_each = toset(var.ledger ? ["roles/storage.objectCreator", "roles/storage.objectViewer"] : [])
+
+  bucket = google_storage_bucket.ledger[0].name
+  role   = each.value
+  member = google_service_account.worker.member
+}
+
+locals {
+  # A day longer than a message lives: until then it may come again, and must find its answer.
+  ledger_days = 1 + ceil(max([for given in values(local.pushed) : trimsuffix(given.retention, "s")]...) / 86400)
+}
