@@ -137,11 +137,11 @@ def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
         if pushers := bootstrap.pushers():
             pushers.check(request.headers.get("Authorization"))
     except NotAllowed as exc:
-        log.warning("turned away", extra={"outcome": "turned away", "reason": str(exc)})
+        bootstrap.outcomes().refused(str(exc))
         request.stream = io.BytesIO()
         return f"{exc}\n", exc.status, {"WWW-Authenticate": "Bearer"}
-    except Exception:
-        log.exception("nacked", extra={"outcome": "nacked", "code": UNAVAILABLE})
+    except Exception as exc:
+        bootstrap.outcomes().nacked(None, exc)
         request.stream = io.BytesIO()
         return "not now; deliver it again\n", 503
     return None
@@ -154,6 +154,7 @@ def _by_hand(request: flask.Request) -> ResponseReturnValue:
     except SettingsError:
         closed = False  # the door itself says that it cannot serve
     if closed:
+        bootstrap.outcomes().refused("the HTTP door is closed")
         request.stream = io.BytesIO()
         return "the HTTP door of this worker is closed; HTTP_DOOR=on opens it\n", 404
     answer: ResponseReturnValue = predict(request)

@@ -14,13 +14,14 @@ from functions.errors import UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed")
+OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
 
 
 class Outcomes:
     """The outcomes since the process began. Callable from any thread.
 
     ok, error: answered. ignored: nothing was asked. nacked: ours to try again. malformed: nobody can be answered.
+    refused: turned away at the door, unread.
     """
 
     def __init__(self) -> None:
@@ -57,23 +58,21 @@ class Outcomes:
             trace=trace_of(envelope),
         )
 
-    def nacked(self, envelope: Envelope, failure: Exception) -> None:
-        """A failure of ours: the broker delivers the request again, or sets it aside."""
-        self._end(
-            "nacked",
-            logging.ERROR,
-            "nacked",
-            UNAVAILABLE,
-            failure,
-            request_id=request_id_of(envelope),
-            message_id=envelope.id,
-            delivery_attempt=envelope.delivery_attempt,
-            trace=trace_of(envelope),
-        )
+    def nacked(self, envelope: Envelope | None, failure: Exception) -> None:
+        """A failure of ours: the broker delivers the request again, or sets it aside. No envelope: it was not read."""
+        self._end("nacked", logging.ERROR, "nacked", UNAVAILABLE, failure, delivery=envelope)
+
+    def handed_back(self, envelope: Envelope) -> None:
+        """A request that a stopping worker had received and not begun: another one gets it."""
+        self._end("handed back", logging.INFO, "nacked", reason="the worker is stopping", delivery=envelope)
 
     def malformed(self, reason: str) -> None:
         """An event that nobody can be answered for."""
         self._end("malformed event", logging.WARNING, "malformed", reason=reason)
+
+    def refused(self, reason: str) -> None:
+        """A request of somebody who may not ask, or at a door that is closed."""
+        self._end("turned away", logging.WARNING, "refused", reason=reason)
 
     def counts(self) -> dict[str, Any]:
         """Since when, how many of each outcome, and the codes of the errors."""
@@ -88,10 +87,23 @@ class Outcomes:
         outcome: str,
         code: str | None = None,
         failure: Exception | None = None,
+        delivery: Envelope | None = None,
         **about: object,
     ) -> None:
+        if delivery:
+            about |= _delivery(delivery)
         with self._lock:
             self._outcomes[outcome] += 1
             if code:
                 self._codes[code] += 1
         log.log(level, message, extra={"outcome": outcome, "code": code, **about}, exc_info=failure)
+
+
+def _delivery(envelope: Envelope) -> dict[str, object]:
+    """What a line says about a message that will come again."""
+    return {
+        "request_id": request_id_of(envelope),
+        "message_id": envelope.id,
+        "delivery_attempt": envelope.delivery_attempt,
+        "trace": trace_of(envelope),
+    }

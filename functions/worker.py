@@ -20,11 +20,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
 
 from functions import bootstrap, events
 from functions.contract import Envelope, Response
 from functions.gcp import answers
+from functions.handback import HandingBack
 from functions.liveness import Liveness
 from functions.service import PUBLISH_TIMEOUT_S, Service
 from functions.settings import Settings, SettingsError
@@ -141,13 +141,14 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[
     streams: list[Future[None]] = []
     doors = ((settings.request_subscription, service.respond), (settings.dead_subscription, service.announce))
     for name, produce in doors:
+        # Callbacks wait for the batcher: enough of them to fill one batch while another is scored.
+        threads = ThreadPoolExecutor(2 * settings.max_batch_size, f"pull-{name}")
         streams.append(
             client.subscribe(
                 settings.subscription_path(name),
                 partial(work, produce=produce),
                 flow_control=flow,
-                # Callbacks wait for the batcher: enough of them to fill one batch while another is scored.
-                scheduler=ThreadScheduler(ThreadPoolExecutor(2 * settings.max_batch_size, f"pull-{name}")),
+                scheduler=HandingBack(threads, service.outcomes),
                 await_callbacks_on_shutdown=True,
             )
         )

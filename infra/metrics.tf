@@ -16,7 +16,7 @@ resource "google_logging_metric" "outcomes" {
 
     labels {
       key         = "outcome"
-      description = "ok, error, ignored, nacked or malformed"
+      description = "ok, error, ignored, nacked, malformed or refused"
     }
     labels {
       key         = "code"

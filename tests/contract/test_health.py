@@ -50,7 +50,7 @@ def test_every_request_is_counted_once(
     bootstrap.settings.cache_clear()
     report = client.get("/health").get_json()
     assert report["status"] == "ok" and report["since"].endswith("Z")
-    assert report["outcomes"] == {"ok": 2, "error": 4, "ignored": 0, "nacked": 1, "malformed": 2}
+    assert report["outcomes"] == {"ok": 2, "error": 4, "ignored": 0, "nacked": 1, "malformed": 2, "refused": 0}
     assert report["codes"] == {"invalid_image": 1, "invalid_request": 1, "unavailable": 3}
 
     lines: list[Any] = [record for record in caplog.records if hasattr(record, "outcome")]

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from functions import bootstrap
+from functions.outcomes import Outcomes
 from functions.service import Service
 from infra.local.pubsub.token import JWKS_PATH, PEM_PATH, Tokens
 from tests.fakes import MemoryResponses, fake_service
@@ -85,6 +86,13 @@ def app(root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses)
 
 
 @pytest.fixture
+def outcomes() -> Outcomes:
+    """Counted from nothing."""
+    bootstrap.outcomes.cache_clear()
+    return bootstrap.outcomes()
+
+
+@pytest.fixture
 def guarded(app: App, keys: Keys) -> FlaskClient:
     return app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=keys.url)
 
@@ -93,6 +101,10 @@ def push(client: FlaskClient, authorization: str | None, path: str = "/") -> Any
     message = {"data": base64.b64encode(encoded()).decode(), "messageId": "m1", "attributes": {"request_id": "r1"}}
     headers = {} if authorization is None else {"Authorization": authorization}
     return client.post(path, json={"message": message}, headers=headers)
+
+
+def ended(outcomes: Outcomes) -> dict[str, int]:
+    return {name: count for name, count in outcomes.counts()["outcomes"].items() if count}
 
 
 def signed(tokens: Tokens, *, key: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> str:
@@ -117,11 +129,11 @@ def test_the_pushing_account_is_let_in(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer junk", "Bearer a.b.c"]
 )
 def test_without_a_token_nobody_is(
-    guarded: FlaskClient, responses: MemoryResponses, path: str, authorization: str | None
+    guarded: FlaskClient, responses: MemoryResponses, outcomes: Outcomes, path: str, authorization: str | None
 ) -> None:
     reply = push(guarded, authorization, path)
     assert reply.status_code == 401 and reply.headers["WWW-Authenticate"] == "Bearer"
-    assert responses.published == []
+    assert responses.published == [] and ended(outcomes) == {"refused": 1}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +188,10 @@ def test_a_token_that_needs_no_key_is_turned_away(
     assert responses.published == []
 
 
-def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens) -> None:
+def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens, outcomes: Outcomes) -> None:
     nowhere = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL="http://127.0.0.1:9/certs")
     assert push(nowhere, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 503
+    assert ended(outcomes) == {"nacked": 1}
 
 
 def test_names_of_keys_that_are_made_up_fetch_nothing(guarded: FlaskClient, tokens: Tokens, keys: Keys) -> None:
@@ -193,11 +206,11 @@ def test_a_token_is_not_looked_at_unless_asked(app: App) -> None:
     assert push(app(), None).status_code == 204
 
 
-def test_the_http_door_is_closed_unless_opened(app: App) -> None:
+def test_the_http_door_is_closed_unless_opened(app: App, outcomes: Outcomes) -> None:
     closed = app()
     reply = closed.post("/predict", data=encoded())
     assert reply.status_code == 404 and "HTTP_DOOR=on opens it" in reply.get_data(as_text=True)
-    assert closed.get("/ready").status_code == 200
+    assert closed.get("/ready").status_code == 200 and ended(outcomes) == {"refused": 1}
     assert app(HTTP_DOOR="on").post("/predict", data=encoded()).status_code == 200
 
 

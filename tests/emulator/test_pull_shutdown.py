@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.outcomes import OUTCOMES
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.desk import Desk
@@ -59,6 +61,11 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
                     answered += [response.request_id for response in desk.responses({"never"}, timeout_s=0.05)]
                 stop(worker, tmp_path / "first.log")
             answered += [response.request_id for response in desk.responses({"never"}, timeout_s=1)]
+            text = (tmp_path / "first.log").read_text()
+            lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+            ended = {name: {line["request_id"] for line in lines if line.get("outcome") == name} for name in OUTCOMES}
+            assert ended["ok"] == set(answered) and ended["nacked"], "what is handed back is said, line by line"
+            assert ended["nacked"] <= ids - set(answered)
             assert len(answered) == len(set(answered)), "nothing twice"
             assert 0 < len(answered) < IMAGES, "it was stopped in the middle"
 

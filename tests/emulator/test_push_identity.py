@@ -23,7 +23,7 @@ def test_the_worker_takes_pushes_of_its_pusher_alone(monkeypatch: pytest.MonkeyP
             monkeypatch.setenv(name, value)
         with Desk(twin.project) as desk:
             desk.publish(encoded(), request_id="r1")
-            refused = '"outcome": "turned away"'
+            refused = '"outcome": "refused"'
             assert until(lambda: refused in twin.log_path.read_text()), "what nobody signed is nacked"
             push_as(twin, "stranger@local.iam.gserviceaccount.com", AUDIENCE)
             assert until(lambda: "not the pushing service account's" in twin.log_path.read_text())

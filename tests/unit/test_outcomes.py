@@ -94,6 +94,9 @@ def test_every_end_is_one_line_and_one_count(log: Log) -> None:
     sent(service, b"", eventType="OBJECT_DELETE", bucketId="b", objectId="o")
     service.handle_dead(Envelope("m", b"x", {"request_id": "dead"}))
     service.outcomes.malformed("the body is not JSON")
+    service.outcomes.refused("no token")
+    service.outcomes.nacked(None, TimeoutError("no keys"))
+    service.outcomes.handed_back(Envelope("m", b"x", {"request_id": "unbegun"}))
     engine.failure = RuntimeError("secret detail")
     assert sent(service, encoded(), request_id="again", traceparent=GIVEN)
     told = [(line["severity"], line["outcome"], line.get("code"), line.get("request_id")) for line in log.lines()]
@@ -103,13 +106,16 @@ def test_every_end_is_one_line_and_one_count(log: Log) -> None:
         ("INFO", "ignored", None, "b/o#0"),
         ("ERROR", "error", "unavailable", "dead"),
         ("WARNING", "malformed", None, None),
+        ("WARNING", "refused", None, None),
+        ("ERROR", "nacked", "unavailable", None),
+        ("INFO", "nacked", None, "unbegun"),
         ("ERROR", "nacked", "unavailable", "again"),
     ]
     last = log.lines()[-1]
     assert "secret detail" in last["exception"] and last["logging.googleapis.com/trace"].endswith(TRACE)
     counts = service.outcomes.counts()
-    assert counts["outcomes"] == {"ok": 1, "error": 2, "ignored": 1, "nacked": 1, "malformed": 1}
-    assert counts["codes"] == {"invalid_image": 1, "unavailable": 2}
+    assert counts["outcomes"] == {"ok": 1, "error": 2, "ignored": 1, "nacked": 3, "malformed": 1, "refused": 1}
+    assert counts["codes"] == {"invalid_image": 1, "unavailable": 3}
 
 
 def test_hostile_words_stay_in_their_line(log: Log) -> None:

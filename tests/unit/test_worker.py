@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
+from functions.handback import HandingBack
+from functions.outcomes import Outcomes
 from functions.worker import Pending, on_message
+from model.room import Room
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
 
@@ -80,6 +85,38 @@ def test_a_stopping_worker_waits_for_the_broker_before_its_callback_returns() ->
     responses.futures[0].set_result("id")
     callback.join(10)
     assert message.verdicts == ["ack"]
+
+
+def test_what_a_stopping_worker_has_not_begun_is_an_outcome_too(caplog: pytest.LogCaptureFixture) -> None:
+    begun, finish, outcomes, worked = threading.Event(), threading.Event(), Outcomes(), list[str]()
+
+    def work(message: Pulled) -> None:
+        begun.set()
+        assert finish.wait(10)
+        worked.append(message.message_id)
+
+    scheduler = HandingBack(ThreadPoolExecutor(1), outcomes)
+    for number in range(3):
+        scheduler.schedule(work, Pulled(attributes={"request_id": f"r{number}"}, message_id=f"m{number}"))
+    assert begun.wait(10)
+    threading.Timer(0.05, finish.set).start()
+    with caplog.at_level(logging.INFO, "functions"):
+        dropped = scheduler.shutdown(await_msg_callbacks=True)
+    assert worked == ["m0"] and [message.message_id for message in dropped] == ["m1", "m2"]
+    assert [vars(record)["request_id"] for record in caplog.records] == ["r1", "r2"]
+    assert outcomes.counts()["outcomes"]["nacked"] == 2 and outcomes.counts()["codes"] == {}
+
+
+def test_who_finds_no_room_is_nacked_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    room, responses, message = Room(1, patience_s=0.01), MemoryResponses(), Pulled(attributes={"request_id": "r"})
+    service = fake_service(responses=responses)
+    service = replace(service, predictor=replace(service.predictor, room=room))
+    with room.taken(1), caplog.at_level(logging.INFO, "functions"):
+        on_message(message, service.respond, service, Pending())
+    (record,) = caplog.records
+    assert message.verdicts == ["nack"] and responses.published == []
+    assert (vars(record)["outcome"], vars(record)["request_id"]) == ("nacked", "r")
+    assert "no room" in caplog.text and service.outcomes.counts()["outcomes"]["nacked"] == 1
 
 
 @pytest.mark.parametrize("begun", [1, 3])
