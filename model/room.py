@@ -1,8 +1,9 @@
-"""How much memory decoding may take at once: who does not fit waits, first come first served."""
+"""How much memory decoding may take at once: who does not fit waits, and is not overtaken for long."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,24 @@ from contextlib import contextmanager
 PATIENCE_S = 30.0
 """Below the 55 s of a push request: whoever waits longer is sent back to the broker while that still listens."""
 
+OVERTAKEN_S = 0.5
+"""So long others may go in before one who waits: small images need not wait because a large one does."""
+
+
+class _Ticket:
+    """A place in the line, taken when it is made."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+
 
 class Room:
     """`capacity` bytes, shared by all threads. What is larger than all of it is let in alone."""
 
-    def __init__(self, capacity: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, capacity: int, patience_s: float = PATIENCE_S, overtaken_s: float = OVERTAKEN_S) -> None:
         self._capacity = self._free = capacity
-        self._patience_s = patience_s
-        self._line: deque[object] = deque()
+        self._patience_s, self._overtaken_s = patience_s, overtaken_s
+        self._line: deque[_Ticket] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
@@ -26,15 +37,11 @@ class Room:
 
         Never taken twice by one thread: two that each hold a part would wait for each other.
         """
-        amount, ticket = min(amount, self._capacity), object()
+        amount, ticket = min(amount, self._capacity), _Ticket()
         with self._changed:
             self._line.append(ticket)
             try:
-                # In turn, so that many small ones never keep a large one out.
-                ready = self._changed.wait_for(
-                    lambda: self._line[0] is ticket and amount <= self._free, self._patience_s
-                )
-                if not ready:
+                if not self._changed.wait_for(lambda: self._lets_in(ticket, amount), self._patience_s):
                     raise TimeoutError(f"no room to decode an image for {self._patience_s:g} s")
                 self._free -= amount
             finally:
@@ -46,3 +53,9 @@ class Room:
             with self._changed:
                 self._free += amount
                 self._changed.notify_all()
+
+    def _lets_in(self, ticket: _Ticket, amount: int) -> bool:
+        """Who fits, until the first in line has waited too long: many small ones must never keep a large one out."""
+        first = self._line[0]
+        mine = first is ticket or time.monotonic() - first.since < self._overtaken_s
+        return mine and amount <= self._free

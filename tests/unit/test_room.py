@@ -42,8 +42,22 @@ def test_those_that_fit_are_in_together() -> None:
         visitor.go()
 
 
-def test_a_large_one_has_its_turn_before_small_ones_that_came_later() -> None:
-    room = Room(10)
+def test_a_small_one_does_not_wait_because_a_large_one_does() -> None:
+    room = Room(10, overtaken_s=60)
+    first = Visitor(room, 5)
+    assert first.inside.wait(10)
+    large = Visitor(room, 10)
+    assert queued(room, 1)
+    small = Visitor(room, 1)
+    assert small.inside.wait(10) and not large.inside.is_set()
+    for visitor in (first, small):
+        visitor.go()
+    assert large.inside.wait(10)
+    large.go()
+
+
+def test_one_who_has_waited_long_is_not_overtaken() -> None:
+    room = Room(10, overtaken_s=0)
     first = Visitor(room, 5)
     assert first.inside.wait(10)
     large = Visitor(room, 10)
