@@ -88,7 +88,7 @@ def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
 
 def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
     lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
-    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch"}
+    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch", "plan"}
     for command, rest in lines:
         help_text = run(root, "client", command, "--help")
         for flag in re.findall(r"--[a-z-]+", rest):
@@ -107,7 +107,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("client", ["publish", "upload", "predict", "watch"]),
+        ("client", ["publish", "upload", "predict", "watch", "plan"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
     ],
