@@ -23,7 +23,7 @@ COLD_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The end of a step: `waiting` images, `ready` instances, and the most seconds that one just answered has taken."""
+    """The end of a step: `waiting` images, `ready` instances, and the most seconds that an answer took (0: none)."""
 
     at_s: float
     waiting: int
@@ -49,6 +49,12 @@ class Run:
     @property
     def most_waiting(self) -> int:
         return max((moment.waiting for moment in self.moments), default=0)
+
+    @property
+    def settled_s(self) -> float:
+        """Seconds until answers are as quick as they get, and a little more; at least those that count as cold."""
+        slow = [moment.at_s for moment in self.moments if moment.latency_s > 2 * self.base_s]
+        return max(COLD_S, 1.2 * slow[-1] if slow else 0)
 
     def percentile(self, share: float, waits: Counter[int] | None = None) -> float:
         """Seconds within which this share of the images (by default all of them) is answered."""

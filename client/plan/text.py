@@ -32,7 +32,7 @@ def lines(load: Load, plans: Sequence[Plan]) -> Iterator[str]:
     for plan in plans:
         yield from _verdict(load, plan)
     yield ""
-    end = max(map(_settled, plans))
+    end = max(plan.way.run.settled_s for plan in plans)
     for plan in plans:
         yield from _chart(plan, end)
 
@@ -102,13 +102,6 @@ def _verdict(load: Load, plan: Plan) -> Iterator[str]:
         yield "  a pool neither follows the backlog nor goes to zero, and infra/ does not make one yet"
     if (deadlines := plan.way.size.deadlines) and deadlines != DEADLINES[0]:
         yield f"  before: in infra/topology.yaml, ack_deadline_seconds: {deadlines[1]} wherever delivery is worker"
-
-
-def _settled(plan: Plan) -> float:
-    """Seconds until answers are as quick as they get, and a little more."""
-    run = plan.way.run
-    slow = [moment.at_s for moment in run.moments if moment.latency_s > 2 * run.base_s]
-    return max(COLD_S, 1.2 * slow[-1] if slow else 0)
 
 
 def _chart(plan: Plan, end_s: float) -> Iterator[str]:

@@ -130,6 +130,13 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
         assert re.search(rf"^{door}: 10 of 10 answered, \d+ of 10 right, in [\d.]+ s$", shown, re.M)
 
 
+def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:
+    (command, shown) = re.findall(r"^\$ python -m (client plan .+)\n((?:.+\n)+?)```", readme, re.M)[0]
+    printed = iter(run(root, *command.split()).splitlines())
+    for line in shown.splitlines():
+        assert line == "…" or line in printed, line  # in this order
+
+
 def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> None:
     said = {variable for variable, _, _ in table(readme, "client's variable")}
     read = set()
