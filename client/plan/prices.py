@@ -57,6 +57,8 @@ class Prices:
         for name in ("utilisation", "pool_utilisation"):
             if not 0 < known[name] <= 1:
                 raise UsageError(f"behaviour.{name}.value in {path} is {known[name]:g}; it must be above 0, at most 1")
+        if known["push_window"] < 1:
+            raise UsageError(f"behaviour.push_window.value in {path} is {known['push_window']:g}; it must be from 1 up")
         return cls(str(given.get("date", "without a date")), prices, Behaviour(**known))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from client.cloud import UsageError
 from client.plan.load import Load
 from client.plan.prices import Behaviour
 from client.plan.worker import Door, Measured
@@ -14,6 +15,9 @@ CPUS = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
 """vCPUs of an instance, and the GiB it may have with them ("Configure CPU limits", Cloud Run)."""
 
 MEMORY_MIB = (512, 1024, 2048, 4096, 8192, 16384, 24576, 32768)
+UNDER_WAY_BYTES = 500_000_000
+"""What the images under way in one instance may take, with their copies."""
+
 MANY = 100
 """Instances beyond which larger ones are taken: Cloud Run's own default limit."""
 
@@ -56,11 +60,12 @@ def sized(load: Load, measured: Measured, door: Door, behaviour: Behaviour, warm
     """
     hold_s = 1 / measured.per_s + behaviour.publish_s + (0 if load.carrier == "message" else behaviour.fetch_s)
     start_s = behaviour.placement_s + measured.cold_start_s
+    held_bytes = load.image_bytes * (4 if door == "push" and load.carrier == "message" else 1)  # base64 in JSON too
     for cpu, most_gib in CPUS.items():
         per_s = measured.per_s * cpu
         needed = ceil(_wanted_per_s(load, door, behaviour) / per_s)
-        concurrency = min(1000, max(_WORKER.max_batch_size, ceil(per_s * hold_s)))
-        memory_mib = _memory(measured, load, door, concurrency, cpu)
+        concurrency = min(max(_WORKER.max_batch_size, ceil(per_s * hold_s)), int(UNDER_WAY_BYTES / held_bytes), 1000)
+        memory_mib = _memory(measured, concurrency * held_bytes, cpu)
         if needed <= MANY and memory_mib <= most_gib * 1024:
             break
     few, many = (needed, needed) if door == "pull" else (min(warm, needed), max(2, ceil(needed * SPARE)))
@@ -78,9 +83,13 @@ def _wanted_per_s(load: Load, door: Door, behaviour: Behaviour) -> float:
     return max(enough, load.mean_per_s) / behaviour.pool_utilisation
 
 
-def _memory(measured: Measured, load: Load, door: Door, concurrency: int, cpu: int) -> int:
+def _memory(measured: Measured, images_bytes: float, cpu: int) -> int:
     """MiB: what was measured, what decoding may take (DECODE_BYTES), the images under way, a quarter to spare."""
-    copies = 4 if door == "push" and load.carrier == "message" else 1  # base64 in JSON, and the image itself
-    needed = measured.memory_mb * 1e6 + _WORKER.decode_bytes + concurrency * copies * load.image_bytes
-    # Half a GiB for a vCPU: Cloud Run asks for that from four on.
-    return next((mib for mib in MEMORY_MIB if mib * 2**20 >= 1.25 * needed and mib >= 512 * cpu), MEMORY_MIB[-1])
+    needed = 1.25 * (measured.memory_mb * 1e6 + _WORKER.decode_bytes + images_bytes)
+    for mib in MEMORY_MIB:
+        if mib * 2**20 >= needed and mib >= 512 * cpu:  # Cloud Run asks for half a GiB a vCPU from four on
+            return mib
+    most = MEMORY_MIB[-1] // 1024
+    raise UsageError(
+        f"memory of the worker is {measured.memory_mb:,.0f} MB; Cloud Run has instances of at most {most} GiB"
+    )

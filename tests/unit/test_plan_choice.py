@@ -49,6 +49,20 @@ def test_every_size_is_one_that_cloud_run_has(images: float, latency_s: float, m
             assert size.deadlines in DEADLINES and size.deadlines[0] < size.deadlines[1]
 
 
+def test_large_images_are_not_all_held_at_once() -> None:
+    large = Load(1e6, 100, 24, 10_000_000, "message", 10)
+    size = sized(large, QUICK, "push", PRICES.behaviour)
+    assert size.concurrency * 4 * large.image_bytes <= 500_000_000
+    assert size.memory_mib == 1024  # 1.25 times 110 + 200 + 480 MB, in MiB, and the next size up
+
+
+def test_a_worker_that_fits_no_instance_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match="memory of the worker is 40,000 MB; Cloud Run has instances of at most 32 GiB"
+    ):
+        sized(load(10), Measured(10, 5, 40_000), "push", PRICES.behaviour)
+
+
 def test_a_few_images_go_by_push_which_sleeps() -> None:
     chosen = plan(load(10_000), worker(QUICK), PRICES)
     assert chosen.way.size.door == "push" and chosen.way.size.min_instances == 0 and chosen.met
