@@ -49,6 +49,8 @@ def run_plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         if other.met and other.way.cost < plans[0].way.cost:
             print(f"\nwith images by reference (--carrier reference) this worker would cost ${other.way.cost:,.2f}")
     print(f"\nprices of {prices.date}, 30 days a month; sources and assumptions: {_near(args.prices)}")
+    if unsure := [name for name, price in prices.price.items() if "NOT VERIFIED" in price.source]:
+        print(f"not verified among them: {', '.join(unsure)}")
     print(f"measured: {'; '.join(sources)}")
     if not args.bench and load.image_bytes > bench.LARGE_BYTES:
         print("your images are larger and take longer: measure with some of yours, and give --bench")

@@ -28,6 +28,7 @@ def test_two_shapes_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> No
         assert re.search(rf"^ *{re.escape(name)} +-?[\d,]+\.\d\d +-?[\d,]+\.\d\d$", said, re.M), name
     assert "1,000,000 images a day, 20 kB each" in said and "this worker" in said and "with TensorFlow" in said
     assert len(re.findall(r"^  (waiting|latency) \|.+\| at most", said, re.M)) == 4
+    assert "not verified among them: run_idle_cpu, run_idle_memory, pool_cpu, pool_memory, bigquery_stored" in said
     assert "prices of 2026-" in said and "measured: docs/benchmarks/" in said
     assert max(map(len, said.splitlines())) <= 120
 
