@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from client.cloud import Cloud, UsageError
+from client.plan import grammar
 from client.send import INLINE_LIMIT, INLINE_LIMIT_MOST, Wishes
 from functions.contract import TOP_K_LIMIT
 from model.words import printable
@@ -78,6 +79,9 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _cloud(watch, environ)
     watch.add_argument("--json", action="store_true", help="one JSON line a response")
     watch.add_argument("--limit", type=_count, metavar="N", help="end after N responses")
+
+    summary = "size, price and simulate a deployment"
+    grammar.add(_command(commands, "plan", summary, grammar.DESCRIPTION, grammar.EXIT))
     return top
 
 
@@ -109,12 +113,14 @@ class _Parser(argparse.ArgumentParser):
 _Commands = argparse._SubParsersAction  # the only name that argparse has for it
 
 
-def _command(commands: _Commands[_Parser], name: str, summary: str, description: str) -> argparse.ArgumentParser:
+def _command(
+    commands: _Commands[_Parser], name: str, summary: str, description: str, ends: str = _EXIT
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,
         description=description,
-        epilog=_EXIT,
+        epilog=ends,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

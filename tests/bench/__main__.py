@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_PARTS = ("worker", "twin")
+_PARTS = ("worker", "twin", "plan")
 
 
 def main() -> int:
@@ -32,8 +32,10 @@ def main() -> int:
         parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(_PARTS)}")
     # Before gRPC is loaded: its notes about forks and polling would tear the table.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from tests.bench.capacity import capacity, photos
     from tests.bench.cold import cold_starts
     from tests.bench.load import loads
+    from tests.bench.parts import garments
     from tests.bench.twin import tables, twin
 
     rows: list[dict[str, Any]] = []
@@ -42,12 +44,20 @@ def main() -> int:
         rows += cold_starts(engines, options.runs) + loads(options.images)
     if "twin" in parts:
         rows += twin(options.runs, million=options.million)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    if "plan" in parts:
+        for name, files in (("garments", garments(1000)), ("photos", photos(300))):
+            found = json.dumps(capacity(files, engines, min(3, options.runs)), indent=1)
+            path = options.out.with_name(f"plan-{name}.json")
+            path.write_text(found)
+            print(f"written to {path}", file=sys.stderr)
+    if not rows:
+        return 0
     report = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
         "rows": rows,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1))
     if "worker" in parts:
         _print(rows, engines)

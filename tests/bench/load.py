@@ -45,7 +45,7 @@ def _door(door: str, files: list[bytes]) -> dict[str, Any]:
         try:
             with process(push_command(port) if door == "push" else PULL_COMMAND, twin.env) as worker:
                 if door == "push":
-                    _push_to(project, port)
+                    push_to(project, port)
                 seconds, memory = _run(project, ear, files, worker.pid)
         finally:
             ear.close()
@@ -58,7 +58,7 @@ def _door(door: str, files: list[bytes]) -> dict[str, Any]:
     }
 
 
-def _push_to(project: str, port: int) -> None:
+def push_to(project: str, port: int) -> None:
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.modify_push_config(
             subscription=f"projects/{project}/subscriptions/req_predict-sub",
@@ -67,13 +67,13 @@ def _push_to(project: str, port: int) -> None:
 
 
 def _run(project: str, ear: Ear, files: list[bytes], pid: int) -> tuple[float, float]:
-    ear.wait(_publish(project, files[:50]))
+    ear.wait(publish(project, files[:50]))
     start = time.perf_counter()
-    seconds = ear.wait(_publish(project, files)) - start
+    seconds = ear.wait(publish(project, files)) - start
     return seconds, pss_mb(pid)
 
 
-def _publish(project: str, files: list[bytes]) -> set[str]:
+def publish(project: str, files: list[bytes]) -> set[str]:
     publisher = pubsub_v1.PublisherClient()
     topic = f"projects/{project}/topics/req_predict"
     ids = {uuid.uuid4().hex: data for data in files}

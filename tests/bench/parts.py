@@ -114,11 +114,17 @@ class Ear:
 
 def pss_mb(pid: int) -> float:
     """Proportional set size of a process and its descendants, in MB (Linux)."""
-    total, todo = 0, [pid]
-    while todo:
-        each = todo.pop()
+    total = 0
+    for each in descendants(pid):
         rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        for task in Path(f"/proc/{each}/task").iterdir():
-            todo += [int(child) for child in (task / "children").read_text().split()]
     return total / 1024
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started (Linux)."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found

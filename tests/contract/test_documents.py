@@ -95,7 +95,7 @@ def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
 
 def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
     lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
-    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch"}
+    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch", "plan"}
     for command, rest in lines:
         help_text = run(root, "client", command, "--help")
         for flag in re.findall(r"--[a-z-]+", rest):
@@ -114,7 +114,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("client", ["publish", "upload", "predict", "watch"]),
+        ("client", ["publish", "upload", "predict", "watch", "plan"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
     ],
@@ -135,6 +135,13 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
     shown = readme.split("<!-- demo output: begin -->")[1].split("<!-- demo output: end -->")[0]
     for door in ("topic", "bucket", "HTTP"):
         assert re.search(rf"^{door}: 10 of 10 answered, \d+ of 10 right, in [\d.]+ s$", shown, re.M)
+
+
+def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:
+    (command, shown) = re.findall(r"^\$ python -m (client plan .+)\n((?:.+\n)+?)```", readme, re.M)[0]
+    printed = iter(run(root, *command.split()).splitlines())
+    for line in shown.splitlines():
+        assert line == "…" or line in printed, line  # in this order
 
 
 def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> None:

@@ -1,0 +1,105 @@
+"""What a month costs, line by line: quantities of a load on a deployment, times the price list. 30 days a month."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import exp
+
+from client.plan.load import DAY_S, MONTH_DAYS, Load
+from client.plan.prices import Behaviour, Prices
+from client.plan.sizing import Size
+
+MONTH_S = MONTH_DAYS * DAY_S
+GIB = 2**30
+
+LEAST_BILLED_S = 0.1
+"""Cloud Run rounds up to 100 ms ("Pricing", Cloud Run)."""
+
+LEAST_BILLED_BYTES = 1000
+"""Of a publish, a push or a pull ("Pricing", Pub/Sub); a message is counted as a request of its own."""
+
+RESPONSE_BYTES = 900
+"""Body and attributes of a response with five labels."""
+
+REQUEST_BYTES = {"message": 250, "reference": 400, "upload": 1500}
+"""Of a request beside the image's own: attributes, a reference, the notification of an upload."""
+
+RETAINED_DAYS = 1
+"""How long both topics keep what was published (infra/topology.yaml)."""
+
+KEPT_DAYS = {"message": 0, "reference": 8 + 7, "upload": 30 + 7}
+"""Until the bucket's rule deletes an image (infra/topology.yaml), and the week of Cloud Storage's soft delete after."""
+
+
+EGRESS = "Egress (all in one region)"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the bill, in USD a month: `gross` as if nothing were free, `free` what the free tier takes off."""
+
+    name: str
+    gross: float
+    free: float
+
+
+def monthly(load: Load, size: Size, prices: Prices) -> list[Line]:
+    """The lines of the bill, those of what is not used at 0."""
+    lines: dict[str, Line] = {}
+    for name, price_name, quantity in _quantities(load, size, prices.behaviour):
+        price, before = prices.price[price_name], lines.get(name, Line(name, 0, 0))
+        gross, free = quantity * price.usd, min(quantity, price.free) * price.usd
+        lines[name] = Line(name, before.gross + gross, before.free + free)
+    return [*lines.values(), Line(EGRESS, 0, 0)]
+
+
+def total(lines: Sequence[Line], *, free_tiers: bool = True) -> float:
+    """USD a month."""
+    return sum(line.gross - (line.free if free_tiers else 0) for line in lines)
+
+
+def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[str, str, float]]:
+    """The line, the name of its price, and how much of it a month takes."""
+    images, gib = load.images_per_month, size.memory_mib / 1024
+    if size.door == "push":
+        active_s = _active_s(load, size)
+        yield "Cloud Run CPU", "run_cpu", active_s * size.cpu
+        yield "Cloud Run memory", "run_memory", active_s * gib
+        yield "Cloud Run requests", "run_requests", images
+        idle_s = size.min_instances * (MONTH_S - load.busy_s_per_month)
+        yield "Cloud Run, kept warm", "run_idle_cpu", idle_s * size.cpu
+        yield "Cloud Run, kept warm", "run_idle_memory", idle_s * gib
+    else:
+        yield "Cloud Run CPU", "pool_cpu", size.needed * MONTH_S * size.cpu
+        yield "Cloud Run memory", "pool_memory", size.needed * MONTH_S * gib
+    inline = load.image_bytes if load.carrier == "message" else 0
+    request = REQUEST_BYTES[load.carrier] + inline
+    billed = max(LEAST_BILLED_BYTES, request) + max(LEAST_BILLED_BYTES, RESPONSE_BYTES)
+    yield "Pub/Sub throughput", "pubsub_throughput", images * 2 * billed / GIB  # published, and delivered
+    retained = load.images_per_day * RETAINED_DAYS * (request + RESPONSE_BYTES)
+    yield "Pub/Sub, kept for replay", "pubsub_retention", retained / GIB
+    if load.carrier != "message":
+        upload = load.carrier == "upload"
+        yield "Storage operations", "storage_writes", images
+        yield "Storage operations", "storage_reads", images * (2 if upload else 1)  # a notification is one more
+        kept = load.images_per_day * KEPT_DAYS[load.carrier] * load.image_bytes
+        yield "Storage, images kept", "storage_kept", kept / GIB
+    logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.door == "push" else 0)
+    yield "Logging", "logging", images * logged / GIB
+    if load.bigquery:
+        rows = images * max(LEAST_BILLED_BYTES, RESPONSE_BYTES) / GIB
+        yield "BigQuery, written", "pubsub_bigquery", rows
+        yield "BigQuery, a month's rows", "bigquery_stored", rows
+
+
+def _active_s(load: Load, size: Size) -> float:
+    """Seconds of instances that are paid by request: while one is under way, and while an instance starts.
+
+    Requests of one instance overlap; with Poisson arrivals one is under way for 1 - exp(-rate * time) of a second
+    (M/G/∞: Takács, Introduction to the Theory of Queues, 1962).
+    """
+    rate = load.peak_per_s / size.needed
+    busy = 1 - exp(-rate * max(size.hold_s, LEAST_BILLED_S))
+    started = max(0, size.needed - size.min_instances) * size.start_s * load.bursts_per_day * MONTH_DAYS
+    return size.needed * load.busy_s_per_month * busy + started

@@ -1,0 +1,55 @@
+"""What `plan --tfvars` writes is what infra/ takes: Terraform itself says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.__main__ import main
+from infra.check.layers import EXAMPLE
+from infra.check.terraform import Outcome, Terraform, attached, copy_files
+from infra.check.workshop import Unavailable, prepare
+from tests.conftest import absent
+
+
+@pytest.fixture(scope="module")
+def terraform() -> Iterator[Terraform]:
+    try:
+        workshop = prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+    with attached(workshop) as terraform:
+        yield terraform
+
+
+@pytest.fixture(scope="module")
+def folder(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_files(tmp_path_factory.mktemp("infra") / "work")
+    assert terraform(folder, "init", "-backend=false", "-input=false").ok
+    return folder
+
+
+def plan(terraform: Terraform, folder: Path, file: Path) -> Outcome:
+    given = [f"-var={name}={value}" for name, value in EXAMPLE.items()]
+    return terraform(folder, "plan", "-input=false", f"-var-file={file}", *given)
+
+
+@pytest.mark.parametrize("words", [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"]])
+def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, words: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "plan.tfvars"
+    assert main(["plan", "--images-per-day", *words, "--tfvars", str(file)], {}) == 0
+    outcome = plan(terraform, folder, file)
+    assert outcome.ok, outcome.said
+    assert "Warning" not in outcome.said  # of a variable that is not declared, say
+    cpu = next(line.split("=")[1].strip() for line in file.read_text().splitlines() if " cpu " in line)
+    assert f'"cpu"    = "{cpu}"' in outcome.said
+
+
+def test_terraform_would_refuse_another_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.tfvars"
+    assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0
+    file.write_text(file.read_text().replace("timeout_seconds = 55", "timeout_seconds = 61"))
+    outcome = plan(terraform, folder, file)
+    assert not outcome.ok and "worker.timeout_seconds" in outcome.said

@@ -1,0 +1,115 @@
+"""What is recommended: sizes that Cloud Run has, the cheaper door that is fast enough, a plain word where none is."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.cloud import UsageError
+from client.plan.choice import plan
+from client.plan.cost import KEPT_DAYS, RETAINED_DAYS
+from client.plan.load import Load, usual_peak
+from client.plan.prices import Prices
+from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
+from client.plan.worker import DOORS, Measured, Worker
+from functions import worker as pull_worker
+from infra.check.workshop import INFRA
+
+PRICES = Prices.read()
+QUICK = Measured(500, 0.6, 110)
+
+
+def worker(measured: Measured) -> Worker:
+    return Worker("litert", {door: measured for door in DOORS})
+
+
+def load(images: float, latency_s: float = 10, peak: float = 0) -> Load:
+    return Load(images, peak or usual_peak(images), 24, 750, "message", latency_s)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    images=st.floats(1, 1e9),
+    latency_s=st.floats(0.01, 3600),
+    measured=st.builds(Measured, st.floats(1, 5000), st.floats(0.05, 60), st.floats(20, 3000)),
+)
+def test_every_size_is_one_that_cloud_run_has(images: float, latency_s: float, measured: Measured) -> None:
+    for door in DOORS:
+        wanted = load(images, latency_s)
+        size = sized(wanted, measured, door, PRICES.behaviour)
+        assert size.cpu in CPUS and size.memory_mib <= CPUS[size.cpu] * 1024
+        assert size.memory_mib >= 512 * size.cpu and size.memory_mib * 2**20 > measured.memory_mb * 1e6
+        assert 8 <= size.concurrency <= 1000
+        assert 0 <= size.min_instances <= size.needed <= size.max_instances
+        served = size.needed * size.per_s
+        assert served >= (wanted.peak_per_s / 0.6 if door == "push" else wanted.mean_per_s / 0.8) * 0.999
+        if size.deadlines:
+            assert size.deadlines in DEADLINES and size.deadlines[0] < size.deadlines[1]
+
+
+def test_large_images_are_not_all_held_at_once() -> None:
+    large = Load(1e6, 100, 24, 10_000_000, "message", 10)
+    size = sized(large, QUICK, "push", PRICES.behaviour)
+    assert size.concurrency * 4 * large.image_bytes <= 500_000_000
+    assert size.memory_mib == 1024  # 1.25 times 110 + 200 + 480 MB, in MiB, and the next size up
+
+
+def test_a_worker_that_fits_no_instance_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match="memory of the worker is 40,000 MB; Cloud Run has instances of at most 32 GiB"
+    ):
+        sized(load(10), Measured(10, 5, 40_000), "push", PRICES.behaviour)
+
+
+def test_a_few_images_go_by_push_which_sleeps() -> None:
+    chosen = plan(load(10_000), worker(QUICK), PRICES)
+    assert chosen.way.size.door == "push" and chosen.way.size.min_instances == 0 and chosen.met
+    assert "would cost" in chosen.reason
+    assert chosen.way.cost < chosen.others[0].cost
+
+
+def test_a_flood_without_end_goes_by_pull() -> None:
+    chosen = plan(load(1e9), worker(QUICK), PRICES)
+    assert chosen.way.size.door == "pull" and chosen.met
+
+
+def test_an_impatient_wish_keeps_an_instance_warm_and_costs() -> None:
+    patient, hasty = (plan(load(500, wish), worker(QUICK), PRICES, ("push",)) for wish in (10, 0.5))
+    assert patient.way.size.min_instances == 0 and hasty.way.size.min_instances == 1
+    assert hasty.met and hasty.way.latency_s <= 0.5 < patient.way.latency_s
+    assert hasty.way.cost > patient.way.cost
+
+
+def test_a_wish_that_nothing_meets_is_said_to_be_unmet() -> None:
+    chosen = plan(load(10_000, 0.1), worker(QUICK), PRICES)  # there and back through Pub/Sub take 0.2 s
+    assert not chosen.met and chosen.way.latency_s > 0.1
+    assert chosen.way.latency_s == min(way.latency_s for way in (chosen.way, *chosen.others))
+
+
+def test_slow_images_get_the_long_deadlines_and_slower_ones_are_pulled() -> None:
+    assert sized(load(10), Measured(0.2, 5, 500), "push", PRICES.behaviour).deadlines == (590, 600)
+    slow = worker(Measured(0.01, 5, 500))  # 100 s an image
+    assert sized(load(10), slow.doors["push"], "push", PRICES.behaviour).deadlines is None
+    assert plan(load(10, 86_400), slow, PRICES).way.size.door == "pull"
+    with pytest.raises(UsageError, match="too long for a push"):
+        plan(load(10), slow, PRICES, ("push",))
+
+
+def test_a_patient_burst_needs_a_smaller_pool() -> None:
+    hasty, patient = (sized(load(1e8, wish), QUICK, "pull", PRICES.behaviour).needed for wish in (1, 3600))
+    assert patient < hasty
+
+
+def test_what_is_taken_from_the_deployment_is_what_it_says() -> None:
+    topology = yaml.safe_load((INFRA / "topology.yaml").read_text())
+    pushed = [each for each in topology["subscriptions"].values() if each["delivery"] == "worker"]
+    assert {each["ack_deadline_seconds"] for each in pushed} == {DEADLINES[0][1]}
+    assert {topology["topics"][name]["retention"] for name in ("req_predict", "res_predict")} == {
+        f"{RETAINED_DAYS * 86400}s"
+    }
+    buckets = topology["buckets"]
+    assert KEPT_DAYS["reference"] == buckets["payloads"]["delete_after_days"] + 7
+    assert KEPT_DAYS["upload"] == buckets["uploads"]["delete_after_days"] + 7
+    assert pull_worker.LEASE_S == LEASE_S

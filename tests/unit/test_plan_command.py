@@ -1,0 +1,138 @@
+"""`python -m client plan` as it is typed: tables, JSON, Terraform variables, a picture, and refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.__main__ import main
+
+WORDS = ["plan", "--images-per-day", "1e6", "--size", "20kB"]
+
+
+def planned(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    assert main([*WORDS, *words], {}) == code
+    return capsys.readouterr().out
+
+
+def test_two_shapes_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    said = planned(capsys)
+    for name in ("push or pull", "instance", "requests at once", "deadlines: request, ack", "Cloud Run CPU", "Logging"):
+        assert re.search(rf"^ *{name} +\S.* +\S", said, re.M), name
+    for name in ("without free tiers", "free tiers", "to pay", "a million images", "Egress (all in one region)"):
+        assert re.search(rf"^ *{re.escape(name)} +-?[\d,]+\.\d\d +-?[\d,]+\.\d\d$", said, re.M), name
+    assert "1,000,000 images a day, 20 kB each" in said and "this worker" in said and "with TensorFlow" in said
+    assert len(re.findall(r"^  (waiting|latency) \|.+\| at most", said, re.M)) == 4
+    assert "not verified among them: run_idle_cpu, run_idle_memory, pool_cpu, pool_memory, bigquery_stored" in said
+    assert "prices of 2026-" in said and "measured: docs/benchmarks/" in said
+    assert max(map(len, said.splitlines())) <= 120
+
+
+def test_photos_that_were_not_measured_are_said_to_be_slower(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "your images are larger" not in planned(capsys)
+    assert "your images are larger" in planned(capsys, "--size", "2MB")
+
+
+def test_the_lines_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    for plan in json.loads(planned(capsys, "--json"))["plans"]:
+        assert plan["usd"]["gross"] == pytest.approx(sum(line["gross"] for line in plan["bill"]))
+        assert plan["usd"]["to_pay"] == pytest.approx(plan["usd"]["gross"] - plan["usd"]["free"])
+        assert plan["usd_per_million"]["to_pay"] == pytest.approx(plan["usd"]["to_pay"] / 30)
+        assert plan["burst"]["images"] == plan["burst"]["answered"] > 0
+        assert plan["latency_s"]["all"]["p50"] <= plan["latency_s"]["all"]["p95"]
+
+
+def test_the_same_words_give_the_same_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(capsys, "--json", "--seed", "3") == planned(capsys, "--json", "--seed", "3")
+
+
+def test_a_wish_that_cannot_be_met_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    said = planned(capsys, "--latency", "0.1", code=1)
+    assert "NOT as fast as wished: 95 % within" in said
+
+
+def test_what_infra_takes_is_written(tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "plan.tfvars"
+    assert main([*WORDS, "--tfvars", str(path)], {}) == 0
+    name, attributes = re.fullmatch(r"# .+\n(\w+) = \{\n(.+)\}\n", path.read_text(), re.S).groups()  # type: ignore[union-attr]
+    written = dict(re.findall(r"^  (\w+) += (\S+)$", attributes, re.M))
+    block = (root / "infra" / "variables.tf").read_text().split(f'variable "{name}"')[1].split("default  =")[0]
+    assert set(written) == set(re.findall(r"^ +(\w+) += optional", block, re.M))
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    path = tmp_path / "burst.png"
+    assert main([*WORDS, "--plot", str(path)], {}) == 0
+    with Image.open(path) as picture:
+        assert picture.size == (900, 700) and len(picture.convert("RGB").getcolors(900 * 700) or []) > 10
+
+
+def test_without_matplotlib_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main([*WORDS, "--plot", str(tmp_path / "burst.png")], {}) == 2
+    assert "--plot needs matplotlib, which is not installed: make setup" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--images-per-day", "0"], "0 is not a number from 1 to 1,000,000,000"),
+        (["--images-per-day", "many"], "invalid number value: 'many'"),
+        (["--images-per-day", "nan"], "nan is not a number from 1"),
+        (["--size", "0"], "0 is not a size from 1 to 20000000 bytes, such as 100kB"),
+        (["--size", "1GB"], "1GB is not a size"),
+        (["--bursts", "1.5"], "1.5 is not a whole number from 1 to 1,440"),
+        (["--latency", "-1"], "-1 is not a number from 0.001 to 86,400"),
+        (["--door", "http"], "invalid choice: 'http'"),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*WORDS, *words], {})
+    said = capsys.readouterr()
+    assert exit_.value.code == 2 and sentence in said.err and not said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--peak", "1"], "--peak is 1 images/s; it must be at least the day's mean, 11.5741"),
+        (["--images-per-day", "10", "--bursts", "11"], "--bursts is 11; it must be at most --images-per-day, 10"),
+        (
+            ["--size", "12MB", "--carrier", "message"],
+            "--size is 12,000,000 bytes; a message carries at most 10,000,000",
+        ),
+        (["--bench", "none.json"], "measurements cannot be read from none.json: No such file"),
+        (["--prices", "none.toml"], "prices cannot be read from none.toml: No such file"),
+        (["--door", "pull", "--tfvars", "x.tfvars"], "it does not go with --door pull"),
+        (["--tfvars", "none/x.tfvars"], "--tfvars cannot be written to none/x.tfvars: No such file"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*WORDS, *words], {}) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err and not said.out and not list(tmp_path.iterdir())
+
+
+def test_it_is_drawn_in_letters_where_blocks_cannot_be_printed(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "client", *WORDS],
+        cwd=root,
+        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        capture_output=True,
+        check=True,
+    )
+    assert re.search(rb"^  waiting \|[ .:=+*#@-]+\| at most", done.stdout, re.M)

@@ -1,0 +1,99 @@
+"""The bill: lines computed by hand, and more load never for less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.plan.bench import read, shipped
+from client.plan.choice import plan
+from client.plan.cost import Line, monthly, total
+from client.plan.load import Carrier, Load, usual_peak
+from client.plan.prices import Prices
+from client.plan.sizing import Size, sized
+from client.plan.worker import Door, workers
+
+PRICES = Prices.read()
+MILLION = Load(1e6, 100, 24, 750, "message", 10)  # 750 bytes and 250 beside them: the 1,000 that are billed at least
+PUSH = Size("push", 1, 512, 8, 1, 0, 2, (55, 60), 500, 0.05, 2)
+PULL = replace(PUSH, door="pull", min_instances=1, max_instances=1)
+
+
+def bill(load: Load, size: Size) -> dict[str, Line]:
+    return {line.name: line for line in monthly(load, size, PRICES)}
+
+
+def test_what_every_image_costs() -> None:
+    lines = bill(MILLION, PUSH)
+    assert lines["Cloud Run requests"].gross == pytest.approx(30 * 0.40)
+    assert lines["Cloud Run requests"].free == pytest.approx(2 * 0.40)
+    # Two topics, each published to and delivered from: 4 x 1,000 bytes.
+    assert lines["Pub/Sub throughput"].gross == pytest.approx(30e6 * 4000 / 2**40 * 40)
+    assert lines["Pub/Sub throughput"].free == pytest.approx(10 / 1024 * 40)
+    assert lines["Pub/Sub, kept for replay"].gross == pytest.approx(1e6 * (1000 + 900) / 2**30 * 0.27)
+    assert lines["Logging"].gross == pytest.approx(30e6 * 2000 / 2**30 * 0.50)
+    assert lines["Egress (all in one region)"].gross == 0
+    assert total(list(lines.values())) == pytest.approx(sum(line.gross - line.free for line in lines.values()))
+
+
+def test_a_pool_is_paid_day_and_night() -> None:
+    lines = bill(MILLION, PULL)
+    assert lines["Cloud Run CPU"].gross == pytest.approx(2_592_000 * 0.000018)
+    assert lines["Cloud Run CPU"].free == pytest.approx(240_000 * 0.000018)
+    assert lines["Cloud Run memory"].gross == pytest.approx(2_592_000 / 2 * 0.000002)
+    assert "Cloud Run requests" not in lines
+    assert lines["Logging"].gross == pytest.approx(
+        30e6 * 1000 / 2**30 * 0.50
+    )  # no request, no entry of Cloud Run's own
+
+
+def test_push_is_paid_while_a_request_is_under_way_or_an_instance_starts() -> None:
+    load = Load(864_000, 10, 1, 750, "message", 10)  # ten a second, all day
+    lines = bill(load, PUSH)
+    # 1 - 1/e of the time, since each request is billed for a tenth of a second; and one start of 2 s a day.
+    assert lines["Cloud Run CPU"].gross == pytest.approx((2_592_000 * 0.6321206 + 30 * 2) * 0.000024)
+    assert lines["Cloud Run, kept warm"].gross == 0
+    warm = bill(replace(load, peak_per_s=20, bursts_per_day=2), replace(PUSH, min_instances=1))
+    assert warm["Cloud Run, kept warm"].gross == pytest.approx(2_592_000 / 2 * (0.0000025 + 0.5 * 0.0000025))
+
+
+@pytest.mark.parametrize(("carrier", "reads", "days"), [("reference", 1, 15), ("upload", 2, 37)])
+def test_a_bucket_is_paid_for_operations_and_for_keeping(carrier: Carrier, reads: int, days: int) -> None:
+    lines = bill(replace(MILLION, carrier=carrier, image_bytes=1_000_000), PUSH)
+    assert lines["Storage operations"].gross == pytest.approx(30 * (5.00 + reads * 0.40))
+    assert lines["Storage, images kept"].gross == pytest.approx(days * 1e12 / 2**30 * 0.02)
+
+
+def test_bigquery_is_paid_where_it_is_asked_for() -> None:
+    assert "BigQuery, written" not in bill(MILLION, PUSH)
+    rows = 30e6 * 1000
+    assert bill(replace(MILLION, bigquery=True), PUSH)["BigQuery, written"].gross == pytest.approx(rows / 2**40 * 50)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    images=st.floats(1000, 1e9),
+    more=st.floats(1, 100),
+    size=st.integers(1, 9_000_000),
+    door=st.sampled_from(("push", "pull")),
+)
+def test_more_images_never_cost_less(images: float, more: float, size: int, door: Door) -> None:
+    (worker, _) = workers(read([shipped(size)]))
+    costs = []
+    for each in (images, min(1e9, images * more)):
+        load = Load(each, usual_peak(each), 24, size, "message", 10)
+        lines = monthly(load, sized(load, worker.doors[door], door, PRICES.behaviour), PRICES)
+        costs.append(total(lines))
+    assert costs[0] <= costs[1] * (1 + 1e-9)
+
+
+def test_more_images_never_cost_less_whatever_door_is_taken() -> None:
+    (worker, _) = workers(read([shipped(750)]))
+    costs = []
+    for images in (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9):
+        load = Load(images, usual_peak(images), 24, 750, "message", 10)
+        costs.append(plan(load, worker, PRICES).way.cost)
+    assert costs == sorted(costs)
