@@ -9,11 +9,18 @@ from collections.abc import Mapping, Sequence
 
 from client.cloud import UsageError
 from client.commands import INTERRUPTED, run_predict, run_publish, run_upload
+from client.doctor.command import run_doctor
 from client.options import parser
 from client.watch import run_watch
 from client.words import plain
 
-_COMMANDS = {"publish": run_publish, "upload": run_upload, "predict": run_predict, "watch": run_watch}
+_COMMANDS = {
+    "publish": run_publish,
+    "upload": run_upload,
+    "predict": run_predict,
+    "watch": run_watch,
+    "doctor": run_doctor,
+}
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:

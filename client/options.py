@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from client.cloud import Cloud, UsageError
+from client.doctor import grammar
 from client.send import INLINE_LIMIT, INLINE_LIMIT_MOST, Wishes
 from functions.contract import TOP_K_LIMIT
 from model.words import printable
@@ -78,6 +79,10 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _cloud(watch, environ)
     watch.add_argument("--json", action="store_true", help="one JSON line a response")
     watch.add_argument("--limit", type=_count, metavar="N", help="end after N responses")
+
+    doctor = _command(commands, "doctor", "look a deployment over", grammar.DESCRIPTION, grammar.EXIT)
+    _project(doctor, environ)
+    grammar.add_arguments(doctor, environ)
     return top
 
 
@@ -109,12 +114,14 @@ class _Parser(argparse.ArgumentParser):
 _Commands = argparse._SubParsersAction  # the only name that argparse has for it
 
 
-def _command(commands: _Commands[_Parser], name: str, summary: str, description: str) -> argparse.ArgumentParser:
+def _command(
+    commands: _Commands[_Parser], name: str, summary: str, description: str, epilog: str = _EXIT
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,
         description=description,
-        epilog=_EXIT,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -146,15 +153,19 @@ def _waits(command: argparse.ArgumentParser) -> None:
 
 
 def _cloud(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    command.add_argument(
-        "--project", default=environ.get("GOOGLE_CLOUD_PROJECT", ""), help="project (default: GOOGLE_CLOUD_PROJECT)"
-    )
+    _project(command, environ)
     command.add_argument("--response-topic", default="res_predict", help="response topic (default %(default)s)")
     command.add_argument(
         "--subscription",
         default="",
         metavar="NAME",
         help="receive through this subscription, made beforehand for this client alone, instead of a temporary one",
+    )
+
+
+def _project(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    command.add_argument(
+        "--project", default=environ.get("GOOGLE_CLOUD_PROJECT", ""), help="project (default: GOOGLE_CLOUD_PROJECT)"
     )
 
 
