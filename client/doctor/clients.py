@@ -65,7 +65,10 @@ class Clients:
 
 
 def look(permission: str, call: Callable[..., Any], **arguments: Any) -> Any:
-    """What a call finds; None where there is nothing. Raises Unseen where the caller lacks the permission."""
+    """What a call finds; None where there is nothing. Raises Unseen where the caller lacks the permission.
+
+    Raises GoogleAPICallError for the rest: Forbidden where the service is not switched on for the project.
+    """
     from google.api_core.exceptions import Forbidden, NotFound
 
     try:
@@ -73,4 +76,6 @@ def look(permission: str, call: Callable[..., Any], **arguments: Any) -> Any:
     except NotFound:
         return None
     except Forbidden as exc:
+        if exc.reason == "SERVICE_DISABLED":
+            raise
         raise Unseen(permission) from exc

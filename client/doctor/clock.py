@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from time import time
 
 from client.cloud import CALL_TIMEOUT_S
 from client.doctor.clients import Clients
@@ -19,9 +19,9 @@ def check_clock(clients: Clients) -> Iterator[Finding]:
     """One line: this machine's time against the Date header of Cloud Storage, which is in whole seconds."""
     import requests
 
-    began = time.time()
+    began = time()
     answer = requests.head(clients.storage.api_endpoint, timeout=CALL_TIMEOUT_S, allow_redirects=False)
-    here = (began + time.time()) / 2
+    here = (began + time()) / 2
     off = round(here - parsedate_to_datetime(answer.headers["Date"]).timestamp() - 0.5)
     said = f"is {abs(off)} s {'ahead of' if off > 0 else 'behind'} the server's"
     if abs(off) > _WARN_S:

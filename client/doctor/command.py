@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 
-from client.cloud import Cloud
+from client.cloud import Cloud, UsageError
 from client.doctor.artifact import check_place
 from client.doctor.clients import Clients
 from client.doctor.examine import LOGIN, Check, checks, examine
@@ -18,6 +19,7 @@ from client.doctor.show import Lines
 from client.doctor.wanted import Wanted
 from client.doctor.worker import Door
 from client.render import Talk
+from client.words import printable
 
 
 def run_doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -41,6 +43,8 @@ def _checks(args: argparse.Namespace) -> Iterable[Check]:
         "uploads": args.upload_bucket or f"{args.project}-{prefix}uploads",
         "payloads": args.payload_bucket or f"{args.project}-{prefix}payloads",
     }
+    if args.url and not re.fullmatch(r"https?://[^/?#\s]+/?", args.url):
+        raise UsageError(f"--url is {printable(args.url)!r}; it must look like http://HOST or https://HOST")
     door = Door(args.project, args.url.rstrip("/"), f"{prefix}prediction-worker", args.region)
     wanted = Wanted.read(args.topology, cloud, prefix, named)
     return checks(wanted, named.values(), door, check_place(args.artifact))

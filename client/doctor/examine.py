@@ -64,7 +64,13 @@ def examine(clients: Clients, listed: Iterable[Check]) -> Iterator[Finding]:
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
 
-    away = (exceptions.ServiceUnavailable, exceptions.GatewayTimeout, exceptions.RetryError, requests.RequestException)
+    away = (
+        exceptions.Forbidden,  # not Unseen: switched off
+        exceptions.ServiceUnavailable,
+        exceptions.GatewayTimeout,
+        exceptions.RetryError,
+        requests.RequestException,
+    )
     silent: set[str] = set()
     for check in listed:
         if not silent.isdisjoint(check.needs):

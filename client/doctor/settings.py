@@ -50,7 +50,7 @@ class Settings:
             "retention": duration(self.retention_s),
             "expiration": duration(self.ttl_s) if self.ttl_s else "never",
             "retry": f"{duration(retry[0])} to {duration(retry[1])}" if retry else "at once",
-            "dead letters": f"{short(dead[0])} after {dead[1]} attempts" if dead else "nowhere",
+            "dead-letter policy": f"{short(dead[0])} after {dead[1]} attempts" if dead else "none",
         }
 
     def flags(self) -> dict[str, list[str]]:
@@ -63,7 +63,7 @@ class Settings:
             "retry": [f"--min-retry-delay={duration(retry[0])}", f"--max-retry-delay={duration(retry[1])}"]
             if retry
             else ["--clear-retry-policy"],
-            "dead letters": [f"--dead-letter-topic={short(dead[0])}", f"--max-delivery-attempts={dead[1]}"]
+            "dead-letter policy": [f"--dead-letter-topic={short(dead[0])}", f"--max-delivery-attempts={dead[1]}"]
             if dead
             else ["--clear-dead-letter-policy"],
         }

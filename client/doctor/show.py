@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from client.doctor.finding import Finding
 from client.words import printable
 
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 class Lines:
