@@ -87,7 +87,8 @@ def examine(clients: Clients, listed: Iterable[Check]) -> Iterator[Finding]:
             yield fail(check.needs[0], plain(exc), LOGIN)
         except away as exc:
             silent.add(check.needs[0])
-            yield fail(check.needs[0], f"does not answer: {plain(exc)}", _begin(clients))
+            why = type(exc).__name__ if isinstance(exc, requests.RequestException) else plain(exc)
+            yield fail(check.needs[0], f"does not answer: {why}", _begin(clients))
         except exceptions.GoogleAPICallError as exc:
             yield fail(check.what, plain(exc), _begin(clients))
 

@@ -25,13 +25,18 @@ def add_arguments(command: argparse.ArgumentParser, environ: Mapping[str, str]) 
     """Add them; defaults come from `environ`."""
     command.add_argument("--json", action="store_true", help="one JSON line a finding: level, what, said, mend")
     command.add_argument("--prefix", type=_prefix, default="", help="the prefix that Terraform put before the names")
-    for name, variable in (("upload", "UPLOAD_BUCKET"), ("payload", "PAYLOAD_BUCKET")):
-        command.add_argument(
-            f"--{name}-bucket",
-            default=environ.get(variable, ""),
-            metavar="NAME",
-            help=f"(default: {variable}, or PROJECT-{name}s as Terraform has it)",
-        )
+    command.add_argument(
+        "--upload-bucket",
+        default=environ.get("UPLOAD_BUCKET", ""),
+        metavar="NAME",
+        help="the watched bucket (default: UPLOAD_BUCKET, or PROJECT-uploads as Terraform names it)",
+    )
+    command.add_argument(
+        "--payload-bucket",
+        default=environ.get("PAYLOAD_BUCKET", ""),
+        metavar="NAME",
+        help="the bucket for large images (default: PAYLOAD_BUCKET, or PROJECT-payloads)",
+    )
     command.add_argument(
         "--url", default=environ.get("WORKER_URL", ""), help="the worker that is pushed to (default: WORKER_URL)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +33,7 @@ def check_push(found: Any, wanted: Subscription, door: Door) -> Iterator[Finding
         yield _pushed(what, found.push_config, wanted.path, door, modify)
 
 
-def _pushed(what: str, config: Any, path: str, door: Door, modify: Any) -> Finding:
+def _pushed(what: str, config: Any, path: str, door: Door, modify: Callable[..., str]) -> Finding:
     """A line on what is pushed."""
     endpoint, token = config.push_endpoint, config.oidc_token
     address = urlsplit(endpoint)
@@ -43,9 +43,8 @@ def _pushed(what: str, config: Any, path: str, door: Door, modify: Any) -> Findi
         return fail(what, said, modify(*door.flags(path, door.url or origin)))
     if address.scheme == "https" and not (token.service_account_email and token.audience):
         absent = "audience" if token.service_account_email else "service account"
-        return fail(
-            what, f"goes to {endpoint} and nobody is let in: no {absent} is set", modify(*door.flags(path, origin))
-        )
+        said = f"goes to {endpoint} and nobody is let in: no {absent} is set"
+        return fail(what, said, modify(*door.flags(path, origin)))
     if door.url and origin != door.url:
         return warn(what, f"goes to {origin}, and not to the worker at {door.url}", modify(*door.flags(path)))
     state = check_worker(what, origin, door)

@@ -6,9 +6,9 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from client.doctor.finding import Finding, fail, ok
+from client.doctor.finding import Finding, fail, ok, warn
 from client.doctor.gcloud import gcloud
-from client.words import plain, printable
+from client.words import printable
 
 SECURE = "https://"
 """Pub/Sub itself pushes to nothing else; plain http is a worker on this machine or in this room."""
@@ -17,8 +17,9 @@ _CONNECT_S = 5.0
 _START_S = 30.0
 """An instance may have to start, and to load its model."""
 
-_TURNED_AWAY = (401, 403, 404)
-"""What Cloud Run tells those who are not let in, or who come from outside."""
+_TURNED_AWAY = (401, 403)
+_CLOSED = 404
+"""What Cloud Run tells callers from outside, where only the project may call; also where no service is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ def check_worker(what: str, base: str, door: Door) -> Finding:
         answer = requests.get(f"{base}/ready", timeout=(_CONNECT_S, _START_S), allow_redirects=False)
     except requests.RequestException as exc:
         again = f"terraform -chdir=infra apply -var=project_id={shlex.quote(door.project)}" if deployed else "make up"
-        said = "in time" if isinstance(exc, requests.Timeout) else f"({plain(exc)})"
-        return fail(what, f"nothing answers at {base} {said}", again)
+        return fail(what, f"nothing answers at {base} ({type(exc).__name__})", again)
     if answer.ok:
         return ok(what, f"the worker is ready{_model(answer.text)}")
     if deployed and answer.status_code in _TURNED_AWAY:
         return ok(what, f"the worker turns strangers away with {answer.status_code}")
+    if deployed and answer.status_code == _CLOSED:
+        describe = gcloud(door.project, "run", "services", "describe", door.service, f"--region={door.region}")
+        return warn(what, f"{base} is closed to callers from here, or no worker is there", describe)
     read = ["run", "services", "logs", "read", door.service, f"--region={door.region}"]
     log = gcloud(door.project, *read) if deployed else "tail build/local/*/worker.log"
     return fail(what, f"the worker at {base} is not ready, it answers {answer.status_code}", log)

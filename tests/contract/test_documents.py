@@ -88,7 +88,7 @@ def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
 
 def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
     lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
-    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch"}
+    assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch", "doctor"}
     for command, rest in lines:
         help_text = run(root, "client", command, "--help")
         for flag in re.findall(r"--[a-z-]+", rest):
@@ -107,7 +107,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("client", ["publish", "upload", "predict", "watch"]),
+        ("client", ["publish", "upload", "predict", "watch", "doctor"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
     ],
@@ -133,8 +133,8 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
 def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> None:
     said = {variable for variable, _, _ in table(readme, "client's variable")}
     read = set()
-    for path in (root / "client").glob("*.py"):
-        read |= set(re.findall(r"[\"']([A-Z]+_[A-Z_]+)[\"']", path.read_text()))
+    for path in (root / "client").rglob("*.py"):
+        read |= set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", path.read_text()))
     assert said == read
 
 

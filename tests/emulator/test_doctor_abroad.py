@@ -64,18 +64,20 @@ def test_a_deployed_worker_that_is_away(ward: Ward) -> None:
     ward.push(REQ, "")
 
 
-@pytest.mark.parametrize(("status", "level"), [(200, "ok"), (403, "ok"), (404, "ok"), (503, "fail")])
+@pytest.mark.parametrize(
+    ("status", "level", "verb"),
+    [(200, "ok", ""), (403, "ok", ""), (404, "warn", "describe"), (503, "fail", "logs read")],
+)
 def test_a_deployed_worker(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, level: str
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, level: str, verb: str
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
     with secure(status, tmp_path / "trusted.pem") as url:
         ward.push(REQ, f"{url}/", TOKEN)
         code, findings = ward.visit()
-    assert (code, [each["level"] for each in findings]) == ((1, ["fail"]) if level == "fail" else (0, []))
-    if findings:
-        log = "gcloud run services logs read prediction-worker --region=europe-west1 --project=local"
-        assert findings[0]["mend"] == log
+    mend = f"gcloud run services {verb} prediction-worker --region=europe-west1 --project=local"
+    assert [(each["level"], each["mend"]) for each in findings] == ([(level, mend)] if verb else [])
+    assert code == (1 if level == "fail" else 0)
     ward.push(REQ, "")
 
 

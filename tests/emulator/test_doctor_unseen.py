@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.any_pb2 import Any
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -20,6 +23,7 @@ from grpc_status import rpc_status
 from client.__main__ import main
 from infra.local.ports import free_port
 from infra.local.twin import Twin
+from tests.emulator.endpoint import Endpoint
 from tests.emulator.ward import PROJECT, Ward
 
 
@@ -129,3 +133,18 @@ def test_nobody_is_signed_in(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     code, [found] = ward.visit()
     assert (code, found["what"], found["mend"]) == (1, "credentials", "gcloud auth application-default login")
+
+
+def test_credentials_that_no_longer_hold(
+    ward: Ward, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    endpoint.statuses = [400]
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"type": "service_account", "client_email": "a@b.iam.gserviceaccount.com", "private_key": pem}
+    account["token_uri"] = f"{endpoint.url}/token"
+    (tmp_path / "key.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    code, [found] = ward.visit()
+    assert (code, found["what"], found["mend"]) == (1, "Cloud Storage", "gcloud auth application-default login")
