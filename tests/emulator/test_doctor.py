@@ -11,6 +11,8 @@ from client.__main__ import main
 from infra.local.twin import Twin
 from tests.emulator.ward import PROJECT, Ward
 
+PUBLISH, SUBSCRIBE = "roles/pubsub.publisher", "roles/pubsub.subscriber"
+STORAGE = "serviceAccount:service-local@gs-project-accounts.iam.gserviceaccount.com"
 LETTERS = {"dead_letter_topic": "projects/local/topics/dead_predict", "max_delivery_attempts": 5}
 
 
@@ -80,11 +82,16 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
      "warn", f"push {REQ}", "waits for a worker that pulls; there is one at http://127.0.0.1:"),
     ("responses pushed", lambda w: w.push(RES, "http://127.0.0.1:9/"),
      "fail", f"push {RES}", "goes to http://127.0.0.1:9/, and it is to be pulled"),
-    ("no grant to move", lambda w: w.revoke(w.hands.topic("dead_predict")),
+    ("no grant to move", lambda w: w.revoke(w.hands.topic("dead_predict"), PUBLISH),
      "fail", "grant dead_predict", "Pub/Sub's agent may not publish to it"),
-    ("no grant to take", lambda w: w.revoke(w.hands.subscription(REQ)),
+    ("no grant to take", lambda w: w.revoke(w.hands.subscription(REQ), SUBSCRIBE),
      "fail", f"grant {REQ}", "Pub/Sub's agent may not subscribe to it"),
-    ("no grant to notify", lambda w: w.revoke(w.hands.topic("req_predict")),
+    ("no grant to notify", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH),
+     "fail", "grant req_predict", "Storage's agent may not publish to it"),
+    ("another role", lambda w: w.revoke(w.hands.topic("req_predict"), SUBSCRIBE, members=[STORAGE]),
+     "fail", "grant req_predict", "Storage's agent may not publish to it"),
+    ("a grant for a while", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH, members=[STORAGE], condition=
+        {"title": "for a while", "expression": 'request.time < timestamp("2020-01-01T00:00:00Z")'}),
      "fail", "grant req_predict", "Storage's agent may not publish to it"),
     ("no uploads bucket", lambda w: w.empty("uploads"), "fail", "bucket uploads", "is not there"),
     ("no payloads bucket", lambda w: w.empty("payloads"), "fail", "bucket payloads", "is not there"),

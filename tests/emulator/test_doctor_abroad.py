@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +90,10 @@ def test_an_artifact_that_was_altered(ward: Ward, artifact: Path) -> None:
     assert found["mend"] == "python -m model export --run build/train/mine"
 
 
-def test_an_artifact_in_a_bucket(ward: Ward) -> None:
+def test_an_artifact_in_a_bucket(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch" / "below"
+    scratch.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     place, bucket = "gs://models/fashion-mnist", ward.hands.storage.bucket("models")
     code, [found] = ward.visit("--artifact", place)
     assert (code, found["said"]) == (1, f"manifest.json is missing from {place}")
@@ -98,7 +102,8 @@ def test_an_artifact_in_a_bucket(ward: Ward) -> None:
     bucket.blob("fashion-mnist/../../escaped").upload_from_string(b"x")
     bucket.blob("fashion-mnist/model.tflite").upload_from_string(b"altered")
     code, [found] = ward.visit("--artifact", place)
-    assert code == 1 and "model.tflite" in found["said"] and "/tmp" not in found["said"]
+    assert code == 1 and "model.tflite" in found["said"] and str(scratch) not in found["said"]
+    assert list(scratch.parent.rglob("*")) == [scratch]
     ward.hands.obey(found["mend"])
     assert ward.visit("--artifact", place) == (0, [])
     code, [found] = ward.visit("--artifact", "gs://nowhere/fashion-mnist")
@@ -165,7 +170,7 @@ def test_gcloud_obeys_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, 
     ward.update("dead_predict-sub", retry_policy={"minimum_backoff": {"seconds": 10}})
     ward.remake("dead_predict-announce", "req_predict")
     ward.push("res_predict-sub", "http://127.0.0.1:9/")
-    ward.revoke(ward.hands.topic("req_predict"))
+    ward.revoke(ward.hands.topic("req_predict"), "roles/pubsub.publisher")
     ward.notify()
     ward.empty("payloads")
 

@@ -56,9 +56,11 @@ class Ward:
         self.hands.subscriber.delete_subscription(subscription=path)
         self.hands.subscriber.create_subscription({"name": path, "topic": self.hands.topic(topic), **settings})
 
-    def revoke(self, resource: str) -> None:
-        """Take every grant on a topic or subscription away."""
-        self.hands.publisher.set_iam_policy({"resource": resource, "policy": {}})
+    def revoke(self, resource: str, role: str, **binding: Any) -> None:
+        """Take every grant on a topic or subscription away, and make another."""
+        others = {"role": role, "members": ["user:somebody@example.com"], **binding}
+        policy = {"version": 3, "bindings": [others]}
+        self.hands.publisher.set_iam_policy({"resource": resource, "policy": policy})
 
     def notify(self, **changed: Any) -> None:
         """Have the uploads bucket tell somebody of something, besides what it tells already."""
