@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from client.cloud import UsageError
 from client.commands import INTERRUPTED, run_predict, run_publish, run_upload
+from client.doctor.command import run_doctor
 from client.options import parser
 from client.plan.command import run_plan
 from client.watch import run_watch
@@ -20,6 +21,7 @@ _COMMANDS = {
     "predict": run_predict,
     "watch": run_watch,
     "plan": run_plan,
+    "doctor": run_doctor,
 }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from client.cloud import Cloud, UsageError
-from client.plan import grammar
+from client.doctor import grammar as of_doctor
+from client.plan import grammar as of_plan
 from client.send import INLINE_LIMIT, INLINE_LIMIT_MOST, Wishes
 from functions.contract import TOP_K_LIMIT
 from model.words import printable
@@ -80,8 +81,12 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     watch.add_argument("--json", action="store_true", help="one JSON line a response")
     watch.add_argument("--limit", type=_count, metavar="N", help="end after N responses")
 
-    summary = "size, price and simulate a deployment"
-    grammar.add(_command(commands, "plan", summary, grammar.DESCRIPTION, grammar.EXIT))
+    plan = _command(commands, "plan", "size, price and simulate a deployment", of_plan.DESCRIPTION, of_plan.EXIT)
+    of_plan.add(plan)
+
+    doctor = _command(commands, "doctor", "look a deployment over", of_doctor.DESCRIPTION, of_doctor.EXIT)
+    _project(doctor, environ)
+    of_doctor.add(doctor, environ)
     return top
 
 
@@ -114,13 +119,13 @@ _Commands = argparse._SubParsersAction  # the only name that argparse has for it
 
 
 def _command(
-    commands: _Commands[_Parser], name: str, summary: str, description: str, ends: str = _EXIT
+    commands: _Commands[_Parser], name: str, summary: str, description: str, epilog: str = _EXIT
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,
         description=description,
-        epilog=ends,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -152,15 +157,19 @@ def _waits(command: argparse.ArgumentParser) -> None:
 
 
 def _cloud(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    command.add_argument(
-        "--project", default=environ.get("GOOGLE_CLOUD_PROJECT", ""), help="project (default: GOOGLE_CLOUD_PROJECT)"
-    )
+    _project(command, environ)
     command.add_argument("--response-topic", default="res_predict", help="response topic (default %(default)s)")
     command.add_argument(
         "--subscription",
         default="",
         metavar="NAME",
         help="receive through this subscription, made beforehand for this client alone, instead of a temporary one",
+    )
+
+
+def _project(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    command.add_argument(
+        "--project", default=environ.get("GOOGLE_CLOUD_PROJECT", ""), help="project (default: GOOGLE_CLOUD_PROJECT)"
     )
 
 

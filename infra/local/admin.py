@@ -18,6 +18,7 @@ from infra.local.topology import Subscription, Topic, Topology, TopologyError
 _CHANGEABLE = (
     "ack_deadline_seconds",
     "message_retention_duration",
+    "expiration_policy",
     "retry_policy",
     "dead_letter_policy",
     "push_config",
@@ -72,6 +73,7 @@ class Admin:
             topic=self._path("topics", subscription.topic),
             ack_deadline_seconds=subscription.ack_deadline_s,
             message_retention_duration=_duration(subscription.retention_s),
+            expiration_policy=types.ExpirationPolicy(),  # never; without one it is 31 idle days
             filter=subscription.filter,
         )
         if subscription.minimum_backoff_s is not None and subscription.maximum_backoff_s is not None:

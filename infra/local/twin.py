@@ -163,6 +163,10 @@ class Twin:
         from infra.local.admin import create  # here: Google's clients are imported while the worker loads its model
 
         create(self.topology, self.pubsub_host, self.project, push_to=self.worker_url)
+        if self._backend == "embedded":  # Google's emulator knows no policies
+            from infra.local.grants import grant
+
+            grant(self.topology, self.pubsub_host, self.project)
         self._storage = self._make_storage()
         self._storage.start()
         if self._delivery == "pull":

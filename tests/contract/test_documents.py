@@ -114,7 +114,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("client", ["publish", "upload", "predict", "watch", "plan"]),
+        ("client", ["publish", "upload", "predict", "watch", "plan", "doctor"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
     ],
@@ -147,8 +147,8 @@ def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:
 def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> None:
     said = {variable for variable, _, _ in table(readme, "client's variable")}
     read = set()
-    for path in (root / "client").glob("*.py"):
-        read |= set(re.findall(r"[\"']([A-Z]+_[A-Z_]+)[\"']", path.read_text()))
+    for path in (root / "client").rglob("*.py"):
+        read |= set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", path.read_text()))
     assert said == read
 
 

@@ -112,6 +112,7 @@ def _cloud_subscriptions(planned: list[dict[str, Any]]) -> Facts:
             "topic": subscription["topic"],
             "ack_deadline_s": subscription["ack_deadline_seconds"],
             "retention_s": _seconds(subscription["message_retention_duration"]),
+            "ttl_s": _seconds(subscription["expiration_policy"][0]["ttl"] or "0s"),
             "filter": subscription["filter"] or "",
             "ordering": bool(subscription["enable_message_ordering"]),
             "retry": retry and (_seconds(retry["minimum_backoff"]), _seconds(retry["maximum_backoff"])),
@@ -132,6 +133,7 @@ def _twin_subscriptions(server: PubsubServer) -> Facts:
             "topic": subscription.topic,
             "ack_deadline_s": subscription.ack_deadline_seconds,
             "retention_s": subscription.message_retention_duration.total_seconds(),
+            "ttl_s": subscription.expiration_policy.ttl.total_seconds(),
             "filter": subscription.filter,
             "ordering": subscription.enable_message_ordering,
             "retry": (retry.minimum_backoff.total_seconds(), retry.maximum_backoff.total_seconds())

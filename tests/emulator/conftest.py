@@ -11,9 +11,11 @@ from google.cloud import pubsub_v1
 
 from infra.local.google import GoogleEmulator, NoEmulator
 from infra.local.pubsub.server import PubsubServer
+from infra.local.twin import Twin
 from tests.conftest import absent
 from tests.emulator.differences import GOOGLE
 from tests.emulator.endpoint import Endpoint
+from tests.emulator.ward import Ward, visiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,10 @@ def endpoint() -> Iterator[Endpoint]:
     """An HTTP server to push to."""
     with Endpoint() as endpoint:
         yield endpoint
+
+
+@pytest.fixture
+def ward(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Ward]:
+    """The doctor's visits to the module's own `twin`."""
+    with visiting(twin, monkeypatch, capsys) as ward:
+        yield ward

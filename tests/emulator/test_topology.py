@@ -34,6 +34,7 @@ def test_created_as_written(cloud: Cloud) -> None:
     assert requests.retry_policy.maximum_backoff.total_seconds() == 600
     assert requests.dead_letter_policy.dead_letter_topic == f"{prefix}/topics/dead_predict"
     assert requests.dead_letter_policy.max_delivery_attempts == 20
+    assert requests.expiration_policy.ttl.total_seconds() == 0  # never
     assert found["dead_predict-announce"].push_config.push_endpoint == "http://127.0.0.1:9/dead"
     assert not found["res_predict-sub"].push_config.push_endpoint
     assert "dead_letter_policy" not in found["dead_predict-sub"]

@@ -1,0 +1,63 @@
+"""Subscriptions: there, on their topic, with the settings of topology.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from client.doctor.clients import Clients
+from client.doctor.finding import Finding, fail, ok
+from client.doctor.gcloud import gcloud
+from client.doctor.push import check_push
+from client.doctor.settings import Settings, short
+from client.doctor.wanted import Subscription
+from client.doctor.worker import Door
+
+
+def check_subscription(clients: Clients, wanted: Subscription, door: Door) -> Iterator[Finding]:
+    """A line on the subscription, and one on how it is pushed."""
+    what = f"subscription {short(wanted.name)}"
+    found = clients.subscription(wanted.name)
+    if found is None:
+        yield fail(what, "is not there", make(wanted, door))
+        return
+    if said := misplaced(found, wanted):
+        yield fail(what, said, remake(wanted, door))
+    elif changed := differences(found, wanted):
+        flags = [flag for name in changed for flag in wanted.settings.flags()[name]]
+        update = gcloud(clients.project, "pubsub", "subscriptions", "update", short(wanted.name), *flags)
+        yield fail(what, "; ".join(changed.values()), update)
+    else:
+        yield ok(what, "has the settings of topology.yaml")
+    yield from check_push(found, wanted, door)
+
+
+def misplaced(found: Any, wanted: Subscription) -> str:
+    """What is wrong that an update cannot change; empty when nothing is."""
+    if found.detached:
+        return "is detached from its topic"
+    if found.topic != wanted.topic:
+        return f"is on the topic {short(found.topic)}, not {short(wanted.topic)}"
+    if found.filter != wanted.filter:
+        return f"has the filter {found.filter or 'none'}, not {wanted.filter or 'none'}"
+    return ""
+
+
+def differences(found: Any, wanted: Subscription) -> dict[str, str]:
+    """Which settings are others, and how."""
+    there, should = Settings.found(found).words(), wanted.settings.words()
+    return {name: f"{name} is {there[name]}, not {should[name]}" for name in should if there[name] != should[name]}
+
+
+def make(wanted: Subscription, door: Door) -> str:
+    """The command that makes it."""
+    settings = [flag for flags in wanted.settings.flags().values() for flag in flags if not flag.startswith("--clear")]
+    filters = [f"--message-filter={wanted.filter}"] if wanted.filter else []
+    pushed = door.flags(wanted.path) if wanted.path and door.url else []
+    words = ["create", short(wanted.name), f"--topic={short(wanted.topic)}", *settings, *filters, *pushed]
+    return gcloud(door.project, "pubsub", "subscriptions", *words)
+
+
+def remake(wanted: Subscription, door: Door) -> str:
+    """The command that takes it away, with what waits in it, and makes it anew."""
+    return f"{gcloud(door.project, 'pubsub', 'subscriptions', 'delete', short(wanted.name))} && {make(wanted, door)}"

@@ -1,0 +1,73 @@
+"""The worker: answers where pushes go, and has its model."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from client.doctor.finding import Finding, fail, ok, warn
+from client.doctor.gcloud import gcloud
+from client.words import printable
+
+SECURE = "https://"
+"""Pub/Sub itself pushes to nothing else; plain http is a worker on this machine or in this room."""
+
+_CONNECT_S = 5.0
+_START_S = 30.0
+"""An instance may have to start, and to load its model."""
+
+_TURNED_AWAY = (401, 403)
+_CLOSED = 404
+"""What Cloud Run tells callers from outside, where only the project may call; also where no service is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The worker as pushes are to find it. `url`: without a path, empty where it is not known."""
+
+    project: str
+    url: str
+    service: str
+    region: str
+
+    @property
+    def invoker(self) -> str:
+        """Whom Pub/Sub is when it pushes, as Terraform names it."""
+        return f"{self.service.removesuffix('worker')}invoker@{self.project}.iam.gserviceaccount.com"
+
+    def flags(self, path: str, base: str = "") -> list[str]:
+        """What has gcloud push to a path of the worker at `base`, by default `url`, with tokens where they can be."""
+        base = base or self.url
+        signed = [f"--push-auth-service-account={self.invoker}", f"--push-auth-token-audience={self.service}"]
+        return [f"--push-endpoint={base}{path}", *(signed if base.startswith(SECURE) else [])]
+
+
+def check_worker(what: str, base: str, door: Door) -> Finding:
+    """Ask the worker at `base` whether it is ready."""
+    import requests
+
+    deployed = base.startswith(SECURE)
+    try:
+        answer = requests.get(f"{base}/ready", timeout=(_CONNECT_S, _START_S), allow_redirects=False)
+    except requests.RequestException as exc:
+        again = f"terraform -chdir=infra apply -var=project_id={shlex.quote(door.project)}" if deployed else "make up"
+        return fail(what, f"nothing answers at {base} ({type(exc).__name__})", again)
+    if answer.ok:
+        return ok(what, f"the worker is ready{_model(answer.text)}")
+    if deployed and answer.status_code in _TURNED_AWAY:
+        return ok(what, f"the worker turns strangers away with {answer.status_code}")
+    if deployed and answer.status_code == _CLOSED:
+        describe = gcloud(door.project, "run", "services", "describe", door.service, f"--region={door.region}")
+        return warn(what, f"{base} is closed to callers from here, or no worker is there", describe)
+    read = ["run", "services", "logs", "read", door.service, f"--region={door.region}"]
+    log = gcloud(door.project, *read) if deployed else "tail build/local/*/worker.log"
+    return fail(what, f"the worker at {base} is not ready, it answers {answer.status_code}", log)
+
+
+def _model(text: str) -> str:
+    """Which model a worker that is ready has; nothing when it is not one of ours."""
+    try:
+        return printable(" with {model} {version}".format_map(json.loads(text)))
+    except (ValueError, LookupError, TypeError):
+        return ""
