@@ -37,5 +37,5 @@ resource "google_storage_bucket_iam_member" "ledger" {
 
 locals {
   # A day longer than a message lives: until then it may come again, and must find its answer.
-  ledger_days = 1 + ceil(max([for given in values(local.pushed) : trimsuffix(given.retention, "s")]...) / 86400)
+  ledger_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
 }

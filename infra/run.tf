@@ -10,7 +10,7 @@ locals {
       HTTP_DOOR            = var.http_door ? "on" : "off"
       GOOGLE_CLOUD_PROJECT = var.project_id
       RESPONSE_TOPIC       = google_pubsub_topic.this[local.response_topic].id
-      THREADS              = tostring(var.worker.concurrency)
+      THREADS              = tostring(var.concurrency)
     },
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${google_storage_bucket.this[local.models_bucket].name}/${var.artifact_prefix}"
@@ -45,13 +45,13 @@ resource "google_cloud_run_v2_service" "worker" {
 
   template {
     service_account                  = google_service_account.worker.email
-    timeout                          = "${var.worker.timeout_seconds}s"
-    max_instance_request_concurrency = var.worker.concurrency # one thread for each; the default of 80 starves inference
+    timeout                          = "${var.timeout_seconds}s"
+    max_instance_request_concurrency = var.concurrency
     labels                           = var.labels
 
     scaling {
-      min_instance_count = var.worker.min_instances
-      max_instance_count = var.worker.max_instances
+      min_instance_count = var.min_instances
+      max_instance_count = var.max_instances
     }
 
     containers {
@@ -62,7 +62,7 @@ resource "google_cloud_run_v2_service" "worker" {
       }
 
       resources {
-        limits            = { cpu = tostring(var.worker.cpu), memory = var.worker.memory }
+        limits            = { cpu = tostring(var.cpu), memory = var.memory }
         cpu_idle          = true # pay for requests, not for waiting
         startup_cpu_boost = true
       }

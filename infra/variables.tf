@@ -48,41 +48,6 @@ variable "artifact_prefix" {
   }
 }
 
-variable "worker" {
-  description = "Size of the worker: requests that one instance takes at once (threads), vCPUs, memory, instances, seconds for one request."
-  type = object({
-    concurrency     = optional(number, 8)
-    cpu             = optional(number, 2)
-    memory          = optional(string, "1Gi")
-    min_instances   = optional(number, 0)
-    max_instances   = optional(number, 10)
-    timeout_seconds = optional(number, 55)
-  })
-  default  = {}
-  nullable = false
-  validation {
-    condition     = var.worker.concurrency >= 1 && var.worker.concurrency <= 1000
-    error_message = "worker.concurrency takes 1 to 1000."
-  }
-  validation {
-    condition     = contains([1, 2, 4, 6, 8], var.worker.cpu)
-    error_message = "worker.cpu takes 1, 2, 4, 6 or 8: requests run side by side, so a fraction of a vCPU will not do."
-  }
-  validation {
-    condition     = can(regex("^[0-9]+(Mi|Gi)$", var.worker.memory))
-    error_message = "worker.memory takes a number with Mi or Gi, such as 1Gi."
-  }
-  validation {
-    condition     = var.worker.min_instances >= 0 && var.worker.max_instances >= 1 && var.worker.min_instances <= var.worker.max_instances
-    error_message = "worker.min_instances takes 0 or more, and at most worker.max_instances."
-  }
-  validation {
-    # A request that outlives the deadline is delivered again while it is still being answered.
-    condition     = var.worker.timeout_seconds >= 1 && var.worker.timeout_seconds < local.shortest_push_deadline
-    error_message = "worker.timeout_seconds must be below the ack deadline of every subscription that is delivered to the worker (topology.yaml)."
-  }
-}
-
 variable "settings" {
   description = "Further environment variables of the worker, such as ENGINE or MAX_BATCH_SIZE."
   type        = map(string)
@@ -90,7 +55,7 @@ variable "settings" {
   nullable    = false
   validation {
     condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "LEDGER", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0

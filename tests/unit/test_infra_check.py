@@ -117,9 +117,9 @@ def test_validate_finds_what_the_schema_forbids(workshop: Workshop, terraform: T
     assert "custom_audience" in layers.LAYERS["validate"](workshop, terraform, folder).said
 
 
-@pytest.mark.parametrize(("file", "line"), [("variables.tf", "| `{}` |"), ("outputs.tf", "`{}`")])
-def test_the_readme_names_every_variable_and_output(file: str, line: str) -> None:
-    names = re.findall(r'^(?:variable|output) "(\w+)"', (INFRA / file).read_text(), re.M)
+@pytest.mark.parametrize(("kind", "line"), [("variable", "| `{}` |"), ("output", "`{}`")])
+def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> None:
+    names = [name for file in INFRA.glob("*.tf") for name in re.findall(rf'^{kind} "(\w+)"', file.read_text(), re.M)]
     readme = (INFRA / "README.md").read_text()
 
     assert names
