@@ -28,11 +28,14 @@ resource "google_storage_bucket" "ledger" {
 
 # To create and to read, not to replace: the first answer stays.
 resource "google_storage_bucket_iam_member" "ledger" {
-  for_each = toset(var.ledger ? ["roles/storage.objectCreator", "roles/storage.objectViewer"] : [])
+  for_each = {
+    for pair in setproduct(local.scorers, ["roles/storage.objectCreator", "roles/storage.objectViewer"]) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] } if var.ledger
+  }
 
   bucket = google_storage_bucket.ledger[0].name
-  role   = each.value
-  member = google_service_account.worker.member
+  role   = each.value.role
+  member = google_service_account.this[each.value.account].member
 }
 
 locals {

@@ -9,6 +9,14 @@ resource "google_pubsub_topic" "this" {
   depends_on = [google_project_service.this]
 }
 
+locals {
+  worker_url = (
+    var.compute == "push" ? google_cloud_run_v2_service.this["worker"].uri :
+    var.compute == "function" ? google_cloudfunctions2_function.worker[0].service_config[0].uri : null
+  )
+}
+
+# Whatever `compute` is, these stay: what waits in a subscription survives the switch.
 resource "google_pubsub_subscription" "this" {
   for_each = local.subscriptions
 
@@ -41,12 +49,12 @@ resource "google_pubsub_subscription" "this" {
   }
 
   dynamic "push_config" {
-    for_each = each.value.delivery == "worker" ? [each.value.path] : []
+    for_each = each.value.delivery == "worker" && var.compute != "worker" ? [each.value.path] : []
     content {
-      push_endpoint = "${google_cloud_run_v2_service.worker.uri}${push_config.value}"
+      push_endpoint = "${local.worker_url}${push_config.value}"
       oidc_token {
-        service_account_email = google_service_account.invoker.email
-        audience              = local.audience
+        service_account_email = google_service_account.this["invoker"].email
+        audience              = var.compute == "push" ? local.audience : local.worker_url # a function has no audiences of its own
       }
     }
   }

@@ -61,6 +61,31 @@ variable "max_instances" {
   }
 }
 
+variable "instances" {
+  description = "Instances of a worker pool, which does not scale by itself."
+  type        = number
+  default     = 1
+  nullable    = false
+  validation {
+    condition     = var.instances >= 0 && floor(var.instances) == var.instances
+    error_message = "instances takes 0 (requests wait) or more."
+  }
+}
+
+variable "gpu" {
+  description = "GPU of each instance, such as nvidia-l4; the image must hold an engine that uses it."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.gpu == null ? true : var.cpu >= 4 && try(tonumber(regex("^([0-9]+)Gi$", var.memory)[0]) >= 16, false)
+    error_message = "gpu wants 4 vCPUs (cpu) and 16Gi (memory) at least."
+  }
+  validation {
+    condition     = var.gpu == null || var.compute != "function"
+    error_message = "gpu is for push and worker: a function has none."
+  }
+}
+
 variable "ack_deadline_seconds" {
   description = "Seconds after which Pub/Sub takes a push for lost and delivers it again; null for what topology.yaml says."
   type        = number
@@ -80,4 +105,8 @@ variable "timeout_seconds" {
     condition     = var.timeout_seconds >= 1 && var.timeout_seconds < local.shortest_deadline
     error_message = "timeout_seconds must be below the ack deadline of every subscription that is delivered to the worker (ack_deadline_seconds, or else topology.yaml)."
   }
+}
+
+locals {
+  limits = merge({ cpu = tostring(var.cpu), memory = var.memory }, var.gpu == null ? {} : { "nvidia.com/gpu" = "1" })
 }

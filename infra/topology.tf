@@ -9,14 +9,16 @@ locals {
       given.delivery == "worker" && var.ack_deadline_seconds != null ? { ack_deadline_seconds = var.ack_deadline_seconds } : {},
     )
   }
-  for_worker      = { for name, given in local.subscriptions : name => given if given.delivery == "worker" }
-  dead_lettered   = { for name, given in local.subscriptions : name => given.dead_letter.topic if can(given.dead_letter) }
-  response_topic  = "res_predict"
-  request_topic   = "req_predict"
-  shared_answers  = "res_predict-sub"
-  models_bucket   = "models"
-  uploads_bucket  = "uploads"
-  payloads_bucket = "payloads"
+  for_worker           = { for name, given in local.subscriptions : name => given if given.delivery == "worker" }
+  dead_lettered        = { for name, given in local.subscriptions : name => given.dead_letter.topic if can(given.dead_letter) }
+  response_topic       = "res_predict"
+  request_topic        = "req_predict"
+  request_subscription = "req_predict-sub"
+  dead_subscription    = "dead_predict-announce"
+  shared_answers       = "res_predict-sub"
+  models_bucket        = "models"
+  uploads_bucket       = "uploads"
+  payloads_bucket      = "payloads"
 
   shortest_deadline = min([for given in values(local.for_worker) : given.ack_deadline_seconds]...)
 }

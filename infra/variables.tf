@@ -29,12 +29,35 @@ variable "prefix" {
   }
 }
 
-variable "image" {
-  description = "Container image of the worker, in production by digest."
+variable "compute" {
+  description = "What the worker is: push, a Cloud Run service that requests are pushed to; worker, a Cloud Run worker pool that pulls them; function, a 2nd-gen function."
   type        = string
+  default     = "push"
+  nullable    = false
   validation {
-    condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
+    condition     = contains(["push", "worker", "function"], var.compute)
+    error_message = "compute takes push, worker or function."
+  }
+}
+
+variable "image" {
+  description = "Container image of the worker, in production by digest; a function without an HTTP door needs none."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.image == null ? var.compute == "function" && var.http_door == "off" : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
     error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
+  }
+}
+
+variable "function_source" {
+  description = "Archive that a function is built from, as make package writes it."
+  type        = string
+  default     = "../build/package/function-source.zip"
+  nullable    = false
+  validation {
+    condition     = var.compute != "function" || fileexists(var.function_source)
+    error_message = "function_source names no file; make package writes build/package/function-source.zip."
   }
 }
 
@@ -64,10 +87,25 @@ variable "settings" {
 }
 
 variable "http_door" {
-  description = "Open the worker's HTTP door, POST /predict; callers still need roles/run.invoker on the service, and to be inside the project."
-  type        = bool
-  default     = false
+  description = "Answer POST /predict by a service of its own: off; internal, to callers inside the project; anywhere. Only door_callers are let in."
+  type        = string
+  default     = "off"
   nullable    = false
+  validation {
+    condition     = contains(["off", "internal", "anywhere"], var.http_door)
+    error_message = "http_door takes off, internal or anywhere."
+  }
+}
+
+variable "door_callers" {
+  description = "Members that may call the HTTP door, such as serviceAccount:someone@example.com."
+  type        = set(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for member in var.door_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "door_callers takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is let in nowhere."
+  }
 }
 
 variable "ledger" {

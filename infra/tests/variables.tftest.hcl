@@ -16,7 +16,7 @@ run "prefix_is_on_every_name" {
       for name in concat(
         values(google_pubsub_topic.this)[*].name,
         values(google_pubsub_subscription.this)[*].name,
-        [google_cloud_run_v2_service.worker.name, google_service_account.worker.account_id, google_service_account.invoker.account_id],
+        [google_cloud_run_v2_service.this["worker"].name, google_service_account.this["worker"].account_id, google_service_account.this["invoker"].account_id],
         [google_artifact_registry_repository.images.repository_id],
       ) : startswith(name, "dev-")
     ])
@@ -33,7 +33,7 @@ run "artifact_from_the_bucket" {
     artifact_prefix = "fashion-mnist/3"
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
     error_message = "artifact_prefix names a folder in the models bucket."
   }
 }
@@ -48,19 +48,19 @@ run "worker_is_sized" {
     settings      = { MAX_BATCH_SIZE = "4" }
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].scaling[0].min_instance_count == 1 && google_cloud_run_v2_service.worker.template[0].scaling[0].max_instance_count == 3
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].scaling[0].min_instance_count == 1 && google_cloud_run_v2_service.this["worker"].template[0].scaling[0].max_instance_count == 3
     error_message = "Instances as given."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "2Gi" })
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "2Gi" })
     error_message = "Size as given."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["THREADS"] == "4"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["THREADS"] == "4"
     error_message = "Threads as requests."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["MAX_BATCH_SIZE"] == "4"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["MAX_BATCH_SIZE"] == "4"
     error_message = "Settings reach the worker."
   }
 }
@@ -79,7 +79,7 @@ run "long_requests" {
     error_message = "What others pull keeps the deadline of topology.yaml."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].timeout == "590s"
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].timeout == "590s"
     error_message = "Seconds as given."
   }
 }
@@ -102,31 +102,17 @@ run "clients_are_let_in" {
   }
 }
 
-run "http_door_opens_on_request" {
-  variables {
-    http_door = true
-  }
-  assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "on"
-    error_message = "http_door opens POST /predict."
-  }
-  assert {
-    condition     = google_cloud_run_v2_service.worker.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.worker.invoker_iam_disabled == false
-    error_message = "To callers inside the project who may call the worker, and to nobody else."
-  }
-}
-
 run "ledger_on_request" {
   variables {
     ledger = true
     prefix = "dev"
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["LEDGER"] == "gs://some-project-dev-ledger/answers"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["LEDGER"] == "gs://some-project-dev-ledger/answers"
     error_message = "The worker must know its ledger."
   }
   assert {
-    condition     = toset(values(google_storage_bucket_iam_member.ledger)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.ledger : grant.bucket == "some-project-dev-ledger" && grant.member == google_service_account.worker.member])
+    condition     = toset(values(google_storage_bucket_iam_member.ledger)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.ledger : grant.bucket == "some-project-dev-ledger" && grant.member == google_service_account.this["worker"].member])
     error_message = "The worker may store answers and read them, and neither replace nor delete one."
   }
   assert {
@@ -156,7 +142,7 @@ run "other_buckets_may_be_read_on_request" {
     settings = { ALLOWED_BUCKETS = "photos" }
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "photos"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "photos"
     error_message = "settings may name other buckets."
   }
 }
@@ -257,6 +243,14 @@ run "refuses_a_second_check_of_tokens" {
     settings = { PUSH_AUDIENCE = "worker", PUSH_SERVICE_ACCOUNT = "invoker@example.com" }
   }
   expect_failures = [var.settings]
+}
+
+run "refuses_a_gpu_on_a_small_instance" {
+  command = plan
+  variables {
+    gpu = "nvidia-l4"
+  }
+  expect_failures = [var.gpu]
 }
 
 run "refuses_the_public_as_a_client" {

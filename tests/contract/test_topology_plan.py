@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -23,16 +23,28 @@ PROJECT = EXAMPLE["project_id"]
 Facts = dict[str, dict[str, Any]]
 
 
+Plan = Callable[..., list[dict[str, Any]]]
+
+
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
     """The resources of a plan, carried out by the stand-in provider: a push endpoint is not known before."""
     try:
         workshop = prepare()
     except Unavailable as exc:
         absent(str(exc))
     with attached(workshop) as terraform:
-        _, state = terraform.rehearse(copy_files(tmp_path_factory.mktemp("infra") / "work"), EXAMPLE)
-    return list(state["values"]["root_module"]["resources"])
+
+        def plan(**variables: str) -> list[dict[str, Any]]:
+            _, state = terraform.rehearse(copy_files(tmp_path_factory.mktemp("infra") / "work"), EXAMPLE | variables)
+            return list(state["values"]["root_module"]["resources"])
+
+        yield plan
+
+
+@pytest.fixture(scope="module")
+def planned(plan: Plan) -> list[dict[str, Any]]:
+    return plan()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +77,12 @@ def test_subscriptions(planned: list[dict[str, Any]], server: PubsubServer, work
     create(Topology.read(), server.host, PROJECT, push_to=worker_url)
 
     assert _cloud_subscriptions(planned) == _twin_subscriptions(server)
+
+
+def test_subscriptions_of_a_pool(plan: Plan, server: PubsubServer) -> None:
+    create(Topology.read(), server.host, PROJECT)
+
+    assert _cloud_subscriptions(plan(compute="worker")) == _twin_subscriptions(server)
 
 
 def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:

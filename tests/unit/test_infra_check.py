@@ -22,12 +22,13 @@ from tests.conftest import absent
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One edit, and a part of what must be said of it."""
+    """One edit, and a part of what must be said of it; `tests`: by which file of infra/tests, if by any."""
 
     file: str
     before: str
     after: str
     said: str
+    tests: str = "pipeline"
 
     def written(self, target: Path) -> Path:
         copy_files(target)
@@ -98,7 +99,7 @@ def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -
     mutant = TEST_MUTANTS[name]
     folder = mutant.written(tmp_path / "work")
 
-    outcome = terraform(folder, "test", "-filter=tests/pipeline.tftest.hcl")
+    outcome = terraform(folder, "test", f"-filter=tests/{mutant.tests}.tftest.hcl")
 
     assert not outcome.ok
     # Terraform breaks long lines and draws a bar before each.
