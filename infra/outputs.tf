@@ -34,6 +34,12 @@ output "worker_service_account" {
   value       = google_service_account.this["worker"].email
 }
 
+output "answers" {
+  description = "The view in BigQuery that has one row for each request; null where there is none."
+  value       = one([for view in google_bigquery_table.answers : join(".", [view.project, view.dataset_id, view.table_id])])
+  depends_on  = [google_bigquery_table_iam_member.analyst, google_pubsub_subscription_iam_member.dead_bigquery, google_pubsub_topic_iam_member.dead_bigquery]
+}
+
 output "images" {
   description = "Where to push the worker's image."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"

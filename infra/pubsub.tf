@@ -6,6 +6,23 @@ resource "google_pubsub_topic" "this" {
   message_retention_duration = try(each.value.retention, null)
   labels                     = var.labels
 
+  dynamic "schema_settings" {
+    for_each = each.key == local.response_topic ? [google_pubsub_schema.response.id] : []
+    content {
+      schema   = schema_settings.value
+      encoding = "JSON"
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# Protocol buffers, because Avro's JSON would want a name beside every value that may be null.
+resource "google_pubsub_schema" "response" {
+  project    = var.project_id
+  name       = "${local.prefix}response"
+  type       = "PROTOCOL_BUFFER"
+  definition = file("${path.module}/schemas/response.proto")
   depends_on = [google_project_service.this]
 }
 

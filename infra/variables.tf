@@ -126,6 +126,35 @@ variable "clients" {
   }
 }
 
+variable "bigquery" {
+  description = "Write every response to a table in BigQuery."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "bigquery_days" {
+  description = "Days that responses are kept in BigQuery."
+  type        = number
+  default     = 90
+  nullable    = false
+  validation {
+    condition     = var.bigquery_days >= 1
+    error_message = "bigquery_days takes 1 or more."
+  }
+}
+
+variable "analysts" {
+  description = "Members that may read the responses in BigQuery; to ask anything there they need roles/bigquery.jobUser on a project besides."
+  type        = set(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for member in var.analysts : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "analysts takes members of the form user:, group:, serviceAccount:, principal: or principalSet:."
+  }
+}
+
 variable "labels" {
   description = "Labels on everything that takes them."
   type        = map(string)
