@@ -8,6 +8,13 @@ resource "google_bigquery_dataset" "this" {
   delete_contents_on_destroy = false
   labels                     = var.labels
 
+  dynamic "default_encryption_configuration" {
+    for_each = lookup(local.keys, "bigquery", null)[*]
+    content {
+      kms_key_name = default_encryption_configuration.value
+    }
+  }
+
   # Without this, everybody who may view the project could read.
   access {
     role          = "OWNER"

@@ -11,10 +11,11 @@ resource "google_storage_bucket_object" "function" {
 resource "google_cloudfunctions2_function" "worker" {
   count = var.compute == "function" ? 1 : 0
 
-  project  = var.project_id
-  name     = "${local.prefix}prediction-function"
-  location = var.region
-  labels   = var.labels
+  project      = var.project_id
+  name         = "${local.prefix}prediction-function"
+  location     = var.region
+  kms_key_name = lookup(local.keys, "cloudfunctions", null)
+  labels       = var.labels
 
   build_config {
     runtime           = "python311" # as the image
@@ -47,6 +48,7 @@ resource "google_cloudfunctions2_function" "worker" {
     google_artifact_registry_repository_iam_member.builder,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.ledger,
+    google_pubsub_topic_iam_member.answers,
   ]
 }
 

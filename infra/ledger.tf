@@ -10,6 +10,13 @@ resource "google_storage_bucket" "ledger" {
   force_destroy               = false
   labels                      = var.labels
 
+  dynamic "encryption" {
+    for_each = lookup(local.keys, "storage", null)[*]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   lifecycle_rule {
     action {
       type = "Delete"

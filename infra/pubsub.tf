@@ -4,7 +4,15 @@ resource "google_pubsub_topic" "this" {
   project                    = var.project_id
   name                       = "${local.prefix}${each.key}"
   message_retention_duration = try(each.value.retention, null)
+  kms_key_name               = lookup(local.keys, "pubsub", null)
   labels                     = var.labels
+
+  dynamic "message_storage_policy" {
+    for_each = var.stay_in_region ? [var.region] : []
+    content {
+      allowed_persistence_regions = [message_storage_policy.value]
+    }
+  }
 
   dynamic "schema_settings" {
     for_each = each.key == local.response_topic ? [google_pubsub_schema.response.id] : []

@@ -36,9 +36,18 @@ resource "google_pubsub_subscription" "bigquery" {
 resource "google_pubsub_topic" "dead_bigquery" {
   count = var.bigquery ? 1 : 0
 
-  project    = var.project_id
-  name       = "${local.prefix}dead_bigquery"
-  labels     = var.labels
+  project      = var.project_id
+  name         = "${local.prefix}dead_bigquery"
+  kms_key_name = lookup(local.keys, "pubsub", null)
+  labels       = var.labels
+
+  dynamic "message_storage_policy" {
+    for_each = var.stay_in_region ? [var.region] : []
+    content {
+      allowed_persistence_regions = [message_storage_policy.value]
+    }
+  }
+
   depends_on = [google_project_service.this]
 }
 

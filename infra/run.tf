@@ -42,6 +42,7 @@ resource "google_cloud_run_v2_service" "this" {
     timeout                          = "${var.timeout_seconds}s"
     max_instance_request_concurrency = var.concurrency
     gpu_zonal_redundancy_disabled    = var.gpu == null ? null : true # a spare GPU in another zone costs more than a retry
+    encryption_key                   = lookup(local.keys, "run", null)
     labels                           = var.labels
 
     scaling {
@@ -53,6 +54,16 @@ resource "google_cloud_run_v2_service" "this" {
       for_each = var.gpu[*]
       content {
         accelerator = node_selector.value
+      }
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.subnetwork[*]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          subnetwork = vpc_access.value
+        }
       }
     }
 
@@ -90,11 +101,12 @@ resource "google_cloud_run_v2_service" "this" {
     }
   }
 
-  # An instance that starts must be able to read its artifact, and to store its first answer.
+  # An instance that starts must be able to read its artifact, and to store and publish its first answer.
   depends_on = [
     google_project_service.this,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.door,
     google_storage_bucket_iam_member.ledger,
+    google_pubsub_topic_iam_member.answers,
   ]
 }

@@ -155,6 +155,37 @@ variable "analysts" {
   }
 }
 
+variable "kms_key" {
+  description = "Full name of a key in Cloud KMS that encrypts all that is stored; null for Google's own keys. To be chosen before the first apply."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key takes projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
+  }
+}
+
+variable "subnetwork" {
+  description = "Full name of a subnetwork that all of the worker's and the door's traffic leaves through; it needs Private Google Access."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.subnetwork == null ? true : can(regex("^projects/[^/]+/regions/${var.region}/subnetworks/[^/]+$", var.subnetwork))
+    error_message = "subnetwork takes projects/P/regions/R/subnetworks/S, where R is the region."
+  }
+  validation {
+    condition     = var.subnetwork == null || var.compute != "function"
+    error_message = "subnetwork is for push and worker: a function reaches a network by a connector only, which is not made here."
+  }
+}
+
+variable "stay_in_region" {
+  description = "Let Pub/Sub store messages in the region alone; otherwise it stores them near whoever publishes."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "labels" {
   description = "Labels on everything that takes them."
   type        = map(string)

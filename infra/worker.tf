@@ -17,12 +17,23 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
   template {
     service_account               = google_service_account.this["worker"].email
     gpu_zonal_redundancy_disabled = var.gpu == null ? null : true
+    encryption_key                = lookup(local.keys, "run", null)
     labels                        = var.labels
 
     dynamic "node_selector" {
       for_each = var.gpu[*]
       content {
         accelerator = node_selector.value
+      }
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.subnetwork[*]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          subnetwork = vpc_access.value
+        }
       }
     }
 
