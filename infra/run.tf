@@ -5,7 +5,10 @@ locals {
 
   environment = merge(
     # Whoever may publish a request may name an object: of the buckets that the worker can read, models is not for them.
-    { ALLOWED_BUCKETS = join(",", [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name]) },
+    { ALLOWED_BUCKETS = join(",", concat(
+      [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name],
+      var.nightly[*].bucket,
+    )) },
     var.settings,
     {
       HTTP_DOOR            = "off"

@@ -3,6 +3,7 @@ resource "google_project_service" "this" {
   for_each = toset(concat(
     ["artifactregistry", "iam", "logging", "pubsub", "run", "storage"],
     var.bigquery ? ["bigquery"] : [],
+    var.nightly == null ? [] : ["cloudscheduler"],
     var.compute == "function" ? ["cloudbuild", "cloudfunctions"] : [],
   ))
 

@@ -41,11 +41,11 @@ variable "compute" {
 }
 
 variable "image" {
-  description = "Container image of the worker, in production by digest; a function without an HTTP door needs none."
+  description = "Container image of the worker, in production by digest; a function needs none, unless there is an HTTP door or a nightly job."
   type        = string
   default     = null
   validation {
-    condition     = var.image == null ? var.compute == "function" && var.http_door == "off" : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
+    condition     = var.image == null ? var.compute == "function" && var.http_door == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
     error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
   }
 }
