@@ -53,7 +53,7 @@ variable "min_instances" {
 variable "max_instances" {
   description = "Instances at most: what bounds the bill."
   type        = number
-  default     = 10 # 80 images at once; what does not fit waits in the subscription, which costs nothing
+  default     = 10 # 80 images at once; what does not fit waits in the subscription
   nullable    = false
   validation {
     condition     = var.max_instances >= 1

@@ -194,7 +194,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Refuse to destroy the worker's service; set to false and apply before a destroy."
+  description = "Refuse to destroy what runs, and the tables in BigQuery; set to false and apply before a destroy."
   type        = bool
   default     = true
   nullable    = false
