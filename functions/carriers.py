@@ -24,7 +24,7 @@ from functions.contract import (
 from functions.errors import InvalidRequest
 from functions.settings import BUCKET
 from functions.traceparent import TraceContext
-from model.words import quoted
+from model.words import quoted, whole
 
 _FINALIZE = "OBJECT_FINALIZE"
 
@@ -101,7 +101,7 @@ def parse_uri(uri: object) -> ObjectRef:
     Object names may hold `#`: only digits after the last one are a generation.
     """
     if isinstance(uri, str) and uri.startswith("gs://"):
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        bucket, _, name = whole(uri).removeprefix("gs://").partition("/")
         stem, mark, generation = name.rpartition("#")
         if mark and generation.isascii() and generation.isdigit():
             name, number = stem, int(generation)
@@ -121,7 +121,7 @@ def _options(envelope: Envelope) -> Mapping[str, str]:
     metadata = _resource(envelope).get("metadata")
     if not isinstance(metadata, dict):
         return {}
-    return {str(key): str(value) for key, value in metadata.items()}
+    return {whole(str(key)): whole(str(value)) for key, value in metadata.items()}
 
 
 def _resource(envelope: Envelope) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from functions.contract import Envelope
 from functions.errors import InvalidRequest
 from functions.traceparent import HEADER
-from model.words import quoted
+from model.words import quoted, whole
 
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT = "google.cloud.storage.object.v1."
@@ -79,7 +79,7 @@ def _from_http(headers: _Headers, body: bytes) -> Envelope:
         data = event.get("data")
         if data is None and "data_base64" in event:
             data = _json(_base64(event["data_base64"], "data_base64"))
-        return _from_cloud_event(str(event.get("type", "")), str(event.get("id", "")), data)
+        return _from_cloud_event(_text(event.get("type", "")), _text(event.get("id", "")), data)
     return _from_push(_json(body))
 
 
@@ -141,8 +141,7 @@ def _base64(value: Any, name: str) -> bytes:
 
 
 def _text(value: Any) -> str:
-    """JSON can carry half characters (lone surrogates) that no protocol can send on."""
-    return str(value).encode("utf-8", "replace").decode()
+    return whole(str(value))
 
 
 def _time(value: Any) -> datetime | None:

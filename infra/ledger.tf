@@ -10,6 +10,13 @@ resource "google_storage_bucket" "ledger" {
   force_destroy               = false
   labels                      = var.labels
 
+  dynamic "encryption" {
+    for_each = lookup(local.keys, "storage", null)[*]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   lifecycle_rule {
     action {
       type = "Delete"
@@ -28,14 +35,17 @@ resource "google_storage_bucket" "ledger" {
 
 # To create and to read, not to replace: the first answer stays.
 resource "google_storage_bucket_iam_member" "ledger" {
-  for_each = toset(var.ledger ? ["roles/storage.objectCreator", "roles/storage.objectViewer"] : [])
+  for_each = {
+    for pair in setproduct(local.scorers, ["roles/storage.objectCreator", "roles/storage.objectViewer"]) :
+    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] } if var.ledger
+  }
 
   bucket = google_storage_bucket.ledger[0].name
-  role   = each.value
-  member = google_service_account.worker.member
+  role   = each.value.role
+  member = google_service_account.this[each.value.account].member
 }
 
 locals {
   # A day longer than a message lives: until then it may come again, and must find its answer.
-  ledger_days = 1 + ceil(max([for given in values(local.pushed) : trimsuffix(given.retention, "s")]...) / 86400)
+  ledger_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
 }

@@ -1,6 +1,10 @@
 # What became of requests, over all instances: counted by Cloud Logging from the worker's own lines, which outlive the instance.
 locals {
-  outcomes = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloud_run_v2_service.worker.name}\" AND jsonPayload.logger=\"functions.outcomes\""
+  # Under each name that scorers have: a change of compute is no gap.
+  outcomes = join(" AND ", [
+    "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "door"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")",
+    "jsonPayload.logger=\"functions.outcomes\"",
+  ])
 }
 
 resource "google_logging_metric" "outcomes" {

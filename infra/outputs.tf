@@ -2,7 +2,7 @@
 output "topics" {
   description = "Full names of the topics by their name in topology.yaml."
   value       = { for name, topic in google_pubsub_topic.this : name => topic.id }
-  depends_on  = [google_pubsub_topic_iam_member.worker, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.dead_letter]
+  depends_on  = [google_pubsub_topic_iam_member.answers, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.dead_letter]
 }
 
 output "subscriptions" {
@@ -18,14 +18,26 @@ output "buckets" {
 }
 
 output "worker_url" {
-  description = "Address of the worker, for callers inside the project."
-  value       = google_cloud_run_v2_service.worker.uri
+  description = "Where requests are pushed; null where they are pulled."
+  value       = local.worker_url
   depends_on  = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
+output "door_url" {
+  description = "Address of the HTTP door; null where it is closed."
+  value       = one([for name, service in google_cloud_run_v2_service.this : service.uri if name == "door"])
+  depends_on  = [google_cloud_run_v2_service_iam_member.door]
 }
 
 output "worker_service_account" {
   description = "Whom the worker is: what else it should be allowed is granted to this address."
-  value       = google_service_account.worker.email
+  value       = google_service_account.this["worker"].email
+}
+
+output "answers" {
+  description = "The view in BigQuery that has one row for each request; null where there is none."
+  value       = one([for view in google_bigquery_table.answers : join(".", [view.project, view.dataset_id, view.table_id])])
+  depends_on  = [google_bigquery_table_iam_member.analyst, google_pubsub_subscription_iam_member.dead_bigquery, google_pubsub_topic_iam_member.dead_bigquery]
 }
 
 output "images" {

@@ -4,11 +4,44 @@ resource "google_pubsub_topic" "this" {
   project                    = var.project_id
   name                       = "${local.prefix}${each.key}"
   message_retention_duration = try(each.value.retention, null)
+  kms_key_name               = lookup(local.keys, "pubsub", null)
   labels                     = var.labels
+
+  dynamic "message_storage_policy" {
+    for_each = var.stay_in_region ? [var.region] : []
+    content {
+      allowed_persistence_regions = [message_storage_policy.value]
+    }
+  }
+
+  dynamic "schema_settings" {
+    for_each = each.key == local.response_topic ? [google_pubsub_schema.response.id] : []
+    content {
+      schema   = schema_settings.value
+      encoding = "JSON"
+    }
+  }
 
   depends_on = [google_project_service.this]
 }
 
+# Protocol buffers, because Avro's JSON would want a name beside every value that may be null.
+resource "google_pubsub_schema" "response" {
+  project    = var.project_id
+  name       = "${local.prefix}response"
+  type       = "PROTOCOL_BUFFER"
+  definition = file("${path.module}/schemas/response.proto")
+  depends_on = [google_project_service.this]
+}
+
+locals {
+  worker_url = (
+    var.compute == "push" ? google_cloud_run_v2_service.this["worker"].uri :
+    var.compute == "function" ? google_cloudfunctions2_function.worker[0].service_config[0].uri : null
+  )
+}
+
+# Whatever `compute` is, these stay: what waits in a subscription survives the switch.
 resource "google_pubsub_subscription" "this" {
   for_each = local.subscriptions
 
@@ -41,12 +74,12 @@ resource "google_pubsub_subscription" "this" {
   }
 
   dynamic "push_config" {
-    for_each = each.value.delivery == "worker" ? [each.value.path] : []
+    for_each = each.value.delivery == "worker" && var.compute != "worker" ? [each.value.path] : []
     content {
-      push_endpoint = "${google_cloud_run_v2_service.worker.uri}${push_config.value}"
+      push_endpoint = "${local.worker_url}${push_config.value}"
       oidc_token {
-        service_account_email = google_service_account.invoker.email
-        audience              = local.audience
+        service_account_email = google_service_account.this["invoker"].email
+        audience              = var.compute == "push" ? local.audience : local.worker_url # a function has no audiences of its own
       }
     }
   }

@@ -1,57 +1,73 @@
-# The worker: a Cloud Run service that only Pub/Sub may call, as the invoker.
+# Cloud Run services, of one image: the worker where requests are pushed to it, and the HTTP door where it is open.
 locals {
+  services = setunion(var.compute == "push" ? ["worker"] : [], var.http_door == "off" ? [] : ["door"])
   audience = "${local.prefix}prediction-worker" # a name of our own outlives a change of the service's address
 
   environment = merge(
     # Whoever may publish a request may name an object: of the buckets that the worker can read, models is not for them.
-    { ALLOWED_BUCKETS = join(",", [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name]) },
+    { ALLOWED_BUCKETS = join(",", concat(
+      [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name],
+      var.nightly[*].bucket,
+    )) },
     var.settings,
     {
-      HTTP_DOOR            = var.http_door ? "on" : "off"
+      HTTP_DOOR            = "off"
       GOOGLE_CLOUD_PROJECT = var.project_id
       RESPONSE_TOPIC       = google_pubsub_topic.this[local.response_topic].id
-      THREADS              = tostring(var.worker.concurrency)
+      THREADS              = tostring(var.concurrency)
     },
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${google_storage_bucket.this[local.models_bucket].name}/${var.artifact_prefix}"
     },
     var.ledger ? { LEDGER = "gs://${google_storage_bucket.ledger[0].name}/answers" } : {},
   )
+
+  environments = {
+    worker = local.environment
+    door   = merge({ for name, value in local.environment : name => value if name != "ALLOWED_BUCKETS" }, local.door)
+  }
 }
 
-resource "google_service_account" "worker" {
-  project      = var.project_id
-  account_id   = "${local.prefix}prediction-worker"
-  display_name = "Reads images, publishes predictions"
-  depends_on   = [google_project_service.this]
-}
+resource "google_cloud_run_v2_service" "this" {
+  for_each = local.services
 
-resource "google_service_account" "invoker" {
-  project      = var.project_id
-  account_id   = "${local.prefix}prediction-invoker"
-  display_name = "Whom Pub/Sub is when it calls the worker"
-  depends_on   = [google_project_service.this]
-}
-
-resource "google_cloud_run_v2_service" "worker" {
   project              = var.project_id
-  name                 = "${local.prefix}prediction-worker"
+  name                 = "${local.prefix}prediction-${each.key}"
   location             = var.region
-  ingress              = "INGRESS_TRAFFIC_INTERNAL_ONLY" # push from the same project counts as internal
+  ingress              = each.key == "door" && var.http_door == "anywhere" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY" # push from the same project counts as internal
   invoker_iam_disabled = false
-  custom_audiences     = [local.audience]
+  custom_audiences     = each.key == "worker" ? [local.audience] : null
   deletion_protection  = var.deletion_protection
   labels               = var.labels
 
   template {
-    service_account                  = google_service_account.worker.email
-    timeout                          = "${var.worker.timeout_seconds}s"
-    max_instance_request_concurrency = var.worker.concurrency # one thread for each; the default of 80 starves inference
+    service_account                  = google_service_account.this[each.key].email
+    timeout                          = "${var.timeout_seconds}s"
+    max_instance_request_concurrency = var.concurrency
+    gpu_zonal_redundancy_disabled    = var.gpu == null ? null : true # a spare GPU in another zone costs more than a retry
+    encryption_key                   = lookup(local.keys, "run", null)
     labels                           = var.labels
 
     scaling {
-      min_instance_count = var.worker.min_instances
-      max_instance_count = var.worker.max_instances
+      min_instance_count = var.min_instances
+      max_instance_count = var.max_instances
+    }
+
+    dynamic "node_selector" {
+      for_each = var.gpu[*]
+      content {
+        accelerator = node_selector.value
+      }
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.subnetwork[*]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          subnetwork = vpc_access.value
+        }
+      }
     }
 
     containers {
@@ -62,13 +78,13 @@ resource "google_cloud_run_v2_service" "worker" {
       }
 
       resources {
-        limits            = { cpu = tostring(var.worker.cpu), memory = var.worker.memory }
-        cpu_idle          = true # pay for requests, not for waiting
-        startup_cpu_boost = true
+        limits            = local.limits
+        cpu_idle          = var.gpu == null # pay for requests, not for waiting; a GPU is not to be had that way
+        startup_cpu_boost = true            # costs the seconds of a start only, and loading a model is most of one
       }
 
       dynamic "env" {
-        for_each = local.environment
+        for_each = local.environments[each.key]
         content {
           name  = env.key
           value = env.value
@@ -88,36 +104,12 @@ resource "google_cloud_run_v2_service" "worker" {
     }
   }
 
-  # A worker that starts must be able to read its artifact, and to store its first answer.
-  depends_on = [google_project_service.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.ledger]
-}
-
-resource "google_pubsub_topic_iam_member" "worker" {
-  project = var.project_id
-  topic   = google_pubsub_topic.this[local.response_topic].name
-  role    = "roles/pubsub.publisher"
-  member  = google_service_account.worker.member
-}
-
-resource "google_storage_bucket_iam_member" "worker" {
-  for_each = google_storage_bucket.this
-
-  bucket = each.value.name
-  role   = "roles/storage.objectViewer"
-  member = google_service_account.worker.member
-}
-
-resource "google_cloud_run_v2_service_iam_member" "invoker" {
-  project  = var.project_id
-  location = google_cloud_run_v2_service.worker.location
-  name     = google_cloud_run_v2_service.worker.name
-  role     = "roles/run.invoker"
-  member   = google_service_account.invoker.member
-}
-
-# Pub/Sub's agent makes the invoker's tokens.
-resource "google_service_account_iam_member" "pubsub_agent" {
-  service_account_id = google_service_account.invoker.name
-  role               = "roles/iam.serviceAccountTokenCreator"
-  member             = google_project_service_identity.pubsub.member
+  # An instance that starts must be able to read its artifact, and to store and publish its first answer.
+  depends_on = [
+    google_project_service.this,
+    google_storage_bucket_iam_member.worker,
+    google_storage_bucket_iam_member.door,
+    google_storage_bucket_iam_member.ledger,
+    google_pubsub_topic_iam_member.answers,
+  ]
 }

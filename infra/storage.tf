@@ -9,6 +9,13 @@ resource "google_storage_bucket" "this" {
   force_destroy               = false
   labels                      = var.labels
 
+  dynamic "encryption" {
+    for_each = lookup(local.keys, "storage", null)[*]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   dynamic "lifecycle_rule" {
     for_each = try([each.value.delete_after_days], [])
     content {

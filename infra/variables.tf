@@ -29,12 +29,35 @@ variable "prefix" {
   }
 }
 
-variable "image" {
-  description = "Container image of the worker, in production by digest."
+variable "compute" {
+  description = "What the worker is: push, a Cloud Run service that requests are pushed to; worker, a Cloud Run worker pool that pulls them; function, a 2nd-gen function."
   type        = string
+  default     = "push"
+  nullable    = false
   validation {
-    condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
+    condition     = contains(["push", "worker", "function"], var.compute)
+    error_message = "compute takes push, worker or function."
+  }
+}
+
+variable "image" {
+  description = "Container image of the worker, in production by digest; a function needs none, unless there is an HTTP door or a nightly job."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.image == null ? var.compute == "function" && var.http_door == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
     error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
+  }
+}
+
+variable "function_source" {
+  description = "Archive that a function is built from, as make package writes it."
+  type        = string
+  default     = "../build/package/function-source.zip"
+  nullable    = false
+  validation {
+    condition     = var.compute != "function" || fileexists(var.function_source)
+    error_message = "function_source names no file; make package writes build/package/function-source.zip."
   }
 }
 
@@ -48,41 +71,6 @@ variable "artifact_prefix" {
   }
 }
 
-variable "worker" {
-  description = "Size of the worker: requests that one instance takes at once (threads), vCPUs, memory, instances, seconds for one request."
-  type = object({
-    concurrency     = optional(number, 8)
-    cpu             = optional(number, 2)
-    memory          = optional(string, "1Gi")
-    min_instances   = optional(number, 0)
-    max_instances   = optional(number, 10)
-    timeout_seconds = optional(number, 55)
-  })
-  default  = {}
-  nullable = false
-  validation {
-    condition     = var.worker.concurrency >= 1 && var.worker.concurrency <= 1000
-    error_message = "worker.concurrency takes 1 to 1000."
-  }
-  validation {
-    condition     = contains([1, 2, 4, 6, 8], var.worker.cpu)
-    error_message = "worker.cpu takes 1, 2, 4, 6 or 8: requests run side by side, so a fraction of a vCPU will not do."
-  }
-  validation {
-    condition     = can(regex("^[0-9]+(Mi|Gi)$", var.worker.memory))
-    error_message = "worker.memory takes a number with Mi or Gi, such as 1Gi."
-  }
-  validation {
-    condition     = var.worker.min_instances >= 0 && var.worker.max_instances >= 1 && var.worker.min_instances <= var.worker.max_instances
-    error_message = "worker.min_instances takes 0 or more, and at most worker.max_instances."
-  }
-  validation {
-    # A request that outlives the deadline is delivered again while it is still being answered.
-    condition     = var.worker.timeout_seconds >= 1 && var.worker.timeout_seconds < local.shortest_push_deadline
-    error_message = "worker.timeout_seconds must be below the ack deadline of every subscription that is delivered to the worker (topology.yaml)."
-  }
-}
-
 variable "settings" {
   description = "Further environment variables of the worker, such as ENGINE or MAX_BATCH_SIZE."
   type        = map(string)
@@ -90,7 +78,7 @@ variable "settings" {
   nullable    = false
   validation {
     condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "LEDGER", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (worker.concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
@@ -99,10 +87,25 @@ variable "settings" {
 }
 
 variable "http_door" {
-  description = "Open the worker's HTTP door, POST /predict; callers still need roles/run.invoker on the service, and to be inside the project."
-  type        = bool
-  default     = false
+  description = "Answer POST /predict by a service of its own: off; internal, to callers inside the project; anywhere. Only door_callers are let in."
+  type        = string
+  default     = "off"
   nullable    = false
+  validation {
+    condition     = contains(["off", "internal", "anywhere"], var.http_door)
+    error_message = "http_door takes off, internal or anywhere."
+  }
+}
+
+variable "door_callers" {
+  description = "Members that may call the HTTP door, such as serviceAccount:someone@example.com."
+  type        = set(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for member in var.door_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "door_callers takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is let in nowhere."
+  }
 }
 
 variable "ledger" {
@@ -123,6 +126,66 @@ variable "clients" {
   }
 }
 
+variable "bigquery" {
+  description = "Write every response to a table in BigQuery."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "bigquery_days" {
+  description = "Days that responses are kept in BigQuery."
+  type        = number
+  default     = 90
+  nullable    = false
+  validation {
+    condition     = var.bigquery_days >= 1
+    error_message = "bigquery_days takes 1 or more."
+  }
+}
+
+variable "analysts" {
+  description = "Members that may read the responses in BigQuery; to ask anything there they need roles/bigquery.jobUser on a project besides."
+  type        = set(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for member in var.analysts : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "analysts takes members of the form user:, group:, serviceAccount:, principal: or principalSet:."
+  }
+}
+
+variable "kms_key" {
+  description = "Full name of a key in Cloud KMS that encrypts all that is stored; null for Google's own keys. To be chosen before the first apply."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key takes projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
+  }
+}
+
+variable "subnetwork" {
+  description = "Full name of a subnetwork that all of the worker's and the door's traffic leaves through; it needs Private Google Access."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.subnetwork == null ? true : can(regex("^projects/[^/]+/regions/${var.region}/subnetworks/[^/]+$", var.subnetwork))
+    error_message = "subnetwork takes projects/P/regions/R/subnetworks/S, where R is the region."
+  }
+  validation {
+    condition     = var.subnetwork == null || var.compute != "function"
+    error_message = "subnetwork is for push and worker: a function reaches a network by a connector only, which is not made here."
+  }
+}
+
+variable "stay_in_region" {
+  description = "Let Pub/Sub store messages in the region alone; otherwise it stores them near whoever publishes."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "labels" {
   description = "Labels on everything that takes them."
   type        = map(string)
@@ -131,7 +194,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Refuse to destroy the worker's service; set to false and apply before a destroy."
+  description = "Refuse to destroy what runs, and the tables in BigQuery; set to false and apply before a destroy."
   type        = bool
   default     = true
   nullable    = false

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 
 
+def whole(text: str) -> str:
+    """Text whose half characters (lone surrogates), which JSON can carry and no protocol can send on, are `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def printable(text: str) -> str:
     """Text without control characters, line breaks, direction marks or half characters: they are shown as escapes."""
     if text.isprintable():

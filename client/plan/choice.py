@@ -46,10 +46,6 @@ class Plan:
     met: bool
     reason: str
 
-    def by(self, door: Door) -> Way | None:
-        """The way through this door, if there is one."""
-        return next((way for way in (self.way, *self.others) if way.size.door == door), None)
-
 
 def plan(load: Load, worker: Worker, prices: Prices, doors: Sequence[Door] = DOORS, seed: int = 0) -> Plan:
     """The cheapest way that is as fast as wished, else the fastest. Raises UsageError when there is none at all."""

@@ -27,16 +27,11 @@ def run_plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     load, prices = load_of(args), Prices.read(args.prices)
     rows = bench.read(args.bench or [bench.shipped(load.image_bytes)])
     doors = DOORS if args.door == "auto" else (args.door,)
-    if args.tfvars and args.door == "pull":
-        raise UsageError("--tfvars is for a push deployment (infra/ makes no pool): it does not go with --door pull")
     plans = [plan(load, worker, prices, doors, args.seed) for worker in workers(rows)]
     sources = list(dict.fromkeys(row.source for row in rows.values()))
     if args.tfvars:
-        push = plans[0].by("push")
-        if push is None:
-            raise UsageError("--tfvars is for a push deployment, and an image takes too long for a push: leave it out")
         said = f"{load.images_per_day:,.0f} images a day, {load.peak_per_s:g}/s at peak: python -m client plan"
-        _write("--tfvars", args.tfvars, lambda path: path.write_text(written(push.size, said)))
+        _write("--tfvars", args.tfvars, lambda path: path.write_text(written(plans[0].way.size, said)))
     if args.plot:
         _write("--plot", args.plot, lambda path: draw(plans, path))
     if args.json:

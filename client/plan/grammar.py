@@ -74,9 +74,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--seed", type=_number(0, 2**32, whole=True), default=0, metavar="N", help="of the simulated burst (default 0)"
     )
     command.add_argument("--json", action="store_true", help="the plan as JSON")
-    command.add_argument(
-        "--tfvars", type=Path, metavar="FILE", help="write the sizes of the push deployment for infra/"
-    )
+    command.add_argument("--tfvars", type=Path, metavar="FILE", help="write what this worker needs for infra/")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw the burst to a PNG file (needs matplotlib)")
 
 

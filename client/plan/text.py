@@ -10,7 +10,7 @@ from client.plan.choice import Plan, Way
 from client.plan.cost import EGRESS, total
 from client.plan.load import Load
 from client.plan.simulation import COLD_S, Run
-from client.plan.sizing import DEADLINES, LEASE_S, Size
+from client.plan.sizing import LEASE_S, Size
 from client.plan.units import count, dollars, memory, seconds, size_of, spell
 
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
@@ -99,9 +99,7 @@ def _verdict(load: Load, plan: Plan) -> Iterator[str]:
     if not plan.met:
         yield f"  NOT as fast as wished: 95 % within {seconds(plan.way.latency_s)}; nothing that was tried is faster"
     if plan.way.size.door == "pull":
-        yield "  a pool neither follows the backlog nor goes to zero, and infra/ does not make one yet"
-    if (deadlines := plan.way.size.deadlines) and deadlines != DEADLINES[0]:
-        yield f"  before: in infra/topology.yaml, ack_deadline_seconds: {deadlines[1]} wherever delivery is worker"
+        yield "  a pool neither follows the backlog nor goes to zero"
 
 
 def _chart(plan: Plan, end_s: float) -> Iterator[str]:

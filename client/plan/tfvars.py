@@ -1,4 +1,4 @@
-"""The sizes of a push deployment as infra/ takes them."""
+"""A deployment's numbers as infra/ takes them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from client.plan.units import memory
 
 
 def written(size: Size, said: str) -> str:
-    """A .tfvars file; `said` is a line of comment. The variable and its attributes are those of infra/variables.tf."""
-    assert size.deadlines, "a push deployment has deadlines"
-    given = {
-        "concurrency": size.concurrency,
+    """A .tfvars file; `said` is a line of comment. The variables are those of infra/sizes.tf, and `compute`."""
+    given: dict[str, object] = {
+        "compute": f'"{"worker" if size.door == "pull" else "push"}"',
         "cpu": size.cpu,
         "memory": f'"{memory(size.memory_mib)}"',
-        "min_instances": size.min_instances,
-        "max_instances": size.max_instances,
-        "timeout_seconds": size.deadlines[0],
     }
+    if size.door == "pull":
+        given["instances"] = size.needed
+    else:
+        assert size.deadlines, "a push deployment has deadlines"
+        given |= {"concurrency": size.concurrency, "min_instances": size.min_instances}
+        given |= {"max_instances": size.max_instances}
+        given |= dict(zip(("timeout_seconds", "ack_deadline_seconds"), size.deadlines, strict=True))
     width = max(map(len, given))
-    attributes = "".join(f"  {name:<{width}} = {value}\n" for name, value in given.items())
-    return f"# {said}\nworker = {{\n{attributes}}}\n"
+    return f"# {said}\n" + "".join(f"{name:<{width}} = {value}\n" for name, value in given.items())

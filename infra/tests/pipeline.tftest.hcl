@@ -17,7 +17,7 @@ run "messages" {
     error_message = "No subscription may expire."
   }
   assert {
-    condition     = alltrue([for subscription in google_pubsub_subscription.this : subscription.ack_deadline_seconds > trimsuffix(google_cloud_run_v2_service.worker.template[0].timeout, "s")])
+    condition     = alltrue([for subscription in google_pubsub_subscription.this : subscription.ack_deadline_seconds > trimsuffix(google_cloud_run_v2_service.this["worker"].template[0].timeout, "s")])
     error_message = "A request must time out before its message is delivered again."
   }
   assert {
@@ -56,24 +56,24 @@ run "dead_letter_grants" {
 
 run "push" {
   assert {
-    condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.worker.uri}/"
+    condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.this["worker"].uri}/"
     error_message = "Requests are pushed to the worker's first door."
   }
   assert {
-    condition     = google_pubsub_subscription.this["dead_predict-announce"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.worker.uri}/dead"
+    condition     = google_pubsub_subscription.this["dead_predict-announce"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.this["worker"].uri}/dead"
     error_message = "Dead letters are pushed to the worker's /dead."
   }
   assert {
     condition = alltrue([
       for subscription in google_pubsub_subscription.this : length(subscription.push_config) == 0 || (
-        try(subscription.push_config[0].oidc_token[0].service_account_email, "") == google_service_account.invoker.email &&
-        try(contains(google_cloud_run_v2_service.worker.custom_audiences, subscription.push_config[0].oidc_token[0].audience), false)
+        try(subscription.push_config[0].oidc_token[0].service_account_email, "") == google_service_account.this["invoker"].email &&
+        try(contains(google_cloud_run_v2_service.this["worker"].custom_audiences, subscription.push_config[0].oidc_token[0].audience), false)
       )
     ])
     error_message = "Pub/Sub must call as the invoker, with an audience that the worker accepts."
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.invoker.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.invoker.member == google_service_account.invoker.member
+    condition     = google_cloud_run_v2_service_iam_member.invoker[0].role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.invoker[0].member == google_service_account.this["invoker"].member
     error_message = "The invoker, and nobody else, may call the worker."
   }
   assert {
@@ -84,43 +84,43 @@ run "push" {
 
 run "worker" {
   assert {
-    condition     = google_cloud_run_v2_service.worker.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.worker.invoker_iam_disabled == false
+    condition     = google_cloud_run_v2_service.this["worker"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.this["worker"].invoker_iam_disabled == false
     error_message = "The worker has no public door."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.deletion_protection
+    condition     = google_cloud_run_v2_service.this["worker"].deletion_protection
     error_message = "The worker must be protected unless somebody says otherwise."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].service_account == google_service_account.worker.email
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].service_account == google_service_account.this["worker"].email
     error_message = "The worker must not run as the default service account."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["THREADS"] == tostring(google_cloud_run_v2_service.worker.template[0].max_instance_request_concurrency)
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["THREADS"] == tostring(google_cloud_run_v2_service.this["worker"].template[0].max_instance_request_concurrency)
     error_message = "Each request that an instance is given needs a thread."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["RESPONSE_TOPIC"] == google_pubsub_topic.this["res_predict"].id
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["RESPONSE_TOPIC"] == google_pubsub_topic.this["res_predict"].id
     error_message = "The worker must know where responses go."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "off"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "off"
     error_message = "The HTTP door is closed unless somebody opens it."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads"
     error_message = "Requests may name images that clients put there, and nothing else."
   }
   assert {
-    condition     = !contains([for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name], "ARTIFACT")
+    condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "ARTIFACT")
     error_message = "Without artifact_prefix the artifact in the image is served."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].containers[0].startup_probe[0].http_get[0].path == "/ready" && google_cloud_run_v2_service.worker.template[0].containers[0].ports[0].container_port == 8080
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].http_get[0].path == "/ready" && google_cloud_run_v2_service.this["worker"].template[0].containers[0].ports[0].container_port == 8080
     error_message = "An instance takes requests when its model is loaded."
   }
   assert {
-    condition     = google_pubsub_topic_iam_member.worker.topic == "res_predict" && google_pubsub_topic_iam_member.worker.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.worker.member == google_service_account.worker.member
+    condition     = google_pubsub_topic_iam_member.answers["worker"].topic == "res_predict" && google_pubsub_topic_iam_member.answers["worker"].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.answers["worker"].member == google_service_account.this["worker"].member
     error_message = "The worker may publish responses, and nothing else."
   }
   assert {
@@ -135,7 +135,7 @@ run "no_ledger" {
     error_message = "Who does not ask for a ledger pays for none."
   }
   assert {
-    condition     = !contains([for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name], "LEDGER")
+    condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "LEDGER")
     error_message = "Without a ledger the worker stores no answer."
   }
 }

@@ -16,7 +16,7 @@ run "prefix_is_on_every_name" {
       for name in concat(
         values(google_pubsub_topic.this)[*].name,
         values(google_pubsub_subscription.this)[*].name,
-        [google_cloud_run_v2_service.worker.name, google_service_account.worker.account_id, google_service_account.invoker.account_id],
+        [google_cloud_run_v2_service.this["worker"].name, google_service_account.this["worker"].account_id, google_service_account.this["invoker"].account_id],
         [google_artifact_registry_repository.images.repository_id],
       ) : startswith(name, "dev-")
     ])
@@ -33,31 +33,8 @@ run "artifact_from_the_bucket" {
     artifact_prefix = "fashion-mnist/3"
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
     error_message = "artifact_prefix names a folder in the models bucket."
-  }
-}
-
-run "worker_is_sized" {
-  variables {
-    worker   = { concurrency = 4, cpu = 4, memory = "2Gi", min_instances = 1, max_instances = 3 }
-    settings = { MAX_BATCH_SIZE = "4" }
-  }
-  assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].scaling[0].min_instance_count == 1 && google_cloud_run_v2_service.worker.template[0].scaling[0].max_instance_count == 3
-    error_message = "Instances as given."
-  }
-  assert {
-    condition     = google_cloud_run_v2_service.worker.template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "2Gi" })
-    error_message = "Size as given."
-  }
-  assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["THREADS"] == "4"
-    error_message = "Threads as requests."
-  }
-  assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["MAX_BATCH_SIZE"] == "4"
-    error_message = "Settings reach the worker."
   }
 }
 
@@ -79,31 +56,17 @@ run "clients_are_let_in" {
   }
 }
 
-run "http_door_opens_on_request" {
-  variables {
-    http_door = true
-  }
-  assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "on"
-    error_message = "http_door opens POST /predict."
-  }
-  assert {
-    condition     = google_cloud_run_v2_service.worker.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.worker.invoker_iam_disabled == false
-    error_message = "To callers inside the project who may call the worker, and to nobody else."
-  }
-}
-
 run "ledger_on_request" {
   variables {
     ledger = true
     prefix = "dev"
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["LEDGER"] == "gs://some-project-dev-ledger/answers"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["LEDGER"] == "gs://some-project-dev-ledger/answers"
     error_message = "The worker must know its ledger."
   }
   assert {
-    condition     = toset(values(google_storage_bucket_iam_member.ledger)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.ledger : grant.bucket == "some-project-dev-ledger" && grant.member == google_service_account.worker.member])
+    condition     = toset(values(google_storage_bucket_iam_member.ledger)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.ledger : grant.bucket == "some-project-dev-ledger" && grant.member == google_service_account.this["worker"].member])
     error_message = "The worker may store answers and read them, and neither replace nor delete one."
   }
   assert {
@@ -133,7 +96,7 @@ run "other_buckets_may_be_read_on_request" {
     settings = { ALLOWED_BUCKETS = "photos" }
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.worker.template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "photos"
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "photos"
     error_message = "settings may name other buckets."
   }
 }
@@ -176,30 +139,6 @@ run "refuses_an_artifact_elsewhere" {
     artifact_prefix = "gs://others/fashion-mnist"
   }
   expect_failures = [var.artifact_prefix]
-}
-
-run "refuses_a_timeout_beyond_the_deadline" {
-  command = plan
-  variables {
-    worker = { timeout_seconds = 60 }
-  }
-  expect_failures = [var.worker]
-}
-
-run "refuses_fewer_instances_than_the_least" {
-  command = plan
-  variables {
-    worker = { min_instances = 5, max_instances = 2 }
-  }
-  expect_failures = [var.worker]
-}
-
-run "refuses_a_share_of_a_cpu" {
-  command = plan
-  variables {
-    worker = { cpu = 0.5 }
-  }
-  expect_failures = [var.worker]
 }
 
 run "refuses_settings_that_are_set_already" {

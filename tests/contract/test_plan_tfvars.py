@@ -36,20 +36,23 @@ def plan(terraform: Terraform, folder: Path, file: Path) -> Outcome:
     return terraform(folder, "plan", "-input=false", f"-var-file={file}", *given)
 
 
-@pytest.mark.parametrize("words", [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"]])
+@pytest.mark.parametrize(
+    "words",
+    [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"], ["1e6", "--door", "pull"]],
+)
 def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, words: list[str], tmp_path: Path) -> None:
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", *words, "--tfvars", str(file)], {}) == 0
     outcome = plan(terraform, folder, file)
     assert outcome.ok, outcome.said
     assert "Warning" not in outcome.said  # of a variable that is not declared, say
-    cpu = next(line.split("=")[1].strip() for line in file.read_text().splitlines() if " cpu " in line)
+    cpu = next(line.split("=")[1].strip() for line in file.read_text().splitlines() if line.startswith("cpu "))
     assert f'"cpu"    = "{cpu}"' in outcome.said
 
 
 def test_terraform_would_refuse_another_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0
-    file.write_text(file.read_text().replace("timeout_seconds = 55", "timeout_seconds = 61"))
+    file.write_text(file.read_text().replace("timeout_seconds      = 55", "timeout_seconds      = 61"))
     outcome = plan(terraform, folder, file)
-    assert not outcome.ok and "worker.timeout_seconds" in outcome.said
+    assert not outcome.ok and "timeout_seconds must be below" in outcome.said

@@ -12,27 +12,18 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from infra.check.layers import EXAMPLE
-from infra.check.terraform import attached, copy_files
-from infra.check.workshop import Unavailable, prepare
 from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology
-from tests.conftest import absent
+from tests.contract.conftest import Plan
 
 PROJECT = EXAMPLE["project_id"]
 Facts = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The resources of a plan, carried out by the stand-in provider: a push endpoint is not known before."""
-    try:
-        workshop = prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-    with attached(workshop) as terraform:
-        _, state = terraform.rehearse(copy_files(tmp_path_factory.mktemp("infra") / "work"), EXAMPLE)
-    return list(state["values"]["root_module"]["resources"])
+def planned(plan: Plan) -> list[dict[str, Any]]:
+    return plan()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +58,19 @@ def test_subscriptions(planned: list[dict[str, Any]], server: PubsubServer, work
     assert _cloud_subscriptions(planned) == _twin_subscriptions(server)
 
 
+def test_subscriptions_of_a_pool(plan: Plan, server: PubsubServer) -> None:
+    create(Topology.read(), server.host, PROJECT)
+
+    assert _cloud_subscriptions(plan(compute="worker")) == _twin_subscriptions(server)
+
+
+def test_what_the_twin_lacks(planned: list[dict[str, Any]]) -> None:
+    kinds = ("google_pubsub_topic", "google_pubsub_subscription", "google_storage_bucket")
+    others = {each["values"]["name"] for each in planned if each["type"] in kinds and each["name"] != "this"}
+
+    assert others == {"res_predict-bigquery", "dead_bigquery", "dead_bigquery-sub"}
+
+
 def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
     create(Topology.read().with_retry(1, 2, max_delivery_attempts=5), server.host, PROJECT, push_to=worker_url)
     cloud, twin = _cloud_subscriptions(planned), _twin_subscriptions(server)
@@ -98,8 +102,8 @@ def test_buckets_and_notifications(planned: list[dict[str, Any]]) -> None:
 
 
 def _of(resources: list[dict[str, Any]], kind: str) -> Facts:
-    """The values of one type's resources, by key in for_each or else by name."""
-    return {each.get("index", each["name"]): each["values"] for each in resources if each["type"] == kind}
+    """The values of one type's resources, by key: those of topology.yaml are all called `this`."""
+    return {each["index"]: each["values"] for each in resources if each["type"] == kind and each["name"] == "this"}
 
 
 def _cloud_subscriptions(planned: list[dict[str, Any]]) -> Facts:

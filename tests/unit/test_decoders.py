@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +55,15 @@ def test_noise_is_handled(name: str) -> None:
 @given(TEXT.filter(bool), BODIES, ATTRIBUTES)
 def test_any_envelope_is_answered(message_id: str, data: bytes, attributes: dict[str, str]) -> None:
     request(Envelope(message_id, data, attributes))
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_half_characters_reach_no_answer(escaped: bool) -> None:
+    half = "\ud800"
+    body = {"image_uri": f"gs://b/{half}", "explain": half, "metadata": {"reply_to": half, "model": half, half: half}}
+    data = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    request(Envelope("m", data, {}))
+    request(Envelope("m", data, {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o"}))
 
 
 SCORES = st.floats(0, 1)

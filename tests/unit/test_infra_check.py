@@ -22,12 +22,13 @@ from tests.conftest import absent
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One edit, and a part of what must be said of it."""
+    """One edit, and a part of what must be said of it; `tests`: by which file of infra/tests, if by any."""
 
     file: str
     before: str
     after: str
     said: str
+    tests: str = "pipeline"
 
     def written(self, target: Path) -> Path:
         copy_files(target)
@@ -98,7 +99,7 @@ def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -
     mutant = TEST_MUTANTS[name]
     folder = mutant.written(tmp_path / "work")
 
-    outcome = terraform(folder, "test", "-filter=tests/pipeline.tftest.hcl")
+    outcome = terraform(folder, "test", f"-filter=tests/{mutant.tests}.tftest.hcl")
 
     assert not outcome.ok
     # Terraform breaks long lines and draws a bar before each.
@@ -117,9 +118,9 @@ def test_validate_finds_what_the_schema_forbids(workshop: Workshop, terraform: T
     assert "custom_audience" in layers.LAYERS["validate"](workshop, terraform, folder).said
 
 
-@pytest.mark.parametrize(("file", "line"), [("variables.tf", "| `{}` |"), ("outputs.tf", "`{}`")])
-def test_the_readme_names_every_variable_and_output(file: str, line: str) -> None:
-    names = re.findall(r'^(?:variable|output) "(\w+)"', (INFRA / file).read_text(), re.M)
+@pytest.mark.parametrize(("kind", "line"), [("variable", "| `{}` |"), ("output", "`{}`")])
+def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> None:
+    names = [name for file in INFRA.glob("*.tf") for name in re.findall(rf'^{kind} "(\w+)"', file.read_text(), re.M)]
     readme = (INFRA / "README.md").read_text()
 
     assert names

@@ -1,0 +1,104 @@
+# Every response as a row: Pub/Sub itself writes them, and a view has one for each request.
+resource "google_bigquery_dataset" "this" {
+  count = var.bigquery ? 1 : 0
+
+  project                    = var.project_id
+  dataset_id                 = replace("${local.prefix}predictions", "-", "_")
+  location                   = var.region
+  delete_contents_on_destroy = false
+  labels                     = var.labels
+
+  dynamic "default_encryption_configuration" {
+    for_each = lookup(local.keys, "bigquery", null)[*]
+    content {
+      kms_key_name = default_encryption_configuration.value
+    }
+  }
+
+  # Without this, everybody who may view the project could read.
+  access {
+    role          = "OWNER"
+    special_group = "projectOwners"
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_bigquery_table" "responses" {
+  count = var.bigquery ? 1 : 0
+
+  project             = var.project_id
+  dataset_id          = google_bigquery_dataset.this[0].dataset_id
+  table_id            = "responses"
+  description         = "Responses as they were published: several of one request, when a message came twice."
+  schema              = jsonencode(concat(local.columns, local.metadata_columns))
+  clustering          = ["request_id"]
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  time_partitioning {
+    type          = "DAY"
+    field         = "publish_time"
+    expiration_ms = var.bigquery_days * 24 * 60 * 60 * 1000
+  }
+}
+
+resource "google_bigquery_table" "answers" {
+  count = var.bigquery ? 1 : 0
+
+  project             = var.project_id
+  dataset_id          = google_bigquery_dataset.this[0].dataset_id
+  table_id            = "answers"
+  description         = "One row a request: its first predictions, or else its last error."
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  view {
+    query          = templatefile("${path.module}/schemas/answers.sql", { table = local.responses_table })
+    use_legacy_sql = false
+  }
+}
+
+# Who reads the view reads the table under it.
+resource "google_bigquery_table_iam_member" "analyst" {
+  for_each = {
+    for pair in setproduct(var.analysts, var.bigquery ? ["responses", "answers"] : []) :
+    "${pair[1]} ${pair[0]}" => { member = pair[0], table = pair[1] }
+  }
+
+  project    = var.project_id
+  dataset_id = google_bigquery_dataset.this[0].dataset_id
+  table_id   = { responses = google_bigquery_table.responses[0], answers = google_bigquery_table.answers[0] }[each.value.table].table_id
+  role       = "roles/bigquery.dataViewer"
+  member     = each.value.member
+}
+
+locals {
+  responses_table = var.bigquery ? join(".", [var.project_id, google_bigquery_dataset.this[0].dataset_id, google_bigquery_table.responses[0].table_id]) : null
+
+  # The columns are response.json's fields, records and all. None is REQUIRED: a column that is added later could not be.
+  response       = jsondecode(file("${path.module}/schemas/response.json")).properties
+  bigquery_types = { string = "STRING", integer = "INTEGER", number = "FLOAT", object = "RECORD", array = "RECORD" }
+  columns = [for name, given in local.response : merge(
+    {
+      name        = name
+      type        = try(given.format, "") == "date-time" ? "TIMESTAMP" : local.bigquery_types[one(setsubtract(flatten([given.type]), ["null"]))]
+      mode        = given.type == "array" ? "REPEATED" : "NULLABLE"
+      description = try(given.description, "")
+    },
+    { for key, fields in {
+      fields = [for inner, part in try(given.items.properties, given.properties, {}) : {
+        name        = inner
+        type        = local.bigquery_types[one(setsubtract(flatten([part.type]), ["null"]))]
+        mode        = "NULLABLE"
+        description = try(part.description, "")
+      }]
+    } : key => fields if length(fields) > 0 },
+  )]
+  metadata_columns = [
+    { name = "publish_time", type = "TIMESTAMP", mode = "NULLABLE", description = "When the response was published." },
+    { name = "message_id", type = "STRING", mode = "NULLABLE", description = "The response's message." },
+    { name = "subscription_name", type = "STRING", mode = "NULLABLE", description = "What wrote the row." },
+    { name = "attributes", type = "JSON", mode = "NULLABLE", description = "The message's attributes: request_id, status, model, reply_to." },
+  ]
+}

@@ -1,0 +1,83 @@
+# The worker as a 2nd-gen function: an HTTP function behind our own push subscription, not an event trigger, whose hidden
+# subscription has no dead letters and forgets after a day.
+resource "google_storage_bucket_object" "function" {
+  count = var.compute == "function" ? 1 : 0
+
+  bucket = google_storage_bucket.this[local.models_bucket].name
+  name   = "functions/${filesha256(var.function_source)}.zip" # another source, another name: so the function is built anew
+  source = var.function_source
+}
+
+resource "google_cloudfunctions2_function" "worker" {
+  count = var.compute == "function" ? 1 : 0
+
+  project      = var.project_id
+  name         = "${local.prefix}prediction-function"
+  location     = var.region
+  kms_key_name = lookup(local.keys, "cloudfunctions", null)
+  labels       = var.labels
+
+  build_config {
+    runtime           = "python311" # as the image
+    entry_point       = "serve"
+    service_account   = google_service_account.this["builder"].id
+    docker_repository = google_artifact_registry_repository.images.id
+    source {
+      storage_source {
+        bucket = google_storage_bucket_object.function[0].bucket
+        object = google_storage_bucket_object.function[0].name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.this["worker"].email
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY"
+    all_traffic_on_latest_revision   = true
+    timeout_seconds                  = var.timeout_seconds
+    max_instance_request_concurrency = var.concurrency
+    min_instance_count               = var.min_instances
+    max_instance_count               = var.max_instances
+    available_cpu                    = tostring(var.cpu)
+    available_memory                 = var.memory
+    environment_variables            = local.environment
+  }
+
+  depends_on = [
+    google_project_iam_member.builder,
+    google_artifact_registry_repository_iam_member.builder,
+    google_storage_bucket_iam_member.worker,
+    google_storage_bucket_iam_member.ledger,
+    google_pubsub_topic_iam_member.answers,
+  ]
+}
+
+# On the project, because builds log there, and the bucket to which Cloud Functions copies the source is of its own making.
+resource "google_project_iam_member" "builder" {
+  for_each = { for role, condition in {
+    "roles/logging.logWriter"    = []
+    "roles/storage.objectViewer" = ["resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")"]
+  } : role => condition if var.compute == "function" }
+
+  project = var.project_id
+  role    = each.key
+  member  = google_service_account.this["builder"].member
+
+  dynamic "condition" {
+    for_each = each.value
+    content {
+      title      = "sources of functions"
+      expression = condition.value
+    }
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "builder" {
+  count = var.compute == "function" ? 1 : 0
+
+  project    = var.project_id
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.this["builder"].member
+}

@@ -1,0 +1,39 @@
+# A key of one's own for all that is stored, where var.kms_key names one: each of Google's agents that store may use it.
+locals {
+  encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions"] : [])
+  agents = merge(
+    {
+      pubsub  = google_project_service_identity.pubsub.member
+      storage = local.storage_agent
+    },
+    { for service, agent in google_project_service_identity.encrypting : service => agent.member },
+    { for agent in data.google_bigquery_default_service_account.this : "bigquery" => "serviceAccount:${agent.email}" },
+  )
+
+  # By agent, read from its grant: what is encrypted waits until its agent may use the key. None without a key.
+  keys = { for agent, grant in google_kms_crypto_key_iam_member.agent : agent => grant.crypto_key_id }
+}
+
+resource "google_project_service_identity" "encrypting" {
+  provider = google-beta
+  for_each = var.kms_key == null ? [] : toset(local.encrypting)
+
+  project = var.project_id
+  service = google_project_service.this[each.value].service
+}
+
+# Asking for BigQuery's agent makes it.
+data "google_bigquery_default_service_account" "this" {
+  count = var.kms_key != null && var.bigquery ? 1 : 0
+
+  project    = var.project_id
+  depends_on = [google_project_service.this]
+}
+
+resource "google_kms_crypto_key_iam_member" "agent" {
+  for_each = { for agent, member in local.agents : agent => member if var.kms_key != null }
+
+  crypto_key_id = var.kms_key
+  role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+  member        = each.value
+}

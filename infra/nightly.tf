@@ -1,0 +1,121 @@
+# Nightly batches, where var.nightly asks for them: Scheduler starts a job that asks about what is new under a prefix.
+variable "nightly" {
+  description = "Ask every night about the images that came into a bucket of yours: its name, a prefix, how many hours back, when (cron) and where on earth."
+  type = object({
+    bucket    = string
+    prefix    = optional(string, "")
+    hours     = optional(number, 25) # an hour over a day: rather asked twice, which is answered once, than never
+    schedule  = optional(string, "0 3 * * *")
+    time_zone = optional(string, "Etc/UTC")
+  })
+  default = null
+  validation {
+    condition     = var.nightly == null ? true : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", var.nightly.bucket)) && var.nightly.hours > 0
+    error_message = "nightly takes a bucket's name, without gs://, and more than 0 hours."
+  }
+}
+
+# The worker reads there what the job found.
+resource "google_storage_bucket_iam_member" "nightly" {
+  for_each = toset(var.nightly == null ? [] : ["nightly", "worker"])
+
+  bucket = var.nightly.bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.this[each.value].member
+}
+
+resource "google_pubsub_topic_iam_member" "nightly" {
+  count = var.nightly == null ? 0 : 1
+
+  project = var.project_id
+  topic   = google_pubsub_topic.this[local.request_topic].name
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.this["nightly"].member
+}
+
+resource "google_cloud_run_v2_job" "nightly" {
+  count = var.nightly == null ? 0 : 1
+
+  project             = var.project_id
+  name                = "${local.prefix}prediction-nightly"
+  location            = var.region
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  template {
+    labels = var.labels
+
+    template {
+      service_account = google_service_account.this["nightly"].email
+      timeout         = "3600s" # an hour to list and to publish
+      max_retries     = 3       # what was asked before a failure is asked again, under the same id
+      encryption_key  = lookup(local.keys, "run", null)
+
+      dynamic "vpc_access" {
+        for_each = var.subnetwork[*]
+        content {
+          egress = "ALL_TRAFFIC"
+          network_interfaces {
+            subnetwork = vpc_access.value
+          }
+        }
+      }
+
+      containers {
+        image   = var.image
+        command = ["python", "-m", "functions.nightly"]
+        args = [
+          "gs://${var.nightly.bucket}/${var.nightly.prefix}",
+          "--topic=${google_pubsub_topic.this[local.request_topic].id}",
+          "--hours=${var.nightly.hours}",
+        ]
+
+        env {
+          name  = "GOOGLE_CLOUD_PROJECT"
+          value = var.project_id
+        }
+
+        resources {
+          limits = { cpu = "1", memory = "512Mi" }
+        }
+      }
+    }
+  }
+
+  depends_on = [google_project_service.this, google_storage_bucket_iam_member.nightly, google_pubsub_topic_iam_member.nightly]
+}
+
+resource "google_cloud_run_v2_job_iam_member" "nightly" {
+  count = var.nightly == null ? 0 : 1
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.nightly[0].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.this["nightly"].member
+}
+
+resource "google_cloud_scheduler_job" "nightly" {
+  count = var.nightly == null ? 0 : 1
+
+  project     = var.project_id
+  name        = "${local.prefix}prediction-nightly"
+  region      = var.region
+  description = "Starts the job of the same name."
+  schedule    = var.nightly.schedule
+  time_zone   = var.nightly.time_zone
+
+  http_target {
+    http_method = "POST"
+    uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.nightly[0].id}:run"
+    oauth_token {
+      service_account_email = google_service_account.this["nightly"].email
+    }
+  }
+
+  retry_config {
+    retry_count = 3 # of the start; the job has retries of its own
+  }
+
+  depends_on = [google_cloud_run_v2_job_iam_member.nightly]
+}

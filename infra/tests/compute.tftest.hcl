@@ -1,0 +1,187 @@
+# The worker in its three forms, one after the other over the same state, as somebody who switches would apply them.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
+variables {
+  project_id = "some-project"
+  image      = "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"
+}
+
+run "push" {
+  assert {
+    condition     = keys(google_cloud_run_v2_service.this) == ["worker"] && length(google_cloud_run_v2_worker_pool.worker) == 0 && length(google_cloudfunctions2_function.worker) == 0
+    error_message = "By default the worker is a service, and nothing else."
+  }
+  assert {
+    condition     = length(google_pubsub_subscription_iam_member.worker) == 0
+    error_message = "A worker that is pushed to may not pull."
+  }
+  assert {
+    condition     = keys(google_service_account.this) == ["invoker", "worker"]
+    error_message = "Nobody has an account who has nothing to do."
+  }
+}
+
+run "worker" {
+  variables {
+    compute   = "worker"
+    instances = 3
+    settings  = { MAX_BATCH_SIZE = "4" }
+  }
+  assert {
+    condition     = { for name, id in output.subscriptions : name => id } == { for name, id in run.push.subscriptions : name => id }
+    error_message = "The subscriptions survive the switch, with what waits in them."
+  }
+  assert {
+    condition     = alltrue([for subscription in google_pubsub_subscription.this : length(subscription.push_config) == 0])
+    error_message = "A pool pulls: nothing may be pushed."
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_service_iam_member.invoker) == 0 && output.worker_url == null
+    error_message = "A pool has no address, and nobody who may call it."
+  }
+  assert {
+    condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["req_predict-sub", "dead_predict-announce"]) && alltrue([for grant in google_pubsub_subscription_iam_member.worker : grant.role == "roles/pubsub.subscriber" && grant.member == google_service_account.this["worker"].member])
+    error_message = "The pool may pull requests and dead letters to announce, and no other subscription."
+  }
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].scaling_mode == "MANUAL" && google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 3 && google_cloud_run_v2_worker_pool.worker[0].deletion_protection
+    error_message = "A pool has the instances that it was given, and is protected."
+  }
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].service_account == google_service_account.this["worker"].email && google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].command == tolist(["python", "-m", "functions.worker"])
+    error_message = "The pool is the worker, pulling."
+  }
+  assert {
+    condition = { for env in google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].env : env.name => env.value } == {
+      ALLOWED_BUCKETS      = "some-project-payloads,some-project-uploads"
+      DEAD_SUBSCRIPTION    = google_pubsub_subscription.this["dead_predict-announce"].id
+      GOOGLE_CLOUD_PROJECT = "some-project"
+      HTTP_DOOR            = "off"
+      MAX_BATCH_SIZE       = "4"
+      REQUEST_SUBSCRIPTION = google_pubsub_subscription.this["req_predict-sub"].id
+      RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
+      THREADS              = "8"
+    }
+    error_message = "The pool is told what to pull, and all that the service is told."
+  }
+  assert {
+    condition     = strcontains(google_logging_metric.outcomes.filter, "worker_pool_name=\"${google_cloud_run_v2_worker_pool.worker[0].name}\"")
+    error_message = "The pool's outcomes are counted."
+  }
+}
+
+run "function" {
+  variables {
+    compute         = "function"
+    image           = null
+    function_source = "topology.yaml" # any file will do for an archive here
+    artifact_prefix = "fashion-mnist/3"
+  }
+  assert {
+    condition     = { for name, id in output.subscriptions : name => id } == { for name, id in run.push.subscriptions : name => id }
+    error_message = "The subscriptions survive the switch, with what waits in them."
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_worker_pool.worker) == 0
+    error_message = "The function is the only worker."
+  }
+  assert {
+    condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].push_endpoint == "${google_cloudfunctions2_function.worker[0].service_config[0].uri}/" && google_pubsub_subscription.this["dead_predict-announce"].push_config[0].push_endpoint == "${google_cloudfunctions2_function.worker[0].service_config[0].uri}/dead"
+    error_message = "Requests and dead letters are pushed to the function's doors."
+  }
+  assert {
+    condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].oidc_token[0].audience == google_cloudfunctions2_function.worker[0].service_config[0].uri
+    error_message = "A function accepts tokens for its own address alone."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-function" && google_cloud_run_v2_service_iam_member.invoker[0].member == google_service_account.this["invoker"].member
+    error_message = "The invoker, and nobody else, may call the function."
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.worker[0].event_trigger) == 0
+    error_message = "An event trigger would bring a hidden subscription without dead letters."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.worker[0].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && google_cloudfunctions2_function.worker[0].service_config[0].service_account_email == google_service_account.this["worker"].email
+    error_message = "The function has no public door, and does not run as the default service account."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["THREADS"] == tostring(google_cloudfunctions2_function.worker[0].service_config[0].max_instance_request_concurrency) && google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
+    error_message = "The function is told what the service is told."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.worker[0].build_config[0].service_account == google_service_account.this["builder"].id && google_cloudfunctions2_function.worker[0].build_config[0].source[0].storage_source[0].object == "functions/${filesha256("topology.yaml")}.zip"
+    error_message = "The function is built by an account of its own, from the archive that was given."
+  }
+  assert {
+    condition     = google_project_iam_member.builder["roles/storage.objectViewer"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")" && length(google_project_iam_member.builder) == 2
+    error_message = "Whoever builds may read sources of functions and write logs, not read every bucket."
+  }
+}
+
+run "gpu" {
+  variables {
+    gpu    = "nvidia-l4"
+    cpu    = 4
+    memory = "16Gi"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }) && google_cloud_run_v2_service.this["worker"].template[0].node_selector[0].accelerator == "nvidia-l4"
+    error_message = "One GPU of the kind that was asked for."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].cpu_idle == false && google_cloud_run_v2_service.this["worker"].template[0].gpu_zonal_redundancy_disabled
+    error_message = "A GPU is to be had with CPU that is always there, and no spare one is paid for."
+  }
+}
+
+run "pool_with_gpu" {
+  variables {
+    compute = "worker"
+    gpu     = "nvidia-l4"
+    cpu     = 4
+    memory  = "16Gi"
+  }
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].resources[0].limits["nvidia.com/gpu"] == "1" && google_cloud_run_v2_worker_pool.worker[0].template[0].node_selector[0].accelerator == "nvidia-l4"
+    error_message = "One GPU of the kind that was asked for."
+  }
+}
+
+run "refuses_another_compute" {
+  command = plan
+  variables {
+    compute = "lambda"
+  }
+  expect_failures = [var.compute]
+}
+
+run "refuses_a_service_without_an_image" {
+  command = plan
+  variables {
+    image = null
+  }
+  expect_failures = [var.image]
+}
+
+run "refuses_a_function_without_a_source" {
+  command = plan
+  variables {
+    compute         = "function"
+    function_source = "nowhere.zip"
+  }
+  expect_failures = [var.function_source]
+}
+
+run "refuses_a_function_with_a_gpu" {
+  command = plan
+  variables {
+    compute         = "function"
+    function_source = "topology.yaml"
+    gpu             = "nvidia-l4"
+    cpu             = 4
+    memory          = "16Gi"
+  }
+  expect_failures = [var.gpu]
+}

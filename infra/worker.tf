@@ -1,0 +1,68 @@
+# The worker as a pool that pulls. It neither scales by backlog nor to zero: for a load that is steady and large.
+resource "google_cloud_run_v2_worker_pool" "worker" {
+  count = var.compute == "worker" ? 1 : 0
+
+  project             = var.project_id
+  name                = "${local.prefix}prediction-pool"
+  location            = var.region
+  launch_stage        = "BETA" # as 6.50 knows it
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  scaling {
+    scaling_mode          = "MANUAL"
+    manual_instance_count = var.instances
+  }
+
+  template {
+    service_account               = google_service_account.this["worker"].email
+    gpu_zonal_redundancy_disabled = var.gpu == null ? null : true
+    encryption_key                = lookup(local.keys, "run", null)
+    labels                        = var.labels
+
+    dynamic "node_selector" {
+      for_each = var.gpu[*]
+      content {
+        accelerator = node_selector.value
+      }
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.subnetwork[*]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          subnetwork = vpc_access.value
+        }
+      }
+    }
+
+    containers {
+      image   = var.image
+      command = ["python", "-m", "functions.worker"]
+
+      resources {
+        limits = local.limits
+      }
+
+      dynamic "env" {
+        for_each = merge(local.environment, {
+          REQUEST_SUBSCRIPTION = google_pubsub_subscription.this[local.request_subscription].id
+          DEAD_SUBSCRIPTION    = google_pubsub_subscription.this[local.dead_subscription].id
+        })
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+    }
+  }
+
+  # A pool that may not pull yet would end and be started again and again.
+  depends_on = [
+    google_pubsub_subscription_iam_member.worker,
+    google_pubsub_topic_iam_member.answers,
+    google_storage_bucket_iam_member.worker,
+    google_storage_bucket_iam_member.ledger,
+  ]
+}
