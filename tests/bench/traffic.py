@@ -19,7 +19,7 @@ from tests.bench.parts import environment
 _OUTSTANDING, _OUTSTANDING_BYTES = 1000, 3_000_000
 """Under way at most."""
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 60.0
 
 
 class Traffic:
@@ -93,7 +93,7 @@ class Traffic:
         with self._changed:
             self._wanted = count
             if not self._changed.wait_for(lambda: len(self._heard) >= count, _PATIENCE_S):
-                raise TimeoutError(f"{count - len(self._heard)} of {count} messages did not come")
+                raise TimeoutError(f"{count - len(self._heard)} of {count} messages did not come from {self._host}")
 
     def __enter__(self) -> Traffic:
         return self
