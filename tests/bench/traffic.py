@@ -19,7 +19,7 @@ from tests.bench.parts import environment
 _OUTSTANDING, _OUTSTANDING_BYTES = 1000, 3_000_000
 """Under way at most."""
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 30.0
 
 
 class Traffic:

@@ -47,17 +47,17 @@ def _starts(runs: int) -> list[dict[str, Any]]:
 
 def _loads(runs: int) -> list[dict[str, Any]]:
     rows: dict[tuple[int, str], dict[str, Any]] = {}
-    with ExitStack() as stack:
-        hosts = {backend: stack.enter_context(broker(backend))[0] for backend in backends()}
+    with ExitStack() as ending:
+        servers = {backend: ending.enter_context(_Server(backend)) for backend in backends()}
         for size, raw, count, per_s in _LOADS:
             for _ in range(runs):
-                for backend, host in hosts.items():
+                for backend, server in servers.items():
                     new: dict[str, Any] = {"what": "twin load", "backend": backend, "bytes": size}
                     new |= {"rates": [], "client_rates": [], "p50s": [], "p99s": [], "stalls": 0}
                     row = rows.setdefault((size, backend), new)
-                    row["rates"].append(flood(host, size, raw))
-                    rate, delays = _through_client(host, size, count, per_s, row)
-                    row["client_rates"].append(rate)
+                    rate, client_rate, delays = _turn(server, size, raw, count, per_s, row)
+                    row["rates"].append(rate)
+                    row["client_rates"].append(client_rate)
                     row["p50s"].append(median(delays))
                     row["p99s"].append(delays[len(delays) * 99 // 100])
     for row in rows.values():
@@ -66,19 +66,38 @@ def _loads(runs: int) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _through_client(host: str, size: int, count: int, per_s: float, row: dict[str, Any]) -> tuple[float, list[float]]:
-    """Messages a second and the delays; a turn in which Google's emulator stops delivering is counted and taken again.
+class _Server(ExitStack):
+    """A server of one backend, which can be had anew."""
 
-    It does so now and then at 1 MB; our server may not.
+    def __init__(self, backend: str) -> None:
+        super().__init__()
+        self._backend = backend
+        self.renew()
+
+    def renew(self) -> None:
+        """Another server in place of this one."""
+        self.close()
+        self.host = self.enter_context(broker(self._backend))[0]
+
+
+def _turn(
+    server: _Server, size: int, raw: int, count: int, per_s: float, row: dict[str, Any]
+) -> tuple[float, float, list[float]]:
+    """Messages a second through both clients, and the delays.
+
+    With large messages Google's emulator now and then stops delivering for good: that is counted, and the turn is
+    taken again on a new one. Our server may not.
     """
     while True:
         try:
-            with Traffic(host, size) as traffic:
-                return traffic.rate(count), traffic.delays_ms(_DELAYS, per_s)
+            rate = flood(server.host, size, raw)
+            with Traffic(server.host, size) as traffic:
+                return rate, traffic.rate(count), traffic.delays_ms(_DELAYS, per_s)
         except TimeoutError:
             row["stalls"] += 1
             if row["backend"] == OURS or row["stalls"] > _STALLS:
                 raise
+            server.renew()
 
 
 def _memory() -> dict[str, Any]:
