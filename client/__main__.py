@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -9,19 +10,30 @@ from collections.abc import Mapping, Sequence
 
 from client.cloud import UsageError
 from client.commands import INTERRUPTED, run_predict, run_publish, run_upload
-from client.doctor.command import run_doctor
 from client.options import parser
-from client.plan.command import run_plan
 from client.watch import run_watch
 from client.words import plain
+
+
+def _plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from client.plan.command import run_plan  # what no other command need wait for; so below
+
+    return run_plan(args, environ)
+
+
+def _doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from client.doctor.command import run_doctor
+
+    return run_doctor(args, environ)
+
 
 _COMMANDS = {
     "publish": run_publish,
     "upload": run_upload,
     "predict": run_predict,
     "watch": run_watch,
-    "plan": run_plan,
-    "doctor": run_doctor,
+    "plan": _plan,
+    "doctor": _doctor,
 }
 
 
