@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 WORK_S = 300.0
 """No request takes longer, with every retry and timeout on its way."""
@@ -22,35 +21,26 @@ _ASKS = 4
 class Liveness:
     """What shows that the worker lives. Callable from any thread.
 
-    `ask(timeout_s)` says whether the broker answers; it may block so long. `silence_s`: how long nothing may be heard.
+    `ask(timeout_s)` says whether the broker answers; it may block so long. `longest_s()`: for how long a message has
+    been worked on. `silence_s`: how long nothing may be heard.
     """
 
     def __init__(
-        self, ask: Callable[[float], bool], silence_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[float], bool],
+        longest_s: Callable[[], float],
+        silence_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask, self._silence_s, self._clock = ask, silence_s, clock
+        self._ask, self._longest_s, self._silence_s, self._clock = ask, longest_s, silence_s, clock
         self._lock = threading.Lock()
         self._heard = clock()
-        self._begun: dict[object, float] = {}
         self._over = threading.Event()
 
     def heard(self) -> None:
         """The broker said something."""
         with self._lock:
             self._heard = self._clock()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """A message came, and the block answers it."""
-        self.heard()
-        key = object()
-        with self._lock:
-            self._begun[key] = self._heard
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._begun[key]
 
     def trouble(self) -> str:
         """Why the worker counts as stuck; empty while it does not."""
@@ -78,9 +68,8 @@ class Liveness:
 
     def _after(self, silence_s: float, work_s: float) -> str:
         with self._lock:
-            now = self._clock()
-            silent = now - self._heard
-            longest = max((now - begun for begun in self._begun.values()), default=0.0)
+            silent = self._clock() - self._heard
+        longest = self._longest_s()
         if silent >= silence_s:
             return f"the broker has not answered for {silent:.1f} s"
         if longest >= work_s:

@@ -17,8 +17,11 @@ from functions.contract import Envelope, Error, Model, ObjectRef, Request, Respo
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
 from functions.once import Recent, identity_of
 from functions.outcomes import Outcomes
+from functions.traceparent import TraceContext
 from functions.tracing import Spans
+from model.engine import Images
 from model.labels import Explanation, Prediction
+from model.later import done, then
 from model.predictor import Predictor
 from model.words import quoted
 
@@ -86,35 +89,54 @@ class Service:
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
+        return self.answer_later(envelope).result()
+
+    def answer_later(self, envelope: Envelope) -> Future[Response]:
+        """Like `answer`, without waiting for the scores where the engine gathers batches."""
         clock = _Clock(self._queue_ms(envelope))
         try:
-            predictions, explanation = self._predict(decode_request(envelope), clock)
+            request = decode_request(envelope)
+            prepared = self._prepare(request, clock)
         except PERMANENT as exc:
             error = Error(code_of(exc), str(exc))
-            return self._respond(envelope, clock.timing(), envelope.delivery_attempt, error=error)
-        return self._respond(
-            envelope, clock.timing(), envelope.delivery_attempt, predictions=predictions, explanation=explanation
-        )
+            return done(self._respond(envelope, clock.timing(), envelope.delivery_attempt, error=error))
+
+        def conclude(predictions: tuple[Prediction, ...]) -> Response:
+            clock.stage("predict")
+            # Its time is in the total alone: "predict" is what every request pays.
+            why = self.predictor.explain(prepared, predictions[0].label) if request.explain else None
+            return self._respond(
+                envelope, clock.timing(), envelope.delivery_attempt, predictions=predictions, explanation=why
+            )
+
+        if request.explain:  # scores again, which is nothing for the thread that scores
+            return done(conclude(self.predictor.predict(prepared, request.top_k)))
+        return then(self.predictor.predict_later(prepared, request.top_k), conclude)
 
     def respond(self, envelope: Envelope) -> Response | None:
         """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object).
 
         What was answered before is answered in the same words: from memory, or across workers from the ledger.
         """
+        return self.respond_later(envelope).result()
+
+    def respond_later(self, envelope: Envelope) -> Future[Response | None]:
+        """Like `respond`, without waiting for the scores where the engine gathers batches."""
         if reason := ignorable(envelope):
             self.outcomes.ignored(envelope, reason)
-            return None
+            return done(None)
         identity = identity_of(envelope, self.model.digest)
-        response = self.recent.get(identity)
-        trace = trace_of(envelope)
-        if response is None:
-            response = self.answer(envelope)
-            trace = response.trace
-            if self.ledger:
-                response = self.ledger.keep(identity, response)
-            self.recent.put(identity, response)
-        # The words are those of before; who gets them, and within which trace, is the delivery's.
-        return replace(response, reply_to=reply_to_of(envelope), trace=trace)
+        if remembered := self.recent.get(identity):
+            return done(_delivered(remembered, envelope, trace_of(envelope)))
+
+        def keep(response: Response) -> Response:
+            kept = self.ledger.keep(identity, response) if self.ledger else response
+            self.recent.put(identity, kept)
+            return _delivered(kept, envelope, response.trace)
+
+        if self.ledger:  # asks a bucket, which is nothing for the thread that scores
+            return done(keep(self.answer(envelope)))
+        return then(self.answer_later(envelope), keep)
 
     def announce(self, envelope: Envelope) -> Response | None:
         """The response that tells of a dead letter, or None when the letter asked for nothing."""
@@ -147,7 +169,7 @@ class Service:
             finally:
                 self.flush()
 
-    def _predict(self, request: Request, clock: _Clock) -> tuple[tuple[Prediction, ...], Explanation | None]:
+    def _prepare(self, request: Request, clock: _Clock) -> Images:
         if request.model not in (None, self.model.name, self.model.digest):
             raise UnknownModel(f"model is {quoted(request.model)}; this worker serves {self.model.name!r}")
         self._check_expiry(request)
@@ -158,10 +180,7 @@ class Service:
         prepared = self.predictor.prepare(image)
         clock.stage("decode")
         self._check_expiry(request)
-        predictions = self.predictor.predict(prepared, request.top_k)
-        clock.stage("predict")
-        # Its time is in the total alone: "predict" is what every request pays.
-        return predictions, self.predictor.explain(prepared, predictions[0].label) if request.explain else None
+        return prepared
 
     def _check_expiry(self, request: Request) -> None:
         if request.expires_at and self.now() >= request.expires_at:
@@ -197,3 +216,8 @@ class Service:
             given,
         )
         return replace(response, trace=self.spans.record(given, response)) if self.spans else response
+
+
+def _delivered(response: Response, envelope: Envelope, trace: TraceContext | None) -> Response:
+    """The words are those of before; who gets them, and within which trace, is the delivery's."""
+    return replace(response, reply_to=reply_to_of(envelope), trace=trace)

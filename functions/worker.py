@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,9 +27,11 @@ from functions.contract import Envelope, Response
 from functions.gcp import answers
 from functions.handback import HandingBack
 from functions.liveness import Liveness
+from functions.pending import Begun, Pending
 from functions.service import PUBLISH_TIMEOUT_S, Service
 from functions.settings import Settings, SettingsError
 from model.artifact import ArtifactError
+from model.later import done
 
 log = logging.getLogger("functions.worker")  # by name: under -m, __name__ is __main__, whose logs nobody shows
 
@@ -38,6 +41,9 @@ LEASE_S = 20
 DRAIN_S = 8.0
 """How long a stopping worker may finish what it holds."""
 
+
+CALLBACKS = 16
+"""Threads that fetch and decode; nobody waits for scores in them."""
 
 STUCK_DRAIN_S = 2.0
 """How long a stuck worker may try to end in order."""
@@ -50,72 +56,66 @@ class Acked(events.PulledMessage, Protocol):
     def nack(self) -> None: ...
 
 
-Produce = Callable[[Envelope], Response | None]
-
-
-class Pending:
-    """Responses that were handed to the broker's client and are not acknowledged by it yet."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._count = 0
-        self._draining = False
-
-    def add(self) -> bool:
-        """Count one more; False, and not counted, when draining: whoever publishes now waits for the broker itself."""
-        with self._changed:
-            self._count += not self._draining
-            return not self._draining
-
-    def done(self) -> None:
-        """One that was counted is settled."""
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def drain(self, timeout_s: float) -> int:
-        """Count no more, and wait for those that are; gives how many are left when the time is up."""
-        with self._changed:
-            self._draining = True
-            self._changed.wait_for(lambda: not self._count, timeout_s)
-            return self._count
+Produce = Callable[[Envelope], "Future[Response | None]"]
 
 
 def on_message(message: Acked, produce: Produce, service: Service, pending: Pending) -> None:
-    """Answer one message; ack it when the broker has the response, nack it for every failure."""
-    envelope = events.from_pulled(message)
+    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure.
+
+    Returns before that, unless the worker is stopping.
+    """
+    work = _Work(message, events.from_pulled(message), service, pending, pending.begin())
     try:
-        response = produce(envelope)
-        published = service.responses.publish(response) if response else None
+        answered = produce(work.envelope)
     except Exception as exc:
-        _nack(message, envelope, service, exc)
+        work.settle(exc)
         return
-    if response is None or published is None:
-        message.ack()
-        return
+    answered.add_done_callback(work.publish)
+    if work.begun.late:
+        work.begun.settled.wait(PUBLISH_TIMEOUT_S)
 
-    def settle(published: Future[str]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One message from its callback to its ack; each step is done by the thread that ended the one before."""
+
+    message: Acked
+    envelope: Envelope
+    service: Service
+    pending: Pending
+    begun: Begun
+
+    def publish(self, answered: Future[Response | None]) -> None:
         try:
-            published.result(PUBLISH_TIMEOUT_S)
+            response = answered.result()
+            published = self.service.responses.publish(response) if response else None
         except Exception as exc:
-            _nack(message, envelope, service, exc)
+            self.settle(exc)
             return
-        message.ack()
-        service.outcomes.answered(response)
+        if response is None or published is None:
+            self.settle(None)
+            return
+        published.add_done_callback(partial(self._confirm, response))
 
-    def settle_counted(published: Future[str]) -> None:
-        settle(published)
-        pending.done()
+    def _confirm(self, response: Response, published: Future[str]) -> None:
+        try:
+            published.result()
+        except Exception as exc:
+            self.settle(exc)
+        else:
+            self.settle(None, response)
 
-    if pending.add():
-        published.add_done_callback(settle_counted)
-    else:
-        settle(published)
-
-
-def _nack(message: Acked, envelope: Envelope, service: Service, failure: Exception) -> None:
-    message.nack()
-    service.outcomes.nacked(envelope, failure)
+    def settle(self, failure: Exception | None, response: Response | None = None) -> None:
+        try:
+            if failure:
+                self.message.nack()
+                self.service.outcomes.nacked(self.envelope, failure)
+                return
+            self.message.ack()
+            if response:
+                self.service.outcomes.answered(response)
+        finally:
+            self.pending.settle(self.begun)
 
 
 @contextmanager
@@ -132,17 +132,19 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[
     )
     client = pubsub_v1.SubscriberClient()
     asked = settings.subscription_path(settings.request_subscription)
-    liveness = Liveness(partial(answers, client, asked), settings.pull_silence_s)
+    liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 
     def work(message: Acked, produce: Produce) -> None:
-        with liveness.working():
-            on_message(message, produce, service, pending)
+        liveness.heard()
+        on_message(message, produce, service, pending)
 
     streams: list[Future[None]] = []
-    doors = ((settings.request_subscription, service.respond), (settings.dead_subscription, service.announce))
+    doors: tuple[tuple[str, Produce], ...] = (
+        (settings.request_subscription, service.respond_later),
+        (settings.dead_subscription, lambda envelope: done(service.announce(envelope))),
+    )
     for name, produce in doors:
-        # Callbacks wait for the batcher: enough of them to fill one batch while another is scored.
-        threads = ThreadPoolExecutor(2 * settings.max_batch_size, f"pull-{name}")
+        threads = ThreadPoolExecutor(CALLBACKS, f"pull-{name}")
         streams.append(
             client.subscribe(
                 settings.subscription_path(name),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.batching import submit
 from model.engine import Engine, Images, Scores
 from model.explain import explain
 from model.images import Limits
 from model.labels import Explanation, Prediction
+from model.later import then
 from model.preprocess import preprocess
 from model.room import Room
 
@@ -35,7 +38,11 @@ class Predictor:
 
     def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
-        return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
+        return self.predict_later(prepared, top_k).result()
+
+    def predict_later(self, prepared: Images, top_k: int) -> Future[tuple[Prediction, ...]]:
+        """Like `predict`, without waiting where the engine gathers batches."""
+        return then(submit(self.engine, prepared), lambda scores: rank(scores[0], self.engine.signature.labels, top_k))
 
     def explain(self, prepared: Images, label: str) -> Explanation:
         """Which part of one prepared image decided for `label`."""

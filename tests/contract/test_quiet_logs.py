@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from functions import bootstrap, worker
 from functions.logs import JsonLines
+from functions.pending import Pending
 from functions.service import Service
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import encoded
@@ -146,10 +147,10 @@ class Message:
 
 
 def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
-    pending = worker.Pending()
+    pending = Pending()
     for failing in (None, RuntimeError("out of luck")):
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
             for data in (picture(), SECRET, b"{" + SECRET):
-                worker.on_message(Message(data), service.respond, service, pending)
+                worker.on_message(Message(data), service.respond_later, service, pending)
     assert_quiet(lines, at_least=12)

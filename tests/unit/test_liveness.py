@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
 
 from functions.liveness import WORK_S, Liveness
+from functions.pending import Pending
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
 def test_silence_is_trouble_and_half_of_it_is_doubt() -> None:
     clock = Clock()
-    liveness = Liveness(lambda timeout_s: True, 60, clock)
+    liveness = Liveness(lambda timeout_s: True, Pending(clock).longest_s, 60, clock)
     for waited, doubt, trouble in ((29, False, False), (2, True, False), (28, True, False), (1, True, True)):
         clock.now += waited
         assert (bool(liveness.doubt()), bool(liveness.trouble())) == (doubt, trouble), clock.now
@@ -29,18 +29,19 @@ def test_silence_is_trouble_and_half_of_it_is_doubt() -> None:
     assert not liveness.doubt()
 
 
-def test_a_message_is_a_sign_of_life_and_must_end() -> None:
+def test_a_message_must_end() -> None:
     clock = Clock()
-    liveness = Liveness(lambda timeout_s: True, 60, clock)
+    pending = Pending(clock)
+    liveness = Liveness(lambda timeout_s: True, pending.longest_s, 60, clock)
+    begun = pending.begin()
     clock.now += 59
-    with ExitStack() as stack:
-        stack.enter_context(liveness.working())
-        clock.now += 59
-        with liveness.working():
-            assert not liveness.trouble()
-        clock.now += WORK_S - 59
-        liveness.heard()
-        assert liveness.trouble() == f"a request has been worked on for {WORK_S:.0f} s"
+    later = pending.begin()
+    assert not liveness.trouble()
+    clock.now += WORK_S - 59
+    pending.settle(later)
+    liveness.heard()
+    assert liveness.trouble() == f"a request has been worked on for {WORK_S:.0f} s"
+    pending.settle(begun)
     assert not liveness.trouble(), "it has ended"
 
 
@@ -52,13 +53,13 @@ def test_an_answer_is_enough_and_silence_is_not() -> None:
         asked.append(timeout_s)
         return answers[len(asked) - 1]
 
-    trouble = Liveness(ask, 0.2).watch()
+    trouble = Liveness(ask, Pending().longest_s, 0.2).watch()
     assert trouble.startswith("the broker has not answered for 0.")
     assert len(asked) > 6 and set(asked) == {0.05}
 
 
 def test_a_worker_that_ends_asks_no_more() -> None:
-    liveness = Liveness(lambda timeout_s: True, 0.04)
+    liveness = Liveness(lambda timeout_s: True, Pending().longest_s, 0.04)
     said: list[str] = []
     watching = threading.Thread(target=lambda: said.append(liveness.watch()))
     watching.start()

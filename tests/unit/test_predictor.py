@@ -87,15 +87,15 @@ def test_a_busy_engine_fills_its_batches() -> None:
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(batcher.score, batch(0.5))
         assert engine.entered.wait(10)
-        rest = [pool.submit(batcher.score, batch(0.5)) for _ in range(8)]
+        rest = [pool.submit(batcher.score, batch(0.5)) for _ in range(7)]
         deadline = time.monotonic() + 10
-        while batcher._jobs.qsize() < 8:
+        while batcher._jobs.qsize() < 7:
             assert time.monotonic() < deadline
             time.sleep(0.001)
         engine.go.set()
         for future in [first, *rest]:
             assert future.result(10).shape == (1, 3)
-    assert engine.sizes == [1, 4, 4]
+    assert engine.sizes == [1, 4, 3]
     batcher.close()
 
 
@@ -150,3 +150,28 @@ def test_closing_answers_what_was_handed_in_then_refuses() -> None:
 def test_the_knobs_are_checked(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         MicroBatcher(BrightnessEngine(), **wrong)
+
+
+def test_several_threads_score_at_once_and_share_no_batch() -> None:
+    engine = SlowEngine()
+    batcher = MicroBatcher(engine, max_batch_size=2, scorers=2)
+    futures = [batcher.submit(batch(0.5)) for _ in range(6)]  # as many as it holds: another would wait
+    waiting = threading.Thread(target=lambda: futures.append(batcher.submit(batch(0.5))))
+    waiting.start()
+    assert engine.entered.wait(10) and waiting.is_alive()
+    engine.go.set()
+    waiting.join(10)
+    assert [future.result(10).shape for future in futures] == [(1, 3)] * 7
+    assert max(engine.sizes) == 2
+    batcher.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(batch(0.5))
+
+
+def test_what_was_handed_in_is_scored_before_it_closes() -> None:
+    engine = SlowEngine()
+    batcher = MicroBatcher(engine, max_batch_size=4, scorers=3)
+    futures = [batcher.submit(batch(0.5)) for _ in range(9)]
+    threading.Timer(0.05, engine.go.set).start()
+    batcher.close()
+    assert all(future.done() for future in futures) and sum(engine.sizes) == 9

@@ -14,7 +14,8 @@ import pytest
 
 from functions.handback import HandingBack
 from functions.outcomes import Outcomes
-from functions.worker import Pending, on_message
+from functions.pending import Pending
+from functions.worker import on_message
 from model.room import Room
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
@@ -40,7 +41,7 @@ class Pulled:
 
 def run(message: Pulled, responses: MemoryResponses, pending: Pending, engine: BrightnessEngine | None = None) -> None:
     service = fake_service(engine=engine, responses=responses)
-    on_message(message, service.respond, service, pending)
+    on_message(message, service.respond_later, service, pending)
 
 
 def test_acked_only_when_the_broker_has_the_response() -> None:
@@ -112,7 +113,7 @@ def test_who_finds_no_room_is_nacked_and_counted(caplog: pytest.LogCaptureFixtur
     service = fake_service(responses=responses)
     service = replace(service, predictor=replace(service.predictor, room=room))
     with room.taken(1), caplog.at_level(logging.INFO, "functions"):
-        on_message(message, service.respond, service, Pending())
+        on_message(message, service.respond_later, service, Pending())
     (record,) = caplog.records
     assert message.verdicts == ["nack"] and responses.published == []
     assert (vars(record)["outcome"], vars(record)["request_id"]) == ("nacked", "r")
