@@ -6,8 +6,11 @@ and TensorFlow do not survive a fork.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -21,12 +24,15 @@ from functions.outcomes import Outcomes
 from functions.service import Service
 from functions.settings import Settings
 from functions.tracing import spans
-from model.artifact import load_engine, read_artifact
+from model.artifact import ArtifactError, load_engine, read_artifact
 from model.batching import MicroBatcher
+from model.drift import read_reference
 from model.images import Limits
 from model.predictor import Predictor
 from model.room import Room
 from model.store import fetch_artifact
+
+log = logging.getLogger(__name__)
 
 _building = threading.Lock()
 
@@ -64,14 +70,21 @@ def service() -> Service:
 
 @cache
 def _service() -> Service:
+    began = time.perf_counter()
     give_back_large_blocks()
-    return build(settings())
+    made = build(settings())
+    model, load_ms = made.model, round(1000 * (time.perf_counter() - began), 2)
+    log.info(
+        "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}
+    )
+    return made
 
 
 def build(settings: Settings) -> Service:
     """A service as the settings say. Raises ArtifactError when the model cannot be served, SettingsError."""
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
+    outcomes().expect(_expected_scores(artifact.folder))
     batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
     return Service(
         Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
@@ -82,3 +95,11 @@ def build(settings: Settings) -> Service:
         spans=spans(settings.traces_exporter),
         ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,
     )
+
+
+def _expected_scores(artifact: Path) -> Mapping[str, float | None]:
+    try:
+        return read_reference(artifact).mean_scores
+    except ArtifactError as exc:
+        log.warning("scores are compared with nothing: %s", exc)  # it answers as well as any other
+        return {}

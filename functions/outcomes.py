@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,10 +30,16 @@ class Outcomes:
         self._outcomes: Counter[str] = Counter()
         self._codes: Counter[str] = Counter()
         self._since = encode_time(datetime.now(UTC))
+        self._expected: Mapping[str, float | None] = {}
+
+    def expect(self, scores: Mapping[str, float | None]) -> None:
+        """From now on, beside each score stands the mean that its label had on validation images, where it is known."""
+        self._expected = scores
 
     def answered(self, response: Response, failure: Exception | None = None) -> None:
         """A response is out; `failure` is what made it `unavailable`."""
         timing, error = response.timing_ms, response.error
+        best = response.predictions[0] if response.predictions else None
         level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
         self._end(
             "answered",
@@ -41,7 +48,9 @@ class Outcomes:
             error.code if error else None,
             failure,
             request_id=response.request_id,
-            label=response.predictions[0].label if response.predictions else None,
+            label=best and best.label,
+            score=best and best.score,
+            expected_score=best and self._expected.get(best.label),
             delivery_attempt=response.delivery_attempt,
             timing_ms={name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
             trace=response.trace,

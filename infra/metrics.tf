@@ -1,10 +1,30 @@
 # What became of requests, over all instances: counted by Cloud Logging from the worker's own lines, which outlive the instance.
 locals {
   # Under each name that scorers have: a change of compute is no gap.
-  outcomes = join(" AND ", [
-    "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "door"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")",
-    "jsonPayload.logger=\"functions.outcomes\"",
-  ])
+  lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "door"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
+
+  outcomes = "${local.lines} AND jsonPayload.logger=\"functions.outcomes\""
+  answered = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
+  stages   = ["queue", "fetch", "decode", "predict", "total"]
+
+  milliseconds = merge(
+    # A stage that took nothing was not there: an image that came with its message is not fetched.
+    { for stage in local.stages : stage => {
+      is     = "Milliseconds of answered requests: ${stage}, as timing_ms of the response."
+      filter = "${local.answered} AND jsonPayload.timing_ms.${stage}>0"
+      field  = "timing_ms.${stage}"
+    } },
+    { load = {
+      is     = "Milliseconds until the model was loaded, once a process: how many there are is how many cold starts."
+      filter = "${local.lines} AND jsonPayload.logger=\"functions.bootstrap\" AND jsonPayload.load_ms>0"
+      field  = "load_ms"
+    } },
+  )
+
+  scores = {
+    score          = "Best score of answered requests, by its label."
+    expected-score = "What is usual for that label: its mean on validation images, as the artifact says."
+  }
 }
 
 resource "google_logging_metric" "outcomes" {
@@ -36,12 +56,14 @@ resource "google_logging_metric" "outcomes" {
   depends_on = [google_project_service.this]
 }
 
-resource "google_logging_metric" "latency" {
+resource "google_logging_metric" "milliseconds" {
+  for_each = local.milliseconds
+
   project         = var.project_id
-  name            = "${local.prefix}prediction-latency"
-  description     = "Milliseconds from receipt to answer."
-  filter          = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
-  value_extractor = "EXTRACT(jsonPayload.timing_ms.total)"
+  name            = "${local.prefix}prediction-ms-${each.key}"
+  description     = each.value.is
+  filter          = each.value.filter
+  value_extractor = "EXTRACT(jsonPayload.${each.value.field})"
 
   metric_descriptor {
     metric_kind = "DELTA"
@@ -51,9 +73,44 @@ resource "google_logging_metric" "latency" {
 
   bucket_options {
     exponential_buckets {
-      num_finite_buckets = 32
+      num_finite_buckets = 48
       growth_factor      = 1.5
-      scale              = 0.5 # to a little over two minutes
+      scale              = 0.5 # to a day and a half, which is what a request may wait in the queue
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_logging_metric" "scores" {
+  for_each = local.scores
+
+  project         = var.project_id
+  name            = "${local.prefix}prediction-${each.key}"
+  description     = each.value
+  filter          = "${local.answered} AND jsonPayload.${replace(each.key, "-", "_")}>=0"
+  value_extractor = "EXTRACT(jsonPayload.${replace(each.key, "-", "_")})"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = "1"
+
+    labels {
+      key         = "label"
+      description = "The best label."
+    }
+  }
+
+  label_extractors = {
+    label = "EXTRACT(jsonPayload.label)"
+  }
+
+  bucket_options {
+    linear_buckets {
+      num_finite_buckets = 20
+      width              = 0.05
+      offset             = 0
     }
   }
 

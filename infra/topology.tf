@@ -15,6 +15,7 @@ locals {
   request_topic        = "req_predict"
   request_subscription = "req_predict-sub"
   dead_subscription    = "dead_predict-announce"
+  dead_letters         = "dead_predict-sub"
   shared_answers       = "res_predict-sub"
   models_bucket        = "models"
   uploads_bucket       = "uploads"

@@ -84,6 +84,10 @@ variable "settings" {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
     error_message = "settings may not hold PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT: Cloud Run checks the tokens of pushes itself and passes them on without their signature, so the worker would refuse them all."
   }
+  validation {
+    condition     = contains(["DEBUG", "INFO"], lookup(var.settings, "LOG_LEVEL", "INFO"))
+    error_message = "settings may not hold a LOG_LEVEL above INFO: alerts and charts are made of the worker's lines."
+  }
 }
 
 variable "http_door" {

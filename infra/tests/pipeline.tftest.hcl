@@ -140,17 +140,6 @@ run "no_ledger" {
   }
 }
 
-run "metrics" {
-  assert {
-    condition     = strcontains(google_logging_metric.outcomes.filter, "\"prediction-worker\"") && strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.outcomes\"")
-    error_message = "Outcomes are counted from the lines that this worker writes, one a request."
-  }
-  assert {
-    condition     = toset([for label in google_logging_metric.outcomes.metric_descriptor[0].labels : label.key]) == toset(keys(google_logging_metric.outcomes.label_extractors))
-    error_message = "Every label of the metric is read from the line."
-  }
-}
-
 run "storage" {
   assert {
     condition     = alltrue([for bucket in google_storage_bucket.this : bucket.public_access_prevention == "enforced" && bucket.uniform_bucket_level_access && !bucket.force_destroy])

@@ -29,3 +29,19 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
             return list(state["values"]["root_module"]["resources"])
 
         yield plan
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"compute": "worker", "http_door": "internal", "prefix": "dev"}],
+    ids=["push", "pool, door and prefix"],
+)
+def planned(request: pytest.FixtureRequest, plan: Plan) -> list[dict[str, Any]]:
+    """The resources of two unlike deployments, in turn."""
+    return plan(**request.param)
+
+
+@pytest.fixture(scope="module")
+def metrics(planned: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The log-based metrics by name."""
+    return {each["values"]["name"]: each["values"] for each in planned if each["type"] == "google_logging_metric"}

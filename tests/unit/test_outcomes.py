@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +52,7 @@ def test_an_answer(log: Log) -> None:
     timings = line.pop("timing_ms")
     assert list(timings) == ["queue", "fetch", "decode", "predict", "total"] and timings["total"] > 0
     assert datetime.fromisoformat(line.pop("time")).tzinfo
-    assert line.pop("label") in {"dark", "middle", "light"}
+    assert line.pop("label") in {"dark", "middle", "light"} and 1 / 3 < line.pop("score") <= 1
     assert line == {
         "severity": "INFO",
         "message": "answered",
@@ -66,6 +64,19 @@ def test_an_answer(log: Log) -> None:
         "logging.googleapis.com/spanId": SPAN,
         "logging.googleapis.com/trace_sampled": True,
     }
+
+
+def test_beside_a_score_stands_what_is_usual_for_its_label(log: Log) -> None:
+    usual = {"dark": 0.75, "middle": None, "light": 0.5}
+    service = fake_service(outcomes=Outcomes())
+    sent(service, encoded(), request_id="unknown")
+    service.outcomes.expect(usual)
+    sent(service, encoded(), request_id="known")
+    sent(service, b"junk", request_id="none")
+    unknown, known, none = log.lines()
+    assert 0 < unknown["score"] <= 1 and "expected_score" not in unknown
+    assert known["score"] == unknown["score"] and known["expected_score"] == usual[known["label"]] is not None
+    assert not {"label", "score", "expected_score"} & none.keys()
 
 
 def test_without_a_trace_none_is_made_up(log: Log) -> None:
@@ -128,14 +139,3 @@ def test_hostile_words_stay_in_their_line(log: Log) -> None:
 def test_a_trace_without_a_project_is_bare() -> None:
     record = logging.makeLogRecord({"trace": TraceContext.parse(GIVEN)})
     assert json.loads(JsonLines().format(record))["logging.googleapis.com/trace"] == TRACE
-
-
-def test_terraforms_metrics_read_what_is_written(log: Log, root: Path) -> None:
-    """A field that is renamed here must be renamed there."""
-    sent(fake_service(), b"junk", request_id="bad")
-    (line,) = log.lines()
-    metrics = (root / "infra" / "metrics.tf").read_text()
-    assert f'jsonPayload.logger=\\"{line["logger"]}\\"' in metrics
-    fields = set(re.findall(r"jsonPayload\.([a-z_.]+)", metrics)) - {"logger"}
-    assert fields == {"outcome", "code", "timing_ms.total"}
-    assert line["outcome"] == "error" and line["code"] == "invalid_image" and line["timing_ms"]["total"] > 0

@@ -1,0 +1,96 @@
+# When a person should look, and who is told. What to do then: README.md, Monitoring.
+variable "alerts" {
+  description = "Who is told, by e-mail, and from when on: seconds that a message waits, our failures as a share of all, how far scores lie below what is usual."
+  type = object({
+    emails          = optional(set(string), [])
+    backlog_seconds = optional(number, 900)  # longer than a message that failed once or twice waits for its next try (10 minutes at most)
+    error_ratio     = optional(number, 0.05) # one failure in twenty: retries hide it from senders, not from the bill
+    score_drop      = optional(number, 0.1)  # the shipped model: at most 0.035 over any 100 of its test images, 0.24 with noise, 0.3 on things it never saw
+  })
+  default  = {}
+  nullable = false
+  validation {
+    condition     = alltrue([for email in var.alerts.emails : can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", email))])
+    error_message = "alerts.emails takes addresses such as someone@example.com."
+  }
+  validation {
+    condition     = var.alerts.backlog_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && var.alerts.score_drop > 0 && var.alerts.score_drop < 1
+    error_message = "alerts takes backlog_seconds above 0, and error_ratio and score_drop between 0 and 1."
+  }
+}
+
+locals {
+  # `for`: how long it must last, so that a start or a retry is none. Figures come minutes late by themselves.
+  alerts = {
+    stuck = {
+      is       = "requests wait and none is answered"
+      severity = "CRITICAL"
+      for      = "600s"
+      query    = "${local.waiting.num_undelivered_messages.requests} > 0 unless on (subscription_id) ${local.acked} > 0"
+    }
+    backlog = {
+      is       = "messages wait too long"
+      severity = "WARNING"
+      for      = "300s"
+      query    = "${local.waiting.oldest_unacked_message_age.live} > ${var.alerts.backlog_seconds}"
+    }
+    dead_letters = {
+      is       = "dead letters wait for a person"
+      severity = "ERROR"
+      for      = "0s"
+      query    = "${local.waiting.num_undelivered_messages.dead_letters} > 0"
+    }
+    errors = {
+      is       = "too many requests fail for our reasons"
+      severity = "ERROR"
+      for      = "300s"
+      # More than ten, because one request that fails again and again does so six times in ten minutes.
+      query = "sum(${local.increase.failed["10m"]}) / sum(${local.increase.ended["10m"]}) > ${var.alerts.error_ratio} and sum(${local.increase.failed["10m"]}) > 10"
+    }
+    drift = {
+      is       = "scores lie below what is usual for this model"
+      severity = "WARNING"
+      for      = "0s"
+      # Of a day, and of 100 answers at least: fewer differ by that much by chance.
+      query = "sum(${local.shortfall["1d"]}) / sum(${local.increase.compared["1d"]}) > ${var.alerts.score_drop} and sum(${local.increase.compared["1d"]}) > 100"
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.alerts.emails
+
+  project      = var.project_id
+  display_name = each.value
+  type         = "email"
+  labels       = { email_address = each.value }
+  user_labels  = var.labels
+  depends_on   = [google_project_service.this]
+}
+
+resource "google_monitoring_alert_policy" "this" {
+  for_each = local.alerts
+
+  project               = var.project_id
+  display_name          = "${local.prefix}prediction: ${each.value.is}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = values(google_monitoring_notification_channel.email)[*].id
+  user_labels           = var.labels
+
+  conditions {
+    display_name = each.value.is
+    condition_prometheus_query_language {
+      query               = each.value.query
+      duration            = each.value.for
+      evaluation_interval = "60s"
+      # On a new project there is no such metric yet: the first line of the worker makes it.
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "What to do: infra/README.md, Monitoring, `${each.key}`."
+  }
+}

@@ -1,0 +1,60 @@
+# A word when the project costs more than was meant, where var.budget says how much that is. It stops nothing.
+variable "budget" {
+  description = "What the whole project may cost in a month, in whole units of the billing account's currency, and that account; needs rights on it."
+  type = object({
+    billing_account = string
+    amount          = number
+  })
+  default = null
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
+    error_message = "budget takes a billing_account such as 012345-6789AB-CDEF01, and a whole amount from 1 up."
+  }
+}
+
+# A budget knows projects by number: one that is named by its id would be changed by every apply.
+data "google_project" "this" {
+  count = var.budget == null ? 0 : 1
+
+  project_id = var.project_id
+  depends_on = [google_project_service.this]
+}
+
+resource "google_billing_budget" "this" {
+  count = var.budget == null ? 0 : 1
+
+  billing_account = var.budget.billing_account
+  display_name    = "${local.prefix}prediction in ${var.project_id}"
+
+  budget_filter {
+    projects = ["projects/${data.google_project.this[0].number}"]
+  }
+
+  amount {
+    specified_amount {
+      units = tostring(var.budget.amount)
+    }
+  }
+
+  dynamic "threshold_rules" {
+    for_each = [0.5, 0.9, 1]
+    content {
+      threshold_percent = threshold_rules.value
+    }
+  }
+
+  threshold_rules { # while there is still time
+    threshold_percent = 1
+    spend_basis       = "FORECASTED_SPEND"
+  }
+
+  # The account's administrators are told anyway.
+  dynamic "all_updates_rule" {
+    for_each = length(var.alerts.emails) == 0 ? [] : [values(google_monitoring_notification_channel.email)[*].id]
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}

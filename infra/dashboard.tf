@@ -1,0 +1,65 @@
+# One page that answers: does it work, how fast, how sure is it, and what does it cost.
+locals {
+  # Each line of a chart by a name of its own, as a label.
+  named = {
+    for chart, lines in {
+      traffic = {
+        asked = "sum(rate(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\", topic_id=\"${google_pubsub_topic.this[local.request_topic].name}\"}[10m]))"
+        ended = "sum(${local.increase.ended["10m"]}) / 600"
+      }
+      latency = { for stage in local.stages : stage => "histogram_quantile(0.95, sum by (le) (${local.increase["${stage}_ms"]["10m"]}))" }
+      starts = {
+        containers = "sum(${local.increase.starts["10m"]})"
+        models     = "sum(${local.increase.loads["10m"]})"
+      }
+      start = {
+        container = "histogram_quantile(0.95, sum by (le) (${local.increase.start_ms["10m"]}))"
+        model     = "histogram_quantile(0.95, sum by (le) (${local.increase.load_ms["10m"]}))"
+      }
+      cost = local.costs
+    } : chart => join(" or ", [for name, query in lines : "label_replace(${query}, \"what\", \"${name}\", \"\", \"\")"])
+  }
+
+  charts = [
+    { title = "Age of the oldest message that waits", unit = "s", query = local.waiting.oldest_unacked_message_age.live },
+    { title = "Messages that wait, dead letters among them", unit = "1", query = "${local.waiting.num_undelivered_messages.live} or ${local.waiting.num_undelivered_messages.dead_letters}" },
+    { title = "Requests a second", unit = "1/s", query = local.named.traffic },
+    { title = "Outcomes in 10 minutes", unit = "1", query = "sum by (outcome, code) (${local.increase.ended["10m"]})" },
+    { title = "Latency by stage, 95th percentile", unit = "ms", query = local.named.latency },
+    { title = "Mean score by class", unit = "1", query = "sum by (label) (${local.increase.scores["10m"]}) / sum by (label) (${local.increase.answers["10m"]})" },
+    { title = "Scores below what is usual, by class, over a day", unit = "1", query = "(${local.shortfall["1d"]}) / sum by (label) (${local.increase.compared["1d"]})" },
+    { title = "Cold starts in 10 minutes", unit = "1", query = local.named.starts },
+    { title = "Duration of a cold start, 95th percentile", unit = "ms", query = local.named.start },
+    { title = "About what the last 24 hours cost, in USD", unit = "USD", query = local.named.cost },
+  ]
+
+  notes = <<-EOT
+    **Cost** is reckoned, not billed: seconds of instances, requests and bytes of messages at list prices, nothing free.
+    Storage, logs, BigQuery, nightly jobs${var.gpu == null ? "" : ", the GPU itself"} and rebates are not in it; min_instances count as if they always worked.
+
+    **Scores** are compared with the mean of the same label on validation images, where the artifact says it.
+  EOT
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+  dashboard_json = jsonencode({
+    displayName = "${local.prefix}prediction"
+    gridLayout = {
+      columns = 2
+      widgets = concat(
+        [for chart in local.charts : {
+          title = chart.title
+          xyChart = {
+            dataSets = [{
+              plotType        = "LINE"
+              timeSeriesQuery = { prometheusQuery = chart.query, unitOverride = chart.unit }
+            }]
+          }
+        }],
+        [{ title = "How to read this", text = { content = local.notes, format = "MARKDOWN" } }],
+      )
+    }
+  })
+  depends_on = [google_project_service.this]
+}

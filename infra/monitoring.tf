@@ -1,0 +1,60 @@
+# The figures that alerts (alerts.tf) and charts (dashboard.tf) are made of, in PromQL. There a metric of several kinds of
+# resource is asked of each by name ("Mapping Cloud Monitoring metrics to PromQL", Google Cloud), so each is asked and joined.
+locals {
+  services_matcher = "monitored_resource=\"cloud_run_revision\", service_name=~\"${join("|", [for part in ["worker", "function", "door"] : "${local.prefix}prediction-${part}"])}\""
+  pool_matcher     = "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"${local.prefix}prediction-pool\""
+
+  # Where scorers run: a service in every mode but one, and besides the pool the door may be one.
+  scored_on = merge(
+    var.compute == "worker" ? { pool = local.pool_matcher } : {},
+    var.compute != "worker" || var.http_door != "off" ? { service = local.services_matcher } : {},
+  )
+
+  logged = {
+    for name, metric in merge({ outcomes = google_logging_metric.outcomes }, google_logging_metric.milliseconds, google_logging_metric.scores) :
+    name => "logging_googleapis_com:user_${replace(metric.name, "-", "_")}"
+  }
+
+  series = merge(
+    {
+      ended    = "${local.logged.outcomes}{%s}"
+      failed   = "${local.logged.outcomes}{code=\"unavailable\", %s}" # ours, each time: nacks, and dead letters that are announced
+      answers  = "${local.logged.score}_count{%s}"
+      scores   = "${local.logged.score}_sum{%s}"
+      compared = "${local.logged.expected-score}_count{%s}"
+      expected = "${local.logged.expected-score}_sum{%s}"
+      loads    = "${local.logged.load}_count{%s}"
+      load_ms  = "${local.logged.load}_bucket{%s}"
+      starts   = "run_googleapis_com:container_startup_latencies_count{%s}"
+      start_ms = "run_googleapis_com:container_startup_latencies_bucket{%s}"
+    },
+    { for stage in local.stages : "${stage}_ms" => "${local.logged[stage]}_bucket{%s}" },
+  )
+
+  # By series and window.
+  increase = {
+    for name, series in local.series : name => {
+      for window in ["10m", "1d"] : window => join(" or ", [for matcher in values(local.scored_on) : "increase(${format(series, matcher)}[${window}])"])
+    }
+  }
+
+  watched = {
+    requests     = [google_pubsub_subscription.this[local.request_subscription].name]
+    live         = concat([for name in sort(keys(local.for_worker)) : google_pubsub_subscription.this[name].name], google_pubsub_subscription.bigquery[*].name)
+    dead_letters = concat([google_pubsub_subscription.this[local.dead_letters].name], google_pubsub_subscription.dead_bigquery[*].name)
+  }
+
+  # By gauge and whose it is.
+  waiting = {
+    for gauge in ["num_undelivered_messages", "oldest_unacked_message_age"] : gauge => {
+      for whose, names in local.watched : whose => "max by (subscription_id) (pubsub_googleapis_com:subscription_${gauge}{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", names)}\"})"
+    }
+  }
+
+  acked = "sum by (subscription_id) (increase(pubsub_googleapis_com:subscription_ack_message_count{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", local.watched.requests)}\"}[10m]))"
+
+  # How far the scores of recent answers lie below what is usual for their labels, by label; labels without a reference drop out.
+  shortfall = {
+    for window in ["10m", "1d"] : window => "sum by (label) (${local.increase.expected[window]}) - sum by (label) (${local.increase.scores[window]})"
+  }
+}

@@ -1,0 +1,176 @@
+# What is watched, when somebody is told, and what of it depends on the variables.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
+variables {
+  project_id = "some-project"
+  image      = "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"
+}
+
+run "alerts" {
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.this)) == toset(["backlog", "dead_letters", "drift", "errors", "stuck"])
+    error_message = "Five things are worth a person's time."
+  }
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.this : policy.conditions[0].condition_prometheus_query_language[0].disable_metric_validation])
+    error_message = "An alert can be made before the first line of the worker makes its metric."
+  }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "> 900") && alltrue([for name in ["req_predict-sub", "dead_predict-announce", "res_predict-bigquery"] : strcontains(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, name)])
+    error_message = "A backlog is watched wherever something must read all the time."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "\"dead_predict-sub|dead_bigquery-sub\"")
+    error_message = "Dead letters are watched where they are held."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "code=\"unavailable\"") && strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "> 0.05 and")
+    error_message = "Errors are our own failures as a share of all requests."
+  }
+  assert {
+    condition     = can(regex("expected_score_sum.* - .*prediction_score_sum.*expected_score_count.*> 0.1 and .*> 100$", google_monitoring_alert_policy.this["drift"].conditions[0].condition_prometheus_query_language[0].query))
+    error_message = "Drift is how far scores lie below what is usual, of answers that have both and are enough."
+  }
+  assert {
+    condition     = can(regex("num_undelivered_messages.*> 0 unless on \\(subscription_id\\).*ack_message_count.*\\[10m\\].*> 0$", google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].query)) && google_monitoring_alert_policy.this["stuck"].severity == "CRITICAL"
+    error_message = "A backlog without a single ack is the worst: none were there at all counts as none."
+  }
+  assert {
+    condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.this) == 0
+    error_message = "Nobody is told, and nothing is asked of a billing account, unless somebody says so."
+  }
+}
+
+run "somebody_is_told" {
+  variables {
+    alerts = { emails = ["someone@example.com", "other@example.com"], backlog_seconds = 60, error_ratio = 0.2, score_drop = 0.3 }
+    budget = { billing_account = "012345-6789AB-CDEF01", amount = 50 }
+    prefix = "dev"
+  }
+  override_data {
+    target = data.google_project.this[0]
+    values = { number = "123456789012" }
+  }
+  assert {
+    condition     = toset([for channel in google_monitoring_notification_channel.email : channel.labels.email_address]) == toset(["someone@example.com", "other@example.com"])
+    error_message = "Each address is a channel."
+  }
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.this : toset(policy.notification_channels) == toset(values(google_monitoring_notification_channel.email)[*].id) && startswith(policy.display_name, "dev-")])
+    error_message = "Everybody is told of each alert, and of which environment it is."
+  }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "> 60") && strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "> 0.2 and") && strcontains(google_monitoring_alert_policy.this["drift"].conditions[0].condition_prometheus_query_language[0].query, "> 0.3 and")
+    error_message = "Limits as given."
+  }
+  assert {
+    condition     = alltrue(flatten([for policy in google_monitoring_alert_policy.this : [for names in regexall("(?:_id|_name)=~\"([^\"]+)\"", policy.conditions[0].condition_prometheus_query_language[0].query) : [for name in split("|", names[0]) : startswith(name, "dev-")]]]))
+    error_message = "An environment is not alarmed by another one's figures."
+  }
+  assert {
+    condition     = google_billing_budget.this[0].billing_account == "012345-6789AB-CDEF01" && google_billing_budget.this[0].amount[0].specified_amount[0].units == "50" && google_billing_budget.this[0].budget_filter[0].projects == toset(["projects/123456789012"])
+    error_message = "The budget is the project's, by number, in whole units."
+  }
+  assert {
+    condition     = [for rule in google_billing_budget.this[0].threshold_rules : rule.threshold_percent if rule.spend_basis == "FORECASTED_SPEND"] == [1] && length(google_billing_budget.this[0].threshold_rules) == 4
+    error_message = "A budget that will be used up is told of before it is."
+  }
+  assert {
+    condition     = toset(google_billing_budget.this[0].all_updates_rule[0].monitoring_notification_channels) == toset(values(google_monitoring_notification_channel.email)[*].id)
+    error_message = "Whoever is told of alerts is told of the budget."
+  }
+  assert {
+    condition     = alltrue([for service in ["billingbudgets", "cloudresourcemanager", "monitoring"] : contains(keys(google_project_service.this), service)])
+    error_message = "What a budget and alerts need is switched on."
+  }
+}
+
+run "dashboard" {
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 11 && !strcontains(google_monitoring_dashboard.this.dashboard_json, "cloud_run_worker_pool")
+    error_message = "Ten charts and a note, of what there is."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "sum(5.05e-05 * increase(run_googleapis_com:container_billable_instance_time")
+    error_message = "A second of 2 vCPUs and 1 GiB costs $0.0000505."
+  }
+}
+
+run "dashboard_of_a_pool" {
+  variables {
+    compute = "worker"
+    cpu     = 4
+    memory  = "2048Mi"
+  }
+  assert {
+    condition     = !strcontains(google_monitoring_dashboard.this.dashboard_json, "cloud_run_revision") && strcontains(google_monitoring_dashboard.this.dashboard_json, "worker_pool_name=\\\"prediction-pool\\\"")
+    error_message = "A pool is asked as a pool: a metric is not looked up under a kind of resource that it has not."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "sum(7.6e-05 * increase(") && !strcontains(google_monitoring_dashboard.this.dashboard_json, "request_count")
+    error_message = "A second of 4 vCPUs and 2 GiB costs $0.000076 in a pool, and requests nothing."
+  }
+}
+
+run "dashboard_of_a_pool_and_a_door" {
+  variables {
+    compute   = "worker"
+    http_door = "internal"
+  }
+  assert {
+    condition     = can(regex("sum by \\(outcome, code\\) \\(increase\\([^()]*cloud_run_worker_pool[^()]*\\) or increase\\([^()]*cloud_run_revision[^()]*\\)\\)", replace(google_monitoring_dashboard.this.dashboard_json, "\\\"", "'")))
+    error_message = "What the door answers counts with what the pool answers."
+  }
+}
+
+run "metrics" {
+  assert {
+    condition     = strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.outcomes\"")
+    error_message = "Outcomes are counted from the lines that this worker writes, one a request."
+  }
+  assert {
+    condition     = alltrue([for metric in concat([google_logging_metric.outcomes], values(google_logging_metric.scores)) : toset([for label in metric.metric_descriptor[0].labels : label.key]) == toset(keys(metric.label_extractors))])
+    error_message = "Every label of a metric is read from the line."
+  }
+  assert {
+    condition     = alltrue([for metric in concat([google_logging_metric.outcomes], values(google_logging_metric.milliseconds), values(google_logging_metric.scores)) : strcontains(metric.filter, "\"prediction-worker\"") && strcontains(metric.filter, "worker_pool_name=\"prediction-pool\"")])
+    error_message = "Only lines of this worker count, whatever it runs as."
+  }
+  assert {
+    condition     = toset(keys(google_logging_metric.milliseconds)) == toset(["queue", "fetch", "decode", "predict", "total", "load"])
+    error_message = "Latency is kept by stage, and that of a start."
+  }
+}
+
+run "refuses_an_alert_to_nowhere" {
+  command = plan
+  variables {
+    alerts = { emails = ["someone"] }
+  }
+  expect_failures = [var.alerts]
+}
+
+run "refuses_a_share_in_percent" {
+  command = plan
+  variables {
+    alerts = { error_ratio = 5 }
+  }
+  expect_failures = [var.alerts]
+}
+
+run "refuses_a_budget_of_cents" {
+  command = plan
+  variables {
+    budget = { billing_account = "012345-6789AB-CDEF01", amount = 49.5 }
+  }
+  expect_failures = [var.budget]
+}
+
+run "refuses_a_silent_worker" {
+  command = plan
+  variables {
+    settings = { LOG_LEVEL = "WARNING" }
+  }
+  expect_failures = [var.settings]
+}
