@@ -11,7 +11,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from infra.check.layers import EXAMPLE
+from infra.check.ways import EXAMPLE
 from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology
