@@ -82,7 +82,12 @@ resource "google_cloud_run_v2_job" "nightly" {
     }
   }
 
-  depends_on = [google_project_service.this, google_storage_bucket_iam_member.nightly, google_pubsub_topic_iam_member.nightly]
+  depends_on = [
+    google_project_service.this,
+    google_artifact_registry_repository.images,
+    google_storage_bucket_iam_member.nightly,
+    google_pubsub_topic_iam_member.nightly,
+  ]
 }
 
 resource "google_cloud_run_v2_job_iam_member" "nightly" {

@@ -84,8 +84,9 @@ resource "google_pubsub_subscription" "this" {
     }
   }
 
-  # A push that is not allowed in yet would be counted as a delivery attempt.
+  # A push that is not allowed in yet would be counted as a delivery attempt, and its dead letters must find their way.
   depends_on = [
+    google_pubsub_topic_iam_member.dead_letter,
     google_cloud_run_v2_service_iam_member.invoker,
     google_service_account_iam_member.pubsub_agent,
   ]

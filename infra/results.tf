@@ -30,7 +30,7 @@ resource "google_pubsub_subscription" "bigquery" {
     max_delivery_attempts = 20 # BigQuery's own bad minutes count too
   }
 
-  depends_on = [google_bigquery_table_iam_member.pubsub_agent]
+  depends_on = [google_bigquery_table_iam_member.pubsub_agent, google_pubsub_topic_iam_member.dead_bigquery]
 }
 
 resource "google_pubsub_topic" "dead_bigquery" {

@@ -104,9 +104,10 @@ resource "google_cloud_run_v2_service" "this" {
     }
   }
 
-  # An instance that starts must be able to read its artifact, and to store and publish its first answer.
+  # An instance that starts must be able to read its artifact, and to store and publish its first answer. Images go after it.
   depends_on = [
     google_project_service.this,
+    google_artifact_registry_repository.images,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.door,
     google_storage_bucket_iam_member.ledger,

@@ -14,6 +14,7 @@ from client.doctor.dead_letters import check_dead_letters, holders
 from client.doctor.finding import Finding, fail, warn
 from client.doctor.gcloud import allow_caller, gcloud
 from client.doctor.grants import check_grant, grants
+from client.doctor.rows import check_rows
 from client.doctor.settings import short
 from client.doctor.subscriptions import check_subscription
 from client.doctor.topics import check_topic
@@ -37,7 +38,7 @@ class Check:
     needs: tuple[str, ...]
 
 
-def checks(wanted: Wanted, buckets: Iterable[str], door: Door, artifact: str) -> Iterator[Check]:
+def checks(wanted: Wanted, rows: Wanted, buckets: Iterable[str], door: Door, artifact: str) -> Iterator[Check]:
     """What there is to look at, in the order of an image's way."""
     for topic in wanted.topics:
         yield Check(f"topic {short(topic.name)}", partial(check_topic, wanted=topic), _PUBSUB)
@@ -47,6 +48,8 @@ def checks(wanted: Wanted, buckets: Iterable[str], door: Door, artifact: str) ->
     for dead, keepers in holders(wanted).items():
         look = partial(check_dead_letters, topic=dead, keepers=keepers, door=door)
         yield Check(f"dead letters {short(dead)}", look, _PUBSUB)
+    look = partial(check_rows, wanted=rows, door=door)
+    yield Check(f"rows {short(rows.subscriptions[0].name)}", look, _PUBSUB)
     for bucket in buckets:
         yield Check(f"bucket {bucket}", partial(check_bucket, name=bucket, region=door.region), _STORAGE)
     for notification in wanted.notifications:

@@ -27,13 +27,14 @@ def main() -> int:
     failed = []
     with attached(workshop) as terraform:
         folder = copy_files(BUILD / "work")
+        width = max(map(len, LAYERS))
         for name, layer in LAYERS.items():
             outcome = layer(workshop, terraform, folder)
             if outcome.ok:
-                print(f"{name:10} ok   {outcome.said}")
+                print(f"{name:{width}} ok   {outcome.said}")
             else:
                 failed.append(name)
-                print(f"{name:10} FAIL\n{textwrap.indent(outcome.said, '    ')}")
+                print(f"{name:{width}} FAIL\n{textwrap.indent(outcome.said, '    ')}")
     print(f"infra-check failed: {', '.join(failed)}" if failed else "infra-check passed")
     return bool(failed)
 

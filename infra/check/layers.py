@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.check import order, permissions, scan, ways
 from infra.check.terraform import Outcome, Terraform
 from infra.check.workshop import ROOT, Workshop
 
-EXAMPLE = {"project_id": "some-project", "image": "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"}
-"""The variables that have no default."""
+_UNREHEARSED = Outcome(False, "there is nothing to look at: the rehearsal failed")
 
 Layer = Callable[[Workshop, Terraform, Path], Outcome]
 
@@ -55,13 +55,44 @@ def _test(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
     return Outcome(True, f"{passed[1]} runs") if outcome.ok and passed else Outcome(False, outcome.said)
 
 
+def _order(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
+    """A fresh project is built in an order that works, whatever the variables are."""
+    outcome = terraform(folder, "graph", "-type=plan")
+    if not outcome.ok:
+        return outcome
+    graph = order.read(outcome.said)
+    return _judged(list(order.check(graph)), f"{len(order.RULES)} rules over {len(graph)} nodes")
+
+
 def _rehearsal(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """Plan and apply on the stand-ins: the whole graph, walked in order."""
+    """Plan and apply on the stand-ins, in every way: the whole graph, walked in order. Later layers read what comes."""
     try:
-        plan, _ = terraform.rehearse(folder, EXAMPLE)
+        count = ways.rehearse(terraform, folder)
     except RuntimeError as exc:
         return Outcome(False, str(exc))
-    return Outcome(True, f"{len(plan['resource_changes'])} resources planned and applied")
+    return Outcome(True, f"{len(ways.WAYS)} deployments, {count} resources planned and applied")
+
+
+def _permissions(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
+    """Every grant has its reason, and PERMISSIONS.md says so."""
+    if not ways.rehearsed(folder):
+        return _UNREHEARSED
+    found, reasons = ways.resources(folder), permissions.reasons()
+    findings = permissions.check(found, permissions.PAGE.read_text(), reasons)
+    return _judged(list(findings), f"as {permissions.PAGE.name} has them")
+
+
+def _checkov(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
+    """checkov finds nothing in the plans that is not argued."""
+    if not ways.rehearsed(folder):
+        return _UNREHEARSED
+    skips = scan.skips()
+    try:
+        reports = scan.run(workshop.checkov, ways.plans(folder))
+    except RuntimeError as exc:
+        return Outcome(False, str(exc))
+    passed = sum(report["summary"]["passed"] for report in reports)
+    return _judged(list(scan.check(reports, skips)), f"{passed} looks passed, {len(skips)} checks argued away")
 
 
 LAYERS: dict[str, Layer] = {
@@ -69,8 +100,11 @@ LAYERS: dict[str, Layer] = {
     "schema": _schema,
     "fmt": _fmt,
     "validate": _validate,
+    "order": _order,
     "test": _test,
     "rehearsal": _rehearsal,
+    "permissions": _permissions,
+    "checkov": _checkov,
 }
 
 

@@ -22,11 +22,16 @@ _UNKNOWN = msgpack.ExtType(0, b"\x00")
 _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
 
 _INVENTED = {
+    "google_artifact_registry_repository.name": "{repository_id}",
     "google_pubsub_topic.id": "projects/{project}/topics/{name}",
     "google_pubsub_subscription.id": "projects/{project}/subscriptions/{name}",
     "google_cloud_run_v2_service.uri": "https://{name}.example",
+    "google_service_account.name": "projects/{project}/serviceAccounts/{account_id}",
     "google_service_account.email": "{account_id}@{project}.example",
     "google_service_account.member": "serviceAccount:{account_id}@{project}.example",
+    "google_project_service_identity.member": "serviceAccount:agent@{service}",
+    "google_storage_project_service_account.email_address": "agent@storage.googleapis.com",
+    "google_bigquery_default_service_account.email": "agent@bigquery.googleapis.com",
 }
 """What is worth telling apart, by type and attribute, made of what was configured; all else is `stand-in-ATTRIBUTE`."""
 

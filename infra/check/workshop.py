@@ -32,34 +32,35 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where everything is: the terraform binary, the tools' Python, a schema for each provider."""
+    """Where everything is: the terraform binary, the tools' Python, a schema for each provider, checkov's Python."""
 
     terraform: str
     python: Path
     schemas: Mapping[str, Path]
+    checkov: Path
 
 
 def prepare() -> Workshop:
-    """Find or make everything; seconds the first time, nothing afterwards. Raises Unavailable."""
+    """Find or make everything; a minute or two the first time, nothing afterwards. Raises Unavailable."""
     terraform = shutil.which("terraform")
     if terraform is None:
         raise Unavailable("terraform is not installed (1.9 or newer: developer.hashicorp.com/terraform/install)")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests and `make infra-check` may run at the same time
-        python = _tools()
-        return Workshop(terraform, python, _schemas(python))
+        python = _environment("venv", "requirements.txt")
+        return Workshop(terraform, python, _schemas(python), _environment("checkov", "checkov.txt"))
 
 
-def _tools() -> Path:
-    """The Python that has requirements.txt installed."""
-    venv = BUILD / "venv"
+def _environment(name: str, requirements: str) -> Path:
+    """The Python of an environment that has the requirements installed."""
+    venv = BUILD / name
     python, stamp = venv / "bin" / "python", venv / "stamp"
-    wanted = _digest(_HERE / "requirements.txt")
+    wanted = _digest(_HERE / requirements)
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(venv, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(venv))
-        _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / "requirements.txt"))
+        _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / requirements))
         stamp.write_text(wanted)
     return python
 

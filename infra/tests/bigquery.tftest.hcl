@@ -90,6 +90,14 @@ run "no_rows" {
   }
 }
 
+run "refuses_rows_that_are_gone_at_once" {
+  command = plan
+  variables {
+    bigquery_days = 0
+  }
+  expect_failures = [var.bigquery_days]
+}
+
 run "refuses_the_public_as_an_analyst" {
   command = plan
   variables {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.check.layers import EXAMPLE
 from infra.check.terraform import attached, copy_files
+from infra.check.ways import EXAMPLE
 from infra.check.workshop import Unavailable, prepare
 from tests.conftest import absent
 

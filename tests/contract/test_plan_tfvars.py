@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from client.__main__ import main
-from infra.check.layers import EXAMPLE
 from infra.check.terraform import Outcome, Terraform, attached, copy_files
+from infra.check.ways import EXAMPLE
 from infra.check.workshop import Unavailable, prepare
 from tests.conftest import absent
 

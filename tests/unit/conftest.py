@@ -1,4 +1,4 @@
-"""What several tests of training share: a tiny dataset, and whether TensorFlow is here."""
+"""What several tests share: of training a tiny dataset, and whether TensorFlow is here; of infra/ its tools."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import gzip
 import hashlib
 import importlib.util
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from infra.check.terraform import Terraform, attached
+from infra.check.workshop import Unavailable, Workshop, prepare
 from model.training import datasets
 from tests.conftest import absent
 
@@ -42,3 +45,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         absent("no TensorFlow: pip install -r model/requirements.txt")
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Workshop:
+    try:
+        return prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+        raise
+
+
+@pytest.fixture(scope="module")
+def terraform(workshop: Workshop) -> Iterator[Terraform]:
+    with attached(workshop) as terraform:
+        yield terraform

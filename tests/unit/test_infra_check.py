@@ -7,8 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,51 +14,11 @@ import yaml
 
 from infra.check import layers, topology
 from infra.check.terraform import Terraform, attached, copy_files
-from infra.check.workshop import INFRA, ROOT, Unavailable, Workshop, prepare
-from tests.conftest import absent
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One edit, and a part of what must be said of it; `tests`: by which file of infra/tests, if by any."""
-
-    file: str
-    before: str
-    after: str
-    said: str
-    tests: str = "pipeline"
-
-    def written(self, target: Path) -> Path:
-        copy_files(target)
-        file = target / self.file
-        text = file.read_text()
-        assert self.before in text, f"{self.file} no longer holds {self.before!r}"
-        file.write_text(text.replace(self.before, self.after, 1))
-        return target
-
-
-def _mutants(layer: str) -> dict[str, Mutant]:
-    content = yaml.safe_load(Path(__file__).with_name("infra_mutants.yaml").read_text())
-    return {name: Mutant(**given) for name, given in content[layer].items()}
-
+from infra.check.workshop import INFRA, ROOT, Workshop
+from tests.unit.mutants import Mutant, mutants
 
 TOPOLOGY_SCHEMA = json.loads((INFRA / "schemas" / "topology.schema.json").read_text())
-SCHEMA_MUTANTS, TOPOLOGY_MUTANTS, TEST_MUTANTS = map(_mutants, ("schema", "topology", "test"))
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Workshop:
-    try:
-        return prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-        raise
-
-
-@pytest.fixture(scope="module")
-def terraform(workshop: Workshop) -> Iterator[Terraform]:
-    with attached(workshop) as terraform:
-        yield terraform
+SCHEMA_MUTANTS, TOPOLOGY_MUTANTS, TEST_MUTANTS = map(mutants, ("schema", "topology", "test"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,154 @@
+"""Who may do what: every grant of every rehearsed deployment as one table, infra/PERMISSIONS.md, each with its reason.
+
+`python -m infra.check.permissions` writes it; the layer holds it to the *.tf files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.check import ways
+from infra.check.terraform import attached, copy_files
+from infra.check.workshop import BUILD, INFRA, Unavailable, prepare
+
+PAGE = INFRA / "PERMISSIONS.md"
+REASONS = Path(__file__).with_name("grants.toml")
+
+_HEAD = """\
+# Who may do what
+
+Every grant that Terraform makes, over each `compute` and each option. `python -m infra.check.permissions` writes this
+page from what `make infra-check` rehearses, which holds it to that; reasons stand in [grants.toml](check/grants.toml).
+
+| who | role | on | when | why |
+|---|---|---|---|---|
+"""
+_ON = {
+    "google_artifact_registry_repository_iam_member": ("repository", "repository"),
+    "google_bigquery_table_iam_member": ("table", "table_id"),
+    "google_cloud_run_v2_job_iam_member": ("job", "name"),
+    "google_cloud_run_v2_service_iam_member": ("service", "name"),
+    "google_kms_crypto_key_iam_member": ("key", "crypto_key_id"),
+    "google_project_iam_member": ("project", "project"),
+    "google_pubsub_subscription_iam_member": ("subscription", "subscription"),
+    "google_pubsub_topic_iam_member": ("topic", "topic"),
+    "google_service_account_iam_member": ("account", "service_account_id"),
+    "google_storage_bucket_iam_member": ("bucket", "bucket"),
+}
+"""What a grant is on, by its type: the word for it, and the argument that names it."""
+
+_BASIC = {"roles/owner", "roles/editor", "roles/viewer"}
+_PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Grant:
+    """`source`: the resource in the *.tf files that makes it, without an index."""
+
+    who: str
+    role: str
+    on: str
+    source: str
+
+
+def grants(resources: Iterable[Resource]) -> Iterator[Grant]:
+    """Every grant among the resources of a deployment."""
+    for each in resources:
+        source, values = f"{each['type']}.{each['name']}", each["values"]
+        if each["type"] in _ON:
+            word, argument = _ON[each["type"]]
+            under = "".join(f", {given['expression']}" for given in values.get("condition", ()))
+            yield Grant(_who(values["member"]), values["role"], f"{word} {_short(values[argument])}{under}", source)
+        elif "_iam_" in each["type"]:
+            yield Grant("?", "?", f"a grant of the type {each['type']}, which permissions.py does not know", source)
+        for access in values.get("access", ()) if each["type"] == "google_bigquery_dataset" else ():
+            who = f"each of the project's `{access['special_group']}`"
+            yield Grant(who, access["role"], f"dataset {values['dataset_id']}", source)
+
+
+def check(found: Mapping[str, Sequence[Resource]], page: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong: grants to anybody, grants without a reason, reasons without a grant, a page that is old."""
+    given = {grant for resources in found.values() for grant in grants(resources)}
+    for grant in sorted(given):
+        if grant.role in _BASIC | {"?"} or grant.who in _PUBLIC:
+            yield f"{grant.source}: {grant.who} has {grant.role} on {grant.on}"
+        if grant.source not in reasons:
+            yield f"{grant.source}: has no reason in {REASONS.name}"
+    for source in sorted(reasons.keys() - {grant.source for grant in given}):
+        yield f"{source}: has a reason in {REASONS.name} and grants nothing"
+    written = table(found, reasons)
+    if page != written:
+        gone, come = (
+            set(one.splitlines()) - set(other.splitlines()) for one, other in ((page, written), (written, page))
+        )
+        yield f"{PAGE.name} is old: write it anew with `python -m infra.check.permissions`"
+        yield from (f"- {line}" for line in sorted(gone))
+        yield from (f"+ {line}" for line in sorted(come))
+
+
+def table(found: Mapping[str, Sequence[Resource]], reasons: Mapping[str, str]) -> str:
+    """The page, a row a grant."""
+    when: dict[Grant, list[str]] = {}
+    for way, resources in found.items():
+        for grant in dict.fromkeys(grants(resources)):
+            when.setdefault(grant, []).append(way)
+    rows = [
+        f"| {grant.who} | `{grant.role}` | {grant.on} | {_when(there)} | {reasons.get(grant.source, '')} |"
+        for grant, there in sorted(when.items())
+    ]
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+def _when(there: list[str]) -> str:
+    """In which deployments: whatever `compute` is, for some of it only, or with an option."""
+    modes = [way for way in there if way in ways.COMPUTE]
+    if not modes:
+        return f"with {there[0]}"
+    return "always" if len(modes) == len(ways.COMPUTE) else f"`compute` is {' or '.join(modes)}"
+
+
+def _who(member: str) -> str:
+    for pattern, name in (
+        (r"serviceAccount:prediction-(\w+)@.*", r"\1"),
+        (r"serviceAccount:agent@([\w.]+)", r"agent of \1"),
+        (r"group:(\w+)@example\.com", r"each of `\1`"),
+    ):
+        if re.fullmatch(pattern, member):
+            return re.sub(pattern, name, member)
+    return member
+
+
+def _short(name: str) -> str:
+    """The last part of a full name, with PROJECT for the example's."""
+    return name.rpartition("/")[2].replace(ways.EXAMPLE["project_id"], "PROJECT")
+
+
+def reasons() -> dict[str, str]:
+    """Why each grant is made."""
+    return tomllib.loads(REASONS.read_text())
+
+
+def main() -> int:
+    """Rehearse, and write the page."""
+    try:
+        workshop = prepare()
+    except Unavailable as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    with attached(workshop) as terraform:
+        folder = copy_files(BUILD / "permissions")
+        ways.rehearse(terraform, folder)
+    PAGE.write_text(table(ways.resources(folder), reasons()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
