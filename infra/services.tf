@@ -1,10 +1,10 @@
 # The interfaces that everything else needs, and Google's own agents, to whom some grants go.
 resource "google_project_service" "this" {
   for_each = toset(concat(
-    ["artifactregistry", "iam", "logging", "pubsub", "run", "storage"],
+    ["artifactregistry", "cloudbuild", "iam", "logging", "pubsub", "run", "storage"],
     var.bigquery ? ["bigquery"] : [],
     var.nightly == null ? [] : ["cloudscheduler"],
-    var.compute == "function" ? ["cloudbuild", "cloudfunctions"] : [],
+    var.compute == "function" ? ["cloudfunctions"] : [],
   ))
 
   project            = var.project_id
