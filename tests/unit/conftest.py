@@ -1,18 +1,22 @@
-"""What several tests of training share: a tiny dataset, and whether TensorFlow is here."""
+"""What several tests share: a tiny dataset, whether TensorFlow is here, and tools that only record."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import importlib.util
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from infra.deploy.images import source_tag
 from model.training import datasets
 from tests.conftest import absent
+from tests.tools import Tools
 
 
 def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -42,3 +46,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         absent("no TensorFlow: pip install -r model/requirements.txt")
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """Stand-ins on PATH, and a registry that has the image of their checkout from the second look on."""
+    tools = Tools(tmp_path)
+    monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
+    tools.images("source-old", source_tag(tools.root))
+    tools.images("source-old", once=True)
+    return tools
