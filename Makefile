@@ -9,7 +9,7 @@ FULL := $(VENV)/.full
 SUPPLY := build/audit/venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fault bench train evaluate export package infra-check lock audit sbom clean
+.PHONY: help setup demo up test check fault bench train evaluate export package infra-check deploy rollback destroy lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,16 @@ package: $(LEAN)  ## Stage the source of a 2nd-gen function in build/
 
 infra-check:  ## Check the Terraform files without a cloud
 	@$(PYTHON) -m infra.check
+
+# What is set on make's command line reaches them as environment: no shell reads it again.
+deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every door (PROJECT=, REGION=, PREFIX=, COMPUTE=, TFVARS=, ARTIFACT=; DRY_RUN=1 prints only)
+	@$(PY) -m infra.deploy deploy
+
+rollback: $(LEAN)  ## Run an image that was deployed before (IMAGE=, and what deploy was given)
+	@$(PY) -m infra.deploy rollback
+
+destroy: $(LEAN)  ## Remove it from the project (CONFIRM=, the project once more, and what deploy was given)
+	@$(PY) -m infra.deploy destroy
 
 $(SUPPLY)/.stamp: infra/audit/requirements.txt
 	@mkdir -p build

@@ -57,10 +57,10 @@ def run_upload(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def run_predict(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Post pictures to the HTTP door."""
     if not args.url:
-        raise UsageError("no worker is known: give --url, or set WORKER_URL")
+        raise UsageError("no worker is known: give --url, or set DOOR_URL or WORKER_URL")
     pictures, unmatched = _pictures(args)
     ledger = Ledger()
-    asker = predict.Asker(args.url, ledger, wishes_of(args), args.timeout)
+    asker = predict.Asker(args.url, ledger, wishes_of(args), args.timeout, environ.get("DOOR_TOKEN"))
     return _send_all(args, pictures, unmatched, asker.send, predict.THREADS, ledger, Talk())
 
 

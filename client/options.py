@@ -54,7 +54,11 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _sends(publish)
     _waits(publish)
     _cloud(publish, environ)
-    publish.add_argument("--topic", default="req_predict", help="request topic (default %(default)s)")
+    publish.add_argument(
+        "--topic",
+        default=environ.get("REQUEST_TOPIC") or "req_predict",
+        help="request topic (default: REQUEST_TOPIC, or req_predict)",
+    )
     publish.add_argument(
         "--bucket",
         default=environ.get("PAYLOAD_BUCKET", ""),
@@ -73,7 +77,9 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     predict = _command(commands, "predict", "post images to a worker over HTTP", _PREDICT)
     _sends(predict)
     predict.add_argument(
-        "--url", default=environ.get("WORKER_URL", ""), help="the worker's address (default: WORKER_URL)"
+        "--url",
+        default=environ.get("DOOR_URL") or environ.get("WORKER_URL", ""),
+        help="the worker's address (default: DOOR_URL, or WORKER_URL)",
     )
 
     watch = _command(commands, "watch", "print responses as they come", _WATCH)
@@ -158,7 +164,11 @@ def _waits(command: argparse.ArgumentParser) -> None:
 
 def _cloud(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     _project(command, environ)
-    command.add_argument("--response-topic", default="res_predict", help="response topic (default %(default)s)")
+    command.add_argument(
+        "--response-topic",
+        default=environ.get("RESPONSE_TOPIC") or "res_predict",
+        help="response topic (default: RESPONSE_TOPIC, or res_predict)",
+    )
     command.add_argument(
         "--subscription",
         default="",

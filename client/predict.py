@@ -23,10 +23,11 @@ def door(url: str) -> str:
 
 
 class Asker:
-    """Posts pictures. `send` may be called from several threads."""
+    """Posts pictures. `send` may be called from several threads. `token`: says who we are to a door that asks."""
 
-    def __init__(self, url: str, ledger: Ledger, wishes: Wishes, timeout_s: float) -> None:
+    def __init__(self, url: str, ledger: Ledger, wishes: Wishes, timeout_s: float, token: str | None = None) -> None:
         self._door, self._ledger, self._wishes, self._timeout_s = door(url), ledger, wishes, timeout_s
+        self._token = token
 
     def send(self, picture: Picture) -> None:
         """Post one picture and take its answer. Raises what went wrong."""
@@ -45,6 +46,8 @@ class Asker:
             "X-Request-Id": request_id,
             HEADER: trace.header,
         }
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         options = self._wishes.attributes() | {"filename": cut(picture.path.name, 1024)}
         image = picture.path.read_bytes()
         limits = CONNECT_TIMEOUT_S, self._timeout_s

@@ -51,33 +51,3 @@ resource "google_cloudfunctions2_function" "worker" {
     google_pubsub_topic_iam_member.answers,
   ]
 }
-
-# On the project, because builds log there, and the bucket to which Cloud Functions copies the source is of its own making.
-resource "google_project_iam_member" "builder" {
-  for_each = { for role, condition in {
-    "roles/logging.logWriter"    = []
-    "roles/storage.objectViewer" = ["resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")"]
-  } : role => condition if var.compute == "function" }
-
-  project = var.project_id
-  role    = each.key
-  member  = google_service_account.this["builder"].member
-
-  dynamic "condition" {
-    for_each = each.value
-    content {
-      title      = "sources of functions"
-      expression = condition.value
-    }
-  }
-}
-
-resource "google_artifact_registry_repository_iam_member" "builder" {
-  count = var.compute == "function" ? 1 : 0
-
-  project    = var.project_id
-  location   = google_artifact_registry_repository.images.location
-  repository = google_artifact_registry_repository.images.name
-  role       = "roles/artifactregistry.writer"
-  member     = google_service_account.this["builder"].member
-}

@@ -3,7 +3,7 @@ locals {
   accounts = { for name, what in {
     worker  = { wanted = true, is = "Reads images, publishes predictions" }
     invoker = { wanted = true, is = "Whom Pub/Sub is when it calls the worker" }
-    builder = { wanted = var.compute == "function", is = "Builds the function" }
+    builder = { wanted = true, is = "Builds the image or the function" }
     nightly = { wanted = var.nightly != null, is = "Asks about what is new in a bucket, every night" }
     door    = { wanted = var.http_door != "off", is = "Answers images over HTTP" }
   } : name => what.is if what.wanted }

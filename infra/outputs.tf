@@ -44,3 +44,11 @@ output "images" {
   description = "Where to push the worker's image."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
 }
+
+output "image" {
+  description = "The image that runs; null where none does."
+  value = one(distinct(concat(
+    [for service in google_cloud_run_v2_service.this : service.template[0].containers[0].image],
+    [for pool in google_cloud_run_v2_worker_pool.worker : pool.template[0].containers[0].image],
+  )))
+}

@@ -1,11 +1,11 @@
 # The interfaces that everything else needs, and Google's own agents, to whom some grants go.
 resource "google_project_service" "this" {
   for_each = toset(concat(
-    ["artifactregistry", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
+    ["artifactregistry", "cloudbuild", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
     var.bigquery ? ["bigquery"] : [],
     var.budget == null ? [] : ["billingbudgets", "cloudresourcemanager"],
     var.nightly == null ? [] : ["cloudscheduler"],
-    var.compute == "function" ? ["cloudbuild", "cloudfunctions"] : [],
+    var.compute == "function" ? ["cloudfunctions"] : [],
   ))
 
   project            = var.project_id

@@ -36,6 +36,13 @@ class Door:
         """Whom Pub/Sub is when it pushes, as Terraform names it."""
         return f"{self.service.removesuffix('worker')}invoker@{self.project}.iam.gserviceaccount.com"
 
+    @property
+    def deploy(self) -> list[str]:
+        """What puts the worker there."""
+        prefix = self.service.removesuffix("prediction-worker").removesuffix("-")
+        words = ["make", "deploy", f"PROJECT={self.project}", f"REGION={self.region}"]
+        return [*words, *([f"PREFIX={prefix}"] if prefix else [])]
+
     def flags(self, path: str, base: str = "") -> list[str]:
         """What has gcloud push to a path of the worker at `base`, by default `url`, with tokens where they can be."""
         base = base or self.url
@@ -51,7 +58,7 @@ def check_worker(what: str, base: str, door: Door) -> Finding:
     try:
         answer = requests.get(f"{base}/ready", timeout=(_CONNECT_S, _START_S), allow_redirects=False)
     except requests.RequestException as exc:
-        again = f"terraform -chdir=infra apply -var=project_id={shlex.quote(door.project)}" if deployed else "make up"
+        again = shlex.join(door.deploy) if deployed else "make up"
         return fail(what, f"nothing answers at {base} ({type(exc).__name__})", again)
     if answer.ok:
         return ok(what, f"the worker is ready{_model(answer.text)}")

@@ -65,11 +65,15 @@ class Terraform:
 
 
 def copy_files(target: Path, source: Path = INFRA) -> Path:
-    """Copy what Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`."""
+    """Copy what Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`.
+
+    But not backend.tf: where a person keeps their state is not looked at here.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for file in (*source.glob("*.tf"), source / "topology.yaml"):
-        shutil.copy(file, target)
+        if file.name != "backend.tf":
+            shutil.copy(file, target)
     for folder in ("schemas", "tests"):
         shutil.copytree(source / folder, target / folder)
     return target

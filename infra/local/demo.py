@@ -13,22 +13,16 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from client import crew
 from client.cloud import Cloud
 from client.ledger import Ledger, Outcome
 from client.paths import Picture
-from client.predict import THREADS as ASKERS
-from client.predict import Asker
-from client.receive import Inbox
 from client.render import rows
-from client.send import THREADS as SENDERS
-from client.send import Bucket, Sender, Wishes
-from client.upload import THREADS as UPLOADERS
-from client.upload import Uploader, object_names
+from infra import doors
+from infra.doors import Door, complain
 from infra.local.child import ChildFailed
 from infra.local.twin import Twin
 from model.labels import parse_labels
@@ -50,7 +44,6 @@ _NEEDED = 8
 """Of ten, through each door."""
 
 Labelled = Mapping[Picture, str]
-Door = Callable[[Twin, Labelled, Ledger, ExitStack], None]
 
 
 def main() -> int:
@@ -64,7 +57,7 @@ def main() -> int:
             # Google's clients look here.
             os.environ.update(twin.env)
             print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
-            good = [_through(name, door, twin, images) for name, door in _DOORS.items()]
+            good = [_through(name, door, images) for name, door in _doors(twin).items()]
     except (ChildFailed, OSError) as exc:
         print(f"the twin did not start: {exc}", file=sys.stderr)
         return 1
@@ -74,12 +67,12 @@ def main() -> int:
     return 0 if all(good) else 1
 
 
-def _through(name: str, door: Door, twin: Twin, images: Labelled) -> bool:
+def _through(name: str, door: Door, images: Labelled) -> bool:
     """Send all images through one door and print what comes back."""
     ledger, began = Ledger(), time.monotonic()
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
-        door(twin, images, ledger, stack)
+        door(images, ledger, stack)
         outcomes.extend(ledger.outcomes(_ANSWER_S))
     took = time.monotonic() - began
     order = {picture: number for number, picture in enumerate(images)}
@@ -95,28 +88,13 @@ def _through(name: str, door: Door, twin: Twin, images: Labelled) -> bool:
     return answered == len(images) and right >= _NEEDED * len(images) // 10
 
 
-def _topic(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
+def _doors(twin: Twin) -> dict[str, Door]:
     cloud = Cloud(twin.project)
-    inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
-    sender = Sender(cloud, ledger, Wishes(), inbox.client_id, None)
-    stack.callback(sender.close)
-    crew.start(images, sender.send, ledger, SENDERS)
-
-
-def _bucket(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
-    cloud = Cloud(twin.project)
-    inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, _complain))
-    bucket = Bucket(cloud, twin.env["UPLOAD_BUCKET"])
-    stack.callback(bucket.close)
-    uploader = Uploader(bucket, ledger, Wishes(), inbox.client_id, object_names(list(images), "demo/"))
-    crew.start(images, uploader.send, ledger, UPLOADERS)
-
-
-def _http(twin: Twin, images: Labelled, ledger: Ledger, stack: ExitStack) -> None:
-    crew.start(images, Asker(twin.env["WORKER_URL"], ledger, Wishes(), _ANSWER_S).send, ledger, ASKERS)
-
-
-_DOORS: dict[str, Door] = {"topic": _topic, "bucket": _bucket, "HTTP": _http}
+    return {
+        "topic": doors.topic(cloud),
+        "bucket": doors.bucket(cloud, twin.env["UPLOAD_BUCKET"], "demo"),
+        "HTTP": doors.http(twin.env["WORKER_URL"], _ANSWER_S),
+    }
 
 
 def _images() -> tuple[Labelled, str]:
@@ -129,7 +107,7 @@ def _images() -> tuple[Labelled, str]:
     try:
         _download(cache)
     except (OSError, ValueError) as exc:
-        _complain(f"Fashion-MNIST could not be downloaded ({exc})")
+        complain(f"Fashion-MNIST could not be downloaded ({exc})")
     if files := _published(cache):
         return _test_images(*files), "the first Fashion-MNIST test image of each class (downloaded)"
     with (_SAMPLES / "labels.csv").open() as file:
@@ -146,7 +124,7 @@ def _published(folder: Path) -> list[bytes] | None:
             return None
         packed = path.read_bytes()
         if hashlib.sha256(packed).hexdigest() != sha256:
-            _complain(f"{path} is not the published file; it is not used")
+            complain(f"{path} is not the published file; it is not used")
             return None
         unpacked.append(gzip.decompress(packed))
     return unpacked
@@ -154,7 +132,7 @@ def _published(folder: Path) -> list[bytes] | None:
 
 def _download(folder: Path) -> None:
     """Fetch the test files, 4 MB. Raises OSError, or ValueError for a file that is not the published one."""
-    _complain(f"downloading the Fashion-MNIST test images (4 MB) from {_ORIGIN}")
+    complain(f"downloading the Fashion-MNIST test images (4 MB) from {_ORIGIN}")
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _DOWNLOAD_S
     for name, sha256 in _SHA256.items():
@@ -184,10 +162,6 @@ def _test_images(images: bytes, labels: bytes) -> Labelled:
         Image.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)
         found[Picture(path, path.name)] = label
     return found
-
-
-def _complain(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,20 @@ run "push" {
     error_message = "A worker that is pushed to may not pull."
   }
   assert {
-    condition     = keys(google_service_account.this) == ["invoker", "worker"]
+    condition     = keys(google_service_account.this) == ["builder", "invoker", "worker"]
     error_message = "Nobody has an account who has nothing to do."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.builder.role == "roles/artifactregistry.writer" && google_storage_bucket_iam_member.builder.bucket == "some-project-models" && google_storage_bucket_iam_member.builder.role == "roles/storage.objectViewer"
+    error_message = "Whoever builds the image writes it, and reads its sources."
+  }
+  assert {
+    condition     = keys(google_project_iam_member.builder) == ["roles/logging.logWriter"]
+    error_message = "Whoever builds the image may do nothing on the project but write logs."
+  }
+  assert {
+    condition     = output.image == var.image
+    error_message = "The image that runs is an output."
   }
 }
 

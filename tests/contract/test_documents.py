@@ -117,6 +117,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
         ("client", ["publish", "upload", "predict", "watch", "plan", "doctor"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
+        ("infra.deploy", ["deploy", "rollback", "destroy", "smoke"]),
     ],
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:

@@ -61,7 +61,7 @@ def test_a_worker_that_is_not_ready(ward: Ward, endpoint: Endpoint) -> None:
 def test_a_deployed_worker_that_is_away(ward: Ward) -> None:
     ward.push(REQ, f"https://127.0.0.1:{free_port()}/", TOKEN)
     code, [found] = ward.visit()
-    assert (code, found["mend"]) == (1, "terraform -chdir=infra apply -var=project_id=local")
+    assert (code, found["mend"]) == (1, "make deploy PROJECT=local REGION=europe-west1")
     ward.push(REQ, "")
 
 

@@ -1,12 +1,14 @@
-"""What several tests share: of training a tiny dataset, and whether TensorFlow is here; of infra/ its tools."""
+"""What several tests share: a tiny dataset, whether TensorFlow is here, tools of infra/ and ones that only record."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import importlib.util
+import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,10 @@ import pytest
 
 from infra.check.terraform import Terraform, attached
 from infra.check.workshop import Unavailable, Workshop, prepare
+from infra.deploy.images import source_tag
 from model.training import datasets
 from tests.conftest import absent
+from tests.tools import Tools
 
 
 def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -60,3 +64,13 @@ def workshop() -> Workshop:
 def terraform(workshop: Workshop) -> Iterator[Terraform]:
     with attached(workshop) as terraform:
         yield terraform
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """Stand-ins on PATH, and a registry that has the image of their checkout from the second look on."""
+    tools = Tools(tmp_path)
+    monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
+    tools.images("source-old", source_tag(tools.root))
+    tools.images("source-old", once=True)
+    return tools

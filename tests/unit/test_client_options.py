@@ -24,6 +24,11 @@ def test_defaults_come_from_the_environment() -> None:
     assert publish.bucket == "pay" and publish.timeout == 60 and wishes_of(publish) == Wishes()
     assert parser(environ).parse_args(["upload", "a.png"]).bucket == "up"
     assert parser(environ).parse_args(["predict", "a.png"]).url == "http://w"
+    environ |= {"DOOR_URL": "http://d", "REQUEST_TOPIC": "dev-req_predict", "RESPONSE_TOPIC": "dev-res_predict"}
+    assert parser(environ).parse_args(["predict", "a.png"]).url == "http://d"
+    assert cloud_of(parser(environ).parse_args(["publish", "a.png"])) == Cloud(
+        "p", "dev-req_predict", "dev-res_predict"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture
         (["publish", "README.md"], PROJECT | {"INLINE_LIMIT": "3000001"}, "INLINE_LIMIT is '3000001'; it must be"),
         (["publish", "README.md", "--no-wait", "--subscription", "s"], PROJECT, "--no-wait receives nothing"),
         (["upload", "README.md"], PROJECT, "set UPLOAD_BUCKET"),
-        (["predict", "README.md"], PROJECT, "set WORKER_URL"),
+        (["predict", "README.md"], PROJECT, "set DOOR_URL or WORKER_URL"),
         (["watch"], {}, "set GOOGLE_CLOUD_PROJECT"),
     ],
 )

@@ -138,3 +138,12 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     said = capsys.readouterr()
     assert "permission denied" in said.out and "Sneaker" in said.out
     assert "1 of 2 answered" in said.err
+
+
+@pytest.mark.parametrize(("environ", "shown"), [({}, None), ({"DOOR_TOKEN": "it-is-me"}, "Bearer it-is-me")])
+def test_a_door_that_lets_in_few_is_told_who_asks(
+    worker: Worker, shoe: Path, environ: dict[str, str], shown: str | None
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.5),)))
+    assert main(["predict", str(shoe), "--url", worker.url], environ) == 0
+    assert worker.headers.get("Authorization") == shown

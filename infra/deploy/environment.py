@@ -1,0 +1,23 @@
+"""What the client's shell is told about a deployment, made of Terraform's outputs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+
+def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
+    """`export NAME=value` lines for `python -m client`; none for what is not there."""
+    topics, buckets = outputs["topics"], outputs["buckets"]
+    given = {
+        "GOOGLE_CLOUD_PROJECT": project,
+        "REQUEST_TOPIC": topics["req_predict"],
+        "RESPONSE_TOPIC": topics["res_predict"],
+        "UPLOAD_BUCKET": buckets["uploads"],
+        "PAYLOAD_BUCKET": buckets["payloads"],
+        # Where no worker is pushed to or no door is open the output is null, which Terraform leaves out.
+        "WORKER_URL": outputs.get("worker_url"),
+        "DOOR_URL": outputs.get("door_url"),
+    }
+    return [f"export {name}={shlex.quote(value)}" for name, value in given.items() if value]

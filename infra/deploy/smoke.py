@@ -1,0 +1,66 @@
+"""The smoke test: one image through every door of a deployment, each answered in time; a line each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.cloud import Cloud
+from client.ledger import Ledger, Outcome
+from client.paths import Picture
+from client.words import plain, printable
+from infra import doors
+from infra.doors import Door
+
+IMAGE = Path("client") / "samples" / "sneaker.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What became of the image at one door."""
+
+    door: str
+    ok: bool
+    said: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.ok else 'fail':<4}  {self.door:<6}  {printable(self.said)}"
+
+
+def all_doors(cloud: Cloud, bucket: str, url: str, token: Callable[[], str], limit_s: float) -> dict[str, Door]:
+    """Every door there is; HTTP where it has an address. A folder of its own each time: nothing is replaced."""
+    found = {"topic": doors.topic(cloud), "bucket": doors.bucket(cloud, bucket, f"smoke/{uuid.uuid4().hex}")}
+    return found | ({"HTTP": doors.http(url, limit_s, token)} if url else {})
+
+
+def lines(doors: Mapping[str, Door], picture: Picture, limit_s: float) -> Iterator[Line]:
+    """Send the picture through one door after the other; whatever goes wrong is that door's line."""
+    for name, door in doors.items():
+        try:
+            outcome = _through(door, picture, limit_s)
+        except Exception as exc:
+            yield Line(name, False, plain(exc))
+        else:
+            yield Line(name, outcome.ok, _said(outcome))
+
+
+def _through(door: Door, picture: Picture, limit_s: float) -> Outcome:
+    ledger = Ledger()
+    with ExitStack() as stack:
+        door([picture], ledger, stack)
+        [outcome] = ledger.outcomes(limit_s)
+    return outcome
+
+
+def _said(outcome: Outcome) -> str:
+    response, what = outcome.response, outcome.picture.name
+    if response is None:
+        return f"{what}: {outcome.problem}"
+    if response.error:
+        return f"{what}: {response.error.code}: {response.error.message}"
+    best = max(response.predictions, key=lambda each: each.score, default=None)
+    label = f"{best.label} {best.score:.4f}" if best else "no label"
+    return f"{what}: {label}, by {response.model.name if response.model else '?'}, after {outcome.ms:.0f} ms"

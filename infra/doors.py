@@ -1,0 +1,61 @@
+"""The three doors as the client's own parts use them: what the demo and the smoke test send images through."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+
+from client import crew
+from client.cloud import Cloud
+from client.ledger import Ledger
+from client.paths import Picture
+from client.predict import THREADS as ASKERS
+from client.predict import Asker
+from client.receive import Inbox
+from client.send import THREADS as SENDERS
+from client.send import Bucket, Sender, Wishes
+from client.upload import THREADS as UPLOADERS
+from client.upload import Uploader, object_names
+
+Door = Callable[[Collection[Picture], Ledger, ExitStack], None]
+"""Begins to send pictures; the ledger hears how each ends, and the stack closes what was opened. May raise."""
+
+
+def topic(cloud: Cloud) -> Door:
+    """Published on the request topic."""
+
+    def send(pictures: Collection[Picture], ledger: Ledger, stack: ExitStack) -> None:
+        inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, complain))
+        sender = Sender(cloud, ledger, Wishes(), inbox.client_id, None)
+        stack.callback(sender.close)
+        crew.start(pictures, sender.send, ledger, SENDERS)
+
+    return send
+
+
+def bucket(cloud: Cloud, name: str, folder: str) -> Door:
+    """Dropped in the watched bucket, under `folder`."""
+
+    def send(pictures: Collection[Picture], ledger: Ledger, stack: ExitStack) -> None:
+        inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, complain))
+        watched = Bucket(cloud, name)
+        stack.callback(watched.close)
+        uploader = Uploader(watched, ledger, Wishes(), inbox.client_id, object_names(list(pictures), f"{folder}/"))
+        crew.start(pictures, uploader.send, ledger, UPLOADERS)
+
+    return send
+
+
+def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> Door:
+    """Posted to the HTTP door at `url`, each answered within `timeout_s`; `token` says who we are, if anybody."""
+
+    def send(pictures: Collection[Picture], ledger: Ledger, stack: ExitStack) -> None:
+        crew.start(pictures, Asker(url, ledger, Wishes(), timeout_s, token()).send, ledger, ASKERS)
+
+    return send
+
+
+def complain(text: str) -> None:
+    """A sentence for people."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,88 @@
+"""The examples of infra/ are usable as they are: variables, make targets, and no keys."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.check.terraform import copy_files
+from infra.deploy.target import Target
+
+
+@pytest.fixture(scope="module")
+def examples(root: Path) -> Path:
+    return root / "infra" / "examples"
+
+
+@pytest.fixture(scope="module")
+def workflow(examples: Path) -> dict[Any, Any]:
+    content: dict[Any, Any] = yaml.safe_load((examples / "deploy.github.yml").read_text())
+    return content
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_every_name_is_a_variable(examples: Path, name: str) -> None:
+    declared = {
+        variable
+        for file in examples.parent.glob("*.tf")
+        for variable in re.findall(r'^variable "(\w+)"', file.read_text(), re.M)
+    }
+    named = set(re.findall(r"^(?:# )?(\w+) +=", (examples / f"{name}.tfvars").read_text(), re.M))
+    assert len(named) > 3 and named <= declared
+
+
+def test_they_may_stand_beside_each_other(examples: Path) -> None:
+    dev, prod = (
+        Target.read({"PROJECT": "some-project", "TFVARS": str(examples / f"{name}.tfvars")}) for name in ("dev", "prod")
+    )
+    assert dev.workspace != prod.workspace and dev.worker_image != prod.worker_image
+
+
+def test_the_workflow_calls_make_and_nothing_else(workflow: dict[Any, Any], root: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (root / "Makefile").read_text(), re.M))
+    run = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    assert run == ["make deploy", "make rollback"]
+    assert {line.removeprefix("make ") for line in run} <= targets
+
+
+def test_the_workflow_gives_what_make_takes(workflow: dict[Any, Any], root: Path) -> None:
+    given = workflow["env"]
+    assert Target.read({**given, "TFVARS": str(root / given["TFVARS"])}).project == "some-project"
+    [rollback] = [step for step in workflow["jobs"]["deploy"]["steps"] if step.get("run") == "make rollback"]
+    assert rollback["env"].keys() == {"IMAGE"}
+    # What a person typed is never part of a script: it comes by the environment.
+    assert not any("${{" in step.get("run", "") for step in workflow["jobs"]["deploy"]["steps"])
+
+
+def test_the_workflow_signs_in_without_a_key(workflow: dict[Any, Any], examples: Path) -> None:
+    assert workflow["permissions"] == {"contents": "read", "id-token": "write"}
+    steps = workflow["jobs"]["deploy"]["steps"]
+    [auth] = [step["with"] for step in steps if step.get("uses", "").startswith("google-github-actions/auth@")]
+    assert auth.keys() == {"workload_identity_provider", "service_account"}
+    text = (examples / "deploy.github.yml").read_text()
+    assert not re.search(r"credentials_json|private_key|secrets\.", text)
+
+
+def test_it_does_not_run_here(root: Path) -> None:
+    assert not list((root / ".github" / "workflows").glob("deploy*"))
+
+
+def test_the_image_is_built_from_the_dockerfile(root: Path) -> None:
+    build = yaml.safe_load((root / "infra" / "cloudbuild.yaml").read_text())
+    [step] = build["steps"]
+    assert step["args"][0] == "build" and step["args"][-1] == "." and (root / "Dockerfile").is_file()
+    assert build["images"] == ["$_IMAGE"] and "$_IMAGE" in step["args"]
+    sent = (root / ".gcloudignore").read_text().split()
+    assert not {"Dockerfile", ".dockerignore", "functions/", "model/"} & set(sent)
+
+
+def test_a_bucket_for_the_state_is_no_business_of_the_check(examples: Path, tmp_path: Path) -> None:
+    source = copy_files(tmp_path / "source")
+    text = (examples / "backend.tf.example").read_text()
+    assert re.search(r'^  backend "gcs" \{\n    bucket = "NAME"\n', text, re.M)
+    (source / "backend.tf").write_text(text)
+    assert not (copy_files(tmp_path / "copy", source) / "backend.tf").exists()

@@ -1,0 +1,119 @@
+"""`make deploy` with the real terraform over stand-ins of its providers; what gcloud itself makes of our commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.check.terraform import attached, copy_files
+from infra.check.workshop import Unavailable, prepare
+from infra.deploy.__main__ import main
+from infra.deploy.images import source_tag
+from tests.conftest import absent
+from tests.tools import REGISTRY, Tools, printed
+
+EXAMPLES = Path("infra") / "examples"
+State = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def terraform() -> Iterator[dict[str, str]]:
+    """What has terraform attach to the stand-ins."""
+    try:
+        workshop = prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+    with attached(workshop) as terraform:
+        yield {name: value for name, value in terraform.environment.items() if os.environ.get(name) != value}
+
+
+@pytest.fixture
+def tools(tmp_path: Path, terraform: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """A checkout with the files of infra/, the real terraform, and a gcloud that only records."""
+    copy_files(tmp_path / "checkout" / "infra")
+    tools = Tools(tmp_path)
+    (tools.bin / "terraform").unlink()
+    for name, value in terraform.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
+    tools.images("older", source_tag(tools.root))
+    return tools
+
+
+def run(tools: Tools, command: str, **given: str) -> int:
+    return main([command], {"PROJECT": "some-project"} | given, tools.root)
+
+
+def state(tools: Tools, workspace: str = "some-project") -> dict[str, Any]:
+    """What is there, by its address in Terraform."""
+    command = ["terraform", "-chdir=infra", "show", "-json"]
+    done = subprocess.run(
+        command, cwd=tools.root, env=os.environ | {"TF_WORKSPACE": workspace}, capture_output=True, check=True
+    )
+    module = json.loads(done.stdout).get("values", {}).get("root_module", {})
+    return {each["address"]: each["values"] for each in module.get("resources", []) if each["mode"] == "managed"}
+
+
+def image(tools: Tools) -> str:
+    return str(state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]["image"])
+
+
+def test_from_nothing_to_nothing(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.images()
+    assert run(tools, "deploy") == 1  # it builds nothing
+    kinds = {address.split(".")[0] for address in state(tools)}
+    assert {"google_artifact_registry_repository", "google_storage_bucket", "google_service_account"} <= kinds
+    assert not kinds & {"google_cloud_run_v2_service", "google_pubsub_topic", "google_bigquery_table"}
+
+    tools.images("older", source_tag(tools.root))
+    assert run(tools, "deploy") == 0
+    assert image(tools) == f"{REGISTRY}@sha256:1"
+    out = capfd.readouterr().out
+    assert "export UPLOAD_BUCKET=some-project-uploads\n" in out
+    assert "export REQUEST_TOPIC=projects/some-project/topics/req_predict\n" in out
+    assert "export WORKER_URL=https://prediction-worker.example\n" in out
+
+    assert run(tools, "deploy") == 0
+    assert capfd.readouterr().out.count("Resources: 0 added, 0 changed, 0 destroyed") == 2
+
+    assert run(tools, "rollback", IMAGE="older") == 0
+    assert image(tools) == f"{REGISTRY}@sha256:0"
+    assert "Resources: 0 added, 1 changed, 0 destroyed" in capfd.readouterr().out
+
+    assert run(tools, "destroy", CONFIRM="some-project") == 0
+    assert state(tools) == {}
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(tools, "deploy", TFVARS=str(root / EXAMPLES / f"{name}.tfvars")) == 0
+    assert "undeclared" not in capfd.readouterr().out  # which would be no more than a warning
+    assert state(tools, "some-project-dev" if name == "dev" else "some-project")
+
+
+def test_two_deployments_do_not_meet(tools: Tools) -> None:
+    assert run(tools, "deploy") == 0
+    assert run(tools, "deploy", PREFIX="dev") == 0
+    assert all("dev-" not in json.dumps(values) for values in state(tools).values())
+    assert any("dev-" in json.dumps(values) for values in state(tools, "some-project-dev").values())
+
+
+def test_gcloud_knows_every_word(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not shutil.which("gcloud"):
+        absent("gcloud is not installed")
+    model = str(root / "model" / "artifacts" / "fashion-mnist")
+    assert main(["deploy"], {"PROJECT": "some-project", "DRY_RUN": "1", "ARTIFACT": model}) == 0
+    commands = [words for words in printed(capsys.readouterr().out) if words[0] == "gcloud"]
+    assert len(commands) == 6
+    # Nobody is signed in here: it ends there, with 1, once it has understood; words that it does not know are 2.
+    env = os.environ | {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+    for command in [*commands, ["gcloud", "auth", "print-identity-token"]]:
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1 and "credentials" in done.stderr, (command, done.stderr)

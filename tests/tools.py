@@ -1,0 +1,101 @@
+"""Stand-ins for gcloud, terraform and make, because no cloud is there: they record their calls, and answer as told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+REGISTRY = "europe-west1-docker.pkg.dev/some-project/images/worker"
+
+_TOOL = """\
+import json, os, pathlib, sys
+name = pathlib.Path(sys.argv[0]).name
+here = pathlib.Path({here!r})
+words = [name if name != "__main__.py" else "smoke", *sys.argv[1:]]
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(words) + "\\n")
+if (here / "calls").read_text().count("\\n") == int((here / "failing").read_text()):
+    sys.exit(3)
+answers = json.loads((here / "answers").read_text())
+for answer in answers:
+    if answer["to"] in " ".join(words):
+        if answer["once"]:
+            answers.remove(answer)
+            (here / "answers").write_text(json.dumps(answers))
+        print(answer["said"])
+        sys.exit(answer["code"])
+"""
+
+
+class Tools:
+    """A folder for PATH, and a checkout small enough to be deployed often."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bin, self.root, self._folder = folder / "bin", folder / "checkout", folder
+        self._answers: list[dict[str, object]] = []
+        script = _TOOL.format(here=str(folder))
+        self.bin.mkdir()
+        for name in ("gcloud", "terraform", "make"):
+            tool = self.bin / name
+            tool.write_text(f"#!{sys.executable} -IS\n{script}")
+            tool.chmod(0o755)
+        # What a smoke test in that checkout runs: `python -m infra.deploy smoke`.
+        for path, text in {
+            "infra/deploy/__main__.py": script,
+            "Dockerfile": "FROM scratch\n",
+            "functions/main.py": "doors\n",
+            "model/engine.py": "scores\n",
+            "model/training/train.py": "epochs\n",
+        }.items():
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_text(text)
+        self.forget()
+        self.output()
+
+    def answer(self, to: str, said: str = "", code: int = 0, *, once: bool = False) -> None:
+        """What whoever is called with these words says; the latest goes before what was told earlier."""
+        self._answers.insert(0, {"to": to, "said": said, "code": code, "once": once})
+        (self._folder / "answers").write_text(json.dumps(self._answers))
+
+    def output(self, **changed: object) -> None:
+        """What Terraform says that it made."""
+        given = {name: {"value": value} for name, value in (OUTPUTS | changed).items() if value is not None}
+        self.answer("output -json", json.dumps(given))
+
+    def forget(self, failing: int = 0) -> None:
+        """Record anew; the call of that number, counted from 1, will fail with 3."""
+        (self._folder / "calls").write_text("")
+        (self._folder / "failing").write_text(str(failing))
+
+    def images(self, *tags: str, once: bool = False) -> None:
+        """What lies in the registry: an image for each tag, the newest first."""
+        listed = [
+            {"package": REGISTRY, "version": f"sha256:{i}", "tags": [tag], "createTime": f"2026-11-2{9 - i}T09:00:00Z"}
+            for i, tag in enumerate(tags)
+        ]
+        self.answer("images list", json.dumps(listed), once=once)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Each command that was run, as it was run."""
+        return [json.loads(line) for line in (self._folder / "calls").read_text().splitlines()]
+
+    def ran(self) -> list[str]:
+        """The same, in three words each, its flags left out."""
+        return [" ".join([word for word in call if not word.startswith("-")][:3]) for call in self.calls]
+
+
+OUTPUTS = {
+    "topics": {name: f"projects/some-project/topics/{name}" for name in ("req_predict", "res_predict")},
+    "buckets": {name: f"some-project-{name}" for name in ("uploads", "payloads", "models")},
+    "worker_url": "https://worker.example",
+    "image": f"{REGISTRY}@sha256:7",
+}
+
+
+def printed(out: str) -> list[list[str]]:
+    """The commands among what was printed, as a shell would take them."""
+    lines = [line for line in out.splitlines() if line and not line.startswith(("#", "export "))]
+    return [shlex.split(line) for line in lines]

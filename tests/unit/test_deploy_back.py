@@ -1,0 +1,91 @@
+"""`make rollback` and `make destroy`: an image from before, and nothing at all. The tools are stand-ins."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.deploy.__main__ import main
+from tests.tools import REGISTRY, Tools
+
+PROJECT = {"PROJECT": "some-project"}
+SIGN_IN = ["gcloud projects describe", "gcloud auth application-default"]
+
+
+def run(tools: Tools, command: str, **given: str) -> int:
+    return main([command], PROJECT | given, tools.root)
+
+
+@pytest.mark.parametrize("image", ["sha256:1", "older", f"{REGISTRY}@sha256:1"])
+def test_an_older_image_runs_by_digest(tools: Tools, image: str) -> None:
+    tools.images("newer", "older")
+    assert run(tools, "rollback", IMAGE=image, REGION="us-east1") == 0
+    registry, *rest = tools.ran()[2:]
+    assert registry == "gcloud artifacts docker"
+    assert rest == ["terraform init", "terraform apply", "terraform output", "smoke smoke"]
+    assert {f"-var=image={REGISTRY}@sha256:1", "-var=region=us-east1"} <= set(tools.calls[4])
+
+
+@pytest.mark.parametrize(
+    ("image", "said"), [("", "no image is given; "), ("a'b", """IMAGE is "a'b", which is not in the registry; """)]
+)
+def test_without_one_of_them_they_are_listed(
+    tools: Tools, image: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tools.images("newer", "older")
+    assert run(tools, "rollback", IMAGE=image) == 2
+    assert tools.ran() == [*SIGN_IN, "gcloud artifacts docker"]
+    assert capfd.readouterr().err == (
+        f"rollback: {said}IMAGE= takes one of these, newest first:\n"
+        "  sha256:0  2026-11-29T09:00:00  newer\n  sha256:1  2026-11-28T09:00:00  older\n"
+    )
+
+
+def test_an_empty_registry(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.images()
+    assert run(tools, "rollback") == 2
+    assert capfd.readouterr().err.endswith("newest first:\n  (none)\n")
+
+
+def test_a_function_has_no_image_to_go_back_to(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(tools, "rollback", COMPUTE="function", IMAGE="older") == 2
+    assert tools.calls == []
+    assert "check out what it was" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("confirmed", ["", "yes", "some-project-dev"])
+def test_unconfirmed_nothing_is_destroyed(tools: Tools, confirmed: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(tools, "destroy", CONFIRM=confirmed) == 2
+    assert tools.calls == []
+    said = capfd.readouterr().err
+    assert "CONFIRM=some-project has everything" in said and "deletion_protection" in said
+
+
+def test_the_protection_comes_off_first(tools: Tools) -> None:
+    assert run(tools, "destroy", CONFIRM="some-project") == 0
+    terraform = ["terraform init", "terraform output", "terraform apply", "terraform destroy"]
+    assert tools.ran() == [*SIGN_IN, *terraform]
+    for call in tools.calls[-2:]:
+        # With the image that runs: no other comes up on the way.
+        assert {f"-var=image={REGISTRY}@sha256:7", "-var=deletion_protection=false"} <= set(call)
+
+
+def test_where_nothing_runs_nothing_is_made_to_be_destroyed(tools: Tools) -> None:
+    tools.output(image=None)
+    assert run(tools, "destroy", CONFIRM="some-project") == 0
+    assert tools.ran() == [*SIGN_IN, "terraform init", "terraform output", "terraform destroy"]
+
+
+def test_buckets_that_hold_something_are_named(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.forget(failing=6)
+    assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
+    said = capfd.readouterr().err
+    assert "Buckets that hold something stay." in said
+    assert "  gcloud storage rm --recursive 'gs://some-project-dev-uploads/**'\n" in said
+    assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")
+
+
+@pytest.mark.parametrize("command", ["rollback", "destroy"])
+def test_a_dry_run_runs_nothing(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(tools, command, DRY_RUN="1", IMAGE="older", CONFIRM="some-project") == 0
+    assert tools.calls == []
+    assert "apply -input=false -auto-approve -var=project_id=some-project" in capfd.readouterr().out
