@@ -29,6 +29,11 @@ output "door_url" {
   depends_on  = [google_cloud_run_v2_service_iam_member.door]
 }
 
+output "http_door" {
+  description = "To whom the HTTP door is open: off, internal or anywhere."
+  value       = var.http_door
+}
+
 output "worker_service_account" {
   description = "Whom the worker is: what else it should be allowed is granted to this address."
   value       = google_service_account.this["worker"].email

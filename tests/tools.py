@@ -75,7 +75,7 @@ class Tools:
             {"package": REGISTRY, "version": f"sha256:{i}", "tags": [tag], "createTime": f"2026-11-2{9 - i}T09:00:00Z"}
             for i, tag in enumerate(tags)
         ]
-        self.answer("images list", json.dumps(listed), once=once)
+        self.answer("images list", json.dumps(listed[::-1]), once=once)
 
     @property
     def calls(self) -> list[list[str]]:

@@ -48,16 +48,16 @@ def listed(shell: Shell, target: Target) -> list[Image]:
 
     Not `images describe`: it asks Container Analysis too, which a new project has not switched on.
     """
-    command = ["gcloud", "artifacts", "docker", "images", "list", target.worker_image, "--include-tags"]
     said = shell.ask(
-        *command,
-        *("--sort-by=~createTime", "--format=json", f"--project={target.project}"),
+        *("gcloud", "artifacts", "docker", "images", "list", target.worker_image),
+        *("--include-tags", "--format=json", f"--project={target.project}"),
         otherwise="Is there a deployment yet, and may you read its image repository?",
     )
-    return [
+    found = [
         Image(f"{each['package']}@{each['version']}", tuple(each["tags"]), each["createTime"])
         for each in json.loads(said or "[]")
     ]
+    return sorted(found, key=lambda image: image.made, reverse=True)
 
 
 def built(shell: Shell, target: Target) -> str:

@@ -108,7 +108,8 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
         shell.say("for the client, in your shell:")
         print("\n".join(exports(target.project, outputs)), flush=True)
-    door = outputs.get("door_url")
+    # Who deploys is outside, where an internal door answers nobody.
+    door = outputs.get("door_url") if outputs.get("http_door") == "anywhere" else None
     shell.run(
         *(_python(shell.root), "-m", "infra.deploy", "smoke", f"--project={target.project}"),
         *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),

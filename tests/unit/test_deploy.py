@@ -135,7 +135,7 @@ def test_the_clients_shell_is_told(tools: Tools, capfd: pytest.CaptureFixture[st
 
 
 def test_the_smoke_test_knows_the_doors(tools: Tools) -> None:
-    tools.output(door_url="https://door.example")
+    tools.output(door_url="https://door.example", http_door="anywhere")
     assert run(tools, PREFIX="dev") == 0
     assert tools.calls[-1][1:] == [
         "smoke",
@@ -145,6 +145,12 @@ def test_the_smoke_test_knows_the_doors(tools: Tools) -> None:
         "--bucket=some-project-dev-uploads",
         "--url=https://door.example",
     ]
+
+
+def test_a_door_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
+    tools.output(door_url="https://door.example", http_door="internal")
+    assert run(tools) == 0
+    assert not any(word.startswith("--url") for word in tools.calls[-1])
 
 
 def test_ctrl_c_waits_for_terraform_to_note_what_it_made(tools: Tools, root: Path, tmp_path: Path) -> None:
