@@ -61,7 +61,7 @@ resource "google_monitoring_notification_channel" "email" {
   for_each = var.alerts.emails
 
   project      = var.project_id
-  display_name = each.value
+  display_name = "${local.prefix}prediction: ${each.value}"
   type         = "email"
   labels       = { email_address = each.value }
   user_labels  = var.labels
