@@ -27,7 +27,7 @@ locals {
     { title = "Outcomes in 10 minutes", unit = "1", query = "sum by (outcome, code) (${local.increase.ended["10m"]})" },
     { title = "Latency by stage, 95th percentile", unit = "ms", query = local.named.latency },
     { title = "Mean score by class", unit = "1", query = "sum by (label) (${local.increase.scores["10m"]}) / sum by (label) (${local.increase.answers["10m"]})" },
-    { title = "Scores below what is usual, by class, over a day", unit = "1", query = "(${local.shortfall["1d"]}) / sum by (label) (${local.increase.compared["1d"]})" },
+    { title = "Scores below what is usual, by class, over a day", unit = "1", query = "(${local.shortfall}) / sum by (label) (${local.increase.compared["1d"]})" },
     { title = "Cold starts in 10 minutes", unit = "1", query = local.named.starts },
     { title = "Duration of a cold start, 95th percentile", unit = "ms", query = local.named.start },
     { title = "About what the last 24 hours cost, in USD", unit = "USD", query = local.named.cost },

@@ -53,8 +53,6 @@ locals {
 
   acked = "sum by (subscription_id) (increase(pubsub_googleapis_com:subscription_ack_message_count{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", local.watched.requests)}\"}[10m]))"
 
-  # How far the scores of recent answers lie below what is usual for their labels, by label; labels without a reference drop out.
-  shortfall = {
-    for window in ["10m", "1d"] : window => "sum by (label) (${local.increase.expected[window]}) - sum by (label) (${local.increase.scores[window]})"
-  }
+  # By how much the scores of a day's answers lie below what is usual, in sum, by label; labels without a reference drop out.
+  shortfall = "sum by (label) (${local.increase.expected["1d"]}) - sum by (label) (${local.increase.scores["1d"]})"
 }

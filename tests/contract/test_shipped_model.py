@@ -115,6 +115,20 @@ def test_its_reference_is_its_own(shipped: Artifact, shared_data: Path) -> None:
     assert compare(reference, best_of(negative, shipped)).level == "strong"
 
 
+def test_the_alert_tells_drift_from_chance(shipped: Artifact, shared_data: Path, root: Path) -> None:
+    """Any hundred of its own images lie well within Terraform's `score_drop`; the same images with noise far beyond."""
+    (limit,) = re.findall(r"score_drop += optional\(number, ([\d.]+)\)", (root / "infra" / "alerts.tf").read_text())
+    usual = read_reference(shipped.folder).mean_scores
+    images = as_inputs(datasets.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
+    noisy = np.clip(images + np.random.default_rng(0).normal(0, 0.16, images.shape), 0, 1).astype(np.float32)
+    _, engine = load_engine(shipped, "litert")
+    clean, spoilt = (best_of(score_all(engine, seen), shipped) for seen in (images, noisy))
+    engine.close()
+    drops = np.array([[(usual[best.label] or 0) - best.score for best in answers] for answers in (clean, spoilt)])
+    hundreds = drops.reshape(2, -1, 100).mean(axis=2)
+    assert hundreds[0].max() < float(limit) / 2 and hundreds[1].min() > float(limit) * 1.5
+
+
 def best_of(scores: Scores, artifact: Artifact) -> list[Prediction]:
     return [rank(row, artifact.signature.labels, 1)[0] for row in scores]
 
