@@ -38,6 +38,13 @@ run "rows" {
   }
 }
 
+run "view" {
+  assert {
+    condition     = google_bigquery_table.answers[0].view[0].use_legacy_sql == false && strcontains(google_bigquery_table.answers[0].view[0].query, "`some-project.predictions.responses`")
+    error_message = "The view reads the table, in standard SQL."
+  }
+}
+
 run "dead_letters_of_rows" {
   assert {
     condition     = google_pubsub_subscription.bigquery[0].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_bigquery[0].id && google_pubsub_subscription.dead_bigquery[0].topic == google_pubsub_topic.dead_bigquery[0].id
