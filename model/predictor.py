@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,11 @@ class Predictor:
     def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
         return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
+
+    def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[tuple[Prediction, ...]]:
+        """The same of each of several prepared images, at least one, which are scored at once."""
+        scores = self.engine.score(np.concatenate(prepared))
+        return [rank(row, self.engine.signature.labels, top_k) for row in scores]
 
     def explain(self, prepared: Images, label: str) -> Explanation:
         """Which part of one prepared image decided for `label`."""
