@@ -49,7 +49,7 @@ check: $(FULL)  ## Lint, format, types, bandit and documents
 fault: $(FULL)  ## Kill workers and the broker under load and count what is lost: nothing may be (N= requests, by default 10000)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
-bench: $(FULL)  ## Measure cold start, images a second, what plan reckons with and the local twin: JSON to build/bench/, a table to the screen
+bench: $(FULL)  ## Measure cold start, images a second, memory, what plan reckons with and the local twin: JSON to build/bench/, tables to the screen
 	$(PY) -m tests.bench
 
 train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)

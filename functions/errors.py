@@ -39,9 +39,7 @@ _CODES: dict[type[Exception], str] = {
     UnknownModel: "unknown_model",
     ImageNotFound: "image_not_found",
     Expired: "expired",
-    InvalidImage: "invalid_image",
-    ImageTooLarge: "image_too_large",
-    UnsupportedFormat: "unsupported_format",
+    **{kind: kind.code for kind in (InvalidImage, ImageTooLarge, UnsupportedFormat)},
 }
 PERMANENT = tuple(_CODES)
 

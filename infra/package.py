@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("functions", "model")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements.*", "__main__.py")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements*", "__main__.py", "beam.py")
 MAIN = '''"""The function's entry points: the doors of functions/main.py."""
 
 from functions.main import on_request, on_upload, predict, serve

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 
 class InvalidImage(ValueError):
-    """The bytes are not an image that can be read."""
+    """The bytes are not an image that can be read. `code` is what its sender is told, beside the sentence."""
+
+    code = "invalid_image"
 
 
 class ImageTooLarge(InvalidImage):
     """The image is over a limit of bytes, pixels or scans."""
 
+    code = "image_too_large"
+
 
 class UnsupportedFormat(InvalidImage):
     """The image is of a format that is not on the list."""
+
+    code = "unsupported_format"

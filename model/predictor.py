@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -43,6 +44,11 @@ class Predictor:
     def predict_later(self, prepared: Images, top_k: int) -> Future[tuple[Prediction, ...]]:
         """Like `predict`, without waiting where the engine gathers batches."""
         return then(submit(self.engine, prepared), lambda scores: rank(scores[0], self.engine.signature.labels, top_k))
+
+    def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[tuple[Prediction, ...]]:
+        """The same of each of several prepared images, at least one, which are scored at once."""
+        scores = self.engine.score(np.concatenate(prepared))
+        return [rank(row, self.engine.signature.labels, top_k) for row in scores]
 
     def explain(self, prepared: Images, label: str) -> Explanation:
         """Which part of one prepared image decided for `label`."""

@@ -48,19 +48,19 @@ def prepare() -> Workshop:
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests and `make infra-check` may run at the same time
-        python = _environment("venv", "requirements.txt")
-        return Workshop(terraform, python, _schemas(python), _environment("checkov", "checkov.txt"))
+        python = environment(BUILD / "venv", _HERE / "requirements.txt")
+        checkov = environment(BUILD / "checkov", _HERE / "checkov.txt")
+        return Workshop(terraform, python, _schemas(python), checkov)
 
 
-def _environment(name: str, requirements: str) -> Path:
-    """The Python of an environment that has the requirements installed."""
-    venv = BUILD / name
+def environment(venv: Path, requirements: Path) -> Path:
+    """The Python of an environment that has these installed; made anew when they change. Raises Unavailable."""
     python, stamp = venv / "bin" / "python", venv / "stamp"
-    wanted = _digest(_HERE / requirements)
+    wanted = _digest(requirements)
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(venv, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(venv))
-        _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / requirements))
+        _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements))
         stamp.write_text(wanted)
     return python
 

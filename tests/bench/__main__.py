@@ -1,92 +1,78 @@
-"""`python -m tests.bench`: measure, write build/bench/bench.json, print tables. Machines are noisy: read the ratios."""
+"""`python -m tests.bench`: measure, write rows to build/bench/, print them as tables.
+
+Machines are noisy: read the ratios.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
-import platform
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-_PARTS = ("worker", "twin", "plan")
+_PARTS = ("cold_start", "load", "plan", "twin")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the measurements named on the command line."""
+    # Before gRPC and TensorFlow are loaded: their notes would tear the tables.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tests.bench import rows
+    from tests.bench.capacity import capacity
+    from tests.bench.cold import cold_starts
+    from tests.bench.load import loads
+    from tests.bench.pictures import garments, photos
+    from tests.bench.stages import imports, stages
+    from tests.bench.subjects import NAMES, installed_engines, subjects
+    from tests.bench.twin import twin
+
+    engines = installed_engines()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; by default all")
-    parser.add_argument("--runs", type=int, default=5, help="cold starts, and repetitions for the twin (default 5)")
-    parser.add_argument("--images", type=int, default=3000, help="images of each load (default 3000)")
+    parser.add_argument("--runs", type=int, default=5, help="of what is repeated: starts, twin, plan (default 5)")
+    parser.add_argument("--images", type=int, default=3000, help="of each load; of photos a tenth (default 3000)")
+    parser.add_argument("--model", action="append", choices=NAMES, help="by default all")
+    parser.add_argument("--engine", action="append", choices=engines, help="by default all that are installed")
     parser.add_argument("--million", action="store_true", help="the twin's memory over a million messages, too")
-    parser.add_argument("--out", type=Path, default=Path("build/bench/bench.json"))
-    options = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="a folder (default build/bench)")
+    options = parser.parse_args(arguments)
     parts = options.parts or list(_PARTS)
     if wrong := set(parts) - set(_PARTS):
         parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(_PARTS)}")
-    # Before gRPC is loaded: its notes about forks and polling would tear the table.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from tests.bench.capacity import capacity, photos
-    from tests.bench.cold import cold_starts
-    from tests.bench.load import loads
-    from tests.bench.parts import garments
-    from tests.bench.twin import tables, twin
+    options.out.mkdir(parents=True, exist_ok=True)
 
-    rows: list[dict[str, Any]] = []
-    engines = ["litert"] + (["savedmodel"] if importlib.util.find_spec("tensorflow") else [])
-    if "worker" in parts:
-        rows += cold_starts(engines, options.runs) + loads(options.images)
-    if "twin" in parts:
-        rows += twin(options.runs, million=options.million)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    def keep(name: str, *tables: tuple[str, list[rows.Row]]) -> None:
+        path = options.out / f"{name}.json"
+        rows.write(path, [each for _, found in tables for each in found])
+        for title, found in tables:
+            Console().print(rows.table(title, found))
+        print(f"written to {path}", file=sys.stderr)
+
+    measured = (
+        subjects(options.model or list(NAMES), options.engine or engines) if {"cold_start", "load"} & {*parts} else []
+    )
+    if "cold_start" in parts:
+        keep(
+            "cold_start",
+            ("From the start of the process to the first response", cold_starts(measured, options.runs)),
+            ("Where the time goes, in one process", stages(measured, options.runs)),
+            ("Where the imports' time goes", imports(options.runs)),
+        )
+    if "load" in parts:
+        throughput, memory = loads(measured, options.images)
+        keep("throughput", ("Full load; client, broker and worker share the machine", throughput))
+        keep("memory", ("Memory of the worker's processes after the load", memory))
     if "plan" in parts:
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
-            found = json.dumps(capacity(files, engines, min(3, options.runs)), indent=1)
-            path = options.out.with_name(f"plan-{name}.json")
-            path.write_text(found)
-            print(f"written to {path}", file=sys.stderr)
-    if not rows:
-        return 0
-    report = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
-        "rows": rows,
-    }
-    options.out.write_text(json.dumps(report, indent=1))
-    if "worker" in parts:
-        _print(rows, engines)
+            found = capacity(files, engines, min(3, options.runs))
+            keep(f"plan-{name}", (f"What plan reckons with: {name}", found))
     if "twin" in parts:
-        for table in tables(rows):
-            Console().print(table)
-    print(f"written to {options.out}", file=sys.stderr)
+        keep("twin", ("The local twin", twin(options.runs, million=options.million)))
     return 0
-
-
-def _print(rows: list[dict[str, Any]], engines: list[str]) -> None:
-    cold = {(row["door"], row["engine"]): row for row in rows if row["what"] == "cold start"}
-    table = Table("cold start", *(f"{engine}, s (min to max)" for engine in engines), "ratio", title="From zero")
-    for door in ("push", "pull"):
-        cells = [
-            f"{row['median_s']:.2f} ({min(row['seconds']):.2f} to {max(row['seconds']):.2f})"
-            for engine in engines
-            if (row := cold[door, engine])
-        ]
-        ratio = cold[door, engines[-1]]["median_s"] / cold[door, engines[0]]["median_s"]
-        table.add_row(door, *cells, f"{ratio:.1f}x" if len(engines) > 1 else "TensorFlow is not installed")
-    load = Table("door", "images/s", "of the loop", "worker PSS, MB", title="Full load, 28x28 PNGs")
-    for row in rows:
-        if row["what"] == "load":
-            share = f"{row['of_loop']:.0%}" if "of_loop" in row else ""
-            memory = f"{row['worker_pss_mb']:.0f}" if "worker_pss_mb" in row else ""
-            load.add_row(row["door"], f"{row['images_per_s']:,.0f}", share, memory)
-    for each in (table, load):
-        Console().print(each)
 
 
 if __name__ == "__main__":

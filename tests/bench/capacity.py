@@ -5,50 +5,29 @@ CPU time, not the clock's: a vCPU of the cloud is the worker's alone, these are 
 
 from __future__ import annotations
 
-import io
 import os
-import random
 from pathlib import Path
-from statistics import median
-from typing import Any
-
-from PIL import Image, ImageFilter
 
 from infra.local.twin import Twin
 from tests.bench.load import publish, push_to
 from tests.bench.parts import PULL_COMMAND, Ear, descendants, environment, free_port, process, pss_mb, push_command
+from tests.bench.rows import Row, row
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 _WARM_UP = 100
 
-Row = dict[str, Any]
-
-
-def photos(count: int) -> list[bytes]:
-    """Distinct JPEGs of 500x375 pixels, blurred noise, about as large as photos of that size."""
-    dice, files = random.Random(0), []
-    for number in range(count):
-        noise = Image.frombytes("RGB", (500, 375), dice.randbytes(3 * 500 * 375)).filter(ImageFilter.GaussianBlur(2))
-        buffer = io.BytesIO()
-        noise.save(buffer, "JPEG", quality=90, comment=str(number))
-        files.append(buffer.getvalue())
-    return files
-
 
 def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
-    """Rows of medians over `runs`, by door and engine: `name`, `value`, `unit`, `machine`; the machine is one CPU."""
+    """Rows of medians over `runs`, by door and engine; the machine is one CPU."""
     taken: dict[str, list[float]] = {}
     for _ in range(runs):
         for engine in engines:
             for door in ("push", "pull"):
                 for what, value in _once(door, engine, files).items():
                     taken.setdefault(f"{what}.{door}.{engine}", []).append(value)
-    machine = {"cpus": 1, "words": f"CPU time on a machine of {os.cpu_count()} CPUs"}
-    return [
-        {"name": name, "value": float(f"{median(values):.3g}"), "unit": _UNITS[name.split(".")[0]], "machine": machine}
-        for name, values in taken.items()
-    ]
+    how = "CPU time: what one vCPU of one's own would take"
+    return [row(name, values, _UNITS[name.split(".")[0]], cpus=1, how=how) for name, values in taken.items()]
 
 
 def _once(door: str, engine: str, files: list[bytes]) -> dict[str, float]:

@@ -5,38 +5,53 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import shutil
 import time
 import uuid
-from statistics import median
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from google.cloud import pubsub_v1
 
 from infra.local.twin import Twin
-from tests.bench.parts import GIVE_UP_S, PULL_COMMAND, Ear, environment, free_port, garments, process, push_command
+from tests.bench.parts import GIVE_UP_S, PULL_COMMAND, Ear, environment, free_port, process, push_command
+from tests.bench.rows import Row, row
+from tests.bench.subjects import Subject
+
+_HELD = ["taskset", "--cpu-list", "0"]
+"""Before a command: on one CPU, as an instance of one vCPU; the broker and the client keep all."""
+
+DOORS = ("push", "pull")
 
 
-def cold_starts(engines: list[str], runs: int) -> list[dict[str, Any]]:
-    """One row a door and engine: seconds, all runs and their median. The engines take turns: drift hits both."""
-    image = garments(1)[0]
-    taken: dict[tuple[str, str], list[float]] = {}
+def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
+    """A row for each model, door and engine, on all CPUs and on one. All take turns: drift hits them alike."""
+    taken: dict[tuple[str, str, str, bool], list[float]] = {}
     with Twin(worker=None) as twin, environment(twin.env):
         ear = Ear(twin.env["GOOGLE_CLOUD_PROJECT"])
         try:
             for _ in range(runs):
-                for engine in engines:
-                    env = {**twin.env, "ENGINE": engine}
-                    taken.setdefault(("push", engine), []).append(_push(env, ear, image))
-                    taken.setdefault(("pull", engine), []).append(_pull(env, ear, image))
+                for subject, engine, door, held in _cases(subjects):
+                    env = {**twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
+                    start = _push if door == "push" else _pull
+                    seconds = start(_HELD if held else [], env, ear, subject.pictures(1)[0])
+                    taken.setdefault((subject.name, door, engine, held), []).append(seconds)
         finally:
             ear.close()
     return [
-        {"what": "cold start", "door": door, "engine": engine, "seconds": seconds, "median_s": median(seconds)}
-        for (door, engine), seconds in taken.items()
+        row(f"cold_start.{name}.{door}{'.one_cpu' * held}.{engine}", seconds, "s", cpus=1 if held else None)
+        for (name, door, engine, held), seconds in taken.items()
     ]
 
 
-def _push(env: dict[str, str], ear: Ear, image: bytes) -> float:
+def _cases(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str, str, bool]]:
+    for subject in subjects:
+        for door in DOORS:
+            for held in (False, True) if shutil.which(_HELD[0]) else (False,):
+                for engine in subject.engines:
+                    yield subject, engine, door, held
+
+
+def _push(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
     port, request_id = free_port(), uuid.uuid4().hex
     body = json.dumps(
         {
@@ -49,7 +64,7 @@ def _push(env: dict[str, str], ear: Ear, image: bytes) -> float:
         }
     )
     start = time.perf_counter()
-    with process(push_command(port), env):
+    with process([*before, *push_command(port)], env):
         while True:
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GIVE_UP_S)
@@ -65,12 +80,12 @@ def _push(env: dict[str, str], ear: Ear, image: bytes) -> float:
         return max(answered, ear.wait({request_id})) - start
 
 
-def _pull(env: dict[str, str], ear: Ear, image: bytes) -> float:
+def _pull(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
     request_id = uuid.uuid4().hex
     publisher = pubsub_v1.PublisherClient()
     topic = f"projects/{env['GOOGLE_CLOUD_PROJECT']}/topics/req_predict"
     publisher.publish(topic, image, request_id=request_id).result(GIVE_UP_S)
     publisher.stop()
     start = time.perf_counter()
-    with process(PULL_COMMAND, env):
+    with process([*before, *PULL_COMMAND], env):
         return ear.wait({request_id}) - start

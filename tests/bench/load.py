@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
+from collections.abc import Sequence
 
 from google.cloud import pubsub_v1
 
@@ -12,22 +12,34 @@ from functions.bootstrap import build
 from functions.contract import Envelope
 from functions.settings import Settings
 from infra.local.twin import Twin
-from tests.bench.parts import PULL_COMMAND, Ear, environment, free_port, garments, process, pss_mb, push_command
+from tests.bench.parts import PULL_COMMAND, Ear, environment, free_port, process, pss_mb, push_command
+from tests.bench.rows import Row, row
+from tests.bench.subjects import SHIPPED, Subject
+
+_PHOTOS = 10
+"""So many times fewer photos than small pictures."""
 
 
-def loads(images: int) -> list[dict[str, Any]]:
-    """Rows for the push and the pull worker, and for the same decode-and-score loop without a broker."""
-    files = garments(images)
-    rows = [_loop(files)]
-    for door in ("push", "pull"):
-        row = _door(door, files)
-        row["of_loop"] = row["images_per_s"] / rows[0]["images_per_s"]
-        rows.append(row)
-    return rows
+def loads(subjects: Sequence[Subject], images: int) -> tuple[list[Row], list[Row]]:
+    """Images a second through push, pull and the same decoding and scoring without a broker; memory after the load."""
+    throughput, memory = [], []
+    for subject in subjects:
+        files = subject.pictures(images if subject.name == SHIPPED else max(1, images // _PHOTOS))
+        for engine in subject.engines:
+            how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
+            loop = _loop(subject, engine, files)
+            throughput.append(row(f"throughput.{subject.name}.loop.{engine}", [loop], "images/s", how=how))
+            for door in ("push", "pull"):
+                per_s, pss = _door(door, subject, engine, files)
+                name = f"{subject.name}.{door}"
+                throughput.append(row(f"throughput.{name}.{engine}", [per_s], "images/s", how=how))
+                throughput.append(row(f"throughput.{name}.of the loop.{engine}", [per_s / loop], "1", how=how))
+                memory.append(row(f"memory.{name}.{engine}", [pss], "MB", how=f"PSS after {how}"))
+    return throughput, memory
 
 
-def _loop(files: list[bytes]) -> dict[str, Any]:
-    service = build(Settings(project="bench"))
+def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
+    service = build(Settings(project="bench", artifact=str(subject.artifact), engine=engine))
     envelopes = [Envelope(str(number), data) for number, data in enumerate(files)]
     service.answer(envelopes[0])
     start = time.perf_counter()
@@ -35,27 +47,25 @@ def _loop(files: list[bytes]) -> dict[str, Any]:
         assert service.answer(envelope).status == "ok"
     seconds = time.perf_counter() - start
     service.predictor.engine.close()
-    return {"what": "load", "door": "none (loop)", "images": len(files), "images_per_s": len(files) / seconds}
+    return len(files) / seconds
 
 
-def _door(door: str, files: list[bytes]) -> dict[str, Any]:
+def _door(door: str, subject: Subject, engine: str, files: list[bytes]) -> tuple[float, float]:
+    """Images a second, and MB of the worker's processes afterwards."""
     with Twin(worker=None) as twin, environment(twin.env):
         project, port = twin.env["GOOGLE_CLOUD_PROJECT"], free_port()
         ear = Ear(project)
+        env = {**twin.env, "ARTIFACT": str(subject.artifact), "ENGINE": engine}
         try:
-            with process(push_command(port) if door == "push" else PULL_COMMAND, twin.env) as worker:
+            with process(push_command(port) if door == "push" else PULL_COMMAND, env) as worker:
                 if door == "push":
                     push_to(project, port)
-                seconds, memory = _run(project, ear, files, worker.pid)
+                ear.wait(publish(project, files[:50]))
+                start = time.perf_counter()
+                seconds = ear.wait(publish(project, files)) - start
+                return len(files) / seconds, pss_mb(worker.pid)
         finally:
             ear.close()
-    return {
-        "what": "load",
-        "door": door,
-        "images": len(files),
-        "images_per_s": len(files) / seconds,
-        "worker_pss_mb": memory,
-    }
 
 
 def push_to(project: str, port: int) -> None:
@@ -64,13 +74,6 @@ def push_to(project: str, port: int) -> None:
             subscription=f"projects/{project}/subscriptions/req_predict-sub",
             push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
         )
-
-
-def _run(project: str, ear: Ear, files: list[bytes], pid: int) -> tuple[float, float]:
-    ear.wait(publish(project, files[:50]))
-    start = time.perf_counter()
-    seconds = ear.wait(publish(project, files)) - start
-    return seconds, pss_mb(pid)
 
 
 def publish(project: str, files: list[bytes]) -> set[str]:

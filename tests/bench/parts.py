@@ -1,8 +1,8 @@
-"""What every measurement needs: images, a worker process of one's own, and an ear on the response topic."""
+"""What every measurement needs: a worker process of one's own, and an ear on the response topic."""
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import signal
 import socket
@@ -16,21 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from google.cloud import pubsub_v1
-from PIL import Image
+
+from tests.dockerfile import instructions
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVE_UP_S = 60.0
-
-
-def garments(count: int) -> list[bytes]:
-    """Distinct 28x28 PNGs, as small as the dataset's own."""
-    base = Image.radial_gradient("L").resize((28, 28))
-    files = []
-    for number in range(count):
-        buffer = io.BytesIO()
-        base.rotate(number % 360).point([min(255, v + number % 7) for v in range(256)]).save(buffer, "PNG")
-        files.append(buffer.getvalue())
-    return files
 
 
 @contextmanager
@@ -52,10 +42,10 @@ def free_port() -> int:
 
 
 def push_command(port: int) -> list[str]:
-    return [
-        str(Path(sys.executable).parent / "functions-framework"),
-        *("--source", "functions/main.py", "--target", "serve", "--host", "127.0.0.1", "--port", str(port)),
-    ]
+    """What the image runs, on this machine alone."""
+    program, *rest = json.loads(dict(instructions((ROOT / "Dockerfile").read_text()))["CMD"])
+    here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
+    return [str(Path(sys.executable).parent / program), *here, "--port", str(port)]
 
 
 PULL_COMMAND = [sys.executable, "-m", "functions.worker"]

@@ -17,7 +17,7 @@ from functions.bootstrap import build
 from functions.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.errors import UNAVAILABLE
 from functions.settings import Settings
-from tests.bench.parts import garments
+from tests.bench.pictures import garments
 from tests.fault.book import Book
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES

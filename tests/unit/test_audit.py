@@ -36,7 +36,7 @@ def test_the_lock_holds_what_was_asked_for(root: Path) -> None:
 
 def test_no_other_file_pins_another_release(root: Path) -> None:
     lock = locked(root)
-    for file in root.rglob("requirements.txt"):
+    for file in root.rglob("requirements*.txt"):
         if not {".venv", "build", "check", "audit"} & set(file.parts):
             assert {name: lock.get(name, number) for name, number in pinned(file).items()} == pinned(file), file
 

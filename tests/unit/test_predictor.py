@@ -42,6 +42,16 @@ def test_predict_is_a_function_of_the_bytes() -> None:
     assert [round(p.score, 4) for p in first] == [p.score for p in first]
 
 
+def test_several_at_once_are_answered_like_each() -> None:
+    engine = BrightnessEngine()
+    predictor = Predictor(engine)
+    prepared = [predictor.prepare(encoded("PNG", mode=mode)) for mode in ("L", "RGB", "1")] + [batch(0.1)]
+    several = predictor.predict_each(prepared, 2)
+    assert engine.sizes == [4]
+    assert several == [predictor.predict(each, 2) for each in prepared]
+    assert len(set(several)) > 1
+
+
 @pytest.mark.parametrize(
     ("text", "words"), [("", "no label"), ("a\n\nb\n", "line 2 is empty"), ("a\nb\na\n", "'a' more than once")]
 )

@@ -1,0 +1,30 @@
+"""Pictures to measure with, made on the spot: each differs, so that none is answered from memory."""
+
+from __future__ import annotations
+
+import io
+import random
+
+from PIL import Image, ImageFilter
+
+
+def garments(count: int) -> list[bytes]:
+    """Distinct 28x28 PNGs, as small as the dataset's own."""
+    base = Image.radial_gradient("L").resize((28, 28))
+    files = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        base.rotate(number % 360).point([min(255, v + number % 7) for v in range(256)]).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return files
+
+
+def photos(count: int) -> list[bytes]:
+    """Distinct JPEGs of 500x375 pixels, blurred noise, about as large as photos of that size."""
+    dice, files = random.Random(0), []
+    for number in range(count):
+        noise = Image.frombytes("RGB", (500, 375), dice.randbytes(3 * 500 * 375)).filter(ImageFilter.GaussianBlur(2))
+        buffer = io.BytesIO()
+        noise.save(buffer, "JPEG", quality=90, comment=str(number))
+        files.append(buffer.getvalue())
+    return files

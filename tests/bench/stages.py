@@ -1,0 +1,78 @@
+"""Where each millisecond of a start goes: step by step, and the imports library by library.
+
+The steps are taken in one process, without gunicorn and without a stream: what a whole start takes longer is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from infra.local.twin import Twin
+from tests.bench.parts import ROOT
+from tests.bench.rows import Row, row
+from tests.bench.subjects import Subject
+
+_MODULES = {"push": "functions.main", "pull": "functions.worker"}
+_IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
+_SHOWN = 12
+"""Libraries that have a row of their own; the others share one."""
+
+
+def stages(subjects: Sequence[Subject], runs: int) -> list[Row]:
+    """Milliseconds of each step, for each model, door and engine."""
+    taken: dict[str, list[float]] = {}
+    with Twin(worker=None) as twin:
+        for _ in range(runs):
+            for subject in subjects:
+                for engine in subject.engines:
+                    env = {**twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
+                    for door, module in _MODULES.items():
+                        for step, ms in _steps(module, env, subject.pictures(1)[0]).items():
+                            taken.setdefault(f"start.{subject.name}.{door}.{step}.{engine}", []).append(ms)
+    return [row(name, found, "ms") for name, found in taken.items()]
+
+
+def imports(runs: int) -> list[Row]:
+    """Milliseconds that each library's modules take to import, dearest first; being measured they take longer."""
+    taken: dict[str, dict[str, list[float]]] = {}
+    for number in range(runs):
+        for door, module in _MODULES.items():
+            for library, ms in _libraries(module).items():
+                found = taken.setdefault(library, {}).setdefault(door, [0.0] * number)
+                found.append(ms)
+    ranked = sorted(taken.items(), key=lambda each: -sum(map(sum, each[1].values())))
+    return [
+        row(f"import.{library}.{door}", found, "ms")
+        for library, doors in ranked[:_SHOWN]
+        for door, found in doors.items()
+    ]
+
+
+def _steps(module: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "tests.bench.starting", module]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, input=image, capture_output=True, check=True)
+    moments = json.loads(done.stdout.splitlines()[-1])
+    pairs = pairwise([start, *moments.values()])
+    return {step: 1000 * (end - begin) for step, (begin, end) in zip(moments, pairs, strict=True)}
+
+
+def _libraries(module: str) -> dict[str, float]:
+    command = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    found: dict[str, float] = {}
+    for us, name in _IMPORTED.findall(said):
+        top, *rest = name.split(".")
+        library = "standard library" if top in sys.stdlib_module_names else top
+        if top == "google" and rest:  # one name for many libraries
+            library = ".".join([top, *rest[: 2 if rest[0] == "cloud" else 1]])
+        library = library.replace(".", " ")  # a row's name has points of its own
+        found[library] = found.get(library, 0.0) + int(us) / 1000
+    return found

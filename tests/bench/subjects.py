@@ -1,0 +1,72 @@
+"""The models that are measured: the shipped one, and networks for photos with real weights where the shared data is."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.artifact import read_artifact
+from tests.bench.parts import ROOT
+from tests.bench.pictures import garments, photos
+
+_WEIGHTS = Path(os.environ.get("SHARED", ROOT.parent / "shared")) / "data" / "weights"
+_IMPORTED = ROOT / "build" / "bench" / "artifacts"
+_SOURCES = {
+    "mobilenet-v2": [str(_WEIGHTS / "tf2_mobilenet_v2_1.0_224_ptq.tflite")],
+    "mobilenet-v1": [
+        "MobileNet",
+        "--alpha",
+        "0.75",
+        "--weights",
+        str(_WEIGHTS / "mobilenet_v1_0.75_224_keras_fp32.npz"),
+    ],
+}
+"""What `python -m model import` is told. Only the latter comes as a network, of which a SavedModel can be made too."""
+
+SHIPPED = "fashion-mnist"
+NAMES = (SHIPPED, *_SOURCES)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model, the engines that it can run on here, and pictures of the kind that it is for."""
+
+    name: str
+    artifact: Path
+    engines: tuple[str, ...]
+    pictures: Callable[[int], list[bytes]]
+
+
+def subjects(names: list[str], engines: list[str]) -> list[Subject]:
+    """Those of the named that can be had here, with those of the engines that run here."""
+    found = []
+    for name in names:
+        artifact = ROOT / "model" / "artifacts" / SHIPPED if name == SHIPPED else _imported(name)
+        if artifact:
+            have = read_artifact(artifact).engines
+            kept = tuple(each for each in engines if each in have)
+            found.append(Subject(name, artifact, kept, garments if name == SHIPPED else photos))
+    return found
+
+
+def installed_engines() -> list[str]:
+    """LiteRT, and TensorFlow where it is."""
+    return ["litert"] + (["savedmodel"] if importlib.util.find_spec("tensorflow") else [])
+
+
+def _imported(name: str) -> Path | None:
+    """The artifact, imported once; None, said aloud, without TensorFlow or the weights."""
+    artifact = _IMPORTED / name
+    if artifact.is_dir():
+        return artifact
+    command = [sys.executable, "-m", "model", "import", *_SOURCES[name], "--name", name, "--out", str(artifact)]
+    if not _WEIGHTS.is_dir() or "savedmodel" not in installed_engines():
+        print(f"{name} is left out: it needs TensorFlow and the weights at {_WEIGHTS}", file=sys.stderr)
+        return None
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return artifact
