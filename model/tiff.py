@@ -6,11 +6,12 @@ in Pillow; a tile may be far larger than the image that it belongs to, and libti
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-from model.errors import ImageTooLarge
+from model.errors import ImageTooLarge, UnsupportedFormat
 
 MAX_PARTS = 65_536
 """Strips or tiles: more than an image within the limits on pixels and edges ever needs."""
@@ -19,6 +20,10 @@ MAX_FRACTIONS = 1_000
 """Of one entry. Pillow makes an object of each, which takes it a hundred times as long as a number."""
 
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
+_COMPRESSION, _JPEG = 259, 7
+_PROGRESSIVE = re.compile(rb"\xff[\xc2\xca]\x00[\x0b\x0e\x11\x14]\x08")
+"""A frame of 8 bits, up to four components (ITU-T T.81, annex B). TIFF allows none; libtiff reads a hundred scans."""
+
 _NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q"}
 """The types that hold whole numbers, as `struct` names them."""
 
@@ -28,9 +33,9 @@ _BYTES, _FRACTIONS = {1, 2, 6, 7}, {5, 10}
 def check_directory(data: bytes, max_pixels: int) -> None:
     """Raise ImageTooLarge when the first directory lists too many parts or too large tiles; no TIFF passes.
 
-    Damage is not judged here: what cannot be read passes, and Pillow refuses it.
+    UnsupportedFormat when progressive JPEGs are in it. Damage is not judged here: Pillow refuses what cannot be read.
     """
-    edges = dict.fromkeys((_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH), 0)
+    edges, jpegs = dict.fromkeys((_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH), 0), False
     with suppress(struct.error, OverflowError):
         for tag, kind, count, number in _entries(data):
             allowed = MAX_FRACTIONS if kind in _FRACTIONS else MAX_PARTS
@@ -38,6 +43,9 @@ def check_directory(data: bytes, max_pixels: int) -> None:
                 raise ImageTooLarge(f"the image has {count:,} strips, tiles or others; at most {allowed:,} are allowed")
             if tag in edges:
                 edges[tag] = max(edges[tag], number)
+            jpegs |= (tag, number) == (_COMPRESSION, _JPEG)
+    if jpegs and _PROGRESSIVE.search(data):
+        raise UnsupportedFormat("the image is a TIFF of progressive JPEGs; allowed are those of baseline ones")
     width, length, across, down = edges.values()
     if across * down > max_pixels:
         raise ImageTooLarge(f"the image has tiles of {across}x{down} pixels; at most {max_pixels:,} are allowed")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model import flatten
-from model.errors import ImageTooLarge
+from model.errors import ImageTooLarge, UnsupportedFormat
 from model.images import Limits, decode_image
 from model.tiff import MAX_PARTS, check_directory
 from tests.fault.watch import peak_kb, reset_peak
@@ -60,6 +60,18 @@ def test_an_avif_is_turned() -> None:
     turned = Image.Exif()
     turned[0x112] = 6
     assert decode_image(encoded("AVIF", (40, 20), "RGB", exif=turned), Limits()).size == (20, 40)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_progressive_jpegs_are_none_of_a_tiffs(progressive: bool) -> None:
+    """Their scans would be decoded one after the other in one go, a hundred of them."""
+    body = encoded("JPEG", (64, 48), progressive=progressive)
+    data = tiff(grey_tiff(64, 48, 7, (273, 4, 1, 1000), (278, 4, 1, 48), (279, 4, 1, len(body))), body)
+    if progressive:
+        with pytest.raises(UnsupportedFormat, match="TIFF of progressive JPEGs"):
+            decode_image(data, Limits())
+    else:
+        assert decode_image(data, Limits()).size == (64, 48)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
