@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 from model.flatten import flatten, shrinking
@@ -103,7 +103,7 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
         raise InvalidImage("the image is truncated or damaged") from exc
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image:
+def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     """Look at what Pillow would act on at once, then let it."""
     if data.startswith(b"\xff\xd8"):
         _check_exif(exif_bytes(data), limits)
