@@ -26,7 +26,12 @@ from functions.settings import BUCKET
 from functions.traceparent import TraceContext
 from model.words import quoted, whole
 
+JSON_BYTES = 200_000
+"""Of a reference or a bucket's notification: 10 MB of brackets would take half a gigabyte and seconds to read."""
+
 _FINALIZE = "OBJECT_FINALIZE"
+_DIGITS = 18
+"""Of a generation or a size: any more might not be one, in 64 bits."""
 
 
 def decode_request(envelope: Envelope) -> Request:
@@ -98,15 +103,14 @@ def trace_of(envelope: Envelope) -> TraceContext | None:
 def parse_uri(uri: object) -> ObjectRef:
     """Read `gs://bucket/object` or `gs://bucket/object#generation`, or raise InvalidRequest.
 
-    Object names may hold `#`: only digits after the last one are a generation.
+    Object names may hold `#`: only a whole number after the last one is a generation.
     """
     if isinstance(uri, str) and uri.startswith("gs://"):
         bucket, _, name = whole(uri).removeprefix("gs://").partition("/")
         stem, mark, generation = name.rpartition("#")
-        if mark and generation.isascii() and generation.isdigit():
-            name, number = stem, int(generation)
-        else:
-            number = None
+        number = _number(generation) if mark else None
+        if number is not None:
+            name = stem
         if BUCKET.fullmatch(bucket) and 0 < len(name.encode()) <= 1024:
             return ObjectRef(bucket, name, number)
     raise InvalidRequest(
@@ -131,13 +135,17 @@ def _resource(envelope: Envelope) -> dict[str, Any]:
 
 def _notified(envelope: Envelope) -> ObjectRef:
     attributes = envelope.attributes
-    generation, size = attributes.get("objectGeneration", ""), str(_resource(envelope).get("size", ""))
     return ObjectRef(
         attributes["bucketId"],
         attributes["objectId"],
-        int(generation) if generation.isdecimal() else None,
-        int(size) if size.isdecimal() else None,
+        _number(attributes.get("objectGeneration", "")),
+        _number(str(_resource(envelope).get("size", ""))),
     )
+
+
+def _number(text: str) -> int | None:
+    """A whole number of Cloud Storage's or None; Python itself refuses to read thousands of digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def _image(envelope: Envelope) -> bytes | ObjectRef:
@@ -146,6 +154,8 @@ def _image(envelope: Envelope) -> bytes | ObjectRef:
         raise InvalidRequest(
             'the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}'
         )
+    if payload[:1] == b"{" and len(payload) > JSON_BYTES:
+        raise InvalidRequest(f"the message is JSON of {len(payload):,} bytes; at most {JSON_BYTES:,} are read")
     body = _body(envelope)
     if body is None:
         return payload
@@ -158,7 +168,7 @@ def _image(envelope: Envelope) -> bytes | ObjectRef:
 
 def _body(envelope: Envelope) -> dict[str, Any] | None:
     """The JSON object that a message carries in place of an image, or None."""
-    if envelope.payload[:1] != b"{":
+    if envelope.payload[:1] != b"{" or len(envelope.payload) > JSON_BYTES:
         return None
     try:
         body: dict[str, Any] = json.loads(envelope.payload)

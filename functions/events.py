@@ -19,6 +19,9 @@ from functions.errors import InvalidRequest
 from functions.traceparent import HEADER
 from model.words import quoted, whole
 
+MAX_PARTS = 200_000
+"""Of an event's JSON: a hundred attributes full of commas are fewer, 15 MB of brackets would take 400 MB to read."""
+
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT = "google.cloud.storage.object.v1."
 _STORAGE_NAMES = {"finalized": "OBJECT_FINALIZE", "deleted": "OBJECT_DELETE", "archived": "OBJECT_ARCHIVE"}
@@ -119,6 +122,8 @@ def _from_push(body: Any) -> Envelope:
 
 
 def _json(body: bytes) -> Any:
+    if (parts := body.count(b",")) > MAX_PARTS:
+        raise InvalidRequest(f"the body has {parts:,} parts; at most {MAX_PARTS:,} are read")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

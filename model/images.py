@@ -6,15 +6,17 @@ Orientation, transparency and depth are flatten.py's; what happens afterwards is
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 from model.flatten import flatten, shrinking
+from model.jpeg import count_scans, exif_bytes
 from model.room import Room
 from model.sniff import foreign_format
 from model.tiff import check_directory
@@ -22,7 +24,9 @@ from model.tiff import check_directory
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may open; its JPEG reader also opens MPO, the JPEGs of many phones."""
 
-_SCAN_MARKER = b"\xff\xda"
+_EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}.{4,6})Exif", re.DOTALL)
+"""Of an AVIF, where it is declared (ISO/IEC 14496-12, item information entry)."""
+
 _READ_BLOCK = 4096
 """Bytes between two looks at the clock."""
 
@@ -37,7 +41,7 @@ _WORK, _COEFFICIENTS = 12, 6
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an image may cost: bytes, pixels by format (16 million where not named), pixels of an edge, JPEG scans,
-    pixels times scans, parts that are read one by one, seconds of CPU time for decoding.
+    pixels times scans, parts that are read one by one, bytes of EXIF, seconds of CPU time for decoding.
 
     JPEGs may be larger because they are decoded at a fraction of their size; progressive ones hold every coefficient.
     WebP and AVIF are decoded in one go that no clock can stop.
@@ -54,6 +58,7 @@ class Limits:
     max_scans: int = 100
     max_scanned_pixels: int = 400_000_000
     max_reads: int = 60_000
+    max_exif_bytes: int = 500_000
     max_seconds: float = 1.0
 
 
@@ -75,8 +80,7 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
     try:
         # Opening costs as the file is long: some are a million parts without a pixel.
         with room.taken(len(data)):
-            check_directory(data, limits.max_pixels)
-            image = Image.open(_Clocked(data, limits), formats=FORMATS)
+            image = _open(data, limits)
         with image:
             _check(image, data, limits)
             coefficients = image.width * image.height if "progressive" in image.info else 0
@@ -85,6 +89,7 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
             image.decodermaxblock = _READ_BLOCK
             with room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients):
                 image.load()
+                _check_exif(len(image.info.get("exif", b"")), limits)
                 return flatten(image, decode_size)
     except (InvalidImage, MemoryError, TimeoutError):
         raise
@@ -96,6 +101,16 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
         Exception
     ) as exc:  # Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault
         raise InvalidImage("the image is truncated or damaged") from exc
+
+
+def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    """Look at what Pillow would act on at once, then let it."""
+    if data.startswith(b"\xff\xd8"):
+        _check_exif(exif_bytes(data), limits)
+    if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
+        data = _EXIF_ITEM.sub(rb"\1none", data)
+    check_directory(data, limits.max_pixels)
+    return Image.open(_Clocked(data, limits), formats=FORMATS)
 
 
 class _Clocked(io.BytesIO):
@@ -137,13 +152,19 @@ def _check(image: Image.Image, data: bytes, limits: Limits) -> None:
         raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {allowed:,} are allowed for {kind}")
     if image.format not in {"JPEG", "MPO"}:
         return
-    if (scans := data.count(_SCAN_MARKER)) > limits.max_scans:
+    if (scans := count_scans(data)) > limits.max_scans:
         raise ImageTooLarge(f"the image has {scans} scans; at most {limits.max_scans} are allowed")
     if (scanned := scans * width * height) > limits.max_scanned_pixels:
         raise ImageTooLarge(
             f"the image has {scans} scans of {width}x{height} pixels, which makes {scanned:,}; "
             f"at most {limits.max_scanned_pixels:,} are allowed"
         )
+
+
+def _check_exif(size: int, limits: Limits) -> None:
+    """Pillow reads it in Python, number by number, where no clock can stop it."""
+    if size > limits.max_exif_bytes:
+        raise ImageTooLarge(f"the image has {size:,} bytes of EXIF; at most {limits.max_exif_bytes:,} are allowed")
 
 
 def _formats() -> str:

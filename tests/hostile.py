@@ -108,6 +108,49 @@ def tiff_of_a_huge_tile() -> bytes:
     return tiff(grey_tiff(10, 10, 8, *more), body)
 
 
+def tiff_of_tiles() -> bytes:
+    """A column of tiles that are a million pixels wide and all the same one: 64 billion pixels in 49 KB."""
+    count, edge = 4_095, 983_040
+    tile = zlib.compress(bytes(edge * 16), 9)
+    places = struct.pack("<I", 1016 + 8 * count) * count + struct.pack("<I", len(tile)) * count
+    # Where LONG8 is no room for a value it stands elsewhere, as libtiff reads it.
+    more = (322, 16, 1, 1000), (323, 16, 1, 1008), (324, 4, count, 1016), (325, 4, count, 1016 + 4 * count)
+    return tiff(grey_tiff(16, 16 * count, 8, *more), struct.pack("<QQ", edge, 16) + places + tile)
+
+
+def tiff_of_a_signed_tile() -> bytes:
+    """The same tile as above, its edges of a type with a sign."""
+    return tiff_of_a_huge_tile().replace(struct.pack("<HH", 322, 4), struct.pack("<HH", 322, 9))
+
+
+def exif_of_fractions() -> bytes:
+    """A resolution, and an orientation, of a million fractions."""
+    count = 590_000
+    entries = [(0x112, 5, count, 1000), (0x11A, 5, count, 1000 + 8 * count), (0x128, 3, 1, 2)]
+    return tiff(entries, struct.pack("<II", 1, 1) * 2 * count)
+
+
+def tiff_of_fractions() -> bytes:
+    """Its resolution is such a list: each fraction is an object in Python."""
+    count = 1_200_000
+    more = (273, 4, 1, 1000), (278, 4, 1, 8), (279, 4, 1, 64), (282, 5, count, 1000), (283, 5, 1, 1000), (296, 3, 1, 2)
+    return tiff(grey_tiff(8, 8, 1, *more), struct.pack("<II", 1, 1) * count)
+
+
+def jpeg_of_exif() -> bytes:
+    """Megabytes of EXIF in segments that Pillow joins."""
+    exif = exif_of_fractions()
+    parts = [b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000)]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+    return b"\xff\xd8" + segments + save(Image.new("L", (8, 8)), "JPEG")[20:]
+
+
+def png_of_exif() -> bytes:
+    """The same in a chunk."""
+    pixels = chunk(b"IDAT", zlib.compress(bytes(41 * 40)))
+    return png(png_size(40, 40), chunk(b"eXIf", exif_of_fractions()), pixels, chunk(b"IEND", b""))
+
+
 def large_webp() -> bytes:
     """16 million pixels, which are decoded in one go."""
     return save(Image.new("RGBA", (4_000, 4_000), (9, 9, 9, 9)), "WEBP", lossless=True, quality=0, method=0)
@@ -124,6 +167,11 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         bmp_of_short_runs,
         tiff_of_strips,
         tiff_of_a_huge_tile,
+        tiff_of_a_signed_tile,
+        tiff_of_tiles,
+        tiff_of_fractions,
+        jpeg_of_exif,
+        png_of_exif,
         large_webp,
     )
 }

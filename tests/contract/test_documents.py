@@ -14,7 +14,7 @@ import pytest
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
 from model.images import Limits
-from model.tiff import MAX_PARTS
+from model.tiff import MAX_FRACTIONS, MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -188,6 +188,9 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]
     assert said["pixels of an edge"] == f"{limits.max_edge:,}"
     assert said["scans times pixels of a JPEG"].startswith(f"{limits.max_scanned_pixels:,}")
-    assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,}")
+    assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,};")
+    assert said["strips or tiles of a TIFF"].endswith(f" {MAX_FRACTIONS:,} fractions")
+    assert f"{limits.max_pixels:,} each, {2 * limits.max_pixels:,} all" in said["pixels of a TIFF's tiles"]
+    assert said["bytes of EXIF"].startswith(f"{limits.max_exif_bytes:,};")
     assert said["parts that are read one by one"].startswith(f"{limits.max_reads:,}")
     assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")

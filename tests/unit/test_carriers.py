@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.carriers import decode_request, ignorable, parse_uri, reply_to_of, request_id_of, source_of
+from functions.carriers import JSON_BYTES, decode_request, ignorable, parse_uri, reply_to_of, request_id_of, source_of
 from functions.contract import Envelope, ObjectRef, encode_reference, encode_time
 from functions.errors import InvalidRequest
+from tests.fakes import MemoryImages, fake_service
 
 NOTIFICATION = {
     "eventType": "OBJECT_FINALIZE",
@@ -140,11 +141,33 @@ def test_other_references_are_refused(uri: object) -> None:
         ("gs://bucket/a#b.png", ObjectRef("bucket", "a#b.png")),
         ("gs://bucket/a#b#12", ObjectRef("bucket", "a#b", 12)),
         ("gs://bucket/a//b", ObjectRef("bucket", "a//b")),
+        ("gs://bucket/a#" + "9" * 19, ObjectRef("bucket", "a#" + "9" * 19)),
     ],
 )
 def test_references(uri: str, ref: ObjectRef) -> None:
     assert parse_uri(uri) == ref
     assert ref.uri == uri
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "٩" * 5000, "9" * 19, "-1", ""])
+def test_numbers_that_are_none_of_cloud_storage(digits: str) -> None:
+    """Python reads no 5,000 digits: the request would fail for ever, and its dead letter with it."""
+    uri = json.dumps({"image_uri": f"gs://photos/a#{digits}"}).encode()
+    for envelope in (Envelope("m", uri), notification({"size": digits}), notification({}, objectGeneration=digits)):
+        response = fake_service(images=MemoryImages({})).respond(envelope)
+        assert response and response.error and response.error.code in {"image_not_found", "invalid_request"}
+        announced = fake_service().announce(envelope)
+        assert announced and announced.request_id == response.request_id
+
+
+def test_json_is_bounded() -> None:
+    reference = b'{"image_uri": "gs://bucket/a"}'
+    assert decode_request(Envelope("m", reference.ljust(JSON_BYTES))).image == ObjectRef("bucket", "a")
+    with pytest.raises(InvalidRequest, match="JSON of 200,001 bytes; at most 200,000 are read"):
+        decode_request(Envelope("m", reference.ljust(JSON_BYTES + 1)))
+    resource = b'{"size": "0"}'
+    assert ignorable(Envelope("m", resource.ljust(JSON_BYTES), NOTIFICATION)) == "empty object"
+    assert ignorable(Envelope("m", resource.ljust(JSON_BYTES + 1), NOTIFICATION)) is None, "unread"
 
 
 @pytest.mark.parametrize(("body", "words"), [(b"", "empty"), (b"{}", "without image_uri"), (b'{"a": 1}', "image_uri")])

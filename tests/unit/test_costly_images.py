@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model import flatten
-from model.errors import ImageTooLarge
+from model.errors import ImageTooLarge, UnsupportedFormat
 from model.images import Limits, decode_image
 from model.tiff import MAX_PARTS, check_directory
 from tests.fault.watch import peak_kb, reset_peak
-from tests.hostile import COSTLY, LARGE, grey_tiff, tiff
+from tests.hostile import COSTLY, LARGE, exif_of_fractions, grey_tiff, tiff
 from tests.samples import encoded
 
 DECODE_SIZE = 448
@@ -46,6 +46,32 @@ def test_the_largest_that_are_allowed_take_less_than_is_counted(make: Callable[[
     assert min(decode_image(data, Limits(), DECODE_SIZE).size) >= DECODE_SIZE
     assert time.thread_time() - start < 1.5, "CPU seconds"
     assert peak_kb() - before < 220 * MEGABYTE
+
+
+def test_an_avifs_exif_is_not_read() -> None:
+    """It says in boxes of its own how it is turned."""
+    data = encoded("AVIF", (40, 20), "RGB", exif=exif_of_fractions().replace(b"\x12\x01", b"\x13\x01", 1))
+    data, start = data.replace(b"\x13\x01\x05", b"\x12\x01\x05", 1), time.thread_time()
+    assert data.count(b"\x12\x01\x05") == 1 and decode_image(data, Limits()).size == (40, 20)
+    assert time.thread_time() - start < 0.5, "CPU seconds"
+
+
+def test_an_avif_is_turned() -> None:
+    turned = Image.Exif()
+    turned[0x112] = 6
+    assert decode_image(encoded("AVIF", (40, 20), "RGB", exif=turned), Limits()).size == (20, 40)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_progressive_jpegs_are_none_of_a_tiffs(progressive: bool) -> None:
+    """Their scans would be decoded one after the other in one go, a hundred of them."""
+    body = encoded("JPEG", (64, 48), progressive=progressive)
+    data = tiff(grey_tiff(64, 48, 7, (273, 4, 1, 1000), (278, 4, 1, 48), (279, 4, 1, len(body))), body)
+    if progressive:
+        with pytest.raises(UnsupportedFormat, match="TIFF of progressive JPEGs"):
+            decode_image(data, Limits())
+    else:
+        assert decode_image(data, Limits()).size == (64, 48)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -17,12 +17,14 @@ ATTRIBUTES = st.dictionaries(
     st.sampled_from(["request_id", "top_k", "reply_to", "expires_at", "model", "filename", "explain"])
     | st.sampled_from(["eventType", "bucketId", "objectId", "objectGeneration"])
     | TEXT,
-    st.sampled_from(["OBJECT_FINALIZE", "true", "0", "9" * 400, "٣", "9999-12-31T23:59:59-23:59"]) | TEXT,
+    st.sampled_from(["OBJECT_FINALIZE", "true", "0", "9" * 5000, "٣", "9999-12-31T23:59:59-23:59"]) | TEXT,
     max_size=8,
 )
 BODIES = st.binary(max_size=200) | st.sampled_from(
     [
         b'{"image_uri": "gs://b/o#1"}',
+        b'{"image_uri": "gs://bucket/o#' + b"9" * 5000 + b'"}',
+        b'{"size": "' + b"9" * 5000 + b'"}',
         b'{"size": 0, "metadata": {"top_k": 3}}',
         b'{"metadata": [], "size": {}}',
         b"{" * 99,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from functions.carriers import decode_request, ignorable
 from functions.contract import Envelope, ObjectRef
 from functions.errors import InvalidRequest
-from functions.events import PUBSUB_EVENT, STORAGE_EVENT, from_http
+from functions.events import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
 
 PUSH = {
     "subscription": "projects/p/subscriptions/s",
@@ -99,6 +99,20 @@ def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words:
         return
     with pytest.raises(InvalidRequest, match=words):
         from_http(headers, data)
+
+
+@pytest.mark.parametrize("item", ["[]", "{}", "1.5"])
+def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
+    """Each is an object in Python: 15 MB of them are 400 MB."""
+    parts = ",".join([item] * (MAX_PARTS + 2))
+    with pytest.raises(InvalidRequest, match="the body has 200,001 parts; at most 200,000 are read"):
+        from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())
+
+
+def test_attributes_may_be_full_of_commas() -> None:
+    """As many, and as long, as Pub/Sub takes them."""
+    attributes = {f"a{number}": "," * 1024 for number in range(100)}
+    assert from_http({}, body({"message": {"attributes": attributes}})).attributes == attributes
 
 
 def test_half_characters_are_replaced() -> None:
