@@ -15,6 +15,7 @@ from client.doctor.artifact import check_place
 from client.doctor.clients import Clients
 from client.doctor.examine import LOGIN, Check, checks, examine
 from client.doctor.finding import Finding, fail
+from client.doctor.rows import rows
 from client.doctor.show import Lines
 from client.doctor.wanted import Wanted
 from client.doctor.worker import Door
@@ -47,7 +48,7 @@ def _checks(args: argparse.Namespace) -> Iterable[Check]:
         raise UsageError(f"--url is {printable(args.url)!r}; it must look like http://HOST or https://HOST")
     door = Door(args.project, args.url.rstrip("/"), f"{prefix}prediction-worker", args.region)
     wanted = Wanted.read(args.topology, cloud, prefix, named)
-    return checks(wanted, named.values(), door, check_place(args.artifact))
+    return checks(wanted, rows(cloud, prefix), named.values(), door, check_place(args.artifact))
 
 
 def _findings(cloud: Cloud, listed: Iterable[Check]) -> Iterable[Finding]:

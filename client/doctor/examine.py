@@ -14,6 +14,7 @@ from client.doctor.dead_letters import check_dead_letters, holders
 from client.doctor.finding import Finding, fail, warn
 from client.doctor.gcloud import allow_caller, gcloud
 from client.doctor.grants import check_grant, grants
+from client.doctor.rows import check_rows
 from client.doctor.settings import short
 from client.doctor.subscriptions import check_subscription
 from client.doctor.topics import check_topic
@@ -37,7 +38,7 @@ class Check:
     needs: tuple[str, ...]
 
 
-def checks(wanted: Wanted, buckets: Iterable[str], door: Door, artifact: str) -> Iterator[Check]:
+def checks(wanted: Wanted, rows: Wanted, buckets: Iterable[str], door: Door, artifact: str) -> Iterator[Check]:
     """What there is to look at, in the order of an image's way."""
     for topic in wanted.topics:
         yield Check(f"topic {short(topic.name)}", partial(check_topic, wanted=topic), _PUBSUB)
@@ -54,6 +55,8 @@ def checks(wanted: Wanted, buckets: Iterable[str], door: Door, artifact: str) ->
         yield Check(f"notification {notification.bucket}", look, _STORAGE)
     for grant in grants(wanted):
         yield Check(grant.what, partial(check_grant, grant=grant), _PUBSUB + _STORAGE)
+    look = partial(check_rows, wanted=rows, door=door)
+    yield Check(f"rows {short(rows.subscriptions[0].name)}", look, _PUBSUB + _STORAGE)
     yield Check("artifact", partial(check_artifact, place=artifact), _STORAGE if artifact.startswith(BUCKET) else ())
     yield Check("clock", check_clock, _STORAGE)
 

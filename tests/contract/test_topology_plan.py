@@ -11,6 +11,8 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from client.cloud import Cloud
+from client.doctor.rows import rows
 from infra.check.ways import EXAMPLE
 from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer
@@ -71,6 +73,16 @@ def test_what_the_twin_lacks(planned: list[dict[str, Any]]) -> None:
     assert others == {"res_predict-bigquery", "dead_bigquery", "dead_bigquery-sub"}
 
 
+def test_the_doctor_knows_rows_as_terraform_makes_them(planned: list[dict[str, Any]]) -> None:
+    made = {each["values"]["id"]: each["values"] for each in planned if each["type"] == "google_pubsub_subscription"}
+
+    for wanted in rows(Cloud(PROJECT), "").subscriptions:
+        cloud = _cloud_subscription(made[wanted.name])
+        assert (cloud["topic"], cloud["ack_deadline_s"]) == (wanted.topic, wanted.settings.ack_deadline_s)
+        assert (cloud["retention_s"], cloud["ttl_s"]) == (wanted.settings.retention_s, wanted.settings.ttl_s)
+        assert (cloud["retry"], cloud["dead_letter"]) == (wanted.settings.retry_s, wanted.settings.dead_letters)
+
+
 def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
     create(Topology.read().with_retry(1, 2, max_delivery_attempts=5), server.host, PROJECT, push_to=worker_url)
     cloud, twin = _cloud_subscriptions(planned), _twin_subscriptions(server)
@@ -107,23 +119,24 @@ def _of(resources: list[dict[str, Any]], kind: str) -> Facts:
 
 
 def _cloud_subscriptions(planned: list[dict[str, Any]]) -> Facts:
-    facts: Facts = {}
-    for subscription in _of(planned, "google_pubsub_subscription").values():
-        retry = next(iter(subscription["retry_policy"]), None)
-        dead_letter = next(iter(subscription["dead_letter_policy"]), None)
-        push = next(iter(subscription["push_config"]), None)
-        facts[subscription["id"]] = {
-            "topic": subscription["topic"],
-            "ack_deadline_s": subscription["ack_deadline_seconds"],
-            "retention_s": _seconds(subscription["message_retention_duration"]),
-            "ttl_s": _seconds(subscription["expiration_policy"][0]["ttl"] or "0s"),
-            "filter": subscription["filter"] or "",
-            "ordering": bool(subscription["enable_message_ordering"]),
-            "retry": retry and (_seconds(retry["minimum_backoff"]), _seconds(retry["maximum_backoff"])),
-            "dead_letter": dead_letter and (dead_letter["dead_letter_topic"], dead_letter["max_delivery_attempts"]),
-            "push": push and push["push_endpoint"],
-        }
-    return facts
+    return {each["id"]: _cloud_subscription(each) for each in _of(planned, "google_pubsub_subscription").values()}
+
+
+def _cloud_subscription(subscription: dict[str, Any]) -> dict[str, Any]:
+    retry = next(iter(subscription["retry_policy"]), None)
+    dead_letter = next(iter(subscription["dead_letter_policy"]), None)
+    push = next(iter(subscription["push_config"]), None)
+    return {
+        "topic": subscription["topic"],
+        "ack_deadline_s": subscription["ack_deadline_seconds"],
+        "retention_s": _seconds(subscription["message_retention_duration"]),
+        "ttl_s": _seconds(subscription["expiration_policy"][0]["ttl"] or "0s"),
+        "filter": subscription["filter"] or "",
+        "ordering": bool(subscription["enable_message_ordering"]),
+        "retry": retry and (_seconds(retry["minimum_backoff"]), _seconds(retry["maximum_backoff"])),
+        "dead_letter": dead_letter and (dead_letter["dead_letter_topic"], dead_letter["max_delivery_attempts"]),
+        "push": push and push["push_endpoint"],
+    }
 
 
 def _twin_subscriptions(server: PubsubServer) -> Facts:

@@ -25,8 +25,8 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
 def test_a_healthy_twin_is_well(ward: Ward) -> None:
     assert main(["doctor"], os.environ) == 0
     said = ward.capsys.readouterr()
-    assert len(said.out.splitlines()) == 18 and all(line.startswith("ok    ") for line in said.out.splitlines())
-    assert said.err == "18 ok, 0 warn, 0 fail\n"
+    assert len(said.out.splitlines()) == 19 and all(line.startswith("ok    ") for line in said.out.splitlines())
+    assert said.err == "19 ok, 0 warn, 0 fail\n"
 
 
 Break = Callable[[Ward], object]
