@@ -38,6 +38,13 @@ run "rows" {
   }
 }
 
+run "view" {
+  assert {
+    condition     = google_bigquery_table.answers[0].view[0].use_legacy_sql == false && strcontains(google_bigquery_table.answers[0].view[0].query, "`some-project.predictions.responses`")
+    error_message = "The view reads the table, in standard SQL."
+  }
+}
+
 run "dead_letters_of_rows" {
   assert {
     condition     = google_pubsub_subscription.bigquery[0].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_bigquery[0].id && google_pubsub_subscription.dead_bigquery[0].topic == google_pubsub_topic.dead_bigquery[0].id
@@ -88,6 +95,14 @@ run "no_rows" {
     condition     = length(google_bigquery_dataset.this) == 0 && length(google_bigquery_table.responses) == 0 && length(google_pubsub_subscription.bigquery) == 0 && length(google_pubsub_topic.dead_bigquery) == 0 && length(google_bigquery_table_iam_member.analyst) == 0 && output.answers == null
     error_message = "Who wants no table has none."
   }
+}
+
+run "refuses_rows_that_are_gone_at_once" {
+  command = plan
+  variables {
+    bigquery_days = 0
+  }
+  expect_failures = [var.bigquery_days]
 }
 
 run "refuses_the_public_as_an_analyst" {

@@ -99,6 +99,10 @@ run "function" {
     error_message = "The invoker, and nobody else, may call the function."
   }
   assert {
+    condition     = google_cloudfunctions2_function.worker[0].service_config[0].all_traffic_on_latest_revision
+    error_message = "What is deployed answers."
+  }
+  assert {
     condition     = length(google_cloudfunctions2_function.worker[0].event_trigger) == 0
     error_message = "An event trigger would bring a hidden subscription without dead letters."
   }

@@ -70,6 +70,38 @@ run "refuses_fewer_instances_than_the_least" {
   expect_failures = [var.min_instances]
 }
 
+run "refuses_no_requests_at_once" {
+  command = plan
+  variables {
+    concurrency = 0
+  }
+  expect_failures = [var.concurrency]
+}
+
+run "refuses_no_instances_at_most" {
+  command = plan
+  variables {
+    max_instances = 0
+  }
+  expect_failures = [var.max_instances]
+}
+
+run "refuses_half_an_instance" {
+  command = plan
+  variables {
+    instances = 0.5
+  }
+  expect_failures = [var.instances]
+}
+
+run "refuses_memory_without_a_unit" {
+  command = plan
+  variables {
+    memory = "1024"
+  }
+  expect_failures = [var.memory]
+}
+
 run "refuses_a_share_of_a_cpu" {
   command = plan
   variables {
