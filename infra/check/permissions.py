@@ -43,6 +43,9 @@ _ON = {
 }
 """What a grant is on, by its type: the word for it, and the argument that names it."""
 
+_ACCESS = ("special_group", "iam_member", "user_by_email", "group_by_email", "domain")
+"""Whom an access block of a dataset may name."""
+
 _BASIC = {"roles/owner", "roles/editor", "roles/viewer"}
 _PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 
@@ -70,7 +73,7 @@ def grants(resources: Iterable[Resource]) -> Iterator[Grant]:
         elif "_iam_" in each["type"]:
             yield Grant("?", "?", f"a grant of the type {each['type']}, which permissions.py does not know", source)
         for access in values.get("access", ()) if each["type"] == "google_bigquery_dataset" else ():
-            who = f"each of the project's `{access['special_group']}`"
+            who = next((access[name] for name in _ACCESS if access.get(name)), "?")
             yield Grant(who, access["role"], f"dataset {values['dataset_id']}", source)
 
 
@@ -78,7 +81,7 @@ def check(found: Mapping[str, Sequence[Resource]], page: str, reasons: Mapping[s
     """What is wrong: grants to anybody, grants without a reason, reasons without a grant, a page that is old."""
     given = {grant for resources in found.values() for grant in grants(resources)}
     for grant in sorted(given):
-        if grant.role in _BASIC | {"?"} or grant.who in _PUBLIC:
+        if grant.role in _BASIC or grant.who in _PUBLIC | {"?"}:
             yield f"{grant.source}: {grant.who} has {grant.role} on {grant.on}"
         if grant.source not in reasons:
             yield f"{grant.source}: has no reason in {REASONS.name}"
