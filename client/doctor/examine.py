@@ -57,6 +57,8 @@ def checks(wanted: Wanted, rows: Wanted, buckets: Iterable[str], door: Door, art
         yield Check(f"notification {notification.bucket}", look, _STORAGE)
     for grant in grants(wanted):
         yield Check(grant.what, partial(check_grant, grant=grant), _PUBSUB + _STORAGE)
+    look = partial(check_rows, wanted=rows, door=door)
+    yield Check(f"rows {short(rows.subscriptions[0].name)}", look, _PUBSUB + _STORAGE)
     yield Check("artifact", partial(check_artifact, place=artifact), _STORAGE if artifact.startswith(BUCKET) else ())
     yield Check("clock", check_clock, _STORAGE)
 
