@@ -48,6 +48,7 @@ output "answers" {
 output "images" {
   description = "Where to push the worker's image."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
+  depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
 }
 
 output "image" {

@@ -64,7 +64,7 @@ def check_rows(clients: Clients, wanted: Wanted, door: Door) -> Iterator[Finding
 def _written(found: Any, sink: Subscription, door: Door) -> Finding:
     """Whether responses come into the table."""
     what, config, subscriptions = f"rows {short(sink.name)}", found.bigquery_config, ("pubsub", "subscriptions")
-    apply = f"terraform -chdir=infra apply -var=project_id={shlex.quote(door.project)}"
+    apply = shlex.join(door.deploy)
     if said := misplaced(found, sink):
         return fail(what, said, f"{gcloud(door.project, *subscriptions, 'delete', short(sink.name))} && {apply}")
     if not config.table:

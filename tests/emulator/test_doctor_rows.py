@@ -11,7 +11,7 @@ from infra.local.twin import Twin
 from tests.emulator.ward import PROJECT, Ward
 
 SINK, DEAD, KEEPER = "res_predict-bigquery", "dead_bigquery", "dead_bigquery-sub"
-APPLY = f"terraform -chdir=infra apply -var=project_id={PROJECT}"
+APPLY = f"make deploy PROJECT={PROJECT} REGION=europe-west1"
 TABLE = f"{PROJECT}.predictions.responses"
 AGENT = "serviceAccount:service-local@gcp-sa-pubsub.iam.gserviceaccount.com"
 KEPT = "--ack-deadline=60 --message-retention-duration=604800s --expiration-period=never"
