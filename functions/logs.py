@@ -44,6 +44,7 @@ def configure(level: str, project: str) -> None:
     """Send our own logs to stderr, and those of libraries from warnings on. Calling it again changes only the level."""
     ours = logging.getLogger("functions")
     ours.setLevel(level)
+    logging.captureWarnings(True)  # Pillow warns of damaged files in lines of its own
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
         handler = logging.StreamHandler(sys.stderr)

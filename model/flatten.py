@@ -99,9 +99,13 @@ def _averageable(image: Image.Image) -> Image.Image:
 def _opaque(image: Image.Image) -> Image.Image:
     """Lay transparency over white; give L or RGB."""
     if image.has_transparency_data:
-        straight = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-        white = Image.new("RGBA", straight.size, "white")
-        return Image.alpha_composite(white, straight).convert("RGB")
+        flat = Image.new("RGB", image.size)
+        rows = max(1, _BAND // image.width)
+        for top in range(0, image.height, rows):
+            band = image.crop((0, top, image.width, min(top + rows, image.height)))
+            straight = band.convert("LA").convert("RGBA") if image.mode == "La" else band.convert("RGBA")
+            flat.paste(Image.alpha_composite(Image.new("RGBA", band.size, "white"), straight).convert("RGB"), (0, top))
+        return flat
     if image.mode in {"L", "RGB"}:
         return image
     return image.convert("L" if image.mode == "1" else "RGB")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -62,21 +63,32 @@ class Limits:
     max_seconds: float = 1.0
 
 
-def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, room: Room | None = None) -> Image.Image:
+def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) -> Image.Image:
+    """What `decoded` gives, where no other thread decodes."""
+    with decoded(data, limits, decode_size, Room(len(data))) as image:
+        return image
+
+
+@contextmanager
+def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> Iterator[Image.Image]:
     """Read the first frame of an image file, upright, opaque (over white), 8 bits deep, in mode L or RGB.
 
     `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
-    `room`: where several threads decode, the memory that all of them may take.
+    `room`: the memory that all threads may take that decode; it is held until the block ends, and with it the image.
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
     TimeoutError when there is no room for long.
     """
+    with ExitStack() as held:
+        yield _decode(data, limits, decode_size, room, held)
+
+
+def _decode(data: bytes, limits: Limits, decode_size: int | None, room: Room, held: ExitStack) -> Image.Image:
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"the image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
     if name := foreign_format(data):
         raise UnsupportedFormat(f"the image is {name}; allowed are {_formats()}")
-    room = room or Room(len(data))
     try:
         # Opening costs as the file is long: some are a million parts without a pixel.
         with room.taken(len(data)):
@@ -87,10 +99,10 @@ def decode_image(data: bytes, limits: Limits, decode_size: int | None = None, ro
             if decode_size and image.format in {"JPEG", "MPO"}:
                 image.draft(None, (decode_size, decode_size))
             image.decodermaxblock = _READ_BLOCK
-            with room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients):
-                image.load()
-                _check_exif(len(image.info.get("exif", b"")), limits)
-                return flatten(image, decode_size)
+            held.enter_context(room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients))
+            image.load()
+            _check_exif(len(image.info.get("exif", b"")), limits)
+            return flatten(image, decode_size)
     except (InvalidImage, MemoryError, TimeoutError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from model.engine import Images, Signature
-from model.images import Limits, decode_image
+from model.images import Limits, decoded
 from model.isolate import isolate
 from model.room import Room
 
@@ -24,12 +24,12 @@ _Step = Mapping[str, Any]
 def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, room: Room | None = None) -> Images:
     """Decode one image file and run the recipe: the signature's dtype, [1, height, width, channels].
 
-    `room`: the memory that decoding may take, where several threads do.
+    `room`: the memory that decoding may take, where several threads do; the recipe is run within it.
     Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) for what is wrong with the file.
     """
     recipe = signature.preprocessing
-    image = decode_image(data, limits or Limits(), recipe.get("decode_size"), room)
-    return run_recipe(image, signature)
+    with decoded(data, limits or Limits(), recipe.get("decode_size"), room or Room(len(data))) as image:
+        return run_recipe(image, signature)
 
 
 def run_recipe(image: Image.Image, signature: Signature) -> Images:

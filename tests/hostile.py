@@ -188,6 +188,11 @@ def clear_png() -> bytes:
     return save(Image.new("RGBA", (4_000, 4_000), (200, 10, 10, 128)), "PNG", compress_level=1)
 
 
+def wide_png() -> bytes:
+    """So long and thin that it is not made smaller, with transparency."""
+    return save(Image.new("RGBA", (65_535, 244), (200, 10, 10, 128)), "PNG", compress_level=1)
+
+
 def float_tiff() -> bytes:
     """16 million floats."""
     return save(Image.new("F", (4_000, 4_000), 0.5), "TIFF", compression="tiff_deflate")
@@ -205,6 +210,6 @@ def webp_of_a_phone() -> bytes:
 
 LARGE: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", " "): cache(each)
-    for each in (deep_png, clear_png, float_tiff, progressive_jpeg, webp_of_a_phone)
+    for each in (deep_png, clear_png, wide_png, float_tiff, progressive_jpeg, webp_of_a_phone)
 }
 """As large as the limits allow: each is answered with predictions."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,6 +133,16 @@ def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: p
     for token in (TOKEN, TOKEN.replace(".", ""), f"{TOKEN}.{TOKEN}"):
         client.post("/", data=SECRET, headers={"Authorization": f"Bearer {token}"})
     assert_quiet(lines, at_least=15)
+
+
+def test_of_what_a_library_warns(root: Path) -> None:
+    """In a process of its own: the tests make errors of warnings."""
+    talk = (
+        "from functions.logs import configure; configure('INFO', ''); import warnings; warnings.warn('Corrupt\\nEXIF')"
+    )
+    done = subprocess.run([sys.executable, "-c", talk], cwd=root, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert json.loads(line)["severity"] == "WARNING" and "Corrupt\nEXIF" in json.loads(line)["message"]
 
 
 class Message:

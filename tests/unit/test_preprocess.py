@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from model.engine import Signature
+from model.engine import Images, Signature
+from model.images import Limits
 from model.preprocess import check_recipe, preprocess, run_recipe
+from model.room import Room
+from tests.samples import encoded
 
 RECIPE = Path("model/training/recipes/fashion-mnist.json")
 
@@ -102,3 +105,18 @@ def test_whole_numbers_for_quantised_models() -> None:
     array = run_recipe(Image.new("RGB", (8, 8), (1, 2, 255)), signature)
     assert array.dtype == np.uint8 and array.shape == (1, 2, 2, 3)
     assert array[0, 0, 0].tolist() == [1, 2, 255]
+
+
+def test_memory_is_held_until_the_recipe_has_run(fashion: Signature, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that could not be made small is still there, in every thread that has one."""
+    room = Room(1_000_000, patience_s=0.01)
+
+    def run(image: Image.Image, signature: Signature) -> Images:
+        with pytest.raises(TimeoutError), room.taken(1_000_000):
+            pass
+        return run_recipe(image, signature)
+
+    monkeypatch.setattr("model.preprocess.run_recipe", run)
+    assert preprocess(encoded(), fashion, Limits(), room).shape == (1, 28, 28, 1)
+    with room.taken(1_000_000):
+        pass
