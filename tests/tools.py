@@ -45,6 +45,7 @@ class Tools:
         for path, text in {
             "infra/deploy/__main__.py": script,
             "Dockerfile": "FROM scratch\n",
+            "infra/slim.py": "",
             "functions/main.py": "doors\n",
             "model/engine.py": "scores\n",
             "model/training/train.py": "epochs\n",

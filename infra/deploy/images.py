@@ -11,8 +11,9 @@ from infra.deploy.shell import Shell, Stopped
 from infra.deploy.target import Target
 
 _ROOMS = ("functions", "model")
+_BESIDE = (Path("Dockerfile"), Path("infra") / "slim.py")
 _LEFT_OUT = {"training", "__pycache__"}
-"""With the Dockerfile, all that .dockerignore lets into an image."""
+"""All that an image is made of, and a few files more that .dockerignore keeps out."""
 
 UNKNOWN = "sha256:DIGEST"
 """Stands in a dry run for the digest that the registry would tell."""
@@ -36,7 +37,7 @@ def source_tag(root: Path) -> str:
     """The tag for what lies in `root`: the same files make the same one, so they are built once."""
     found = hashlib.sha256()
     files = [path for room in _ROOMS for path in (root / room).rglob("*") if path.is_file()]
-    for path in sorted([root / "Dockerfile", *files]):
+    for path in sorted([*(root / path for path in _BESIDE), *files]):
         name = path.relative_to(root)
         if _LEFT_OUT.isdisjoint(name.parts):
             found.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
