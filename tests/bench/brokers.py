@@ -14,8 +14,8 @@ from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from infra.local.google import NoEmulator, find
-from infra.local.ports import free_port, listens
-from tests.bench.parts import GIVE_UP_S, ROOT, process
+from infra.local.ports import free_port
+from tests.bench.parts import ROOT, process, until_listening
 
 OURS = "embedded"
 
@@ -35,7 +35,7 @@ def broker(backend: str) -> Iterator[tuple[str, int]]:
     port = free_port()
     ours = [sys.executable, "-m", "infra.local", "pubsub", "--port", str(port)]
     with process(ours if backend == OURS else find(port), {}) as server:
-        _wait(port)
+        until_listening(port)
         yield f"127.0.0.1:{port}", server.pid
 
 
@@ -71,11 +71,3 @@ def seconds_to_up(backend: str) -> float:
 
 def _publisher(channel: grpc.Channel) -> PublisherClient:
     return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
-
-
-def _wait(port: int) -> None:
-    give_up = time.perf_counter() + GIVE_UP_S
-    while not listens(port):
-        if time.perf_counter() > give_up:
-            raise TimeoutError(f"nobody listens on port {port} after {GIVE_UP_S:g} s")
-        time.sleep(0.002)

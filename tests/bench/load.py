@@ -6,13 +6,24 @@ import time
 import uuid
 from collections.abc import Sequence
 
+import requests
 from google.cloud import pubsub_v1
 
 from functions.bootstrap import build
 from functions.contract import Envelope
 from functions.settings import Settings
 from infra.local.twin import Twin
-from tests.bench.parts import PULL_COMMAND, Ear, environment, free_port, process, pss_mb, push_command
+from tests.bench.parts import (
+    GIVE_UP_S,
+    PULL_COMMAND,
+    Ear,
+    environment,
+    free_port,
+    process,
+    pss_mb,
+    push_command,
+    until_listening,
+)
 from tests.bench.rows import Row, row
 from tests.bench.subjects import SHIPPED, Subject
 
@@ -69,6 +80,9 @@ def _door(door: str, subject: Subject, engine: str, files: list[bytes]) -> tuple
 
 
 def push_to(project: str, port: int) -> None:
+    """Push requests to a worker once it is ready: what is refused comes again in ten seconds at the earliest."""
+    until_listening(port)
+    requests.get(f"http://127.0.0.1:{port}/ready", timeout=GIVE_UP_S).raise_for_status()
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.modify_push_config(
             subscription=f"projects/{project}/subscriptions/req_predict-sub",

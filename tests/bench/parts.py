@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from google.cloud import pubsub_v1
 
+from infra.local.ports import listens
 from tests.dockerfile import instructions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,15 @@ def process(command: list[str], env: Mapping[str, str]) -> Iterator[subprocess.P
             started.wait()
 
 
+def until_listening(port: int) -> None:
+    """Wait for a server of this machine. Raises TimeoutError."""
+    give_up = time.perf_counter() + GIVE_UP_S
+    while not listens(port):
+        if time.perf_counter() > give_up:
+            raise TimeoutError(f"nobody listens on port {port} after {GIVE_UP_S:g} s")
+        time.sleep(0.002)
+
+
 class Ear:
     """Hears every response on the shared response subscription: request_id to the moment of its arrival."""
 
@@ -116,5 +126,6 @@ def descendants(pid: int) -> list[int]:
     found = [pid]
     for each in found:
         for task in Path(f"/proc/{each}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+            with suppress(FileNotFoundError):  # a thread that has ended since
+                found += [int(child) for child in (task / "children").read_text().split()]
     return found
