@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.training.augment import augment
-from model.training.config import Config
+from model.training.config import Config, Cycle
 from model.training.datasets import FASHION_MNIST_LABELS, Split
 from model.training.errors import RunError
 from model.training.inputs import as_inputs, signature_of
@@ -25,9 +25,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     Order and variations depend on seed, epoch and step alone.
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], targets: Targets, config: Config, photolike: float) -> None:
+    def __init__(self, images: npt.NDArray[np.uint8], targets: Targets, config: Config, cycle: Cycle) -> None:
         super().__init__()
-        self._images, self._targets, self._config, self._photolike = images, targets, config, photolike
+        self._images, self._targets, self._config, self._cycle = images, targets, config, cycle
         self._signature = signature_of(config.recipe)
         self.begin(0)
 
@@ -40,10 +40,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._images) // self._config.batch_size
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        config = self._config
+        config, cycle = self._config, self._cycle
         rows = self._order[index * config.batch_size : (index + 1) * config.batch_size]
         rng = np.random.default_rng((config.seed, self._epoch, index))
-        images = augment(self._images[rows], rng, config.shift, config.flip, config.cutout, self._photolike)
+        images = augment(self._images[rows], rng, cycle.shift, config.flip, cycle.cutout, cycle.photolike)
         return as_inputs(images, self._signature), self._targets[rows]
 
 

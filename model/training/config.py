@@ -33,12 +33,15 @@ DATASETS = ("fashion-mnist",)
 class Cycle:
     """One rise and fall of the learning rate; a later cycle starts from where the one before it ended.
 
-    `photolike` is the share of images that are made like photos, `teacher` the weight in the targets of what the
-    network itself answered before this cycle (Furlanello et al., "Born-Again Neural Networks", 2018).
+    Images are moved by up to `shift` pixels and lose a square of `cutout`; `photolike` is the share that is made like
+    photos, `teacher` the weight in the targets of what the network itself answered before this cycle (Furlanello et
+    al., "Born-Again Neural Networks", 2018).
     """
 
     epochs: int
     peak_rate: float = 0.2
+    shift: int = 3
+    cutout: int = 10
     photolike: float = 0.0
     teacher: float = 0.0
 
@@ -48,7 +51,7 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One training run. Rates are per step; `shift` and `cutout` are in pixels; `train_images` 0 means all of them.
+    """One training run. Rates are per step; `train_images` 0 means all of them.
 
     `patience` is the number of epochs without a better validation accuracy after which the run ends and its best
     epoch is kept; 0 means never. `average` makes the network that the run ends with the mean of its cycles' ends.
@@ -67,9 +70,7 @@ class Config:
     momentum: float = 0.9
     weight_decay: float = 0.0
     label_smoothing: float = 0.1
-    shift: int = 3
     flip: bool = True
-    cutout: int = 10
     precision: str = "float32"
     seed: int = 0
     patience: int = 0
@@ -146,9 +147,7 @@ _RULES: dict[str, Rule] = {
     "momentum": number(0, 0.999),
     "weight_decay": number(0, 0.1),
     "label_smoothing": number(0, 0.5),
-    "shift": whole(0, 14),
     "flip": ("true or false", lambda value: isinstance(value, bool)),
-    "cutout": whole(0, 27),
     "precision": one_of(PRECISIONS),
     "seed": whole(0, 2**31 - 1),
     "patience": whole(0, 1000),
@@ -159,6 +158,8 @@ _RULES: dict[str, Rule] = {
 _CYCLE_RULES: dict[str, Rule] = {
     "epochs": whole(1, 1000),
     "peak_rate": number(1e-6, 10),
+    "shift": whole(0, 14),
+    "cutout": whole(0, 27),
     "photolike": number(0, 1),
     "teacher": number(0, 1),
 }

@@ -10,14 +10,18 @@ from model.training.config import Config
 
 def tell_story(config: Config, parameters: int, epochs: int, labels: Sequence[str], matrix: Numbers) -> str:
     """Markdown; `matrix`: the confusion matrix of the test images."""
-    changes = f"shifts of up to {config.shift} pixels"
-    changes += ", mirror images" if config.flip else ""
-    changes += f", {config.cutout}x{config.cutout} cut-outs" if config.cutout else ""
     decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
-    cycles = "\n".join(
-        f"| {cycle.epochs} | {cycle.peak_rate:g} | {cycle.photolike:.0%} | {cycle.teacher:.0%} |"
-        for cycle in config.cycles
-    )
+    columns = {
+        "epochs of the cycle": [f"{cycle.epochs}" for cycle in config.cycles],
+        "peak rate": [f"{cycle.peak_rate:g}" for cycle in config.cycles],
+        "moved by up to": [f"{cycle.shift}" for cycle in config.cycles],
+        "cut out": [f"{cycle.cutout}x{cycle.cutout}" for cycle in config.cycles],
+        "made like photos": [f"{cycle.photolike:.0%}" for cycle in config.cycles],
+        "own earlier answers in the targets": [f"{cycle.teacher:.0%}" for cycle in config.cycles],
+    }
+    rows = [columns, ["---"] * len(columns), *zip(*columns.values(), strict=True)]
+    cycles = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    mirrored = ", and half of them are mirrored" if config.flip else ""
     kept = "The network is the mean of these cycles' ends (Izmailov et al., 2018).\n" if config.average else ""
     recalls = "\n".join(
         f"| {label} | {'-' if figures.recall is None else f'{figures.recall:.1%}'} |"
@@ -44,12 +48,11 @@ images were used for this card alone; no choice was made by looking at them.
 
 ## Training
 
-{epochs} epochs in batches of {config.batch_size}; {changes}; label smoothing {config.label_smoothing:g}; SGD with
-Nesterov momentum {config.momentum:g}{decay}; computed in {config.precision}, exported in float32. In each cycle the
+{epochs} epochs in batches of {config.batch_size}; label smoothing {config.label_smoothing:g}; SGD with Nesterov
+momentum {config.momentum:g}{decay}; computed in {config.precision}, exported in float32. In each cycle the
 learning rate goes from 0 to its peak over {config.warmup:.0%} of the steps and back to 0, in lines.
+Images are moved and have a square cut out, in pixels{mirrored}.
 
-| epochs of the cycle | peak rate | images made like photos | own earlier answers in the targets |
-|---|---|---|---|
 {cycles}
 
 {kept}Made like photos: turned, widened, bent, in narrow shades of grey (`model/training/photolike.py`); no photo was

@@ -80,7 +80,7 @@ def _run_cycles(
             if cycle.teacher:
                 answers = taught(network, fit_on, config, out / f"teacher-{number}.npy", begun=done > first)
                 targets = (1 - cycle.teacher) * targets + cycle.teacher * answers
-            batches = Batches(fit_on.images, targets, config, cycle.photolike)
+            batches = Batches(fit_on.images, targets, config, cycle)
             network.fit(
                 batches,
                 shuffle=False,  # Batches does it
