@@ -48,8 +48,6 @@ def checks(wanted: Wanted, rows: Wanted, buckets: Iterable[str], door: Door, art
     for dead, keepers in holders(wanted).items():
         look = partial(check_dead_letters, topic=dead, keepers=keepers, door=door)
         yield Check(f"dead letters {short(dead)}", look, _PUBSUB)
-    look = partial(check_rows, wanted=rows, door=door)
-    yield Check(f"rows {short(rows.subscriptions[0].name)}", look, _PUBSUB)
     for bucket in buckets:
         yield Check(f"bucket {bucket}", partial(check_bucket, name=bucket, region=door.region), _STORAGE)
     for notification in wanted.notifications:
