@@ -6,11 +6,16 @@ At a stranger's desk a missing emulator, browser, terraform or data set is a ski
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def absent(reason: str) -> None:

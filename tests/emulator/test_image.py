@@ -125,7 +125,7 @@ def test_its_command_answers_every_door(
         answers = asked_and_answered(desk, ["a message", "a letter"])
         assert answers.pop("a letter") == ("unavailable", ())
         assert set(answers.values()) == {("ok", expected)} and len(answers) == 2
-        assert '"name": "predict"' in worker.log.read_text(), "a span for each stage"
+        assert until(lambda: '"name": "predict"' in worker.log.read_text()), "a span for each stage"
         assert len(list(desk.storage.list_blobs("payloads", prefix="answers/"))) == 2
         for format in FORMATS:
             assert by_hand(url, encoded(format, (40, 30), "RGB")) == "ok"
