@@ -41,12 +41,11 @@ LEASE_S = 20
 DRAIN_S = 8.0
 """How long a stopping worker may finish what it holds."""
 
-
-CALLBACKS = 16
-"""Threads that fetch and decode; nobody waits for scores in them."""
-
 STUCK_DRAIN_S = 2.0
 """How long a stuck worker may try to end in order."""
+
+CALLBACKS = 16
+"""Threads that fetch and decode; few wait for scores in them."""
 
 
 class Acked(events.PulledMessage, Protocol):
@@ -108,8 +107,8 @@ class _Work:
     def settle(self, failure: Exception | None, response: Response | None = None) -> None:
         try:
             if failure:
+                self.service.outcomes.nacked(self.envelope, failure)  # before its dead letter can be seen
                 self.message.nack()
-                self.service.outcomes.nacked(self.envelope, failure)
                 return
             self.message.ack()
             if response:
