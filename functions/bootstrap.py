@@ -85,7 +85,12 @@ def build(settings: Settings) -> Service:
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
     name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     outcomes().expect(_expected_scores(artifact.folder))
-    batcher = MicroBatcher(engine, max_batch_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000)
+    batcher = MicroBatcher(
+        engine,
+        max_batch_size=settings.max_batch_size,
+        max_wait_s=settings.max_wait_ms / 1000,
+        scorers=settings.scorers(len(os.sched_getaffinity(0))),
+    )
     return Service(
         Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
         Model(artifact.name, artifact.version, artifact.digest, name),

@@ -15,6 +15,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
+MAX_BATCH_SIZE, PULL_MAX_MESSAGES = 8, 64
+"""Unless the one that is set wants the other one to differ."""
+
 _CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
@@ -64,7 +67,11 @@ class Settings:
     artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a folder that may be written", bool)
     engine: str = _setting("ENGINE", "auto", "auto, litert or savedmodel", lambda value: value in ENGINES)
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
-    max_batch_size: int = _setting("MAX_BATCH_SIZE", 8, "a whole number from 1 to 256", _between(1, 256))
+    scoring_threads: int = _setting(
+        "SCORING_THREADS", 0, "a whole number from 0 to 64; 0: as many as the cores allow", _between(0, 64)
+    )
+    worker_processes: int = _setting("WORKER_PROCESSES", 1, "a whole number from 1 to 64", _between(1, 64))
+    max_batch_size: int = _setting("MAX_BATCH_SIZE", MAX_BATCH_SIZE, "a whole number from 1 to 256", _between(1, 256))
     max_wait_ms: float = _setting("MAX_WAIT_MS", 0.0, "milliseconds from 0 to 1000", _between(0, 1000))
     max_image_bytes: int = _setting(
         "MAX_IMAGE_BYTES", 20_000_000, "bytes from 1000 to 32000000", _between(1_000, 32_000_000)
@@ -72,7 +79,9 @@ class Settings:
     decode_bytes: int = _setting(
         "DECODE_BYTES", 200_000_000, "bytes from 50000000 to 16000000000", _between(50_000_000, 16_000_000_000)
     )
-    pull_max_messages: int = _setting("PULL_MAX_MESSAGES", 64, "a whole number from 1 to 1000", _between(1, 1000))
+    pull_max_messages: int = _setting(
+        "PULL_MAX_MESSAGES", PULL_MAX_MESSAGES, "a whole number from 1 to 1000", _between(1, 1000)
+    )
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
@@ -119,6 +128,20 @@ class Settings:
             if not self.push_audience:
                 given, absent = absent, given
             raise SettingsError(f"{given} is set and {absent} is not; a token is checked for both, or set neither")
+        if self.max_wait_ms and self.max_batch_size == 1:
+            raise SettingsError(
+                f"MAX_WAIT_MS is {self.max_wait_ms:g} and MAX_BATCH_SIZE 1: an image would wait for others that "
+                "may not join it; set MAX_WAIT_MS to 0, or MAX_BATCH_SIZE to 2 and more"
+            )
+        if self.max_batch_size > self.pull_max_messages:
+            raise SettingsError(
+                f"MAX_BATCH_SIZE is {self.max_batch_size} and PULL_MAX_MESSAGES {self.pull_max_messages}: so many "
+                "images are never there at once; set PULL_MAX_MESSAGES to at least MAX_BATCH_SIZE"
+            )
+
+    def scorers(self, cores: int) -> int:
+        """Threads that score, of a process that shares so many cores with the worker's other processes."""
+        return self.scoring_threads or max(1, cores // (self.engine_threads * self.worker_processes))
 
     @property
     def buckets(self) -> frozenset[str]:
@@ -140,6 +163,11 @@ class Settings:
                 raise SettingsError(
                     f"{each.metadata['variable']} is {text!r}; it must be {each.metadata['allowed']}"
                 ) from None
+        # A default gives way to what is set.
+        if "pull_max_messages" in given:
+            given.setdefault("max_batch_size", min(MAX_BATCH_SIZE, max(1, given["pull_max_messages"])))
+        elif "max_batch_size" in given:
+            given["pull_max_messages"] = max(PULL_MAX_MESSAGES, given["max_batch_size"])
         return cls(**given)
 
     def topic_path(self, name: str) -> str:

@@ -16,19 +16,20 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from google.cloud import pubsub_v1
 
-from functions import bootstrap, events
-from functions.contract import Envelope, Response
+from functions import bootstrap
+from functions.fleet import Fleet
 from functions.gcp import answers
 from functions.handback import HandingBack
 from functions.liveness import Liveness
-from functions.pending import Begun, Pending
-from functions.service import PUBLISH_TIMEOUT_S, Service
+from functions.pending import Pending
+from functions.pulled import Acked, Produce, on_message
+from functions.service import Service
 from functions.settings import Settings, SettingsError
 from model.artifact import ArtifactError
 from model.later import done
@@ -46,75 +47,6 @@ STUCK_DRAIN_S = 2.0
 
 CALLBACKS = 16
 """Threads that fetch and decode; few wait for scores in them."""
-
-
-class Acked(events.PulledMessage, Protocol):
-    """A pulled message that can be settled."""
-
-    def ack(self) -> None: ...
-    def nack(self) -> None: ...
-
-
-Produce = Callable[[Envelope], "Future[Response | None]"]
-
-
-def on_message(message: Acked, produce: Produce, service: Service, pending: Pending) -> None:
-    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure.
-
-    Returns before that, unless the worker is stopping.
-    """
-    work = _Work(message, events.from_pulled(message), service, pending, pending.begin())
-    try:
-        answered = produce(work.envelope)
-    except Exception as exc:
-        work.settle(exc)
-        return
-    answered.add_done_callback(work.publish)
-    if work.begun.late:
-        work.begun.settled.wait(PUBLISH_TIMEOUT_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One message from its callback to its ack; each step is done by the thread that ended the one before."""
-
-    message: Acked
-    envelope: Envelope
-    service: Service
-    pending: Pending
-    begun: Begun
-
-    def publish(self, answered: Future[Response | None]) -> None:
-        try:
-            response = answered.result()
-            published = self.service.responses.publish(response) if response else None
-        except Exception as exc:
-            self.settle(exc)
-            return
-        if response is None or published is None:
-            self.settle(None)
-            return
-        published.add_done_callback(partial(self._confirm, response))
-
-    def _confirm(self, response: Response, published: Future[str]) -> None:
-        try:
-            published.result()
-        except Exception as exc:
-            self.settle(exc)
-        else:
-            self.settle(None, response)
-
-    def settle(self, failure: Exception | None, response: Response | None = None) -> None:
-        try:
-            if failure:
-                self.service.outcomes.nacked(self.envelope, failure)  # before its dead letter can be seen
-                self.message.nack()
-                return
-            self.message.ack()
-            if response:
-                self.service.outcomes.answered(response)
-        finally:
-            self.pending.settle(self.begun)
 
 
 @contextmanager
@@ -171,18 +103,30 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[
 
 def main() -> int:
     """Run until SIGTERM or SIGINT: 0. When the settings or the model are wrong: 2. When a stream breaks or hangs: 1."""
+    try:
+        settings = bootstrap.settings()
+        if settings.worker_processes == 1:
+            return _run(settings)
+        fleet = Fleet(settings.worker_processes, partial(_run, replace(settings, health_address="")))
+        with ExitStack() as stack:
+            # Each of them ends when it is stuck, and then all do: while there is somebody to ask, all is well.
+            _answer_health(stack, settings, lambda: (True, {"status": "ok"}))
+            return fleet.wait()
+    except SettingsError as exc:
+        return _cannot_start(exc)
+
+
+def _run(settings: Settings) -> int:
+    """One process's life; gives what `main` does."""
     # Not an Event: a signal handler may interrupt the very lock that Event.set takes. SimpleQueue.put is reentrant.
     stop: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.put(""))
     try:
-        settings, service = bootstrap.settings(), bootstrap.service()
+        service = bootstrap.service()
         with ExitStack() as stack:
             streams, liveness = stack.enter_context(pulling(settings, service))
-            if settings.health_address:
-                from functions.health import answering  # 13 ms that a worker without it need not wait
-
-                stack.enter_context(answering(settings.health_address, partial(_report, service, liveness)))
+            _answer_health(stack, settings, partial(_report, service, liveness))
             for stream in streams:
                 stream.add_done_callback(lambda _: stop.put(""))
             threading.Thread(target=_end_when_stuck, args=(liveness, stop), name="liveness", daemon=True).start()
@@ -192,9 +136,21 @@ def main() -> int:
             for reason in filter(None, [*broken, stuck]):
                 log.error(reason)
     except (SettingsError, ArtifactError) as exc:
-        log.error("cannot start: %s", exc)
-        return 2
+        return _cannot_start(exc)
     return 1 if broken or stuck else 0
+
+
+def _cannot_start(exc: Exception) -> int:
+    log.error("cannot start: %s", exc)
+    return 2
+
+
+def _answer_health(stack: ExitStack, settings: Settings, report: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
+    """Answer GET /health for as long as the stack stands, where the settings say so."""
+    if settings.health_address:
+        from functions.health import answering  # 13 ms that a worker without it need not wait
+
+        stack.enter_context(answering(settings.health_address, report))
 
 
 def _report(service: Service, liveness: Liveness) -> tuple[bool, dict[str, Any]]:

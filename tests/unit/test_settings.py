@@ -30,11 +30,15 @@ def test_full_names_need_no_project() -> None:
         ("GOOGLE_CLOUD_PROJECT", ""),
         ("ENGINE", "onnx"),
         ("ENGINE_THREADS", "0"),
+        ("SCORING_THREADS", "65"),
+        ("WORKER_PROCESSES", "0"),
         ("MAX_BATCH_SIZE", "0"),
+        ("MAX_BATCH_SIZE", "257"),
         ("MAX_BATCH_SIZE", "many"),
         ("MAX_WAIT_MS", "-1"),
         ("MAX_WAIT_MS", "nan"),
         ("MAX_IMAGE_BYTES", "999"),
+        ("PULL_MAX_MESSAGES", "0"),
         ("PULL_MAX_MESSAGES", "1001"),
         ("PULL_MAX_BYTES", "1"),
         ("ALLOWED_BUCKETS", "gs://photos"),
@@ -69,6 +73,48 @@ def test_buckets_are_a_list() -> None:
 def test_an_audience_alone_would_let_everybody_in(given: str, absent: str) -> None:
     with pytest.raises(SettingsError, match=f"{given} is set and {absent} is not"):
         Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", given: "x"})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"MAX_BATCH_SIZE": "1", "MAX_WAIT_MS": "5"}, "MAX_WAIT_MS is 5 and MAX_BATCH_SIZE 1: an image would wait"),
+        ({"MAX_BATCH_SIZE": "32", "PULL_MAX_MESSAGES": "16"}, "MAX_BATCH_SIZE is 32 and PULL_MAX_MESSAGES 16"),
+        ({"PULL_MAX_MESSAGES": "1", "MAX_WAIT_MS": "5"}, "MAX_WAIT_MS is 5 and MAX_BATCH_SIZE 1"),
+    ],
+)
+def test_what_contradicts_is_refused_with_the_reason(given: dict[str, str], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"} | given)
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "held"),
+    [
+        ({}, 8, 64),
+        ({"PULL_MAX_MESSAGES": "4"}, 4, 4),
+        ({"MAX_BATCH_SIZE": "128"}, 128, 128),
+        ({"MAX_BATCH_SIZE": "16", "PULL_MAX_MESSAGES": "16"}, 16, 16),
+    ],
+)
+def test_a_default_gives_way_to_what_is_set(given: dict[str, str], batch: int, held: int) -> None:
+    made = Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"} | given)
+    assert (made.max_batch_size, made.pull_max_messages) == (batch, held)
+
+
+@pytest.mark.parametrize(
+    ("given", "cores", "scorers"),
+    [
+        ({}, 1, 1),
+        ({}, 4, 4),
+        ({"ENGINE_THREADS": "2"}, 4, 2),
+        ({"ENGINE_THREADS": "8"}, 4, 1),
+        ({"WORKER_PROCESSES": "2"}, 4, 2),
+        ({"SCORING_THREADS": "3"}, 4, 3),
+    ],
+)
+def test_scoring_threads_fit_the_cores(given: dict[str, str], cores: int, scorers: int) -> None:
+    assert Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"} | given).scorers(cores) == scorers
 
 
 def test_every_setting_has_a_row() -> None:

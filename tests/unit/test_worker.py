@@ -15,7 +15,7 @@ import pytest
 from functions.handback import HandingBack
 from functions.outcomes import Outcomes
 from functions.pending import Pending
-from functions.worker import on_message
+from functions.pulled import on_message
 from model.room import Room
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded

@@ -1,0 +1,83 @@
+"""One pulled message from its callback to its ack, each step done by the thread that ended the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from functions import events
+from functions.contract import Envelope, Response
+from functions.pending import Begun, Pending
+from functions.service import PUBLISH_TIMEOUT_S, Service
+
+
+class Acked(events.PulledMessage, Protocol):
+    """A pulled message that can be settled."""
+
+    def ack(self) -> None: ...
+    def nack(self) -> None: ...
+
+
+Produce = Callable[[Envelope], "Future[Response | None]"]
+
+
+def on_message(message: Acked, produce: Produce, service: Service, pending: Pending) -> None:
+    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure.
+
+    Returns before that, unless the worker is stopping.
+    """
+    work = _Work(message, events.from_pulled(message), service, pending, pending.begin())
+    try:
+        answered = produce(work.envelope)
+    except Exception as exc:
+        work.settle(exc)
+        return
+    answered.add_done_callback(work.publish)
+    if work.begun.late:
+        work.begun.settled.wait(PUBLISH_TIMEOUT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One message from its callback to its ack; each step is done by the thread that ended the one before."""
+
+    message: Acked
+    envelope: Envelope
+    service: Service
+    pending: Pending
+    begun: Begun
+
+    def publish(self, answered: Future[Response | None]) -> None:
+        try:
+            response = answered.result()
+            published = self.service.responses.publish(response) if response else None
+        except Exception as exc:
+            self.settle(exc)
+            return
+        if response is None or published is None:
+            self.settle(None)
+            return
+        published.add_done_callback(partial(self._confirm, response))
+
+    def _confirm(self, response: Response, published: Future[str]) -> None:
+        try:
+            published.result()
+        except Exception as exc:
+            self.settle(exc)
+        else:
+            self.settle(None, response)
+
+    def settle(self, failure: Exception | None, response: Response | None = None) -> None:
+        try:
+            if failure:
+                self.service.outcomes.nacked(self.envelope, failure)  # before its dead letter can be seen
+                self.message.nack()
+                return
+            self.message.ack()
+            if response:
+                self.service.outcomes.answered(response)
+        finally:
+            self.pending.settle(self.begun)
