@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-_PARTS = ("cold_start", "load", "plan", "twin")
+_PARTS = ("cold_start", "load", "latency", "plan", "twin")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench import rows
     from tests.bench.capacity import capacity
     from tests.bench.cold import cold_starts
+    from tests.bench.latency import latencies
     from tests.bench.load import loads
     from tests.bench.pictures import garments, photos
     from tests.bench.stages import imports, stages
@@ -53,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"written to {path}", file=sys.stderr)
 
     measured = (
-        subjects(options.model or list(NAMES), options.engine or engines) if {"cold_start", "load"} & {*parts} else []
+        subjects(options.model or list(NAMES), options.engine or engines)
+        if {"cold_start", "load", "latency"} & {*parts}
+        else []
     )
     if "cold_start" in parts:
         keep(
@@ -63,9 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ("Where the imports' time goes", imports(options.runs)),
         )
     if "load" in parts:
-        throughput, memory = loads(measured, options.images)
+        throughput, memory = loads(measured, options.images, min(3, options.runs))
         keep("throughput", ("Full load; client, broker and worker share the machine", throughput))
         keep("memory", ("Memory of the worker's processes after the load", memory))
+    if "latency" in parts:
+        keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, 1)))
     if "plan" in parts:
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
             found = capacity(files, engines, min(3, options.runs))

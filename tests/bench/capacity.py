@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from infra.local.twin import Twin
-from tests.bench.load import publish, push_to
-from tests.bench.parts import PULL_COMMAND, Ear, descendants, environment, free_port, process, pss_mb, push_command
+from tests.bench.parts import descendants, pss_mb
+from tests.bench.rig import DOORS, rig
 from tests.bench.rows import Row, row
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
-_WARM_UP = 100
 
 
 def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
@@ -23,7 +21,7 @@ def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
     taken: dict[str, list[float]] = {}
     for _ in range(runs):
         for engine in engines:
-            for door in ("push", "pull"):
+            for door in DOORS:
                 for what, value in _once(door, engine, files).items():
                     taken.setdefault(f"{what}.{door}.{engine}", []).append(value)
     how = "CPU time: what one vCPU of one's own would take"
@@ -31,23 +29,14 @@ def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
 
 
 def _once(door: str, engine: str, files: list[bytes]) -> dict[str, float]:
-    with Twin(worker=None) as twin, environment(twin.env):
-        project, port = twin.env["GOOGLE_CLOUD_PROJECT"], free_port()
-        ear = Ear(project)
-        try:
-            command = push_command(port) if door == "push" else PULL_COMMAND
-            with process(command, {**twin.env, "ENGINE": engine}) as worker:
-                if door == "push":
-                    push_to(project, port)
-                ear.wait(publish(project, files[:1]))
-                first_s = _cpu_s(worker.pid)
-                ear.wait(publish(project, files[:_WARM_UP]))
-                before_s = _cpu_s(worker.pid)
-                ear.wait(publish(project, files))
-                taken_s = _cpu_s(worker.pid) - before_s
-                return {"throughput": len(files) / taken_s, "cold_start": first_s, "memory": pss_mb(worker.pid)}
-        finally:
-            ear.close()
+    with rig(door, {"ENGINE": engine}) as tested:
+        tested.answer(files[:1])
+        first_s = _cpu_s(tested.pid)
+        tested.warm(files)
+        before_s = _cpu_s(tested.pid)
+        tested.answer(files)
+        taken_s = _cpu_s(tested.pid) - before_s
+        return {"throughput": len(files) / taken_s, "cold_start": first_s, "memory": pss_mb(tested.pid)}
 
 
 def _cpu_s(pid: int) -> float:

@@ -28,6 +28,9 @@ _SOURCES = {
 }
 """What `python -m model import` is told. Only the latter comes as a network, of which a SavedModel can be made too."""
 
+_PHOTOS = 10
+"""So many times fewer photos than small pictures."""
+
 SHIPPED = "fashion-mnist"
 NAMES = (SHIPPED, *_SOURCES)
 
@@ -40,6 +43,10 @@ class Subject:
     artifact: Path
     engines: tuple[str, ...]
     pictures: Callable[[int], list[bytes]]
+
+    def load(self, images: int) -> list[bytes]:
+        """Pictures for a load of so many small ones, or of fewer photos."""
+        return self.pictures(images if self.name == SHIPPED else max(1, images // _PHOTOS))
 
 
 def subjects(names: list[str], engines: list[str]) -> list[Subject]:

@@ -1,0 +1,104 @@
+"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+from google.cloud import pubsub_v1
+
+from client.cloud import publisher
+from tests.bench.parts import (
+    GIVE_UP_S,
+    PULL_COMMAND,
+    ROOT,
+    Ear,
+    environment,
+    free_port,
+    process,
+    push_command,
+    until_listening,
+)
+
+DOORS = ("push", "pull")
+_WARM_UP = 100
+
+
+@contextmanager
+def twin() -> Iterator[dict[str, str]]:
+    """The twin without a worker, ready; gives the environment that leads to it."""
+    command = [sys.executable, "-m", "infra.local", "up", "--worker", "none"]
+    up = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE, text=True)
+    try:
+        assert up.stderr is not None
+        if not any("ready in" in line for line in up.stderr):
+            raise RuntimeError("the twin did not start")
+        told = subprocess.run(
+            [sys.executable, "-m", "infra.local", "up", "--env", str(up.pid)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        yield dict(word.split("=", 1) for word in shlex.split(told) if word != "export")
+    finally:
+        up.terminate()
+        up.communicate()
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A client of one worker. `pid`: the worker's."""
+
+    pid: int
+    ear: Ear
+    _topic: str
+    _publisher: pubsub_v1.PublisherClient
+
+    def send(self, image: bytes) -> str:
+        """Publish, without waiting for the broker; gives the request's id."""
+        request_id = uuid.uuid4().hex
+        self._publisher.publish(self._topic, image, request_id=request_id)
+        return request_id
+
+    def answer(self, images: list[bytes]) -> float:
+        """Publish all at once; the moment at which the last of them is answered."""
+        return self.ear.wait({self.send(image) for image in images})
+
+    def warm(self, images: list[bytes]) -> None:
+        """Have some answered that are not measured."""
+        self.answer((images * _WARM_UP)[:_WARM_UP])
+
+
+@contextmanager
+def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
+    """A worker behind `door`, and what asks it."""
+    with twin() as env, environment(env):
+        project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
+        ear, sender = Ear(project), publisher()
+        try:
+            with process(push_command(port) if door == "push" else PULL_COMMAND, {**env, **settings}) as worker:
+                if door == "push":
+                    push_to(project, port)
+                yield Rig(worker.pid, ear, f"projects/{project}/topics/req_predict", sender)
+        finally:
+            sender.stop()
+            ear.close()
+
+
+def push_to(project: str, port: int) -> None:
+    """Push requests to a worker once it is ready: what is refused comes again in ten seconds at the earliest."""
+    until_listening(port)
+    requests.get(f"http://127.0.0.1:{port}/ready", timeout=GIVE_UP_S).raise_for_status()
+    with pubsub_v1.SubscriberClient() as subscriber:
+        subscriber.modify_push_config(
+            subscription=f"projects/{project}/subscriptions/req_predict-sub",
+            push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
+        )
