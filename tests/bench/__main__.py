@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-_PARTS = ("cold_start", "load", "latency", "plan", "twin")
+_OF_MODELS = {"cold_start", "load", "memory", "latency"}
+_PARTS = (*sorted(_OF_MODELS), "plan", "twin")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.cold import cold_starts
     from tests.bench.latency import latencies
     from tests.bench.load import loads
+    from tests.bench.memory import memory
     from tests.bench.pictures import garments, photos
     from tests.bench.stages import imports, stages
     from tests.bench.subjects import NAMES, installed_engines, subjects
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; by default all")
     parser.add_argument("--runs", type=int, default=5, help="of what is repeated: starts, twin, plan (default 5)")
     parser.add_argument("--images", type=int, default=3000, help="of each load; of photos a tenth (default 3000)")
+    parser.add_argument("--requests", type=int, default=100_000, help="of memory's; of photos a tenth (default 100000)")
     parser.add_argument("--model", action="append", choices=NAMES, help="by default all")
     parser.add_argument("--engine", action="append", choices=engines, help="by default all that are installed")
     parser.add_argument("--million", action="store_true", help="the twin's memory over a million messages, too")
@@ -53,11 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Console().print(rows.table(title, found))
         print(f"written to {path}", file=sys.stderr)
 
-    measured = (
-        subjects(options.model or list(NAMES), options.engine or engines)
-        if {"cold_start", "load", "latency"} & {*parts}
-        else []
-    )
+    measured = subjects(options.model or list(NAMES), options.engine or engines) if _OF_MODELS & {*parts} else []
     if "cold_start" in parts:
         keep(
             "cold_start",
@@ -66,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ("Where the imports' time goes", imports(options.runs)),
         )
     if "load" in parts:
-        throughput, memory = loads(measured, options.images, min(3, options.runs))
-        keep("throughput", ("Full load; client, broker and worker share the machine", throughput))
-        keep("memory", ("Memory of the worker's processes after the load", memory))
+        found = loads(measured, options.images, min(3, options.runs))
+        keep("throughput", ("Full load; client, broker and worker share the machine", found))
+    if "memory" in parts:
+        keep("memory", ("Memory of the worker's processes at full load", memory(measured, options.requests)))
     if "latency" in parts:
         keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, 1)))
     if "plan" in parts:

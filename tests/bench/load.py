@@ -10,35 +10,29 @@ from concurrent.futures import ThreadPoolExecutor
 from functions.contract import DEFAULT_TOP_K
 from model.artifact import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.parts import pss_mb
 from tests.bench.rig import DOORS, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 
-def loads(subjects: Sequence[Subject], images: int, runs: int) -> tuple[list[Row], list[Row]]:
-    """Images a second through push, pull and the same decoding and scoring without a broker; memory after the load."""
-    throughput, memory = [], []
+def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
+    """Images a second through push, pull and the same decoding and scoring without a broker."""
+    rows = []
     for subject in subjects:
         files = subject.load(images)
         how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
-            rates: dict[str, list[float]] = {door: [] for door in ("loop", *DOORS)}
-            sizes: dict[str, list[float]] = {door: [] for door in DOORS}
+            rates: dict[str, list[float]] = {name: [] for name in ("loop", *DOORS)}
             for _ in range(runs):  # in turns: drift hits all alike
                 rates["loop"].append(_loop(subject, engine, files))
                 for door in DOORS:
-                    per_s, pss = _door(door, subject, engine, files)
-                    rates[door].append(per_s)
-                    sizes[door].append(pss)
-            for door, rate in rates.items():
-                throughput.append(row(f"throughput.{subject.name}.{door}.{engine}", rate, "images/s", how=how))
+                    rates[door].append(_door(door, subject, engine, files))
+            for name, rate in rates.items():
+                rows.append(row(f"throughput.{subject.name}.{name}.{engine}", rate, "images/s", how=how))
             for door in DOORS:
-                name = f"{subject.name}.{door}"
                 shares = [each / loop for each, loop in zip(rates[door], rates["loop"], strict=True)]
-                throughput.append(row(f"throughput.{name}.of the loop.{engine}", shares, "1", how=how))
-                memory.append(row(f"memory.{name}.{engine}", sizes[door], "MB", how=f"PSS after {how}"))
-    return throughput, memory
+                rows.append(row(f"throughput.{subject.name}.{door}.of the loop.{engine}", shares, "1", how=how))
+    return rows
 
 
 def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
@@ -59,10 +53,8 @@ def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
     return len(files) / seconds
 
 
-def _door(door: str, subject: Subject, engine: str, files: list[bytes]) -> tuple[float, float]:
-    """Images a second, and MB of the worker's processes afterwards."""
+def _door(door: str, subject: Subject, engine: str, files: list[bytes]) -> float:
     with rig(door, {"ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
         tested.warm(files)
         start = time.perf_counter()
-        end = tested.answer(files)
-        return len(files) / (end - start), pss_mb(tested.pid)
+        return len(files) / (tested.answer(files) - start)

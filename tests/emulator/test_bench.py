@@ -12,12 +12,14 @@ from typing import Any
 from client.plan.bench import read
 
 UNITS = {"cold_start": "s", "start": "ms", "import": "ms", "throughput": "images/s", "memory": "MB"}
+OTHER_UNITS = {"of the loop": "1", "growth": "MB per 100,000 requests"}
 
 
 def test_the_rows_have_one_form(root: Path, tmp_path: Path) -> None:
-    few = ["--runs", "1", "--images", "20", "--model", "fashion-mnist", "--engine", "litert", "--out", str(tmp_path)]
+    amount = ["--runs", "1", "--images", "20", "--requests", "200"]
+    few = [*amount, "--model", "fashion-mnist", "--engine", "litert", "--out", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "cold_start", "load", *few],
+        [sys.executable, "-m", "tests.bench", "cold_start", "load", "memory", *few],
         cwd=root,
         env=os.environ | {"COLUMNS": "200"},
         capture_output=True,
@@ -29,12 +31,13 @@ def test_the_rows_have_one_form(root: Path, tmp_path: Path) -> None:
     rows: dict[str, dict[str, Any]] = {row["name"]: row for path in paths for row in json.loads(path.read_text())}
     for name, row in rows.items():
         assert row.keys() == {"name", "value", "unit", "machine", "runs"}
-        assert row["value"] >= 0 and row["unit"] == ("1" if ".of the loop." in name else UNITS[name.split(".")[0]])
+        assert row["unit"] == OTHER_UNITS.get(name.split(".")[-2], UNITS[name.split(".")[0]])
+        assert row["value"] >= 0 or "growth" in name
         assert row["machine"]["cpus"] == (1 if ".one_cpu." in name else os.cpu_count())
         assert "CPUs" in row["machine"]["words"]
         assert name.rpartition(".")[0].split(".", 1)[1] in done.stdout, "the table has a line for it"
     for door in ("push", "pull"):
-        assert {f"cold_start.fashion-mnist.{door}.litert", f"memory.fashion-mnist.{door}.litert"} <= rows.keys()
+        assert {f"cold_start.fashion-mnist.{door}.litert", f"memory.fashion-mnist.{door}.at load.litert"} <= rows.keys()
         assert rows[f"throughput.fashion-mnist.{door}.litert"]["value"] > 1
         steps = ("interpreter", "imports", "model", "first answer", "first publish")
         assert all(rows[f"start.fashion-mnist.{door}.{step}.litert"]["value"] > 0 for step in steps)
