@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Begun:
-    """One message. `late`: it came when the worker was stopping already, so nobody but its callback waits for it."""
+    """One message. `settled`: where it came when the worker was stopping already, and only its callback waits for it."""
 
     at: float
-    late: bool
-    settled: threading.Event = field(default_factory=threading.Event)
+    settled: threading.Event | None
 
 
 class Pending:
@@ -29,13 +28,14 @@ class Pending:
     def begin(self) -> Begun:
         """A message came."""
         with self._changed:
-            begun = Begun(self._clock(), self._draining)
+            begun = Begun(self._clock(), threading.Event() if self._draining else None)
             self._begun.add(begun)
             return begun
 
     def settle(self, begun: Begun) -> None:
         """It is acked or nacked."""
-        begun.settled.set()
+        if begun.settled:
+            begun.settled.set()
         with self._changed:
             self._begun.remove(begun)
             self._changed.notify_all()

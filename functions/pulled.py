@@ -36,7 +36,7 @@ def on_message(message: Acked, produce: Produce, service: Service, pending: Pend
         work.settle(exc)
         return
     answered.add_done_callback(work.publish)
-    if work.begun.late:
+    if work.begun.settled:
         work.begun.settled.wait(PUBLISH_TIMEOUT_S)
 
 

@@ -84,27 +84,39 @@ def until_listening(port: int) -> None:
 
 
 class Ear:
-    """Hears every response on the shared response subscription: request_id to the moment of its arrival."""
+    """Hears every response on the shared response subscription: request_id to the moment of its arrival.
+
+    Whoever waits is woken once, at the end: a measurement has little time for its own threads.
+    """
 
     def __init__(self, project: str) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._missing: set[str] = set()
+        self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
         self._client = pubsub_v1.SubscriberClient()
         self._stream = self._client.subscribe(f"projects/{project}/subscriptions/res_predict-sub", self._hear)
 
     def _hear(self, message: Any) -> None:
-        now = time.perf_counter()
+        now, request_id = time.perf_counter(), message.attributes["request_id"]
         message.ack()
-        with self._changed:
-            self.heard.setdefault(message.attributes["request_id"], now)
-            self._changed.notify_all()
+        with self._lock:
+            self.heard.setdefault(request_id, now)
+            if request_id in self._missing:
+                self._missing.remove(request_id)
+                if not self._missing:
+                    self._all_there.set()
 
     def wait(self, ids: set[str]) -> float:
         """The moment the last of these was heard. Raises TimeoutError, naming how many are missing."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: ids <= self.heard.keys(), GIVE_UP_S):
-                raise TimeoutError(f"{len(ids - self.heard.keys())} of {len(ids)} responses did not come")
-            return max(self.heard[request_id] for request_id in ids)
+        with self._lock:
+            self._missing = ids - self.heard.keys()
+            self._all_there.clear()
+            if not self._missing:
+                self._all_there.set()
+        if not self._all_there.wait(GIVE_UP_S):
+            raise TimeoutError(f"{len(self._missing)} of {len(ids)} responses did not come")
+        return max(self.heard[request_id] for request_id in ids)
 
     def close(self) -> None:
         self._stream.cancel()
