@@ -57,6 +57,11 @@ def is_notification(envelope: Envelope) -> bool:
     return "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
 
 
+def is_inline(envelope: Envelope) -> bool:
+    """Whether it carries an image itself, and not the name of one."""
+    return envelope.payload[:1] != b"{" and not is_notification(envelope)
+
+
 def ignorable(envelope: Envelope) -> str | None:
     """Why a bucket notification asks for no prediction, or None: only finished objects with bytes in them do."""
     if not is_notification(envelope):

@@ -6,6 +6,7 @@ The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; noth
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from functools import cached_property
@@ -31,6 +32,10 @@ FETCH_RETRY_S = 2.0
 """Hiccups are retried this long in place; after that the broker's own retry, with its backoff, is the better one."""
 
 PUBLISH_RETRY_S = 30.0
+_PATIENTLY = Retry(timeout=PUBLISH_RETRY_S)
+
+GATHER_S = 0.01
+"""For how long a response may wait for others, when the one before it is not older than that."""
 
 
 class BucketImages:
@@ -89,27 +94,39 @@ class _Bounded(io.BytesIO):
 
 
 class TopicResponses:
-    """The response topic. Made without touching the network; the client is built at the first publish."""
+    """The response topic. Made without touching the network; a client is built at the first publish.
+
+    One response goes out at once. Where many follow each other they gather: a call costs more than what it carries.
+    """
 
     def __init__(self, topic_path: str) -> None:
         self._topic = topic_path
+        self._latest = -GATHER_S
 
     @cached_property
-    def _client(self) -> pubsub_v1.PublisherClient:
-        from google.cloud import pubsub_v1
+    def _at_once(self) -> pubsub_v1.PublisherClient:
+        return self._client(max_messages=1)
 
-        # Whoever publishes here waits for the broker: a full batch is worth little, two milliseconds are.
-        return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_messages=100, max_latency=0.002))
+    @cached_property
+    def _gathering(self) -> pubsub_v1.PublisherClient:
+        return self._client(max_messages=100, max_latency=GATHER_S)
 
     def publish(self, response: Response) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""
-        return self._client.publish(  # type: ignore[no-any-return]
+        before, self._latest = self._latest, time.monotonic()
+        client = self._gathering if self._latest - before < GATHER_S else self._at_once
+        return client.publish(  # type: ignore[no-any-return]
             self._topic,
             encode_response(response),
-            retry=Retry(timeout=PUBLISH_RETRY_S),
+            retry=_PATIENTLY,
             timeout=PUBLISH_RETRY_S,
             **response_attributes(response),
         )
+
+    def _client(self, **settings: float) -> pubsub_v1.PublisherClient:
+        from google.cloud import pubsub_v1
+
+        return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(**settings))
 
 
 def answers(client: pubsub_v1.SubscriberClient, subscription: str, timeout_s: float) -> bool:

@@ -41,15 +41,16 @@ class Recent:
         with self._lock:
             return self._answers.get(identity)
 
-    def put(self, identity: str, response: Response) -> None:
-        """Remember an answer, and forget the oldest where there is no room."""
+    def keep(self, identity: str, response: Response) -> Response:
+        """Remember an answer, unless there is one, and forget the oldest where there is no room; gives the first."""
         with self._lock:
             if identity in self._answers:
-                return
+                return self._answers[identity]
             self._answers[identity] = response
             self._room -= _weight(response)
             while self._room < 0:
                 self._room += _weight(self._answers.popitem(last=False)[1])
+            return response
 
 
 def _weight(response: Response) -> int:

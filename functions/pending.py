@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Begun:
-    """One message. `settled`: where it came when the worker was stopping already, and only its callback waits for it."""
+    """One message. `settled`: of one that came when the worker was stopping, for which only its callback waits."""
 
     at: float
     settled: threading.Event | None
@@ -24,6 +24,11 @@ class Pending:
         self._changed = threading.Condition()
         self._begun: set[Begun] = set()
         self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker is stopping."""
+        return self._draining
 
     def begin(self) -> Begun:
         """A message came."""
@@ -45,10 +50,15 @@ class Pending:
         with self._changed:
             return max((self._clock() - begun.at for begun in self._begun), default=0.0)
 
-    def drain(self, timeout_s: float) -> int:
-        """Wait for what is begun; gives how many are left when the time is up. What comes from now on is late."""
+    def stop(self) -> None:
+        """What comes from now on is late."""
         with self._changed:
             self._draining = True
+
+    def drain(self, timeout_s: float) -> int:
+        """Stop, and wait for what is begun; gives how many are left when the time is up."""
+        self.stop()
+        with self._changed:
             mine = frozenset(self._begun)
             self._changed.wait_for(lambda: not mine & self._begun, timeout_s)
             return len(mine & self._begun)

@@ -12,6 +12,7 @@ from functions import events
 from functions.contract import Envelope, Response
 from functions.pending import Begun, Pending
 from functions.service import PUBLISH_TIMEOUT_S, Service
+from model.errors import Withdrawn
 
 
 class Acked(events.PulledMessage, Protocol):
@@ -21,21 +22,17 @@ class Acked(events.PulledMessage, Protocol):
     def nack(self) -> None: ...
 
 
-Produce = Callable[[Envelope], "Future[Response | None]"]
+Answered = Callable[[Envelope], "Future[Response] | Future[Response | None]"]
+"""Gives what the answer to an envelope will be; whatever fails is the future's."""
 
 
-def on_message(message: Acked, produce: Produce, service: Service, pending: Pending) -> None:
+def on_message(message: Acked, envelope: Envelope, answered: Answered, service: Service, pending: Pending) -> None:
     """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure.
 
     Returns before that, unless the worker is stopping.
     """
-    work = _Work(message, events.from_pulled(message), service, pending, pending.begin())
-    try:
-        answered = produce(work.envelope)
-    except Exception as exc:
-        work.settle(exc)
-        return
-    answered.add_done_callback(work.publish)
+    work = _Work(message, envelope, service, pending, pending.begin())
+    answered(envelope).add_done_callback(work.publish)
     if work.begun.settled:
         work.begun.settled.wait(PUBLISH_TIMEOUT_S)
 
@@ -50,7 +47,7 @@ class _Work:
     pending: Pending
     begun: Begun
 
-    def publish(self, answered: Future[Response | None]) -> None:
+    def publish(self, answered: Future[Response] | Future[Response | None]) -> None:
         try:
             response = answered.result()
             published = self.service.responses.publish(response) if response else None
@@ -73,7 +70,11 @@ class _Work:
     def settle(self, failure: Exception | None, response: Response | None = None) -> None:
         try:
             if failure:
-                self.service.outcomes.nacked(self.envelope, failure)  # before its dead letter can be seen
+                # Told before it is done: a dead letter that can be seen has its reasons in the log.
+                if isinstance(failure, Withdrawn):
+                    self.service.outcomes.handed_back(self.envelope)
+                else:
+                    self.service.outcomes.nacked(self.envelope, failure)
                 self.message.nack()
                 return
             self.message.ack()

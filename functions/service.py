@@ -6,19 +6,21 @@ A permanent failure is an answer (an error response). A transient one is raised,
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of, trace_of
+from functions.carriers import decode_request, ignorable, is_inline, reply_to_of, request_id_of, source_of, trace_of
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
 from functions.once import Recent, identity_of
 from functions.outcomes import Outcomes
 from functions.traceparent import TraceContext
 from functions.tracing import Spans
+from model.batching import withdraw
 from model.engine import Images
 from model.labels import Explanation, Prediction
 from model.later import done, then
@@ -27,6 +29,12 @@ from model.words import quoted
 
 PUBLISH_TIMEOUT_S = 45.0
 """Below the 55 s of a push request: the failure must reach the broker before it delivers again."""
+
+QUICK_BYTES = 64_000
+"""Of an image's file: some milliseconds of decoding, which those beside it in a batch wait for."""
+
+_DIGITS = 18
+"""Of a count: any more might not fit into 64 bits."""
 
 DEAD_LETTER_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
 
@@ -61,16 +69,16 @@ class _Clock:
     def __init__(self, queue_ms: float) -> None:
         self._queue = queue_ms
         self._start = self._last = time.perf_counter()
-        self._stages: dict[str, float] = {}
+        self._stages: defaultdict[str, float] = defaultdict(float)
 
     def stage(self, name: str) -> None:
         now = time.perf_counter()
-        self._stages[name] = round(1000 * (now - self._last), 2)
+        self._stages[name] += now - self._last
         self._last = now
 
     def timing(self) -> Timing:
-        total = round(1000 * (time.perf_counter() - self._start), 2)
-        return Timing(queue=self._queue, total=total, **self._stages)
+        stages = {"total": time.perf_counter() - self._start, **self._stages}
+        return Timing(queue=self._queue, **{name: round(1000 * seconds, 2) for name, seconds in stages.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,54 +97,66 @@ class Service:
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
-        return self.answer_later(envelope).result()
-
-    def answer_later(self, envelope: Envelope) -> Future[Response]:
-        """Like `answer`, without waiting for the scores where the engine gathers batches."""
         clock = _Clock(self._queue_ms(envelope))
-        try:
+
+        def answer() -> Response:
             request = decode_request(envelope)
             prepared = self._prepare(request, clock)
-        except PERMANENT as exc:
-            error = Error(code_of(exc), str(exc))
-            return done(self._respond(envelope, clock.timing(), envelope.delivery_attempt, error=error))
-
-        def conclude(predictions: tuple[Prediction, ...]) -> Response:
+            predictions = self.predictor.predict(prepared, request.top_k)
             clock.stage("predict")
             # Its time is in the total alone: "predict" is what every request pays.
             why = self.predictor.explain(prepared, predictions[0].label) if request.explain else None
-            return self._respond(
-                envelope, clock.timing(), envelope.delivery_attempt, predictions=predictions, explanation=why
-            )
+            return self._respond(envelope, clock.timing(), predictions=predictions, explanation=why)
 
-        if request.explain:  # scores again, which is nothing for the thread that scores
-            return done(conclude(self.predictor.predict(prepared, request.top_k)))
-        return then(self.predictor.predict_later(prepared, request.top_k), conclude)
+        return self._or_error(envelope, clock, answer)
 
     def respond(self, envelope: Envelope) -> Response | None:
         """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object).
 
         What was answered before is answered in the same words: from memory, or across workers from the ledger.
         """
-        return self.respond_later(envelope).result()
-
-    def respond_later(self, envelope: Envelope) -> Future[Response | None]:
-        """Like `respond`, without waiting for the scores where the engine gathers batches."""
         if reason := ignorable(envelope):
             self.outcomes.ignored(envelope, reason)
-            return done(None)
+            return None
         identity = identity_of(envelope, self.model.digest)
-        if remembered := self.recent.get(identity):
-            return done(_delivered(remembered, envelope, trace_of(envelope)))
+        return self._remembered(identity, envelope) or self._keep(identity, envelope, self.answer(envelope))
 
-        def keep(response: Response) -> Response:
-            kept = self.ledger.keep(identity, response) if self.ledger else response
-            self.recent.put(identity, kept)
-            return _delivered(kept, envelope, response.trace)
+    def is_quick(self, envelope: Envelope) -> bool:
+        """Whether an answer takes a little decoding and the scores, nothing else: then `respond_later` can give it."""
+        wants_more = self.ledger or "explain" in envelope.attributes
+        return not wants_more and len(envelope.payload) <= QUICK_BYTES and is_inline(envelope)
 
-        if self.ledger:  # asks a bucket, which is nothing for the thread that scores
-            return done(keep(self.answer(envelope)))
-        return then(self.answer_later(envelope), keep)
+    def respond_later(self, envelope: Envelope) -> Future[Response]:
+        """What `respond` gives to a quick one, without waiting: decoded, too, by the thread that scores.
+
+        Small images come by the thousand, and handing each from thread to thread would cost more than all else.
+        """
+        identity = identity_of(envelope, self.model.digest)
+        if remembered := self._remembered(identity, envelope):
+            return done(lambda: remembered)
+        clock = _Clock(self._queue_ms(envelope))
+        try:
+            request = decode_request(envelope)
+        except PERMANENT:
+            return done(lambda: self._keep(identity, envelope, self.answer(envelope)))
+
+        def prepare() -> Images:
+            clock.stage("predict")  # it waited for its turn to be scored
+            return self._prepare(request, clock)
+
+        def conclude(scored: Future[tuple[Prediction, ...]]) -> Response:
+            def answer() -> Response:
+                predictions = scored.result()
+                clock.stage("predict")
+                return self._respond(envelope, clock.timing(), predictions=predictions)
+
+            return self._keep(identity, envelope, self._or_error(envelope, clock, answer))
+
+        return then(self.predictor.predict_later(prepare, request.top_k), conclude)
+
+    def hand_back(self) -> None:
+        """Have what waits to be scored fail with Withdrawn."""
+        withdraw(self.predictor.engine)
 
     def announce(self, envelope: Envelope) -> Response | None:
         """The response that tells of a dead letter, or None when the letter asked for nothing."""
@@ -145,8 +165,8 @@ class Service:
             return None
         attempts = envelope.attributes.get(DEAD_LETTER_ATTEMPTS, "")
         error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
-        timing = Timing(queue=self._queue_ms(envelope))
-        return self._respond(envelope, timing, int(attempts) if attempts.isdecimal() else 0, error=error)
+        made = self._respond(envelope, Timing(queue=self._queue_ms(envelope)), error=error)
+        return replace(made, delivery_attempt=int(attempts) if attempts.isdecimal() and len(attempts) < _DIGITS else 0)
 
     def handle(self, envelope: Envelope) -> None:
         """Answer, publish, wait for the broker. Returning means ack, raising means nack."""
@@ -168,6 +188,20 @@ class Service:
                 self.outcomes.answered(response)
             finally:
                 self.flush()
+
+    def _or_error(self, envelope: Envelope, clock: _Clock, answer: Callable[[], Response]) -> Response:
+        try:
+            return answer()
+        except PERMANENT as exc:
+            return self._respond(envelope, clock.timing(), error=Error(code_of(exc), str(exc)))
+
+    def _remembered(self, identity: str, envelope: Envelope) -> Response | None:
+        remembered = self.recent.get(identity)
+        return remembered and _delivered(remembered, envelope, trace_of(envelope))
+
+    def _keep(self, identity: str, envelope: Envelope, response: Response) -> Response:
+        kept = self.ledger.keep(identity, response) if self.ledger else response
+        return _delivered(self.recent.keep(identity, kept), envelope, response.trace)
 
     def _prepare(self, request: Request, clock: _Clock) -> Images:
         if request.model not in (None, self.model.name, self.model.digest):
@@ -195,7 +229,6 @@ class Service:
         self,
         envelope: Envelope,
         timing: Timing,
-        attempt: int,
         *,
         predictions: tuple[Prediction, ...] = (),
         explanation: Explanation | None = None,
@@ -209,7 +242,7 @@ class Service:
             self.model,
             source_of(envelope),
             timing,
-            attempt,
+            envelope.delivery_attempt,
             encode_time(self.now()),
             reply_to_of(envelope),
             explanation,

@@ -10,7 +10,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +21,14 @@ from typing import Any
 
 from google.cloud import pubsub_v1
 
-from functions import bootstrap
+from functions import bootstrap, events
+from functions.contract import Envelope, Response
 from functions.fleet import Fleet
 from functions.gcp import answers
 from functions.handback import HandingBack
 from functions.liveness import Liveness
 from functions.pending import Pending
-from functions.pulled import Acked, Produce, on_message
+from functions.pulled import Acked, Answered, on_message
 from functions.service import Service
 from functions.settings import Settings, SettingsError
 from model.artifact import ArtifactError
@@ -46,7 +46,7 @@ STUCK_DRAIN_S = 2.0
 """How long a stuck worker may try to end in order."""
 
 CALLBACKS = 16
-"""Threads that fetch and decode; few wait for scores in them."""
+"""Threads for what takes its time: images to be fetched, large ones, pictures of explanations, dead letters."""
 
 
 @contextmanager
@@ -65,23 +65,34 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[
     asked = settings.subscription_path(settings.request_subscription)
     liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 
-    def work(message: Acked, produce: Produce) -> None:
+    def begin(message: Acked, envelope: Envelope, answered: Answered) -> None:
         liveness.heard()
-        on_message(message, produce, service, pending)
+        on_message(message, envelope, answered, service, pending)
+
+    def begin_quick(message: Acked) -> bool:
+        envelope = events.from_pulled(message)
+        quick = service.is_quick(envelope) and not pending.draining
+        if quick:
+            begin(message, envelope, service.respond_later)
+        return quick
 
     streams: list[Future[None]] = []
-    doors: tuple[tuple[str, Produce], ...] = (
-        (settings.request_subscription, service.respond_later),
-        (settings.dead_subscription, lambda envelope: done(service.announce(envelope))),
+    doors: tuple[tuple[str, Callable[[Envelope], Response | None], Callable[[Acked], bool]], ...] = (
+        (settings.request_subscription, service.respond, begin_quick),
+        (settings.dead_subscription, service.announce, lambda message: False),
     )
-    for name, produce in doors:
+    for name, respond, begun in doors:
         threads = ThreadPoolExecutor(CALLBACKS, f"pull-{name}")
+
+        def work(message: Acked, respond: Callable[[Envelope], Response | None] = respond) -> None:
+            begin(message, events.from_pulled(message), lambda envelope: done(lambda: respond(envelope)))
+
         streams.append(
             client.subscribe(
                 settings.subscription_path(name),
-                partial(work, produce=produce),
+                work,
                 flow_control=flow,
-                scheduler=HandingBack(threads, service.outcomes),
+                scheduler=HandingBack(threads, service.outcomes, begun),
                 await_callbacks_on_shutdown=True,
             )
         )
@@ -89,8 +100,11 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[
         yield streams, liveness
     finally:
         # The streams first take no more, then wait for the callbacks, which from now on wait for the broker: so every
-        # ack is on its way before a stream ends. What is not begun is handed back by the stream itself.
+        # ack is on its way before a stream ends. What waits to be scored is handed back here, what is not begun by the
+        # stream itself.
         deadline = time.monotonic() + DRAIN_S
+        pending.stop()
+        service.hand_back()
         left = pending.drain(DRAIN_S)
         for stream in streams:
             stream.cancel()
@@ -175,4 +189,6 @@ def _wait(stop: queue.SimpleQueue[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    os._exit(code)  # threads that still wait for somebody, such as a bucket, would be waited for

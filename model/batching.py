@@ -9,19 +9,36 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from model.engine import Activations, Engine, Images, Scores, Signature
+from model.errors import Withdrawn
 from model.later import done
 
-_Job = tuple[Images, "Future[Scores]"]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """Images that are there, or are made by the thread that scores them."""
+
+    count: int
+    make: Callable[[], Images]
+    scores: Future[Scores] = field(default_factory=Future)
 
 
-def submit(engine: Engine, images: Images) -> Future[Scores]:
-    """Scores of `images`, later where the engine gathers batches, else at once."""
-    return engine.submit(images) if isinstance(engine, MicroBatcher) else done(engine.score(images))
+def submit(engine: Engine, make: Callable[[], Images]) -> Future[Scores]:
+    """Scores of the one image that `make` gives: later, where the engine gathers batches, which makes it too."""
+    return engine.submit(make) if isinstance(engine, MicroBatcher) else done(lambda: engine.score(make()))
+
+
+def withdraw(engine: Engine) -> None:
+    """Have what waits for its batch fail with Withdrawn, where the engine gathers batches."""
+    if isinstance(engine, MicroBatcher):
+        engine.withdraw()
 
 
 class MicroBatcher:
@@ -41,7 +58,6 @@ class MicroBatcher:
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._room = threading.BoundedSemaphore(max_batch_size * (scorers + 1))
         self._gathering = threading.Lock()
         self._held: _Job | None = None
         """What did not fit into the batch before."""
@@ -58,21 +74,21 @@ class MicroBatcher:
 
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels]; blocks until they are done; gives float32 [N, labels]."""
-        return self.submit(images).result()
+        return self._put(_Job(len(images), lambda: images)).result()
 
-    def submit(self, images: Images, /) -> Future[Scores]:
-        """Like `score`, later; blocks only while there is one batch too many already.
+    def submit(self, make: Callable[[], Images], /) -> Future[Scores]:
+        """Like `score`, later, of the one image that `make` gives [1, height, width, channels].
 
-        What is to be done with the scores is done by the thread that made them: it must be short, and must not score.
+        The thread that scores makes it, and does what is to be done with the scores: both must be short, and not score.
         """
-        self._room.acquire()
-        future: Future[Scores] = Future()
-        with self._closing:
-            if not self._closed:
-                self._jobs.put((images, future))
-                return future
-        self._room.release()
-        raise RuntimeError("the batcher is closed")
+        return self._put(_Job(1, make))
+
+    def withdraw(self) -> None:
+        """Have what waits for its batch fail with Withdrawn."""
+        with suppress(queue.Empty):
+            while job := self._jobs.get_nowait():
+                job.scores.set_exception(Withdrawn())
+            self._jobs.put(None)  # for those who gather: it is closed
 
     def activations(self, images: Images, /) -> Activations | None:
         """Asked of the engine itself: too rare to be gathered."""
@@ -89,13 +105,20 @@ class MicroBatcher:
             thread.join()
         self._engine.close()
 
+    def _put(self, job: _Job) -> Future[Scores]:
+        with self._closing:
+            if not self._closed:
+                self._jobs.put(job)
+                return job.scores
+        raise RuntimeError("the batcher is closed")
+
     def _run(self) -> None:
         while True:
             with self._gathering:  # one at a time: two would each get half a batch
                 batch = self._gather()
             if not batch:
                 return
-            self._answer(batch)
+            self._answer([(images, job) for job in batch if (images := _made(job)) is not None])
 
     def _gather(self) -> list[_Job]:
         """The next batch; none when there is nothing more to come."""
@@ -103,7 +126,7 @@ class MicroBatcher:
         if first is None:
             self._jobs.put(None)  # for the next who gathers
             return []
-        batch, size = [first], len(first[0])
+        batch, size = [first], first.count
         deadline = time.monotonic() + self._max_wait_s
         while size < self._max_batch_size:
             try:
@@ -114,27 +137,36 @@ class MicroBatcher:
             if job is None:
                 self._jobs.put(None)
                 break
-            if size + len(job[0]) > self._max_batch_size:
+            if size + job.count > self._max_batch_size:
                 self._held = job
                 break
             batch.append(job)
-            size += len(job[0])
+            size += job.count
         return batch
 
-    def _answer(self, batch: list[_Job]) -> None:
+    def _answer(self, batch: list[tuple[Images, _Job]]) -> None:
+        if not batch:
+            return
         try:
             images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
             scores = self._engine.score(images)
         except Exception as exc:
             if len(batch) == 1:
-                self._room.release()
-                batch[0][1].set_exception(exc)
+                batch[0][1].scores.set_exception(exc)
                 return
-            for job in batch:
-                self._answer([job])
+            for each in batch:
+                self._answer([each])
             return
         start = 0
-        for images, future in batch:
-            self._room.release()
-            future.set_result(scores[start : start + len(images)])
+        for images, job in batch:
+            job.scores.set_result(scores[start : start + len(images)])
             start += len(images)
+
+
+def _made(job: _Job) -> Images | None:
+    """The job's images; None, and the job has failed, where they cannot be made."""
+    try:
+        return job.make()
+    except Exception as exc:
+        job.scores.set_exception(exc)
+        return None

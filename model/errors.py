@@ -1,8 +1,9 @@
-"""What can be wrong with an image, in words for its sender. Standard library only.
+"""What can be wrong with an image, in words for its sender, and what keeps it from being scored. Standard library only.
 
 InvalidImage            the bytes are not an image that can be read
 ├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
 └── UnsupportedFormat   it is one, of a kind that is not on the list
+Withdrawn               nothing is wrong with it
 """
 
 from __future__ import annotations
@@ -24,3 +25,7 @@ class UnsupportedFormat(InvalidImage):
     """The image is of a format that is not on the list."""
 
     code = "unsupported_format"
+
+
+class Withdrawn(Exception):
+    """An image was not scored, because whoever scores is stopping. Nothing is wrong with it."""

@@ -10,20 +10,23 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def done(value: T) -> Future[T]:
-    """A future that is there."""
+def done(work: Callable[[], T]) -> Future[T]:
+    """A future of what is worked out now; a failure is the future's."""
     future: Future[T] = Future()
-    future.set_result(value)
+    try:
+        future.set_result(work())
+    except Exception as exc:
+        future.set_exception(exc)
     return future
 
 
-def then(before: Future[T], work: Callable[[T], U]) -> Future[U]:
-    """`work` of what `before` gives, done by the thread that gives it; a failure of either is the future's."""
+def then(before: Future[T], work: Callable[[Future[T]], U]) -> Future[U]:
+    """`work` of `before`, which is done by then, by the thread that did it; a failure of `work` is the future's."""
     after: Future[U] = Future()
 
     def run(before: Future[T]) -> None:
         try:
-            after.set_result(work(before.result()))
+            after.set_result(work(before))
         except Exception as exc:
             after.set_exception(exc)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -39,11 +39,12 @@ class Predictor:
 
     def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
-        return self.predict_later(prepared, top_k).result()
+        return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
 
-    def predict_later(self, prepared: Images, top_k: int) -> Future[tuple[Prediction, ...]]:
-        """Like `predict`, without waiting where the engine gathers batches."""
-        return then(submit(self.engine, prepared), lambda scores: rank(scores[0], self.engine.signature.labels, top_k))
+    def predict_later(self, prepare: Callable[[], Images], top_k: int) -> Future[tuple[Prediction, ...]]:
+        """Like `predict`, of what `prepare` gives; later, where the engine gathers batches, which prepares it too."""
+        labels = self.engine.signature.labels
+        return then(submit(self.engine, prepare), lambda scores: rank(scores.result()[0], labels, top_k))
 
     def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[tuple[Prediction, ...]]:
         """The same of each of several prepared images, at least one, which are scored at once."""

@@ -17,9 +17,11 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 from PIL.PngImagePlugin import PngInfo
 
-from functions import bootstrap, worker
+from functions import bootstrap
+from functions.events import from_pulled
 from functions.logs import JsonLines
 from functions.pending import Pending
+from functions.pulled import on_message
 from functions.service import Service
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import encoded
@@ -164,5 +166,6 @@ def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngi
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
             for data in (picture(), SECRET, b"{" + SECRET):
-                worker.on_message(Message(data), service.respond_later, service, pending)
+                message = Message(data)
+                on_message(message, from_pulled(message), service.respond_later, service, pending)
     assert_quiet(lines, at_least=12)

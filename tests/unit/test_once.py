@@ -78,6 +78,6 @@ def test_failures_and_announcements_are_not_answers() -> None:
 def test_the_oldest_is_forgotten_first() -> None:
     recent, answer = Recent(5_000), Response("r", (Prediction("a", 1.0),))
     for number in range(10):
-        recent.put(str(number), answer)
+        recent.keep(str(number), answer)
     assert [number for number in range(10) if recent.get(str(number))] == [7, 8, 9]
-    Recent(10).put("larger than the room", answer)
+    Recent(10).keep("larger than the room", answer)

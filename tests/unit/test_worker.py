@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from functions.events import from_pulled
 from functions.handback import HandingBack
 from functions.outcomes import Outcomes
 from functions.pending import Pending
 from functions.pulled import on_message
+from model.later import done
 from model.room import Room
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
@@ -41,7 +43,7 @@ class Pulled:
 
 def run(message: Pulled, responses: MemoryResponses, pending: Pending, engine: BrightnessEngine | None = None) -> None:
     service = fake_service(engine=engine, responses=responses)
-    on_message(message, service.respond_later, service, pending)
+    on_message(message, from_pulled(message), service.respond_later, service, pending)
 
 
 def test_acked_only_when_the_broker_has_the_response() -> None:
@@ -69,7 +71,8 @@ def test_nacked_when_scoring_fails() -> None:
 def test_acked_in_silence_when_nothing_is_asked() -> None:
     attributes = {"eventType": "OBJECT_DELETE", "bucketId": "b", "objectId": "o"}
     message, responses, pending = Pulled(b"", attributes), MemoryResponses(), Pending()
-    run(message, responses, pending)
+    service, envelope = fake_service(responses=responses), from_pulled(message)
+    on_message(message, envelope, lambda envelope: done(lambda: service.respond(envelope)), service, pending)
     assert message.verdicts == ["ack"] and responses.published == [] and pending.drain(1) == 0
 
 
@@ -96,7 +99,7 @@ def test_what_a_stopping_worker_has_not_begun_is_an_outcome_too(caplog: pytest.L
         assert finish.wait(10)
         worked.append(message.message_id)
 
-    scheduler = HandingBack(ThreadPoolExecutor(1), outcomes)
+    scheduler = HandingBack(ThreadPoolExecutor(1), outcomes, lambda message: False)
     for number in range(3):
         scheduler.schedule(work, Pulled(attributes={"request_id": f"r{number}"}, message_id=f"m{number}"))
     assert begun.wait(10)
@@ -113,7 +116,7 @@ def test_who_finds_no_room_is_nacked_and_counted(caplog: pytest.LogCaptureFixtur
     service = fake_service(responses=responses)
     service = replace(service, predictor=replace(service.predictor, room=room))
     with room.taken(1), caplog.at_level(logging.INFO, "functions"):
-        on_message(message, service.respond_later, service, Pending())
+        on_message(message, from_pulled(message), service.respond_later, service, Pending())
     (record,) = caplog.records
     assert message.verdicts == ["nack"] and responses.published == []
     assert (vars(record)["outcome"], vars(record)["request_id"]) == ("nacked", "r")

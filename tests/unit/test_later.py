@@ -1,0 +1,166 @@
+"""Answering without waiting: the same answers, for what is small and takes nothing but a decoder and the scores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from functions.contract import Envelope, Response, Timing
+from functions.events import from_pulled
+from functions.gcp import TopicResponses
+from functions.handback import HandingBack
+from functions.outcomes import Outcomes
+from functions.pending import Pending
+from functions.pulled import on_message
+from functions.service import QUICK_BYTES
+from infra.local.pubsub.server import PubsubServer
+from model.batching import MicroBatcher
+from model.engine import Images, Scores
+from model.predictor import Predictor
+from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
+from tests.samples import BAD_IMAGES, encoded
+from tests.unit.test_worker import Pulled
+
+ASKED = {
+    "good": Envelope("m1", encoded()),
+    "top_k": Envelope("m1", encoded(), {"top_k": "2", "reply_to": "me"}),
+    "wrong top_k": Envelope("m1", encoded(), {"top_k": "many"}),
+    "unknown model": Envelope("m1", encoded(), {"model": "other"}),
+    "expired": Envelope("m1", encoded(), {"expires_at": "2020-01-01T00:00:00Z"}),
+    **{name: Envelope("m1", data) for name, (data, _) in BAD_IMAGES.items()},
+}
+
+
+@pytest.fixture
+def batcher() -> Iterator[MicroBatcher]:
+    batcher = MicroBatcher(BrightnessEngine(), max_batch_size=4, scorers=2)
+    yield batcher
+    batcher.close()
+
+
+def timeless(response: Response | None) -> Response:
+    assert response
+    return replace(response, timing_ms=Timing(), completed_at="")
+
+
+@pytest.mark.parametrize("envelope", ASKED.values(), ids=ASKED)
+def test_the_answer_is_the_same_whether_or_not_anybody_waits_for_it(envelope: Envelope, batcher: MicroBatcher) -> None:
+    waited = fake_service().respond(envelope)
+    later = fake_service(predictor=Predictor(batcher)).respond_later(envelope).result(10)
+    assert timeless(later) == timeless(waited)
+    timing = later.timing_ms
+    assert 0 <= timing.decode + timing.predict <= timing.total + 0.03
+
+
+@pytest.mark.parametrize(
+    ("envelope", "quick"),
+    [
+        (Envelope("m1", encoded()), True),
+        (Envelope("m1", b""), True),
+        (Envelope("m1", bytes(QUICK_BYTES + 1)), False),
+        (Envelope("m1", b'{"image_uri": "gs://bucket/object"}'), False),
+        (Envelope("m1", encoded(), {"explain": "true"}), False),
+        (Envelope("m1", b"", {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o"}), False),
+    ],
+)
+def test_what_may_be_answered_so(envelope: Envelope, quick: bool) -> None:
+    assert fake_service().is_quick(envelope) == quick
+
+
+def test_nothing_is_where_a_ledger_is_asked() -> None:
+    class Never:
+        def keep(self, identity: str, response: Response) -> Response:
+            raise AssertionError
+
+    assert not fake_service(ledger=Never()).is_quick(Envelope("m1", encoded()))
+
+
+def test_a_redelivery_is_not_scored_again() -> None:
+    engine = BrightnessEngine()
+    service = fake_service(engine=engine)
+    answers = [service.respond_later(Envelope("m1", encoded())).result(10) for _ in range(2)]
+    assert answers[0] == answers[1] and engine.sizes == [1]
+
+
+def test_of_two_copies_at_once_both_get_the_first_answer() -> None:
+    both, engine = threading.Barrier(2, timeout=10), BrightnessEngine()
+
+    class Meeting(BrightnessEngine):
+        def score(self, images: Images, /) -> Scores:
+            both.wait()
+            return engine.score(images)
+
+    service = fake_service(engine=Meeting())
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(service.respond, [Envelope("m1", encoded())] * 2))
+    assert answers[0] == answers[1], "its times too"
+
+
+def test_what_waits_to_be_scored_when_a_worker_stops_is_handed_back() -> None:
+    go, entered = threading.Event(), threading.Event()
+
+    class Slow(BrightnessEngine):
+        def score(self, images: Images, /) -> Scores:
+            entered.set()
+            assert go.wait(10)
+            return super().score(images)
+
+    batcher, responses, pending = MicroBatcher(Slow(), max_batch_size=1), MemoryResponses(), Pending()
+    service = fake_service(predictor=Predictor(batcher), responses=responses)
+    messages = [Pulled(attributes={"request_id": f"r{number}"}) for number in range(3)]
+    on_message(messages[0], from_pulled(messages[0]), service.respond_later, service, pending)
+    assert entered.wait(10)
+    for message in messages[1:]:
+        on_message(message, from_pulled(message), service.respond_later, service, pending)
+    pending.stop()
+    service.hand_back()
+    go.set()
+    assert pending.drain(10) == 0
+    assert [message.verdicts for message in messages] == [["ack"], ["nack"], ["nack"]]
+    assert [response.request_id for response in responses.published] == ["r0"]
+    assert service.outcomes.counts()["outcomes"]["nacked"] == 2 and service.outcomes.counts()["codes"] == {}
+    batcher.close()
+
+
+def test_the_streams_own_thread_begins_what_it_is_told_to_and_leaves_the_rest_to_others() -> None:
+    begun, left, done = list[str](), list[str](), threading.Event()
+
+    def begin(message: Pulled) -> bool:
+        begun.append(message.message_id)
+        return message.message_id == "a"
+
+    def work(message: Pulled) -> None:
+        left.append(message.message_id)
+        done.set()
+
+    scheduler = HandingBack(ThreadPoolExecutor(1), Outcomes(), begin)
+    for message_id in "ab":
+        scheduler.schedule(work, Pulled(message_id=message_id))
+    assert done.wait(10)
+    assert scheduler.shutdown(await_msg_callbacks=True) == []
+    assert (begun, left) == (["a", "b"], ["b"])
+
+
+def test_one_response_waits_for_no_other_and_many_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    with PubsubServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
+        from google.cloud import pubsub_v1
+
+        topic, made = "projects/p/topics/res", []
+        pubsub_v1.PublisherClient().create_topic(name=topic)
+
+        class Counted(TopicResponses):
+            def _client(self, **settings: float) -> pubsub_v1.PublisherClient:
+                made.append(settings)
+                return super()._client(**settings)
+
+        responses = Counted(topic)
+        assert responses.publish(Response("r0")).result(10)
+        assert made == [{"max_messages": 1}]
+        futures = [responses.publish(Response(f"r{number}")) for number in range(1, 300)]
+        assert len({future.result(10) for future in futures}) == 299
+        assert len(made) == 2
