@@ -26,15 +26,13 @@ _BAND = 1_000_000
 
 
 def flatten(image: Image.Image, decode_size: int | None) -> Image.Image:
-    """A loaded image's pixels, in an image of their own; the shorter edge keeps at least `decode_size` pixels."""
+    """A loaded image so, or itself where it is; the shorter edge keeps at least `decode_size` pixels."""
     orientation = _orientation(image)
     # Floats have a mean, 16 bits in Pillow have none.
     shallow = _shallow(_smaller(image, decode_size) if image.mode in {"I", "F"} else image)
     flat = _opaque(_smaller(shallow, decode_size))
     turn = _TURN.get(orientation)
-    if turn is not None:
-        return flat.transpose(turn)
-    return flat.copy() if flat is image else flat
+    return flat if turn is None else flat.transpose(turn)
 
 
 def _shallow(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import io
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -29,7 +29,7 @@ _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}.{4,6})Exif", re.DOTALL)
 """Of an AVIF, where it is declared (ISO/IEC 14496-12, item information entry)."""
 
 _READ_BLOCK = 4096
-"""Bytes between two looks at the clock."""
+"""Bytes between two looks at the clock. Shorter files need none: they are read at once, where nothing could stop it."""
 
 
 _COST = {"WEBP": 16, "AVIF": 16}
@@ -78,11 +78,14 @@ def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
     TimeoutError when there is no room for long.
     """
-    with ExitStack() as held:
-        yield _decode(data, limits, decode_size, room, held)
+    image, cost = _opened(data, limits, decode_size, room)
+    with room.taken(cost):
+        image = _loaded(image, limits, decode_size)  # the name is given up: what is made small lives on alone
+        yield image
 
 
-def _decode(data: bytes, limits: Limits, decode_size: int | None, room: Room, held: ExitStack) -> Image.Image:
+def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> tuple[Image.Image, int]:
+    """An image that may be decoded, to judge by its header, and the bytes of memory that this takes."""
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
@@ -93,26 +96,40 @@ def _decode(data: bytes, limits: Limits, decode_size: int | None, room: Room, he
         # Opening costs as the file is long: some are a million parts without a pixel.
         with room.taken(len(data)):
             image = _open(data, limits)
-        with image:
-            _check(image, data, limits)
-            coefficients = image.width * image.height if "progressive" in image.info else 0
-            if decode_size and image.format in {"JPEG", "MPO"}:
-                image.draft(None, (decode_size, decode_size))
-            image.decodermaxblock = _READ_BLOCK
-            held.enter_context(room.taken(_cost(image, decode_size) + _COEFFICIENTS * coefficients))
-            image.load()
-            _check_exif(len(image.info.get("exif", b"")), limits)
-            return flatten(image, decode_size)
-    except (InvalidImage, MemoryError, TimeoutError):
+        _check(image, data, limits)
+        coefficients = image.width * image.height if "progressive" in image.info else 0
+        if decode_size and image.format in {"JPEG", "MPO"}:
+            image.draft(None, (decode_size, decode_size))
+        image.decodermaxblock = _READ_BLOCK
+        return image, _cost(image, decode_size) + _COEFFICIENTS * coefficients
+    except _OURS:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})") from exc
-    except UnidentifiedImageError as exc:
-        raise InvalidImage(f"the bytes are not an image that can be read; allowed are {_formats()}") from exc
-    except (
-        Exception
-    ) as exc:  # Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault
-        raise InvalidImage("the image is truncated or damaged") from exc
+    except Exception as exc:
+        raise _refusal(exc, limits) from exc
+
+
+def _loaded(image: Image.Image, limits: Limits, decode_size: int | None) -> Image.Image:
+    try:
+        image.load()
+        _check_exif(len(image.info.get("exif", b"")), limits)
+        return flatten(image, decode_size)
+    except _OURS:
+        raise
+    except Exception as exc:
+        raise _refusal(exc, limits) from exc
+
+
+_OURS = (InvalidImage, MemoryError, TimeoutError)
+"""Said already, or no fault of the file's."""
+
+
+def _refusal(exc: Exception, limits: Limits) -> InvalidImage:
+    """Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault."""
+    if isinstance(exc, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})")
+    if isinstance(exc, UnidentifiedImageError):
+        return InvalidImage(f"the bytes are not an image that can be read; allowed are {_formats()}")
+    return InvalidImage("the image is truncated or damaged")
 
 
 def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
@@ -122,7 +139,8 @@ def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
         data = _EXIF_ITEM.sub(rb"\1none", data)
     check_directory(data, limits.max_pixels)
-    return Image.open(_Clocked(data, limits), formats=FORMATS)
+    file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
+    return Image.open(file, formats=FORMATS)
 
 
 class _Clocked(io.BytesIO):

@@ -48,8 +48,7 @@ def object_mask(image: Image.Image) -> Mask:
     """Which pixels [height, width] belong to what stands in the middle and differs in colour from the background."""
     smooth = image.convert("RGB").filter(ImageFilter.GaussianBlur(1))
     pixels = np.asarray(smooth, dtype=np.float32)
-    red, green, blue = np.moveaxis(np.abs(pixels - _background(pixels)), 2, 0)
-    distance = np.maximum(np.maximum(red, green), blue).clip(0, 255).astype(np.uint8)  # 10 times as fast as max(axis=2)
+    distance = _largest(np.abs(np.moveaxis(pixels, 2, 0) - _background(pixels))).clip(0, 255).astype(np.uint8)
     far = distance > max(_otsu(distance), _LEAST_DISTANCE)
     # A pixel is what most of the 5x5 around it are: of two values the mean tells that far sooner than the median.
     tidy = Image.fromarray(far.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(2))
@@ -57,7 +56,7 @@ def object_mask(image: Image.Image) -> Mask:
 
 
 def _background(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The border's colours carried on over the whole image [height, width, 3]: a plane for each channel.
+    """The border's colours carried on over the whole image [3, height, width]: a plane for each channel.
 
     Light falls off across a floor, so one colour would not do. Garments may reach the border: pixels far from the plane
     count little (Cauchy's weights; Holland, Welsch, "Robust Regression Using Iteratively Reweighted Least-Squares",
@@ -69,15 +68,22 @@ def _background(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     border[edge : height - edge, edge : width - edge] = False
     down, right = (np.arange(size, dtype=np.float32) / size - np.float32(0.5) for size in (height, width))
     rows, columns = np.nonzero(border)
-    places, colours = np.stack([np.ones_like(down[rows]), down[rows], right[columns]], axis=1), pixels[border]
+    places, colours = np.stack([np.ones_like(down[rows]), down[rows], right[columns]], axis=1), pixels[rows, columns]
     level = np.median(colours, axis=0)
     plane = np.stack([level, np.zeros_like(level), np.zeros_like(level)])
     for spread in _SPREADS:
-        weights = 1 / (1 + (np.abs(colours - places @ plane).max(axis=1) / spread) ** 2)
+        weights = 1 / (1 + (_largest(np.abs(colours - places @ plane).T) / spread) ** 2)
         weighted = (places * weights[:, None]).T
         plane = np.linalg.solve(weighted @ places + _LEVEL_UNLESS, weighted @ colours)
-    everywhere: npt.NDArray[np.float32] = (plane[0] + down[:, None, None] * plane[1]) + right[:, None] * plane[2]
+    level, falling, turning = plane[:, :, None, None]  # channels first: NumPy's inner loop is a row, not three numbers
+    everywhere: npt.NDArray[np.float32] = (level + down[:, None] * falling) + right * turning
     return everywhere
+
+
+def _largest(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Of three channels [3, ...] the largest value at each place; 10 times as fast as max(axis=...)."""
+    largest: npt.NDArray[np.float32] = np.maximum(np.maximum(channels[0], channels[1]), channels[2])
+    return largest
 
 
 def _central(mask: Mask) -> Mask:

@@ -35,9 +35,8 @@ def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, 
 def run_recipe(image: Image.Image, signature: Signature) -> Images:
     """Run the recipe on an upright, opaque image (L or RGB): the signature's dtype, [1, height, width, channels]."""
     *steps, scale = signature.preprocessing["steps"]
-    pixels = np.asarray(_run(image, steps), dtype=np.float32)
-    pixels = pixels.reshape(1, signature.height, signature.width, signature.channels)
-    pixels = pixels * np.asarray(scale["factor"], np.float32) + np.asarray(scale["offset"], np.float32)
+    bytes_ = np.asarray(_run(image, steps)).reshape(1, signature.height, signature.width, signature.channels)
+    pixels: Images = bytes_ * np.asarray(scale["factor"], np.float32) + np.asarray(scale["offset"], np.float32)
     if signature.dtype == "float32":
         return pixels
     whole = np.iinfo(signature.dtype)
@@ -66,6 +65,10 @@ def _run(image: Image.Image, steps: Sequence[_Step]) -> Image.Image:
     for step in steps:
         image = _OPS[step["op"]](image, step)
     return image
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _unless_size(image: Image.Image, step: _Step) -> Image.Image:
@@ -129,8 +132,8 @@ def _centre(image: Image.Image, step: _Step) -> Image.Image:
 
 
 _OPS: dict[str, Callable[[Image.Image, _Step], Image.Image]] = {
-    "grayscale": lambda image, step: image.convert("L"),
-    "rgb": lambda image, step: image.convert("RGB"),
+    "grayscale": lambda image, step: _in_mode(image, "L"),
+    "rgb": lambda image, step: _in_mode(image, "RGB"),
     "unless_size": _unless_size,
     "isolate": _isolate,
     "trim": _trim,

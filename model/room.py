@@ -37,22 +37,28 @@ class Room:
 
         Never taken twice by one thread: two that each hold a part would wait for each other.
         """
-        amount, ticket = min(amount, self._capacity), _Ticket()
+        amount = min(amount, self._capacity)
         with self._changed:
-            self._line.append(ticket)
-            try:
-                if not self._changed.wait_for(lambda: self._lets_in(ticket, amount), self._patience_s):
-                    raise TimeoutError(f"no room to decode an image for {self._patience_s:g} s")
-                self._free -= amount
-            finally:
-                self._line.remove(ticket)
-                self._changed.notify_all()
+            if self._line or amount > self._free:
+                self._wait(amount)
+            self._free -= amount
         try:
             yield
         finally:
             with self._changed:
                 self._free += amount
-                self._changed.notify_all()
+                if self._line:
+                    self._changed.notify_all()
+
+    def _wait(self, amount: int) -> None:
+        ticket = _Ticket()
+        self._line.append(ticket)
+        try:
+            if not self._changed.wait_for(lambda: self._lets_in(ticket, amount), self._patience_s):
+                raise TimeoutError(f"no room to decode an image for {self._patience_s:g} s")
+        finally:
+            self._line.remove(ticket)
+            self._changed.notify_all()
 
     def _lets_in(self, ticket: _Ticket, amount: int) -> bool:
         """Who fits, until the first in line has waited too long: many small ones must never keep a large one out."""

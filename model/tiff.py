@@ -24,6 +24,7 @@ _COMPRESSION, _JPEG = 259, 7
 _PROGRESSIVE = re.compile(rb"\xff[\xc2\xca]\x00[\x0b\x0e\x11\x14]\x08")
 """A frame of 8 bits, up to four components (ITU-T T.81, annex B). TIFF allows none; libtiff reads a hundred scans."""
 
+_ORDERS = {b"II": "<", b"MM": ">"}
 _NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q"}
 """The types that hold whole numbers, as `struct` names them."""
 
@@ -35,6 +36,8 @@ def check_directory(data: bytes, max_pixels: int) -> None:
 
     UnsupportedFormat when progressive JPEGs are in it. Damage is not judged here: Pillow refuses what cannot be read.
     """
+    if data[:2] not in _ORDERS:
+        return
     edges, jpegs = dict.fromkeys((_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH), 0), False
     with suppress(struct.error, OverflowError):
         for tag, kind, count, number in _entries(data):
@@ -55,9 +58,7 @@ def check_directory(data: bytes, max_pixels: int) -> None:
 
 def _entries(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Tag, type, how many values, and the first of them, where it is a whole number; as far as the file goes."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if not order:
-        return
+    order = _ORDERS[data[:2]]
     big = data[2:4] in (b"\x2b\x00", b"\x00\x2b")
     where, count, entry = ("Q", "Q", "HHQ") if big else ("L", "H", "HHL")
     head, room = struct.calcsize(order + entry), 8 if big else 4

@@ -97,6 +97,14 @@ def test_scans_are_counted_wherever_they_hide() -> None:
         count_scans(data[:-2] + b"\xff\xe0\0\2" * 60_000 + data[-2:])
 
 
+def test_padding_is_passed_in_no_time() -> None:
+    """Each of its bytes might begin a marker, and where none follows none does."""
+    data = encoded("JPEG", (64, 64), "RGB")
+    start = time.thread_time()
+    assert decode_image(data[:-2] + b"\xff" * 40_000 + b"\0" + data[-2:], Limits()).size == (64, 64)
+    assert time.thread_time() - start < 0.5, "CPU seconds"
+
+
 def test_decoding_stops_when_its_time_is_up() -> None:
     data = encoded("JPEG", (3000, 3000), "RGB", quality=100)
     with pytest.raises(ImageTooLarge, match="longer than"):
