@@ -11,13 +11,11 @@ import pytest
 
 from functions.contract import Envelope, Response, Timing
 from functions.events import from_pulled
-from functions.gcp import TopicResponses
 from functions.handback import HandingBack
 from functions.outcomes import Outcomes
 from functions.pending import Pending
 from functions.pulled import on_message
 from functions.service import QUICK_BYTES
-from infra.local.pubsub.server import PubsubServer
 from model.batching import MicroBatcher
 from model.engine import Images, Scores
 from model.predictor import Predictor
@@ -143,24 +141,3 @@ def test_the_streams_own_thread_begins_what_it_is_told_to_and_leaves_the_rest_to
     assert done.wait(10)
     assert scheduler.shutdown(await_msg_callbacks=True) == []
     assert (begun, left) == (["a", "b"], ["b"])
-
-
-def test_one_response_waits_for_no_other_and_many_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PubsubServer() as server:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
-        from google.cloud import pubsub_v1
-
-        topic, made = "projects/p/topics/res", []
-        pubsub_v1.PublisherClient().create_topic(name=topic)
-
-        class Counted(TopicResponses):
-            def _client(self, **settings: float) -> pubsub_v1.PublisherClient:
-                made.append(settings)
-                return super()._client(**settings)
-
-        responses = Counted(topic)
-        assert responses.publish(Response("r0")).result(10)
-        assert made == [{"max_messages": 1}]
-        futures = [responses.publish(Response(f"r{number}")) for number in range(1, 300)]
-        assert len({future.result(10) for future in futures}) == 299
-        assert len(made) == 2

@@ -1,0 +1,96 @@
+"""Publishing many small messages: in few calls, by threads that stay.
+
+Google's own batching starts a thread for each batch, and whoever publishes waits until it runs: under a full load that
+was a third of the time of the threads that score. A message that comes alone goes out at once.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GATHER_S = 0.01
+"""For how long a message may wait for others, where the call before was made not longer ago."""
+
+MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
+"""Of a call, as Google's own batches have."""
+
+_SENDERS = 4
+"""Calls under way at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Letter:
+    """One message, and its id once the broker has it."""
+
+    data: bytes
+    attributes: Mapping[str, str]
+    sent: Future[str] = field(default_factory=Future)
+
+
+class Refused(Exception):
+    """The broker will not have one of the messages of a call."""
+
+
+class Send(Protocol):
+    """A call to the broker: gives the messages' ids, in order; blocks. From any thread. Raises Refused."""
+
+    def __call__(self, letters: Sequence[Letter], /) -> Sequence[str]: ...
+
+
+class Outbox:
+    """Sends what is put in. Callable from any thread; its own threads end with the process."""
+
+    def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
+        self._send, self._clock = send, clock
+        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
+        self._turn = threading.Lock()
+        self._latest = -GATHER_S
+        for number in range(_SENDERS):
+            threading.Thread(target=self._run, name=f"outbox-{number}", daemon=True).start()
+
+    def put(self, data: bytes, attributes: Mapping[str, str]) -> Future[str]:
+        """Returns at once; the future is done when the broker has the message, or fails."""
+        letter = Letter(data, attributes)
+        self._letters.put(letter)
+        return letter.sent
+
+    def _run(self) -> None:
+        while True:
+            with self._turn:  # one at a time: two would each get half of them
+                letters = self._gather()
+            self._deliver(letters)
+
+    def _gather(self) -> list[Letter]:
+        letters = [self._letters.get()]
+        time.sleep(max(0.0, self._latest + GATHER_S - self._clock()))
+        size = len(letters[0].data)
+        while len(letters) < MAX_MESSAGES and size < MAX_BYTES and not self._letters.empty():
+            letters.append(self._letters.get())
+            size += len(letters[-1].data)
+        self._latest = self._clock()
+        return letters
+
+    def _deliver(self, letters: Sequence[Letter]) -> None:
+        try:
+            ids = self._send(letters)
+        except Refused as exc:
+            if len(letters) == 1:
+                letters[0].sent.set_exception(exc)
+                return
+            for letter in letters:
+                self._deliver([letter])
+        except Exception as exc:
+            for letter in letters:
+                letter.sent.set_exception(exc)
+        else:
+            for letter, message_id in zip(letters, ids, strict=True):
+                letter.sent.set_result(message_id)
