@@ -95,7 +95,7 @@ PEERS = (
         "litert",
         "http",
         _litserve,
-        f"max_batch_size=16, batch_timeout=0.005, fast_queue, 1 worker; {_OUR_MODEL}",
+        f"max_batch_size=8, batch_timeout=0.002, fast_queue, 1 worker; {_OUR_MODEL}",
         wrap=in_json,
     ),
     Peer(

@@ -85,7 +85,7 @@ def _our_pillow(beam: Environment) -> None:
     """As docs/bulk.md has it: Beam holds Pillow below ours, and uses it in its examples alone."""
     (pinned,) = re.findall(r"^pillow==(.*)$", (ROOT / "functions" / "requirements.txt").read_text(), re.M)
     if f"pillow {pinned}" not in {f"{each.name} {each.version}" for each in distributions(path=[str(beam.site)])}:
-        command = [beam.bin / "python", "-m", "pip", "install", "--quiet", "--no-deps", f"pillow=={pinned}"]
+        command = [str(beam.bin / "python"), "-m", "pip", "install", "--quiet", "--no-deps", f"pillow=={pinned}"]
         if subprocess.run(command, check=False).returncode:
             raise Unavailable(f"pillow {pinned} cannot be installed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tests.bench.rows import Row, row
@@ -32,11 +33,15 @@ def peer_tables(rows: Iterable[Row]) -> list[Table]:
 
 def _table(model: str, found: Mapping[str, Mapping[str, Row]]) -> Table:
     columns = dict.fromkeys((name, each["unit"]) for figures in found.values() for name, each in figures.items())
-    made = Table("", *(f"{name}, {unit}" for name, unit in columns), title=f"Beside the peers: {model}")
+    made = Table(title=f"Beside the peers: {model}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    made.add_column(no_wrap=True)
+    for name, unit in columns:
+        made.add_column(f"{name}, {unit}", justify="right", overflow="fold")
     for peer, figures in found.items():
         made.add_row(peer, *(_cell(figures.get(name)) for name, _ in columns))
     return made
 
 
 def _cell(each: Mapping[str, Any] | None) -> str:
-    return f"{each['value']:,g}" if each else ""
+    """Three digits: the rows have more."""
+    return f"{float(format(each['value'], '.3g')):,g}" if each else ""

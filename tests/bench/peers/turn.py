@@ -34,7 +34,7 @@ UNITS = {
 _POLL_S = 0.01
 _BULK = 3000
 _BULK_BYTES = 12_000_000
-_NEAR = 0.1
+_NEAR = 0.05
 """By how much a score may differ: the artifact's LiteRT form is quantised, its SavedModel is not."""
 
 
@@ -80,7 +80,7 @@ def _topic(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[s
     with Twin(worker=None) as twin, environment(twin.env), TopicDoor(twin.project) as door:
         answer = door.later("first") if peer.door == "push" else door.publish(case.images[0])
         start = time.perf_counter()
-        with running(peer, where, case.artifact, port, twin.env | peer.env) as server:
+        with running(peer, where, case.artifact, port, twin.env) as server:
             if peer.door == "push":
                 push_first(port, case.images[0], "first")
             case.check(answer.result(PATIENCE_S))
