@@ -31,6 +31,8 @@ UNITS = {
     "p99 at full load": "ms",
     "memory": "MB",
 }
+Ask = Callable[[bytes], object]
+
 _POLL_S = 0.01
 _BULK = 3000
 _BULK_BYTES = 12_000_000
@@ -72,7 +74,8 @@ def _http(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[st
         answer = door.first(server, case.images[0])
         first = time.perf_counter() - start
         case.check(answer)
-        return {"cold start": first} | _asked(door.ask, case, peer, seconds) | {"memory": pss_mb(server.pid)}
+        figures = _asked(door.ask, door.ask, case, peer, seconds)
+        return {"cold start": first} | figures | {"memory": pss_mb(server.pid)}
 
 
 def _topic(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str, float]:
@@ -87,12 +90,13 @@ def _topic(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[s
             first = time.perf_counter() - start
             if peer.door == "push":
                 push_to(twin.project, port)
-            return {"cold start": first} | _asked(door.ask, case, peer, seconds) | {"memory": pss_mb(server.pid)}
+            figures = _asked(door.ask_among_many, door.ask, case, peer, seconds)
+            return {"cold start": first} | figures | {"memory": pss_mb(server.pid)}
 
 
-def _asked(ask: Callable[[bytes], object], case: Case, peer: Peer, seconds: float) -> dict[str, float]:
-    many = closed_loop(ask, case.images, peer.under_way, seconds)
-    one = many if peer.under_way == 1 else closed_loop(ask, case.images, 1, seconds / 2)
+def _asked(among_many: Ask, alone: Ask, case: Case, peer: Peer, seconds: float) -> dict[str, float]:
+    many = closed_loop(among_many, case.images, peer.under_way, seconds)
+    one = many if peer.under_way == 1 else closed_loop(alone, case.images, 1, seconds / 2)
     return {
         "rate": per_s(many.moments),
         "p50": 1000 * percentile(one.delays_s, 50),
