@@ -9,7 +9,7 @@ FULL := $(VENV)/.full
 SUPPLY := build/audit/venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fault bench train evaluate export package infra-check deploy rollback destroy lock audit sbom clean
+.PHONY: help setup demo up test check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fault: $(FULL)  ## Kill workers and the broker under load and count what is lost
 
 bench: $(FULL)  ## Measure cold start, images a second, memory, what plan reckons with and the local twin: JSON to build/bench/, tables to the screen
 	$(PY) -m tests.bench
+
+bench-peers: $(FULL)  ## Measure the worker beside others with the same model, each in an environment of its own: build/bench/peers.json, tables to the screen (PEERS=, its flags)
+	$(PY) -m tests.bench.peers $(PEERS)
 
 train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)
 	$(PY) -m model train $(if $(CONFIG),--config $(CONFIG)) $(if $(OUT),--out $(OUT))

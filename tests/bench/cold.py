@@ -17,7 +17,7 @@ from tests.bench.parts import GIVE_UP_S, PULL_COMMAND, Ear, environment, free_po
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
-_HELD = ["taskset", "--cpu-list", "0"]
+HELD = ["taskset", "--cpu-list", "0"]
 """Before a command: on one CPU, as an instance of one vCPU; the broker and the client keep all."""
 
 DOORS = ("push", "pull")
@@ -33,7 +33,7 @@ def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
                 for subject, engine, door, held in _cases(subjects):
                     env = {**twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
                     start = _push if door == "push" else _pull
-                    seconds = start(_HELD if held else [], env, ear, subject.pictures(1)[0])
+                    seconds = start(HELD if held else [], env, ear, subject.pictures(1)[0])
                     taken.setdefault((subject.name, door, engine, held), []).append(seconds)
         finally:
             ear.close()
@@ -46,13 +46,13 @@ def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
 def _cases(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str, str, bool]]:
     for subject in subjects:
         for door in DOORS:
-            for held in (False, True) if shutil.which(_HELD[0]) else (False,):
+            for held in (False, True) if shutil.which(HELD[0]) else (False,):
                 for engine in subject.engines:
                     yield subject, engine, door, held
 
 
-def _push(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
-    port, request_id = free_port(), uuid.uuid4().hex
+def push_first(port: int, image: bytes, request_id: str) -> float:
+    """Push an image to a worker that is starting; the moment at which it was acknowledged."""
     body = json.dumps(
         {
             "message": {
@@ -64,20 +64,26 @@ def _push(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> flo
         }
     )
     start = time.perf_counter()
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GIVE_UP_S)
+            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            status = connection.getresponse().status
+            break
+        except ConnectionRefusedError:
+            if time.perf_counter() - start > GIVE_UP_S:
+                raise
+            time.sleep(0.002)
+    answered = time.perf_counter()
+    assert status == 204, f"the worker answered {status}"
+    return answered
+
+
+def _push(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
+    port, request_id = free_port(), uuid.uuid4().hex
+    start = time.perf_counter()
     with process([*before, *push_command(port)], env):
-        while True:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GIVE_UP_S)
-                connection.request("POST", "/", body, {"Content-Type": "application/json"})
-                status = connection.getresponse().status
-                break
-            except ConnectionRefusedError:
-                if time.perf_counter() - start > GIVE_UP_S:
-                    raise
-                time.sleep(0.002)
-        answered = time.perf_counter()
-        assert status == 204, f"the worker answered {status}"
-        return max(answered, ear.wait({request_id})) - start
+        return max(push_first(port, image, request_id), ear.wait({request_id})) - start
 
 
 def _pull(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:

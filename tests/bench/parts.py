@@ -42,11 +42,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def push_command(port: int) -> list[str]:
-    """What the image runs, on this machine alone."""
+def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
+    """What the image runs, on this machine alone; `bin` is an environment's."""
     program, *rest = json.loads(dict(instructions((ROOT / "Dockerfile").read_text()))["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
-    return [str(Path(sys.executable).parent / program), *here, "--port", str(port)]
+    return [str(bin / program), *here, "--port", str(port)]
 
 
 PULL_COMMAND = [sys.executable, "-m", "functions.worker"]

@@ -1,0 +1,25 @@
+"""What the peers are asked: the shipped model with small pictures, and a network for photos with photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.artifact import ENGINES, load_engine, read_artifact
+from model.predictor import Predictor
+from tests.bench.peers.turn import Case
+from tests.bench.subjects import SHIPPED, subjects
+
+_GARMENTS, _PHOTOS = 1000, 100
+
+
+def cases(models: Sequence[str]) -> dict[str, Case]:
+    """Those that can be had here, by name; of others stderr says why."""
+    found = {}
+    for subject in subjects(list(models), list(ENGINES)):
+        images = subject.pictures(_GARMENTS if subject.name == SHIPPED else _PHOTOS)
+        _, engine = load_engine(read_artifact(subject.artifact), "litert")
+        predictor = Predictor(engine)
+        (best,) = predictor.predict(predictor.prepare(images[0]), 1)
+        engine.close()
+        found[subject.name] = Case(subject.artifact, images, best.label, best.score)
+    return found
