@@ -42,6 +42,10 @@ def test_they_may_stand_beside_each_other(examples: Path) -> None:
     assert dev.workspace != prod.workspace and dev.worker_image != prod.worker_image
 
 
+def test_a_prefix_is_not_taken_for_a_part_of_a_projects_name() -> None:
+    assert Target("some-project", prefix="dev").workspace != Target("some-project-dev").workspace
+
+
 def test_the_workflow_calls_make_and_nothing_else(workflow: dict[Any, Any], root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", (root / "Makefile").read_text(), re.M))
     run = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]

@@ -16,6 +16,7 @@ from infra.check.terraform import attached, copy_files
 from infra.check.workshop import Unavailable, prepare
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
+from infra.local.storage.server import StorageServer
 from tests.conftest import absent
 from tests.tools import REGISTRY, Tools, printed
 
@@ -95,7 +96,7 @@ def test_from_nothing_to_nothing(tools: Tools, capfd: pytest.CaptureFixture[str]
 def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tools, "deploy", TFVARS=str(root / EXAMPLES / f"{name}.tfvars")) == 0
     assert "undeclared" not in capfd.readouterr().out  # which would be no more than a warning
-    assert state(tools, "some-project-dev" if name == "dev" else "some-project")
+    assert state(tools, "some-project.dev" if name == "dev" else "some-project")
 
 
 def test_an_open_door_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -106,11 +107,17 @@ def test_an_open_door_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.Captu
     assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-door.example" in tools.calls[-1]
 
 
-def test_two_deployments_do_not_meet(tools: Tools) -> None:
-    assert run(tools, "deploy") == 0
-    assert run(tools, "deploy", PREFIX="dev") == 0
-    assert all("dev-" not in json.dumps(values) for values in state(tools).values())
-    assert any("dev-" in json.dumps(values) for values in state(tools, "some-project-dev").values())
+def test_two_deployments_do_not_meet(tools: Tools, root: Path) -> None:
+    with StorageServer(names=["states"]) as server:
+        twin = f'bucket = "states"\n    storage_custom_endpoint = "{server.url}/storage/v1/"\n    access_token = "any"'
+        example = (root / EXAMPLES / "backend.tf.example").read_text()
+        (tools.root / "infra" / "backend.tf").write_text(example.replace('bucket = "NAME"', twin))
+        assert run(tools, "deploy") == 0
+        assert run(tools, "deploy", PREFIX="dev") == 0
+        assert all("dev-" not in json.dumps(values) for values in state(tools).values())
+        assert any("dev-" in json.dumps(values) for values in state(tools, "some-project.dev").values())
+        states = {f"image-prediction/{name}.tfstate" for name in ("some-project", "some-project.dev")}
+        assert states <= set(server.objects("states"))
 
 
 def test_gcloud_knows_every_word(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

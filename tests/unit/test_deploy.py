@@ -51,7 +51,8 @@ def test_what_is_printed_is_what_is_run(tools: Tools, tmp_path: Path, capfd: pyt
     shown = [words for words in printed(capfd.readouterr().out) if words[0] in ("gcloud", "env")]
     ran = [call for call in tools.calls if call[0] != "smoke"]
     assert [words if words[0] == "gcloud" else words[2:] for words in shown] == ran
-    assert {words[1] for words in shown if words[0] == "env"} == {"TF_WORKSPACE=some-project"}
+    workspaces = [words[1] for words in shown if words[0] == "env"]
+    assert workspaces == ["TF_WORKSPACE=default", *["TF_WORKSPACE=some-project"] * 3]  # the first is init
     assert f"-var-file={odd}" in ran[4]
 
 
