@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.check.terraform import attached, copy_files
-from infra.check.workshop import Unavailable, prepare
+from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
 from infra.local.storage.server import StorageServer
@@ -24,25 +23,15 @@ EXAMPLES = Path("infra") / "examples"
 State = Callable[[str], dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def terraform() -> Iterator[dict[str, str]]:
-    """What has terraform attach to the stand-ins."""
-    try:
-        workshop = prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-    with attached(workshop) as terraform:
-        yield {name: value for name, value in terraform.environment.items() if os.environ.get(name) != value}
-
-
 @pytest.fixture
-def tools(tmp_path: Path, terraform: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Tools:
+def tools(tmp_path: Path, terraform: Terraform, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A checkout with the files of infra/, the real terraform, and a gcloud that only records."""
     copy_files(tmp_path / "checkout" / "infra")
     tools = Tools(tmp_path)
     (tools.bin / "terraform").unlink()
-    for name, value in terraform.items():
-        monkeypatch.setenv(name, value)
+    for name, value in terraform.environment.items():
+        if name.startswith(("TF_", "CHECKPOINT_")):
+            monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
     tools.images("older", source_tag(tools.root))
     return tools

@@ -55,7 +55,7 @@ def test_topology_layer_finds(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TEST_MUTANTS)
 def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -> None:
     mutant = TEST_MUTANTS[name]
-    folder = mutant.written(tmp_path / "work")
+    folder = mutant.narrowed(tmp_path / "work")
 
     outcome = terraform(folder, "test", f"-filter=tests/{mutant.tests}.tftest.hcl")
 
