@@ -18,9 +18,7 @@ FIRST = (
 )
 """What must be there before an image can be built and an artifact uploaded."""
 
-_FAILED = (
-    "What Terraform said above tells why. Interfaces and grants that are new may need a minute: then run it again."
-)
+_FAILED = "What Terraform said above tells why. Interfaces and grants that are new may need a minute."
 
 UNBUILT = "none/yet"
 """An image, as far as a variable must name one where nothing runs it."""
