@@ -10,6 +10,10 @@ variable "budget" {
     condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
     error_message = "budget takes a billing_account such as 012345-6789AB-CDEF01, and a whole amount from 1 up."
   }
+  validation {
+    condition     = var.budget == null || length(var.alerts.emails) <= 5
+    error_message = "budget tells five addresses at most, which is what Google takes: alerts.emails has more."
+  }
 }
 
 # A budget knows projects by number: one that is named by its id would be changed by every apply.
