@@ -73,7 +73,7 @@ variable "instances" {
 }
 
 variable "gpu" {
-  description = "GPU of each instance, such as nvidia-l4; the image must hold an engine that uses it."
+  description = "GPU of each instance, such as nvidia-l4; the image must hold an engine that uses it, and the region quota for max_instances of them."
   type        = string
   default     = null
   validation {

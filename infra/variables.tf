@@ -160,7 +160,7 @@ variable "analysts" {
 }
 
 variable "kms_key" {
-  description = "Full name of a key in Cloud KMS that encrypts all that is stored; null for Google's own keys. To be chosen before the first apply."
+  description = "Full name of a key in Cloud KMS that encrypts all that is stored; null for Google's own keys. To be chosen before the first apply; of its own for each environment, because who destroys one takes the grants on its key away."
   type        = string
   default     = null
   validation {
@@ -170,7 +170,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Full name of a subnetwork that all of the worker's and the door's traffic leaves through; it needs Private Google Access."
+  description = "Full name of a subnetwork that all of the worker's and the door's traffic leaves through; it needs Private Google Access, and in another project roles/compute.networkUser for Cloud Run's agent."
   type        = string
   default     = null
   validation {
