@@ -51,30 +51,38 @@ def state(tools: Tools, workspace: str = "some-project") -> dict[str, Any]:
     return {each["address"]: each["values"] for each in module.get("resources", []) if each["mode"] == "managed"}
 
 
-def image(tools: Tools) -> str:
-    return str(state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]["image"])
+def worker(tools: Tools) -> tuple[str, str]:
+    """The image that runs, and the place of its model."""
+    container = state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]
+    return container["image"], {each["name"]: each["value"] for each in container["env"]}["ARTIFACT"]
 
 
-def test_from_nothing_to_nothing(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_from_nothing_to_nothing(tools: Tools, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = {"ARTIFACT": str(root / "model" / "artifacts" / "fashion-mnist")}
     tools.images()
-    assert run(tools, "deploy") == 1  # it builds nothing
+    assert run(tools, "deploy", **model) == 1  # it builds nothing
     kinds = {address.split(".")[0] for address in state(tools)}
     assert {"google_artifact_registry_repository", "google_storage_bucket", "google_service_account"} <= kinds
     assert not kinds & {"google_cloud_run_v2_service", "google_pubsub_topic", "google_bigquery_table"}
 
     tools.images("older", source_tag(tools.root))
-    assert run(tools, "deploy") == 0
-    assert image(tools) == f"{REGISTRY}@sha256:1"
+    assert run(tools, "deploy", **model) == 0
+    image, place = worker(tools)
+    assert image == f"{REGISTRY}@sha256:1" and place.startswith("gs://some-project-models/fashion-mnist/")
     out = capfd.readouterr().out
     assert "export UPLOAD_BUCKET=some-project-uploads\n" in out
     assert "export REQUEST_TOPIC=projects/some-project/topics/req_predict\n" in out
     assert "export WORKER_URL=https://prediction-worker.example\n" in out
 
-    assert run(tools, "deploy") == 0
+    assert run(tools, "deploy", **model) == 0
     assert capfd.readouterr().out.count("Resources: 0 added, 0 changed, 0 destroyed") == 2
 
+    tools.images("older")
+    assert run(tools, "deploy") == 1  # again: what stands is as it was
+    assert run(tools, "rollback", IMAGE="older", REGION="us-east1") == 2
+    capfd.readouterr()
     assert run(tools, "rollback", IMAGE="older") == 0
-    assert image(tools) == f"{REGISTRY}@sha256:0"
+    assert worker(tools) == (f"{REGISTRY}@sha256:0", place)
     assert "Resources: 0 added, 1 changed, 0 destroyed" in capfd.readouterr().out
 
     assert run(tools, "destroy", CONFIRM="some-project") == 0
