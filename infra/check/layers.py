@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check import order, permissions, scan, ways
+from infra.check import order, permissions, scan, variables, ways
 from infra.check.terraform import Outcome, Terraform
 from infra.check.workshop import ROOT, Workshop
 
@@ -36,6 +36,11 @@ def _schema(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
     """The *.tf files keep to the providers' schemas."""
     files = len(list(folder.glob("*.tf")))
     return _judged(schema_findings(workshop, [folder])[str(folder)], f"{files} files as google 6.50.0 wants them")
+
+
+def _variables(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
+    """README.md has the variables as they are."""
+    return _judged(list(variables.check(folder, variables.PAGE.read_text())), f"as {variables.PAGE.name} has them")
 
 
 def _fmt(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
@@ -109,6 +114,7 @@ def _checkov(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
 LAYERS: dict[str, Layer] = {
     "topology": _topology,
     "schema": _schema,
+    "variables": _variables,
     "fmt": _fmt,
     "validate": _validate,
     "order": _order,
