@@ -11,7 +11,7 @@ from infra.deploy.environment import exports
 from infra.deploy.images import UNKNOWN, built, chosen, listed
 from infra.deploy.shell import Shell, Stopped
 from infra.deploy.standing import Standing
-from infra.deploy.target import Target, Wrong
+from infra.deploy.target import COMPUTE, REGION, Target, Wrong
 from infra.deploy.terraform import Terraform
 from model.artifact import Artifact
 from model.words import quoted
@@ -129,8 +129,10 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
 
 def _doctor(target: Target) -> str:
     """The command that looks a deployment over."""
-    prefix = f" --prefix {target.prefix}" if target.prefix else ""
-    return f"python -m client doctor --project {target.project}{prefix}"
+    given = {"--prefix": target.prefix, "--region": target.region, "--compute": target.compute}
+    default = {"--region": REGION, "--compute": COMPUTE}
+    words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
+    return f"python -m client doctor --project {target.project}{''.join(words)}"
 
 
 def _python(root: Path) -> str:
