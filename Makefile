@@ -71,13 +71,13 @@ infra-check:  ## Check the Terraform files without a cloud
 	@$(PYTHON) -m infra.check
 
 # What is set on make's command line reaches them as environment: no shell reads it again.
-deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every door (PROJECT=, REGION=, PREFIX=, COMPUTE=, TFVARS=, ARTIFACT=; DRY_RUN=1 prints only)
+deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every door (PROJECT=; more in infra/README.md)
 	@$(PY) -m infra.deploy deploy
 
 rollback: $(LEAN)  ## Run an image that was deployed before (IMAGE=, and what deploy was given)
 	@$(PY) -m infra.deploy rollback
 
-destroy: $(LEAN)  ## Remove it from the project (CONFIRM=, the project once more, and what deploy was given)
+destroy: $(LEAN)  ## Remove it from the project (CONFIRM=, and what deploy was given)
 	@$(PY) -m infra.deploy destroy
 
 $(SUPPLY)/.stamp: infra/audit/requirements.txt

@@ -1,6 +1,6 @@
 # A word when the project costs more than was meant, where var.budget says how much that is. It stops nothing.
 variable "budget" {
-  description = "What the whole project may cost in a month, in whole units of the billing account's currency, and that account; needs rights on it."
+  description = "What the whole project may cost in a month, in whole units of the billing account's currency; needs rights on that account."
   type = object({
     billing_account = string
     amount          = number
@@ -9,6 +9,10 @@ variable "budget" {
   validation {
     condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
     error_message = "budget takes a billing_account such as 012345-6789AB-CDEF01, and a whole amount from 1 up."
+  }
+  validation {
+    condition     = var.budget == null || length(var.alerts.emails) <= 5
+    error_message = "budget tells five addresses at most, which is what Google takes: alerts.emails has more."
   }
 }
 

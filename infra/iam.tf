@@ -47,8 +47,10 @@ resource "google_pubsub_subscription_iam_member" "worker" {
   member       = google_service_account.this["worker"].member
 }
 
-# Pub/Sub's agent makes the invoker's tokens.
+# Pub/Sub's agent makes the invoker's tokens, where it pushes.
 resource "google_service_account_iam_member" "pubsub_agent" {
+  count = var.compute == "worker" ? 0 : 1
+
   service_account_id = google_service_account.this["invoker"].name
   role               = "roles/iam.serviceAccountTokenCreator"
   member             = google_project_service_identity.pubsub.member

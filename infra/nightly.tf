@@ -1,6 +1,6 @@
 # Nightly batches, where var.nightly asks for them: Scheduler starts a job that asks about what is new under a prefix.
 variable "nightly" {
-  description = "Ask every night about the images that came into a bucket of yours: its name, a prefix, how many hours back, when (cron) and where on earth."
+  description = "Ask every night about the images that came into a bucket of yours, under a prefix, in so many hours; when (cron), and where on earth."
   type = object({
     bucket    = string
     prefix    = optional(string, "")

@@ -51,6 +51,13 @@ output "images" {
   depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
 }
 
+output "deployed" {
+  description = "What stands: the region and form of the worker, and the model that it was told to serve."
+  value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix }
+  # Not before it runs: the first stage of a deploy does not know the model.
+  depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
+}
+
 output "image" {
   description = "The image that runs; null where none does."
   value = one(distinct(concat(

@@ -73,7 +73,7 @@ variable "instances" {
 }
 
 variable "gpu" {
-  description = "GPU of each instance, such as nvidia-l4; the image must hold an engine that uses it."
+  description = "GPU of each instance, such as `nvidia-l4`; the image must hold an engine that uses it, and the region quota for `max_instances` of them."
   type        = string
   default     = null
   validation {
@@ -87,7 +87,7 @@ variable "gpu" {
 }
 
 variable "ack_deadline_seconds" {
-  description = "Seconds after which Pub/Sub takes a push for lost and delivers it again; null for what topology.yaml says."
+  description = "Seconds after which Pub/Sub takes a push for lost and delivers it again; without it what topology.yaml says, 60."
   type        = number
   default     = null # 60 there: an image takes milliseconds, so a minute is a failure; large models may want 600
   validation {
@@ -97,7 +97,7 @@ variable "ack_deadline_seconds" {
 }
 
 variable "timeout_seconds" {
-  description = "Seconds for one request."
+  description = "Seconds for one request, below that deadline."
   type        = number
   default     = 55 # below the deadline: a request that outlives it is delivered again while it is still being answered
   nullable    = false

@@ -19,7 +19,7 @@ variable "region" {
 }
 
 variable "prefix" {
-  description = "Put before every name, so that one project can hold several environments; empty for the names as topology.yaml has them."
+  description = "Put before every name, so that one project can hold several environments."
   type        = string
   default     = ""
   nullable    = false
@@ -30,7 +30,7 @@ variable "prefix" {
 }
 
 variable "compute" {
-  description = "What the worker is: push, a Cloud Run service that requests are pushed to; worker, a Cloud Run worker pool that pulls them; function, a 2nd-gen function."
+  description = "What the worker is: `push`, a Cloud Run service that requests are pushed to; `worker`, a Cloud Run worker pool that pulls them; `function`, a 2nd-gen function."
   type        = string
   default     = "push"
   nullable    = false
@@ -51,7 +51,7 @@ variable "image" {
 }
 
 variable "function_source" {
-  description = "Archive that a function is built from, as make package writes it."
+  description = "Archive that a function is built from, as `make package` writes it."
   type        = string
   default     = "../build/package/function-source.zip"
   nullable    = false
@@ -62,7 +62,7 @@ variable "function_source" {
 }
 
 variable "artifact_prefix" {
-  description = "Where in the models bucket the artifact lies; null for the one that is baked into the image."
+  description = "Where in the models bucket the artifact lies; without it the one in the image is served."
   type        = string
   default     = null
   validation {
@@ -72,7 +72,7 @@ variable "artifact_prefix" {
 }
 
 variable "settings" {
-  description = "Further environment variables of the worker, such as ENGINE or MAX_BATCH_SIZE."
+  description = "Further environment variables of the worker, such as `ENGINE` or `MAX_BATCH_SIZE`."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -91,7 +91,7 @@ variable "settings" {
 }
 
 variable "http_door" {
-  description = "Answer POST /predict by a service of its own: off; internal, to callers inside the project; anywhere. Only door_callers are let in."
+  description = "Answer `POST /predict` by a service of its own: `internal`, to callers inside the project; `anywhere`. Only `door_callers` are let in."
   type        = string
   default     = "off"
   nullable    = false
@@ -102,7 +102,7 @@ variable "http_door" {
 }
 
 variable "door_callers" {
-  description = "Members that may call the HTTP door, such as serviceAccount:someone@example.com."
+  description = "Members that may call the HTTP door, such as `serviceAccount:someone@example.com`; nobody else is let in."
   type        = set(string)
   default     = []
   nullable    = false
@@ -113,14 +113,14 @@ variable "door_callers" {
 }
 
 variable "ledger" {
-  description = "Store each answer in a bucket before it is published, so that all copies of it are the same; costs a write to Cloud Storage a request."
+  description = "Store each answer in a bucket of its own before it is published, so that all its copies are the same: a write to Cloud Storage a request, about $5 a million."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "clients" {
-  description = "Members that may send images and read the responses, such as user:someone@example.com."
+  description = "Members that may send images and read responses, such as `user:someone@example.com`."
   type        = set(string)
   default     = []
   nullable    = false
@@ -149,7 +149,7 @@ variable "bigquery_days" {
 }
 
 variable "analysts" {
-  description = "Members that may read the responses in BigQuery; to ask anything there they need roles/bigquery.jobUser on a project besides."
+  description = "Members that may read the responses in BigQuery; to ask anything there they need `roles/bigquery.jobUser` on a project besides."
   type        = set(string)
   default     = []
   nullable    = false
@@ -160,7 +160,7 @@ variable "analysts" {
 }
 
 variable "kms_key" {
-  description = "Full name of a key in Cloud KMS that encrypts all that is stored; null for Google's own keys. To be chosen before the first apply."
+  description = "Full name of a key in Cloud KMS that encrypts all that is stored; to be chosen before the first apply, and of its own for each environment: who destroys one takes the grants on its key away."
   type        = string
   default     = null
   validation {
@@ -170,7 +170,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Full name of a subnetwork that all of the worker's and the door's traffic leaves through; it needs Private Google Access."
+  description = "Full name of a subnetwork that all traffic of worker and door leaves through; it needs Private Google Access, and in another project `roles/compute.networkUser` for Cloud Run's agent."
   type        = string
   default     = null
   validation {
@@ -198,7 +198,7 @@ variable "labels" {
 }
 
 variable "deletion_protection" {
-  description = "Refuse to destroy what runs, and the tables in BigQuery; set to false and apply before a destroy."
+  description = "Refuse to destroy what runs, and the tables in BigQuery."
   type        = bool
   default     = true
   nullable    = false

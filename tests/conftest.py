@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from infra.check.terraform import Terraform, attached
+from infra.check.workshop import Unavailable, Workshop, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,3 +42,20 @@ def shared_data() -> Path:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Workshop:
+    """What the checks of infra/ need."""
+    try:
+        return prepare()
+    except Unavailable as exc:
+        absent(str(exc))
+        raise
+
+
+@pytest.fixture(scope="session")
+def terraform(workshop: Workshop) -> Iterator[Terraform]:
+    """The real terraform, attached to stand-ins of its providers: started once for all tests."""
+    with attached(workshop) as terraform:
+        yield terraform

@@ -88,11 +88,13 @@ class Tools:
         return [" ".join([word for word in call if not word.startswith("-")][:3]) for call in self.calls]
 
 
+DEPLOYED = {"region": "europe-west1", "compute": "push", "artifact_prefix": None}
 OUTPUTS = {
     "topics": {name: f"projects/some-project/topics/{name}" for name in ("req_predict", "res_predict")},
     "buckets": {name: f"some-project-{name}" for name in ("uploads", "payloads", "models")},
     "worker_url": "https://worker.example",
     "image": f"{REGISTRY}@sha256:7",
+    "deployed": DEPLOYED,
 }
 
 

@@ -46,7 +46,7 @@ def _checks(args: argparse.Namespace) -> Iterable[Check]:
     }
     if args.url and not re.fullmatch(r"https?://[^/?#\s]+/?", args.url):
         raise UsageError(f"--url is {printable(args.url)!r}; it must look like http://HOST or https://HOST")
-    door = Door(args.project, args.url.rstrip("/"), f"{prefix}prediction-worker", args.region)
+    door = Door(args.project, args.url.rstrip("/"), prefix, args.region, args.compute)
     wanted = Wanted.read(args.topology, cloud, prefix, named)
     return checks(wanted, rows(cloud, prefix), named.values(), door, check_place(args.artifact))
 

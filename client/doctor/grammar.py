@@ -46,6 +46,12 @@ def add(command: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
         metavar="PLACE",
         help="the model, a folder or gs://bucket/prefix (default: ARTIFACT, or the shipped one)",
     )
+    command.add_argument(
+        "--compute",
+        choices=("push", "worker", "function"),
+        default="push",
+        help="what the worker is, as deploy was told (default %(default)s)",
+    )
     command.add_argument("--region", default="europe-west1", help="for commands that need one (default %(default)s)")
     command.add_argument(
         "--topology",

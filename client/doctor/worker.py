@@ -24,29 +24,39 @@ _CLOSED = 404
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The worker as pushes are to find it. `url`: without a path, empty where it is not known."""
+    """The worker as pushes are to find it. `url`: without a path, empty where it is not known.
+
+    `prefix`: with its hyphen; `compute`: what the worker is, as Terraform's variable says.
+    """
 
     project: str
     url: str
-    service: str
+    prefix: str
     region: str
+    compute: str = "push"
+
+    @property
+    def service(self) -> str:
+        """What Cloud Run knows it by."""
+        return f"{self.prefix}prediction-{'function' if self.compute == 'function' else 'worker'}"
 
     @property
     def invoker(self) -> str:
         """Whom Pub/Sub is when it pushes, as Terraform names it."""
-        return f"{self.service.removesuffix('worker')}invoker@{self.project}.iam.gserviceaccount.com"
+        return f"{self.prefix}prediction-invoker@{self.project}.iam.gserviceaccount.com"
 
     @property
     def deploy(self) -> list[str]:
         """What puts the worker there."""
-        prefix = self.service.removesuffix("prediction-worker").removesuffix("-")
         words = ["make", "deploy", f"PROJECT={self.project}", f"REGION={self.region}"]
-        return [*words, *([f"PREFIX={prefix}"] if prefix else [])]
+        prefixed = [f"PREFIX={self.prefix.removesuffix('-')}"] if self.prefix else []
+        return [*words, *prefixed, *([f"COMPUTE={self.compute}"] if self.compute != "push" else [])]
 
     def flags(self, path: str, base: str = "") -> list[str]:
         """What has gcloud push to a path of the worker at `base`, by default `url`, with tokens where they can be."""
         base = base or self.url
-        signed = [f"--push-auth-service-account={self.invoker}", f"--push-auth-token-audience={self.service}"]
+        audience = base if self.compute == "function" else self.service  # a function has none of its own
+        signed = [f"--push-auth-service-account={self.invoker}", f"--push-auth-token-audience={audience}"]
         return [f"--push-endpoint={base}{path}", *(signed if base.startswith(SECURE) else [])]
 
 

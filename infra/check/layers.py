@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check import order, permissions, scan, ways
+from infra.check import order, permissions, scan, variables, ways
 from infra.check.terraform import Outcome, Terraform
 from infra.check.workshop import ROOT, Workshop
 
@@ -36,6 +38,11 @@ def _schema(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
     return _judged(schema_findings(workshop, [folder])[str(folder)], f"{files} files as google 6.50.0 wants them")
 
 
+def _variables(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
+    """README.md has the variables as they are."""
+    return _judged(list(variables.check(folder, variables.PAGE.read_text())), f"as {variables.PAGE.name} has them")
+
+
 def _fmt(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
     """`terraform fmt -check`."""
     outcome = terraform(folder, "fmt", "-check", "-diff", "-recursive")
@@ -49,10 +56,19 @@ def _validate(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome
 
 
 def _test(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """`terraform test`, with mocked providers."""
-    outcome = terraform(folder, "test")
-    passed = re.search(r"([1-9]\d*) passed, 0 failed", outcome.said)
-    return Outcome(True, f"{passed[1]} runs") if outcome.ok and passed else Outcome(False, outcome.said)
+    """`terraform test`, with mocked providers: a process for each file, because Terraform takes them one by one."""
+
+    def one(file: Path) -> Outcome:
+        return terraform(folder, "test", f"-filter={file.relative_to(folder)}")
+
+    files = sorted(folder.glob("tests/*.tftest.hcl"))
+    if not files:
+        return Outcome(False, "there are no tests")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = list(pool.map(one, files))
+    passed = [re.search(r"([1-9]\d*) passed, 0 failed", outcome.said) if outcome.ok else None for outcome in outcomes]
+    failed = [outcome.said for outcome, runs in zip(outcomes, passed, strict=True) if not runs]
+    return _judged(failed, f"{sum(int(runs[1]) for runs in passed if runs)} runs")
 
 
 def _order(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
@@ -98,6 +114,7 @@ def _checkov(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
 LAYERS: dict[str, Layer] = {
     "topology": _topology,
     "schema": _schema,
+    "variables": _variables,
     "fmt": _fmt,
     "validate": _validate,
     "order": _order,

@@ -18,6 +18,7 @@ from typing import Any
 import hcl2
 
 _META = {"count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection"}
+_PLACES = ("project", "region", "location")
 _REFERENCE = re.compile(r"(?<![\w.\"-])(data\.)?(google_\w+)\.([A-Za-z_][\w-]*)(?:\[[^\]]*\])?(?:\.(\w+))?")
 _INTERPOLATION = re.compile(r"\$\{(.*)\}", re.S)
 
@@ -54,7 +55,12 @@ def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
         types = schemas.get(provider, {}).get(entry.kind, {})
         where = f"{entry.file}: {entry.type}.{entry.name}"
         if entry.type in types:
-            findings.extend(_block(where, types[entry.type], {k: v for k, v in _items(entry.body) if k not in _META}))
+            written = {k: v for k, v in _items(entry.body) if k not in _META}
+            findings.extend(_block(where, types[entry.type], written))
+            # Optional to the provider, which then asks its own configuration: there is none here.
+            known = types[entry.type]["attributes"]
+            lacking = [name for name in _PLACES if name in known and known[name]["optional"] and name not in written]
+            findings.extend(f"{where}: '{name}' is missing, and no provider block says it" for name in lacking)
         else:
             findings.append(_unknown(where, f"{entry.kind} type of {provider}", entry.type, types))
     # What a file that does not parse declares is not known: everything that uses it would be reported.

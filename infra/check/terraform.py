@@ -19,6 +19,9 @@ from typing import Any
 from infra.check.workshop import INFRA, ROOT, Workshop
 
 REGISTRY = "registry.terraform.io/hashicorp"
+_PLAN = "rehearsal.tfplan"
+
+Shown = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,19 @@ class Terraform:
         )
         return Outcome(done.returncode == 0, f"{done.stdout}{done.stderr}".strip())
 
-    def rehearse(self, folder: Path, variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Plan and apply on the stand-ins: `terraform show -json` of the plan and of the state. Raises RuntimeError."""
+    def planned(self, folder: Path, variables: Mapping[str, str]) -> Shown:
+        """Plan on the stand-ins, which want no `init`: what `terraform show -json` says. Raises RuntimeError."""
         given = [f"-var={name}={value}" for name, value in variables.items()]
-        self._must(folder, "init", "-backend=false", "-input=false")
-        self._must(folder, "plan", "-input=false", "-out=rehearsal.tfplan", *given)
-        plan = self._must(folder, "show", "-json", "rehearsal.tfplan")
-        self._must(folder, "apply", "-input=false", "rehearsal.tfplan")
-        return json.loads(plan), json.loads(self._must(folder, "show", "-json"))
+        self._must(folder, "plan", "-input=false", f"-out={_PLAN}", *given)
+        return self._shown(folder, _PLAN)
+
+    def applied(self, folder: Path) -> Shown:
+        """Carry out what was planned there: what `terraform show -json` says of the state. Raises RuntimeError."""
+        self._must(folder, "apply", "-input=false", _PLAN)
+        return self._shown(folder)
+
+    def _shown(self, folder: Path, *file: str) -> Shown:
+        return dict(json.loads(self._must(folder, "show", "-json", *file)))
 
     def _must(self, folder: Path, *arguments: str) -> str:
         outcome = self(folder, *arguments)

@@ -49,9 +49,9 @@ def rehearse(terraform: Terraform, folder: Path) -> int:
 
     def one(way: str) -> int:
         here = copy_files(_place(folder, way), folder)
-        plan, state = terraform.rehearse(here, EXAMPLE | WAYS[way])
+        plan = terraform.planned(here, EXAMPLE | WAYS[way])
         (here / "plan.json").write_text(json.dumps(plan))
-        (here / "state.json").write_text(json.dumps(state))
+        (here / "state.json").write_text(json.dumps(terraform.applied(here)))
         return len(plan["resource_changes"])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

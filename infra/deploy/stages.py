@@ -10,7 +10,8 @@ from pathlib import Path
 from infra.deploy.environment import exports
 from infra.deploy.images import UNKNOWN, built, chosen, listed
 from infra.deploy.shell import Shell, Stopped
-from infra.deploy.target import Target, Wrong
+from infra.deploy.standing import Standing
+from infra.deploy.target import COMPUTE, REGION, Target, Wrong
 from infra.deploy.terraform import Terraform
 from model.artifact import Artifact
 from model.words import quoted
@@ -29,7 +30,7 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None) -> None:
         f"--project={target.project}",
         otherwise="Has the project billing, and may you switch services on (roles/serviceusage.serviceUsageAdmin)?",
     )
-    terraform = prepare(shell, target)
+    terraform, _ = prepare(shell, target, "region")
     shell.say("1 of 2: the registry and the buckets")
     terraform.apply_first()
     shell.say("2 of 2: the image, the artifact, and everything else")
@@ -42,7 +43,10 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None) -> None:
 
 
 def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: str) -> None:
-    """Run an image that was built before, the rest as given. Raises Stopped, and Wrong, which lists the images."""
+    """Run an image that was built before, with the model that is served unless another is given, the rest as given.
+
+    Raises Stopped, and Wrong, which lists the images.
+    """
     if target.compute == "function":
         raise Wrong("a function has no image to go back to: check out what it was, and deploy that")
     place = _place(artifact)
@@ -55,8 +59,8 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
         lines = [f"  {each.digest}  {each.made[:19]}  {' '.join(each.tags)}" for each in images]
         said = f"IMAGE is {quoted(wanted)}, which is not in the registry" if wanted else "no image is given"
         raise Wrong("\n".join([f"{said}; IMAGE= takes one of these, newest first:", *(lines or ["  (none)"])]))
-    terraform = prepare(shell, target)
-    terraform.apply(image=image, **place)
+    terraform, standing = prepare(shell, target, "region", "compute")
+    terraform.apply(image=image, **(place or standing.place))
     _finish(shell, target, terraform)
 
 
@@ -75,13 +79,18 @@ def sign_in(shell: Shell, target: Target) -> None:
     )
 
 
-def prepare(shell: Shell, target: Target) -> Terraform:
-    """Make ready what every command of Terraform wants. Raises Stopped."""
+def prepare(shell: Shell, target: Target, *fixed: str) -> tuple[Terraform, Standing]:
+    """Make ready what every command of Terraform wants; what stands already. `fixed`: what may be no other than there.
+
+    Raises Stopped, Wrong.
+    """
     if target.compute == "function":
         shell.run("make", "package", otherwise="A function is built from what that writes.")
     terraform = Terraform(shell, target)
     terraform.init()
-    return terraform
+    standing = Standing(terraform.outputs())
+    standing.check(target, *fixed)
+    return terraform, standing
 
 
 def _place(artifact: Artifact | None) -> dict[str, str]:
@@ -120,8 +129,10 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
 
 def _doctor(target: Target) -> str:
     """The command that looks a deployment over."""
-    prefix = f" --prefix {target.prefix}" if target.prefix else ""
-    return f"python -m client doctor --project {target.project}{prefix}"
+    given = {"--prefix": target.prefix, "--region": target.region, "--compute": target.compute}
+    default = {"--region": REGION, "--compute": COMPUTE}
+    words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
+    return f"python -m client doctor --project {target.project}{''.join(words)}"
 
 
 def _python(root: Path) -> str:

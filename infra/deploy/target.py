@@ -61,8 +61,11 @@ class Target:
 
     @property
     def workspace(self) -> str:
-        """The name of this deployment's state: two that share one would replace each other."""
-        return "-".join(filter(None, (self.project, self.prefix)))
+        """The name of this deployment's state: two that share one would replace each other.
+
+        Not joined by a hyphen: some-project with the prefix dev is not the project some-project-dev.
+        """
+        return ".".join(filter(None, (self.project, self.prefix)))
 
     @property
     def worker_image(self) -> str:

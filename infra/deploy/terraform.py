@@ -18,6 +18,8 @@ FIRST = (
 )
 """What must be there before an image can be built and an artifact uploaded."""
 
+_FAILED = "What Terraform said above tells why. Interfaces and grants that are new may need a minute."
+
 UNBUILT = "none/yet"
 """An image, as far as a variable must name one where nothing runs it."""
 
@@ -30,8 +32,9 @@ class Terraform:
     target: Target
 
     def init(self) -> None:
-        """Make the folder ready, and the workspace where there is none."""
-        self._run("init", "-input=false", otherwise="Is the state's bucket (infra/backend.tf) there and yours?")
+        """Make the folder ready. Where a bucket keeps the state, init refuses a workspace that is not there yet."""
+        words = self._words("init", "-input=false", workspace="default")
+        self.shell.run(*words, otherwise="Is the state's bucket (infra/backend.tf) there and yours?")
 
     def apply_first(self) -> None:
         """Make what FIRST names, and what that needs."""
@@ -52,14 +55,11 @@ class Terraform:
 
     def _change(self, verb: str, *flags: str) -> None:
         asked = () if self.shell.attended else ("-input=false", "-auto-approve")
-        self._run(verb, *asked, *flags, otherwise="What Terraform said above tells why.")
+        self.shell.run(*self._words(verb, *asked, *flags), otherwise=_FAILED)
 
-    def _run(self, *words: str, otherwise: str) -> None:
-        self.shell.run(*self._words(*words), otherwise=otherwise)
-
-    def _words(self, *words: str) -> list[str]:
+    def _words(self, *words: str, workspace: str = "") -> list[str]:
         # In the command itself, not selected beforehand: what is pasted later must meet the same state.
-        return ["env", f"TF_WORKSPACE={self.target.workspace}", "terraform", "-chdir=infra", *words]
+        return ["env", f"TF_WORKSPACE={workspace or self.target.workspace}", "terraform", "-chdir=infra", *words]
 
     def _variables(self, **given: str) -> list[str]:
         """The file first: what stands after it wins."""

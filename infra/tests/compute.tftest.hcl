@@ -49,8 +49,8 @@ run "worker" {
     error_message = "A pool pulls: nothing may be pushed."
   }
   assert {
-    condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_service_iam_member.invoker) == 0 && output.worker_url == null
-    error_message = "A pool has no address, and nobody who may call it."
+    condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_service_iam_member.invoker) == 0 && length(google_service_account_iam_member.pubsub_agent) == 0 && output.worker_url == null
+    error_message = "A pool has no address, nobody who may call it, and nobody who makes tokens for that."
   }
   assert {
     condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["req_predict-sub", "dead_predict-announce"]) && alltrue([for grant in google_pubsub_subscription_iam_member.worker : grant.role == "roles/pubsub.subscriber" && grant.member == google_service_account.this["worker"].member])

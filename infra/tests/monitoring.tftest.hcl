@@ -167,6 +167,15 @@ run "refuses_a_budget_of_cents" {
   expect_failures = [var.budget]
 }
 
+run "refuses_a_budget_that_tells_six" {
+  command = plan
+  variables {
+    budget = { billing_account = "012345-6789AB-CDEF01", amount = 50 }
+    alerts = { emails = [for name in ["a", "b", "c", "d", "e", "f"] : "${name}@example.com"] }
+  }
+  expect_failures = [var.budget]
+}
+
 run "refuses_a_silent_worker" {
   command = plan
   variables {

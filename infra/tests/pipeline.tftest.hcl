@@ -77,7 +77,7 @@ run "push" {
     error_message = "The invoker, and nobody else, may call the worker."
   }
   assert {
-    condition     = google_service_account_iam_member.pubsub_agent.role == "roles/iam.serviceAccountTokenCreator" && google_service_account_iam_member.pubsub_agent.member == google_project_service_identity.pubsub.member
+    condition     = google_service_account_iam_member.pubsub_agent[0].role == "roles/iam.serviceAccountTokenCreator" && google_service_account_iam_member.pubsub_agent[0].member == google_project_service_identity.pubsub.member
     error_message = "Pub/Sub's agent must be able to make the invoker's tokens."
   }
 }

@@ -12,6 +12,27 @@ import yaml
 from infra.check.terraform import copy_files
 from infra.deploy.target import Target
 
+ROLES = {
+    "google_artifact_registry_": "artifactregistry.admin",
+    "google_bigquery_": "bigquery.dataOwner",
+    "google_billing_": "billing.costsManager",
+    "google_cloud_run_": "run.admin",
+    "google_cloud_scheduler_": "cloudscheduler.admin",
+    "google_cloudfunctions2_": "cloudfunctions.developer",
+    "google_kms_": "cloudkms.admin",
+    "google_logging_": "logging.configWriter",
+    "google_monitoring_": "monitoring.editor",
+    "google_project_iam_": "resourcemanager.projectIamAdmin",
+    "google_project_service": "serviceusage.serviceUsageAdmin",
+    "google_pubsub_": "pubsub.admin",
+    "google_service_account": "iam.serviceAccountAdmin",
+    "google_storage_": "storage.admin",
+}
+"""Who may make, grant and remove what, by how its type begins: as Google's documentation of the roles has it."""
+
+ELSEWHERE = {"billing.costsManager", "cloudkms.admin"}
+"""Not on the project."""
+
 
 @pytest.fixture(scope="module")
 def examples(root: Path) -> Path:
@@ -42,6 +63,10 @@ def test_they_may_stand_beside_each_other(examples: Path) -> None:
     assert dev.workspace != prod.workspace and dev.worker_image != prod.worker_image
 
 
+def test_a_prefix_is_not_taken_for_a_part_of_a_projects_name() -> None:
+    assert Target("some-project", prefix="dev").workspace != Target("some-project-dev").workspace
+
+
 def test_the_workflow_calls_make_and_nothing_else(workflow: dict[Any, Any], root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", (root / "Makefile").read_text(), re.M))
     run = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
@@ -65,6 +90,22 @@ def test_the_workflow_signs_in_without_a_key(workflow: dict[Any, Any], examples:
     assert auth.keys() == {"workload_identity_provider", "service_account"}
     text = (examples / "deploy.github.yml").read_text()
     assert not re.search(r"credentials_json|private_key|secrets\.", text)
+
+
+def test_the_deployer_has_the_roles_for_what_is_made_and_no_others(examples: Path) -> None:
+    files = {file.name: file.read_text() for file in examples.parent.glob("*.tf")}
+    kinds = set(re.findall(r'^resource "(google_\w+)"', "\n".join(files.values()), re.M))
+    by_kind = {kind: [role for start, role in ROLES.items() if kind.startswith(start)] for kind in kinds}
+    assert {kind for kind, roles in by_kind.items() if len(roles) != 1} == set()
+    text = (examples / "deploy.github.yml").read_text().replace("\\\n#", "")
+    [loop], [conditional] = (re.findall(found, text) for found in (r"role in (.+); do", r"--role=roles/(resource\S+)"))
+    needed = {role for roles in by_kind.values() for role in roles} - ELSEWHERE
+    assert sorted([*loop.split(), conditional]) == sorted(
+        needed | {"cloudbuild.builds.editor", "iam.serviceAccountUser"}
+    )
+    [allowed] = re.findall(r"hasOnly\(\[(.+)\]\)", text)
+    project = files["build.tf"].split('"google_project_iam_member"')[1].split("\nresource ")[0]
+    assert set(allowed.replace('"', "").split(", ")) == set(re.findall(r'"(roles/[\w.]+)"', project))
 
 
 def test_it_does_not_run_here(root: Path) -> None:

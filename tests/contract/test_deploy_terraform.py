@@ -6,16 +6,16 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.check.terraform import attached, copy_files
-from infra.check.workshop import Unavailable, prepare
+from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
+from infra.local.storage.server import StorageServer
 from tests.conftest import absent
 from tests.tools import REGISTRY, Tools, printed
 
@@ -23,25 +23,15 @@ EXAMPLES = Path("infra") / "examples"
 State = Callable[[str], dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def terraform() -> Iterator[dict[str, str]]:
-    """What has terraform attach to the stand-ins."""
-    try:
-        workshop = prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-    with attached(workshop) as terraform:
-        yield {name: value for name, value in terraform.environment.items() if os.environ.get(name) != value}
-
-
 @pytest.fixture
-def tools(tmp_path: Path, terraform: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Tools:
+def tools(tmp_path: Path, terraform: Terraform, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A checkout with the files of infra/, the real terraform, and a gcloud that only records."""
     copy_files(tmp_path / "checkout" / "infra")
     tools = Tools(tmp_path)
     (tools.bin / "terraform").unlink()
-    for name, value in terraform.items():
-        monkeypatch.setenv(name, value)
+    for name, value in terraform.environment.items():
+        if name.startswith(("TF_", "CHECKPOINT_")):
+            monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
     tools.images("older", source_tag(tools.root))
     return tools
@@ -61,30 +51,38 @@ def state(tools: Tools, workspace: str = "some-project") -> dict[str, Any]:
     return {each["address"]: each["values"] for each in module.get("resources", []) if each["mode"] == "managed"}
 
 
-def image(tools: Tools) -> str:
-    return str(state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]["image"])
+def worker(tools: Tools) -> tuple[str, str]:
+    """The image that runs, and the place of its model."""
+    container = state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]
+    return container["image"], {each["name"]: each["value"] for each in container["env"]}["ARTIFACT"]
 
 
-def test_from_nothing_to_nothing(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_from_nothing_to_nothing(tools: Tools, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = {"ARTIFACT": str(root / "model" / "artifacts" / "fashion-mnist")}
     tools.images()
-    assert run(tools, "deploy") == 1  # it builds nothing
+    assert run(tools, "deploy", **model) == 1  # it builds nothing
     kinds = {address.split(".")[0] for address in state(tools)}
     assert {"google_artifact_registry_repository", "google_storage_bucket", "google_service_account"} <= kinds
     assert not kinds & {"google_cloud_run_v2_service", "google_pubsub_topic", "google_bigquery_table"}
 
     tools.images("older", source_tag(tools.root))
-    assert run(tools, "deploy") == 0
-    assert image(tools) == f"{REGISTRY}@sha256:1"
+    assert run(tools, "deploy", **model) == 0
+    image, place = worker(tools)
+    assert image == f"{REGISTRY}@sha256:1" and place.startswith("gs://some-project-models/fashion-mnist/")
     out = capfd.readouterr().out
     assert "export UPLOAD_BUCKET=some-project-uploads\n" in out
     assert "export REQUEST_TOPIC=projects/some-project/topics/req_predict\n" in out
     assert "export WORKER_URL=https://prediction-worker.example\n" in out
 
-    assert run(tools, "deploy") == 0
+    assert run(tools, "deploy", **model) == 0
     assert capfd.readouterr().out.count("Resources: 0 added, 0 changed, 0 destroyed") == 2
 
+    tools.images("older")
+    assert run(tools, "deploy") == 1  # again: what stands is as it was
+    assert run(tools, "rollback", IMAGE="older", REGION="us-east1") == 2
+    capfd.readouterr()
     assert run(tools, "rollback", IMAGE="older") == 0
-    assert image(tools) == f"{REGISTRY}@sha256:0"
+    assert worker(tools) == (f"{REGISTRY}@sha256:0", place)
     assert "Resources: 0 added, 1 changed, 0 destroyed" in capfd.readouterr().out
 
     assert run(tools, "destroy", CONFIRM="some-project") == 0
@@ -95,7 +93,7 @@ def test_from_nothing_to_nothing(tools: Tools, capfd: pytest.CaptureFixture[str]
 def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tools, "deploy", TFVARS=str(root / EXAMPLES / f"{name}.tfvars")) == 0
     assert "undeclared" not in capfd.readouterr().out  # which would be no more than a warning
-    assert state(tools, "some-project-dev" if name == "dev" else "some-project")
+    assert state(tools, "some-project.dev" if name == "dev" else "some-project")
 
 
 def test_an_open_door_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -106,11 +104,17 @@ def test_an_open_door_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.Captu
     assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-door.example" in tools.calls[-1]
 
 
-def test_two_deployments_do_not_meet(tools: Tools) -> None:
-    assert run(tools, "deploy") == 0
-    assert run(tools, "deploy", PREFIX="dev") == 0
-    assert all("dev-" not in json.dumps(values) for values in state(tools).values())
-    assert any("dev-" in json.dumps(values) for values in state(tools, "some-project-dev").values())
+def test_two_deployments_do_not_meet(tools: Tools, root: Path) -> None:
+    with StorageServer(names=["states"]) as server:
+        twin = f'bucket = "states"\n    storage_custom_endpoint = "{server.url}/storage/v1/"\n    access_token = "any"'
+        example = (root / EXAMPLES / "backend.tf.example").read_text()
+        (tools.root / "infra" / "backend.tf").write_text(example.replace('bucket = "NAME"', twin))
+        assert run(tools, "deploy") == 0
+        assert run(tools, "deploy", PREFIX="dev") == 0
+        assert all("dev-" not in json.dumps(values) for values in state(tools).values())
+        assert any("dev-" in json.dumps(values) for values in state(tools, "some-project.dev").values())
+        states = {f"image-prediction/{name}.tfstate" for name in ("some-project", "some-project.dev")}
+        assert states <= set(server.objects("states"))
 
 
 def test_gcloud_knows_every_word(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from client.__main__ import main
-from infra.check.terraform import Outcome, Terraform, attached, copy_files
+from infra.check.terraform import Outcome, Terraform, copy_files
 from infra.check.ways import EXAMPLE
-from infra.check.workshop import Unavailable, prepare
-from tests.conftest import absent
 
 
 @pytest.fixture(scope="module")
-def terraform() -> Iterator[Terraform]:
-    try:
-        workshop = prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-    with attached(workshop) as terraform:
-        yield terraform
-
-
-@pytest.fixture(scope="module")
-def folder(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copy_files(tmp_path_factory.mktemp("infra") / "work")
-    assert terraform(folder, "init", "-backend=false", "-input=false").ok
-    return folder
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_files(tmp_path_factory.mktemp("infra") / "work")
 
 
 def plan(terraform: Terraform, folder: Path, file: Path) -> Outcome:

@@ -1,4 +1,4 @@
-"""What several tests share: a tiny dataset, whether TensorFlow is here, tools of infra/ and ones that only record."""
+"""What several tests share: a tiny dataset, whether TensorFlow is here, tools of infra/deploy that only record."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import hashlib
 import importlib.util
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from infra.check.terraform import Terraform, attached
-from infra.check.workshop import Unavailable, Workshop, prepare
 from infra.deploy.images import source_tag
 from model.training import datasets
 from tests.conftest import absent
@@ -49,21 +46,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         absent("no TensorFlow: pip install -r model/requirements.txt")
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Workshop:
-    try:
-        return prepare()
-    except Unavailable as exc:
-        absent(str(exc))
-        raise
-
-
-@pytest.fixture(scope="module")
-def terraform(workshop: Workshop) -> Iterator[Terraform]:
-    with attached(workshop) as terraform:
-        yield terraform
 
 
 @pytest.fixture

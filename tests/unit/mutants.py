@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import yaml
 
 from infra.check.terraform import copy_files
 
+_RUN = re.compile(r'^run "(?P<name>\w+)" \{\n.*?^\}\n', re.M | re.S)
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One edit, and a part of what must be said of it.
 
-    `tests`: by which file of infra/tests; `way`: in which deployment of ways.py, for layers that look at one.
+    `tests`: by which file of infra/tests, and `run`, by which run there: without it, those that have the words;
+    `way`: in which deployment of ways.py, for layers that look at one.
     """
 
     file: str
@@ -22,6 +26,7 @@ class Mutant:
     after: str
     said: str
     tests: str = "pipeline"
+    run: str = ""
     way: str = "push"
 
     def written(self, target: Path) -> Path:
@@ -30,6 +35,17 @@ class Mutant:
         text = file.read_text()
         assert self.before in text, f"{self.file} no longer holds {self.before!r}"
         file.write_text(text.replace(self.before, self.after, 1))
+        return target
+
+    def narrowed(self, target: Path) -> Path:
+        """As `written`, with the runs alone that are to find it, and those whose outputs they look at."""
+        file = self.written(target) / "tests" / f"{self.tests}.tftest.hcl"
+        text = file.read_text()
+        runs = {found["name"]: found[0] for found in _RUN.finditer(text)}
+        wanted = {name for name, body in runs.items() if (name == self.run if self.run else self.said in body)}
+        assert wanted, f"no run of {file.name} says {self.said!r}: name one"
+        wanted |= {name for name in runs if any(f"run.{name}." in runs[each] for each in wanted)}
+        file.write_text(_RUN.sub(lambda found: found[0] if found["name"] in wanted else "", text))
         return target
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from infra.deploy.__main__ import main
-from tests.tools import REGISTRY, Tools
+from tests.tools import DEPLOYED, REGISTRY, Tools
 
 PROJECT = {"PROJECT": "some-project"}
 SIGN_IN = ["gcloud projects describe", "gcloud auth application-default"]
+LOOK = ["gcloud storage ls"] * 2
 
 
 def run(tools: Tools, command: str, **given: str) -> int:
@@ -18,11 +21,42 @@ def run(tools: Tools, command: str, **given: str) -> int:
 @pytest.mark.parametrize("image", ["sha256:1", "older", f"{REGISTRY}@sha256:1"])
 def test_an_older_image_runs_by_digest(tools: Tools, image: str) -> None:
     tools.images("newer", "older")
-    assert run(tools, "rollback", IMAGE=image, REGION="us-east1") == 0
+    assert run(tools, "rollback", IMAGE=image, PREFIX="dev") == 0
     registry, *rest = tools.ran()[2:]
     assert registry == "gcloud artifacts docker"
-    assert rest == ["terraform init", "terraform apply", "terraform output", "smoke smoke"]
-    assert {f"-var=image={REGISTRY}@sha256:1", "-var=region=us-east1"} <= set(tools.calls[4])
+    assert rest == ["terraform init", "terraform output", "terraform apply", "terraform output", "smoke smoke"]
+    assert {f"-var=image={REGISTRY}@sha256:1", "-var=prefix=dev"} <= set(tools.calls[5])
+    assert not any(word.startswith("-var=artifact_prefix") for word in tools.calls[5])
+
+
+def test_the_model_that_is_served_stays(tools: Tools, root: Path) -> None:
+    tools.output(deployed=DEPLOYED | {"artifact_prefix": "mine/0123"})
+    assert run(tools, "rollback", IMAGE="source-old") == 0
+    assert "-var=artifact_prefix=mine/0123" in tools.calls[5]
+    tools.forget()
+    folder = root / "model" / "artifacts" / "fashion-mnist"
+    assert run(tools, "rollback", IMAGE="source-old", ARTIFACT=str(folder)) == 0
+    [given] = [word for word in tools.calls[5] if word.startswith("-var=artifact_prefix=")]
+    assert given.startswith("-var=artifact_prefix=fashion-mnist/")
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollback", "destroy"])
+def test_a_region_that_was_forgotten(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.output(deployed=DEPLOYED | {"region": "us-east1"})
+    assert run(tools, command, IMAGE="source-old", CONFIRM="some-project", PREFIX="dev") == 2
+    assert tools.ran()[-1] == "terraform output"
+    assert "REGION is europe-west1, but some-project.dev stands with REGION=us-east1: " in capfd.readouterr().err
+    assert run(tools, command, IMAGE="source-old", CONFIRM="some-project", REGION="us-east1") == 0
+    assert any("-var=region=us-east1" in call for call in tools.calls)
+
+
+@pytest.mark.parametrize("command", ["rollback", "destroy"])
+def test_a_form_of_the_worker_that_was_forgotten(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.output(deployed=DEPLOYED | {"compute": "worker"})
+    assert run(tools, command, IMAGE="source-old", CONFIRM="some-project") == 2
+    assert not any("apply" in call or "destroy" in call for call in tools.calls)
+    assert "COMPUTE is push, but some-project stands with COMPUTE=worker: only" in capfd.readouterr().err
+    assert run(tools, "deploy", COMPUTE="push") == 0  # which switches it
 
 
 @pytest.mark.parametrize(
@@ -62,9 +96,9 @@ def test_unconfirmed_nothing_is_destroyed(tools: Tools, confirmed: str, capfd: p
 
 def test_the_protection_comes_off_first(tools: Tools) -> None:
     assert run(tools, "destroy", CONFIRM="some-project") == 0
-    terraform = ["terraform init", "terraform output", "terraform apply", "terraform destroy"]
+    terraform = ["terraform init", "terraform output", "terraform apply", *LOOK, "terraform destroy"]
     assert tools.ran() == [*SIGN_IN, *terraform]
-    for call in tools.calls[-2:]:
+    for call in (tools.calls[4], tools.calls[-1]):
         # With the image that runs: no other comes up on the way.
         assert {f"-var=image={REGISTRY}@sha256:7", "-var=deletion_protection=false"} <= set(call)
 
@@ -72,15 +106,32 @@ def test_the_protection_comes_off_first(tools: Tools) -> None:
 def test_where_nothing_runs_nothing_is_made_to_be_destroyed(tools: Tools) -> None:
     tools.output(image=None)
     assert run(tools, "destroy", CONFIRM="some-project") == 0
+    assert tools.ran() == [*SIGN_IN, "terraform init", "terraform output", *LOOK, "terraform destroy"]
+
+
+def test_what_deploy_left_in_buckets_goes(tools: Tools) -> None:
+    tools.answer(
+        "storage ls gs://some-project-models", "gs://some-project-models/builds/\ngs://some-project-models/mine/"
+    )
+    tools.answer("storage ls gs://some-project-uploads", "gs://some-project-uploads/smoke/")
+    assert run(tools, "destroy", CONFIRM="some-project") == 0
+    removed = [call[-1] for call in tools.calls if call[:3] == ["gcloud", "storage", "rm"]]
+    assert removed == ["gs://some-project-models/builds/", "gs://some-project-uploads/smoke/"]
+
+
+def test_where_nothing_stands_no_bucket_is_looked_into(tools: Tools) -> None:
+    tools.answer("output -json", "{}")
+    assert run(tools, "destroy", CONFIRM="some-project") == 0
     assert tools.ran() == [*SIGN_IN, "terraform init", "terraform output", "terraform destroy"]
 
 
 def test_buckets_that_hold_something_are_named(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
-    tools.forget(failing=6)
+    tools.forget(failing=8)
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err
     assert "Buckets that hold something stay." in said
-    assert "  gcloud storage rm --recursive 'gs://some-project-dev-uploads/**'\n" in said
+    for name in ("uploads", "payloads", "models", "ledger"):
+        assert f"  gcloud storage rm --recursive 'gs://some-project-dev-{name}/**'\n" in said
     assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")
 
 

@@ -66,10 +66,28 @@ def test_what_is_not_told_is_as_the_file_says(tmp_path: Path) -> None:
     assert Target.read(told) == Target("some-project", "us-east1", "dev", "push", file)
 
 
-def test_what_the_doctor_says_to_do_is_understood() -> None:
-    make, deploy, *words = Door("some-project", "https://w", "dev-prediction-worker", "us-east1").deploy
+@pytest.mark.parametrize("compute", ["push", "worker", "function"])
+def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
+    make, deploy, *words = Door("some-project", "https://w", "dev-", "us-east1", compute).deploy
     assert (make, deploy) == ("make", "deploy")
-    assert Target.read(dict(word.split("=") for word in words)) == Target("some-project", "us-east1", "dev")
+    assert Target.read(dict(word.split("=") for word in words)) == Target("some-project", "us-east1", "dev", compute)
+
+
+@pytest.mark.parametrize(
+    ("compute", "service", "audience"),
+    [
+        ("push", "dev-prediction-worker", "dev-prediction-worker"),
+        ("function", "dev-prediction-function", "https://w"),  # as infra/tests/compute.tftest.hcl has it
+    ],
+)
+def test_the_doctor_has_pushes_let_in(compute: str, service: str, audience: str) -> None:
+    door = Door("some-project", "https://w", "dev-", "us-east1", compute)
+    assert door.service == service
+    assert door.flags("/dead") == [
+        "--push-endpoint=https://w/dead",
+        "--push-auth-service-account=dev-prediction-invoker@some-project.iam.gserviceaccount.com",
+        f"--push-auth-token-audience={audience}",
+    ]
 
 
 @pytest.mark.parametrize("tool", ["gcloud", "terraform"])
@@ -85,8 +103,9 @@ def test_a_tool_that_is_missing(
 
 def test_a_door_that_does_not_answer(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.answer("smoke", code=1)
-    assert main(["deploy", "--prefix", "dev"], PROJECT, tools.root) == 1
-    assert "What is not well: python -m client doctor --project some-project --prefix dev\n" in capfd.readouterr().err
+    assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
+    said = capfd.readouterr().err
+    assert "What is not well: python -m client doctor --project some-project --prefix dev --compute worker\n" in said
 
 
 def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:

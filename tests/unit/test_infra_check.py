@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.check import layers, topology
+from infra.check import layers, topology, variables
 from infra.check.terraform import Terraform, attached, copy_files
 from infra.check.workshop import INFRA, ROOT, Workshop
 from tests.unit.mutants import Mutant, mutants
@@ -55,7 +55,7 @@ def test_topology_layer_finds(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TEST_MUTANTS)
 def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -> None:
     mutant = TEST_MUTANTS[name]
-    folder = mutant.written(tmp_path / "work")
+    folder = mutant.narrowed(tmp_path / "work")
 
     outcome = terraform(folder, "test", f"-filter=tests/{mutant.tests}.tftest.hcl")
 
@@ -83,6 +83,33 @@ def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> Non
 
     assert names
     assert [name for name in names if line.format(name) not in readme] == []
+
+
+def test_the_readme_has_the_variables_as_they_are(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
+    assert layers.LAYERS["variables"](workshop, terraform, copy_files(tmp_path / "work")).ok
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("sizes.tf", "= 55 #", "= 50 #", ["- | `timeout_seconds` | `55` |", "+ | `timeout_seconds` | `50` |"]),
+        ("alerts.tf", "(number, 900)", "(number, 60)", ["backlog_seconds = 900,", "backlog_seconds = 60,"]),
+        ("variables.tf", "Labels on", "Marks on", ["- | `labels` | none | Labels", "+ | `labels` | none | Marks"]),
+        ("budget.tf", 'variable "budget"', 'variable "limit"', ["- | `budget` |", "+ | `limit` |"]),
+    ],
+)
+def test_an_old_table_of_variables_is_found(
+    file: str, before: str, after: str, said: list[str], tmp_path: Path
+) -> None:
+    folder = Mutant(file, before, after, "").written(tmp_path / "work")
+    found = "\n".join(variables.check(folder, variables.PAGE.read_text()))
+    assert "write them anew with `python -m infra.check.variables`" in found
+    assert all(part in found for part in said)
+
+
+def test_a_page_without_a_place_for_the_variables_is_found() -> None:
+    [found] = variables.check(INFRA, "# infra/\n")
+    assert "README.md has no place for the variables" in found
 
 
 def test_stand_ins_end_with_the_block(workshop: Workshop) -> None:

@@ -21,7 +21,6 @@ Resources = list[dict[str, Any]]
 
 def ordered(terraform: Terraform, folder: Path) -> list[str]:
     """What the order layer says of a folder."""
-    terraform(folder, "init", "-backend=false", "-input=false")
     drawn = terraform(folder, "graph", "-type=plan")
     assert drawn.ok, drawn.said
     return list(order.check(order.read(drawn.said)))
@@ -35,10 +34,7 @@ def test_order_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> N
 
 
 def test_order_layer_reads_terraforms_own_graph(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
-    folder = copy_files(tmp_path / "work")
-    terraform(folder, "init", "-backend=false", "-input=false")
-
-    outcome = layers.LAYERS["order"](workshop, terraform, folder)
+    outcome = layers.LAYERS["order"](workshop, terraform, copy_files(tmp_path / "work"))
 
     assert outcome.ok, outcome.said
 
@@ -61,8 +57,9 @@ def test_permissions_are_as_the_page_says(workshop: Workshop, terraform: Terrafo
 @pytest.mark.parametrize("name", PERMISSIONS_MUTANTS)
 def test_permissions_layer_finds(name: str, terraform: Terraform, rehearsed: Path, tmp_path: Path) -> None:
     mutant = PERMISSIONS_MUTANTS[name]
-    _, state = terraform.rehearse(mutant.written(tmp_path / "work"), ways.EXAMPLE | ways.WAYS[mutant.way])
-    found = ways.resources(rehearsed) | {mutant.way: state["values"]["root_module"]["resources"]}
+    folder = mutant.written(tmp_path / "work")
+    terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
+    found = ways.resources(rehearsed) | {mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]}
 
     findings = permissions.check(found, permissions.PAGE.read_text(), permissions.reasons())
 
@@ -95,7 +92,7 @@ def scanned(workshop: Workshop, terraform: Terraform, tmp_path_factory: pytest.T
     base, plans = tmp_path_factory.mktemp("checkov"), []
     for name, mutant in CHECKOV_MUTANTS.items():
         folder = mutant.written(base / name.replace(" ", "-"))
-        plan, _ = terraform.rehearse(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
+        plan = terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
         (folder / "plan.json").write_text(json.dumps(plan))
         plans.append(folder / "plan.json")
     return _by_plan(scan.run(workshop.checkov, plans), plans)

@@ -11,9 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from infra.local.child import Child
-from infra.local.twin import Twin
 from tests.bench.cold import push_first
-from tests.bench.load import push_to
 from tests.bench.parts import environment, free_port, pss_mb
 from tests.bench.peers.catalog import Peer
 from tests.bench.peers.environments import Environment
@@ -21,6 +19,7 @@ from tests.bench.peers.http_door import HttpDoor
 from tests.bench.peers.loop import PATIENCE_S, closed_loop, per_s, percentile
 from tests.bench.peers.running import running
 from tests.bench.peers.topic_door import TopicDoor
+from tests.bench.rig import push_to, twin
 
 UNITS = {
     "cold start": "s",
@@ -80,16 +79,16 @@ def _http(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[st
 
 def _topic(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str, float]:
     port = free_port()
-    with Twin(worker=None) as twin, environment(twin.env), TopicDoor(twin.project) as door:
+    with twin() as env, environment(env), TopicDoor(env["GOOGLE_CLOUD_PROJECT"]) as door:
         answer = door.later("first") if peer.door == "push" else door.publish(case.images[0])
         start = time.perf_counter()
-        with running(peer, where, case.artifact, port, twin.env) as server:
+        with running(peer, where, case.artifact, port, env) as server:
             if peer.door == "push":
                 push_first(port, case.images[0], "first")
             case.check(answer.result(PATIENCE_S))
             first = time.perf_counter() - start
             if peer.door == "push":
-                push_to(twin.project, port)
+                push_to(env["GOOGLE_CLOUD_PROJECT"], port)
             figures = _asked(door.ask_among_many, door.ask, case, peer, seconds)
             return {"cold start": first} | figures | {"memory": pss_mb(server.pid)}
 
