@@ -19,6 +19,7 @@ from infra.local.ports import free_port
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.desk import Desk
+from tests.emulator.stalled import stalled
 from tests.emulator.waiting import until
 from tests.samples import encoded
 
@@ -69,6 +70,27 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
                 answered.update(r.request_id for r in desk.responses(ids - set(answered), timeout_s=60))
             assert set(answered) == ids, "lost"
             assert set(answered.values()) == {1}, "what was answered was acked too"
+            assert desk.backlog("dead_predict-sub") == []
+
+
+def test_a_worker_ends_in_time_while_storage_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    # Delivered again at once, so that the ending worker is given the request a second time.
+    with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        with Desk(twin.project) as desk:
+            desk.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
+            with push_worker(twin.env, tmp_path / "first.log", port) as worker, stalled(twin.storage) as asked:
+                desk.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
+                desk.subscriber.modify_push_config(
+                    subscription=f"projects/{desk.project}/subscriptions/req_predict-sub",
+                    push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
+                )
+                assert asked.wait(30)
+                assert end(worker) < GRACE_S
+            with push_worker(twin.env, tmp_path / "second.log", port):
+                assert [response.status for response in desk.responses({"r"}, timeout_s=60)] == ["ok"]
             assert desk.backlog("dead_predict-sub") == []
 
 
