@@ -16,11 +16,11 @@ from functions_framework import create_app
 from PIL import Image
 
 from functions import bootstrap
-from functions.contract import Response, decode_response
+from functions.contract import Response, decode_response, encode_response
 from functions.errors import HTTP_STATUS
 from functions.service import Service
 from tests.conftest import ROOT
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.fakes import BrightnessEngine, MemoryImages, MemoryLedger, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -114,6 +114,22 @@ def test_predict_publishes_when_asked(client: FlaskClient, responses: MemoryResp
     reply = client.post("/predict?publish=true&reply_to=me", data=encoded())
     assert [r.request_id for r in responses.published] == [read(reply).request_id]
     assert responses.published[0].reply_to == "me"
+
+
+def test_what_predict_publishes_twice_is_the_same(
+    client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = MemoryLedger()
+    for _ in range(2):  # two workers
+        made = fake_service(responses=responses, ledger=ledger)
+        monkeypatch.setattr(bootstrap, "_service", lambda made=made: made)
+        reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
+        assert reply.status_code == 200
+        assert reply.get_data() == encode_response(responses.published[0])
+    first, second = responses.published
+    assert encode_response(first) == encode_response(second)
+    assert client.post("/predict", data=encoded(), headers={"X-Request-Id": "r2"}).status_code == 200
+    assert len(ledger.answers) == 1, "what is not published is not stored"
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
