@@ -171,6 +171,20 @@ def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) 
     assert body.tell() < 200_000
 
 
+@pytest.mark.parametrize("path", ["/", "/dead"])
+def test_an_event_that_we_fail_to_read_is_a_nack(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("functions.events.from_http", fail)
+    before = bootstrap.outcomes().counts()["outcomes"]["nacked"]
+    reply = client.post(path, **pushed(encoded()))
+    assert (reply.status_code, reply.get_data()) == (503, b"not now; deliver it again\n")
+    assert bootstrap.outcomes().counts()["outcomes"]["nacked"] == before + 1
+
+
 def test_our_failures_are_503_and_say_nothing(client: FlaskClient, engine: BrightnessEngine) -> None:
     engine.failure = RuntimeError("secret detail")
     reply = client.post("/predict", data=encoded())

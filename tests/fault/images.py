@@ -1,7 +1,7 @@
 """Hostile images through a real door and broker: `python -m tests.fault.images`. Prints a line a door.
 
-The shared archive, and files made to be slow or large. Promised: exactly one response each, at the first attempt, no worker dies, no
-request takes over 2 s, and the worker with all its processes stays under 400 MB.
+The shared archive, and files made to be slow or large. Promised: exactly one response each, at the first attempt, no
+worker dies, no request takes over 2 s, and the worker with all its processes stays under 400 MB.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Outcome:
         codes = " ".join(f"{code}={count}" for code, count in sorted(self.codes.items()))
         slowest_ms, name = self.slowest
         return (
-            f"door={self.door} requests={self.sent} answered={len(self.answers)} twice={self.twice} again={self.again} "
-            f"dead={self.dead} died={self.died:d} {codes} slowest_ms={slowest_ms:.0f} ({name}) peak_mb={self.peak_mb:.0f}"
+            f"door={self.door} requests={self.sent} answered={len(self.answers)} twice={self.twice} "
+            f"again={self.again} dead={self.dead} died={self.died:d} {codes} "
+            f"slowest_ms={slowest_ms:.0f} ({name}) peak_mb={self.peak_mb:.0f}"
         )
 
 
