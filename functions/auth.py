@@ -27,9 +27,11 @@ class Pushers:
     def __init__(self, audience: str, service_account: str, keys_url: str) -> None:
         import jwt  # here: only who asks for the check pays for it
 
+        from functions.keyset import KeySet
+
         self._audience, self._service_account = audience, service_account
         self._jwt = jwt
-        self._keys = jwt.PyJWKClient(keys_url, timeout=10)
+        self._keys = KeySet(keys_url)
 
     def check(self, authorization: str | None) -> None:
         """Return when the header carries a token of Google's for this audience and account. From any thread.

@@ -64,7 +64,10 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
 
     The trace of the delivery itself becomes an attribute, where the sender gave none.
     """
-    envelope = _from_http(headers, body)
+    try:
+        envelope = _from_http(headers, body)
+    except RecursionError:  # what could just be read may be too deep to be written again
+        raise InvalidRequest("the body is nested too deeply") from None
     trace = headers.get(f"ce-{HEADER}") or headers.get(HEADER)
     return replace(envelope, attributes={HEADER: trace, **envelope.attributes}) if trace else envelope
 

@@ -6,10 +6,11 @@ The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; noth
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import (
     DeadlineExceeded,
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
     from google.cloud import pubsub_v1, storage
 
-FETCH_TIMEOUT_S = 20.0
-"""For one call to Cloud Storage."""
+FETCH_TIMEOUT_S = 3.0
+"""How long Cloud Storage may say nothing; what keeps coming may take longer.
+
+A stopping worker has 10 s, and a push worker may be given one more request while it ends: two of these fit.
+"""
 
 FETCH_RETRY_S = 2.0
 """Hiccups are retried this long in place; after that the broker's own retry, with its backoff, is the better one."""
@@ -66,17 +70,22 @@ class BucketImages:
             raise ImageNotFound(f"{ref.uri} is not there")
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
+        began = time.monotonic()
+
+        def patience() -> dict[str, Any]:
+            left = max(0.0, FETCH_RETRY_S - (time.monotonic() - began))  # of the time for both calls together
+            return {"timeout": FETCH_TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(left)}
+
         blob = self._client.bucket(ref.bucket).blob(ref.name, generation=ref.generation)
         try:
             size = ref.size
             if size is None:
-                blob.reload(timeout=FETCH_TIMEOUT_S, retry=retry)
+                blob.reload(**patience())
                 size = blob.size or 0
             if size > max_bytes:
                 raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
             room = _Bounded(ref.uri, max_bytes)
-            blob.download_to_file(room, timeout=FETCH_TIMEOUT_S, retry=retry)
+            blob.download_to_file(room, **patience())
             return room.getvalue()
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None

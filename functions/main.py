@@ -81,9 +81,13 @@ def predict(request: flask.Request) -> ResponseReturnValue:
         limit = bootstrap.settings().max_image_bytes
         envelope = _posted(request, request_id, limit)
         service = bootstrap.service()
-        response = service.answer(envelope)
-        if request.args.get("publish") == "true":
+        if request.args.get("publish") == "true":  # in the words of an earlier copy, as at every door that publishes
+            answered = service.respond(envelope)
+            assert answered, "what is posted by hand is no notification"
+            response = answered
             service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+        else:
+            response = service.answer(envelope)
         service.flush()
     except RequestEntityTooLarge:
         response = _refusal(request_id, "image_too_large", _too_large(limit))
@@ -123,12 +127,19 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
         reason = _too_large(MAX_EVENT_BYTES)
         bootstrap.outcomes().malformed(reason)
         return f"{reason}\n", 413
+    except Exception as exc:
+        return _nack(None, exc)
     try:
         handle(envelope)
     except Exception as exc:
-        bootstrap.outcomes().nacked(envelope, exc)
-        return "not now; deliver it again\n", 503
+        return _nack(envelope, exc)
     return "", 204
+
+
+def _nack(envelope: Envelope | None, failure: Exception) -> ResponseReturnValue:
+    """A failure of ours: nothing of it reaches the broker but the wish to try again."""
+    bootstrap.outcomes().nacked(envelope, failure)
+    return "not now; deliver it again\n", 503
 
 
 def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
@@ -141,9 +152,8 @@ def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
         request.stream = io.BytesIO()
         return f"{exc}\n", exc.status, {"WWW-Authenticate": "Bearer"}
     except Exception as exc:
-        bootstrap.outcomes().nacked(None, exc)
         request.stream = io.BytesIO()
-        return "not now; deliver it again\n", 503
+        return _nack(None, exc)
     return None
 
 

@@ -49,7 +49,7 @@ resource "google_bigquery_table" "answers" {
   project             = var.project_id
   dataset_id          = google_bigquery_dataset.this[0].dataset_id
   table_id            = "answers"
-  description         = "One row a request: its first predictions, or else its last error."
+  description         = "One row a request: its first predictions, or else its first error, unavailable last."
   deletion_protection = var.deletion_protection
   labels              = var.labels
 

@@ -29,10 +29,15 @@ def absent(reason: str) -> None:
     pytest.skip(reason)
 
 
+def data_folder() -> Path:
+    """Where the shared data is, or would be: $SHARED/data, by default ../shared/data."""
+    return Path(os.environ.get("SHARED", ROOT.parent / "shared")) / "data"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The shared data folder: $SHARED/data, by default ../shared/data."""
-    data = Path(os.environ.get("SHARED", ROOT.parent / "shared")) / "data"
+    """The shared data folder, which is there."""
+    data = data_folder()
     if not data.is_dir():
         absent(f"no shared data at {data}: set SHARED")
     return data

@@ -61,6 +61,21 @@ class Desk:
             return []
         return list(pulled.received_messages)
 
+    def unacked(self, subscription: str) -> list[Any]:
+        """What nobody has acked yet, also what somebody holds; whoever reads the subscription goes on with it."""
+        name, project = uuid.uuid4().hex, f"projects/{self.project}"
+        snapshot, mirror = f"{project}/snapshots/s-{name}", f"desk-mirror-{name}"
+        path = f"{project}/subscriptions/{mirror}"
+        source = self.subscriber.get_subscription(subscription=f"{project}/subscriptions/{subscription}")
+        self.subscriber.create_subscription(name=path, topic=source.topic)
+        try:
+            self.subscriber.create_snapshot(name=snapshot, subscription=source.name)
+            self.subscriber.seek({"subscription": path, "snapshot": snapshot})
+            self.subscriber.delete_snapshot(snapshot=snapshot)
+            return self.backlog(mirror)
+        finally:
+            self.subscriber.delete_subscription(subscription=path)
+
     def __enter__(self) -> Self:
         return self
 

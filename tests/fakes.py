@@ -101,6 +101,16 @@ class MemoryResponses:
         return future
 
 
+@dataclass
+class MemoryLedger:
+    """A ledger in memory."""
+
+    answers: dict[str, Response] = field(default_factory=dict)
+
+    def keep(self, identity: str, response: Response) -> Response:
+        return self.answers.setdefault(identity, response)
+
+
 def fake_service(**parts: Any) -> Service:
     """A service of fakes; each part may be given."""
     return Service(

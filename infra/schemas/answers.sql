@@ -1,11 +1,11 @@
--- One row a request: its first predictions, or else its last error. Reads the whole table: for a few days only, ask that.
+-- One row a request, the one that the client keeps: the first predictions, else the first error that is not `unavailable`.
+-- Reads the whole table: for a few days only, ask that.
 SELECT *
 FROM `${table}`
 WHERE request_id IS NOT NULL
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY request_id
   ORDER BY
-    CASE status WHEN 'ok' THEN 0 ELSE 1 END,
-    CASE status WHEN 'ok' THEN publish_time END,
-    publish_time DESC
+    CASE WHEN status = 'ok' THEN 0 WHEN error.code = 'unavailable' THEN 2 ELSE 1 END,
+    publish_time
 ) = 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import RetryError
 
 from functions.contract import ObjectRef
 from functions.gcp import BucketImages
@@ -21,23 +23,33 @@ _BLOCK = bytes(65_536)
 
 
 class Bucket(ThreadingHTTPServer):
-    """Says that every object has `size` bytes, serves as many zeros as are taken, and counts them."""
+    """Says that every object has `said` bytes, serves `size` zeros or as many as are taken, and counts them.
+
+    It rests `pause_s` after each 64 KB, and `slow_s` before it says how large an object is; `broken`: it hangs up on
+    downloads.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.said, self.size, self.sent, self.body = HUGE, HUGE, 0, b""
+        self.pause_s = self.slow_s = 0.0
+        self.broken, self.downloads = False, 0
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Bucket
 
     def do_GET(self) -> None:
-        self.send_response(200)
         if self.path.startswith("/download"):
-            self._download()
+            self.server.downloads += 1
+            if not self.server.broken:
+                self.send_response(200)
+                self._download()
             return
+        time.sleep(self.server.slow_s)
+        self.send_response(200)
         body = json.dumps({"name": "o", "bucket": "b", "generation": "1", "size": str(self.server.said)}).encode()
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -54,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             while not self.server.body and self.server.sent < self.server.size:
                 self.wfile.write(_BLOCK)
                 self.server.sent += len(_BLOCK)
+                time.sleep(self.server.pause_s)
         except (BrokenPipeError, ConnectionResetError):
             return
 
@@ -95,3 +108,30 @@ def test_what_fits_is_whole(bucket: Bucket) -> None:
     bucket.body = gzip.compress(bytes(LIMIT))
     bucket.said = len(bucket.body)
     assert BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT) == bytes(LIMIT)
+
+
+def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.gcp.FETCH_TIMEOUT_S", 0.5)
+    bucket.said = bucket.size = 300 * len(_BLOCK)
+    bucket.pause_s = 0.003
+    began = time.monotonic()
+    assert len(BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), 20_000_000)) == bucket.size
+    assert time.monotonic() - began > 0.6
+
+
+def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.gcp.FETCH_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("functions.gcp.FETCH_RETRY_S", 0.1)
+    bucket.slow_s = 5.0
+    began = time.monotonic()
+    with pytest.raises(RetryError):
+        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+    assert time.monotonic() - began < 3
+
+
+def test_both_calls_share_the_time_for_retries(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.gcp.FETCH_RETRY_S", 1.5)
+    bucket.said, bucket.size, bucket.slow_s, bucket.broken = 9, 0, 1.5, True
+    with pytest.raises(RetryError):
+        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+    assert bucket.downloads == 1

@@ -16,11 +16,11 @@ from functions_framework import create_app
 from PIL import Image
 
 from functions import bootstrap
-from functions.contract import Response, decode_response
+from functions.contract import Response, decode_response, encode_response
 from functions.errors import HTTP_STATUS
 from functions.service import Service
 from tests.conftest import ROOT
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.fakes import BrightnessEngine, MemoryImages, MemoryLedger, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -116,6 +116,22 @@ def test_predict_publishes_when_asked(client: FlaskClient, responses: MemoryResp
     assert responses.published[0].reply_to == "me"
 
 
+def test_what_predict_publishes_twice_is_the_same(
+    client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = MemoryLedger()
+    for _ in range(2):  # two workers
+        made = fake_service(responses=responses, ledger=ledger)
+        monkeypatch.setattr(bootstrap, "_service", lambda made=made: made)
+        reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
+        assert reply.status_code == 200
+        assert reply.get_data() == encode_response(responses.published[0])
+    first, second = responses.published
+    assert encode_response(first) == encode_response(second)
+    assert client.post("/predict", data=encoded(), headers={"X-Request-Id": "r2"}).status_code == 200
+    assert len(ledger.answers) == 1, "what is not published is not stored"
+
+
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_predict_refuses_by_table(client: FlaskClient, data: bytes, code: str) -> None:
     reply = client.post("/predict", data=data)
@@ -153,6 +169,20 @@ def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) 
     assert reply.status_code == 413 and error is not None
     assert error.message == "the body is too large; at most 100,000 bytes are allowed"
     assert body.tell() < 200_000
+
+
+@pytest.mark.parametrize("path", ["/", "/dead"])
+def test_an_event_that_we_fail_to_read_is_a_nack(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("functions.events.from_http", fail)
+    before = bootstrap.outcomes().counts()["outcomes"]["nacked"]
+    reply = client.post(path, **pushed(encoded()))
+    assert (reply.status_code, reply.get_data()) == (503, b"not now; deliver it again\n")
+    assert bootstrap.outcomes().counts()["outcomes"]["nacked"] == before + 1
 
 
 def test_our_failures_are_503_and_say_nothing(client: FlaskClient, engine: BrightnessEngine) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import duckdb
 import pytest
 from hypothesis import given
 
-from functions.contract import Response, encode_response
+from functions.contract import Error, Response, encode_response
 from infra.local.pubsub.definitions import ProtocolBuffer, Unfit
 from tests.contract.conftest import Plan
 from tests.contract.test_response_schema import FAILED, OK, answered, refused
@@ -79,15 +80,18 @@ def test_rows_come_back_whole(columns: list[Row], tables: dict[str, Row], tmp_pa
         (["ok1", "unavailable"], "ok1"),
         (["unavailable", "ok1", "expired", "ok2"], "ok1"),
         (["unavailable", "expired"], "expired"),
+        (["expired", "unavailable"], "expired"),
+        (["unavailable", "expired", "invalid_image", "unavailable"], "expired"),
+        (["unavailable", "unavailable again"], "unavailable"),
     ],
     ids=str,
 )
-def test_the_view_keeps_the_first_predictions_or_the_last_error(
+def test_the_view_keeps_what_the_client_keeps(
     statuses: list[str], kept: str, columns: list[Row], tables: dict[str, Row], tmp_path: Path
 ) -> None:
     bodies = [
         {
-            **json.loads(encode_response(OK if name.startswith("ok") else FAILED)),
+            **json.loads(encode_response(OK if name.startswith("ok") else failed(name.split()[0]))),
             "request_id": request_id,
             "message_id": name,
             "publish_time": f"2026-11-21T09:30:0{second}Z",
@@ -99,6 +103,10 @@ def test_the_view_keeps_the_first_predictions_or_the_last_error(
     rows = asked(tables["answers"]["view"][0]["query"], tables, columns, tmp_path, bodies[::-1])
 
     assert sorted((row["request_id"], row["message_id"]) for row in rows) == [("one", kept), ("other", kept)]
+
+
+def failed(code: str) -> Response:
+    return replace(FAILED, error=Error(code, "a sentence"))
 
 
 def asked(query: str, tables: dict[str, Row], columns: list[Row], folder: Path, bodies: list[Row]) -> list[Row]:

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from functions import bootstrap
 from functions.outcomes import Outcomes
 from functions.service import Service
 from infra.local.pubsub.token import JWKS_PATH, PEM_PATH, Tokens
+from tests.emulator.waiting import until
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
 
@@ -42,26 +44,39 @@ class Keys:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(handler) -> None:
                 self.asked += 1
-                handler.send_response(200)
+                handler.send_response(503 if self.broken else 200)
                 handler.end_headers()
                 handler.wfile.write(json.dumps(tokens.documents[handler.path]()).encode())
 
             def log_message(handler, *_: object) -> None: ...
 
-        self.asked = 0
+        self.asked, self.broken = 0, False
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}{JWKS_PATH}"
 
 
-@pytest.fixture(scope="module")
-def keys(tokens: Tokens) -> Iterator[Keys]:
-    keys = Keys(tokens)
-    thread = threading.Thread(target=keys.server.serve_forever)
+@contextmanager
+def serving(keys: Keys) -> Iterator[Keys]:
+    thread = threading.Thread(target=keys.server.serve_forever, args=(0.02,))
     thread.start()
     yield keys
     keys.server.shutdown()
     thread.join()
     keys.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def keys(tokens: Tokens) -> Iterator[Keys]:
+    with serving(Keys(tokens)) as keys:
+        yield keys
+
+
+@pytest.fixture
+def broken(tokens: Tokens) -> Iterator[Keys]:
+    """A key set of its own, out of order for now."""
+    with serving(Keys(tokens)) as keys:
+        keys.broken = True
+        yield keys
 
 
 @pytest.fixture
@@ -192,6 +207,24 @@ def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens
     nowhere = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL="http://127.0.0.1:9/certs")
     assert push(nowhere, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 503
     assert ended(outcomes) == {"nacked": 1}
+
+
+def test_a_key_set_that_is_away_is_not_asked_for_by_every_caller(app: App, tokens: Tokens, broken: Keys) -> None:
+    client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
+    for number in range(20):
+        assert push(client, f"Bearer {signed(tokens, headers={'kid': str(number)})}").status_code == 503
+    assert broken.asked == 1
+
+
+def test_a_key_set_that_is_back_is_asked_again(
+    app: App, tokens: Tokens, broken: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.keyset.REST_S", 0.05)
+    client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
+    good = f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}"
+    assert push(client, good).status_code == 503
+    broken.broken = False
+    assert until(lambda: push(client, good).status_code == 204)
 
 
 def test_names_of_keys_that_are_made_up_fetch_nothing(guarded: FlaskClient, tokens: Tokens, keys: Keys) -> None:

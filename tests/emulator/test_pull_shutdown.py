@@ -18,6 +18,7 @@ from functions.outcomes import OUTCOMES
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.desk import Desk
+from tests.emulator.stalled import stalled
 from tests.samples import encoded
 
 IMAGES = 300
@@ -74,3 +75,22 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
                 rest = [response.request_id for response in desk.responses(ids - set(answered), timeout_s=90)]
                 stop(worker, tmp_path / "second.log")
             assert sorted(rest) == sorted(ids - set(answered)), "the next worker answers exactly the rest"
+
+
+def test_a_worker_ends_in_time_while_storage_says_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
+            desk.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
+            with pull_worker(root, tmp_path / "first.log") as worker, stalled(twin.storage) as asked:
+                desk.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
+                assert asked.wait(30)
+                worker.send_signal(signal.SIGTERM)
+                assert worker.wait(10) == 0
+            assert '"unfinished": 0' in (tmp_path / "first.log").read_text(), "it nacked what it could not fetch"
+            with pull_worker(root, tmp_path / "second.log") as worker:
+                assert [response.status for response in desk.responses({"r"}, timeout_s=60)] == ["ok"]
+                stop(worker, tmp_path / "second.log")

@@ -30,6 +30,7 @@ def main() -> int:
     # A broker that is away is what is wanted here: no library needs to tell of it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.getLogger("google").setLevel(logging.CRITICAL)
+    from tests.fault.judge import faults
     from tests.fault.plan import Plan
     from tests.fault.run import run
 
@@ -55,8 +56,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             verdict, toll = run(plan, options.folder or Path(folder), say)
         print(f"{verdict}\n{toll} seconds={time.monotonic() - began:.0f}", flush=True)
-        bad = verdict.lost or verdict.conflicting or verdict.wrong or toll.unasked or not toll.enough()
-        good &= not bad and not (plan.ledger and verdict.unequal)
+        failed = faults(plan, verdict, toll)
+        if failed:
+            print(f"failed: {'; '.join(failed)}", flush=True)
+        good &= not failed
     return 0 if good else 1
 
 

@@ -19,7 +19,8 @@ class Plan:
     """A run. Seconds throughout; `between` is how many times a worker dies exactly between publish and ack.
 
     Between two kills of a worker, and of the broker, lies a time from half to one and a half of what is said here; 0:
-    none. `doomed` requests are such that nothing can answer them; `bad_day` says whether broker and storage have one.
+    none. `doomed` requests are such that nothing can answer them; `bad_day` says whether broker and storage have one. A
+    pull worker has so many `processes`, which are killed together.
     """
 
     requests: int = 2000
@@ -31,6 +32,7 @@ class Plan:
     bad_day: bool = True
     doomed: int = 3
     workers: int = 2
+    processes: int = 1
     ledger: bool = False
     seed: int = 1
     quiet_s: float = 120.0

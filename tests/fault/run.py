@@ -49,7 +49,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         create(topology, broker.host, PROJECT, push_to=front.url if plan.delivery == "push" else None)
         server = stack.enter_context(_storage(topology, broker.host, _STORAGE_DAY if plan.bad_day else None))
         env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT, "PULL_MAX_MESSAGES": "16"}
-        env["ALLOWED_BUCKETS"] = "uploads,payloads"
+        env |= {"ALLOWED_BUCKETS": "uploads,payloads", "WORKER_PROCESSES": str(plan.processes)}
         if plan.ledger:
             env["LEDGER"] = "gs://payloads/ledger"
         stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))

@@ -20,6 +20,7 @@ SHORT = Plan(requests=100, between=2, kill_every_s=0.0, broker_every_s=4.0, doom
     "plan",
     [
         pytest.param(replace(SHORT, delivery="pull", ledger=True), id="pull-embedded-ledger"),
+        pytest.param(replace(SHORT, delivery="pull", workers=1, processes=2), id="pull-embedded-processes"),
         pytest.param(
             replace(SHORT, delivery="push", backend="google", bad_day=False, kill_every_s=2.0, broker_every_s=0.0),
             id="push-google",
@@ -38,3 +39,5 @@ def test_nothing_is_lost_and_nothing_conflicts(plan: Plan, tmp_path: Path) -> No
     assert toll.enough(), f"{toll.between} of {plan.between} kills between publish and ack"
     if plan.ledger:
         assert verdict.unequal == 0
+    if plan.processes > 1:
+        assert (tmp_path / "worker-0.log").read_text().count('"worker ready"') == plan.processes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,6 +108,18 @@ def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
     parts = ",".join([item] * (MAX_PARTS + 2))
     with pytest.raises(InvalidRequest, match="the body has 200,001 parts; at most 200,000 are read"):
         from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())
+
+
+def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
+    """Near the end of the stack one can be parsed and not written again."""
+    refused = set()
+    for depth in range(1, sys.getrecursionlimit()):
+        resource = f'{{"bucket": "b", "name": "o", "x": {"[" * depth}{"]" * depth}}}'
+        try:
+            from_http({"ce-type": STORAGE_EVENT + "finalized", "ce-id": "e1"}, resource.encode())
+        except InvalidRequest as exc:
+            refused.add(str(exc))
+    assert "the body is nested too deeply" in refused
 
 
 def test_attributes_may_be_full_of_commas() -> None:

@@ -1,0 +1,33 @@
+"""Storage that says nothing any more, as a network or a service that hangs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.local.chaos import BadDay, Dice
+from infra.local.storage.server import StorageServer
+
+
+class _Silence(Dice):
+    """Every answer waits for longer than any test."""
+
+    def __init__(self) -> None:
+        super().__init__(BadDay(slow_reads=1.0, slow_s=60.0), "storage")
+        self.asked = threading.Event()
+
+    def happens(self, kind: str) -> bool:
+        if kind == "slow_reads":
+            self.asked.set()
+        return super().happens(kind)
+
+
+@contextmanager
+def stalled(server: StorageServer) -> Iterator[threading.Event]:
+    """Nothing that is read is answered until the block ends; the event is set when somebody reads."""
+    before, server.dice = server.dice, _Silence()
+    try:
+        yield server.dice.asked
+    finally:
+        server.dice = before

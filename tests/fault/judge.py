@@ -1,0 +1,36 @@
+"""What makes a run fail: a broken promise, or faults that were planned and did not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.fault.book import Verdict
+from tests.fault.plan import Plan, Toll
+
+LONG = 1000
+"""Requests of a run in which every fault meets some; fewer may be answered before the broker is first killed."""
+
+
+def faults(plan: Plan, verdict: Verdict, toll: Toll) -> list[str]:
+    """A word for each thing that is not as it must be; none: the run is good."""
+    return list(_faults(plan, verdict, toll))
+
+
+def _faults(plan: Plan, verdict: Verdict, toll: Toll) -> Iterator[str]:
+    for name in ("lost", "conflicting", "wrong"):
+        if count := getattr(verdict, name):
+            yield f"{name}={count}"
+    if verdict.requests != plan.requests:
+        yield f"requests={verdict.requests}, not {plan.requests}"
+    if verdict.dead > plan.doomed:
+        yield f"dead={verdict.dead}, of which {plan.doomed} were to be"
+    if plan.ledger and verdict.unequal:
+        yield f"unequal={verdict.unequal} with a ledger"
+    if toll.unasked:
+        yield f"died_unasked={toll.unasked}"
+    if not toll.enough():
+        yield f"between_publish_and_ack={toll.between}, not {plan.between}"
+    if plan.requests >= LONG and plan.broker_every_s and not toll.broker:
+        yield "the broker was never killed"
+    if plan.requests >= LONG and plan.bad_day and not verdict.duplicates:
+        yield "no answer came twice, on a bad day"

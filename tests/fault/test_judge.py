@@ -1,0 +1,55 @@
+"""The judge of a run: each thing that must fail it does, alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.fault.book import Verdict
+from tests.fault.judge import LONG, faults
+from tests.fault.plan import Plan, Toll
+
+PLAN = Plan(requests=LONG, between=2, doomed=3, ledger=True)
+GOOD = Verdict(requests=LONG, answered=LONG, errors=9, dead=3, lost=0, conflicting=0, duplicates=50, wrong=0, unequal=0)
+
+
+def toll(**counts: int) -> Toll:
+    """What a good run does, but for `counts`."""
+    made = Toll(PLAN)
+    for name, count in {"between": 2, "kills": 5, "broker": 1, **counts}.items():
+        for _ in range(count):
+            made.count(name)
+    return made
+
+
+def test_a_good_run_passes() -> None:
+    assert faults(PLAN, GOOD, toll()) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "counts", "told"),
+    [
+        ({"lost": 1}, {}, "lost=1"),
+        ({"conflicting": 1}, {}, "conflicting=1"),
+        ({"wrong": 1}, {}, "wrong=1"),
+        ({"requests": LONG - 1}, {}, "requests=999"),
+        ({"dead": 4}, {}, "dead=4"),
+        ({"unequal": 1}, {}, "unequal=1"),
+        ({"duplicates": 0}, {}, "no answer came twice"),
+        ({}, {"unasked": 1}, "died_unasked=1"),
+        ({}, {"between": 1}, "between_publish_and_ack=1"),
+        ({}, {"broker": 0}, "the broker was never killed"),
+    ],
+)
+def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], told: str) -> None:
+    (words,) = faults(PLAN, replace(GOOD, **found), toll(**counts))
+    assert words.startswith(told)
+
+
+def test_what_was_not_planned_is_not_missed() -> None:
+    calm = replace(PLAN, broker_every_s=0.0, bad_day=False, ledger=False)
+    assert faults(calm, replace(GOOD, duplicates=0, unequal=7), toll(broker=0)) == []
+    short = replace(PLAN, requests=LONG - 1)
+    assert faults(short, replace(GOOD, requests=LONG - 1, duplicates=0), toll(broker=0)) == []
