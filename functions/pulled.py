@@ -23,7 +23,7 @@ class Acked(events.PulledMessage, Protocol):
 
 
 Answered = Callable[[Envelope], "Future[Response] | Future[Response | None]"]
-"""Gives what the answer to an envelope will be; whatever fails is the future's."""
+"""Gives what the answer to an envelope will be."""
 
 
 def on_message(message: Acked, envelope: Envelope, answered: Answered, service: Service, pending: Pending) -> None:
@@ -32,7 +32,12 @@ def on_message(message: Acked, envelope: Envelope, answered: Answered, service: 
     Returns before that, unless the worker is stopping.
     """
     work = _Work(message, envelope, service, pending, pending.begin())
-    answered(envelope).add_done_callback(work.publish)
+    try:
+        answer = answered(envelope)
+    except Exception as exc:  # in the stream's own thread, which it would end
+        work.settle(exc)
+        return
+    answer.add_done_callback(work.publish)
     if work.begun.settled:
         work.begun.settled.wait(PUBLISH_TIMEOUT_S)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -122,6 +122,16 @@ def test_what_waits_to_be_scored_when_a_worker_stops_is_handed_back() -> None:
     assert [response.request_id for response in responses.published] == ["r0"]
     assert service.outcomes.counts()["outcomes"]["nacked"] == 2 and service.outcomes.counts()["codes"] == {}
     batcher.close()
+
+
+def test_what_fails_before_anything_is_scored_is_nacked() -> None:
+    def failing(envelope: Envelope) -> Future[Response]:
+        raise RuntimeError("broken")
+
+    message, service, pending = Pulled(), fake_service(), Pending()
+    on_message(message, from_pulled(message), failing, service, pending)
+    assert message.verdicts == ["nack"] and pending.drain(1) == 0
+    assert service.outcomes.counts()["outcomes"]["nacked"] == 1
 
 
 def test_the_streams_own_thread_begins_what_it_is_told_to_and_leaves_the_rest_to_others() -> None:
