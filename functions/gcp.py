@@ -121,12 +121,12 @@ class TopicResponses:
         request_of, message_of = PublishRequest.pb(), PubsubMessage.pb()
 
         def send(letters: Sequence[Letter]) -> Sequence[str]:
-            messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
-            request = PublishRequest(request_of(topic=self._topic, messages=messages))
             try:
+                messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
+                request = PublishRequest(request_of(topic=self._topic, messages=messages))
                 # The stock client's call without its batching.
                 made = PublisherClient.publish(client, request, retry=_PATIENTLY, timeout=PUBLISH_RETRY_S)
-            except InvalidArgument as exc:
+            except (InvalidArgument, ValueError) as exc:  # the latter: what no message can hold
                 raise Refused from exc
             return list(made.message_ids)
 

@@ -82,3 +82,7 @@ def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len({future.result(10) for future in futures}) == 300
         with pytest.raises(Refused):  # over the 10 MB of a request
             responses.publish(Response("r" * 6_000_000)).result(10)
+        good, broken = responses.publish(Response("good")), responses.publish(Response("\ud800"))
+        assert good.result(10)
+        with pytest.raises(Refused):
+            broken.result(10)
