@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.check.terraform import Terraform, attached
 from infra.check.workshop import Unavailable, Workshop, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How fast a machine is, is not asked here.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

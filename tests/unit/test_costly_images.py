@@ -86,7 +86,7 @@ def test_strips_are_counted_in_either_byte_order(order: str, parts: int) -> None
         check_directory(data, 100)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]), st.binary(max_size=200))
 def test_a_damaged_directory_is_left_to_pillow(head: bytes, noise: bytes) -> None:
     try:

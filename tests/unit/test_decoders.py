@@ -44,7 +44,7 @@ def test_what_fuzzing_knows_of_is_handled(name: str) -> None:
 def test_noise_is_handled(name: str) -> None:
     function, seeds = TARGETS[name]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.sampled_from(seeds), st.integers(0, 400), st.binary(max_size=30))
     def check(seed: bytes, at: int, noise: bytes) -> None:
         at = min(at, len(seed))
@@ -53,7 +53,7 @@ def test_noise_is_handled(name: str) -> None:
     check()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(TEXT.filter(bool), BODIES, ATTRIBUTES)
 def test_any_envelope_is_answered(message_id: str, data: bytes, attributes: dict[str, str]) -> None:
     request(Envelope(message_id, data, attributes))
@@ -82,7 +82,7 @@ RESPONSES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RESPONSES)
 def test_a_response_comes_back_as_it_was(response: Response) -> None:
     assert decode_response(encode_response(response)) == response

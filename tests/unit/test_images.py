@@ -202,7 +202,7 @@ def test_hostile_files_are_refused_in_our_words_and_in_time(shared_data: Path) -
     assert slowest < 2, "CPU seconds for one file"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from(FORMATS), st.integers(0, 400))
 def test_damage_never_surprises(noise: bytes, format: str, at: int) -> None:
     data = encoded(format, (20, 20), "RGB")

@@ -29,7 +29,7 @@ def flooded(mask: Mask) -> list[set[tuple[int, int]]]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_pieces_are_those_of_a_flood(mask: Mask) -> None:
     labels = pieces(mask)

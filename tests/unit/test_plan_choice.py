@@ -29,7 +29,7 @@ def load(images: float, latency_s: float = 10, peak: float = 0) -> Load:
     return Load(images, peak or usual_peak(images), 24, 750, "message", latency_s)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     images=st.floats(1, 1e9),
     latency_s=st.floats(0.01, 3600),

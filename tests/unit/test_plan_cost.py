@@ -73,7 +73,7 @@ def test_bigquery_is_paid_where_it_is_asked_for() -> None:
     assert bill(replace(MILLION, bigquery=True), PUSH)["BigQuery, written"].gross == pytest.approx(rows / 2**40 * 50)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     images=st.floats(1000, 1e9),
     more=st.floats(1, 100),

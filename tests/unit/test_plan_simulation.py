@@ -19,7 +19,7 @@ LOAD = Load(1e6, 100, 24, 750, "message", 10)
 PUSH = Size("push", 1, 512, 26, 1, 0, 2, (55, 60), 500, 0.052, 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     images=st.floats(24, 1e7),
     times=st.floats(1, 50),

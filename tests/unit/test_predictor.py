@@ -65,7 +65,7 @@ def test_labels_are_lines() -> None:
     assert parse_labels("T-shirt/top\nAnkle boot\n") == ("T-shirt/top", "Ankle boot")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(1, 9))
 def test_batching_never_mixes_answers(values: list[int], size: int) -> None:
     engine = BrightnessEngine()
