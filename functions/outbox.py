@@ -1,7 +1,7 @@
 """Publishing many small messages: in few calls, by threads that stay.
 
 Google's own batching starts a thread for each batch, and whoever publishes waits until it runs: under a full load that
-was a third of the time of the threads that score. A message that comes alone goes out at once.
+was a third of the time of the threads that score. Messages that come one by one go out at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GATHER_S = 0.01
-"""For how long a message may wait for others, where the call before was made not longer ago."""
+"""From call to call, where several messages come at a time: for so long they may wait for others."""
 
 MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
 """Of a call, as Google's own batches have."""
@@ -49,11 +49,11 @@ class Send(Protocol):
 class Outbox:
     """Sends what is put in. Callable from any thread; its own threads end with the process."""
 
-    def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
-        self._send, self._clock = send, clock
+    def __init__(self, send: Send, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._send, self._sleep = send, sleep
         self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
         self._turn = threading.Lock()
-        self._latest = -GATHER_S
+        self._latest, self._crowded = -GATHER_S, False
         for number in range(_SENDERS):
             threading.Thread(target=self._run, name=f"outbox-{number}", daemon=True).start()
 
@@ -71,12 +71,14 @@ class Outbox:
 
     def _gather(self) -> list[Letter]:
         letters = [self._letters.get()]
-        time.sleep(max(0.0, self._latest + GATHER_S - self._clock()))
+        early_s = self._latest + GATHER_S - time.monotonic()
+        if early_s > 0 and (self._crowded or not self._letters.empty()):
+            self._sleep(early_s)
         size = len(letters[0].data)
         while len(letters) < MAX_MESSAGES and size < MAX_BYTES and not self._letters.empty():
             letters.append(self._letters.get())
             size += len(letters[-1].data)
-        self._latest = self._clock()
+        self._latest, self._crowded = time.monotonic(), len(letters) > 1
         return letters
 
     def _deliver(self, letters: Sequence[Letter]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -10,8 +11,9 @@ from google.cloud import pubsub_v1
 
 from functions.contract import Response
 from functions.gcp import TopicResponses
-from functions.outbox import MAX_MESSAGES, Letter, Outbox, Refused
+from functions.outbox import GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
 from infra.local.pubsub.server import PubsubServer
+from tests.emulator.waiting import until
 
 
 class Broker:
@@ -33,19 +35,26 @@ class Broker:
         return [f"id of {each.decode()}" for each in data]
 
 
-def test_one_goes_out_at_once_and_by_itself() -> None:
-    broker = Broker()
-    outbox = Outbox(broker.send)
-    assert outbox.put(b"a", {}).result(10) == "id of a"
-    assert broker.calls == [[b"a"]]
+def test_what_comes_one_by_one_goes_out_at_once() -> None:
+    broker, waits = Broker(), list[float]()
+    outbox = Outbox(broker.send, waits.append)
+    for name in ("a", "b", "c"):
+        assert outbox.put(name.encode(), {}).result(10) == f"id of {name}"
+    assert broker.calls == [[b"a"], [b"b"], [b"c"]] and waits == []
 
 
 def test_many_go_together_each_with_its_own_id() -> None:
-    broker = Broker()
-    outbox = Outbox(broker.send)
+    broker, waits = Broker(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    outbox = Outbox(broker.send, sleep)
     sent = {f"{number}": outbox.put(f"{number}".encode(), {}) for number in range(1000)}
     assert all(future.result(10) == f"id of {name}" for name, future in sent.items())
     assert len(broker.calls) < 100 and max(map(len, broker.calls)) <= MAX_MESSAGES
+    assert waits and max(waits) <= GATHER_S
 
 
 def test_a_call_that_takes_long_keeps_no_other() -> None:
@@ -53,23 +62,29 @@ def test_a_call_that_takes_long_keeps_no_other() -> None:
     broker.free.clear()
     outbox = Outbox(broker.send)
     slow = outbox.put(b"slow", {})
-    while not broker.calls:
-        pass
+    assert until(lambda: broker.calls)
     fast = outbox.put(b"fast", {})
-    while len(broker.calls) < 2:
-        pass
+    assert until(lambda: len(broker.calls) == 2)
     broker.free.set()
     assert (slow.result(10), fast.result(10)) == ("id of slow", "id of fast")
 
 
 @pytest.mark.parametrize(("bad", "failing"), [(b"refused", {b"refused"}), (b"down", {b"down", b"a", b"b"})])
 def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes, failing: set[bytes]) -> None:
-    broker = Broker()
-    outbox = Outbox(broker.send)
-    assert outbox.put(b"first", {}).result(10)  # what comes now gathers
+    broker, waiting, all_there = Broker(), threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        assert all_there.wait(10)
+
+    outbox = Outbox(broker.send, sleep)
+    while not waiting.wait(0.001):
+        for data in (b"c", b"d"):  # two at a time, until some wait for others
+            outbox.put(data, {})
     sent = {data: outbox.put(data, {}) for data in (b"a", bad, b"b")}
+    all_there.set()
     failed = {data for data, future in sent.items() if future.exception(10)}
-    assert [b"a", bad, b"b"] in broker.calls and failed == failing
+    assert any({b"a", bad, b"b"} <= set(call) for call in broker.calls) and failed == failing
 
 
 def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
