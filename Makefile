@@ -46,13 +46,13 @@ check: $(FULL)  ## Lint, format, types, bandit and documents
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
 	$(PY) -m pytest -q tests/contract/test_documents.py
 
-fault: $(FULL)  ## Kill workers and the broker under load and count what is lost: nothing may be (N= requests, by default 10000)
+fault: $(FULL)  ## Kill workers and the broker under load: nothing may be lost (N= requests, 10000; FAULT=)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
-bench: $(FULL)  ## Measure cold start, images a second, memory, what plan reckons with and the local twin: JSON to build/bench/, tables to the screen
+bench: $(FULL)  ## Measure starts, load, latency, memory and the twin: build/bench/*.json, and tables
 	$(PY) -m tests.bench
 
-bench-peers: $(FULL)  ## Measure the worker beside others with the same model, each in an environment of its own: build/bench/peers.json, tables to the screen (PEERS=, its flags)
+bench-peers: $(FULL)  ## Measure the worker beside others: build/bench/peers.json, and tables (PEERS=, its flags)
 	$(PY) -m tests.bench.peers $(PEERS)
 
 train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)
