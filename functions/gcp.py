@@ -105,6 +105,28 @@ class _Bounded(io.BytesIO):
         return super().write(data)
 
 
+def outbox(topic: str) -> Outbox:
+    """What is put in is published to a topic, `projects/P/topics/T`, with Google's client and without its batching."""
+    from google.cloud import pubsub_v1
+    from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+
+    client = pubsub_v1.PublisherClient()
+    # The plain messages: the library's wrappers of them take ten times as long to make.
+    request_of, message_of = PublishRequest.pb(), PubsubMessage.pb()
+
+    def send(letters: Sequence[Letter]) -> Sequence[str]:
+        try:
+            messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
+            request = PublishRequest(request_of(topic=topic, messages=messages))
+            # The generated client's call, which the stock client hides.
+            made = PublisherClient.publish(client, request, retry=_PATIENTLY, timeout=PUBLISH_RETRY_S)
+        except (InvalidArgument, ValueError) as exc:  # the latter: what no message can hold
+            raise Refused from exc
+        return list(made.message_ids)
+
+    return Outbox(send)
+
+
 class TopicResponses:
     """The response topic. Made without touching the network; the client is built at the first publish."""
 
@@ -113,24 +135,7 @@ class TopicResponses:
 
     @cached_property
     def _outbox(self) -> Outbox:
-        from google.cloud import pubsub_v1
-        from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
-
-        client = pubsub_v1.PublisherClient()
-        # The plain messages: the library's wrappers of them take ten times as long to make.
-        request_of, message_of = PublishRequest.pb(), PubsubMessage.pb()
-
-        def send(letters: Sequence[Letter]) -> Sequence[str]:
-            try:
-                messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
-                request = PublishRequest(request_of(topic=self._topic, messages=messages))
-                # The stock client's call without its batching.
-                made = PublisherClient.publish(client, request, retry=_PATIENTLY, timeout=PUBLISH_RETRY_S)
-            except (InvalidArgument, ValueError) as exc:  # the latter: what no message can hold
-                raise Refused from exc
-            return list(made.message_ids)
-
-        return Outbox(send)
+        return outbox(self._topic)
 
     def publish(self, response: Response) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""

@@ -108,6 +108,7 @@ class PullStream:
             client.streaming_pull,
             should_recover=self._passes,
             initial_request=StreamingPullRequest(first),
+            metadata=[("x-goog-request-params", f"subscription={subscription}")],
             throttle_reopen=True,
         )
         name = subscription.rpartition("/")[2]

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from google.cloud import pubsub_v1
 
+from functions.stream import Delivery, PullStream
 from infra.local.ports import listens
 from tests.dockerfile import instructions
 
@@ -94,12 +94,12 @@ class Ear:
         self._missing: set[str] = set()
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
-        self._client = pubsub_v1.SubscriberClient()
-        self._stream = self._client.subscribe(f"projects/{project}/subscriptions/res_predict-sub", self._hear)
+        subscription = f"projects/{project}/subscriptions/res_predict-sub"
+        self._stream = PullStream(pubsub_v1.SubscriberClient(), subscription, self._hear, 1000, 100_000_000)
 
-    def _hear(self, message: Any) -> None:
-        now, request_id = time.perf_counter(), message.attributes["request_id"]
-        message.ack()
+    def _hear(self, delivery: Delivery) -> None:
+        now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]
+        delivery.ack()
         with self._lock:
             self.heard.setdefault(request_id, now)
             if request_id in self._missing:
@@ -119,9 +119,8 @@ class Ear:
         return max(self.heard[request_id] for request_id in ids)
 
     def close(self) -> None:
-        self._stream.cancel()
-        self._stream.result()
-        self._client.close()
+        self._stream.stop(GIVE_UP_S)
+        self._stream.close(GIVE_UP_S)
 
 
 def pss_mb(pid: int) -> float:

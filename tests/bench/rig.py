@@ -1,4 +1,7 @@
-"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life."""
+"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life.
+
+The client uses the worker's own parts, so that it takes little of the machine that they share.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 import requests
 from google.cloud import pubsub_v1
 
-from client.cloud import publisher
+from functions.gcp import outbox
+from functions.outbox import Outbox
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
@@ -59,13 +63,12 @@ class Rig:
 
     pid: int
     ear: Ear
-    _topic: str
-    _publisher: pubsub_v1.PublisherClient
+    _outbox: Outbox
 
     def send(self, image: bytes) -> str:
         """Publish, without waiting for the broker; gives the request's id."""
         request_id = uuid.uuid4().hex
-        self._publisher.publish(self._topic, image, request_id=request_id)
+        self._outbox.put(image, {"request_id": request_id})
         return request_id
 
     def answer(self, images: list[bytes]) -> float:
@@ -82,14 +85,13 @@ def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
     """A worker behind `door`, and what asks it."""
     with twin() as env, environment(env):
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
-        ear, sender = Ear(project), publisher()
+        ear = Ear(project)
         try:
             with process(push_command(port) if door == "push" else PULL_COMMAND, {**env, **settings}) as worker:
                 if door == "push":
                     push_to(project, port)
-                yield Rig(worker.pid, ear, f"projects/{project}/topics/req_predict", sender)
+                yield Rig(worker.pid, ear, outbox(f"projects/{project}/topics/req_predict"))
         finally:
-            sender.stop()
             ear.close()
 
 
