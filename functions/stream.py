@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import grpc
 from google.api_core import exceptions
 from google.api_core.bidi import ResumableBidiRpc
 from google.api_core.retry import Retry
@@ -92,14 +93,15 @@ class PullStream:
         receive: Callable[[Delivery], None],
         most: int,
         most_bytes: int,
+        lease_s: int = LEASE_S,
     ) -> None:
         self.ended: Future[None] = Future()
-        self._client, self._subscription, self._receive = client, subscription, receive
-        self._leases = Leases(LEASE_S, most, most_bytes)
+        self._client, self._subscription, self._receive, self._lease_s = client, subscription, receive, lease_s
+        self._leases = Leases(lease_s, most, most_bytes)
         self._stopping = threading.Event()
         first = {
             "subscription": subscription,
-            "stream_ack_deadline_seconds": LEASE_S,
+            "stream_ack_deadline_seconds": lease_s,
             "client_id": uuid.uuid4().hex,
             "max_outstanding_messages": most,
             "max_outstanding_bytes": most_bytes,
@@ -133,7 +135,7 @@ class PullStream:
     def _read(self) -> None:
         try:
             self._rpc.open()
-            while self._rpc.is_active:
+            while not self._stopping.is_set():
                 received = StreamingPullResponse.pb(self._rpc.recv()).received_messages
                 self._leases.hold({each.ack_id: len(each.message.data) for each in received})
                 for each in received:
@@ -143,6 +145,7 @@ class PullStream:
             if not self._stopping.is_set():
                 self.ended.set_exception(exc)
                 return
+        self._rpc.close()
         self.ended.set_result(None)
 
     def _hand_on(self, delivery: Delivery) -> None:
@@ -152,6 +155,8 @@ class PullStream:
             self._receive(delivery)
 
     def _passes(self, exc: BaseException) -> bool:
+        if isinstance(exc, grpc.RpcError):
+            exc = exceptions.from_grpc_error(exc)
         return isinstance(exc, _PASSING) and not self._stopping.is_set()
 
     def _beat(self) -> None:
@@ -166,7 +171,7 @@ class PullStream:
             for ids in _parts(news.nacked):
                 self._tell(ids, partial(self._extend, 0))
             for ids in _parts(news.extended):
-                self._tell(ids, partial(self._extend, LEASE_S))
+                self._tell(ids, partial(self._extend, self._lease_s))
 
     def _tell(self, ids: Sequence[str], call: Callable[[Sequence[str]], None]) -> None:
         try:

@@ -26,10 +26,10 @@ from functions.gcp import answers
 from functions.handback import HandingBack
 from functions.liveness import Liveness
 from functions.pending import Pending
-from functions.pulled import Answered, on_message
+from functions.pulled import Answered, Delivered, on_message
 from functions.service import Service
 from functions.settings import Settings, SettingsError
-from functions.stream import Delivery, PullStream
+from functions.stream import PullStream
 from model.artifact import ArtifactError
 from model.later import done
 
@@ -58,11 +58,11 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStr
     asked = settings.subscription_path(settings.request_subscription)
     liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 
-    def begin(delivery: Delivery, answered: Answered) -> None:
+    def begin(delivery: Delivered, answered: Answered) -> None:
         liveness.heard()
         on_message(delivery, answered, service, pending)
 
-    def request(delivery: Delivery) -> None:
+    def request(delivery: Delivered) -> None:
         if service.is_quick(delivery.envelope):
             begin(delivery, service.respond_later)
         else:
