@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functions.contract import DEFAULT_TOP_K
 from model.artifact import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.rig import DOORS, rig
+from tests.bench.rig import DOORS, HTTP, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
+
+_DOORS = (*DOORS, HTTP)
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
@@ -22,14 +24,14 @@ def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
         files = subject.load(images)
         how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
-            rates: dict[str, list[float]] = {name: [] for name in ("loop", *DOORS)}
+            rates: dict[str, list[float]] = {name: [] for name in ("loop", *_DOORS)}
             for _ in range(runs):  # in turns: drift hits all alike
                 rates["loop"].append(_loop(subject, engine, files))
-                for door in DOORS:
+                for door in _DOORS:
                     rates[door].append(_door(door, subject, engine, files))
             for name, rate in rates.items():
                 rows.append(row(f"throughput.{subject.name}.{name}.{engine}", rate, "images/s", how=how))
-            for door in DOORS:
+            for door in _DOORS:
                 shares = [each / loop for each, loop in zip(rates[door], rates["loop"], strict=True)]
                 rows.append(row(f"throughput.{subject.name}.{door}.of the loop.{engine}", shares, "1", how=how))
     return rows
