@@ -14,6 +14,8 @@ WORKDIR /app
 COPY functions functions
 COPY model model
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8080 THREADS=8
+# Nothing here multiplies large matrices with numpy: its threads would only spin beside each start.
+ENV OPENBLAS_NUM_THREADS=1
 RUN python -m compileall -q --invalidation-mode unchecked-hash functions model \
  && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.worker, functions.nightly"
 USER worker

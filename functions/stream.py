@@ -14,25 +14,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import grpc
 from google.api_core import exceptions
 from google.api_core.bidi import ResumableBidiRpc
 from google.api_core.retry import Retry
-from google.pubsub_v1.types import (
+from google.pubsub_v1 import (
     AcknowledgeRequest,
     ModifyAckDeadlineRequest,
     StreamingPullRequest,
     StreamingPullResponse,
+    SubscriberClient,
 )
 
 from functions.contract import Envelope
 from functions.events import from_pulled
 from functions.leases import Leases
-
-if TYPE_CHECKING:
-    from google.cloud import pubsub_v1
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +85,7 @@ class PullStream:
 
     def __init__(
         self,
-        client: pubsub_v1.SubscriberClient,
+        client: SubscriberClient,
         subscription: str,
         receive: Callable[[Delivery], None],
         most: int,

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from google.cloud import pubsub_v1
+from google.pubsub_v1 import SubscriberClient
 
 from functions import bootstrap
 from functions.fleet import Fleet
@@ -54,7 +54,7 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStr
 
     Gives the streams, and what shows whether they live.
     """
-    pending, client = Pending(), pubsub_v1.SubscriberClient()
+    pending, client = Pending(), SubscriberClient()
     asked = settings.subscription_path(settings.request_subscription)
     liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -42,11 +44,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def as_the_image() -> dict[str, str]:
+    """Compile the worker's own modules, as the image's build does; gives what the image sets, but for its paths."""
+    for room in ("functions", "model"):
+        assert compileall.compile_dir(ROOT / room, quiet=1), f"{room} cannot be compiled"
+    pairs = (pair.split("=", 1) for word, rest in _dockerfile() if word == "ENV" for pair in shlex.split(rest))
+    return {name: value for name, value in pairs if not name.endswith("PATH")}
+
+
 def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
     """What the image runs, on this machine alone; `bin` is an environment's."""
-    program, *rest = json.loads(dict(instructions((ROOT / "Dockerfile").read_text()))["CMD"])
+    program, *rest = json.loads(dict(_dockerfile())["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
     return [str(bin / program), *here, "--port", str(port)]
+
+
+def _dockerfile() -> list[tuple[str, str]]:
+    return list(instructions((ROOT / "Dockerfile").read_text()))
 
 
 PULL_COMMAND = [sys.executable, "-m", "functions.worker"]
