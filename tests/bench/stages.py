@@ -20,6 +20,8 @@ from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _MODULES = {"push": "functions.main", "pull": "functions.worker"}
+_BEFORE = {"push": ["functions.start"], "pull": []}
+"""How each door's process begins."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
 _SHOWN = 12
 """Libraries that have a row of their own; the others share one."""
@@ -59,7 +61,7 @@ def imports(runs: int) -> list[Row]:
 
 def _steps(door: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
     start = time.perf_counter()
-    command = [sys.executable, "-m", "tests.bench.starting", _MODULES[door]]
+    command = [sys.executable, "-m", *_BEFORE[door], "tests.bench.starting", _MODULES[door]]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, input=image, capture_output=True, check=True)
     moments = json.loads(done.stdout.splitlines()[-1])
     pairs = pairwise([start, *moments.values()])
