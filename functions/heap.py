@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 
@@ -11,8 +10,10 @@ _LARGE_BYTES = 1_000_000
 _WORKING_BYTES = 16_000_000
 """What a heap keeps at its end, for the next image: pages that are given back are cleared when they are had again."""
 
-_NEW_OBJECTS, _OF_YOUNG, _OF_OLD = 50_000, 20, 100
-"""More than were deleted, since the last look at them: of some thousand images. The default, 700, is of a few."""
+GARBAGE = (50_000, 20, 100)
+"""New objects before the collector looks for cycles among them, and looks before one at older objects: those of some
+thousand images. Python's own (700, 10, 10) are those of a few.
+"""
 
 
 def give_back_large_blocks() -> None:
@@ -22,6 +23,8 @@ def give_back_large_blocks() -> None:
     a hundred MB more under a mix of large images. Told so, it gives back the end of a heap from 128 kB on, too: a sixth
     of a photo's CPU time went into faulting the same pages in anew.
     """
+    import ctypes  # 3 ms that a start is not kept from
+
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _WORKING_BYTES)
@@ -30,8 +33,9 @@ def give_back_large_blocks() -> None:
 def collect_seldom() -> None:
     """Have the garbage collector pass over what is there now, and look at what comes after some thousand images.
 
-    To be called when all is loaded. A request that goes well leaves no cycles; by itself the collector walks all the
-    same through every module and every remembered answer: at least 40 us of an image's CPU time, 30 ms at a time.
+    To be called before much is loaded, and again when all is. A request that goes well leaves no cycles; by itself the
+    collector walks all the same through every module and every remembered answer: at least 40 us of an image's CPU
+    time, 30 ms at a time.
     """
     gc.freeze()  # no collection before it: 30 ms of a cold start
-    gc.set_threshold(_NEW_OBJECTS, _OF_YOUNG, _OF_OLD)
+    gc.set_threshold(*GARBAGE)

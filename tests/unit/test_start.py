@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.start import GARBAGE
+from functions.heap import GARBAGE
 
 MODULE = "import gc, json, sys; print(json.dumps([__name__, sys.argv, gc.get_threshold()]))"
 
