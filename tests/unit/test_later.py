@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,6 +51,18 @@ def test_the_answer_is_the_same_whether_or_not_anybody_waits_for_it(envelope: En
     assert timeless(later) == timeless(waited)
     timing = later.timing_ms
     assert 0 <= timing.decode + timing.predict <= timing.total + 0.03
+
+
+def test_a_refused_image_is_let_go_without_the_collector(batcher: MicroBatcher) -> None:
+    image = bytes(bytearray(b"no image"))
+    gc.disable()
+    try:
+        answered = fake_service(predictor=Predictor(batcher)).respond_later(Envelope("m1", image))
+        assert answered.result(10).error
+        batcher.close()  # its threads have let go
+        assert sys.getrefcount(image) == 2
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
