@@ -66,9 +66,9 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStr
         if service.is_quick(delivery.envelope):
             begin(delivery, service.respond_later)
         else:
-            requests.put(delivery)
+            asking.put(delivery)
 
-    requests = HandingBack(
+    asking = HandingBack(
         "request", lambda each: begin(each, lambda envelope: done(lambda: service.respond(envelope))), service.outcomes
     )
     letters = HandingBack(
@@ -88,7 +88,7 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStr
         for stream in streams:
             stream.stop(STOP_S)
         # No more come. What is not begun is handed back, and what is begun is waited for.
-        for threads in (requests, letters):
+        for threads in (asking, letters):
             threads.stop()
         service.hand_back()
         left = pending.drain(max(0.0, deadline - time.monotonic()))
