@@ -14,8 +14,10 @@ WORKDIR /app
 COPY functions functions
 COPY model model
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8080 THREADS=8
+# Nothing here multiplies large matrices with numpy: its threads would only spin beside each start.
+ENV OPENBLAS_NUM_THREADS=1
 RUN python -m compileall -q --invalidation-mode unchecked-hash functions model \
  && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.worker, functions.nightly"
 USER worker
 EXPOSE 8080
-CMD ["functions-framework", "--source", "functions/main.py", "--target", "serve", "--host", "0.0.0.0"]
+CMD ["python", "-m", "functions.start", "functions_framework", "--source", "functions/main.py", "--target", "serve", "--host", "0.0.0.0"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from functions.auth import Pushers
 from functions.contract import Model
 from functions.gcp import BucketImages, TopicResponses
-from functions.heap import give_back_large_blocks
+from functions.heap import collect_seldom, give_back_large_blocks
 from functions.ledger import BucketLedger
 from functions.logs import configure
 from functions.outcomes import Outcomes
@@ -73,6 +73,7 @@ def _service() -> Service:
     began = time.perf_counter()
     give_back_large_blocks()
     made = build(settings())
+    collect_seldom()
     model, load_ms = made.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
         "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}

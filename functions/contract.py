@@ -22,6 +22,8 @@ TOP_K_LIMIT = 100
 ID_LIMIT = 256
 """Bytes of a request_id and of a reply_to: what a subscription filter can hold."""
 
+_AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -161,9 +163,9 @@ def encode_response(response: Response) -> bytes:
         if why
         else None,
     }
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    text = _AS_IT_IS.encode(body)
     # A name may hold what would steer the terminal of whoever looks at a response: then all is ASCII.
-    return (text if text.isprintable() else json.dumps(body, separators=(",", ":"))).encode()
+    return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()
 
 
 def response_attributes(response: Response) -> dict[str, str]:

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from functions.contract import Envelope
@@ -33,29 +33,15 @@ class _Headers(Protocol):
     def get(self, key: str, /) -> str | None: ...
 
 
-class PulledMessage(Protocol):
-    """The part of `google.cloud.pubsub_v1.subscriber.message.Message` that is used here."""
-
-    @property
-    def message_id(self) -> str: ...
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def attributes(self) -> Mapping[str, str]: ...
-    @property
-    def publish_time(self) -> datetime: ...
-    @property
-    def delivery_attempt(self) -> int | None: ...
-
-
-def from_pulled(message: PulledMessage) -> Envelope:
-    """A message of a pull subscription."""
+def from_pulled(received: Any) -> Envelope:
+    """A message of a pull subscription: the API's plain ReceivedMessage."""
+    message = received.message
     return Envelope(
         message.message_id,
         message.data,
         dict(message.attributes),
-        message.publish_time,
-        message.delivery_attempt or 0,
+        message.publish_time.ToDatetime(UTC),
+        received.delivery_attempt,
     )
 
 

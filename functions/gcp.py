@@ -30,7 +30,8 @@ from model.words import quoted
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
-    from google.cloud import pubsub_v1, storage
+    from google.cloud import storage
+    from google.pubsub_v1 import SubscriberClient
 
 FETCH_TIMEOUT_S = 3.0
 """How long Cloud Storage may say nothing; what keeps coming may take longer.
@@ -105,6 +106,28 @@ class _Bounded(io.BytesIO):
         return super().write(data)
 
 
+def outbox(topic: str) -> Outbox:
+    """Publishes what is put in to a topic, `projects/P/topics/T`."""
+    # The generated client: the stock one around it adds batching and subscribers, which take 20 ms to import.
+    from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
+
+    client = PublisherClient()
+    # The plain messages: the library's wrappers of them take ten times as long to make.
+    request_of, message_of = PublishRequest.pb(), PubsubMessage.pb()
+
+    def send(letters: Sequence[Letter]) -> Sequence[str]:
+        try:
+            messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
+            made = client.publish(
+                PublishRequest(request_of(topic=topic, messages=messages)), retry=_PATIENTLY, timeout=PUBLISH_RETRY_S
+            )
+        except (InvalidArgument, ValueError) as exc:  # the latter: what no message can hold
+            raise Refused from exc
+        return list(made.message_ids)
+
+    return Outbox(send)
+
+
 class TopicResponses:
     """The response topic. Made without touching the network; the client is built at the first publish."""
 
@@ -113,31 +136,14 @@ class TopicResponses:
 
     @cached_property
     def _outbox(self) -> Outbox:
-        from google.cloud import pubsub_v1
-        from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
-
-        client = pubsub_v1.PublisherClient()
-        # The plain messages: the library's wrappers of them take ten times as long to make.
-        request_of, message_of = PublishRequest.pb(), PubsubMessage.pb()
-
-        def send(letters: Sequence[Letter]) -> Sequence[str]:
-            try:
-                messages = [message_of(data=letter.data, attributes=letter.attributes) for letter in letters]
-                request = PublishRequest(request_of(topic=self._topic, messages=messages))
-                # The stock client's call without its batching.
-                made = PublisherClient.publish(client, request, retry=_PATIENTLY, timeout=PUBLISH_RETRY_S)
-            except (InvalidArgument, ValueError) as exc:  # the latter: what no message can hold
-                raise Refused from exc
-            return list(made.message_ids)
-
-        return Outbox(send)
+        return outbox(self._topic)
 
     def publish(self, response: Response) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""
         return self._outbox.put(encode_response(response), response_attributes(response))
 
 
-def answers(client: pubsub_v1.SubscriberClient, subscription: str, timeout_s: float) -> bool:
+def answers(client: SubscriberClient, subscription: str, timeout_s: float) -> bool:
     """Whether the broker says anything, on the connection of the client's streams. Nobody needs a right to ask this."""
     asked = {"resource": subscription, "permissions": ["pubsub.subscriptions.consume"]}
     try:

@@ -1,36 +1,34 @@
-"""What a stopping pull worker has received and not begun: the stream nacks it, and here it is logged and counted."""
+"""Threads for what takes its time: what they have not begun when the worker stops is handed back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
-from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
-
-from functions import events
 from functions.outcomes import Outcomes
+from functions.pulled import Delivered
+
+THREADS = 16
+"""For images to be fetched, large ones, pictures of explanations, dead letters."""
 
 
-class HandingBack(ThreadScheduler):  # type: ignore[misc]  # the library has no types
-    """Google's own scheduler; each message that it drops at the end is an outcome too.
+class HandingBack:
+    """Does `work` with each delivery, by the thread that is free first."""
 
-    `begin` is offered each message first, by the stream's own thread, which must not wait for anything; it says whether
-    it took it.
-    """
+    def __init__(self, name: str, work: Callable[[Delivered], None], outcomes: Outcomes, count: int = THREADS) -> None:
+        self._threads = ThreadPoolExecutor(count, name)
+        self._work, self._outcomes = work, outcomes
 
-    def __init__(self, executor: ThreadPoolExecutor, outcomes: Outcomes, begin: Callable[[Any], bool]) -> None:
-        super().__init__(executor)
-        self._outcomes, self._begin = outcomes, begin
+    def put(self, delivery: Delivered) -> None:
+        """Returns at once."""
+        self._threads.submit(self._work, delivery).add_done_callback(partial(self._dropped, delivery))
 
-    def schedule(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call back soon: `callback(message)`."""
-        if not self._begin(args[0]):
-            super().schedule(callback, *args, **kwargs)
+    def stop(self) -> None:
+        """Nack what is not begun; returns at once. Nothing may be put in afterwards."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
-        """Wait for what is begun where that is wanted; gives what is not, for the stream to nack."""
-        dropped: list[Any] = super().shutdown(await_msg_callbacks)
-        for message in dropped:
-            self._outcomes.handed_back(events.from_pulled(message))
-        return dropped
+    def _dropped(self, delivery: Delivered, work: Future[None]) -> None:
+        if work.cancelled():
+            self._outcomes.handed_back(delivery.envelope)
+            delivery.nack()

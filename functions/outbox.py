@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GATHER_S = 0.01
+GATHER_S = 0.02
 """From call to call, where several messages come at a time: for so long they may wait for others."""
 
 MAX_MESSAGES, MAX_BYTES = 100, 1_000_000

@@ -1,4 +1,4 @@
-"""One pulled message from its callback to its ack, each step done by the thread that ended the one before."""
+"""One pulled message from its arrival to its ack, each step done by the thread that ended the one before."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from functions import events
 from functions.contract import Envelope, Response
 from functions.pending import Begun, Pending
-from functions.service import PUBLISH_TIMEOUT_S, Service
+from functions.service import Service
 from model.errors import Withdrawn
 
 
-class Acked(events.PulledMessage, Protocol):
-    """A pulled message that can be settled."""
+class Delivered(Protocol):
+    """A message that came, to be settled once."""
 
+    @property
+    def envelope(self) -> Envelope: ...
     def ack(self) -> None: ...
     def nack(self) -> None: ...
 
@@ -26,28 +27,22 @@ Answered = Callable[[Envelope], "Future[Response] | Future[Response | None]"]
 """Gives what the answer to an envelope will be."""
 
 
-def on_message(message: Acked, envelope: Envelope, answered: Answered, service: Service, pending: Pending) -> None:
-    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure.
-
-    Returns before that, unless the worker is stopping.
-    """
-    work = _Work(message, envelope, service, pending, pending.begin())
+def on_message(message: Delivered, answered: Answered, service: Service, pending: Pending) -> None:
+    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure."""
+    work = _Work(message, service, pending, pending.begin())
     try:
-        answer = answered(envelope)
+        answer = answered(message.envelope)
     except Exception as exc:  # in the stream's own thread, which it would end
         work.settle(exc)
         return
     answer.add_done_callback(work.publish)
-    if work.begun.settled:
-        work.begun.settled.wait(PUBLISH_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One message from its callback to its ack; each step is done by the thread that ended the one before."""
+    """One message from its arrival to its ack; each step is done by the thread that ended the one before."""
 
-    message: Acked
-    envelope: Envelope
+    message: Delivered
     service: Service
     pending: Pending
     begun: Begun
@@ -77,9 +72,9 @@ class _Work:
             if failure:
                 # Told before it is done: a dead letter that can be seen has its reasons in the log.
                 if isinstance(failure, Withdrawn):
-                    self.service.outcomes.handed_back(self.envelope)
+                    self.service.outcomes.handed_back(self.message.envelope)
                 else:
-                    self.service.outcomes.nacked(self.envelope, failure)
+                    self.service.outcomes.nacked(self.message.envelope, failure)
                 self.message.nack()
                 return
             self.message.ack()

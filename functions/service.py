@@ -22,9 +22,9 @@ from functions.traceparent import TraceContext
 from functions.tracing import Spans
 from model.batching import withdraw
 from model.engine import Images
-from model.labels import Explanation, Prediction
-from model.later import done, then
-from model.predictor import Predictor
+from model.labels import Explanation
+from model.later import done
+from model.predictor import Predictions, Predictor
 from model.words import quoted
 
 PUBLISH_TIMEOUT_S = 45.0
@@ -144,15 +144,15 @@ class Service:
             clock.stage("predict")  # it waited for its turn to be scored
             return self._prepare(request, clock)
 
-        def conclude(scored: Future[tuple[Prediction, ...]]) -> Response:
+        def conclude(predicted: Callable[[], Predictions]) -> Response:
             def answer() -> Response:
-                predictions = scored.result()
+                predictions = predicted()
                 clock.stage("predict")
                 return self._respond(envelope, clock.timing(), predictions=predictions)
 
             return self._keep(identity, envelope, self._or_error(envelope, clock, answer))
 
-        return then(self.predictor.predict_later(prepare, request.top_k), conclude)
+        return self.predictor.predict_later(prepare, request.top_k, conclude)
 
     def hand_back(self) -> None:
         """Have what waits to be scored fail with Withdrawn."""
@@ -193,6 +193,7 @@ class Service:
         try:
             return answer()
         except PERMANENT as exc:
+            exc.__traceback__ = None  # its frames hold it, and the image: a cycle, which would wait for the collector
             return self._respond(envelope, clock.timing(), error=Error(code_of(exc), str(exc)))
 
     def _remembered(self, identity: str, envelope: Envelope) -> Response | None:
@@ -200,8 +201,8 @@ class Service:
         return remembered and _delivered(remembered, envelope, trace_of(envelope))
 
     def _keep(self, identity: str, envelope: Envelope, response: Response) -> Response:
-        kept = self.ledger.keep(identity, response) if self.ledger else response
-        return _delivered(self.recent.keep(identity, kept), envelope, response.trace)
+        kept = self.recent.keep(identity, self.ledger.keep(identity, response) if self.ledger else response)
+        return response if kept is response else _delivered(kept, envelope, response.trace)
 
     def _prepare(self, request: Request, clock: _Clock) -> Images:
         if request.model not in (None, self.model.name, self.model.digest):
@@ -230,7 +231,7 @@ class Service:
         envelope: Envelope,
         timing: Timing,
         *,
-        predictions: tuple[Prediction, ...] = (),
+        predictions: Predictions = (),
         explanation: Explanation | None = None,
         error: Error | None = None,
     ) -> Response:

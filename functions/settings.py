@@ -15,7 +15,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
-MAX_BATCH_SIZE, PULL_MAX_MESSAGES = 8, 64
+MAX_BATCH_SIZE, PULL_MAX_MESSAGES = 8, 128
 """Unless the one that is set wants the other one to differ."""
 
 _CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified

@@ -13,104 +13,88 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from google.cloud import pubsub_v1
+from google.pubsub_v1 import SubscriberClient
 
-from functions import bootstrap, events
-from functions.contract import Envelope, Response
+from functions import bootstrap
 from functions.fleet import Fleet
 from functions.gcp import answers
 from functions.handback import HandingBack
 from functions.liveness import Liveness
 from functions.pending import Pending
-from functions.pulled import Acked, Answered, on_message
+from functions.pulled import Answered, Delivered, on_message
 from functions.service import Service
 from functions.settings import Settings, SettingsError
+from functions.stream import PullStream
 from model.artifact import ArtifactError
 from model.later import done
 
 log = logging.getLogger("functions.worker")  # by name: under -m, __name__ is __main__, whose logs nobody shows
 
-LEASE_S = 20
-"""How long the broker waits for a worker that died; one that lives extends its leases as long as it needs."""
-
-DRAIN_S = 8.0
+DRAIN_S = 7.0
 """How long a stopping worker may finish what it holds."""
+
+CLOSE_S = 1.0
+"""How long it may take to tell the broker what is settled in the end."""
 
 STUCK_DRAIN_S = 2.0
 """How long a stuck worker may try to end in order."""
 
-CALLBACKS = 16
-"""Threads for what takes its time: images to be fetched, large ones, pictures of explanations, dead letters."""
+STOP_S = 1.0
+"""How long a stream may take to hand on what has come when the worker stops."""
 
 
 @contextmanager
-def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[Future[None]], Liveness]]:
+def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStream], Liveness]]:
     """Pull requests and dead letters until the block ends; then drain.
 
-    Gives a future a stream, done when it broke, and what shows whether they live.
+    Gives the streams, and what shows whether they live.
     """
-    pending = Pending()
-    flow = pubsub_v1.types.FlowControl(
-        max_messages=settings.pull_max_messages,
-        max_bytes=settings.pull_max_bytes,
-        max_duration_per_lease_extension=LEASE_S,
-    )
-    client = pubsub_v1.SubscriberClient()
+    pending, client = Pending(), SubscriberClient()
     asked = settings.subscription_path(settings.request_subscription)
     liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 
-    def begin(message: Acked, envelope: Envelope, answered: Answered) -> None:
+    def begin(delivery: Delivered, answered: Answered) -> None:
         liveness.heard()
-        on_message(message, envelope, answered, service, pending)
+        on_message(delivery, answered, service, pending)
 
-    def begin_quick(message: Acked) -> bool:
-        envelope = events.from_pulled(message)
-        quick = service.is_quick(envelope) and not pending.draining
-        if quick:
-            begin(message, envelope, service.respond_later)
-        return quick
+    def request(delivery: Delivered) -> None:
+        if service.is_quick(delivery.envelope):
+            begin(delivery, service.respond_later)
+        else:
+            asking.put(delivery)
 
-    streams: list[Future[None]] = []
-    doors: tuple[tuple[str, Callable[[Envelope], Response | None], Callable[[Acked], bool]], ...] = (
-        (settings.request_subscription, service.respond, begin_quick),
-        (settings.dead_subscription, service.announce, lambda message: False),
+    asking = HandingBack(
+        "request", lambda each: begin(each, lambda envelope: done(lambda: service.respond(envelope))), service.outcomes
     )
-    for name, respond, begun in doors:
-        threads = ThreadPoolExecutor(CALLBACKS, f"pull-{name}")
-
-        def work(message: Acked, respond: Callable[[Envelope], Response | None] = respond) -> None:
-            begin(message, events.from_pulled(message), lambda envelope: done(lambda: respond(envelope)))
-
-        streams.append(
-            client.subscribe(
-                settings.subscription_path(name),
-                work,
-                flow_control=flow,
-                scheduler=HandingBack(threads, service.outcomes, begun),
-                await_callbacks_on_shutdown=True,
-            )
+    letters = HandingBack(
+        "dead", lambda each: begin(each, lambda envelope: done(lambda: service.announce(envelope))), service.outcomes
+    )
+    streams = [
+        PullStream(client, subscription, receive, settings.pull_max_messages, settings.pull_max_bytes)
+        for subscription, receive in (
+            (asked, request),
+            (settings.subscription_path(settings.dead_subscription), letters.put),
         )
+    ]
     try:
         yield streams, liveness
     finally:
-        # The streams first take no more, then wait for the callbacks, which from now on wait for the broker: so every
-        # ack is on its way before a stream ends. What waits to be scored is handed back here, what is not begun by the
-        # stream itself.
         deadline = time.monotonic() + DRAIN_S
-        pending.stop()
-        service.hand_back()
-        left = pending.drain(DRAIN_S)
         for stream in streams:
-            stream.cancel()
-        wait(streams, max(0.0, deadline - time.monotonic()))
+            stream.stop(STOP_S)
+        # No more come. What is not begun is handed back, and what is begun is waited for.
+        for threads in (asking, letters):
+            threads.stop()
+        service.hand_back()
+        left = pending.drain(max(0.0, deadline - time.monotonic()))
+        for stream in streams:
+            stream.close(CLOSE_S)
         liveness.end()
-        client.close()
         service.flush()
         log.info("worker stopped", extra={"unfinished": left})
 
@@ -142,11 +126,11 @@ def _run(settings: Settings) -> int:
             streams, liveness = stack.enter_context(pulling(settings, service))
             _answer_health(stack, settings, partial(_report, service, liveness))
             for stream in streams:
-                stream.add_done_callback(lambda _: stop.put(""))
+                stream.ended.add_done_callback(lambda _: stop.put(""))
             threading.Thread(target=_end_when_stuck, args=(liveness, stop), name="liveness", daemon=True).start()
             log.info("worker ready", extra={"model": service.model.name, "engine": service.model.engine})
             stuck = _wait(stop)
-            broken = [f"a pull stream broke: {stream.exception()}" for stream in streams if stream.done()]
+            broken = [f"a pull stream broke: {stream.ended.exception()}" for stream in streams if stream.ended.done()]
             for reason in filter(None, [*broken, stuck]):
                 log.error(reason)
     except (SettingsError, ArtifactError) as exc:

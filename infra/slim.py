@@ -16,6 +16,7 @@ NEVER_LOADED = {
     "lib/*/site-packages/setuptools*": "it builds packages; a venv of Python 3.12 or newer has none",
     "lib/*/site-packages/pkg_resources": "of setuptools",
     "lib/*/site-packages/*distutils*": "of setuptools: with its .pth every start of Python looks for it",
+    "lib/*/site-packages/*-nspkg.pth": "joins packages of one name as Python itself does: it takes 5 ms of every start",
     "lib/*/site-packages/ai_edge_litert/libLiteRtWebGpuAccelerator.so": "scores on a graphics card that speaks WebGPU",
     "lib/*/site-packages/ai_edge_litert/vendors": "compilers for the chips of telephones and other accelerators",
     "lib/*/site-packages/ai_edge_litert/tools": "a benchmark, and what writes models",

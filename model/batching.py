@@ -13,26 +13,43 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
 
 from model.engine import Activations, Engine, Images, Scores, Signature
 from model.errors import Withdrawn
-from model.later import done
+from model.later import done, settle
+
+T = TypeVar("T")
+
+Conclude = Callable[[Callable[[], Scores]], T]
+"""Makes an answer of scores; they are called for, and calling raises what went wrong with them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """Images that are there, or are made by the thread that scores them."""
+class _Job(Generic[T]):
+    """Images that are there, or are made by the thread that scores them; so is the answer."""
 
     count: int
     make: Callable[[], Images]
-    scores: Future[Scores] = field(default_factory=Future)
+    conclude: Conclude[T]
+    answer: Future[T] = field(default_factory=Future)
+
+    def end(self, scores: Callable[[], Scores]) -> None:
+        settle(self.answer, lambda: self.conclude(scores))
+
+    def fail(self, exc: Exception) -> None:
+        self.end(partial(_raise, exc))
 
 
-def submit(engine: Engine, make: Callable[[], Images]) -> Future[Scores]:
-    """Scores of the one image that `make` gives: later, where the engine gathers batches, which makes it too."""
-    return engine.submit(make) if isinstance(engine, MicroBatcher) else done(lambda: engine.score(make()))
+def submit(engine: Engine, make: Callable[[], Images], conclude: Conclude[T]) -> Future[T]:
+    """What `conclude` makes of the scores of the one image that `make` gives: later, where the engine gathers batches,
+    whose thread does both."""
+    if isinstance(engine, MicroBatcher):
+        return engine.submit(make, conclude)
+    return done(lambda: conclude(lambda: engine.score(make())))
 
 
 def withdraw(engine: Engine) -> None:
@@ -57,9 +74,9 @@ class MicroBatcher:
         self._engine = engine
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._gathering = threading.Lock()
-        self._held: _Job | None = None
+        self._held: _Job[Any] | None = None
         """What did not fit into the batch before."""
         self._closing = threading.Lock()
         self._closed = False
@@ -74,20 +91,20 @@ class MicroBatcher:
 
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels]; blocks until they are done; gives float32 [N, labels]."""
-        return self._put(_Job(len(images), lambda: images)).result()
+        return self._put(_Job(len(images), lambda: images, lambda scores: scores())).result()
 
-    def submit(self, make: Callable[[], Images], /) -> Future[Scores]:
-        """Like `score`, later, of the one image that `make` gives [1, height, width, channels].
+    def submit(self, make: Callable[[], Images], conclude: Conclude[T], /) -> Future[T]:
+        """What `conclude` makes of the scores of the one image that `make` gives [1, height, width, channels].
 
-        The thread that scores makes it, and does what is to be done with the scores: both must be short, and not score.
+        The thread that scores calls both, and does what is to be done with the answer: all short, and none may score.
         """
-        return self._put(_Job(1, make))
+        return self._put(_Job(1, make, conclude))
 
     def withdraw(self) -> None:
         """Have what waits for its batch fail with Withdrawn."""
         with suppress(queue.Empty):
             while job := self._jobs.get_nowait():
-                job.scores.set_exception(Withdrawn())
+                job.fail(Withdrawn())
             self._jobs.put(None)  # for those who gather: it is closed
 
     def activations(self, images: Images, /) -> Activations | None:
@@ -105,11 +122,11 @@ class MicroBatcher:
             thread.join()
         self._engine.close()
 
-    def _put(self, job: _Job) -> Future[Scores]:
+    def _put(self, job: _Job[T]) -> Future[T]:
         with self._closing:
             if not self._closed:
                 self._jobs.put(job)
-                return job.scores
+                return job.answer
         raise RuntimeError("the batcher is closed")
 
     def _run(self) -> None:
@@ -120,7 +137,7 @@ class MicroBatcher:
                 return
             self._answer([(images, job) for job in batch if (images := _made(job)) is not None])
 
-    def _gather(self) -> list[_Job]:
+    def _gather(self) -> list[_Job[Any]]:
         """The next batch; none when there is nothing more to come."""
         first, self._held = self._held or self._jobs.get(), None
         if first is None:
@@ -144,7 +161,7 @@ class MicroBatcher:
             size += job.count
         return batch
 
-    def _answer(self, batch: list[tuple[Images, _Job]]) -> None:
+    def _answer(self, batch: list[tuple[Images, _Job[Any]]]) -> None:
         if not batch:
             return
         try:
@@ -152,21 +169,25 @@ class MicroBatcher:
             scores = self._engine.score(images)
         except Exception as exc:
             if len(batch) == 1:
-                batch[0][1].scores.set_exception(exc)
+                batch[0][1].fail(exc)
                 return
             for each in batch:
                 self._answer([each])
             return
         start = 0
         for images, job in batch:
-            job.scores.set_result(scores[start : start + len(images)])
+            job.end(partial(scores.__getitem__, slice(start, start + len(images))))
             start += len(images)
 
 
-def _made(job: _Job) -> Images | None:
+def _made(job: _Job[Any]) -> Images | None:
     """The job's images; None, and the job has failed, where they cannot be made."""
     try:
         return job.make()
     except Exception as exc:
-        job.scores.set_exception(exc)
+        job.fail(exc)
         return None
+
+
+def _raise(exc: Exception) -> NoReturn:
+    raise exc

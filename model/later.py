@@ -1,4 +1,4 @@
-"""Results that come later: what is done with one when it is there, without a thread that waits for it."""
+"""Results that come later: what is worked out now, or by another thread, as a future."""
 
 from __future__ import annotations
 
@@ -7,28 +7,18 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
-def done(work: Callable[[], T]) -> Future[T]:
-    """A future of what is worked out now; a failure is the future's."""
-    future: Future[T] = Future()
+def settle(future: Future[T], work: Callable[[], T]) -> None:
+    """What is worked out now is the future's; so is a failure."""
     try:
         future.set_result(work())
     except Exception as exc:
         future.set_exception(exc)
+
+
+def done(work: Callable[[], T]) -> Future[T]:
+    """A future of what is worked out now."""
+    future: Future[T] = Future()
+    settle(future, work)
     return future
-
-
-def then(before: Future[T], work: Callable[[Future[T]], U]) -> Future[U]:
-    """`work` of `before`, which is done by then, by the thread that did it; a failure of `work` is the future's."""
-    after: Future[U] = Future()
-
-    def run(before: Future[T]) -> None:
-        try:
-            after.set_result(work(before))
-        except Exception as exc:
-            after.set_exception(exc)
-
-    before.add_done_callback(run)
-    return after

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from model.engine import Engine, Images, Scores
 from model.explain import explain
 from model.images import Limits
 from model.labels import Explanation, Prediction
-from model.later import then
 from model.preprocess import preprocess
 from model.room import Room
 
+T = TypeVar("T")
+
+Predictions = tuple[Prediction, ...]
+
 DIGITS = 4
 """Decimals of a score: runtimes agree to more, and a redelivery must give the same answer."""
-
 
 DECODE_BYTES = 200_000_000
 """Memory that decoding takes at once, where nobody says otherwise."""
@@ -37,16 +40,21 @@ class Predictor:
         """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
         return preprocess(image, self.engine.signature, self.limits, self.room)
 
-    def predict(self, prepared: Images, top_k: int) -> tuple[Prediction, ...]:
+    def predict(self, prepared: Images, top_k: int) -> Predictions:
         """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
         return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
 
-    def predict_later(self, prepare: Callable[[], Images], top_k: int) -> Future[tuple[Prediction, ...]]:
-        """Like `predict`, of what `prepare` gives; later, where the engine gathers batches, which prepares it too."""
-        labels = self.engine.signature.labels
-        return then(submit(self.engine, prepare), lambda scores: rank(scores.result()[0], labels, top_k))
+    def predict_later(
+        self, prepare: Callable[[], Images], top_k: int, conclude: Callable[[Callable[[], Predictions]], T]
+    ) -> Future[T]:
+        """What `conclude` makes of what `predict` gives, or raises, when it calls for it; `prepare` gives the image.
 
-    def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[tuple[Prediction, ...]]:
+        Later, where the engine gathers batches, whose thread does all three.
+        """
+        labels = self.engine.signature.labels
+        return submit(self.engine, prepare, lambda scores: conclude(lambda: rank(scores()[0], labels, top_k)))
+
+    def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[Predictions]:
         """The same of each of several prepared images, at least one, which are scored at once."""
         scores = self.engine.score(np.concatenate(prepared))
         return [rank(row, self.engine.signature.labels, top_k) for row in scores]
@@ -56,7 +64,7 @@ class Predictor:
         return explain(self.engine, prepared, self.engine.signature.labels.index(label))
 
 
-def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> tuple[Prediction, ...]:
+def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> Predictions:
     """The `top_k` best of `scores` [labels], best first; equal scores keep the labels' order.
 
     Raises ArithmeticError when a score is not a number: a broken model must not answer.
@@ -64,4 +72,5 @@ def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> tuple[Predictio
     if not np.isfinite(scores).all():
         raise ArithmeticError("the model gave a score that is not a number")
     best = np.argsort(-scores, kind="stable")[:top_k]
-    return tuple(Prediction(labels[i], round(float(scores[i]), DIGITS)) for i in best)
+    ranked = zip(best.tolist(), scores[best].tolist(), strict=True)
+    return tuple(Prediction(labels[i], round(score, DIGITS)) for i, score in ranked)

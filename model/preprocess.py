@@ -36,7 +36,8 @@ def run_recipe(image: Image.Image, signature: Signature) -> Images:
     """Run the recipe on an upright, opaque image (L or RGB): the signature's dtype, [1, height, width, channels]."""
     *steps, scale = signature.preprocessing["steps"]
     bytes_ = np.asarray(_run(image, steps)).reshape(1, signature.height, signature.width, signature.channels)
-    pixels: Images = bytes_ * np.asarray(scale["factor"], np.float32) + np.asarray(scale["offset"], np.float32)
+    pixels: Images = bytes_ * np.asarray(scale["factor"], np.float32)
+    pixels += np.asarray(scale["offset"], np.float32)
     if signature.dtype == "float32":
         return pixels
     whole = np.iinfo(signature.dtype)

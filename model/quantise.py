@@ -21,8 +21,12 @@ class Quantisation:
     def quantise(self, values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """The nearest whole numbers; what lies outside the range of the dtype becomes its end."""
         limits = np.iinfo(self.dtype)
-        whole = np.rint(values / np.float32(self.scale) + self.zero_point)
-        quantised: npt.NDArray[Any] = whole.clip(limits.min, limits.max).astype(self.dtype)
+        quantised: npt.NDArray[Any] = np.empty(values.shape, self.dtype)
+        for real, whole in zip(values, quantised, strict=True):  # a batch at once would leave the processor's cache
+            steps = real / np.float32(self.scale)
+            steps += self.zero_point
+            np.rint(steps, out=steps)
+            whole[...] = steps.clip(limits.min, limits.max, out=steps)
         return quantised
 
     def dequantise(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -13,7 +13,16 @@ from collections.abc import Iterator, Sequence
 from google.cloud import pubsub_v1
 
 from infra.local.twin import Twin
-from tests.bench.parts import GIVE_UP_S, PULL_COMMAND, Ear, environment, free_port, process, push_command
+from tests.bench.parts import (
+    GIVE_UP_S,
+    PULL_COMMAND,
+    Ear,
+    as_the_image,
+    environment,
+    free_port,
+    process,
+    push_command,
+)
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -25,13 +34,14 @@ DOORS = ("push", "pull")
 
 def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
     """A row for each model, door and engine, on all CPUs and on one. All take turns: drift hits them alike."""
+    settings = as_the_image()
     taken: dict[tuple[str, str, str, bool], list[float]] = {}
     with Twin(worker=None) as twin, environment(twin.env):
         ear = Ear(twin.env["GOOGLE_CLOUD_PROJECT"])
         try:
             for _ in range(runs):
                 for subject, engine, door, held in _cases(subjects):
-                    env = {**twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
+                    env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
                     start = _push if door == "push" else _pull
                     seconds = start(HELD if held else [], env, ear, subject.pictures(1)[0])
                     taken.setdefault((subject.name, door, engine, held), []).append(seconds)

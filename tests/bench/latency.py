@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tests.bench.rig import DOORS, Rig, rig
+from tests.bench.rig import DOORS, HTTP, Rig, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -34,7 +34,7 @@ def latencies(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     """Rows of the full load, and of milliseconds at its shares, by door, and in columns by setting of the batcher."""
     found: dict[str, list[float]] = {}
     for subject in subjects:
-        for door in DOORS:
+        for door in (*DOORS, HTTP):
             for _ in range(runs):
                 _measure(subject, door, images, found)
     how = f"open loop, Poisson arrivals; shares of the default's full load; {_SECONDS:g} s or {_LEAST} requests each"
@@ -70,6 +70,6 @@ def open_loop(tested: Rig, files: Sequence[bytes], per_s: float) -> list[float]:
     for number in range(max(_LEAST, int(_SECONDS * per_s))):
         due += dice.expovariate(per_s)
         time.sleep(max(0.0, due - time.perf_counter()))
-        asked[tested.send(files[number % len(files)])] = due
-    tested.ear.wait(set(asked))
-    return [1000 * (tested.ear.heard[request_id] - due) for request_id, due in asked.items()]
+        asked[tested.line.send(files[number % len(files)])] = due
+    tested.line.wait(set(asked))
+    return [1000 * (tested.line.heard[request_id] - due) for request_id, due in asked.items()]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from functions.contract import DEFAULT_TOP_K
 from model.artifact import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.rig import DOORS, rig
+from tests.bench.rig import DOORS, HTTP, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
+
+_CORES = len(os.sched_getaffinity(0))
+_WAYS = {
+    **{door: (door, {}) for door in (*DOORS, HTTP)},
+    "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}),
+}
+"""A door and settings, by name."""
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
@@ -22,16 +29,16 @@ def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
         files = subject.load(images)
         how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
-            rates: dict[str, list[float]] = {name: [] for name in ("loop", *DOORS)}
+            rates: dict[str, list[float]] = {name: [] for name in ("loop", *_WAYS)}
             for _ in range(runs):  # in turns: drift hits all alike
                 rates["loop"].append(_loop(subject, engine, files))
-                for door in DOORS:
-                    rates[door].append(_door(door, subject, engine, files))
+                for name, (door, settings) in _WAYS.items():
+                    rates[name].append(_door(door, settings, subject, engine, files))
             for name, rate in rates.items():
                 rows.append(row(f"throughput.{subject.name}.{name}.{engine}", rate, "images/s", how=how))
-            for door in DOORS:
-                shares = [each / loop for each, loop in zip(rates[door], rates["loop"], strict=True)]
-                rows.append(row(f"throughput.{subject.name}.{door}.of the loop.{engine}", shares, "1", how=how))
+            for name in _WAYS:
+                shares = [each / loop for each, loop in zip(rates[name], rates["loop"], strict=True)]
+                rows.append(row(f"throughput.{subject.name}.{name}.of the loop.{engine}", shares, "1", how=how))
     return rows
 
 
@@ -43,9 +50,8 @@ def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
     def work(image: bytes) -> None:
         predictor.predict(predictor.prepare(image), DEFAULT_TOP_K)
 
-    cores = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(cores) as threads:
-        list(threads.map(work, files[: 2 * cores]))
+    with ThreadPoolExecutor(_CORES) as threads:
+        list(threads.map(work, files[: 2 * _CORES]))
         start = time.perf_counter()
         list(threads.map(work, files))
         seconds = time.perf_counter() - start
@@ -53,8 +59,8 @@ def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
     return len(files) / seconds
 
 
-def _door(door: str, subject: Subject, engine: str, files: list[bytes]) -> float:
-    with rig(door, {"ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
+def _door(door: str, settings: Mapping[str, str], subject: Subject, engine: str, files: list[bytes]) -> float:
+    with rig(door, {**settings, "ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
         tested.warm(files)
         start = time.perf_counter()
         return len(files) / (tested.answer(files) - start)

@@ -38,8 +38,8 @@ def memory(subjects: Sequence[Subject], requests: int) -> list[Row]:
 
 def _at_load(tested: Rig, files: Sequence[bytes]) -> float:
     """MB when half of these are answered; returns when all are."""
-    ids = [tested.send(image) for image in files]
-    tested.ear.wait(set(ids[: len(ids) // 2]))
+    ids = [tested.line.send(image) for image in files]
+    tested.line.wait(set(ids[: len(ids) // 2]))
     size = pss_mb(tested.pid)
-    tested.ear.wait(set(ids))
+    tested.line.wait(set(ids))
     return size

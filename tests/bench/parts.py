@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,10 +15,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from google.cloud import pubsub_v1
 
+from functions.stream import Delivery, PullStream
 from infra.local.ports import listens
 from tests.dockerfile import instructions
 
@@ -42,11 +44,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def as_the_image() -> dict[str, str]:
+    """Compile the worker's own modules, as the image's build does; gives what the image sets, but for its paths."""
+    for room in ("functions", "model"):
+        assert compileall.compile_dir(ROOT / room, quiet=1), f"{room} cannot be compiled"
+    pairs = (pair.split("=", 1) for word, rest in _dockerfile() if word == "ENV" for pair in shlex.split(rest))
+    return {name: value for name, value in pairs if not name.endswith("PATH")}
+
+
 def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
     """What the image runs, on this machine alone; `bin` is an environment's."""
-    program, *rest = json.loads(dict(instructions((ROOT / "Dockerfile").read_text()))["CMD"])
+    program, *rest = json.loads(dict(_dockerfile())["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
     return [str(bin / program), *here, "--port", str(port)]
+
+
+def _dockerfile() -> list[tuple[str, str]]:
+    return list(instructions((ROOT / "Dockerfile").read_text()))
 
 
 PULL_COMMAND = [sys.executable, "-m", "functions.worker"]
@@ -94,12 +108,12 @@ class Ear:
         self._missing: set[str] = set()
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
-        self._client = pubsub_v1.SubscriberClient()
-        self._stream = self._client.subscribe(f"projects/{project}/subscriptions/res_predict-sub", self._hear)
+        subscription = f"projects/{project}/subscriptions/res_predict-sub"
+        self._stream = PullStream(pubsub_v1.SubscriberClient(), subscription, self._hear, 1000, 100_000_000)
 
-    def _hear(self, message: Any) -> None:
-        now, request_id = time.perf_counter(), message.attributes["request_id"]
-        message.ack()
+    def _hear(self, delivery: Delivery) -> None:
+        now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]
+        delivery.ack()
         with self._lock:
             self.heard.setdefault(request_id, now)
             if request_id in self._missing:
@@ -119,9 +133,8 @@ class Ear:
         return max(self.heard[request_id] for request_id in ids)
 
     def close(self) -> None:
-        self._stream.cancel()
-        self._stream.result()
-        self._client.close()
+        self._stream.stop(GIVE_UP_S)
+        self._stream.close(GIVE_UP_S)
 
 
 def pss_mb(pid: int) -> float:

@@ -1,4 +1,7 @@
-"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life."""
+"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life.
+
+The client uses the worker's own parts, so that it takes little of the machine that they share.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import requests
 from google.cloud import pubsub_v1
 
-from client.cloud import publisher
+from functions.gcp import outbox
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
@@ -26,8 +30,9 @@ from tests.bench.parts import (
     push_command,
     until_listening,
 )
+from tests.bench.posting import Posting
 
-DOORS = ("push", "pull")
+DOORS, HTTP = ("push", "pull"), "http"
 _WARM_UP = 100
 
 
@@ -53,24 +58,44 @@ def twin() -> Iterator[dict[str, str]]:
         up.communicate()
 
 
+class Line(Protocol):
+    """A way to a worker and back. `heard`: the moment of each answer, by the request's id."""
+
+    heard: dict[str, float]
+
+    def send(self, image: bytes) -> str:
+        """Ask, without waiting; gives the request's id."""
+        ...
+
+    def wait(self, ids: set[str]) -> float:
+        """The moment at which the last of these was answered. Raises TimeoutError."""
+        ...
+
+
+class Publishing(Ear):
+    """Publishes to the request topic and hears the response topic."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(project)
+        self._outbox = outbox(f"projects/{project}/topics/req_predict")
+
+    def send(self, image: bytes) -> str:
+        """Publish, without waiting for the broker; gives the request's id."""
+        request_id = uuid.uuid4().hex
+        self._outbox.put(image, {"request_id": request_id})
+        return request_id
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """A client of one worker. `pid`: the worker's."""
 
     pid: int
-    ear: Ear
-    _topic: str
-    _publisher: pubsub_v1.PublisherClient
-
-    def send(self, image: bytes) -> str:
-        """Publish, without waiting for the broker; gives the request's id."""
-        request_id = uuid.uuid4().hex
-        self._publisher.publish(self._topic, image, request_id=request_id)
-        return request_id
+    line: Line
 
     def answer(self, images: list[bytes]) -> float:
-        """Publish all at once; the moment at which the last of them is answered."""
-        return self.ear.wait({self.send(image) for image in images})
+        """Ask for all at once; the moment at which the last of them is answered."""
+        return self.line.wait({self.line.send(image) for image in images})
 
     def warm(self, images: list[bytes]) -> None:
         """Have some answered that are not measured."""
@@ -80,25 +105,45 @@ class Rig:
 @contextmanager
 def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
     """A worker behind `door`, and what asks it."""
+    if door == HTTP:
+        with _posted(settings) as posted:
+            yield posted
+        return
     with twin() as env, environment(env):
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
-        ear, sender = Ear(project), publisher()
+        line = Publishing(project)
         try:
             with process(push_command(port) if door == "push" else PULL_COMMAND, {**env, **settings}) as worker:
                 if door == "push":
                     push_to(project, port)
-                yield Rig(worker.pid, ear, f"projects/{project}/topics/req_predict", sender)
+                yield Rig(worker.pid, line)
         finally:
-            sender.stop()
-            ear.close()
+            line.close()
+
+
+@contextmanager
+def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
+    port = free_port()
+    given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_DOOR": "on", **settings}
+    with process(push_command(port), given) as worker:
+        _until_ready(port)
+        line = Posting(f"http://127.0.0.1:{port}/predict")
+        try:
+            yield Rig(worker.pid, line)
+        finally:
+            line.close()
 
 
 def push_to(project: str, port: int) -> None:
     """Push requests to a worker once it is ready: what is refused comes again in ten seconds at the earliest."""
-    until_listening(port)
-    requests.get(f"http://127.0.0.1:{port}/ready", timeout=GIVE_UP_S).raise_for_status()
+    _until_ready(port)
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.modify_push_config(
             subscription=f"projects/{project}/subscriptions/req_predict-sub",
             push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
         )
+
+
+def _until_ready(port: int) -> None:
+    until_listening(port)
+    requests.get(f"http://127.0.0.1:{port}/ready", timeout=GIVE_UP_S).raise_for_status()

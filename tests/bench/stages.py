@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from infra.local.twin import Twin
-from tests.bench.parts import ROOT
+from tests.bench.parts import ROOT, as_the_image
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _MODULES = {"push": "functions.main", "pull": "functions.worker"}
+_BEFORE = {"push": ["functions.start"], "pull": []}
+"""How each door's process begins."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
 _SHOWN = 12
 """Libraries that have a row of their own; the others share one."""
@@ -27,24 +29,26 @@ _SHOWN = 12
 
 def stages(subjects: Sequence[Subject], runs: int) -> list[Row]:
     """Milliseconds of each step, for each model, door and engine."""
+    settings = as_the_image()
     taken: dict[str, list[float]] = {}
     with Twin(worker=None) as twin:
         for _ in range(runs):
             for subject in subjects:
                 for engine in subject.engines:
-                    env = {**twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
-                    for door, module in _MODULES.items():
-                        for step, ms in _steps(module, env, subject.pictures(1)[0]).items():
+                    env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
+                    for door in _MODULES:
+                        for step, ms in _steps(door, env, subject.pictures(1)[0]).items():
                             taken.setdefault(f"start.{subject.name}.{door}.{step}.{engine}", []).append(ms)
     return [row(name, found, "ms") for name, found in taken.items()]
 
 
 def imports(runs: int) -> list[Row]:
     """Milliseconds that each library's modules take to import, dearest first; being measured they take longer."""
+    settings = as_the_image()
     taken: dict[str, dict[str, list[float]]] = {}
     for number in range(runs):
         for door, module in _MODULES.items():
-            for library, ms in _libraries(module).items():
+            for library, ms in _libraries(module, settings).items():
                 found = taken.setdefault(library, {}).setdefault(door, [0.0] * number)
                 found.append(ms)
     ranked = sorted(taken.items(), key=lambda each: -sum(map(sum, each[1].values())))
@@ -55,18 +59,20 @@ def imports(runs: int) -> list[Row]:
     ]
 
 
-def _steps(module: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
+def _steps(door: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
     start = time.perf_counter()
-    command = [sys.executable, "-m", "tests.bench.starting", module]
+    command = [sys.executable, "-m", *_BEFORE[door], "tests.bench.starting", _MODULES[door]]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, input=image, capture_output=True, check=True)
     moments = json.loads(done.stdout.splitlines()[-1])
     pairs = pairwise([start, *moments.values()])
     return {step: 1000 * (end - begin) for step, (begin, end) in zip(moments, pairs, strict=True)}
 
 
-def _libraries(module: str) -> dict[str, float]:
+def _libraries(module: str, env: Mapping[str, str]) -> dict[str, float]:
     command = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    said = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=True
+    ).stderr
     found: dict[str, float] = {}
     for us, name in _IMPORTED.findall(said):
         top, *rest = name.split(".")

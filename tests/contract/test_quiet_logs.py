@@ -18,7 +18,7 @@ from functions_framework import create_app
 from PIL.PngImagePlugin import PngInfo
 
 from functions import bootstrap
-from functions.events import from_pulled
+from functions.contract import Envelope
 from functions.logs import JsonLines
 from functions.pending import Pending
 from functions.pulled import on_message
@@ -148,12 +148,10 @@ def test_of_what_a_library_warns(root: Path) -> None:
 
 
 class Message:
-    """What StreamingPull hands to the worker."""
-
-    message_id, delivery_attempt, publish_time = "m1", 1, datetime.now(UTC)
+    """What a stream hands to the worker."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.attributes = data, {"request_id": "r1"}
+        self.envelope = Envelope("m1", data, {"request_id": "r1"}, datetime.now(UTC), 1)
 
     def ack(self) -> None: ...
 
@@ -166,6 +164,5 @@ def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngi
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
             for data in (picture(), SECRET, b"{" + SECRET):
-                message = Message(data)
-                on_message(message, from_pulled(message), service.respond_later, service, pending)
+                on_message(Message(data), service.respond_later, service, pending)
     assert_quiet(lines, at_least=12)

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from google.cloud.pubsub_v1.subscriber.message import Message
 from google.cloud.pubsub_v1.types import FlowControl
 
@@ -163,6 +164,23 @@ def test_flow_control_holds_back(cloud: Cloud) -> None:
     assert len(pull(cloud, subscription, 15, 1)) == 15, "what the stream may not have is there for others"
     for message in held:
         message.ack()
+    stream.cancel()
+    stream.result(10)
+
+
+@pytest.mark.parametrize("room", [FlowControl(max_messages=5), FlowControl(max_bytes=1000)], ids=["messages", "bytes"])
+def test_what_is_acked_makes_room(cloud: Cloud, room: FlowControl) -> None:
+    topic = cloud.topic()
+    subscription = cloud.subscription(topic)
+    sent = {cloud.publisher.publish(topic, bytes(300)).result(10) for _ in range(20)}
+    heard: set[str] = set()
+
+    def hear(message: Message) -> None:
+        heard.add(message.message_id)
+        message.ack()
+
+    stream = cloud.subscriber.subscribe(subscription, hear, flow_control=room)
+    assert until(lambda: heard == sent)
     stream.cancel()
     stream.result(10)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +12,6 @@ from dataclasses import replace
 import pytest
 
 from functions.contract import Envelope, Response, Timing
-from functions.events import from_pulled
-from functions.handback import HandingBack
-from functions.outcomes import Outcomes
 from functions.pending import Pending
 from functions.pulled import on_message
 from functions.service import QUICK_BYTES
@@ -52,6 +51,18 @@ def test_the_answer_is_the_same_whether_or_not_anybody_waits_for_it(envelope: En
     assert timeless(later) == timeless(waited)
     timing = later.timing_ms
     assert 0 <= timing.decode + timing.predict <= timing.total + 0.03
+
+
+def test_a_refused_image_is_let_go_without_the_collector(batcher: MicroBatcher) -> None:
+    image = bytes(bytearray(b"no image"))
+    gc.disable()
+    try:
+        answered = fake_service(predictor=Predictor(batcher)).respond_later(Envelope("m1", image))
+        assert answered.result(10).error
+        batcher.close()  # its threads have let go
+        assert sys.getrefcount(image) == 2
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -109,12 +120,11 @@ def test_what_waits_to_be_scored_when_a_worker_stops_is_handed_back() -> None:
 
     batcher, responses, pending = MicroBatcher(Slow(), max_batch_size=1), MemoryResponses(), Pending()
     service = fake_service(predictor=Predictor(batcher), responses=responses)
-    messages = [Pulled(attributes={"request_id": f"r{number}"}) for number in range(3)]
-    on_message(messages[0], from_pulled(messages[0]), service.respond_later, service, pending)
+    messages = [Pulled(Envelope("m1", encoded(), {"request_id": f"r{number}"})) for number in range(3)]
+    on_message(messages[0], service.respond_later, service, pending)
     assert entered.wait(10)
     for message in messages[1:]:
-        on_message(message, from_pulled(message), service.respond_later, service, pending)
-    pending.stop()
+        on_message(message, service.respond_later, service, pending)
     service.hand_back()
     go.set()
     assert pending.drain(10) == 0
@@ -129,25 +139,6 @@ def test_what_fails_before_anything_is_scored_is_nacked() -> None:
         raise RuntimeError("broken")
 
     message, service, pending = Pulled(), fake_service(), Pending()
-    on_message(message, from_pulled(message), failing, service, pending)
+    on_message(message, failing, service, pending)
     assert message.verdicts == ["nack"] and pending.drain(1) == 0
     assert service.outcomes.counts()["outcomes"]["nacked"] == 1
-
-
-def test_the_streams_own_thread_begins_what_it_is_told_to_and_leaves_the_rest_to_others() -> None:
-    begun, left, done = list[str](), list[str](), threading.Event()
-
-    def begin(message: Pulled) -> bool:
-        begun.append(message.message_id)
-        return message.message_id == "a"
-
-    def work(message: Pulled) -> None:
-        left.append(message.message_id)
-        done.set()
-
-    scheduler = HandingBack(ThreadPoolExecutor(1), Outcomes(), begin)
-    for message_id in "ab":
-        scheduler.schedule(work, Pulled(message_id=message_id))
-    assert done.wait(10)
-    assert scheduler.shutdown(await_msg_callbacks=True) == []
-    assert (begun, left) == (["a", "b"], ["b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +23,10 @@ from tests.samples import encoded
 
 def batch(value: float) -> Images:
     return np.full((1, 4, 4, 1), value, np.float32)
+
+
+def scored(scores: Callable[[], Scores]) -> Scores:
+    return scores()
 
 
 def test_rank_gives_the_best_first_and_keeps_the_order_of_equals() -> None:
@@ -166,14 +171,14 @@ def test_the_knobs_are_checked(wrong: dict[str, int]) -> None:
 def test_several_threads_score_at_once_and_share_no_batch() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=2, scorers=2)
-    futures = [batcher.submit(lambda: batch(0.5)) for _ in range(7)]
+    futures = [batcher.submit(lambda: batch(0.5), scored) for _ in range(7)]
     assert engine.entered.wait(10)
     engine.go.set()
     assert [future.result(10).shape for future in futures] == [(1, 3)] * 7
     assert max(engine.sizes) == 2
     batcher.close()
     with pytest.raises(RuntimeError, match="closed"):
-        batcher.submit(lambda: batch(0.5))
+        batcher.submit(lambda: batch(0.5), scored)
 
 
 def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
@@ -181,7 +186,7 @@ def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
         raise ValueError("no image")
 
     batcher = MicroBatcher(BrightnessEngine(), max_batch_size=3, max_wait_s=0.2)
-    good, bad, last = [batcher.submit(make) for make in (lambda: batch(0.5), broken, lambda: batch(0.5))]
+    good, bad, last = [batcher.submit(make, scored) for make in (lambda: batch(0.5), broken, lambda: batch(0.5))]
     assert good.result(10).shape == last.result(10).shape == (1, 3)
     with pytest.raises(ValueError, match="no image"):
         bad.result(10)
@@ -191,16 +196,16 @@ def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
 def test_what_waits_can_be_withdrawn_and_what_is_begun_is_not() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=1)
-    begun = batcher.submit(lambda: batch(0.5))
+    begun = batcher.submit(lambda: batch(0.5), scored)
     assert engine.entered.wait(10)
-    waiting = [batcher.submit(lambda: batch(0.5)) for _ in range(3)]
+    waiting = [batcher.submit(lambda: batch(0.5), scored) for _ in range(3)]
     batcher.withdraw()
     for future in waiting:
         with pytest.raises(Withdrawn):
             future.result(10)
     engine.go.set()
     assert begun.result(10).shape == (1, 3)
-    after = batcher.submit(lambda: batch(0.5))
+    after = batcher.submit(lambda: batch(0.5), scored)
     assert after.result(10).shape == (1, 3) and engine.sizes == [1, 1]
     batcher.close()
 
@@ -208,7 +213,7 @@ def test_what_waits_can_be_withdrawn_and_what_is_begun_is_not() -> None:
 def test_what_was_handed_in_is_scored_before_it_closes() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=4, scorers=3)
-    futures = [batcher.submit(lambda: batch(0.5)) for _ in range(9)]
+    futures = [batcher.submit(lambda: batch(0.5), scored) for _ in range(9)]
     threading.Timer(0.05, engine.go.set).start()
     batcher.close()
     assert all(future.done() for future in futures) and sum(engine.sizes) == 9

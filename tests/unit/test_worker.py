@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import pytest
 
-from functions.events import from_pulled
+from functions.contract import Envelope
 from functions.handback import HandingBack
 from functions.outcomes import Outcomes
 from functions.pending import Pending
 from functions.pulled import on_message
 from model.later import done
 from model.room import Room
+from tests.emulator.waiting import until
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
 
@@ -27,11 +24,7 @@ from tests.samples import encoded
 class Pulled:
     """A message that remembers its verdicts."""
 
-    data: bytes = field(default_factory=encoded)
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    message_id: str = "m1"
-    publish_time: datetime = datetime(2026, 11, 21, tzinfo=UTC)
-    delivery_attempt: int | None = None
+    envelope: Envelope = field(default_factory=lambda: Envelope("m1", encoded()))
     verdicts: list[str] = field(default_factory=list)
 
     def ack(self) -> None:
@@ -43,7 +36,7 @@ class Pulled:
 
 def run(message: Pulled, responses: MemoryResponses, pending: Pending, engine: BrightnessEngine | None = None) -> None:
     service = fake_service(engine=engine, responses=responses)
-    on_message(message, from_pulled(message), service.respond_later, service, pending)
+    on_message(message, service.respond_later, service, pending)
 
 
 def test_acked_only_when_the_broker_has_the_response() -> None:
@@ -70,25 +63,10 @@ def test_nacked_when_scoring_fails() -> None:
 
 def test_acked_in_silence_when_nothing_is_asked() -> None:
     attributes = {"eventType": "OBJECT_DELETE", "bucketId": "b", "objectId": "o"}
-    message, responses, pending = Pulled(b"", attributes), MemoryResponses(), Pending()
-    service, envelope = fake_service(responses=responses), from_pulled(message)
-    on_message(message, envelope, lambda envelope: done(lambda: service.respond(envelope)), service, pending)
+    message, responses, pending = Pulled(Envelope("m1", b"", attributes)), MemoryResponses(), Pending()
+    service = fake_service(responses=responses)
+    on_message(message, lambda envelope: done(lambda: service.respond(envelope)), service, pending)
     assert message.verdicts == ["ack"] and responses.published == [] and pending.drain(1) == 0
-
-
-def test_a_stopping_worker_waits_for_the_broker_before_its_callback_returns() -> None:
-    message, responses, pending = Pulled(), MemoryResponses(hold=True), Pending()
-    assert pending.drain(1) == 0
-    callback = threading.Thread(target=lambda: run(message, responses, pending))
-    callback.start()
-    deadline = time.monotonic() + 10
-    while not responses.futures:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    assert callback.is_alive() and message.verdicts == []
-    responses.futures[0].set_result("id")
-    callback.join(10)
-    assert message.verdicts == ["ack"]
 
 
 def test_what_a_stopping_worker_has_not_begun_is_an_outcome_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -97,26 +75,32 @@ def test_what_a_stopping_worker_has_not_begun_is_an_outcome_too(caplog: pytest.L
     def work(message: Pulled) -> None:
         begun.set()
         assert finish.wait(10)
-        worked.append(message.message_id)
+        worked.append(message.envelope.id)
 
-    scheduler = HandingBack(ThreadPoolExecutor(1), outcomes, lambda message: False)
-    for number in range(3):
-        scheduler.schedule(work, Pulled(attributes={"request_id": f"r{number}"}, message_id=f"m{number}"))
+    threads = HandingBack("test", work, outcomes, count=1)
+    messages = [Pulled(Envelope(f"m{number}", attributes={"request_id": f"r{number}"})) for number in range(3)]
+    for message in messages:
+        threads.put(message)
     assert begun.wait(10)
-    threading.Timer(0.05, finish.set).start()
     with caplog.at_level(logging.INFO, "functions"):
-        dropped = scheduler.shutdown(await_msg_callbacks=True)
-    assert worked == ["m0"] and [message.message_id for message in dropped] == ["m1", "m2"]
+        threads.stop()
+    finish.set()
+    assert until(lambda: worked == ["m0"], 10)
+    assert [message.verdicts for message in messages] == [[], ["nack"], ["nack"]]
     assert [vars(record)["request_id"] for record in caplog.records] == ["r1", "r2"]
     assert outcomes.counts()["outcomes"]["nacked"] == 2 and outcomes.counts()["codes"] == {}
 
 
 def test_who_finds_no_room_is_nacked_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    room, responses, message = Room(1, patience_s=0.01), MemoryResponses(), Pulled(attributes={"request_id": "r"})
+    room, responses, message = (
+        Room(1, patience_s=0.01),
+        MemoryResponses(),
+        Pulled(Envelope("m1", encoded(), {"request_id": "r"})),
+    )
     service = fake_service(responses=responses)
     service = replace(service, predictor=replace(service.predictor, room=room))
     with room.taken(1), caplog.at_level(logging.INFO, "functions"):
-        on_message(message, from_pulled(message), service.respond_later, service, Pending())
+        on_message(message, service.respond_later, service, Pending())
     (record,) = caplog.records
     assert message.verdicts == ["nack"] and responses.published == []
     assert (vars(record)["outcome"], vars(record)["request_id"]) == ("nacked", "r")

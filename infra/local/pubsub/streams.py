@@ -78,10 +78,12 @@ class Stream(Signal):
         return leases
 
     def settled(self, size: int) -> None:
-        """Make room."""
+        """Make room; where there was some, nothing waits for it."""
+        full = self._messages >= self._max_messages or self._bytes >= self._max_bytes
         self._messages -= 1
         self._bytes -= size
-        self.wake()
+        if full:
+            self.wake()
 
     def apply(self, request: Any) -> None:
         """Obey a request of the client: acks, deadlines, the stream's own ack deadline. An empty one keeps it alive."""

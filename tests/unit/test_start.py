@@ -1,0 +1,37 @@
+"""A module that is started sooner is started as by `python -m`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from functions.heap import GARBAGE
+
+MODULE = "import gc, json, sys; print(json.dumps([__name__, sys.argv, gc.get_threshold()]))"
+
+
+@pytest.mark.parametrize("before", [[], ["functions.start"]])
+def test_a_module_finds_its_name_and_arguments(root: Path, tmp_path: Path, before: list[str]) -> None:
+    (tmp_path / "shown.py").write_text(MODULE)
+    done = subprocess.run(
+        [sys.executable, "-m", *before, "shown", "--port", "1"],
+        cwd=root,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, arguments, threshold = json.loads(done.stdout)
+    assert (name, arguments) == ("__main__", [str(tmp_path / "shown.py"), "--port", "1"])
+    assert (tuple(threshold) == GARBAGE) is bool(before)
+
+
+def test_it_says_how_a_module_is_named(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "functions.start"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("usage: ")
