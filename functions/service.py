@@ -5,8 +5,6 @@ A permanent failure is an answer (an error response). A transient one is raised,
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from functions.carriers import decode_request, ignorable, is_inline, reply_to_of, request_id_of, source_of, trace_of
+from functions.clock import Clock
 from functions.contract import Envelope, Error, Model, ObjectRef, Request, Response, Timing, encode_time
 from functions.errors import PERMANENT, UNAVAILABLE, Expired, UnknownModel, code_of
 from functions.once import Recent, identity_of
@@ -63,24 +62,6 @@ class Ledger(Protocol):
         ...
 
 
-class _Clock:
-    """The timing of one request, taken at the borders of its stages."""
-
-    def __init__(self, queue_ms: float) -> None:
-        self._queue = queue_ms
-        self._start = self._last = time.perf_counter()
-        self._stages: defaultdict[str, float] = defaultdict(float)
-
-    def stage(self, name: str) -> None:
-        now = time.perf_counter()
-        self._stages[name] += now - self._last
-        self._last = now
-
-    def timing(self) -> Timing:
-        stages = {"total": time.perf_counter() - self._start, **self._stages}
-        return Timing(queue=self._queue, **{name: round(1000 * seconds, 2) for name, seconds in stages.items()})
-
-
 @dataclass(frozen=True, slots=True)
 class Service:
     """Answers envelopes. Callable from any thread."""
@@ -97,7 +78,7 @@ class Service:
 
     def answer(self, envelope: Envelope) -> Response:
         """Answer a request; permanent failures are answers too, transient ones are raised."""
-        clock = _Clock(self._queue_ms(envelope))
+        clock = Clock(self._queue_ms(envelope))
 
         def answer() -> Response:
             request = decode_request(envelope)
@@ -134,7 +115,7 @@ class Service:
         identity = identity_of(envelope, self.model.digest)
         if remembered := self._remembered(identity, envelope):
             return done(lambda: remembered)
-        clock = _Clock(self._queue_ms(envelope))
+        clock = Clock(self._queue_ms(envelope))
         try:
             request = decode_request(envelope)
         except PERMANENT:
@@ -189,7 +170,7 @@ class Service:
             finally:
                 self.flush()
 
-    def _or_error(self, envelope: Envelope, clock: _Clock, answer: Callable[[], Response]) -> Response:
+    def _or_error(self, envelope: Envelope, clock: Clock, answer: Callable[[], Response]) -> Response:
         try:
             return answer()
         except PERMANENT as exc:
@@ -204,7 +185,7 @@ class Service:
         kept = self.recent.keep(identity, self.ledger.keep(identity, response) if self.ledger else response)
         return response if kept is response else _delivered(kept, envelope, response.trace)
 
-    def _prepare(self, request: Request, clock: _Clock) -> Images:
+    def _prepare(self, request: Request, clock: Clock) -> Images:
         if request.model not in (None, self.model.name, self.model.digest):
             raise UnknownModel(f"model is {quoted(request.model)}; this worker serves {self.model.name!r}")
         self._check_expiry(request)
