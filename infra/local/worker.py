@@ -23,8 +23,8 @@ _PATIENCE_S = 2.0
 
 def start_push(port: int, env: Mapping[str, str], log: Path, host: str = LOOPBACK) -> Child:
     """Start the HTTP worker on a port of an address."""
-    framework = [sys.executable, "-m", "functions_framework", "--source", "functions/main.py", "--target", "serve"]
-    command = [*framework, "--host", host, "--port", str(port)]
+    start = [sys.executable, "-m", "functions.start", "functions_framework"]
+    command = [*start, "--source", "functions/main.py", "--target", "serve", "--host", host, "--port", str(port)]
     return Child("worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.cloud import pubsub_v1
 
 from infra.local.pubsub.server import PubsubServer
@@ -47,8 +47,9 @@ def server(root: Path, folder: Path) -> Iterator[Server]:
 @contextmanager
 def clients(host: str, project: str = "kept", **options: Any) -> Iterator[Cloud]:
     """Stock clients of a server; `options` are the publisher's."""
-    os.environ["PUBSUB_EMULATOR_HOST"] = host  # restored by the fixture of whoever calls
-    publisher, subscriber = pubsub_v1.PublisherClient(**options), pubsub_v1.SubscriberClient()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUBSUB_EMULATOR_HOST", host)
+        publisher, subscriber = pubsub_v1.PublisherClient(**options), pubsub_v1.SubscriberClient()
     try:
         yield Cloud("embedded", host, project, publisher, subscriber)
     finally:
