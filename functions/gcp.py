@@ -138,9 +138,9 @@ class TopicResponses:
     def _outbox(self) -> Outbox:
         return outbox(self._topic)
 
-    def publish(self, response: Response) -> Future[str]:
+    def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""
-        return self._outbox.put(encode_response(response), response_attributes(response))
+        return self._outbox.put(encode_response(response), response_attributes(response), waited=waited)
 
 
 def answers(client: SubscriberClient, subscription: str, timeout_s: float) -> bool:

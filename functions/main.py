@@ -85,7 +85,7 @@ def predict(request: flask.Request) -> ResponseReturnValue:
             answered = service.respond(envelope)
             assert answered, "what is posted by hand is no notification"
             response = answered
-            service.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+            service.responses.publish(response, waited=True).result(PUBLISH_TIMEOUT_S)
         else:
             response = service.answer(envelope)
         service.flush()

@@ -33,6 +33,7 @@ class Letter:
 
     data: bytes
     attributes: Mapping[str, str]
+    waited: bool = False
     sent: Future[str] = field(default_factory=Future)
 
 
@@ -57,9 +58,12 @@ class Outbox:
         for number in range(_SENDERS):
             threading.Thread(target=self._run, name=f"outbox-{number}", daemon=True).start()
 
-    def put(self, data: bytes, attributes: Mapping[str, str]) -> Future[str]:
-        """Returns at once; the future is done when the broker has the message, or fails."""
-        letter = Letter(data, attributes)
+    def put(self, data: bytes, attributes: Mapping[str, str], *, waited: bool = False) -> Future[str]:
+        """Returns at once; the future is done when the broker has the message, or fails.
+
+        `waited`: somebody stands still until then, so it waits for no others.
+        """
+        letter = Letter(data, attributes, waited)
         self._letters.put(letter)
         return letter.sent
 
@@ -72,7 +76,7 @@ class Outbox:
     def _gather(self) -> list[Letter]:
         letters = [self._letters.get()]
         early_s = self._latest + GATHER_S - time.monotonic()
-        if early_s > 0 and (self._crowded or not self._letters.empty()):
+        if early_s > 0 and not letters[0].waited and (self._crowded or not self._letters.empty()):
             self._sleep(early_s)
         size = len(letters[0].data)
         while len(letters) < MAX_MESSAGES and size < MAX_BYTES and not self._letters.empty():

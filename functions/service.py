@@ -49,8 +49,11 @@ class ImageStore(Protocol):
 class ResponsePublisher(Protocol):
     """Where responses go."""
 
-    def publish(self, response: Response) -> Future[str]:
-        """Returns at once; the future is done when the broker has the response, or fails. From any thread."""
+    def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
+        """Returns at once; the future is done when the broker has the response, or fails. From any thread.
+
+        `waited`: the thread does nothing else until then.
+        """
         ...
 
 
@@ -165,7 +168,7 @@ class Service:
     def _deliver(self, response: Response | None) -> None:
         if response:
             try:
-                self.responses.publish(response).result(PUBLISH_TIMEOUT_S)
+                self.responses.publish(response, waited=True).result(PUBLISH_TIMEOUT_S)
                 self.outcomes.answered(response)
             finally:
                 self.flush()

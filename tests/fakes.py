@@ -89,7 +89,7 @@ class MemoryResponses:
     hold: bool = False
     futures: list[Future[str]] = field(default_factory=list)
 
-    def publish(self, response: Response) -> Future[str]:
+    def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         future: Future[str] = Future()
         self.futures.append(future)
         if self.failure:

@@ -57,6 +57,13 @@ def test_many_go_together_each_with_its_own_id() -> None:
     assert waits and max(waits) <= GATHER_S
 
 
+def test_what_somebody_stands_still_for_waits_for_no_others() -> None:
+    broker, waits = Broker(), list[float]()
+    outbox = Outbox(broker.send, waits.append)
+    sent = [outbox.put(b"%d" % number, {}, waited=True) for number in range(300)]
+    assert all(future.result(10) for future in sent) and waits == []
+
+
 def test_a_call_that_takes_long_keeps_no_other() -> None:
     broker = Broker()
     broker.free.clear()
