@@ -24,7 +24,7 @@ variable "cpu" {
 variable "memory" {
   description = "Memory of an instance."
   type        = string
-  default     = "1Gi" # a mix of large images peaked below 300 MB; /tmp, where artifacts are kept, is memory too
+  default     = "1Gi" # a mix of large images peaked below 350 MB; /tmp, where artifacts are kept, is memory too
   nullable    = false
   validation {
     condition     = can(regex("^[0-9]+(Mi|Gi)$", var.memory))
