@@ -29,7 +29,7 @@ _SENDERS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Letter:
-    """One message, and its id once the broker has it."""
+    """One message, and its id once the broker has it. `waited`: somebody stands still until then."""
 
     data: bytes
     attributes: Mapping[str, str]
