@@ -62,8 +62,8 @@ class MicroBatcher:
     """Scores like the engine it wraps, in fewer and larger calls.
 
     `max_batch_size`: images in one call; `max_wait_s`: seconds that the first image may wait for company (0: take only
-    what is there); `scorers`: threads that gather and score, each its own batch. A batch that fails is scored again one
-    by one, so that one bad image never fails its neighbours.
+    what is there, and of it only a fair share where others score too); `scorers`: batches that are scored at once. A
+    batch that fails is scored again one by one, so that one bad image never fails its neighbours.
     """
 
     def __init__(self, engine: Engine, *, max_batch_size: int, max_wait_s: float = 0.0, scorers: int = 1) -> None:
@@ -75,6 +75,7 @@ class MicroBatcher:
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._scorers, self._free = scorers, threading.Semaphore(scorers)
         self._gathering = threading.Lock()
         self._held: _Job[Any] | None = None
         """What did not fit into the batch before."""
@@ -90,7 +91,15 @@ class MicroBatcher:
         return self._engine.signature
 
     def score(self, images: Images, /) -> Scores:
-        """Score `images` [N, height, width, channels]; blocks until they are done; gives float32 [N, labels]."""
+        """Score `images` [N, height, width, channels]; blocks until they are done; gives float32 [N, labels].
+
+        Whoever asks scores where nobody else is at it: to hand a small image to another thread and back takes longer.
+        """
+        if not self._max_wait_s and not self.crowded() and self._free.acquire(blocking=False):
+            try:
+                return self._engine.score(images)
+            finally:
+                self._free.release()
         return self._put(_Job(len(images), lambda: images, lambda scores: scores())).result()
 
     def submit(self, make: Callable[[], Images], conclude: Conclude[T], /) -> Future[T]:
@@ -99,6 +108,10 @@ class MicroBatcher:
         The thread that scores calls both, and does what is to be done with the answer: all short, and none may score.
         """
         return self._put(_Job(1, make, conclude))
+
+    def crowded(self) -> bool:
+        """Whether images wait to be scored."""
+        return not self._jobs.empty()
 
     def withdraw(self) -> None:
         """Have what waits for its batch fail with Withdrawn."""
@@ -112,7 +125,7 @@ class MicroBatcher:
         return self._engine.activations(images)
 
     def close(self) -> None:
-        """Score what has been handed in, then stop the thread and the engine."""
+        """Score what has been handed in, then stop the threads and the engine."""
         with self._closing:
             if self._closed:
                 return
@@ -120,6 +133,8 @@ class MicroBatcher:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+        for _ in range(self._scorers):  # never given back: nobody scores from now on
+            self._free.acquire()
         self._engine.close()
 
     def _put(self, job: _Job[T]) -> Future[T]:
@@ -132,20 +147,22 @@ class MicroBatcher:
     def _run(self) -> None:
         while True:
             with self._gathering:  # one at a time: two would each get half a batch
-                batch = self._gather()
-            if not batch:
-                return
-            self._answer([(images, job) for job in batch if (images := _made(job)) is not None])
+                first, self._held = self._held or self._jobs.get(), None
+                if first is None:
+                    self._jobs.put(None)  # for the next who gathers
+                    return
+                self._free.acquire()
+                batch = self._gather(first)
+            try:
+                self._answer([(images, job) for job in batch if (images := _made(job)) is not None])
+            finally:
+                self._free.release()
 
-    def _gather(self) -> list[_Job[Any]]:
-        """The next batch; none when there is nothing more to come."""
-        first, self._held = self._held or self._jobs.get(), None
-        if first is None:
-            self._jobs.put(None)  # for the next who gathers
-            return []
+    def _gather(self, first: _Job[Any]) -> list[_Job[Any]]:
+        """The next batch."""
         batch, size = [first], first.count
-        deadline = time.monotonic() + self._max_wait_s
-        while size < self._max_batch_size:
+        most, deadline = self._most(), time.monotonic() + self._max_wait_s
+        while size < most:
             try:
                 wait = deadline - time.monotonic()
                 job = self._jobs.get(timeout=wait) if wait > 0 else self._jobs.get_nowait()
@@ -160,6 +177,13 @@ class MicroBatcher:
             batch.append(job)
             size += job.count
         return batch
+
+    def _most(self) -> int:
+        """Images of the next batch: a few that wait are scored sooner by all than by one alone."""
+        if self._max_wait_s:
+            return self._max_batch_size
+        waiting = 1 + self._jobs.qsize()
+        return min(self._max_batch_size, -(-waiting // self._scorers))
 
     def _answer(self, batch: list[tuple[Images, _Job[Any]]]) -> None:
         if not batch:

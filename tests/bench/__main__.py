@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engines = installed_engines()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; by default all")
-    parser.add_argument("--runs", type=int, default=5, help="of what is repeated: starts, twin, plan (default 5)")
+    parser.add_argument(
+        "--runs", type=int, default=5, help="of what is repeated: starts, latency, twin, plan (default 5)"
+    )
     parser.add_argument("--images", type=int, default=3000, help="of each load; of photos a tenth (default 3000)")
     parser.add_argument("--requests", type=int, default=100_000, help="of memory's; of photos a tenth (default 100000)")
     parser.add_argument("--model", action="append", choices=NAMES, help="by default all")
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "memory" in parts:
         keep("memory", ("Memory of the worker's processes at full load", memory(measured, options.requests)))
     if "latency" in parts:
-        keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, 1)))
+        keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, options.runs)))
     if "plan" in parts:
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
             found = capacity(files, engines, min(3, options.runs))

@@ -1,14 +1,17 @@
 """How long a request takes while a given share of the full load comes in, for several settings of the batcher.
 
 Open loop: requests are due at random moments (Poisson arrivals, seeded) whether or not earlier ones are answered, and a
-request's time counts from when it was due, so that a slow answer is not hidden by asking later.
+request's time counts from when it was due, so that a slow answer is not hidden by asking later. Settings take short
+turns, with a worker of each standing by: a machine's speed changes more from minute to minute than they differ.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from statistics import median
 
 import numpy as np
 
@@ -24,8 +27,9 @@ BATCHERS = {
 SHARES = (0.1, 0.5, 0.9)
 """Of the load that the default bears."""
 
+_UNITS = {"throughput": "images/s", "latency": "ms", "of the default": "1"}
 _PERCENTILES = (50, 95, 99)
-_SECONDS = 5.0
+_SECONDS = 2.0
 _LEAST = 100
 """Requests at least, for a percentile that means something."""
 
@@ -34,33 +38,39 @@ def latencies(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     """Rows of the full load, and of milliseconds at its shares, by door, and in columns by setting of the batcher."""
     found: dict[str, list[float]] = {}
     for subject in subjects:
+        files = subject.load(images)
         for door in (*DOORS, HTTP):
-            for _ in range(runs):
-                _measure(subject, door, images, found)
-    how = f"open loop, Poisson arrivals; shares of the default's full load; {_SECONDS:g} s or {_LEAST} requests each"
-    return [
-        row(name, values, "ms" if name.startswith("latency") else "images/s", how=how) for name, values in found.items()
-    ]
+            with ExitStack() as stack:
+                rigs = {
+                    name: stack.enter_context(rig(door, {"ARTIFACT": str(subject.artifact), **settings}))
+                    for name, settings in BATCHERS.items()
+                }
+                _measure(f"{subject.name}.{door}", rigs, files, runs, found)
+    how = f"open loop, Poisson arrivals at shares of the default's full load; {_SECONDS:g} s or {_LEAST} requests each"
+    return [row(name, values, _UNITS[name.partition(".")[0]], how=how) for name, values in found.items()]
 
 
-def _measure(subject: Subject, door: str, images: int, found: dict[str, list[float]]) -> None:
-    files = subject.load(images)
-    settings = {name: {"ARTIFACT": str(subject.artifact), **given} for name, given in BATCHERS.items()}
-    full: dict[str, float] = {}
-    for name, given in settings.items():
-        with rig(door, given) as tested:
-            tested.warm(files)
+def _measure(
+    what: str, rigs: Mapping[str, Rig], files: Sequence[bytes], runs: int, found: dict[str, list[float]]
+) -> None:
+    for tested in rigs.values():
+        tested.warm(files)
+    for _ in range(runs):
+        for name, tested in rigs.items():
             start = time.perf_counter()
-            full[name] = len(files) / (tested.answer(files) - start)
-        found.setdefault(f"throughput.{subject.name}.{door}.full load.{name}", []).append(full[name])
-    for name, given in settings.items():
-        with rig(door, given) as tested:
-            tested.warm(files)
-            for share in SHARES:
-                delays = open_loop(tested, files, share * full["default"])
-                for percent in _PERCENTILES:
-                    key = f"latency.{subject.name}.{door}.{share:.0%} of the load.p{percent}.{name}"
-                    found.setdefault(key, []).append(float(np.percentile(delays, percent)))
+            rate = len(files) / (tested.answer(files) - start)
+            found.setdefault(f"throughput.{what}.full load.{name}", []).append(rate)
+    full = median(found[f"throughput.{what}.full load.default"])
+    for run in range(runs):
+        for share in SHARES:
+            names = sorted(rigs, reverse=bool(run % 2))
+            delays = {name: open_loop(rigs[name], files, share * full) for name in names}
+            for percent in _PERCENTILES:
+                ms = {name: float(np.percentile(delays[name], percent)) for name in rigs}
+                of = f"{what}.{share:.0%} of the load.p{percent}"
+                for name in rigs:
+                    found.setdefault(f"latency.{of}.{name}", []).append(ms[name])
+                    found.setdefault(f"of the default.{of}.{name}", []).append(ms[name] / ms["default"])
 
 
 def open_loop(tested: Rig, files: Sequence[bytes], per_s: float) -> list[float]:

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,13 +93,13 @@ class Rig:
     pid: int
     line: Line
 
-    def answer(self, images: list[bytes]) -> float:
+    def answer(self, images: Sequence[bytes]) -> float:
         """Ask for all at once; the moment at which the last of them is answered."""
         return self.line.wait({self.line.send(image) for image in images})
 
-    def warm(self, images: list[bytes]) -> None:
+    def warm(self, images: Sequence[bytes]) -> None:
         """Have some answered that are not measured."""
-        self.answer((images * _WARM_UP)[:_WARM_UP])
+        self.answer([images[number % len(images)] for number in range(_WARM_UP)])
 
 
 @contextmanager

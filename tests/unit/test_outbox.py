@@ -11,7 +11,7 @@ from google.cloud import pubsub_v1
 
 from functions.contract import Response
 from functions.gcp import TopicResponses
-from functions.outbox import GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
+from functions.outbox import CROWDED_GATHER_S, GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
 from infra.local.pubsub.server import PubsubServer
 from tests.emulator.waiting import until
 
@@ -37,7 +37,7 @@ class Broker:
 
 def test_what_comes_one_by_one_goes_out_at_once() -> None:
     broker, waits = Broker(), list[float]()
-    outbox = Outbox(broker.send, waits.append)
+    outbox = Outbox(broker.send, sleep=waits.append)
     for name in ("a", "b", "c"):
         assert outbox.put(name.encode(), {}).result(10) == f"id of {name}"
     assert broker.calls == [[b"a"], [b"b"], [b"c"]] and waits == []
@@ -50,16 +50,31 @@ def test_many_go_together_each_with_its_own_id() -> None:
         waits.append(seconds)
         time.sleep(seconds)
 
-    outbox = Outbox(broker.send, sleep)
+    outbox = Outbox(broker.send, sleep=sleep)
     sent = {f"{number}": outbox.put(f"{number}".encode(), {}) for number in range(1000)}
     assert all(future.result(10) == f"id of {name}" for name, future in sent.items())
     assert len(broker.calls) < 100 and max(map(len, broker.calls)) <= MAX_MESSAGES
     assert waits and max(waits) <= GATHER_S
 
 
+@pytest.mark.parametrize(("crowded", "longest_s"), [(False, GATHER_S), (True, CROWDED_GATHER_S)])
+def test_they_wait_longer_where_more_are_at_work(crowded: bool, longest_s: float) -> None:
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    waits = list[float]()
+    outbox = Outbox(Broker().send, lambda: crowded, sleep)
+    began = time.monotonic()
+    for future in [outbox.put(b"", {}) for _ in range(10 * MAX_MESSAGES)]:
+        assert future.result(10)
+    calls = 10
+    assert (calls - 1) * longest_s <= time.monotonic() - began and 0 < max(waits) <= GATHER_S
+
+
 def test_what_somebody_stands_still_for_waits_for_no_others() -> None:
     broker, waits = Broker(), list[float]()
-    outbox = Outbox(broker.send, waits.append)
+    outbox = Outbox(broker.send, sleep=waits.append)
     sent = [outbox.put(b"%d" % number, {}, waited=True) for number in range(300)]
     assert all(future.result(10) for future in sent) and waits == []
 
@@ -84,7 +99,7 @@ def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes
         waiting.set()
         assert all_there.wait(10)
 
-    outbox = Outbox(broker.send, sleep)
+    outbox = Outbox(broker.send, sleep=sleep)
     while not waiting.wait(0.001):
         for data in (b"c", b"d"):  # two at a time, until some wait for others
             outbox.put(data, {})
