@@ -61,10 +61,9 @@ def withdraw(engine: Engine) -> None:
 class MicroBatcher:
     """Scores like the engine it wraps, in fewer and larger calls.
 
-    `max_batch_size`: images in one call, or fewer where the model takes no more; `max_wait_s`: seconds that the first
-    image may wait for company (0: take only what is there, and of it only a fair share where others score too);
-    `scorers`: batches that are scored at once. A batch that fails is scored again one by one, so that one bad image
-    never fails its neighbours.
+    `max_batch_size`: images in one call; `max_wait_s`: seconds that the first image may wait for company (0: take only
+    what is there, and of it only a fair share where others score too); `scorers`: batches that are scored at once. A
+    batch that fails is scored again one by one, so that one bad image never fails its neighbours.
     """
 
     def __init__(self, engine: Engine, *, max_batch_size: int, max_wait_s: float = 0.0, scorers: int = 1) -> None:
@@ -73,8 +72,8 @@ class MicroBatcher:
         if max_wait_s < 0:
             raise ValueError(f"max_wait_s is {max_wait_s}; it must be at least 0")
         self._engine = engine
-        self._max_batch_size = min(max_batch_size, engine.at_once or max_batch_size)
-        self._max_wait_s = max_wait_s if self._max_batch_size > 1 else 0.0
+        self._max_batch_size = max_batch_size
+        self._max_wait_s = max_wait_s
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._scorers, self._free = scorers, threading.Semaphore(scorers)
         self._gathering = threading.Lock()
@@ -90,10 +89,6 @@ class MicroBatcher:
     @property
     def signature(self) -> Signature:
         return self._engine.signature
-
-    @property
-    def at_once(self) -> int | None:
-        return self._engine.at_once
 
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels]; blocks until they are done; gives float32 [N, labels].

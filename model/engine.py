@@ -45,11 +45,6 @@ class Engine(Protocol):
     @property
     def signature(self) -> Signature: ...
 
-    @property
-    def at_once(self) -> int | None:
-        """Images that the model takes in one call; None: any number."""
-        ...
-
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels], N at least 1; gives float32 [N, labels]."""
         ...

@@ -55,18 +55,13 @@ class LiteRTEngine:
         self._out_of = quantisation_of(outputs[0])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         fixed = int(inputs[0]["shape_signature"][0])
-        self._at_once = None if fixed < 0 else fixed
-        self._buckets = (self._at_once,) if self._at_once else BUCKETS
+        self._buckets = BUCKETS if fixed < 0 else (fixed,)
         self._idle: dict[int, list[Any]] = {bucket: [] for bucket in self._buckets}
         self._idle[self._buckets[0]].append(self._sized(first, self._buckets[0]))
 
     @property
     def signature(self) -> Signature:
         return self._signature
-
-    @property
-    def at_once(self) -> int | None:
-        return self._at_once
 
     def score(self, images: Images, /) -> Scores:
         check_images(images, self._signature)

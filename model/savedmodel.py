@@ -49,10 +49,6 @@ class SavedModelEngine:
     def signature(self) -> Signature:
         return self._signature
 
-    @property
-    def at_once(self) -> int | None:
-        return None
-
     def score(self, images: Images, /) -> Scores:
         check_images(images, self._signature)
         if self._closed:

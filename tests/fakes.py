@@ -41,7 +41,6 @@ class BrightnessEngine:
     """Believes in one label by how light the image is; remembers the sizes of its batches."""
 
     signature = SIGNATURE
-    at_once: int | None = None
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

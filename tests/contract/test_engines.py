@@ -73,10 +73,6 @@ def test_any_batch_size_gives_each_image_its_own_row(engine: Engine, images: Ima
     np.testing.assert_allclose(together, one_by_one, atol=1e-5)
 
 
-def test_the_shipped_model_takes_any_number_at_once(engine: Engine) -> None:
-    assert engine.at_once is None
-
-
 def test_threads_get_their_own_rows(engine: Engine, images: Images) -> None:
     expected = engine.score(images[:800])
 

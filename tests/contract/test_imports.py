@@ -187,7 +187,6 @@ def test_real_weights_are_right_as_served(
         source = str(weights / source)
     artifact = import_model(Order(source, **options), tmp_path / "out")
     _, engine = load_engine(artifact)
-    assert engine.at_once == (1 if source.endswith(".tflite") else None), "as their files say"
     predictor = Predictor(engine)
     samples = shared_data / "imagenet-samples"
     index = json.loads((samples / "imagenet_class_index.json").read_text())

@@ -88,16 +88,6 @@ def test_who_asks_scores_where_nobody_else_does_and_waits_with_others_where_comp
         batcher.close()
 
 
-def test_nobody_waits_for_company_that_the_model_does_not_take() -> None:
-    engine = SlowEngine()
-    engine.at_once = 1
-    batcher = MicroBatcher(engine, max_batch_size=8, max_wait_s=1000)
-    futures = [batcher.submit(lambda: batch(0.5), scored) for _ in range(3)]
-    engine.go.set()
-    assert all(future.result(10).shape == (1, 3) for future in futures) and engine.sizes == [1, 1, 1]
-    batcher.close()
-
-
 def test_no_more_are_scored_at_once_than_there_are_scorers() -> None:
     at_once, most, lock = 0, 0, threading.Lock()
 
