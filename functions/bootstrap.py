@@ -96,7 +96,7 @@ def build(settings: Settings) -> Service:
         Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketImages(settings.project, settings.buckets),
-        TopicResponses(settings.topic_path(settings.response_topic), batcher.crowded),
+        TopicResponses(settings.topic_path(settings.response_topic), batcher.backlog_s),
         outcomes=outcomes(),
         spans=spans(settings.traces_exporter),
         ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,

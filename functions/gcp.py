@@ -24,7 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
 from functions.errors import ImageNotFound, InvalidRequest
-from functions.outbox import Crowded, Letter, Outbox, Refused, never
+from functions.outbox import Backlog, Letter, Outbox, Refused, idle
 from model.errors import ImageTooLarge
 from model.words import quoted
 
@@ -106,8 +106,8 @@ class _Bounded(io.BytesIO):
         return super().write(data)
 
 
-def outbox(topic: str, crowded: Crowded = never) -> Outbox:
-    """Publishes what is put in to a topic, `projects/P/topics/T`; `crowded` is the Outbox's."""
+def outbox(topic: str, backlog: Backlog = idle) -> Outbox:
+    """Publishes what is put in to a topic, `projects/P/topics/T`; `backlog` is the Outbox's."""
     # The generated client: the stock one around it adds batching and subscribers, which take 20 ms to import.
     from google.pubsub_v1 import PublisherClient, PublishRequest, PubsubMessage
 
@@ -125,21 +125,21 @@ def outbox(topic: str, crowded: Crowded = never) -> Outbox:
             raise Refused from exc
         return list(made.message_ids)
 
-    return Outbox(send, crowded)
+    return Outbox(send, backlog)
 
 
 class TopicResponses:
     """The response topic. Made without touching the network; the client is built at the first publish.
 
-    `crowded`: whether images wait to be answered; then publishing takes its time.
+    `backlog`: seconds until the images that wait are answered; for so long publishing may take its time.
     """
 
-    def __init__(self, topic_path: str, crowded: Crowded = never) -> None:
-        self._topic, self._crowded = topic_path, crowded
+    def __init__(self, topic_path: str, backlog: Backlog = idle) -> None:
+        self._topic, self._backlog = topic_path, backlog
 
     @cached_property
     def _outbox(self) -> Outbox:
-        return outbox(self._topic, self._crowded)
+        return outbox(self._topic, self._backlog)
 
     def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         """Returns at once; the future is done when the broker has the response, or fails after PUBLISH_RETRY_S."""

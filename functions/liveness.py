@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
-WORK_S = 300.0
-"""No request takes longer, with every retry and timeout on its way."""
+WORK_S = 600.0
+"""No request takes longer, with every retry and timeout on its way, nor behind all others that a process holds, at two
+seconds an image."""
 
 _ASKS = 4
 """How often the broker is asked in the time that it may be silent."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 GATHER_S = 0.01
 """From call to call, where several messages come at a time: for so long they may wait for others."""
 
-CROWDED_GATHER_S = 0.02
-"""The same while more are at work: whatever a call costs is missing there."""
+LONGEST_GATHER_S = 0.05
+"""The same while there is more to do, and no longer than that takes: what a call costs is missing there."""
 
 MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
 """Of a call, as Google's own batches have."""
@@ -50,23 +50,23 @@ class Send(Protocol):
     def __call__(self, letters: Sequence[Letter], /) -> Sequence[str]: ...
 
 
-Crowded = Callable[[], bool]
-"""Whether there is more to do than is being done."""
+Backlog = Callable[[], float]
+"""Seconds until what waits to be done is done."""
 
 
-def never() -> bool:
-    """Nobody waits."""
-    return False
+def idle() -> float:
+    """Nothing waits."""
+    return 0.0
 
 
 class Outbox:
     """Sends what is put in. Callable from any thread; its own threads end with the process."""
 
-    def __init__(self, send: Send, crowded: Crowded = never, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._send, self._crowded, self._sleep = send, crowded, sleep
+    def __init__(self, send: Send, backlog: Backlog = idle, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._send, self._backlog, self._sleep = send, backlog, sleep
         self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
         self._turn = threading.Lock()
-        self._latest, self._several = -CROWDED_GATHER_S, False
+        self._latest, self._several = -LONGEST_GATHER_S, False
         for number in range(_SENDERS):
             threading.Thread(target=self._run, name=f"outbox-{number}", daemon=True).start()
 
@@ -89,8 +89,7 @@ class Outbox:
         letters = [self._letters.get()]
         if not letters[0].waited and (self._several or not self._letters.empty()):
             self._wait(GATHER_S)
-            if self._crowded():
-                self._wait(CROWDED_GATHER_S)
+            self._wait(min(LONGEST_GATHER_S, self._backlog()))
         size = len(letters[0].data)
         while len(letters) < MAX_MESSAGES and size < MAX_BYTES and not self._letters.empty():
             letters.append(self._letters.get())

@@ -15,8 +15,8 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
-MAX_BATCH_SIZE, PULL_MAX_MESSAGES = 8, 128
-"""Unless the one that is set wants the other one to differ."""
+MAX_BATCH_SIZE = 8
+"""Unless PULL_MAX_MESSAGES is set to fewer."""
 
 _CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
@@ -79,9 +79,7 @@ class Settings:
     decode_bytes: int = _setting(
         "DECODE_BYTES", 200_000_000, "bytes from 50000000 to 16000000000", _between(50_000_000, 16_000_000_000)
     )
-    pull_max_messages: int = _setting(
-        "PULL_MAX_MESSAGES", PULL_MAX_MESSAGES, "a whole number from 1 to 1000", _between(1, 1000)
-    )
+    pull_max_messages: int = _setting("PULL_MAX_MESSAGES", 256, "a whole number from 1 to 1000", _between(1, 1000))
     pull_max_bytes: int = _setting(
         "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
@@ -163,11 +161,8 @@ class Settings:
                 raise SettingsError(
                     f"{each.metadata['variable']} is {text!r}; it must be {each.metadata['allowed']}"
                 ) from None
-        # A default gives way to what is set.
-        if "pull_max_messages" in given:
+        if "pull_max_messages" in given:  # a default gives way to what is set
             given.setdefault("max_batch_size", min(MAX_BATCH_SIZE, max(1, given["pull_max_messages"])))
-        elif "max_batch_size" in given:
-            given["pull_max_messages"] = max(PULL_MAX_MESSAGES, given["max_batch_size"])
         return cls(**given)
 
     def topic_path(self, name: str) -> str:

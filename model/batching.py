@@ -24,6 +24,9 @@ from model.later import done, settle
 
 T = TypeVar("T")
 
+_LATEST = 8
+"""Batches that weigh most in what an image is said to take."""
+
 Conclude = Callable[[Callable[[], Scores]], T]
 """Makes an answer of scores; they are called for, and calling raises what went wrong with them."""
 
@@ -79,6 +82,8 @@ class MicroBatcher:
         self._gathering = threading.Lock()
         self._held: _Job[Any] | None = None
         """What did not fit into the batch before."""
+        self._image_s = 0.0
+        """What an image of the latest batches took of a scorer's time."""
         self._closing = threading.Lock()
         self._closed = False
         names = [f"micro-batcher-{number}" for number in range(scorers)]
@@ -95,7 +100,7 @@ class MicroBatcher:
 
         Whoever asks scores where nobody else is at it: to hand a small image to another thread and back takes longer.
         """
-        if not self._max_wait_s and not self.crowded() and self._free.acquire(blocking=False):
+        if not self._max_wait_s and self._jobs.empty() and self._free.acquire(blocking=False):
             try:
                 return self._engine.score(images)
             finally:
@@ -109,9 +114,9 @@ class MicroBatcher:
         """
         return self._put(_Job(1, make, conclude))
 
-    def crowded(self) -> bool:
-        """Whether images wait to be scored."""
-        return not self._jobs.empty()
+    def backlog_s(self) -> float:
+        """Seconds until the images that wait to be scored are, by what the latest took."""
+        return self._jobs.qsize() * self._image_s / self._scorers
 
     def withdraw(self) -> None:
         """Have what waits for its batch fail with Withdrawn."""
@@ -153,10 +158,13 @@ class MicroBatcher:
                     return
                 self._free.acquire()
                 batch = self._gather(first)
+            began = time.monotonic()
             try:
                 self._answer([(images, job) for job in batch if (images := _made(job)) is not None])
             finally:
                 self._free.release()
+            taken_s = (time.monotonic() - began) / len(batch)
+            self._image_s += (taken_s - self._image_s) / _LATEST
 
     def _gather(self, first: _Job[Any]) -> list[_Job[Any]]:
         """The next batch."""

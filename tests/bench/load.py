@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import mean
 
 from functions.contract import DEFAULT_TOP_K
 from model.artifact import load_engine, read_artifact
@@ -23,22 +24,24 @@ _WAYS = {
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
-    """Images a second through push, pull and the same decoding and scoring without a broker."""
+    """Images a second through each door, and the same decoding and scoring without a broker."""
     rows = []
     for subject in subjects:
         files = subject.load(images)
         how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
-            rates: dict[str, list[float]] = {name: [] for name in ("loop", *_WAYS)}
-            for _ in range(runs):  # in turns: drift hits all alike
-                rates["loop"].append(_loop(subject, engine, files))
+            loops = [_loop(subject, engine, files)]
+            rates: dict[str, list[float]] = {name: [] for name in _WAYS}
+            shares: dict[str, list[float]] = {name: [] for name in _WAYS}
+            for _ in range(runs):
                 for name, (door, settings) in _WAYS.items():
                     rates[name].append(_door(door, settings, subject, engine, files))
-            for name, rate in rates.items():
+                    loops.append(_loop(subject, engine, files))  # before and after: the machine's speed drifts
+                    shares[name].append(rates[name][-1] / mean(loops[-2:]))
+            for name, rate in {"loop": loops, **rates}.items():
                 rows.append(row(f"throughput.{subject.name}.{name}.{engine}", rate, "images/s", how=how))
-            for name in _WAYS:
-                shares = [each / loop for each, loop in zip(rates[name], rates["loop"], strict=True)]
-                rows.append(row(f"throughput.{subject.name}.{name}.of the loop.{engine}", shares, "1", how=how))
+            for name, share in shares.items():
+                rows.append(row(f"throughput.{subject.name}.{name}.of the loop.{engine}", share, "1", how=how))
     return rows
 
 

@@ -43,8 +43,13 @@ def twin() -> Iterator[dict[str, str]]:
     up = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE, text=True)
     try:
         assert up.stderr is not None
-        if not any("ready in" in line for line in up.stderr):
-            raise RuntimeError("the twin did not start")
+        said = ""
+        for line in up.stderr:
+            said += line
+            if "ready in" in line:
+                break
+        else:
+            raise RuntimeError(f"the twin did not start: {said}")
         told = subprocess.run(
             [sys.executable, "-m", "infra.local", "up", "--env", str(up.pid)],
             cwd=ROOT,

@@ -120,6 +120,30 @@ def test_a_few_that_wait_are_shared_by_all_who_score() -> None:
     batcher.close()
 
 
+def test_the_backlog_is_what_waits_by_what_the_latest_took() -> None:
+    image_s, engine = 0.01, SlowEngine()
+
+    def made() -> Images:
+        time.sleep(image_s)
+        return batch(0.5)
+
+    batcher = MicroBatcher(engine, max_batch_size=8)
+    assert batcher.backlog_s() == 0
+    engine.go.set()
+    for _ in range(40):
+        batcher.submit(made, scored).result(10)
+    engine.go.clear()
+    engine.entered.clear()
+    busy = batcher.submit(made, scored)
+    assert engine.entered.wait(10) and batcher.backlog_s() == 0
+    waiting = [batcher.submit(made, scored) for _ in range(6)]
+    assert 6 * 0.9 * image_s < batcher.backlog_s() < 6 * 10 * image_s
+    engine.go.set()
+    assert all(future.result(10).shape == (1, 3) for future in [busy, *waiting])
+    assert batcher.backlog_s() == 0
+    batcher.close()
+
+
 class PickyEngine(BrightnessEngine):
     def score(self, images: Images, /) -> Scores:
         if (images == 13).any():

@@ -29,7 +29,7 @@ def test_every_shipped_measurement_stands_on_the_page_it_names(size: int, root: 
     assert len(rows) == len(UNITS) * 2 * 2
     for row in rows:
         page = (root / row["source"].split(":")[0]).read_text()
-        assert f"| {row['value']:g} |" in page, row["name"]
+        assert f"| {row['value']:,g} |" in page, row["name"]
 
 
 @pytest.mark.parametrize("size", SIZES)

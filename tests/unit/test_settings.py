@@ -91,9 +91,9 @@ def test_what_contradicts_is_refused_with_the_reason(given: dict[str, str], reas
 @pytest.mark.parametrize(
     ("given", "batch", "held"),
     [
-        ({}, 8, 128),
+        ({}, 8, 256),
         ({"PULL_MAX_MESSAGES": "4"}, 4, 4),
-        ({"MAX_BATCH_SIZE": "200"}, 200, 200),
+        ({"MAX_BATCH_SIZE": "256"}, 256, 256),
         ({"MAX_BATCH_SIZE": "16", "PULL_MAX_MESSAGES": "16"}, 16, 16),
     ],
 )
