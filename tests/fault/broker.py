@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +27,19 @@ class Embedded:
     def __init__(self, folder: Path, day: BadDay | None) -> None:
         self._folder, self._day, self._port, self._lives = folder, day, free_port(), 0
         self.host = f"127.0.0.1:{self._port}"
-        self._child = self._start()
+        # One thread starts every life and outlives them: a leash ends what its own thread's end leaves behind.
+        self._starter = ThreadPoolExecutor(1, "broker")
+        self._child = self._starter.submit(self._start).result()
 
     def restart(self) -> None:
-        """SIGKILL, and a new one on the same port with the same data."""
+        """SIGKILL, and a new one on the same port with the same data; it runs until `stop`, whoever asked for it."""
         self._child.kill()
         self._child.stop()
-        self._child = self._start()
+        self._child = self._starter.submit(self._start).result()
 
     def stop(self) -> None:
         self._child.stop()
+        self._starter.shutdown()
 
     def _start(self) -> Child:
         self._lives += 1
