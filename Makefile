@@ -49,8 +49,9 @@ check: $(FULL)  ## Lint, format, types, bandit and documents
 fault: $(FULL)  ## Kill workers and the broker under load: nothing may be lost (N= requests, 10000; FAULT=)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
-bench: $(FULL)  ## Measure starts, load, latency, memory and the twin: build/bench/*.json, and tables
-	$(PY) -m tests.bench
+bench: $(FULL)  ## Measure all, in an hour or more: build/bench/*.json, and tables (BENCH=, its flags); then bench-peers
+	$(PY) -m tests.bench $(BENCH)
+	$(MAKE) bench-peers
 
 bench-peers: $(FULL)  ## Measure the worker beside others: build/bench/peers.json, and tables (PEERS=, its flags)
 	$(PY) -m tests.bench.peers $(PEERS)
