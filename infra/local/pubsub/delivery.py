@@ -116,6 +116,11 @@ class Backlog:
         self._consumers.remove(consumer)
         self.touch()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several consumers wait for messages."""
+        return len(self._consumers) > 1
+
     def touch(self) -> None:
         """It is in use now."""
         self._used_at = self._loop.time()

@@ -11,8 +11,8 @@ from infra.local.pubsub.lease import Lease
 from infra.local.pubsub.refusal import invalid
 from infra.local.pubsub.resources import Subscription
 
-_BATCH = 500
-"""Messages in one streaming response: enough to be quick, few enough that two streams share a burst."""
+_BATCH, _SHARED_BATCH = 500, 16
+"""Messages in one streaming response: enough to be quick, and few enough that streams share a burst evenly."""
 
 _UNLIMITED = 2**62
 
@@ -68,7 +68,8 @@ class Stream(Signal):
 
     def _take(self) -> list[Lease]:
         """Lease what fits now; empty when nothing waits or the client's hands are full."""
-        limit = min(_BATCH, self._max_messages - self._messages)
+        batch = _SHARED_BATCH if self._backlog.shared else _BATCH
+        limit = min(batch, self._max_messages - self._messages)
         budget = self._max_bytes - self._bytes
         if limit <= 0 or budget <= 0:
             return []
