@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _LEASH = Path(__file__).with_name("leash.py")
 _TAIL_BYTES = 4000
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildFailed(RuntimeError):
@@ -25,17 +27,26 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> None:
         self.name, self.log = name, log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                # -S -E: the leash needs nothing but the standard library, and is there in 20 ms.
-                [sys.executable, "-S", "-E", str(_LEASH), *command],
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C at the terminal is for the twin, which stops its children in order
-            )
+        # -S -E: the leash needs nothing but the standard library, and is there in 20 ms.
+        leashed = [sys.executable, "-S", "-E", str(_LEASH), str(os.getpid()), *command]
+        process = None
+        try:
+            with log.open("wb") as output, _signals_held_back():
+                process = subprocess.Popen(
+                    leashed,
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C at the terminal is for the twin, which stops its children in order
+                )
+        except BaseException:
+            if process:
+                process.kill()
+                process.wait()
+            raise
+        self._process = process
 
     @property
     def pid(self) -> int:
@@ -76,6 +87,25 @@ class Child:
             self._process.poll()
             time.sleep(0.005)
         self._process.wait()
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let what they raise be raised at the block's end: between a fork and its return nobody could end the child."""
+    came: list[int] = []
+    handled = {each: signal.getsignal(each) for each in _SIGNALS}
+    held = {each: handler for each, handler in handled.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        held = {}  # raised elsewhere
+    for each in held:
+        signal.signal(each, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in held.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _signal_group(group: int, number: int) -> bool:
