@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from google.cloud import pubsub_v1
@@ -13,6 +14,7 @@ from infra.local.google import GoogleEmulator, NoEmulator
 from infra.local.pubsub.server import PubsubServer
 from infra.local.twin import Twin
 from tests.conftest import absent
+from tests.emulator.desk import Desk, seated
 from tests.emulator.differences import GOOGLE
 from tests.emulator.endpoint import Endpoint
 from tests.emulator.ward import Ward, visiting
@@ -89,3 +91,16 @@ def ward(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """The doctor's visits to the module's own `twin`."""
     with visiting(twin, monkeypatch, capsys) as ward:
         yield ward
+
+
+@pytest.fixture
+def desk(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """A desk at the module's own `twin`."""
+    with seated(twin, monkeypatch, capsys) as desk:
+        yield desk
+
+
+@pytest.fixture
+def samples(root: Path) -> Path:
+    """The pictures that come with the client."""
+    return root / "client" / "samples"

@@ -1,0 +1,67 @@
+"""A desk with a person at it: the client's commands, typed at a twin."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.cloud import pubsub_v1
+
+from client.__main__ import main
+from infra.local.twin import Twin
+
+PROJECT = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The client's commands, and a look behind them with stock clients."""
+
+    capsys: pytest.CaptureFixture[str]
+    publisher: Any
+    subscriber: Any
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        code = main(words, os.environ)
+        said = self.capsys.readouterr()
+        return code, said.out, said.err
+
+    def lines(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        code, out, _ = self.run(*words, "--json")
+        return code, [json.loads(line) for line in out.splitlines()]
+
+    def subscriptions(self) -> set[str]:
+        return {
+            each.name.rpartition("/")[2] for each in self.subscriber.list_subscriptions(project=f"projects/{PROJECT}")
+        }
+
+    def topic(self, name: str) -> str:
+        self.publisher.create_topic(name=f"projects/{PROJECT}/topics/{name}")
+        return name
+
+    def subscription(self, name: str, topic: str, **settings: object) -> str:
+        path = f"projects/{PROJECT}/subscriptions/{name}"
+        request = {"name": path, "topic": f"projects/{PROJECT}/topics/{topic}", **settings}
+        self.subscriber.create_subscription(request=request)
+        return path
+
+
+@contextmanager
+def seated(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """A desk at a twin; every subscription that was made there must be gone at the end."""
+    for name, value in twin.env.items():
+        monkeypatch.setenv(name, value)
+    publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
+    made = Desk(capsys, publisher, subscriber)
+    before = made.subscriptions()
+    yield made
+    assert made.subscriptions() == before, "a subscription was left behind"
+    publisher.stop()
+    publisher.transport.close()
+    subscriber.close()
