@@ -27,7 +27,7 @@ from functions.tracing import spans
 from model.artifact import ArtifactError, load_engine, read_artifact
 from model.batching import MicroBatcher
 from model.drift import read_reference
-from model.images import Limits
+from model.limits import Limits
 from model.predictor import Predictor
 from model.room import Room
 from model.store import fetch_artifact

@@ -18,8 +18,8 @@ from apache_beam.ml.inference.base import ModelHandler
 from model.artifact import AUTO, load_engine, read_artifact
 from model.engine import Images
 from model.errors import InvalidImage
-from model.images import Limits
 from model.labels import Prediction
+from model.limits import Limits
 from model.predictor import Predictor
 from model.store import fetch_artifact
 

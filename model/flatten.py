@@ -21,8 +21,8 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BAND = 1_000_000
-"""Pixels that are computed with at once."""
+BAND, BAND_BYTES = 250_000, 24
+"""Pixels that are computed with at once, and the bytes of memory that each takes meanwhile."""
 
 
 def flatten(image: Image.Image, decode_size: int | None) -> Image.Image:
@@ -46,7 +46,7 @@ def _shallow(image: Image.Image) -> Image.Image:
             table[clear] = 255
         return Image.fromarray(table[deep])
     shallow = np.empty(deep.shape, np.uint8)
-    rows = max(1, _BAND // image.width)
+    rows = max(1, BAND // image.width)
     bands = [slice(first, first + rows) for first in range(0, image.height, rows)]
     low = min(float(_finite(deep[band]).min()) for band in bands)
     high = max(float(_finite(deep[band]).max()) for band in bands)
@@ -78,7 +78,7 @@ def _smaller(image: Image.Image, decode_size: int | None) -> Image.Image:
     factor = shrinking(image.size, decode_size)
     if factor == 1 or (image.mode in {"I", "F"} and "transparency" in image.info):
         return image
-    rows = factor * max(1, _BAND // (image.width * factor))
+    rows = factor * max(1, BAND // (image.width * factor))
     bands = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
     shrunk = [_averageable(image.crop(band)).reduce(factor) for band in bands]
     whole = Image.new(shrunk[0].mode, (shrunk[0].width, sum(band.height for band in shrunk)))
@@ -98,7 +98,7 @@ def _opaque(image: Image.Image) -> Image.Image:
     """Lay transparency over white; give L or RGB."""
     if image.has_transparency_data:
         flat = Image.new("RGB", image.size)
-        rows = max(1, _BAND // image.width)
+        rows = max(1, BAND // image.width)
         for top in range(0, image.height, rows):
             band = image.crop((0, top, image.width, min(top + rows, image.height)))
             straight = band.convert("LA").convert("RGBA") if image.mode == "La" else band.convert("RGBA")

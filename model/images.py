@@ -6,18 +6,19 @@ Orientation, transparency and depth are flatten.py's; what happens afterwards is
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.flatten import flatten, shrinking
-from model.jpeg import count_scans, exif_bytes
+from model.flatten import BAND, BAND_BYTES, flatten, shrinking
+from model.jpeg import exif_bytes, read_jpeg
+from model.libtiff import check_fax, no_errors
+from model.limits import Limits, check_exif, check_jpeg, check_size
 from model.room import Room
 from model.sniff import foreign_format
 from model.tiff import check_directory
@@ -31,36 +32,30 @@ _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}.{4,6})Exif", re.DOTALL)
 _READ_BLOCK = 4096
 """Bytes between two looks at the clock. Shorter files need none: they are read at once, where nothing could stop it."""
 
+_PIXEL_BYTES = {"WEBP": 16, "AVIF": 26}
+"""Bytes of memory that a pixel takes at most while it is decoded; 8 in other formats. Measured over modes, depths,
+alpha and animations; the most of an AVIF is one of 12 bits with alpha and film grain.
+"""
 
-_COST = {"WEBP": 16, "AVIF": 16}
-"""Bytes of memory that a pixel costs at most while it is decoded, as measured; 8 where not named."""
+_FLATTEN_BYTES = 12
+"""Bytes that a pixel takes at most while the image is flattened, after it has been made smaller."""
 
-_WORK, _COEFFICIENTS = 12, 6
-"""And while what is left of it is flattened; and in a progressive JPEG, before it is made smaller."""
+_OPENING_BYTES = 100_000_000
+"""Memory that the largest WebP takes when it is opened, which is more than other formats."""
 
+_FAX = {"tiff_ccitt", "group3", "group4"}
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an image may cost: bytes, pixels by format (16 million where not named), pixels of an edge, JPEG scans,
-    pixels times scans, parts that are read one by one, bytes of EXIF, seconds of CPU time for decoding.
+_TEXT_BYTES, MAX_TEXTS = 4_000_000, 20
+"""Bytes of memory for a compressed text in a PNG (Pillow unpacks a megabyte, and a character takes up to four bytes),
+and how many texts are read. They may say how the image is turned.
+"""
 
-    JPEGs may be larger because they are decoded at a fraction of their size; progressive ones hold every coefficient.
-    WebP and AVIF are decoded in one go that no clock can stop.
-    """
+_PADDING = bytes(8)
+"""Data behind the only scan of a JPEG, in place of its end marker: as many bytes as libjpeg looks ahead.
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 16_000_000
-    max_pixels_of: Mapping[str, int] = field(
-        default_factory=lambda: MappingProxyType(
-            {"JPEG": 64_000_000, "MPO": 64_000_000, "progressive": 32_000_000, "WEBP": 12_500_000, "AVIF": 12_500_000}
-        )
-    )
-    max_edge: int = 65_535
-    max_scans: int = 100
-    max_scanned_pixels: int = 400_000_000
-    max_reads: int = 60_000
-    max_exif_bytes: int = 500_000
-    max_seconds: float = 1.0
+At an end marker libjpeg paints what is missing grey and passes over it. Without one it asks for more, and Pillow says
+that the image is truncated.
+"""
 
 
 def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) -> Image.Image:
@@ -80,7 +75,7 @@ def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     """
     image, cost = _opened(data, limits, decode_size, room)
     with room.taken(cost):
-        image = _loaded(image, limits, decode_size)  # the name is given up: what is made small lives on alone
+        image = _loaded(image, limits, decode_size, cost)  # the name is given up: what is made small lives on alone
         yield image
 
 
@@ -95,52 +90,89 @@ def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     try:
         # Opening costs as the file is long: some are a million parts without a pixel.
         with room.taken(len(data)):
-            image = _open(data, limits)
-        _check(image, data, limits)
-        coefficients = image.width * image.height if "progressive" in image.info else 0
-        if decode_size and image.format in {"JPEG", "MPO"}:
-            image.draft(None, (decode_size, decode_size))
+            image, decoder_bytes = _open(data, limits, decode_size)
         image.decodermaxblock = _READ_BLOCK
-        return image, _cost(image, decode_size) + _COEFFICIENTS * coefficients
-    except _OURS:
-        raise
+        return image, len(data) + decoder_bytes + _pixel_bytes(image, decode_size)
     except Exception as exc:
-        raise _refusal(exc, limits) from exc
+        raise _failure(exc, limits, _OPENING_BYTES) from exc
 
 
-def _loaded(image: Image.Image, limits: Limits, decode_size: int | None) -> Image.Image:
+def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFile.ImageFile, int]:
+    """Look at what Pillow would act on at once, then let it. Gives the image, at a fraction of its size where its
+    decoder can do that, and the bytes of memory that the decoder takes beside the pixels.
+    """
+    jpeg = None
+    if data.startswith(b"\xff\xd8"):
+        check_exif(exif_bytes(data), limits)
+        jpeg = read_jpeg(data)
+        if not jpeg.several_scans:
+            data = data[: jpeg.end] + _PADDING
+    if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
+        data = _EXIF_ITEM.sub(rb"\1none", data)
+    decoder_bytes = jpeg.coefficient_bytes if jpeg else check_directory(data, limits) + _text_bytes(data)
+    file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
+    image = Image.open(file, formats=FORMATS)
+    check_size(image, jpeg, limits)
+    if image.info.get("compression") in _FAX:
+        check_fax(data)
+    if jpeg:
+        check_jpeg(jpeg, image, limits)
+        if decode_size and not jpeg.lossless:
+            image.draft(None, (decode_size, decode_size))
+    return image, decoder_bytes
+
+
+def _pixel_bytes(image: Image.Image, decode_size: int | None) -> int:
+    pixels = image.width * image.height
+    per_pixel = _PIXEL_BYTES.get(image.format or "", 8)
+    flattened = _FLATTEN_BYTES * pixels // shrinking(image.size, decode_size) ** 2
+    return per_pixel * pixels + flattened + BAND_BYTES * min(pixels, BAND)
+
+
+def _text_bytes(data: bytes) -> int:
+    """Bytes of memory for a PNG's compressed texts; 0 for other formats."""
+    if not data.startswith(b"\x89PNG"):
+        return 0
+    if (texts := data.count(b"iTXt") + data.count(b"zTXt")) > MAX_TEXTS:
+        raise ImageTooLarge(f"the image has {texts} compressed texts; at most {MAX_TEXTS} are allowed")
+    return _TEXT_BYTES * texts
+
+
+def _loaded(image: Image.Image, limits: Limits, decode_size: int | None, cost: int) -> Image.Image:
     try:
-        image.load()
-        _check_exif(len(image.info.get("exif", b"")), limits)
+        with no_errors() if image.format == "TIFF" else nullcontext():
+            image.load()
+        check_exif(len(image.info.get("exif", b"")), limits)
         return flatten(image, decode_size)
-    except _OURS:
-        raise
     except Exception as exc:
-        raise _refusal(exc, limits) from exc
+        raise _failure(exc, limits, cost) from exc
 
 
-_OURS = (InvalidImage, MemoryError, TimeoutError)
-"""Said already, or no fault of the file's."""
+def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
+    """What to raise for `exc`, which came up while an image was decoded that was to take `cost` bytes of memory.
 
-
-def _refusal(exc: Exception, limits: Limits) -> InvalidImage:
-    """Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault."""
+    Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault, unless memory was short.
+    """
+    if isinstance(exc, (InvalidImage, MemoryError, TimeoutError)):
+        return exc
     if isinstance(exc, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})")
+    if _memory_is_short(cost):
+        return MemoryError(f"there is no memory to decode an image that takes {cost:,} bytes")
     if isinstance(exc, UnidentifiedImageError):
         return InvalidImage(f"the bytes are not an image that can be read; allowed are {_formats()}")
     return InvalidImage("the image is truncated or damaged")
 
 
-def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    """Look at what Pillow would act on at once, then let it."""
-    if data.startswith(b"\xff\xd8"):
-        _check_exif(exif_bytes(data), limits)
-    if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
-        data = _EXIF_ITEM.sub(rb"\1none", data)
-    check_directory(data, limits.max_pixels)
-    file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
-    return Image.open(file, formats=FORMATS)
+def _memory_is_short(cost: int) -> bool:
+    """Whether twice as many bytes cannot be had now. Without memory libjpeg, libtiff and others fail as they do at a
+    damaged file, and another worker may have more.
+    """
+    try:
+        mmap.mmap(-1, 2 * cost).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 class _Clocked(io.BytesIO):
@@ -162,39 +194,6 @@ class _Clocked(io.BytesIO):
         if time.thread_time() > self._deadline:
             raise ImageTooLarge(f"the image takes longer than {self._limits.max_seconds:g} s to decode")
         return super().read(size)
-
-
-def _cost(image: Image.Image, decode_size: int | None) -> int:
-    pixels = image.width * image.height
-    return _COST.get(image.format or "", 8) * pixels + _WORK * pixels // shrinking(image.size, decode_size) ** 2
-
-
-def _check(image: Image.Image, data: bytes, limits: Limits) -> None:
-    """Refuse by the header alone, before a pixel is decoded."""
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise InvalidImage(f"the image is {width}x{height} pixels")
-    if max(width, height) > limits.max_edge:
-        raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {limits.max_edge:,} an edge are allowed")
-    kind = "progressive" if "progressive" in image.info else (image.format or "")
-    allowed = limits.max_pixels_of.get(kind, limits.max_pixels)
-    if width * height > allowed:
-        raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {allowed:,} are allowed for {kind}")
-    if image.format not in {"JPEG", "MPO"}:
-        return
-    if (scans := count_scans(data)) > limits.max_scans:
-        raise ImageTooLarge(f"the image has {scans} scans; at most {limits.max_scans} are allowed")
-    if (scanned := scans * width * height) > limits.max_scanned_pixels:
-        raise ImageTooLarge(
-            f"the image has {scans} scans of {width}x{height} pixels, which makes {scanned:,}; "
-            f"at most {limits.max_scanned_pixels:,} are allowed"
-        )
-
-
-def _check_exif(size: int, limits: Limits) -> None:
-    """Pillow reads it in Python, number by number, where no clock can stop it."""
-    if size > limits.max_exif_bytes:
-        raise ImageTooLarge(f"the image has {size:,} bytes of EXIF; at most {limits.max_exif_bytes:,} are allowed")
 
 
 def _formats() -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from model.batching import submit
 from model.engine import Engine, Images, Scores
 from model.explain import explain
-from model.images import Limits
 from model.labels import Explanation, Prediction
+from model.limits import Limits
 from model.preprocess import preprocess
 from model.room import Room
 

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from model.engine import Images, Signature
-from model.images import Limits, decoded
+from model.images import decoded
 from model.isolate import isolate
+from model.limits import Limits
 from model.room import Room
 
 _Step = Mapping[str, Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import lzma
 import struct
 import tarfile
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.image_files import chunk, grey_tiff, jpeg, png, png_size, save, scan, tiff, tiff_of
+
 _MEGABYTE = 1 << 20
 
 
@@ -22,24 +23,6 @@ def archived(data: Path, every: int = 1) -> Iterator[tuple[str, bytes]]:
         for number, member in enumerate(each for each in archive if each.isfile()):
             if number % every == 0 and (file := archive.extractfile(member)):
                 yield member.name, file.read()
-
-
-def save(image: Image.Image, format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def png(*chunks: bytes) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_size(width: int, height: int) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
 
 def png_of_crumbs() -> bytes:
@@ -70,27 +53,63 @@ def jpeg_of_scans() -> bytes:
     return data[:-2] + last * (99 - data.count(b"\xff\xda")) + data[-2:]
 
 
+def jpeg_in_parts() -> bytes:
+    """A sequential JPEG of 64 million pixels and a scan for each colour: libjpeg keeps 384 MB of coefficients."""
+    return jpeg(0xC0, (8_000, 8_000), 3, b"".join(scan(bytes([each])) for each in (1, 2, 3)))
+
+
+def cmyk_in_parts() -> bytes:
+    """The same of four colours: 512 MB in 199 bytes."""
+    return jpeg(0xC1, (8_000, 8_000), 4, b"".join(scan(bytes([each])) for each in (1, 2, 3, 4)))
+
+
+def progressive_cmyk() -> bytes:
+    """A progressive JPEG of 31 million pixels of four colours: 250 MB of coefficients."""
+    return jpeg(0xC2, (7_800, 4_000), 4, scan(b"\1\2\3\4", 0, 0) + scan(b"\1", 1))
+
+
+def tiff_of_scans() -> bytes:
+    """A sequential JPEG of 99 scans in a TIFF: libtiff decodes it in one go."""
+    scans = b"".join(scan(bytes([1 + number % 3]), data=bytes(9)) for number in range(99))
+    return tiff_of(jpeg(0xC0, (4_000, 4_000), 3, scans), 4_000, 4_000, 7, samples=3)
+
+
+def tiff_of_coefficients() -> bytes:
+    """A sequential JPEG of four colours and as many scans in a TIFF: 128 MB of coefficients."""
+    body = jpeg(0xC0, (4_000, 4_000), 4, b"".join(scan(bytes([each])) for each in (1, 2, 3, 4)))
+    return tiff_of(body, 4_000, 4_000, 7, samples=4)
+
+
+def tiff_of_the_same_jpeg() -> bytes:
+    """A tile of two million pixels in 30 scans, eight times the same one."""
+    body = jpeg(0xC0, (2_000, 1_000), 3, b"".join(scan(bytes([1 + number % 3]), data=bytes(9)) for number in range(30)))
+    places = struct.pack("<I", 1064) * 8 + struct.pack("<I", len(body)) * 8
+    colours = (258, 3, 1, 8), (262, 3, 1, 2), (277, 3, 1, 3)
+    plain = [each for each in grey_tiff(2_000, 8_000, 7) if each[0] not in (258, 262, 277)]
+    tiles = (322, 4, 1, 2_000), (323, 4, 1, 1_000), (324, 4, 8, 1000), (325, 4, 8, 1032)
+    return tiff([*plain, *colours, *tiles], places + body)
+
+
+def tiff_of_the_same_bytes() -> bytes:
+    """Eight thousand strips that all are the same two megabytes, to be passed over in search of a marker."""
+    count, body = 8_000, b"\xff\xd8" + bytes(2_000_000)
+    places = struct.pack("<I", 1000 + 8 * count) * count + struct.pack("<I", len(body)) * count
+    more = (273, 4, count, 1000), (278, 4, 1, 8), (279, 4, count, 1000 + 4 * count)
+    return tiff(grey_tiff(8, 8 * count, 7, *more), places + body)
+
+
+def png_of_texts() -> bytes:
+    """Sixty texts that unpack to a megabyte of characters each, of four bytes: 250 MB in 64 KB."""
+    text = zlib.compress("\U0001f600".encode() + b"a" * (_MEGABYTE - 10), 9)
+    texts = (chunk(b"iTXt", b"text %d\0\1\0\0\0" % number + text) for number in range(60))
+    return png(png_size(40, 40), *texts, chunk(b"IDAT", zlib.compress(bytes(41 * 40))), chunk(b"IEND", b""))
+
+
 def bmp_of_short_runs() -> bytes:
     """Run lengths of one pixel, each read in Python."""
     runs = b"\x01\x01" * 4_800_000
     head = struct.pack("<IiiHHIIiiII", 40, 4_000, 4_000, 1, 8, 1, len(runs), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 14 + 40 + 1024 + len(runs), 0, 0, 14 + 40 + 1024) + head + bytes(1024) + runs
-
-
-Entry = tuple[int, int, int, int]
-"""Of a TIFF's directory: tag, type, count, value or place."""
-
-
-def tiff(entries: list[Entry], body: bytes, order: str = "<") -> bytes:
-    """One directory; the body begins at byte 1000."""
-    table = b"".join(struct.pack(order + "HHII", *entry) for entry in sorted(entries))
-    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
-    return (head + table + bytes(4)).ljust(1000, b"\0") + body
-
-
-def grey_tiff(width: int, height: int, compression: int, *more: Entry) -> list[Entry]:
-    plain = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)]
-    return [*plain, (277, 3, 1, 1), *more]
 
 
 def tiff_of_strips() -> bytes:
@@ -173,6 +192,14 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         jpeg_of_exif,
         png_of_exif,
         large_webp,
+        jpeg_in_parts,
+        cmyk_in_parts,
+        progressive_cmyk,
+        tiff_of_scans,
+        tiff_of_coefficients,
+        tiff_of_the_same_jpeg,
+        tiff_of_the_same_bytes,
+        png_of_texts,
     )
 }
 """Each over a limit, so that `image_too_large` answers it, and under 10 MB, so that it travels in a message."""
@@ -203,6 +230,12 @@ def progressive_jpeg() -> bytes:
     return save(Image.linear_gradient("L").resize((8_000, 4_000)).convert("RGB"), "JPEG", progressive=True)
 
 
+def parted_jpeg() -> bytes:
+    """A sequential JPEG of 31 million pixels with a scan for each colour, all its data there."""
+    scans = b"".join(scan(bytes([each]), data=bytes(7_750 * 4_000 // 64 // 4 + 300)) for each in (1, 2, 3))
+    return jpeg(0xC0, (7_750, 4_000), 3, scans)
+
+
 def webp_of_a_phone() -> bytes:
     """12 million pixels with transparency."""
     return save(Image.new("RGBA", (4_032, 3_024), (9, 200, 9, 99)), "WEBP", lossless=True, quality=0, method=0)
@@ -210,6 +243,6 @@ def webp_of_a_phone() -> bytes:
 
 LARGE: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", " "): cache(each)
-    for each in (deep_png, clear_png, wide_png, float_tiff, progressive_jpeg, webp_of_a_phone)
+    for each in (deep_png, clear_png, wide_png, float_tiff, progressive_jpeg, parted_jpeg, webp_of_a_phone)
 }
 """As large as the limits allow: each is answered with predictions."""

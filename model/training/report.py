@@ -15,7 +15,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from model.images import Limits, decode_image
+from model.images import decode_image
+from model.limits import Limits
 from model.training.errors import ReportError
 from model.training.evaluate import Evaluation
 from model.training.labelled import Item

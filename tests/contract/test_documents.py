@@ -13,8 +13,9 @@ import pytest
 
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
-from model.images import Limits
-from model.tiff import MAX_FRACTIONS, MAX_PARTS
+from model.images import MAX_TEXTS
+from model.limits import SEVERAL_SCANS, Limits
+from model.tiff import MAX_COEFFICIENT_BYTES, MAX_FRACTIONS, MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -186,7 +187,12 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["bytes"].startswith(f"{limits.max_bytes:,}")
     assert said["pixels"].startswith(f"{limits.max_pixels:,}")
     assert said["pixels of a JPEG"].startswith(f"{limits.max_pixels_of['JPEG']:,}")
-    assert said["pixels of a progressive JPEG"].startswith(f"{limits.max_pixels_of['progressive']:,}")
+    assert said["pixels of a JPEG in several scans"].startswith(f"{limits.max_pixels_of[SEVERAL_SCANS]:,}")
+    assert said["bytes of coefficients of such a JPEG"].startswith(f"{limits.max_coefficient_bytes:,}")
+    assert f"{MAX_COEFFICIENT_BYTES:,} in a TIFF" in said["bytes of coefficients of such a JPEG"]
+    assert said["pixels of a lossless JPEG"].startswith(f"{limits.max_pixels:,}")
+    assert said["bytes of a compressed TIFF's strips or tiles"].startswith(f"{limits.max_bytes:,} ")
+    assert said["compressed texts in a PNG"].startswith(f"{MAX_TEXTS}:")
     assert said["scans of a JPEG"] == f"{limits.max_scans}"
     assert said["pixels of a WebP or an AVIF"].startswith(f"{limits.max_pixels_of['WEBP']:,}")
     assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]

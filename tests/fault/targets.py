@@ -24,7 +24,8 @@ from functions.contract import (
 )
 from functions.errors import InvalidRequest
 from model.errors import InvalidImage
-from model.images import Limits, decode_image
+from model.images import decode_image
+from model.limits import Limits
 from tests.samples import HEIC, SVG, encoded
 
 _TINY = Limits(max_pixels=1_000_000, max_pixels_of={})

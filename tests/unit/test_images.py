@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.images import FORMATS, Limits, decode_image
-from model.jpeg import count_scans
+from model.images import FORMATS, decode_image
+from model.jpeg import read_jpeg
+from model.limits import Limits
 from tests.hostile import archived
 from tests.samples import BAD_IMAGES, encoded, png_header
 
@@ -83,7 +84,7 @@ def test_what_looks_like_a_scan_is_none() -> None:
     thumbnail = Image.Exif()
     thumbnail[0x10E] = "FF" * 500
     photo = encoded("JPEG", (640, 480), "RGB", exif=thumbnail.tobytes().replace(b"FF", b"\xff\xda"))
-    assert photo.count(b"\xff\xda") > 500 and count_scans(photo) == 1
+    assert photo.count(b"\xff\xda") > 500 and read_jpeg(photo).scans == 1
     assert decode_image(photo + b"\xff\xda" * 1_000_000, Limits()).size == (640, 480)
 
 
@@ -92,9 +93,9 @@ def test_scans_are_counted_wherever_they_hide() -> None:
     data = encoded("JPEG", (64, 64), "RGB", progressive=True)
     count, last = data.count(b"\xff\xda"), data[data.rindex(b"\xff\xda") : -2]
     for between in (b"", b"\xff\xe0\0\0", b"\xff\xff\xff", b"noise\xff\0\xff\xd3", b"\xff\xfe\0\4\xff\xd9"):
-        assert count_scans(data[:-2] + (between + last) * 3 + data[-2:]) == count + 3
+        assert read_jpeg(data[:-2] + (between + last) * 3 + data[-2:]).scans == count + 3
     with pytest.raises(ImageTooLarge, match="too many segments"):
-        count_scans(data[:-2] + b"\xff\xe0\0\2" * 60_000 + data[-2:])
+        read_jpeg(data[:-2] + b"\xff\xe0\0\2" * 60_000 + data[-2:])
 
 
 def test_padding_is_passed_in_no_time() -> None:

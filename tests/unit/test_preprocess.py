@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from model.engine import Images, Signature
-from model.images import Limits
+from model.limits import Limits
 from model.preprocess import check_recipe, preprocess, run_recipe
 from model.room import Room
 from tests.samples import encoded

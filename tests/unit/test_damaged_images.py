@@ -1,0 +1,162 @@
+"""Damage that decoders pass over in silence is refused, and a lack of memory is not taken for damage."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model.errors import InvalidImage, UnsupportedFormat
+from model.images import decode_image
+from model.jpeg import read_jpeg
+from model.limits import Limits
+from tests.hostile import LARGE
+from tests.image_files import grey_tiff, jpeg, save, scan, tiff, tiff_of
+from tests.samples import encoded
+
+NOISE = bytes(range(7, 256, 3)) * 60
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(InvalidImage) as caught:
+        decode_image(data, Limits(), 448)
+    assert type(caught.value) is InvalidImage
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [0xC0, 0xC1, 0xC2])
+@pytest.mark.parametrize("data", [b"", b"\0", bytes(200)])
+def test_a_jpeg_without_data_is_refused(kind: int, data: bytes) -> None:
+    first = scan(b"\1\2\3", 0, 0 if kind == 0xC2 else 63, data)
+    assert "too little data" in refused(jpeg(kind, (800, 600), 3, first))
+
+
+def test_a_jpeg_in_parts_without_data_is_refused() -> None:
+    scans = scan(b"\1", data=bytes(4_000)) + scan(b"\2", data=bytes(4_000)) + scan(b"\3", data=b"\0")
+    assert "too little data" in refused(jpeg(0xC0, (800, 600), 3, scans))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_blocks": 5}], ids=str)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_jpeg_that_ends_early_is_refused_also_with_an_end_marker(
+    mode: str, options: dict[str, object], share: float
+) -> None:
+    whole = save(Image.effect_noise((640, 480), 60).convert(mode), "JPEG", **options)
+    start = whole.rindex(b"\xff\xda") + 20
+    cut = whole[: start + int(share * (len(whole) - start))].rstrip(b"\xff")
+    refused(cut + b"\xff\xd9")
+    refused(cut)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (640, 481)])
+def test_a_whole_jpeg_is_read_with_and_without_its_end_marker(mode: str, size: tuple[int, int]) -> None:
+    whole = encoded("JPEG", size, mode)
+    expected = decode_image(whole, Limits())
+    assert expected.size == size
+    for data in (whole[:-2], whole[:-2] + bytes(500), whole + b"\xff\xda" * 9):
+        assert decode_image(data, Limits()) == expected
+
+
+def test_a_lossless_jpeg_is_read_at_full_size() -> None:
+    """libjpeg decodes none at a fraction of its size. One bit a sample: each is what the one before it was."""
+    data = jpeg(0xC3, (1200, 1000), 1, scan(b"\1", 1, 0, bytes(1200 * 1000 // 8)))
+    assert read_jpeg(data).lossless
+    assert decode_image(data, Limits(), 448).size == (600, 500)
+    assert "too little data" in refused(jpeg(0xC3, (1200, 1000), 1, scan(b"\1", 1, 0, bytes(1200 * 900 // 8))))
+
+
+@pytest.mark.parametrize("kind", [*range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
+def test_other_kinds_of_jpeg_are_refused_by_name(kind: int) -> None:
+    data = jpeg(kind, (64, 64), 1, scan(b"\1", data=bytes(100)))
+    for each in (data, tiff_of(data, 64, 64, 7)):
+        with pytest.raises(UnsupportedFormat, match=r"hierarchical|arithmetic"):
+            decode_image(each, Limits())
+
+
+def test_segments_that_contradict_each_other_are_refused() -> None:
+    one, other = (jpeg(0xC0, (64, 64), 1, b"")[:-2], jpeg(0xC0, (4_000, 4_000), 1, scan(b"\1", data=bytes(100)))[2:])
+    assert "two frames" in refused(one + other)
+
+
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_restart_hides_no_scan(cut: int) -> None:
+    """A reserved marker has no segment: libjpeg looks for the next marker right behind it."""
+    hidden = scan(b"\1", data=bytes(99) + b"\xff\x02" + b"\xff" * cut)
+    data = jpeg(0xC0, (64, 64), 3, hidden + scan(b"\2", data=bytes(99)) + scan(b"\3", data=bytes(99)))
+    assert read_jpeg(data).scans == 3
+
+
+@pytest.mark.parametrize("compression", [2, 3, 4])
+@pytest.mark.parametrize("body", [NOISE, bytes(5), bytes(4_000), b"\0\1" * 9], ids=["noise", "few", "zeros", "short"])
+def test_a_fax_of_garbage_is_refused(compression: int, body: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    plain = [entry for entry in grey_tiff(200, 100, compression) if entry[0] != 258]
+    strip = (258, 3, 1, 1), (273, 4, 1, 1000), (278, 4, 1, 100), (279, 4, 1, len(body))
+    refused(tiff([*plain, *strip], body))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_good_tiffs_are_read(compression: str) -> None:
+    mode = "L" if compression == "jpeg" else "1"
+    assert decode_image(encoded("TIFF", (300, 200), mode, compression=compression), Limits()).size == (300, 200)
+
+
+@pytest.mark.parametrize("compression", [5, 8, 32946, 34925, 50000, 50001])
+def test_libtiff_says_nothing_on_stderr(compression: int, capfd: pytest.CaptureFixture[str]) -> None:
+    refused(tiff_of(NOISE, 64, 48, compression))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_damaged_tiff_spoils_no_other() -> None:
+    refused(tiff_of(NOISE, 64, 48, 5))
+    assert decode_image(encoded("TIFF", (64, 48), compression="tiff_lzw"), Limits()).size == (64, 48)
+
+
+def test_a_jpeg_without_data_in_a_tiff_is_refused() -> None:
+    assert "too little data" in refused(tiff_of(jpeg(0xC0, (800, 600), 1, scan(b"\1")), 800, 600, 7))
+
+
+def test_a_tiff_that_contradicts_itself_is_refused() -> None:
+    twice = tiff([*grey_tiff(64, 48, 1, (273, 4, 1, 1000)), (256, 4, 1, 32)], bytes(64 * 48))
+    assert "two values for tag 256" in refused(twice)
+
+
+DECODE = """
+import resource, sys
+from model.images import decode_image
+from model.limits import Limits
+data = open(sys.argv[1], "rb").read()
+decode_image(data[:3_000], Limits()) if len(sys.argv) < 3 else None
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 60_000_000,) * 2)
+try:
+    decode_image(data, Limits(), 448)
+except Exception as exc:
+    print(type(exc).__name__)
+"""
+
+
+@pytest.mark.parametrize("name", ["progressive jpeg", "parted jpeg", "float tiff", "webp of a phone", "clear png"])
+def test_a_lack_of_memory_is_not_the_files_fault(name: str, tmp_path: Path, root: Path) -> None:
+    """libjpeg and libtiff fail as at a damaged file. It is ours: a worker with more memory answers."""
+    assert resource.RLIMIT_AS
+    file = tmp_path / "image"
+    file.write_bytes(LARGE[name]())
+    ran = subprocess.run(
+        [sys.executable, "-c", DECODE, str(file), "-"], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "MemoryError\n", ran.stderr
+
+
+def test_values_of_a_directory_are_counted_of_any_type() -> None:
+    """Bytes are numbers too where libtiff wants numbers."""
+    many = tiff([*grey_tiff(64, 48, 7), (273, 1, 70_000, 1000), (279, 1, 70_000, 1000)], struct.pack("<B", 9) * 70_000)
+    with pytest.raises(InvalidImage, match="70,000 strips"):
+        decode_image(many, Limits())
