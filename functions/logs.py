@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 
 from functions.traceparent import TraceContext
@@ -44,7 +45,9 @@ def configure(level: str, project: str) -> None:
     """Send our own logs to stderr, and those of libraries from warnings on. Calling it again changes only the level."""
     ours = logging.getLogger("functions")
     ours.setLevel(level)
-    logging.captureWarnings(True)  # Pillow warns of damaged files in lines of its own
+    logging.captureWarnings(True)
+    # Pillow warns of each damaged tag of a file, and Python remembers each text: senders would fill log and memory.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
         handler = logging.StreamHandler(sys.stderr)

@@ -42,6 +42,11 @@ _NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17
 """The types that hold whole numbers, as `struct` names them."""
 
 _BYTES, _FRACTIONS = {1, 2, 6, 7}, {5, 10}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its type."""
+
+_SHARED_BYTES = 65_536
+"""How many more bytes the values of a directory may have than the file: some entries share theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,15 @@ def check_directory(data: bytes, limits: Limits) -> int:
     if data[:2] not in _ORDERS:
         return 0
     tags: dict[int, tuple[int, ...]] = {}
+    values_bytes = 0
     with suppress(struct.error, OverflowError):
         for tag, kind, count, values in _entries(data):
             allowed = MAX_FRACTIONS if kind in _FRACTIONS else MAX_PARTS
             if count > allowed and (kind not in _BYTES or tag in _READ):
                 raise ImageTooLarge(f"the image has {count:,} strips, tiles or others; at most {allowed:,} are allowed")
+            values_bytes += count * _SIZES.get(kind, 0)
+            if values_bytes > (most := len(data) + _SHARED_BYTES):  # libtiff reads all of them, whatever they are
+                raise ImageTooLarge(f"the image's tags have {values_bytes:,} bytes; at most {most:,} are allowed")
             if tag in _READ and tags.setdefault(tag, values) != values:
                 raise InvalidImage(f"the image is damaged: its directory has two values for tag {tag}")
     _check_tiles(tags, limits.max_pixels)

@@ -98,6 +98,14 @@ def tiff_of_the_same_bytes() -> bytes:
     return tiff(grey_tiff(8, 8 * count, 7, *more), places + body)
 
 
+def tiff_of_tags() -> bytes:
+    """A thousand tags that libtiff does not know, each with the same five megabytes."""
+    more = (273, 4, 1, 1000), (278, 4, 1, 48), *((33_000 + number, 7, 5_000_000, 8) for number in range(1_000))
+    entries = sorted(grey_tiff(64, 48, 5, *more))
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(5_000_000)
+
+
 def png_of_texts() -> bytes:
     """Sixty texts that unpack to a megabyte of characters each, of four bytes: 250 MB in 64 KB."""
     text = zlib.compress("\U0001f600".encode() + b"a" * (_MEGABYTE - 10), 9)
@@ -199,6 +207,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         tiff_of_coefficients,
         tiff_of_the_same_jpeg,
         tiff_of_the_same_bytes,
+        tiff_of_tags,
         png_of_texts,
     )
 }

@@ -61,7 +61,10 @@ Entry = tuple[int, int, int, int]
 
 def tiff(entries: list[Entry], body: bytes, order: str = "<") -> bytes:
     """One directory; the body begins at byte 1000."""
-    table = b"".join(struct.pack(order + "HHII", *entry) for entry in sorted(entries))
+    table = b"".join(
+        struct.pack(order + ("HHIHxx" if (kind, count) == (3, 1) else "HHII"), tag, kind, count, value)
+        for tag, kind, count, value in sorted(entries)
+    )
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
     return (head + table + bytes(4)).ljust(1000, b"\0") + body
 

@@ -166,3 +166,26 @@ def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngi
             for data in (picture(), SECRET, b"{" + SECRET):
                 on_message(Message(data), service.respond_later, service, pending)
     assert_quiet(lines, at_least=12)
+
+
+DAMAGED_TAGS = """
+import struct
+from PIL import TiffImagePlugin
+from functions.logs import configure
+from model.images import decode_image
+from model.limits import Limits
+from tests.image_files import grey_tiff, tiff
+
+configure("DEBUG", "")
+shared = [(40_000 + number, 7, 30, 8) for number in range(60)]
+data = tiff([*grey_tiff(8, 8, 1, (273, 4, 1, 1000), (278, 4, 1, 8)), *shared], bytes(64))
+print(decode_image(data, Limits()).size)
+print(sum(isinstance(key, tuple) for key in getattr(TiffImagePlugin, "__warningregistry__", {})))
+"""
+
+
+def test_damaged_tags_fill_neither_log_nor_memory(root: Path) -> None:
+    """Pillow warns of each, and Python remembers each text of a warning that is shown."""
+    ran = subprocess.run([sys.executable, "-c", DAMAGED_TAGS], cwd=root, capture_output=True, text=True, check=True)
+    assert ran.stdout == "(8, 8)\n0\n"
+    assert ran.stderr == ""

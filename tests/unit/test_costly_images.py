@@ -80,7 +80,7 @@ def test_progressive_jpegs_are_none_of_a_tiffs(progressive: bool) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("parts", [MAX_PARTS, MAX_PARTS + 1])
 def test_strips_are_counted_in_either_byte_order(order: str, parts: int) -> None:
-    data = tiff(grey_tiff(8, 8, 1, (273, 3, parts, 1000)), b"", order)
+    data = tiff(grey_tiff(8, 8, 1, (273, 3, parts, 1000)), bytes(2 * parts), order)
     if parts > MAX_PARTS:
         with pytest.raises(ImageTooLarge, match="65,537 strips"):
             check_directory(data, Limits())
