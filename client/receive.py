@@ -18,7 +18,7 @@ EXPIRY_S = 86400
 """A subscription that a killed client left behind goes away by itself: a day is the least that Pub/Sub allows."""
 
 _OUTSTANDING = 500
-"""Responses under way at once: even with long lists of labels under the 4 MB that a stock channel takes."""
+"""Responses held at once, of at most some 100 kB each."""
 
 _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
 
@@ -52,7 +52,9 @@ class Inbox:
     def __enter__(self) -> Self:
         from google.cloud import pubsub_v1
 
-        self._client = pubsub_v1.SubscriberClient()
+        from functions.subscriber import subscriber  # imports Google's client, which takes a moment
+
+        self._client = subscriber()
         try:
             if self._own:
                 self._create()

@@ -14,6 +14,7 @@ CLIENT_MAY = {
     "functions.contract",
     "functions.errors",
     "functions.settings",
+    "functions.subscriber",
     "functions.traceparent",
     "model.labels",
     "model.words",
