@@ -63,5 +63,5 @@ class Asker:
             raise Unsendable(f"{self._door}: {exc}") from None
         try:
             return decode_response(answer.content)
-        except ValueError:
-            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response") from None
+        except ValueError as exc:
+            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response: {exc}") from None

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.cloud import CALL_TIMEOUT_S, Cloud, patience
-from client.words import plain
+from client.words import brief, plain
 from functions.contract import Response, decode_response
 
 RETENTION_S = 3600
@@ -98,14 +98,13 @@ class Inbox:
             self.client_id = match[1]
 
     def _receive(self, message: Any) -> None:
-        """Not every server applies filters, so the address is looked at here too. What is not a response is dropped."""
-        try:
-            response = decode_response(message.data, message.attributes)
-        except ValueError:
-            message.ack()
-            return
-        if self._everyone or response.reply_to == self.client_id:
-            self._deliver(response)
+        """Not every server applies filters, so the address is looked at here too. What is no response is dropped."""
+        if self._everyone or message.attributes.get("reply_to") == self.client_id:
+            try:
+                self._deliver(decode_response(message.data, message.attributes))
+            except ValueError as exc:
+                asked = message.attributes.get("request_id", "unknown")
+                self._say(f"dropped a message that is no response (request {brief(asked)}): {brief(str(exc))}")
         message.ack()
 
     def _ended(self, stream: Any) -> None:
