@@ -17,6 +17,7 @@ CLIENT_MAY = {
     "functions.subscriber",
     "functions.traceparent",
     "model.labels",
+    "model.links",
     "model.words",
     "model.errors",
     "model.drift",
