@@ -186,7 +186,7 @@ def response_attributes(response: Response) -> dict[str, str]:
 def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
     """Read what `encode_response` wrote. Raises ValueError, which names the field that is wrong: nothing else."""
     if len(data) > RESPONSE_LIMIT:
-        raise ValueError(f"it is {len(data):,} bytes; a response has at most {RESPONSE_LIMIT:,}")
+        raise ValueError(f"it is over {RESPONSE_LIMIT:,} bytes, the most that a response has")
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):

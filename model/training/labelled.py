@@ -48,11 +48,12 @@ def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mappin
     listed name leads out of the folder.
     """
     _check_mapping(mapping, labels)
+    if data.is_dir():
+        check_links(data)
     if idx := None if listed else _find_idx(data):
         return _from_idx(idx, len(labels))
     if not data.is_dir():
         raise DatasetError(f"data is {str(data)!r}; it must be a folder of images or an IDX file")
-    check_links(data)
     named = list(_from_list(data, listed) if listed else _from_folders(data))
     known = {label: (label,) for label in labels} | dict(mapping)
     unknown = Counter(answer for _, _, answers in named for answer in answers if answer not in known)

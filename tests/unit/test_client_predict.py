@@ -115,6 +115,25 @@ def test_what_is_no_response_is_said(
     assert "answered HTTP 502 and no response" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"x" * 3_000_000, "it is over 1,000,000 bytes, the most that a response has"),
+        (b"[" * 100_000, "it is not JSON"),
+        (
+            encode_response(Response("r", (Prediction("Bag", 0.5),))).replace(b"0.5", b"NaN"),
+            "score is not a finite number",
+        ),
+    ],
+)
+def test_a_reply_that_is_almost_a_response_is_said(
+    worker: Worker, shoe: Path, body: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = body
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert f"answered HTTP 200 and no response: {said}" in capsys.readouterr().out
+
+
 def test_nobody_there(shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     url = f"http://127.0.0.1:{free_port()}"
