@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from client.ledger import Outcome
@@ -15,7 +16,8 @@ _NAME_LENGTH = 200
 class Explained:
     """Shows outcomes like `view`, and writes `<name>.explained.png` for each that has an explanation.
 
-    Files go to the current folder and replace what has their name; pictures of one name are numbered.
+    Files go to the current folder and replace what has their name, but for symbolic links, which lead elsewhere;
+    pictures of one name are numbered.
     """
 
     def __init__(self, view: View, talk: Talk) -> None:
@@ -31,8 +33,11 @@ class Explained:
             self._talk.say(f"{shown(outcome.picture)}: the worker sent no explanation")
             return
         path = self._path(outcome.picture)
+        if path.is_symlink():
+            self._talk.say(f"{printable(str(path))} was not written: a symbolic link has that name")
+            return
         try:
-            path.write_bytes(response.explanation.png)
+            _write(path, response.explanation.png)
         except OSError as exc:
             self._talk.say(f"{printable(str(path))} could not be written: {plain(exc)}")
             return
@@ -49,3 +54,14 @@ class Explained:
             name = f"{stem}-{number}.explained.png"
         self._taken.add(name)
         return Path(name)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a whole file in place of what has its name, whatever that is: nothing is written through it."""
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

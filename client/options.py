@@ -137,7 +137,12 @@ def _command(
 
 
 def _sends(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="image file, folder or glob")
+    command.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="image file, folder or glob; symbolic links in them that lead out of the folder are not followed",
+    )
     command.add_argument("--json", action="store_true", help="one JSON line an image")
     command.add_argument(
         "--top-k", type=_top_k, metavar="N", help=f"labels for each image, 1 to {TOP_K_LIMIT} (default: the worker's)"

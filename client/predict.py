@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterable
 
 from client.ledger import Ledger, Outcome
 from client.paths import Picture
 from client.send import Wishes, content_type, cut
 from client.words import Unsendable
-from functions.contract import Response, decode_response
+from functions.contract import RESPONSE_LIMIT, Response, decode_response
 from functions.traceparent import HEADER, TraceContext
 
 THREADS = 4
 CONNECT_TIMEOUT_S = 5.0
+_PIECE_BYTES = 65_536
 
 
 def door(url: str) -> str:
@@ -52,7 +54,10 @@ class Asker:
         image = picture.path.read_bytes()
         limits = CONNECT_TIMEOUT_S, self._timeout_s
         try:
-            answer = requests.post(self._door, image, params=options, headers=headers, timeout=limits)
+            with requests.post(
+                self._door, image, params=options, headers=headers, timeout=limits, stream=True
+            ) as answer:
+                body = _bounded(answer.iter_content(_PIECE_BYTES))
         except requests.Timeout:
             raise Unsendable(f"no answer from {self._door} within {self._timeout_s:g} s") from None
         except requests.ConnectionError:
@@ -62,6 +67,16 @@ class Asker:
         except requests.RequestException as exc:
             raise Unsendable(f"{self._door}: {exc}") from None
         try:
-            return decode_response(answer.content)
-        except ValueError:
-            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response") from None
+            return decode_response(body)
+        except ValueError as exc:
+            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response: {exc}") from None
+
+
+def _bounded(pieces: Iterable[bytes]) -> bytes:
+    """A reply's body, read until it is too long for a response."""
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > RESPONSE_LIMIT:
+            break
+    return bytes(body)

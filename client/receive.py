@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.cloud import CALL_TIMEOUT_S, Cloud, patience
-from client.words import plain
+from client.words import brief, plain
 from functions.contract import Response, decode_response
 
 RETENTION_S = 3600
@@ -18,7 +18,7 @@ EXPIRY_S = 86400
 """A subscription that a killed client left behind goes away by itself: a day is the least that Pub/Sub allows."""
 
 _OUTSTANDING = 500
-"""Responses under way at once: even with long lists of labels under the 4 MB that a stock channel takes."""
+"""Responses held at once, of at most some 100 kB each."""
 
 _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
 
@@ -52,7 +52,9 @@ class Inbox:
     def __enter__(self) -> Self:
         from google.cloud import pubsub_v1
 
-        self._client = pubsub_v1.SubscriberClient()
+        from functions.subscriber import subscriber  # imports Google's client, which takes a moment
+
+        self._client = subscriber()
         try:
             if self._own:
                 self._create()
@@ -96,14 +98,13 @@ class Inbox:
             self.client_id = match[1]
 
     def _receive(self, message: Any) -> None:
-        """Not every server applies filters, so the address is looked at here too. What is not a response is dropped."""
-        try:
-            response = decode_response(message.data, message.attributes)
-        except ValueError:
-            message.ack()
-            return
-        if self._everyone or response.reply_to == self.client_id:
-            self._deliver(response)
+        """Not every server applies filters, so the address is looked at here too. What is no response is dropped."""
+        if self._everyone or message.attributes.get("reply_to") == self.client_id:
+            try:
+                self._deliver(decode_response(message.data, message.attributes))
+            except ValueError as exc:
+                asked = message.attributes.get("request_id", "unknown")
+                self._say(f"dropped a message that is no response (request {brief(asked)}): {brief(str(exc))}")
         message.ack()
 
     def _ended(self, stream: Any) -> None:

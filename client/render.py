@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from client.ledger import Outcome
-from client.words import printable, shown
+from client.words import brief, printable, shown
 from functions.contract import Response, encode_response
 
 _HEADINGS = ("file", "label", "score", "ms")
@@ -102,8 +102,8 @@ def rows(outcome: Outcome, all_labels: bool = False) -> list[Row]:
         return [(file, outcome.problem or "sent", "", "")]
     ms = f"{outcome.ms:.0f}"
     if response.error:
-        return [(file, printable(f"{response.error.code}: {response.error.message}"), "", ms)]
-    best, *others = [(printable(p.label), f"{p.score:.4f}") for p in response.predictions] or [("no label", "")]
+        return [(file, brief(f"{response.error.code}: {response.error.message}"), "", ms)]
+    best, *others = [(brief(p.label), brief(f"{p.score:.4f}")) for p in response.predictions] or [("no label", "")]
     return [(file, *best, ms), *(("", *other, "") for other in others if all_labels)]
 
 

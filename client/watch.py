@@ -12,7 +12,7 @@ from contextlib import suppress
 from client.options import cloud_of
 from client.receive import Inbox
 from client.render import Talk, as_json
-from client.words import printable
+from client.words import brief
 from functions.contract import Response
 
 _WAITING = 1000
@@ -66,4 +66,4 @@ def line(response: Response) -> str:
         said = f"{response.predictions[0].label} {response.predictions[0].score:.4f}"
     else:
         said = "no label"
-    return printable(f"{response.completed_at}  {name}  {said}")
+    return "  ".join(map(brief, (response.completed_at, name, said)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from client.paths import Picture
 from model.words import printable
 
-__all__ = ["Unsendable", "plain", "printable", "shown"]
+__all__ = ["Unsendable", "brief", "plain", "printable", "shown"]
 
 _LONGEST = 300
+_BRIEF = 1_000
+"""Characters of a cell: a table pads every row to its longest one."""
 
 
 class Unsendable(Exception):
@@ -25,6 +27,11 @@ def plain(exc: BaseException) -> str:
     text = str(getattr(exc, "message", None) or exc).strip()
     first = text.splitlines()[0] if text else ""
     return printable(f"{type(exc).__name__}: {first}".rstrip(": ")[:_LONGEST])
+
+
+def brief(text: str) -> str:
+    """A response's text as it may be printed, its end cut off where it is very long."""
+    return printable(text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "…")
 
 
 def shown(picture: Picture) -> str:

@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from functions.json_fields import binary, field_of, number, texts
 from functions.traceparent import TraceContext
 from model.labels import Explanation, Prediction
+from model.words import quoted
 
 SCHEMA_VERSION = 1
 DEFAULT_TOP_K = 5
 TOP_K_LIMIT = 100
 ID_LIMIT = 256
 """Bytes of a request_id and of a reply_to: what a subscription filter can hold."""
+
+RESPONSE_LIMIT = 1_000_000
+"""Bytes of a response that is read: many times a hundred long labels with an explanation."""
 
 _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
 
@@ -179,26 +184,37 @@ def response_attributes(response: Response) -> dict[str, str]:
 
 
 def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
-    """Read what `encode_response` wrote; ValueError when it is no response."""
+    """Read what `encode_response` wrote. Raises ValueError, which names the field that is wrong: nothing else."""
+    if len(data) > RESPONSE_LIMIT:
+        raise ValueError(f"it is over {RESPONSE_LIMIT:,} bytes, the most that a response has")
     try:
         body = json.loads(data)
-        # Responses of workers that knew no explanations have none.
-        model, error, why = body["model"], body["error"], body.get("explanation")
-        return Response(
-            body["request_id"],
-            tuple(Prediction(p["label"], p["score"]) for p in body["predictions"]),
-            Error(error["code"], error["message"]) if error else None,
-            Model(model["name"], model["version"], model["digest"], model["engine"]) if model else None,
-            Source(body["source"]["filename"], body["source"]["image_uri"]),
-            Timing(*(body["timing_ms"][name] for name in ("queue", "fetch", "decode", "predict", "total"))),
-            body["delivery_attempt"],
-            body["completed_at"],
-            (attributes or {}).get("reply_to"),
-            Explanation(why["label"], why["method"], base64.b64decode(why["png"])) if why else None,
-            TraceContext.of(attributes or {}),
-        )
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as exc:
-        raise ValueError(f"not a response: {data[:80]!r}") from exc
+    except (ValueError, RecursionError):
+        raise ValueError(f"it is not JSON: {data[:80]!r}") from None
+    source, timing = field_of(body, "source", dict), field_of(body, "timing_ms", dict)
+    model, error = (field_of(body, name, dict, type(None)) for name in ("model", "error"))
+    # Responses of workers that knew no explanations have none.
+    why = field_of({"explanation": None} | body, "explanation", dict, type(None))
+    response = Response(
+        field_of(body, "request_id", str),
+        tuple(Prediction(field_of(p, "label", str), number(p, "score")) for p in field_of(body, "predictions", list)),
+        Error(*texts(error, "code", "message")) if error is not None else None,
+        Model(*texts(model, "name", "version", "digest", "engine")) if model is not None else None,
+        Source(*(field_of(source, name, str, type(None)) for name in ("filename", "image_uri"))),
+        Timing(*(number(timing, name) for name in ("queue", "fetch", "decode", "predict", "total"))),
+        field_of(body, "delivery_attempt", int),
+        field_of(body, "completed_at", str),
+        (attributes or {}).get("reply_to"),
+        _explanation(why) if why is not None else None,
+        TraceContext.of(attributes or {}),
+    )
+    if (status := field_of(body, "status", str)) != response.status:
+        raise ValueError(f"status is {quoted(status)}; with this error it must be {response.status}")
+    return response
+
+
+def _explanation(body: object) -> Explanation:
+    return Explanation(field_of(body, "label", str), field_of(body, "method", str), binary(body, "png"))
 
 
 def encode_time(moment: datetime) -> str:

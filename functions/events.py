@@ -141,6 +141,6 @@ def _text(value: Any) -> str:
 def _time(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):  # the last: of the first or the last day there is, elsewhere
         return None
-    return moment if moment.tzinfo else None

@@ -1,7 +1,8 @@
 """What was answered lately, so that a message that comes again is not worked on again. Delivery stays at least once.
 
-An answer's identity is the request_id and the model's digest. What was asked is hashed with them: a sender who uses an
-id twice, for two images, gets two answers and never the wrong one.
+The identity of a response hashes everything that decides it: the model's digest and the request as it was decoded, or
+the words of its refusal. A sender who uses a request_id twice, for two images, gets two responses and never the wrong
+one, and no message is answered with the response to another that only looks like it.
 """
 
 from __future__ import annotations
@@ -10,22 +11,44 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from datetime import datetime
 
-from functions.carriers import request_id_of
-from functions.contract import Envelope, Response
+from functions.carriers import decode_request, is_notification, request_id_of, source_of
+from functions.contract import Envelope, ObjectRef, Request, Response, Source
+from functions.errors import InvalidRequest
 
 RECENT_BYTES = 16_000_000
 """What a memory may weigh: about ten thousand answers of five labels."""
 
-_WISHES = ("top_k", "model", "expires_at", "explain")
-
 
 def identity_of(envelope: Envelope, digest: str) -> str:
-    """64 hex digits that name the one answer which this model gives to this request."""
-    wishes = [envelope.attributes.get(name) for name in _WISHES]
-    asked = hashlib.sha256(json.dumps([request_id_of(envelope), digest, wishes]).encode())
-    asked.update(envelope.payload)
-    return asked.hexdigest()
+    """64 hex digits that name the one response which this model gives to this request.
+
+    Equal for the copies of a request: message id, delivery attempt, publish time, reply_to, trace and what the decoder
+    does not read are left out. Different wherever a field of the decoded request, the source that the response names,
+    or the words of a refusal differ.
+    """
+    event = envelope.attributes["eventType"] if is_notification(envelope) else None
+    asked: Request | list[str]
+    try:
+        asked = decode_request(envelope)
+    except InvalidRequest as refusal:
+        asked = [request_id_of(envelope), str(refusal)]
+    # JSON keeps the parts apart: no two lists of values have the same text.
+    decides = _encode([digest, event, asked, source_of(envelope)])
+    return hashlib.sha256(decides.encode()).hexdigest()
+
+
+def _as_json(value: Request | ObjectRef | Source | datetime | bytes) -> object:
+    """What JSON has for a value that it does not know: image bytes become their hash, which is no list."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return [getattr(value, name) for name in value.__slots__]
+
+
+_encode = json.JSONEncoder(default=_as_json).encode
 
 
 class Recent:

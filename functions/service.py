@@ -85,7 +85,7 @@ class Service:
 
         def answer() -> Response:
             request = decode_request(envelope)
-            prepared = self._prepare(request, clock)
+            prepared = self._prepare(request, envelope, clock)
             predictions = self.predictor.predict(prepared, request.top_k)
             clock.stage("predict")
             # Its time is in the total alone: "predict" is what every request pays.
@@ -126,7 +126,7 @@ class Service:
 
         def prepare() -> Images:
             clock.stage("predict")  # it waited for its turn to be scored
-            return self._prepare(request, clock)
+            return self._prepare(request, envelope, clock)
 
         def conclude(predicted: Callable[[], Predictions]) -> Response:
             def answer() -> Response:
@@ -188,22 +188,32 @@ class Service:
         kept = self.recent.keep(identity, self.ledger.keep(identity, response) if self.ledger else response)
         return response if kept is response else _delivered(kept, envelope, response.trace)
 
-    def _prepare(self, request: Request, clock: Clock) -> Images:
+    def _prepare(self, request: Request, envelope: Envelope, clock: Clock) -> Images:
         if request.model not in (None, self.model.name, self.model.digest):
             raise UnknownModel(f"model is {quoted(request.model)}; this worker serves {self.model.name!r}")
-        self._check_expiry(request)
+        self._check_expiry(request.expires_at, envelope.published_at)
         image = request.image
         if isinstance(image, ObjectRef):
             image = self.images.fetch(image, self.predictor.limits.max_bytes)
             clock.stage("fetch")
         prepared = self.predictor.prepare(image)
         clock.stage("decode")
-        self._check_expiry(request)
+        self._check_expiry(request.expires_at, envelope.published_at)
         return prepared
 
-    def _check_expiry(self, request: Request) -> None:
-        if request.expires_at and self.now() >= request.expires_at:
-            raise Expired(f"the request expired at {encode_time(request.expires_at)}")
+    def _check_expiry(self, expires: datetime | None, published: datetime | None) -> None:
+        """Raise Expired when it is time. The words show each clock's time, so that a wrong clock is recognised."""
+        if expires is None:
+            return
+        said = f"the request expired at {encode_time(expires)} (expires_at)"
+        if published and published >= expires:
+            raise Expired(
+                f"{said}, {(published - expires).total_seconds():.1f} s before it was published, at "
+                f"{encode_time(published)} by the broker's clock: the sender's clock may be wrong"
+            )
+        if (now := self.now()) >= expires:
+            since = f"; it was published at {encode_time(published)}" if published else ""
+            raise Expired(f"{said}; by the worker's clock it is {encode_time(now)}{since}")
 
     def _queue_ms(self, envelope: Envelope) -> float:
         if envelope.published_at is None:

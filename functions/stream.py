@@ -30,6 +30,7 @@ from google.pubsub_v1 import (
 from functions.contract import Envelope
 from functions.events import from_pulled
 from functions.leases import Leases
+from functions.reopening import Reopenings
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class PullStream:
         self._client, self._subscription, self._receive, self._lease_s = client, subscription, receive, lease_s
         self._leases = Leases(lease_s, most, most_bytes)
         self._stopping = threading.Event()
+        self._reopenings = Reopenings(subscription)
         first = {
             "subscription": subscription,
             "stream_ack_deadline_seconds": lease_s,
@@ -154,7 +156,10 @@ class PullStream:
     def _passes(self, exc: BaseException) -> bool:
         if isinstance(exc, grpc.RpcError):
             exc = exceptions.from_grpc_error(exc)
-        return isinstance(exc, _PASSING) and not self._stopping.is_set()
+        if not isinstance(exc, _PASSING) or self._stopping.is_set():
+            return False
+        self._reopenings.note(exc)
+        return True
 
     def _beat(self) -> None:
         with suppress(exceptions.GoogleAPICallError):  # whoever reads gets it too

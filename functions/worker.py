@@ -18,8 +18,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from google.pubsub_v1 import SubscriberClient
-
 from functions import bootstrap
 from functions.fleet import Fleet
 from functions.gcp import answers
@@ -30,6 +28,7 @@ from functions.pulled import Answered, Delivered, on_message
 from functions.service import Service
 from functions.settings import Settings, SettingsError
 from functions.stream import PullStream
+from functions.subscriber import subscriber
 from model.artifact import ArtifactError
 from model.later import done
 
@@ -54,7 +53,7 @@ def pulling(settings: Settings, service: Service) -> Iterator[tuple[list[PullStr
 
     Gives the streams, and what shows whether they live.
     """
-    pending, client = Pending(), SubscriberClient()
+    pending, client = Pending(), subscriber()
     asked = settings.subscription_path(settings.request_subscription)
     liveness = Liveness(partial(answers, client, asked), pending.longest_s, settings.pull_silence_s)
 

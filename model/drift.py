@@ -6,6 +6,7 @@ Export stores a reference in the artifact's signature.json; whoever collects res
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,13 +98,15 @@ def read_reference(folder: Path) -> Reference:
 def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
     """Compare the best predictions of recent images with the reference.
 
-    Raises ValueError when there are none, or when one has a label that the reference does not know.
+    Raises ValueError when there are none, or when one has a label that the reference does not know or no score.
     """
     if not recent:
         raise ValueError("there are no recent predictions to compare")
     for prediction in recent:
         if prediction.label not in reference.counts:
             raise ValueError(f"label is {prediction.label!r}; it must be one of: {', '.join(reference.counts)}")
+        if not math.isfinite(prediction.score):
+            raise ValueError(f"score is {prediction.score}; it must be a number from 0 to 1")
     top = np.clip([prediction.score for prediction in recent], 0.0, 1.0)
     by_label = {label: [p.score for p in recent if p.label == label] for label in reference.counts}
     return Drift(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from model.links import leads_out
 from model.training.errors import DatasetError
 
 T = TypeVar("T")
@@ -37,10 +39,10 @@ def read_folders(folder: Path, share: float = 0.1, seed: int = 0, classes: int =
     """The dataset of a folder with a folder for each class, or with such a one in train/ and validation/.
 
     Without a validation/ the `share` of every class is held out, the same images for the same seed. `classes` takes the
-    first so many by name, 0 all. Raises DatasetError when fewer than two classes are left or one has too few images.
+    first so many by name, 0 all. Raises DatasetError when fewer than two classes are left or one has too few images,
+    or when a symbolic link leads out of the folder.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"the data folder {folder} does not exist")
+    check_links(folder)
     held_out = next((folder / name for name in _VALIDATION if (folder / name).is_dir()), None)
     if (folder / "train").is_dir() and held_out:
         labels = _labels(folder / "train", classes)
@@ -55,10 +57,10 @@ def read_folders(folder: Path, share: float = 0.1, seed: int = 0, classes: int =
 def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[Photo], bool]:
     """The files of a folder with folders named after `labels`, or of one without folders; and whether they have labels.
 
-    Where they have none all are 0. Raises DatasetError when a folder is no label, or there is no folder or file.
+    Where they have none all are 0. Raises DatasetError when a folder is no label, there is no folder or file, or a
+    symbolic link leads out of the folder.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"the data folder {folder} does not exist")
+    check_links(folder)
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if unknown := [path.name for path in classes if path.name not in labels]:
         shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10:,} more" if len(labels) > 10 else "")
@@ -71,6 +73,22 @@ def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[Photo], boo
     if not photos:
         raise DatasetError(f"{folder} holds no images; it must hold some, or folders of them named after labels")
     return photos, bool(classes)
+
+
+def check_links(folder: Path) -> None:
+    """Raise DatasetError when there is no such folder, or a symbolic link in it leads out of it.
+
+    Whoever made a dataset must not choose which other images of this machine are learnt from or shown in a report.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"the data folder {folder} does not exist")
+    for parent, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if path.is_symlink() and leads_out(path, folder):
+                raise DatasetError(
+                    f"{path} is a symbolic link that leads out of {folder}; put what it names in its place"
+                )
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from model.links import leads_out
 from model.training import datasets
 from model.training.errors import DatasetError
+from model.training.folders import check_links
 from model.training.inputs import as_png
 
 ClassMap = Mapping[str, tuple[str, ...]]
@@ -42,9 +44,12 @@ class Item:
 def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[Item]:
     """The images at `data`: IDX files, or pictures that the CSV file `listed` or else their folder puts in a class.
 
-    Raises DatasetError when there is none, or when a class is no label of the model and not mapped.
+    Raises DatasetError when there is none, when a class is no label of the model and not mapped, or when a link or a
+    listed name leads out of the folder.
     """
     _check_mapping(mapping, labels)
+    if data.is_dir():
+        check_links(data)
     if idx := None if listed else _find_idx(data):
         return _from_idx(idx, len(labels))
     if not data.is_dir():
@@ -141,6 +146,8 @@ def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str,
         answers = _split(row.get("map") or "") or _split(row.get("label") or "")
         if not row.get("file") or "\0" in row["file"] or not answers:
             raise DatasetError(f"{listed} line {number} lacks a file or a label; the first line must be file,label")
+        if leads_out(data / row["file"], data):
+            raise DatasetError(f"{listed} line {number} names {row['file']!r}; it must name a file in {data}")
         yield row["file"], data / row["file"], answers
 
 

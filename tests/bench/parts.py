@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from google.cloud import pubsub_v1
-
 from functions.stream import Delivery, PullStream
+from functions.subscriber import subscriber
 from infra.local.ports import listens
 from tests.dockerfile import instructions
 
@@ -109,7 +108,7 @@ class Ear:
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
         subscription = f"projects/{project}/subscriptions/res_predict-sub"
-        self._stream = PullStream(pubsub_v1.SubscriberClient(), subscription, self._hear, 1000, 100_000_000)
+        self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000)
 
     def _hear(self, delivery: Delivery) -> None:
         now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]

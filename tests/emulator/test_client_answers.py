@@ -82,6 +82,19 @@ def test_duplicates_and_what_is_no_response_are_dropped(desk: Desk, samples: Pat
     desk.subscriber.delete_subscription(subscription=requests)
 
 
+def test_a_mistyped_response_is_said_and_ends_nothing(desk: Desk, samples: Path) -> None:
+    requests = desk.subscription("by-hand-4", desk.topic("by-hand-4"))
+    mistyped = encode_response(Response("r", (Prediction("first", 1.0),))).replace(b"1.0", b'"high"')
+    good = Response("", (Prediction("good", 1.0),))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(answer_by_hand, desk, requests, mistyped, good)
+        code, out, err = desk.run("publish", str(samples / "bag.bmp"), "--topic", "by-hand-4", "--timeout", "20")
+        done.result(20)
+    assert code == 0 and "good   1.0000" in out
+    assert "dropped a message that is no response (request unknown): score is text; it must be a number" in err
+    desk.subscriber.delete_subscription(subscription=requests)
+
+
 def test_answers_for_somebody_else_are_not_ours(desk: Desk, samples: Path) -> None:
     """An unfiltered subscription, as on a server that applies no filters."""
     requests = desk.subscription("by-hand-2", desk.topic("by-hand-2"))

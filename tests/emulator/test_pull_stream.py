@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 from google.api_core.exceptions import NotFound
+from google.pubsub_v1 import SubscriberClient
 
 from functions.leases import GATHER_S
 from functions.stream import Delivery, PullStream
@@ -23,10 +25,16 @@ LEASE_S = 10
 
 
 @contextmanager
-def stream(cloud: Cloud, subscription: str, most: int = 100) -> Iterator[tuple[PullStream, list[Delivery]]]:
+def stream(
+    cloud: Cloud,
+    subscription: str,
+    most: int = 100,
+    client: SubscriberClient | None = None,
+    most_bytes: int = 1_000_000,
+) -> Iterator[tuple[PullStream, list[Delivery]]]:
     """A stream and what it has handed on."""
     came: list[Delivery] = []
-    opened = PullStream(cloud.subscriber, subscription, came.append, most, 1_000_000, LEASE_S)
+    opened = PullStream(client or cloud.subscriber, subscription, came.append, most, most_bytes, LEASE_S)
     try:
         yield opened, came
     finally:
@@ -102,7 +110,7 @@ def test_a_stream_of_what_is_not_there_ends(cloud: Cloud) -> None:
         assert isinstance(opened.ended.exception(10), NotFound)
 
 
-def test_a_stream_outlives_its_broker(tmp_path: Path) -> None:
+def test_a_stream_outlives_its_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with PubsubServer(port, data_dir=tmp_path) as server, clients(server.host) as cloud:
         topic = cloud.topic()
@@ -119,3 +127,5 @@ def test_a_stream_outlives_its_broker(tmp_path: Path) -> None:
             cloud.publisher.publish(topic, b"second").result(30)
             assert until(lambda: b"second" in bodies(came), 30)
         assert not opened.ended.done()
+    [said] = [record for record in caplog.records if record.getMessage().startswith("the pull stream is opened again")]
+    assert said.levelname == "WARNING" and vars(said)["subscription"] == subscription

@@ -10,9 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from google.cloud import pubsub_v1
-
 from functions.contract import decode_response
+from functions.subscriber import subscriber
 from infra.local.admin import create
 from infra.local.chaos import BadDay
 from infra.local.storage.notify import Notifier, watches
@@ -96,7 +95,7 @@ def _hearing(book: Book) -> Iterator[None]:
         book.offer(decode_response(message.data, message.attributes), message.data)
         message.ack()
 
-    with pubsub_v1.SubscriberClient() as client:
+    with subscriber() as client:
         stream = client.subscribe(f"projects/{PROJECT}/subscriptions/res_predict-sub", hear)
         try:
             yield

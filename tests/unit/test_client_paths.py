@@ -70,3 +70,62 @@ def test_object_names_are_what_a_bucket_takes() -> None:
     name = object_names([Picture(Path("p"), "line\nbreak\r" + "é" * 2000)], "in/")
     [made] = name.values()
     assert made.startswith("in/line_break_é") and len(made.encode()) <= 1024
+
+
+@pytest.fixture
+def trap(shop: Path) -> Path:
+    """A folder with links that lead out of it and links that do not; gives the place outside."""
+    outside = shop / "private"
+    (outside / "deep").mkdir(parents=True)
+    for name in ("key.png", "deep/key.png"):
+        (outside / name).write_bytes(b"secret")
+    (shop / "shop" / "file.png").symlink_to(outside / "key.png")
+    (shop / "shop" / "chain.png").symlink_to("file.png")
+    (shop / "shop" / "folder").symlink_to(outside)
+    (shop / "shop" / "up").symlink_to("..")
+    (shop / "shop" / "same.png").symlink_to("a.png")
+    (shop / "shop" / "again").symlink_to("sub")
+    return outside
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "shop",
+        "shop/*",
+        "shop/*.png",
+        "shop/**",
+        "shop/**/*.png",
+        "shop/f*/*.png",
+        "shop/*/deep/*",
+        "shop/u*/*/key.png",
+        "s*",
+    ],
+)
+def test_links_that_lead_out_are_not_followed_and_are_said(trap: Path, given: str) -> None:
+    pictures, unmatched = expand([given])
+    seen = [picture.path.resolve() for picture in pictures]
+    assert not any(path.is_relative_to(trap) for path in seen)
+    assert unmatched and all(
+        text.endswith("(a symbolic link that leads out of the folder; name the file itself to send it)")
+        for text in unmatched
+    )
+
+
+def test_links_that_stay_are_followed_and_so_is_one_that_is_named(trap: Path) -> None:
+    assert "same.png" in names("shop") and "same.png" in names("shop/*.png")
+    assert expand(["shop/file.png"]) == ([Picture(Path("shop/file.png"), "file.png")], [])
+    assert names("shop/folder") == ["key.png", "deep/key.png"] == names("shop/folder/")
+
+
+def test_links_that_lead_back_up_do_not_multiply_what_is_found(shop: Path) -> None:
+    (shop / "shop" / "one").symlink_to(".")
+    assert [str(picture.path) for picture in expand(["shop/**/*.avif"])[0]] == ["shop/sub/deep/d.avif"]
+    assert expand(["shop/**"])[0] == expand(["shop"])[0]
+
+
+def test_names_with_a_dot_match_no_wildcard(shop: Path) -> None:
+    for name in (".cache/x.png", ".y.png"):
+        (shop / "shop" / name).parent.mkdir(exist_ok=True)
+        (shop / "shop" / name).write_bytes(b"x")
+    assert names("shop/**/*.png") == names("shop/*.png") == ["a.png", "e[1].png"]

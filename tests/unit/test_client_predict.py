@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -114,6 +115,25 @@ def test_what_is_no_response_is_said(
     assert "answered HTTP 502 and no response" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"x" * 3_000_000, "it is over 1,000,000 bytes, the most that a response has"),
+        (b"[" * 100_000, "it is not JSON"),
+        (
+            encode_response(Response("r", (Prediction("Bag", 0.5),))).replace(b"0.5", b"NaN"),
+            "score is not a finite number",
+        ),
+    ],
+)
+def test_a_reply_that_is_almost_a_response_is_said(
+    worker: Worker, shoe: Path, body: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = body
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert f"answered HTTP 200 and no response: {said}" in capsys.readouterr().out
+
+
 def test_nobody_there(shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     url = f"http://127.0.0.1:{free_port()}"
@@ -147,3 +167,51 @@ def test_a_door_that_lets_in_few_is_told_who_asks(
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.5),)))
     assert main(["predict", str(shoe), "--url", worker.url], environ) == 0
     assert worker.headers.get("Authorization") == shown
+
+
+def test_a_link_in_a_folder_is_refused_and_the_others_are_sent(
+    worker: Worker, shoe: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = tmp_path_factory.mktemp("private") / "key.png"
+    private.write_bytes(b"secret")
+    (shoe.parent / "link.png").symlink_to(private)
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe.parent), "--url", worker.url], {}) == 1
+    said = capsys.readouterr()
+    assert worker.received == b"the bytes" and "link.png" not in said.out
+    assert "link.png (a symbolic link that leads out of the folder; name the file itself to send it)" in said.err
+    assert "1 of 1 answered" in said.err
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "file"])
+def test_an_explanation_is_written_through_nothing(
+    kind: str,
+    worker: Worker,
+    shoe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    target, planted = tmp_path / "precious", Path("shoe & sock.explained.png")
+    if kind != "dangling link":
+        target.write_bytes(b"precious")
+    {
+        "link": lambda: planted.symlink_to(target),
+        "dangling link": lambda: planted.symlink_to(target),
+        "hard link": lambda: planted.hardlink_to(target),
+        "pipe": lambda: os.mkfifo(planted),
+        "file": lambda: planted.write_bytes(b"old"),
+    }[kind]()
+    worker.body = encode_response(
+        Response("r", (Prediction("Sneaker", 0.99),), explanation=Explanation("Sneaker", "occlusion", b"a picture"))
+    )
+    assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
+    said = capsys.readouterr().err
+    assert target.read_bytes() == b"precious" if kind != "dangling link" else not target.exists()
+    if "link" in kind and kind != "hard link":
+        assert planted.is_symlink() and f"{planted} was not written: a symbolic link has that name" in said
+    else:
+        assert planted.is_file() and planted.read_bytes() == b"a picture"
+    assert list(Path().iterdir()) == [planted], "no part is left"

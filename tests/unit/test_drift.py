@@ -76,6 +76,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare(REFERENCE, [])
     with pytest.raises(ValueError, match="label is 'fish'; it must be one of: cat, dog, newt"):
         compare(REFERENCE, [Prediction("fish", 0.5)])
+    with pytest.raises(ValueError, match="score is nan; it must be a number from 0 to 1"):
+        compare(REFERENCE, [Prediction("cat", 0.5), Prediction("dog", float("nan"))])
 
 
 def write(folder: Path, **changes: Any) -> Path:

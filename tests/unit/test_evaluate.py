@@ -242,3 +242,16 @@ def test_without_images_of_its_own_it_takes_the_datasets(
     assert main(["evaluate", str(SHIPPED), "--engine", "litert", "--limit", "20"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("fashion-mnist ") and " of 20 images\n" in said and "to beat: majority" in said
+
+
+def test_images_outside_of_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data" / "Coat").mkdir(parents=True)
+    (tmp_path / "key.png").write_bytes(encoded())
+    listed = tmp_path / "labels.csv"
+    for name in ("../key.png", str(tmp_path / "key.png"), "Coat/../../key.png"):
+        listed.write_text(f"file,label\n{name},Coat\n")
+        with pytest.raises(DatasetError, match=r"labels.csv line 2 names '.*key.png'; it must name a file in .*data"):
+            read_labelled(tmp_path / "data", LABELS, listed, {})
+    (tmp_path / "data" / "Coat" / "link.png").symlink_to(tmp_path / "key.png")
+    with pytest.raises(DatasetError, match=r"link.png is a symbolic link that leads out of .*data"):
+        read_labelled(tmp_path / "data", LABELS, None, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from functions.carriers import decode_request, ignorable
 from functions.contract import Envelope, ObjectRef
 from functions.errors import InvalidRequest
 from functions.events import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
+from tests.fakes import fake_service
 
 PUSH = {
     "subscription": "projects/p/subscriptions/s",
@@ -126,6 +128,17 @@ def test_attributes_may_be_full_of_commas() -> None:
     """As many, and as long, as Pub/Sub takes them."""
     attributes = {f"a{number}": "," * 1024 for number in range(100)}
     assert from_http({}, body({"message": {"attributes": attributes}})).attributes == attributes
+
+
+@pytest.mark.parametrize(
+    "time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-11-21T09:30:00", "", 7]
+)
+def test_a_publish_time_that_is_none_in_utc_is_not_known(time: object) -> None:
+    envelope = from_http({}, body({"message": {"messageId": "m", "publishTime": time}}))
+    assert envelope.published_at is None
+    expired = {"expires_at": "2020-01-01T00:00:00Z"}
+    response = fake_service().answer(replace(envelope, payload=b"image", attributes=expired))
+    assert response.error and response.error.code == "expired"
 
 
 def test_half_characters_are_replaced() -> None:

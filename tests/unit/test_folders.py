@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.training.errors import DatasetError
-from model.training.folders import read_folders
+from model.training.folders import read_folders, read_images
 
 
 def fill(folder: Path, **classes: int) -> Path:
@@ -71,3 +71,26 @@ def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
     fill(tmp_path / "validation", cat=3, dog=2, eel=1)
     with pytest.raises(DatasetError, match="validation has the class 'eel'; train/ has not"):
         read_folders(tmp_path)
+
+
+def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
+    outside = fill(tmp_path / "private", cat=3)
+    for place, target in {
+        "cat/000x.jpg": outside / "cat" / "000.jpg",
+        "eel": outside / "cat",
+        "cat/deep": outside,
+    }.items():
+        data = tmp_path / place.replace("/", "-")
+        fill(data, cat=3, dog=3)
+        (data / place).symlink_to(target)
+        for read in (read_folders, lambda folder: read_images(folder, ("cat", "dog", "eel"))):
+            with pytest.raises(DatasetError, match=f"{place} is a symbolic link that leads out of "):
+                read(data)
+
+
+def test_links_that_stay_are_images_like_others(tmp_path: Path) -> None:
+    fill(tmp_path, cat=3, dog=3)
+    (tmp_path / "cat" / "again.jpg").symlink_to("000.jpg")
+    (tmp_path / "eel").symlink_to("dog")
+    assert [photo.path.name for photo in read_images(tmp_path, ("cat", "dog", "eel"))[0]].count("again.jpg") == 1
+    assert read_folders(tmp_path).labels == ("cat", "dog", "eel")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -46,8 +47,9 @@ def timeless(response: Response | None) -> Response:
 
 @pytest.mark.parametrize("envelope", ASKED.values(), ids=ASKED)
 def test_the_answer_is_the_same_whether_or_not_anybody_waits_for_it(envelope: Envelope, batcher: MicroBatcher) -> None:
-    waited = fake_service().respond(envelope)
-    later = fake_service(predictor=Predictor(batcher)).respond_later(envelope).result(10)
+    moment = datetime.now(UTC)
+    waited = fake_service(now=lambda: moment).respond(envelope)
+    later = fake_service(predictor=Predictor(batcher), now=lambda: moment).respond_later(envelope).result(10)
     assert timeless(later) == timeless(waited)
     timing = later.timing_ms
     assert 0 <= timing.decode + timing.predict <= timing.total + 0.03

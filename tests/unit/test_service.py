@@ -76,6 +76,49 @@ def test_expiry_is_looked_at_again_before_scoring() -> None:
     assert engine.sizes == []
 
 
+@pytest.mark.parametrize(
+    ("published", "expires_s", "said"),
+    [
+        (  # the sender's clock is an hour behind, or it waited so long before it sent
+            NOW,
+            -3590,
+            "the request expired at 2026-11-21T08:30:10.000Z (expires_at), 3590.0 s before it was published, at "
+            "2026-11-21T09:30:00.000Z by the broker's clock: the sender's clock may be wrong",
+        ),
+        (  # the worker's clock is an hour behind: it is the broker's that counts
+            NOW + timedelta(hours=1),
+            3590,
+            "the request expired at 2026-11-21T10:29:50.000Z (expires_at), 10.0 s before it was published, at "
+            "2026-11-21T10:30:00.000Z by the broker's clock: the sender's clock may be wrong",
+        ),
+        (  # it waited too long, or the worker's clock is ahead
+            NOW - timedelta(seconds=30),
+            -5,
+            "the request expired at 2026-11-21T09:29:55.000Z (expires_at); by the worker's clock it is "
+            "2026-11-21T09:30:00.000Z; it was published at 2026-11-21T09:29:30.000Z",
+        ),
+        (
+            None,
+            0,
+            "the request expired at 2026-11-21T09:30:00.000Z (expires_at); by the worker's clock it is "
+            "2026-11-21T09:30:00.000Z",
+        ),
+    ],
+)
+def test_who_expired_hears_what_each_clock_said(published: datetime | None, expires_s: float, said: str) -> None:
+    attributes = {"expires_at": encode_time(NOW + timedelta(seconds=expires_s))}
+    response = fake_service(now=lambda: NOW).answer(Envelope("m1", encoded(), attributes, published))
+    assert response.error and (response.error.code, response.error.message) == ("expired", said)
+
+
+def test_a_worker_whose_clock_is_behind_answers_and_has_no_negative_times() -> None:
+    envelope = Envelope(
+        "m1", encoded(), {"expires_at": encode_time(NOW + timedelta(hours=2))}, NOW + timedelta(hours=1)
+    )
+    response = fake_service(now=lambda: NOW).answer(envelope)
+    assert response.status == "ok" and response.timing_ms.queue == 0
+
+
 def test_references_are_fetched_and_bounded() -> None:
     images = MemoryImages({"gs://bucket/a.png": encoded(), "gs://bucket/big": bytes(20_000_001)})
     service = fake_service(images=images)

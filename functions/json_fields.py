@@ -1,0 +1,53 @@
+"""The fields of JSON that others wrote, each with its type checked. A wrong one is a ValueError that names the field.
+
+Standard library only, so that clients may import it.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def field_of(holder: object, name: str, *kinds: type) -> Any:
+    """A field of a JSON object, of one of these kinds: types that json.loads makes."""
+    if not isinstance(holder, dict) or name not in holder:
+        raise ValueError(f"{name} is missing")
+    value = holder[name]
+    if type(value) not in kinds:  # isinstance would take true for a whole number
+        raise ValueError(f"{name} is {_KINDS[type(value)]}; it must be {_KINDS[kinds[0]]}")
+    return value
+
+
+def texts(holder: object, *names: str) -> Iterator[str]:
+    """Several fields that are text."""
+    return (field_of(holder, name, str) for name in names)
+
+
+def number(holder: object, name: str) -> float:
+    """A number that can be shown and reckoned with: finite, and in the range of a float."""
+    value: float = field_of(holder, name, float, int)
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name} is not a finite number")
+    return value
+
+
+def binary(holder: object, name: str) -> bytes:
+    """Bytes in base64."""
+    text: str = field_of(holder, name, str)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"{name} is not base64") from None

@@ -1,0 +1,138 @@
+"""The identity of a response: equal for the copies of a request, and for nothing that is answered otherwise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from functions.carriers import decode_request, is_notification, request_id_of, source_of
+from functions.contract import Envelope, Response
+from functions.errors import InvalidRequest
+from functions.once import identity_of
+from tests.fakes import MemoryImages, MemoryLedger, MemoryResponses, fake_service
+from tests.samples import encoded
+
+NOTIFICATION = {"eventType": "OBJECT_FINALIZE", "bucketId": "uploads", "objectId": "x.png", "objectGeneration": "17"}
+UPLOAD = "uploads/x.png#17"
+RESOURCE = json.dumps({"bucket": "uploads", "name": "x.png", "generation": "17", "size": "9"}).encode()
+
+# Few values of each, so that two envelopes are often alike but for one.
+VALUES = {
+    "request_id": ["r1", "r2", UPLOAD, "i" * 257],
+    "reply_to": ["me", "you", "i" * 257],
+    "top_k": ["3", "5", "03", "0"],
+    "model": ["fake", ""],
+    "expires_at": ["2099-01-01T00:00:00Z", "2099-01-01T01:00:00+01:00", "2099-01-02T00:00:00Z", "never"],
+    "explain": ["true", "false", "yes"],
+    "filename": ["a.png", "b.png"],
+    "eventType": ["OBJECT_FINALIZE", "OBJECT_DELETE"],
+    "bucketId": ["uploads", "payloads"],
+    "objectId": ["x.png", "x.png#17"],
+    "objectGeneration": ["17", "18", "", "17#18"],
+    "payloadFormat": ["JSON_API_V1", "NONE"],
+    "colour": ["blue"],
+}
+BODIES = [
+    b"",
+    b"image",
+    RESOURCE,
+    b'{"image_uri": "gs://uploads/x.png"}',
+    b'{"image_uri": "gs://uploads/x.png#17"}',
+    b'{"image_uri": "gs://uploads/x.png#17", "explain": true}',
+    b'{"image_uri": "gs://uploads/x.png#17", "size": "9"}',
+    b'{"image_uri": 7}',
+    b'{"size": "10", "metadata": {"top_k": "3", "reply_to": "me", "filename": "a.png"}}',
+    b'{"size": "9", "metadata": {"reply_to": "' + b"i" * 257 + b'"}}',
+]
+ENVELOPES = st.builds(
+    Envelope,
+    st.sampled_from(["m1", "m2"]),
+    st.sampled_from(BODIES) | st.binary(max_size=3),
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in VALUES.items()})
+    | st.sampled_from([NOTIFICATION, {**NOTIFICATION, "objectGeneration": "18"}, {"request_id": UPLOAD}]),
+    st.sampled_from([None, datetime(2026, 11, 21, tzinfo=UTC)]),
+    st.integers(0, 2),
+)
+
+
+def decides(envelope: Envelope) -> object:
+    """All that the worker makes of an envelope before it looks at the world, and the id and source of its response."""
+    about = (
+        (is_notification(envelope) and envelope.attributes["eventType"]),
+        request_id_of(envelope),
+        source_of(envelope),
+    )
+    try:
+        return *about, decode_request(envelope)
+    except InvalidRequest as refusal:
+        return *about, str(refusal)
+
+
+@settings(max_examples=2000)
+@given(ENVELOPES, ENVELOPES)
+@example(Envelope("m", RESOURCE, NOTIFICATION), Envelope("m", RESOURCE, {"request_id": UPLOAD}))
+@example(Envelope("m", b"x", {"request_id": "r", "reply_to": "i" * 257}), Envelope("m", b"x", {"request_id": "r"}))
+def test_two_envelopes_share_an_identity_only_where_they_are_decoded_alike(one: Envelope, other: Envelope) -> None:
+    assert (identity_of(one, "d") == identity_of(other, "d")) == (decides(one) == decides(other))
+
+
+@settings(max_examples=300)
+@given(ENVELOPES, st.text(min_size=1, max_size=9), st.integers(0, 99), st.datetimes(timezones=st.just(UTC)))
+def test_copies_share_one(envelope: Envelope, message_id: str, attempt: int, published: datetime) -> None:
+    envelope = replace(envelope, attributes={"request_id": "r1", **envelope.attributes})
+    delivery = {"traceparent": "00-x", "CloudPubSubDeadLetterSourceDeliveryCount": "20", "eventTime": "later"}
+    copy = Envelope(message_id, envelope.payload, {**envelope.attributes, **delivery}, published, attempt)
+    assert identity_of(envelope, "d") == identity_of(copy, "d") != identity_of(envelope, "e")
+
+
+@given(st.lists(st.text(max_size=4), min_size=2, max_size=2), st.lists(st.text(max_size=4), min_size=2, max_size=2))
+def test_nothing_moves_from_one_field_to_the_next(one: list[str], other: list[str]) -> None:
+    identities = [
+        identity_of(Envelope("m", b"x", {"filename": a, "request_id": f"r{b}"}), "d") for a, b in (one, other)
+    ]
+    assert (identities[0] == identities[1]) == (one == other)
+
+
+@pytest.fixture
+def uploads() -> MemoryImages:
+    return MemoryImages({f"gs://{UPLOAD}": encoded()})
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        Envelope("evil", RESOURCE, {"request_id": UPLOAD}),
+        Envelope("evil", RESOURCE, {**NOTIFICATION, "objectId": "x.png#17", "objectGeneration": ""}),
+        Envelope("evil", RESOURCE.replace(b'"9"', b'"99999999999"'), NOTIFICATION),
+        Envelope("evil", RESOURCE[:-1] + b', "metadata": {"top_k": "no"}}', NOTIFICATION),
+        Envelope("evil", RESOURCE[:-1] + b', "metadata": {"reply_to": "' + b"i" * 257 + b'"}}', NOTIFICATION),
+        Envelope("evil", RESOURCE, {**NOTIFICATION, "filename": "evil.png"}),
+        Envelope("evil", b"no image", {"request_id": UPLOAD}),
+    ],
+)
+def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, uploads: MemoryImages) -> None:
+    """An attacker may publish what it likes before the notification of an upload: under its id, with its body."""
+    upload, clean, poisoned = Envelope("m", RESOURCE, NOTIFICATION), MemoryLedger(), MemoryLedger()
+    fake_service(images=uploads, ledger=poisoned).respond(planted)
+    found = fake_service(images=uploads, ledger=poisoned).respond(upload)
+    wanted = fake_service(images=uploads, ledger=clean).respond(upload)
+    assert found and wanted and (found.predictions, found.source) == (wanted.predictions, wanted.source)
+
+
+def test_a_corrected_request_is_answered() -> None:
+    responses = MemoryResponses()
+    service = fake_service(responses=responses, ledger=MemoryLedger())
+    for reply_to in ("i" * 257, "me"):
+        service.handle(Envelope("m", encoded(), {"request_id": "r1", "reply_to": reply_to}))
+    assert [response.status for response in responses.published] == ["error", "ok"]
+
+
+def test_a_refusal_has_one_wording_across_workers() -> None:
+    ledger, refused = MemoryLedger(), Envelope("m", encoded(), {"request_id": "r1", "top_k": "no"})
+    first, second = (fake_service(ledger=ledger).respond(refused) for _ in range(2))
+    assert isinstance(first, Response) and first == second

@@ -1,0 +1,20 @@
+"""The client that pulls: where it leads, and that the channel of an emulator is its own."""
+
+from __future__ import annotations
+
+import google.auth
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from functions.subscriber import subscriber
+
+
+@pytest.mark.parametrize(
+    ("emulator", "host"), [("127.0.0.1:8085", "127.0.0.1:8085"), ("", "pubsub.googleapis.com:443")]
+)
+def test_it_leads_where_googles_client_does(emulator: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator)
+    monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
+    client = subscriber()
+    assert client.transport.host == host
+    client.close()
