@@ -21,6 +21,7 @@ from functions.heap import collect_seldom, give_back_large_blocks
 from functions.ledger import BucketLedger
 from functions.logs import configure
 from functions.outcomes import Outcomes
+from functions.payloads import Payloads
 from functions.service import Service
 from functions.settings import Settings
 from functions.tracing import spans
@@ -54,6 +55,14 @@ def pushers() -> Pushers | None:
 
 
 _pushers = cache(Pushers)
+
+
+def payloads() -> Payloads:
+    """The memory that large payloads of the process may take. Raises SettingsError."""
+    return _payloads(settings().payload_bytes)
+
+
+_payloads = cache(Payloads)
 
 
 @cache
@@ -93,9 +102,11 @@ def build(settings: Settings) -> Service:
         scorers=settings.scorers(len(os.sched_getaffinity(0))),
     )
     return Service(
-        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes)),
+        Predictor(
+            batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes - settings.payload_bytes)
+        ),
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketImages(settings.project, settings.buckets),
+        BucketImages(settings.project, settings.buckets, _payloads(settings.payload_bytes)),
         TopicResponses(settings.topic_path(settings.response_topic), batcher.backlog_s),
         outcomes=outcomes(),
         spans=spans(settings.traces_exporter),

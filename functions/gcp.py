@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from google.auth.exceptions import GoogleAuthError
 from functions.contract import ObjectRef, Response, encode_response, response_attributes
 from functions.errors import ImageNotFound, InvalidRequest
 from functions.outbox import Backlog, Letter, Outbox, Refused, idle
+from functions.payloads import LARGE_BYTES, Payloads
 from model.errors import ImageTooLarge
 from model.words import quoted
 
@@ -50,10 +52,11 @@ class BucketImages:
     """Images in Cloud Storage, in the `allowed` buckets. Made without touching the network, until the first fetch.
 
     Whoever sends a request chooses what is read, with the worker's rights, and may invent notifications: hence a list.
+    `payloads`: the memory that downloaded images may take.
     """
 
-    def __init__(self, project: str, allowed: Collection[str]) -> None:
-        self._project, self._allowed = project, allowed
+    def __init__(self, project: str, allowed: Collection[str], payloads: Payloads) -> None:
+        self._project, self._allowed, self._payloads = project, allowed, payloads
 
     @cached_property
     def _client(self) -> storage.Client:
@@ -61,9 +64,14 @@ class BucketImages:
 
         return storage.Client(project=self._project or None)
 
-    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
-        """The object's bytes. Raises InvalidRequest for a bucket that is not allowed, ImageNotFound, or ImageTooLarge:
-        before anything is downloaded, or where the size that came with the request was a lie, after `max_bytes`."""
+    @contextmanager
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> Iterator[bytes]:
+        """The object's bytes, for which memory is held during the block.
+
+        Raises InvalidRequest for a bucket that is not allowed, ImageNotFound, ImageTooLarge before anything is
+        downloaded, and TimeoutError when there is no memory for long. A size that came with the request is not
+        believed: where the object turns out to be larger, Cloud Storage is asked for its size, and it is fetched anew.
+        """
         if ref.bucket not in self._allowed:
             allowed = ", ".join(sorted(self._allowed)) or "none"
             raise InvalidRequest(f"the image's bucket is {quoted(ref.bucket)}; this worker reads from: {allowed}")
@@ -78,31 +86,43 @@ class BucketImages:
             return {"timeout": FETCH_TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(left)}
 
         blob = self._client.bucket(ref.bucket).blob(ref.name, generation=ref.generation)
+
+        def asked() -> int:
+            blob.reload(**patience())
+            return blob.size or 0
+
+        # The last is for an object that is compressed, and unpacked on its way.
+        sizes: list[Callable[[], int]] = [asked, lambda: max_bytes]
+        if (said := ref.size) is not None:
+            sizes.insert(0, lambda: said)
         try:
-            size = ref.size
-            if size is None:
-                blob.reload(**patience())
-                size = blob.size or 0
-            if size > max_bytes:
-                raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-            room = _Bounded(ref.uri, max_bytes)
-            blob.download_to_file(room, **patience())
-            return room.getvalue()
+            for size_of in sizes:
+                if (size := size_of()) > max_bytes:
+                    raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
+                with self._payloads.held(size), suppress(_TooMany):
+                    file = _Bounded(min(max_bytes, max(size, LARGE_BYTES)))
+                    blob.download_to_file(file, **patience())
+                    yield file.getvalue()
+                    return
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
+        raise ImageTooLarge(f"{ref.uri} is more than {max_bytes:,} bytes; no more are allowed")
+
+
+class _TooMany(Exception):
+    """More bytes come than were to come."""
 
 
 class _Bounded(io.BytesIO):
-    """A file in memory that takes no more than it may."""
+    """A file in memory that takes no more than `max_bytes`."""
 
-    def __init__(self, uri: str, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         super().__init__()
-        self._uri, self._max_bytes = uri, max_bytes
+        self._max_bytes = max_bytes
 
     def write(self, data: Buffer, /) -> int:
-        size = self.tell() + memoryview(data).nbytes
-        if size > self._max_bytes:
-            raise ImageTooLarge(f"{self._uri} is more than {self._max_bytes:,} bytes; no more are allowed")
+        if self.tell() + memoryview(data).nbytes > self._max_bytes:
+            raise _TooMany
         return super().write(data)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -41,8 +42,12 @@ DEAD_LETTER_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
 class ImageStore(Protocol):
     """Where referenced images are."""
 
-    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
-        """The object's bytes; blocks. Raises ImageNotFound, or ImageTooLarge before anything is downloaded."""
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> AbstractContextManager[bytes]:
+        """The object's bytes, to be given up when the block ends; blocks.
+
+        Raises ImageNotFound, ImageTooLarge before anything is downloaded, and TimeoutError when there is no memory for
+        long.
+        """
         ...
 
 
@@ -194,9 +199,11 @@ class Service:
         self._check_expiry(request.expires_at, envelope.published_at)
         image = request.image
         if isinstance(image, ObjectRef):
-            image = self.images.fetch(image, self.predictor.limits.max_bytes)
-            clock.stage("fetch")
-        prepared = self.predictor.prepare(image)
+            with self.images.fetch(image, self.predictor.limits.max_bytes) as data:
+                clock.stage("fetch")
+                prepared = self.predictor.prepare(data)
+        else:
+            prepared = self.predictor.prepare(image)
         clock.stage("decode")
         self._check_expiry(request.expires_at, envelope.published_at)
         return prepared

@@ -142,6 +142,11 @@ class Settings:
         return self.scoring_threads or max(1, cores // (self.engine_threads * self.worker_processes))
 
     @property
+    def payload_bytes(self) -> int:
+        """The part of decode_bytes for request bodies and objects; the rest is for decoding."""
+        return self.decode_bytes // 5
+
+    @property
     def buckets(self) -> frozenset[str]:
         """The buckets whose images may be read."""
         return frozenset(_names(self.allowed_buckets))

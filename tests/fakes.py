@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +71,8 @@ class MemoryImages:
     objects: dict[str, bytes] = field(default_factory=dict)
     failure: Exception | None = None
 
-    def fetch(self, ref: ObjectRef, max_bytes: int) -> bytes:
+    @contextmanager
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> Iterator[bytes]:
         if self.failure:
             raise self.failure
         data = self.objects.get(ref.uri)
@@ -77,7 +80,7 @@ class MemoryImages:
             raise ImageNotFound(f"{ref.uri} is not there")
         if len(data) > max_bytes:
             raise ImageTooLarge(f"{ref.uri} is {len(data):,} bytes; at most {max_bytes:,} are allowed")
-        return data
+        yield data
 
 
 @dataclass

@@ -6,7 +6,8 @@ import gzip
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,11 +16,18 @@ from google.api_core.exceptions import RetryError
 
 from functions.contract import ObjectRef
 from functions.gcp import BucketImages
+from functions.payloads import Payloads
 from model.errors import ImageTooLarge
+from model.room import Room
 
 LIMIT = 1_000_000
 HUGE = 5_000_000_000
 _BLOCK = bytes(65_536)
+
+
+def fetched(allowed: Collection[str], ref: ObjectRef, max_bytes: int) -> bytes:
+    with BucketImages("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
+        return data
 
 
 class Bucket(ThreadingHTTPServer):
@@ -62,6 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.server.body) or self.server.size))
         self.end_headers()
         try:
+            self.server.sent = 0
             self.wfile.write(self.server.body)
             while not self.server.body and self.server.sent < self.server.size:
                 self.wfile.write(_BLOCK)
@@ -87,13 +96,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 def test_a_huge_object_is_refused_before_it_is_downloaded(bucket: Bucket) -> None:
     with pytest.raises(ImageTooLarge, match="is 5,000,000,000 bytes; at most 1,000,000 are allowed"):
-        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+        fetched({"b"}, ObjectRef("b", "o", 1), LIMIT)
     assert bucket.sent == 0
 
 
 def test_a_size_that_came_with_the_reference_is_not_believed(bucket: Bucket) -> None:
-    with pytest.raises(ImageTooLarge, match="more than 1,000,000 bytes"):
-        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1, size=9), LIMIT)
+    with pytest.raises(ImageTooLarge, match="is 5,000,000,000 bytes; at most 1,000,000 are allowed"):
+        fetched({"b"}, ObjectRef("b", "o", 1, size=9), LIMIT)
     assert bucket.sent < 50 * LIMIT, "no more than was on the way"
 
 
@@ -101,13 +110,37 @@ def test_an_object_that_unpacks_to_a_huge_one_is_refused(bucket: Bucket) -> None
     bucket.body = gzip.compress(bytes(200 * LIMIT))
     bucket.said = len(bucket.body)
     with pytest.raises(ImageTooLarge, match="more than 1,000,000 bytes"):
-        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+        fetched({"b"}, ObjectRef("b", "o", 1), LIMIT)
+
+
+def test_an_object_that_is_larger_than_the_reference_says_is_whole(bucket: Bucket) -> None:
+    bucket.said = bucket.size = 48 * len(_BLOCK)
+    assert len(fetched({"b"}, ObjectRef("b", "o", 1, size=9), 4 * LIMIT)) == bucket.size
+
+
+def test_an_object_that_unpacks_to_more_than_it_weighs_is_whole(bucket: Bucket) -> None:
+    bucket.body = gzip.compress(bytes(3 * LIMIT))
+    bucket.said = len(bucket.body)
+    assert fetched({"b"}, ObjectRef("b", "o", 1), 4 * LIMIT) == bytes(3 * LIMIT)
+
+
+def test_memory_for_an_object_is_held_until_it_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.payloads.Room", partial(Room, patience_s=0.1))
+    bucket.size = bucket.said = 48 * len(_BLOCK)
+    payloads = Payloads(4 * LIMIT)
+    with BucketImages("p", {"b"}, payloads).fetch(ObjectRef("b", "o", 1), 4 * LIMIT):
+        with pytest.raises(TimeoutError), payloads.held(2 * LIMIT):
+            pass
+        with payloads.held(LIMIT - 1):
+            pass
+    with payloads.held(2 * LIMIT):
+        pass
 
 
 def test_what_fits_is_whole(bucket: Bucket) -> None:
     bucket.body = gzip.compress(bytes(LIMIT))
     bucket.said = len(bucket.body)
-    assert BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT) == bytes(LIMIT)
+    assert fetched({"b"}, ObjectRef("b", "o", 1), LIMIT) == bytes(LIMIT)
 
 
 def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +148,7 @@ def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeyp
     bucket.said = bucket.size = 300 * len(_BLOCK)
     bucket.pause_s = 0.003
     began = time.monotonic()
-    assert len(BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), 20_000_000)) == bucket.size
+    assert len(fetched({"b"}, ObjectRef("b", "o", 1), 20_000_000)) == bucket.size
     assert time.monotonic() - began > 0.6
 
 
@@ -125,7 +158,7 @@ def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) ->
     bucket.slow_s = 5.0
     began = time.monotonic()
     with pytest.raises(RetryError):
-        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+        fetched({"b"}, ObjectRef("b", "o", 1), LIMIT)
     assert time.monotonic() - began < 3
 
 
@@ -133,5 +166,5 @@ def test_both_calls_share_the_time_for_retries(bucket: Bucket, monkeypatch: pyte
     monkeypatch.setattr("functions.gcp.FETCH_RETRY_S", 1.5)
     bucket.said, bucket.size, bucket.slow_s, bucket.broken = 9, 0, 1.5, True
     with pytest.raises(RetryError):
-        BucketImages("p", {"b"}).fetch(ObjectRef("b", "o", 1), LIMIT)
+        fetched({"b"}, ObjectRef("b", "o", 1), LIMIT)
     assert bucket.downloads == 1
