@@ -6,7 +6,7 @@ structured; bucket notifications ("Pub/Sub notifications for Cloud Storage").
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import uuid
 from collections.abc import Mapping
@@ -129,7 +129,8 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 def _base64(value: Any, name: str) -> bytes:
     try:
-        return base64.b64decode(value, validate=True)
+        # In place of base64.b64decode, which copies all of it first.
+        return binascii.a2b_base64(value, strict_mode=True)
     except (ValueError, TypeError):
         raise InvalidRequest(f"{name} is not base64") from None
 

@@ -81,7 +81,7 @@ class Settings:
     )
     pull_max_messages: int = _setting("PULL_MAX_MESSAGES", 256, "a whole number from 1 to 1000", _between(1, 1000))
     pull_max_bytes: int = _setting(
-        "PULL_MAX_BYTES", 64_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
+        "PULL_MAX_BYTES", 24_000_000, "bytes from 10000000 to 1000000000", _between(10_000_000, 1_000_000_000)
     )
     allowed_buckets: str = _setting(
         "ALLOWED_BUCKETS",
