@@ -1,7 +1,8 @@
 """An exported model as a folder: read, verified, and loaded into the engine that is asked for or fastest.
 
-Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, MODEL_CARD.md, training/. Written by
-training/pack.py; brought from a bucket by store.py. Importing this module loads neither TensorFlow nor LiteRT.
+Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json, MODEL_CARD.md, training/.
+Written by training/pack.py; brought from a bucket by store.py. Importing this module loads neither TensorFlow nor
+LiteRT.
 """
 
 from __future__ import annotations

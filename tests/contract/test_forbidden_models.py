@@ -151,7 +151,7 @@ def test_a_signature_that_touches_files_is_refused_by_the_operation(attack: str,
     class Spy(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
         def score(self, images: Any) -> Any:
-            return {"scores": tf.zeros((tf.shape(images)[0], 3)) + of(str(secret)) / 255}
+            return {"scores": tf.zeros((tf.shape(images)[0], 3)) + tf.reshape(of(str(secret)), ()) / 255}
 
     spy = Spy()
     tf.saved_model.save(spy, str(tmp_path / "spy"), signatures=spy.score)
