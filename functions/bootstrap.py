@@ -6,11 +6,15 @@ and TensorFlow do not survive a fork.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import mmap
 import os
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +40,8 @@ from model.store import fetch_artifact
 log = logging.getLogger(__name__)
 
 _building = threading.Lock()
+_loader = mmap.mmap(-1, 8)
+"""The id of the process that loads the model, shared by all that are forked from the one that imported this module."""
 
 
 @cache
@@ -93,7 +99,10 @@ def _service() -> Service:
 def build(settings: Settings) -> Service:
     """A service as the settings say. Raises ArtifactError when the model cannot be served, SettingsError."""
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
-    name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
+    # A model that ends the process while it is loaded is named by this line, which is then the process's last one.
+    log.info("loading model", extra={"artifact": settings.artifact, "model": artifact.name, "digest": artifact.digest})
+    with _loading(settings.artifact):
+        name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
     outcomes().expect(_expected_scores(artifact.folder))
     batcher = MicroBatcher(
         engine,
@@ -112,6 +121,34 @@ def build(settings: Settings) -> Service:
         spans=spans(settings.traces_exporter),
         ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,
     )
+
+
+@contextmanager
+def _loading(artifact: str) -> Iterator[None]:
+    """Have a crash of native code named: by the signal, and by the next process, for gunicorn starts one in silence."""
+    before = int.from_bytes(_loader[:])
+    if before and not _lives(before):
+        log.error("a worker process ended while it loaded the model %s", artifact)
+    _loader[:] = os.getpid().to_bytes(8)
+    stderr = sys.__stderr__
+    if stderr is None or faulthandler.is_enabled():  # somebody else sees to it
+        stderr = None
+    else:
+        faulthandler.enable(stderr, all_threads=False)
+    try:
+        yield
+    finally:
+        _loader[:] = bytes(8)
+        if stderr:
+            faulthandler.disable()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _expected_scores(artifact: Path) -> Mapping[str, float | None]:

@@ -5,26 +5,38 @@ They are forked before there are threads, connections or models, and they end to
 
 from __future__ import annotations
 
+import logging
+import mmap
 import os
 import signal
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+
+log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """`count` processes that each do `work`, which gives the exit code and heeds SIGTERM."""
+    """`count` processes that each do `work`, which gives the exit code and heeds SIGTERM.
 
-    def __init__(self, count: int, work: Callable[[], int]) -> None:
+    `work` is given a function, which it calls once it has loaded `model`. A process that a signal ends is logged, with
+    the model if it had not come that far: native code may crash on a damaged model, and says nothing itself.
+    """
+
+    def __init__(self, count: int, work: Callable[[Callable[[], None]], int], model: str) -> None:
         read, held = os.pipe()
-        self._asked = False
-        self._children: set[int] = set()
+        self._asked, self._model = False, model
+        self._loaded = mmap.mmap(-1, count)
+        """A byte for each process, which all of them share; 1 once it has loaded the model."""
+        self._children: dict[int, int] = {}
         while len(self._children) < count:
+            number = len(self._children)
             if not (child := os.fork()):
                 os.close(held)
-                _live(work, read)
-            self._children.add(child)
+                _live(partial(work, partial(self._loaded.__setitem__, number, 1)), read)
+            self._children[child] = number
         os.close(read)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -34,9 +46,13 @@ class Fleet:
         code = 0
         while self._children:
             ended, status = os.wait()
-            self._children.discard(ended)
+            number = self._children.pop(ended)
             if not self._asked and not code:
-                code = abs(os.waitstatus_to_exitcode(status)) or 1
+                ending = os.waitstatus_to_exitcode(status)
+                if ending < 0:
+                    doing = "it served" if self._loaded[number] else f"it loaded the model {self._model}"
+                    log.error("a worker process was ended by %s while %s", signal.Signals(-ending).name, doing)
+                code = abs(ending) or 1
                 self._end()
         return code
 

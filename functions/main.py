@@ -28,6 +28,7 @@ from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.service import PUBLISH_TIMEOUT_S
 from functions.settings import SettingsError
 from functions.traceparent import HEADER, TraceContext
+from model.manifest import ArtifactError
 from model.words import printable
 
 log = logging.getLogger(__name__)
@@ -184,8 +185,9 @@ def _ready(request: flask.Request) -> ResponseReturnValue:
     """The model is loaded: builds the service."""
     try:
         model = bootstrap.service().model
-    except Exception:
-        log.exception("not ready")
+    except Exception as exc:
+        # A sentence of ours says it all, and comes again with every probe; other failures need their traceback.
+        log.error("not ready: %s", exc, exc_info=None if isinstance(exc, ArtifactError | SettingsError) else exc)
         return {"status": "not ready"}, 503
     return {"status": "ready", "model": model.name, "version": model.version, "engine": model.engine}
 

@@ -18,6 +18,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
+
 from functions import bootstrap
 from functions.fleet import Fleet
 from functions.gcp import answers
@@ -103,8 +106,8 @@ def main() -> int:
     try:
         settings = bootstrap.settings()
         if settings.worker_processes == 1:
-            return _run(settings)
-        fleet = Fleet(settings.worker_processes, partial(_run, replace(settings, health_address="")))
+            return _run(settings, lambda: None)
+        fleet = Fleet(settings.worker_processes, partial(_run, replace(settings, health_address="")), settings.artifact)
         with ExitStack() as stack:
             # Each of them ends when it is stuck, and then all do: while there is somebody to ask, all is well.
             _answer_health(stack, settings, lambda: (True, {"status": "ok"}))
@@ -113,14 +116,21 @@ def main() -> int:
         return _cannot_start(exc)
 
 
-def _run(settings: Settings) -> int:
-    """One process's life; gives what `main` does."""
+def _run(settings: Settings, loaded: Callable[[], None]) -> int:
+    """One process's life; gives what `main` does. `loaded` is called once the model is."""
     # Not an Event: a signal handler may interrupt the very lock that Event.set takes. SimpleQueue.put is reentrant.
     stop: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.put(""))
     try:
         service = bootstrap.service()
+        loaded()
+    except (SettingsError, ArtifactError) as exc:
+        return _cannot_start(exc)
+    except (GoogleAPIError, GoogleAuthError) as exc:  # of the bucket that holds the model: it may pass by
+        log.error("cannot start now: %s", exc)
+        return 1
+    try:
         with ExitStack() as stack:
             streams, liveness = stack.enter_context(pulling(settings, service))
             _answer_health(stack, settings, partial(_report, service, liveness))
@@ -132,7 +142,7 @@ def _run(settings: Settings) -> int:
             broken = [f"a pull stream broke: {stream.ended.exception()}" for stream in streams if stream.ended.done()]
             for reason in filter(None, [*broken, stuck]):
                 log.error(reason)
-    except (SettingsError, ArtifactError) as exc:
+    except SettingsError as exc:
         return _cannot_start(exc)
     return 1 if broken or stuck else 0
 

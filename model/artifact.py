@@ -1,20 +1,20 @@
 """An exported model as a folder: read, verified, and loaded into the engine that is asked for or fastest.
 
-Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, MODEL_CARD.md, training/. Written by
-training/pack.py; brought from a bucket by store.py. Importing this module loads neither TensorFlow nor LiteRT.
+Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json, MODEL_CARD.md, training/.
+Written by training/pack.py; brought from a bucket by store.py. Importing this module loads neither TensorFlow nor
+LiteRT.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from model.engine import Engine, Signature
 from model.labels import parse_labels
-from model.manifest import MANIFEST, ArtifactError, check_file, parse_manifest
+from model.manifest import MANIFEST, ArtifactError, File, check_file, parse_json, parse_manifest, read_text_file
+from model.signature import parse_signature
 
 __all__ = [
     "AUTO",
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 AUTO = "auto"
-DTYPES = ("float32", "uint8", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,7 @@ class Artifact:
     folder: Path
     engines: tuple[str, ...]
     parameters: int | None = None
+    golden: File | None = None
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -64,13 +64,12 @@ def read_artifact(folder: Path) -> Artifact:
 
     Raises ArtifactError, naming the file and what is wrong with it.
     """
+    written = read_text_file(folder, MANIFEST)
     try:
-        manifest = parse_manifest((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{MANIFEST} is missing from {folder}") from None
+        manifest = parse_manifest(written)
     except ArtifactError as exc:
         raise ArtifactError(f"{folder}: {exc}") from None
-    for path, file in sorted(manifest.files.items()):
+    for path, file in sorted(manifest.verified.items()):
         check_file(folder, path, file)
     for name in manifest.engines:
         if name not in ENGINES:
@@ -82,12 +81,22 @@ def read_artifact(folder: Path) -> Artifact:
         if path not in manifest.files:
             raise ArtifactError(f"{folder}: {MANIFEST} does not list {path}")
     try:
-        labels = parse_labels((folder / "labels.txt").read_text("utf-8"))
-        signature = _signature((folder / "signature.json").read_bytes(), labels)
-    except ValueError as exc:
+        labels = parse_labels(read_text_file(folder, "labels.txt").decode("utf-8"))
+        body = parse_json(read_text_file(folder, "signature.json"), "signature.json")
+        signature = parse_signature(body, labels)
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{folder}: labels.txt is not UTF-8") from None
+    except (ArtifactError, ValueError) as exc:
         raise ArtifactError(f"{folder}: {exc}") from exc
     return Artifact(
-        manifest.name, manifest.version, manifest.digest, signature, folder, manifest.engines, manifest.parameters
+        manifest.name,
+        manifest.version,
+        manifest.digest,
+        signature,
+        folder,
+        manifest.engines,
+        manifest.parameters,
+        manifest.golden,
     )
 
 
@@ -113,9 +122,10 @@ def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
 def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tuple[str, Engine]:
     """Load an engine (see `choose_engine`); gives its name and the engine. `threads`: CPU threads of one call.
 
-    Raises ArtifactError when it cannot be chosen, when the model's inputs or outputs are not the signature's, or when
-    the preprocessing recipe cannot be run.
+    Raises ArtifactError when it cannot be chosen, when the model's inputs or outputs are not the signature's, when the
+    preprocessing recipe cannot be run, or when the engine does not score as it did when the artifact was made.
     """
+    from model.golden import check_golden
     from model.preprocess import check_recipe
 
     name = choose_engine(artifact, engine)
@@ -124,7 +134,9 @@ def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tup
         check_recipe(signature)
     except ValueError as exc:
         raise ArtifactError(f"{artifact.folder}: signature.json: {exc}") from exc
-    return name, open_engine(name, path, signature, threads)
+    loaded = open_engine(name, path, signature, threads)
+    check_golden(artifact.folder, artifact.golden is not None, name, loaded)
+    return name, loaded
 
 
 def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -> Engine:
@@ -140,18 +152,3 @@ def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(ENGINES[name].module) is not None
-
-
-def _signature(data: bytes, labels: tuple[str, ...]) -> Signature:
-    body: Any = json.loads(data)
-    if not isinstance(body, dict):
-        raise ValueError("signature.json must be an object")
-    for key in ("height", "width", "channels"):
-        value = body.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"signature.json: {key} is {value!r}; it must be a whole number, at least 1")
-    if body.get("dtype") not in DTYPES:
-        raise ValueError(f"signature.json: dtype is {body.get('dtype')!r}; it must be one of: {', '.join(DTYPES)}")
-    if not isinstance(body.get("preprocessing"), dict):
-        raise ValueError("signature.json: preprocessing must be an object with the recipe's steps")
-    return Signature(body["height"], body["width"], body["channels"], body["dtype"], labels, body["preprocessing"])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass
+
+MAX_LABELS, MAX_LABEL = 100_000, 500
+"""How many labels a model may have, and how many characters a label. ImageNet has 21,841 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Explanation:
 def parse_labels(text: str) -> tuple[str, ...]:
     """Read labels.txt: one label a line, line i names column i of the scores.
 
-    Raises ValueError when there is no label, an empty line between labels, or a label twice.
+    Raises ValueError when there is no label, an empty line between labels, a label twice, one that is too long or holds
+    control characters, or too many.
     """
     labels = tuple(line.strip() for line in text.rstrip().splitlines())
     if not labels:
@@ -36,7 +42,13 @@ def parse_labels(text: str) -> tuple[str, ...]:
     for number, label in enumerate(labels, 1):
         if not label:
             raise ValueError(f"labels.txt line {number} is empty")
+        if len(label) > MAX_LABEL:
+            raise ValueError(f"labels.txt line {number} has {len(label):,} characters; at most {MAX_LABEL} are allowed")
+        if any(unicodedata.category(character) == "Cc" for character in label):
+            raise ValueError(f"labels.txt line {number} is {label!r}; control characters are not allowed")
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"labels.txt holds {len(labels):,} labels; at most {MAX_LABELS:,} are allowed")
     if len(set(labels)) != len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
+        (twice, _), *_ = Counter(labels).most_common(1)
         raise ValueError(f"labels.txt names {twice!r} more than once")
     return labels

@@ -19,6 +19,7 @@ import numpy as np
 
 from model.checks import check_images, check_model
 from model.engine import Activations, Images, Scores, Signature
+from model.litert_check import check_lite
 from model.manifest import ArtifactError
 from model.quantise import quantisation_of
 
@@ -35,6 +36,7 @@ class LiteRTEngine:
     def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        check_lite(path)
         self._path, self._signature, self._threads = path, signature, threads
         self._interpreter = Interpreter
         self._lock = threading.Lock()
@@ -42,7 +44,7 @@ class LiteRTEngine:
         try:
             first = Interpreter(model_path=str(path), num_threads=threads)
         except (ValueError, RuntimeError) as exc:
-            raise ArtifactError(f"{path} is not a model that LiteRT can load: {exc}") from exc
+            raise ArtifactError(f"{path} is not a model that LiteRT can load: {_reason(exc)}") from exc
         self._explains = EXPLAINING in first.get_signature_list()
         self._explaining = threading.Lock()
         self._explain: Any = None
@@ -57,7 +59,10 @@ class LiteRTEngine:
         fixed = int(inputs[0]["shape_signature"][0])
         self._buckets = BUCKETS if fixed < 0 else (fixed,)
         self._idle: dict[int, list[Any]] = {bucket: [] for bucket in self._buckets}
-        self._idle[self._buckets[0]].append(self._sized(first, self._buckets[0]))
+        try:
+            self._idle[self._buckets[0]].append(self._sized(first, self._buckets[0]))
+        except (ValueError, RuntimeError) as exc:
+            raise ArtifactError(f"{path} cannot be run by LiteRT: {_reason(exc)}") from exc
 
     @property
     def signature(self) -> Signature:
@@ -124,6 +129,11 @@ class LiteRTEngine:
         interpreter.resize_tensor_input(self._input, shape, strict=True)
         interpreter.allocate_tensors()
         return interpreter
+
+
+def _reason(exc: Exception) -> str:
+    """LiteRT's words, in one line: they are for the log of whoever brought the model."""
+    return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def _spec(tensor: dict[str, Any], real: bool) -> tuple[tuple[int, ...], str]:

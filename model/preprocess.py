@@ -18,6 +18,7 @@ from model.images import decoded
 from model.isolate import isolate
 from model.limits import Limits
 from model.room import Room
+from model.signature import check_schema
 
 _Step = Mapping[str, Any]
 
@@ -46,21 +47,15 @@ def run_recipe(image: Image.Image, signature: Signature) -> Images:
 
 
 def check_recipe(signature: Signature) -> None:
-    """Raise ValueError, naming the step, when the recipe cannot be run."""
-    steps = signature.preprocessing.get("steps")
-    if not isinstance(steps, Sequence) or not steps:
-        raise ValueError("preprocessing.steps is missing or empty")
-    if steps[-1].get("op") != "scale" or not {"factor", "offset"} <= set(steps[-1]):
-        raise ValueError("preprocessing.steps must end with scale, its factor and its offset")
-    probe = Image.new("RGB", (2 * signature.width + 1, signature.height + 3), "white")
-    try:
-        run_recipe(probe, signature)
-    except KeyError as exc:
-        raise ValueError(
-            f"preprocessing.steps names an op or lacks a parameter: {exc}; ops are {sorted(_OPS)}"
-        ) from exc
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"preprocessing.steps cannot be run: {exc}") from exc
+    """Raise ValueError, naming the step, when the recipe is not one or cannot be run."""
+    check_schema(signature)
+    exact = signature.width, signature.height
+    for size in (exact, (2 * signature.width + 1, signature.height + 3)):
+        try:
+            run_recipe(Image.new("RGB", size, "white"), signature)
+        except (TypeError, ValueError, OSError) as exc:
+            shown = " x ".join(map(str, size))
+            raise ValueError(f"preprocessing.steps cannot be run on an image of {shown} pixels: {exc}") from exc
 
 
 def _run(image: Image.Image, steps: Sequence[_Step]) -> Image.Image:

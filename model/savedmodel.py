@@ -1,5 +1,5 @@
-"""The SavedModel engine: TensorFlow runs the `serving_default` signature of saved_model/. The only room with
-TensorFlow outside training/."""
+"""The SavedModel engine: TensorFlow runs the `serving_default` signature of saved_model/, once savedmodel_check.py has
+read it. Both are the only modules with TensorFlow outside training/."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from model.checks import check_images, check_model
 from model.engine import Activations, Images, Scores, Signature
 from model.manifest import ArtifactError
+from model.savedmodel_check import check_saved_model
 
 SERVING = "serving_default"
 EXPLAINING = "explain"
@@ -17,21 +18,25 @@ EXPLAINING = "explain"
 class SavedModelEngine:
     """Scores with TensorFlow, which runs calls from several threads side by side.
 
-    `threads`: CPU threads of one call. Raises ArtifactError when the folder is no model or not the signature's.
+    `threads`: CPU threads of one call. Raises ArtifactError when the folder is no model, is not the signature's, or
+    holds an operation that is not on the allow-list.
     """
 
     def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
         import tensorflow as tf
 
+        check_saved_model(path)
         with suppress(RuntimeError):  # one setting for the whole process: refused once TensorFlow has run anything
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         try:
             self._loaded = tf.saved_model.load(str(path))
-            score = self._loaded.signatures[SERVING]
-        except KeyError:
-            raise ArtifactError(f"{path} has no signature named {SERVING}") from None
-        except (OSError, ValueError, tf.errors.OpError) as exc:
-            raise ArtifactError(f"{path} is not a SavedModel that TensorFlow can load: {exc}") from exc
+            signatures = self._loaded.signatures
+        except Exception as exc:  # a damaged graph makes TensorFlow raise a dozen kinds, KeyError among them
+            reason = str(exc).strip().partition("\n")[0] or type(exc).__name__
+            raise ArtifactError(f"{path} is not a SavedModel that TensorFlow can load: {reason}") from exc
+        if SERVING not in signatures:
+            raise ArtifactError(f"{path} has no signature named {SERVING}")
+        score = signatures[SERVING]
         inputs, outputs = score.structured_input_signature[1], score.structured_outputs
         check_model(
             path,
@@ -41,7 +46,7 @@ class SavedModelEngine:
         )
         (self._input,), (self._output,) = inputs, outputs
         self._score, self._constant = score, tf.constant
-        self._explain = self._loaded.signatures.get(EXPLAINING)
+        self._explain = signatures.get(EXPLAINING)
         self._signature = signature
         self._closed = False
 

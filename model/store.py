@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from model.manifest import MANIFEST, ArtifactError, check_file, parse_manifest
+from model.manifest import MANIFEST, MAX_TEXT_BYTES, ArtifactError, check_file, parse_manifest
 
 _SCHEME = "gs://"
 
@@ -18,7 +19,8 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
     """The local folder of the artifact at `uri`: a folder as it is, or `gs://bucket/prefix` downloaded to `cache`.
 
     A version is downloaded once: its folder in the cache is named by its digest and appears only when it is whole, so
-    processes may race. Raises ArtifactError when something is missing or altered; Google's other errors pass through.
+    processes may race. Raises ArtifactError when something is missing, altered, or may not be read, or when the cache
+    cannot be written; Google's other errors pass through, because they pass by.
     """
     if not uri.startswith(_SCHEME):
         if "://" in uri:
@@ -33,16 +35,17 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
         raise ArtifactError(f"the model is {uri!r}; it must look like gs://bucket/prefix")
     from google.cloud import storage
 
-    cache.mkdir(parents=True, exist_ok=True)
-    with closing(storage.Client()) as client, tempfile.TemporaryDirectory(prefix="fetching-", dir=cache) as scratch:
-        return _fetch(client.bucket(bucket), f"{_SCHEME}{bucket}/", prefix, cache, Path(scratch))
+    with _writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix="fetching-", dir=cache)
+    with scratch as place, closing(storage.Client()) as client:
+        return _fetch(client.bucket(bucket), f"{_SCHEME}{bucket}/", prefix, cache, Path(place))
 
 
 def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> Path:
     """Download into `scratch` and move it, whole, to its place in the cache."""
     whole = scratch / "artifact"
-    whole.mkdir()
-    _download(bucket, root, f"{prefix}/{MANIFEST}", whole / MANIFEST)
+    _download(bucket, root, f"{prefix}/{MANIFEST}", whole / MANIFEST, MAX_TEXT_BYTES, cache)
     written = (whole / MANIFEST).read_bytes()
     try:
         manifest = parse_manifest(written)
@@ -54,25 +57,67 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
         if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != written:
             raise ArtifactError(f"{target} is not what {root}{prefix} holds: somebody changed it; delete it")
         return target
-    for path, file in manifest.files.items():
-        _download(bucket, root, f"{prefix}/{path}", whole / path)
+    for path, file in manifest.verified.items():
+        _download(bucket, root, f"{prefix}/{path}", whole / path, file.size, cache)
         try:
             check_file(whole, path, file)
         except ArtifactError as exc:
             raise ArtifactError(f"{root}{prefix}: {exc}") from None
-    try:
-        os.rename(whole, target)
-    except OSError:
-        if not target.is_dir():  # otherwise another process was first, with the same bytes
-            raise
+    with _writing(cache):
+        try:
+            os.rename(whole, target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was first, with the same bytes
+                raise
     return target
 
 
-def _download(bucket: Any, root: str, name: str, path: Path) -> None:
-    from google.api_core.exceptions import NotFound
+def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: Path) -> None:
+    """Download an object that has at most `size` bytes: one that has more might fill the disk."""
+    from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(cache):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
+        try:
+            bucket.blob(name).download_to_file(_Limited(file, f"{root}{name}", size, cache))
+        except NotFound:
+            raise ArtifactError(f"{root}{name} is not there: the bucket or the object is missing") from None
+        except (Forbidden, Unauthorized):
+            raise ArtifactError(
+                f"{root}{name} may not be read: the worker's account needs roles/storage.objectViewer on the bucket"
+            ) from None
+
+
+class _Limited:
+    """Where a download is written: no more than `size` bytes of it."""
+
+    def __init__(self, file: BinaryIO, name: str, size: int, cache: Path) -> None:
+        self._file, self._name, self._size, self._cache = file, name, size, cache
+
+    def write(self, data: bytes) -> int:
+        if self._file.tell() + len(data) > self._size:
+            raise ArtifactError(f"{self._name} is altered: it has more than the {self._size:,} bytes that are allowed")
+        with _writing(self._cache):
+            written = self._file.write(data)
+            self._file.flush()
+            return written
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Say what is wrong with the cache when it cannot be written."""
     try:
-        bucket.blob(name).download_to_filename(str(path))
-    except NotFound:
-        raise ArtifactError(f"{root}{name} is not there: the bucket or the object is missing") from None
+        yield
+    except OSError as exc:
+        raise ArtifactError(
+            f"ARTIFACT_CACHE is {str(cache)!r}; it cannot be written ({exc.strerror}): name a folder that the worker "
+            "may write, on a disk that has room for the model"
+        ) from exc

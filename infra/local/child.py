@@ -65,8 +65,8 @@ class Child:
 
     def check(self) -> None:
         """Raise ChildFailed when it has ended."""
-        if self.exit_code is not None:
-            raise self.failed(f"ended with code {self.exit_code}")
+        if (code := self.exit_code) is not None:
+            raise self.failed(f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}")
 
     def terminate(self) -> None:
         """Ask it to end, and return at once."""

@@ -16,6 +16,7 @@ from infra.local.ports import LOOPBACK
 ROOT = Path(__file__).resolve().parents[2]
 
 _PULL_READY = re.compile(rb'"message":\s*"worker ready"')
+_CRASHED = re.compile(rb'"message":\s*"a worker process ended while it loaded')
 _POLL_S = 0.02
 _PATIENCE_S = 2.0
 """How long a worker may answer /ready with another status before it is given up."""
@@ -39,6 +40,8 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
     deadline, refused = time.monotonic() + timeout_s, 0.0
     while time.monotonic() < deadline:
         worker.check()
+        if _CRASHED.search(worker.log.read_bytes()):  # its server starts another process, again and again
+            raise worker.failed("crashed while it loaded its model")
         status = _get(host, port, "/ready", timeout_s)
         if status == 200:
             return

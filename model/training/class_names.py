@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from contextlib import redirect_stdout
@@ -11,6 +10,7 @@ from typing import Any
 
 from model.training.datasets import shared_folder
 from model.training.errors import SourceError
+from model.training.unpacking import parse_json, read_small
 
 BACKGROUND = "background"
 IMAGENET = 1000
@@ -45,8 +45,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     A label that comes twice gets its line or its synset behind it: ImageNet has two cranes. Raises SourceError.
     """
     try:
-        text = path.read_text("utf-8")
-        named = _of_index(json.loads(text)) if path.suffix == ".json" else _of_lines(text)
+        text = read_small(path).decode("utf-8")
+        named = _of_index(parse_json(text, f"the labels {path}")) if path.suffix == ".json" else _of_lines(text)
     except OSError as exc:
         raise SourceError(f"the labels {path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:

@@ -20,7 +20,7 @@ from model.training.measure import Parity, Speed, Target, compare, measure_speed
 from model.training.parity import check_parity, probes, reference_scores
 from model.training.source import Endpoints, Source
 from model.training.trial import Trial
-from model.training.writing import write_manifest, write_signature
+from model.training.writing import write_golden, write_manifest, write_signature
 
 LITE, SAVED = "litert", "savedmodel"
 AS_IT_CAME = ""
@@ -63,7 +63,8 @@ class _Form:
 
 
 def build(product: Product, work: Path) -> Measured:
-    """Write the engines' files, signature.json with its reference and manifest.json into the empty folder `work`.
+    """Write the engines' files, signature.json with its reference, golden.json and manifest.json into the empty folder
+    `work`.
 
     Raises ExportError when an engine does not score as the model does, SourceError when the model gives no
     probabilities or cannot be had for an engine.
@@ -91,6 +92,7 @@ def build(product: Product, work: Path) -> Measured:
         timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
         write_signature(work, signature, make_reference(timed[0][0].scores, signature.labels) if trial else None)
         speeds = {form.engine: speed for form, speed in timed}
+        write_golden(work, signature, speeds)
         write_manifest(work, product.name, product.version, speeds, served, source.parameters)
     parities = {form.engine: compare(form.scores, reference) for form, _ in timed}
     explains = endpoints is not None and "explain" in endpoints.names

@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from model.artifact import ENGINES
 from model.engine import Images, Scores, Signature
 from model.litert import LiteRTEngine
+from model.litert_check import check_lite
 from model.manifest import ArtifactError
 from model.quantise import quantisation_of
 from model.training.errors import SourceError
@@ -29,7 +30,10 @@ class LiteSource:
         if not path.is_file():
             raise SourceError(f"{path} does not exist")
         try:
+            check_lite(path)
             interpreter = Interpreter(model_path=str(path))
+        except ArtifactError as exc:
+            raise SourceError(str(exc)) from exc
         except (ValueError, RuntimeError) as exc:
             raise SourceError(f"{path} is not a model that LiteRT can load: {exc}") from exc
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()

@@ -5,7 +5,6 @@ The numbers are those of Keras' `imagenet_utils.preprocess_input`; a test compar
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from model.engine import Signature
 from model.preprocess import check_recipe
 from model.training.errors import SourceError
+from model.training.unpacking import parse_json, read_small
 
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -61,7 +61,7 @@ def recipe(
 def read_recipe(path: Path, signature: Signature) -> Signature:
     """The signature with the recipe of a JSON file. Raises SourceError when it cannot be run."""
     try:
-        given = json.loads(path.read_text("utf-8"))
+        given = parse_json(read_small(path), f"the recipe {path}")
         if not isinstance(given, dict):
             raise ValueError("it must be an object with decode_size and steps")
         signature = replace(signature, preprocessing=given)

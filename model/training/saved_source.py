@@ -8,20 +8,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from model.artifact import ENGINES
 from model.engine import Images, Scores, Signature
+from model.manifest import ArtifactError
 from model.savedmodel import SERVING
+from model.savedmodel_check import check_saved_model
 from model.training.errors import SourceError
 from model.training.source import Endpoints, form_of
 
 _ROOT = "saved_model.pb"
-_TOUCHES_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PrintV2", "ImmutableConst"}
-_TOUCHES_FILES |= {"WholeFileReaderV2", "TextLineReaderV2", "FixedLengthRecordReaderV2", "TFRecordReaderV2"}
-_TOUCHES_FILES |= {"TextLineDataset", "FixedLengthRecordDatasetV2", "TFRecordDatasetV2"}
-_TOUCHES_FILES |= {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
-"""Operations of a graph that a classifier has no need of."""
 
 
 def is_saved_model(path: Path) -> bool:
@@ -38,13 +34,15 @@ class SavedModelSource:
 
     def __init__(self, path: Path, size: int = 0) -> None:
         self.origin, self._path = str(path), path
-        _refuse_code(path)
         try:
+            check_saved_model(path)
             self._loaded = tf.saved_model.load(str(path))
             score: Any = self._loaded.signatures[SERVING]
         except KeyError:
             raise SourceError(f"{path} has no signature named {SERVING}; save it with one") from None
-        except (OSError, ValueError, tf.errors.OpError) as exc:
+        except ArtifactError as exc:
+            raise SourceError(str(exc)) from exc
+        except Exception as exc:  # a damaged graph makes TensorFlow raise a dozen kinds
             raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {exc}") from exc
         inputs, outputs = score.structured_input_signature[1], score.structured_outputs
         ends = [
@@ -63,15 +61,3 @@ class SavedModelSource:
     def write(self, work: Path) -> Endpoints | None:
         shutil.copytree(self._path, work / ENGINES["savedmodel"].path)
         return Endpoints((SERVING,), self._input)
-
-
-def _refuse_code(path: Path) -> None:
-    """A graph may read and write files when it is run: a classifier has no need to."""
-    try:
-        saved = SavedModel.FromString((path / _ROOT).read_bytes())
-    except Exception as exc:  # protobuf's DecodeError, of a package that TensorFlow brings along
-        raise SourceError(f"{path / _ROOT} is truncated or damaged") from exc
-    for graph in saved.meta_graphs:
-        nodes = [*graph.graph_def.node, *(node for f in graph.graph_def.library.function for node in f.node_def)]
-        if found := {node.op for node in nodes} & _TOUCHES_FILES:
-            raise SourceError(f"{path} runs {min(found)} when it scores; what reads files or runs code is not imported")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model.engine import Images, Scores, Signature
+from model.signature import MAX_EDGE
 from model.training.errors import SourceError
 
 Shape = Sequence[int | None]
@@ -89,6 +90,8 @@ def form_of(what: str, inputs: Sequence[End], outputs: Sequence[End], size: int 
     if not height or not width:
         remedy = "say which with --size" if sizable else "it must be saved with a fixed one"
         raise SourceError(f"{what} takes images of any size; {remedy}")
+    if max(height, width) > MAX_EDGE:
+        raise SourceError(f"{what} takes images of {height}x{width} pixels; at most {MAX_EDGE:,} an edge are allowed")
     if size and (height, width) != (size, size):
         raise SourceError(f"size is {size}; {what} takes {height}x{width} alone")
     if len(out) != 2 or not out[1]:

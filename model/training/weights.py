@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from model.training.errors import SourceError
 from model.training.keras_file import load_keras
+from model.training.unpacking import allowed_bytes, check_h5, check_zip
 
 _KINDS = ".npz, .h5, .weights.h5 or .keras"
 
@@ -26,6 +28,7 @@ def load_whole(network: Any, path: Path) -> None:
         _copy(load_keras(path), network, path)
     elif path.suffix == ".h5":
         try:
+            check_h5(path, path, allowed_bytes(path.stat().st_size))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # Keras only warns of layers that keep their random weights
                 network.load_weights(path)
@@ -58,10 +61,21 @@ def _copy(whole: Any, network: Any, path: Path) -> None:
 
 def _load_npz(network: Any, path: Path) -> None:
     try:
+        with zipfile.ZipFile(path) as packed:
+            check_zip(packed, path)
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             for weight in network.weights:
                 weight.assign(_find(file, weight, path))
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as exc:
+    except (
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+    ) as exc:
         raise SourceError(f"the weights {path} are no .npz of plain arrays: {exc}") from exc
 
 
@@ -69,9 +83,10 @@ def _find(file: Any, weight: Any, path: Path) -> Any:
     """The array of a weight's name; before Keras 3 the kernel of a depthwise convolution had another."""
     for name in (weight.path, weight.path.replace("/kernel", "/depthwise_kernel")):
         if name in file:
-            if file[name].shape != tuple(weight.shape):
+            value = file[name]
+            if value.shape != tuple(weight.shape):
                 raise SourceError(
-                    f"the weights {path}: {name} is {file[name].shape}; the network takes {tuple(weight.shape)}"
+                    f"the weights {path}: {name} is {value.shape}; the network takes {tuple(weight.shape)}"
                 )
-            return file[name]
+            return value
     raise SourceError(f"the weights {path} lack {weight.path}; they must hold every weight by its name in Keras")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from model.artifact import ENGINES
+from model.artifact import ENGINES, open_engine
 from model.drift import KEY, Reference
 from model.engine import Signature
+from model.golden import record
 from model.labels import parse_labels
-from model.manifest import MANIFEST, SCHEMA_VERSION, describe_file, digest_of
+from model.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.training.activation import Explain
 from model.training.measure import Speed
 from model.training.source import Endpoints
 
 CARD = "MODEL_CARD.md"
-_NOT_DECIDING = (CARD, MANIFEST, "training")
+_NOT_DECIDING = (CARD, GOLDEN, MANIFEST, "training")
 
 
 def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:
@@ -57,10 +59,19 @@ def read_signature(folder: Path) -> Signature:
     return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
 
 
+def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> None:
+    """golden.json: what the engines' files in `work` score on drawn images."""
+    with ExitStack() as stack:
+        opened = {name: open_engine(name, work / ENGINES[name].path, signature) for name in engines}
+        for engine in opened.values():
+            stack.callback(engine.close)
+        (work / GOLDEN).write_bytes(record(signature, opened))
+
+
 def write_manifest(
     work: Path, name: str, version: str, speeds: Mapping[str, Speed | None], variant: str = "", parameters: int = 0
 ) -> None:
-    """manifest.json over the files that are there; the engines in the order of `speeds`.
+    """manifest.json over the files that are there, golden.json among them; the engines in the order of `speeds`.
 
     `variant`: which form of the network LiteRT has; left out, like `parameters`, when not known.
     """
@@ -75,6 +86,7 @@ def write_manifest(
         "digest": digest_of(files),
         **({"parameters": parameters} if parameters else {}),
         "files": {path: asdict(file) for path, file in files.items()},
+        **({"golden": asdict(describe_file(work / GOLDEN))} if (work / GOLDEN).is_file() else {}),
         "engines": [
             {"name": engine, "file": ENGINES[engine].path, **variants.get(engine, {}), **_figures(speed)}
             for engine, speed in speeds.items()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import ServiceUnavailable
+from google.api_core.exceptions import Forbidden, ServiceUnavailable
 from google.cloud import storage
 
 from infra.local.storage.server import StorageServer
 from model.artifact import ArtifactError, read_artifact
-from model.manifest import MANIFEST
+from model.manifest import GOLDEN, MANIFEST
 from model.store import fetch_artifact
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
@@ -29,7 +32,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         with closing(storage.Client(project="test")) as client:
             bucket = client.bucket("models")
-            for path in (MANIFEST, *json.loads((SHIPPED / MANIFEST).read_text())["files"]):
+            for path in (MANIFEST, GOLDEN, *json.loads((SHIPPED / MANIFEST).read_text())["files"]):
                 put(bucket, path, (SHIPPED / path).read_bytes())
             yield bucket
 
@@ -117,12 +120,12 @@ def test_a_file_that_is_not_the_manifests_is_refused(
     put(bucket, "model.tflite", change((SHIPPED / "model.tflite").read_bytes()))
     with pytest.raises(ArtifactError) as refusal:
         fetch_artifact(URI, tmp_path)
-    assert str(refusal.value).startswith(f"{URI}: model.tflite")
+    assert re.match(f"{URI}(/|: )model.tflite", str(refusal.value))
     assert said in str(refusal.value)
     assert contents(tmp_path) == []
 
 
-@pytest.mark.parametrize("path", [MANIFEST, "labels.txt", "saved_model/saved_model.pb"])
+@pytest.mark.parametrize("path", [MANIFEST, GOLDEN, "labels.txt", "saved_model/saved_model.pb"])
 def test_a_missing_object_is_named(bucket: storage.Bucket, tmp_path: Path, path: str) -> None:
     bucket.blob(f"fashion-mnist/live/{path}").delete()
     with pytest.raises(ArtifactError, match=f"^{URI}/{path} is not there"):
@@ -150,7 +153,48 @@ def test_googles_trouble_is_not_the_artifacts(monkeypatch: pytest.MonkeyPatch, t
         raise ServiceUnavailable("try again")
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(storage.Blob, "download_to_filename", unavailable)
+    monkeypatch.setattr(storage.Blob, "download_to_file", unavailable)
     with pytest.raises(ServiceUnavailable):
         fetch_artifact(URI, tmp_path)
+    assert contents(tmp_path) == []
+
+
+def test_an_object_that_may_not_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def forbidden(*_: object) -> None:
+        raise Forbidden("storage.objects.get denied")
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(storage.Blob, "download_to_file", forbidden)
+    with pytest.raises(ArtifactError, match=f"^{URI}/{MANIFEST} may not be read: .*roles/storage.objectViewer"):
+        fetch_artifact(URI, tmp_path)
+    assert contents(tmp_path) == []
+
+
+def test_an_object_that_is_larger_than_it_should_be_is_not_downloaded(bucket: storage.Bucket, tmp_path: Path) -> None:
+    put(bucket, "labels.txt", b"x" * 3_000_000)
+    with pytest.raises(ArtifactError, match=f"^{URI}/labels.txt is altered: it has more than the 76 bytes"):
+        fetch_artifact(URI, tmp_path)
+    put(bucket, MANIFEST, b" " * 10_000_001)
+    with pytest.raises(ArtifactError, match=f"^{URI}/{MANIFEST} is altered: it has more than the 10,000,000 bytes"):
+        fetch_artifact(URI, tmp_path)
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("cache", ["file", "file/below", "/proc/artifacts"])
+def test_a_cache_that_cannot_be_written_is_said(bucket: storage.Bucket, tmp_path: Path, cache: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match=r"^ARTIFACT_CACHE is .*; it cannot be written .*: name a folder"):
+        fetch_artifact(URI, tmp_path / cache)
+
+
+def test_a_full_cache_is_said(bucket: storage.Bucket, tmp_path: Path) -> None:
+    """A file size that the process may not exceed, in place of a full disk: both fail as the file is written."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ArtifactError, match=r"^ARTIFACT_CACHE is .* \(File too large\)"):
+            fetch_artifact(URI, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
     assert contents(tmp_path) == []

@@ -1,0 +1,438 @@
+"""A SavedModel or .tflite that does more than compute is refused by the operation's name, at import and by a worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
+import tensorflow as tf  # noqa: E402
+from ai_edge_litert import schema_py_generated as lite  # noqa: E402
+from tensorflow.core.framework import op_def_pb2  # noqa: E402
+from tensorflow.core.framework.node_def_pb2 import NodeDef  # noqa: E402
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: E402
+from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
+from tensorflow.python.client import pywrap_tf_session  # noqa: E402
+
+from model.artifact import ArtifactError  # noqa: E402
+from model.engine import Signature  # noqa: E402
+from model.litert import LiteRTEngine  # noqa: E402
+from model.savedmodel import SavedModelEngine  # noqa: E402
+from model.savedmodel_check import check_saved_model  # noqa: E402
+from model.savedmodel_ops import RESTORING, SAVING, SERVING, WRITING  # noqa: E402
+from model.training.errors import SourceError  # noqa: E402
+from model.training.lite_source import LiteSource  # noqa: E402
+from model.training.saved_source import SavedModelSource  # noqa: E402
+from tests.networks import as_saved_model, network  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+SIGNATURE = Signature(20, 16, 3, "float32", ("cat", "dog", "eel"), {})
+SECRET = b"S3CRET"
+
+
+def refusal_at_import(path: Path) -> str:
+    with pytest.raises(SourceError) as refusal:
+        SavedModelSource(path)
+    return str(refusal.value)
+
+
+def refusal_at_load(path: Path) -> str:
+    with pytest.raises(ArtifactError) as refusal:
+        SavedModelEngine(path, SIGNATURE)
+    return str(refusal.value)
+
+
+def refuse(path: Path, words: str) -> None:
+    """Both refuse, and both say why in one line that holds `words`."""
+    for said in (refusal_at_import(path), refusal_at_load(path)):
+        assert words in said and "\n" not in said, said
+
+
+def first(dataset: Any) -> Any:
+    return dataset.take(1).reduce(tf.constant(b""), lambda _, each: each)
+
+
+def byte(text: Any) -> Any:
+    return tf.cast(tf.io.decode_raw(text, tf.uint8)[0], tf.float32)
+
+
+def table(file: str) -> Any:
+    raw = tf.raw_ops
+    found = raw.HashTableV2(key_dtype=tf.int64, value_dtype=tf.string)
+    options = {"key_index": -1, "value_index": -2, "vocab_size": -1, "delimiter": "\t"}
+    filled = raw.InitializeTableFromTextFileV2(table_handle=found, filename=file, **options)
+    with tf.control_dependencies([filled]):
+        zero = tf.zeros((1,), tf.int64)
+        return byte(raw.LookupTableFindV2(table_handle=found, keys=zero, default_value=tf.constant(b""))[0])
+
+
+def restored(file: str) -> Any:
+    return tf.raw_ops.RestoreV2(prefix=file, tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32])[0]
+
+
+def then(*effects: Any) -> Any:
+    with tf.control_dependencies(effects):
+        return tf.constant(0.5)
+
+
+def summary(file: str) -> Any:
+    raw = tf.raw_ops
+    writer = raw.SummaryWriter(shared_name="w", container="")
+    options = {"max_queue": 1, "flush_millis": 1, "filename_suffix": ""}
+    return then(raw.CreateSummaryFileWriter(writer=writer, logdir=file, **options))
+
+
+def queued(file: str) -> Any:
+    raw = tf.raw_ops
+    queue = raw.FIFOQueueV2(component_types=[tf.string])
+    with tf.control_dependencies([raw.QueueEnqueueV2(handle=queue, components=[tf.constant(file)])]):
+        reader = raw.WholeFileReaderV2()
+        return byte(raw.ReaderReadV2(reader_handle=reader, queue_handle=queue)[1])
+
+
+def branched(file: str, of: Callable[[str], Any]) -> Any:
+    return tf.cond(tf.constant(True), lambda: of(file), lambda: tf.constant(0.0))
+
+
+def looped(file: str, of: Callable[[str], Any]) -> Any:
+    return tf.while_loop(lambda x: x < 1, lambda x: (x + 1 + 0 * of(file),), (tf.constant(0.0),))[0]
+
+
+def read(file: str) -> Any:
+    return byte(tf.io.read_file(file))
+
+
+ATTACKS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "a file": ("ReadFile", read),
+    "a file in a branch": ("ReadFile", lambda file: branched(file, read)),
+    "a file in a loop": ("ReadFile", lambda file: looped(file, read)),
+    "a file of each image": ("ReadFile", lambda file: tf.map_fn(lambda _: read(file), tf.zeros((1,)))[0]),
+    "a file by a reader": ("ReaderReadV2", queued),
+    "lines": ("TextLineDataset", lambda file: byte(first(tf.data.TextLineDataset(file)))),
+    "records": ("FixedLengthRecordDatasetV2", lambda file: byte(first(tf.data.FixedLengthRecordDataset(file, 1)))),
+    "TFRecords": ("TFRecordDataset", lambda file: byte(first(tf.data.TFRecordDataset(file)))),
+    "a CSV": (
+        "CSVDatasetV2",
+        lambda file: byte(first(tf.data.experimental.CsvDataset(file, [tf.string]).map(lambda each: each))),
+    ),
+    "a cache": ("CacheDatasetV2", lambda file: byte(first(tf.data.Dataset.from_tensors("x").cache(file)))),
+    "a list of files": ("MatchingFiles", lambda file: byte(tf.io.matching_files(file + "*")[0])),
+    "a table of a file": ("InitializeTableFromTextFileV2", table),
+    "memory of a file": (
+        "ImmutableConst",
+        lambda file: tf.raw_ops.ImmutableConst(dtype=tf.float32, shape=[], memory_region_name=file),
+    ),
+    "a checkpoint": ("RestoreV2", restored),
+    "written": ("WriteFile", lambda file: then(tf.io.write_file(file, "x"))),
+    "a checkpoint, written": (
+        "SaveV2",
+        lambda file: then(
+            tf.raw_ops.SaveV2(prefix=file, tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)])
+        ),
+    ),
+    "summaries": ("CreateSummaryFileWriter", summary),
+    "printed": ("PrintV2", lambda file: then(tf.print("x", output_stream=f"file://{file}"))),
+    "Python": ("PyFunc", lambda file: tf.numpy_function(lambda: 0.5, [], tf.float32)),
+    "eager Python": ("EagerPyFunc", lambda file: tf.py_function(lambda: 0.5, [], tf.float32)),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_signature_that_touches_files_is_refused_by_the_operation(attack: str, tmp_path: Path) -> None:
+    name, of = ATTACKS[attack]
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+
+    class Spy(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        def score(self, images: Any) -> Any:
+            return {"scores": tf.zeros((tf.shape(images)[0], 3)) + tf.reshape(of(str(secret)), ()) / 255}
+
+    spy = Spy()
+    tf.saved_model.save(spy, str(tmp_path / "spy"), signatures=spy.score)
+    assert name in {node.op for function in functions(tmp_path / "spy") for node in function.node_def}
+    for said in (refusal_at_import(tmp_path / "spy"), refusal_at_load(tmp_path / "spy")):
+        forbidden = re.search(r" runs (\w+) \(", said)
+        assert forbidden and forbidden[1] not in SERVING | WRITING, said
+    assert {path.name for path in tmp_path.iterdir()} == {"secret", "spy"} and secret.read_bytes() == SECRET
+
+
+def functions(path: Path) -> Any:
+    saved = SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    return saved.meta_graphs[0].graph_def.library.function
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return as_saved_model(tmp_path_factory.mktemp("good"), network())
+
+
+@pytest.fixture
+def model(good: Path, tmp_path: Path) -> Path:
+    """A copy of a good SavedModel, to spoil: files may be links, folders not."""
+    (tmp_path / "made" / "variables").mkdir(parents=True)
+    for path in (path for path in good.rglob("*") if path.is_file()):
+        (tmp_path / "made" / path.relative_to(good)).write_bytes(path.read_bytes())
+    return tmp_path / "made"
+
+
+def change(model: Path, how: Callable[[Any], Any]) -> None:
+    """Change the MetaGraph of a SavedModel."""
+    saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    how(saved.meta_graphs[0])
+    (model / "saved_model.pb").write_bytes(saved.SerializeToString())
+
+
+def function_of(graph: Any, part: str) -> Any:
+    return next(each for each in graph.graph_def.library.function if part in each.signature.name)
+
+
+def test_a_good_model_is_loaded(model: Path) -> None:
+    assert SavedModelSource(model).form.outputs == 3
+    SavedModelEngine(model, SIGNATURE).close()
+
+
+_OPERATIONS = """
+    Abort AnonymousIteratorV3 AsyncCollective BigQueryReader CacheDataset CollectiveReduceV2
+    ConfigureDistributedTPU CustomOp DebugIdentity DebugIdentityV3 DebugNumericSummaryV2 DumpTensor
+    FileSystemSetConfiguration FixedLengthRecordReaderV2 GenerateVocabRemapping HashTableV2 ImportEvent
+    InfeedEnqueue InitializeTableFromDataset InitializeTableFromTextFile IteratorFromStringHandleV2 LMDBReader
+    LoadAndRemapMatrix LoadDataset LoadTPUEmbeddingADAMParameters MapDataset MatchingFilesDataset
+    MergeV2Checkpoints MutableHashTableV2 OneShotIterator Print PyFuncStateless RaggedTensorToVariant Recv
+    RemoteCall Restore RestoreSlice RpcCall RpcServer SaveDatasetV2 SaveSlices Send ShardedFilename
+    SnapshotDatasetV2 SqlDataset TFRecordReaderV2 TPUExecute TextLineReaderV2 WriteGraphSummary
+    WriteRawProtoSummary WriteScalarSummary XlaCallModule XlaHostCompute XlaLaunch _HostRecv _HostSend _Recv
+    _XlaRecvAtHost
+"""
+OPERATIONS = _OPERATIONS.split()
+"""Some that are registered and some that are not: what is not listed is refused, whatever it is."""
+
+PLACES = {
+    "a function that nothing calls": lambda graph: graph.graph_def.library.function.add(),
+    "the signature's function": lambda graph: function_of(graph, "signature_wrapper"),
+    "the graph itself": lambda graph: graph.graph_def,
+    "the function that restores": lambda graph: function_of(graph, "traced_restore"),
+    "the function that saves": lambda graph: function_of(graph, "traced_save"),
+}
+
+
+def put(place: Any, operation: str) -> None:
+    nodes = place.node if hasattr(place, "node") else place.node_def
+    nodes.append(NodeDef(name="evil", op=operation))
+    if hasattr(place, "signature") and not place.signature.name:
+        place.signature.name = "evil_function"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_operation_but_the_listed_is_anywhere(good: Path, tmp_path: Path, place: str) -> None:
+    for operation in [*OPERATIONS, "ReadFile", "RestoreV2" if "restores" not in place else "SaveV2"]:
+        if "saves" in place and operation in SAVING:
+            continue
+        copy = tmp_path / operation
+        (copy / "variables").mkdir(parents=True)
+        (copy / "saved_model.pb").write_bytes((good / "saved_model.pb").read_bytes())
+        change(copy, lambda graph, operation=operation: put(PLACES[place](graph), operation))  # type: ignore[misc]
+        with pytest.raises(ArtifactError, match=rf" runs {operation} \('evil' of "):
+            check_saved_model(copy)
+
+
+def test_nothing_that_reaches_beyond_the_process_is_listed() -> None:
+    every = op_def_pb2.OpList()
+    every.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    names = {each.name for each in every.op}
+    assert names >= SERVING | WRITING | RESTORING | SAVING, "a misspelt name allows nothing"
+    beyond = (
+        "File|Dataset|Save|Restore|Checkpoint|Summary|PyFunc|Print|Table|Debug|Rpc|Collective|Send|Recv|Reader|Iterator"
+        "|Xla|Remote|Host|feed|Queue|Sql|Record|Dump|Stage|Session|Snapshot.+|TPU|Event|Memory|Immutable|Vocab|Proto"
+    )
+    assert {name for name in SERVING | WRITING if re.search(beyond, name)} == set()
+    assert len([name for name in names if re.search(beyond, name)]) > 500
+
+
+def test_a_signature_that_remembers_is_refused(tmp_path: Path) -> None:
+    class Memory(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.last = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        def score(self, images: Any) -> Any:
+            before = self.last.read_value()
+            self.last.assign(tf.reduce_max(images))
+            return {"scores": tf.zeros((tf.shape(images)[0], 3)) + before}
+
+    memory = Memory()
+    tf.saved_model.save(memory, str(tmp_path / "memory"), signatures=memory.score)
+    refuse(tmp_path / "memory", "writes a variable with AssignVariableOp")
+
+
+def test_the_saver_reads_its_own_file_alone(model: Path) -> None:
+    def other_file(graph: Any) -> None:
+        function = function_of(graph, "traced_restore")
+        const = next(node for node in function.node_def if node.op == "Const")
+        for node in function.node_def:
+            if node.op == "RestoreV2":
+                node.input[0] = f"{const.name}:output:0"
+
+    change(model, other_file)
+    refuse(model, "RestoreV2")
+
+
+def test_the_saver_is_given_no_other_file(model: Path) -> None:
+    def other_file(graph: Any) -> None:
+        for node in graph.graph_def.node:
+            if node.name == "saver_filename":
+                node.op = "Const"
+
+    change(model, other_file)
+    refuse(model, "restores its variables with Const")
+
+
+@pytest.mark.parametrize("caller", ["signature_wrapper", "traced_restore"])
+def test_nobody_else_calls_the_saver(model: Path, caller: str) -> None:
+    def call(graph: Any) -> None:
+        node = NodeDef(name="call", op="StatefulPartitionedCall")
+        node.attr["f"].func.name = function_of(graph, "traced_save").signature.name
+        function_of(graph, caller).node_def.append(node)
+
+    change(model, call)
+    said = refusal_at_load(model)
+    assert any(f" runs {operation} (" in said for operation in SAVING), said
+
+
+def test_the_object_graph_does_not_give_the_saver_away(model: Path) -> None:
+    def expose(graph: Any) -> None:
+        name = function_of(graph, "traced_restore").signature.name
+        graph.object_graph_def.concrete_functions[name].bound_inputs.extend([])
+
+    change(model, expose)
+    refuse(model, "runs RestoreV2")
+
+
+def twice(graph: Any) -> None:
+    graph.graph_def.library.function.append(function_of(graph, "signature_wrapper"))
+
+
+def as_asset(graph: Any) -> None:
+    graph.asset_file_def.add().filename = "../../secret"
+
+
+def as_kind(graph: Any) -> None:
+    graph.object_graph_def.nodes.add().asset.asset_file_def_index = 0
+
+
+def registered(graph: Any) -> None:
+    graph.object_graph_def.nodes[0].registered_name = "Custom>Class"
+
+
+def splat(graph: Any) -> None:
+    node = graph.graph_def.node.add(name="huge", op="Const")
+    for size in (1 << 20, 1 << 20):
+        node.attr["value"].tensor.tensor_shape.dim.add().size = size
+    node.attr["value"].tensor.float_val.append(0)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (twice, "gives one name to two nodes or to two functions"),
+        (as_asset, "reads the asset file '../../secret'"),
+        (as_kind, "an object of the kind 'asset'"),
+        (registered, "an object of the kind 'Custom>Class'"),
+        (splat, "constants of 1,099,511,"),
+        (lambda graph: graph.ClearField("object_graph_def"), "the form of TensorFlow 1"),
+    ],
+)
+def test_what_else_a_graph_may_not_be(model: Path, how: Callable[[Any], Any], words: str) -> None:
+    change(model, how)
+    refuse(model, words)
+
+
+@pytest.mark.parametrize(
+    "name", ["saved_model.pbtxt", "saved_model.cpb", "assets/words.txt", "variables/other", "assets.extra/request"]
+)
+def test_other_files_are_refused(model: Path, name: str) -> None:
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_text("")
+    refuse(model, f"holds the file {name}")
+
+
+def test_links_are_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(SECRET)
+    data = model / "variables" / "variables.data-00000-of-00001"
+    data.unlink()
+    data.symlink_to(tmp_path / "secret")
+    refuse(model, f"holds the link variables/{data.name}")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"nonsense"])
+def test_a_damaged_graph_is_refused(model: Path, data: bytes) -> None:
+    (model / "saved_model.pb").write_bytes(data)
+    assert "saved_model.pb" in refusal_at_import(model) and "saved_model.pb" in refusal_at_load(model)
+
+
+def lite_model(tmp_path: Path, good: Path, how: Callable[[Any], Any]) -> Path:
+    tflite = tf.lite.TFLiteConverter.from_saved_model(str(good)).convert()
+    content = flatbuffer_utils.convert_bytearray_to_object(bytearray(tflite))
+    how(content)
+    (tmp_path / "made.tflite").write_bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+    return tmp_path / "made.tflite"
+
+
+def custom(name: str) -> Callable[[Any], Any]:
+    def make(content: Any) -> None:
+        code = content.operatorCodes[0]
+        code.builtinCode = code.deprecatedBuiltinCode = lite.BuiltinOperator.CUSTOM
+        code.customCode = name
+
+    return make
+
+
+def stablehlo(content: Any) -> None:
+    content.operatorCodes[0].builtinCode = lite.BuiltinOperator.STABLEHLO_CUSTOM_CALL
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (custom("FlexReadFile"), "runs the operator 'FlexReadFile'"),
+        (custom("Mfcc"), "runs the operator 'Mfcc'"),
+        (stablehlo, "runs the operator 'StableHLO custom call'"),
+    ],
+)
+def test_operators_that_are_not_litert_s_own_are_refused(
+    good: Path, tmp_path: Path, how: Callable[[Any], Any], words: str
+) -> None:
+    path = lite_model(tmp_path, good, how)
+    with pytest.raises(SourceError, match=re.escape(words)):
+        LiteSource(path)
+    with pytest.raises(ArtifactError, match=re.escape(words)):
+        LiteRTEngine(path, SIGNATURE)
+
+
+def test_a_lite_model_with_weights_elsewhere_is_refused(good: Path, tmp_path: Path) -> None:
+    """This schema's own writer leaves the field out: its place in the table of fields is filled by hand."""
+    path = lite_model(tmp_path, good, lambda content: setattr(content, "description", "x"))
+    data = bytearray(path.read_bytes())
+    model = int.from_bytes(data[:4], "little")
+    vtable = model - int.from_bytes(data[model : model + 4], "little", signed=True)
+    size = int.from_bytes(data[vtable : vtable + 2], "little")
+    grown = bytes(data[vtable : vtable + size]) + (24 - size) * b"\0"
+    at = len(data) + len(data) % 2
+    data += (at - len(data)) * b"\0" + (24).to_bytes(2, "little") + grown[2:22] + (4).to_bytes(2, "little")
+    data[model : model + 4] = (model - at).to_bytes(4, "little", signed=True)
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="keeps weights in other files"):
+        LiteRTEngine(path, SIGNATURE)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 7, 8, 20, 300])
+def test_a_lite_model_that_is_cut_short_is_refused(good: Path, tmp_path: Path, cut: int) -> None:
+    path = lite_model(tmp_path, good, lambda content: None)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ArtifactError, match="is not a model that LiteRT can load"):
+        LiteRTEngine(path, SIGNATURE)
