@@ -24,8 +24,8 @@ from tests.fault.watch import Watch
 from tests.hostile import COSTLY, LARGE, archived
 from tests.samples import encoded
 
-_INLINE = {"push": 9_900_000, "pull": 3_000_000}
-"""Bytes that travel in a message; a stock client that pulls from a local server hears nothing over 4 MiB."""
+_INLINE = 9_900_000
+"""Bytes that travel in a message."""
 
 _AT_ONCE = 400
 """Requests that wait for an answer, at most: the files together would not fit in memory."""
@@ -90,7 +90,7 @@ def send(door: Literal["push", "pull"], given: Iterable[tuple[str, bytes]]) -> O
             with Desk(twin.project) as desk, Watch(twin._worker.pid) as watch:
                 waiting: set[str] = set()
                 for name, data in given:
-                    desk.publish(_payload(desk, name, data, _INLINE[door]), request_id=name)
+                    desk.publish(_payload(desk, name, data), request_id=name)
                     outcome.sent += 1
                     waiting.add(name)
                     if len(waiting) >= _AT_ONCE:
@@ -106,9 +106,9 @@ def send(door: Literal["push", "pull"], given: Iterable[tuple[str, bytes]]) -> O
     return outcome
 
 
-def _payload(desk: Desk, name: str, data: bytes, inline: int) -> bytes:
+def _payload(desk: Desk, name: str, data: bytes) -> bytes:
     """The message's data: the image, or where it is; an empty message would not be an empty image."""
-    if 0 < len(data) < inline:
+    if 0 < len(data) < _INLINE:
         return data
     blob = desk.storage.bucket("payloads").blob(name)
     blob.upload_from_string(data, timeout=60)
