@@ -26,6 +26,9 @@ MAX_FRACTIONS = 1_000
 MAX_COEFFICIENT_BYTES = 100_000_000
 """libtiff itself refuses a JPEG that keeps more coefficients, with an error that looks like damage."""
 
+MAX_UNPACKED_BYTES = 200_000_000
+"""Bytes of a strip or tile when it is unpacked: 16 million pixels of six samples of 16 bits."""
+
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
 _BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANES = 258, 259, 277, 278, 284
 _OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
@@ -160,7 +163,12 @@ def _parts(tags: dict[int, tuple[int, ...]], size: int) -> Iterator[_Part]:
 def _unpacked(tags: dict[int, tuple[int, ...]], part: _Part) -> int:
     """Bytes of a strip or tile when it is unpacked; libtiff's own conversions take four bytes a pixel."""
     samples = _first(tags, _SAMPLES, 1) if _first(tags, _PLANES, 1) == 1 else 1
-    return part.width * part.height * max(4, samples * -(-_first(tags, _BITS, 1) // 8))
+    unpacked = part.width * part.height * max(4, samples * -(-_first(tags, _BITS, 1) // 8))
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise ImageTooLarge(
+            f"a strip or tile of the image has {unpacked:,} bytes unpacked; at most {MAX_UNPACKED_BYTES:,} are allowed"
+        )
+    return max(0, unpacked)
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:

@@ -155,6 +155,16 @@ def test_a_lack_of_memory_is_not_the_files_fault(name: str, tmp_path: Path, root
     assert ran.stdout == "MemoryError\n", ran.stderr
 
 
+@pytest.mark.parametrize(
+    "wrong", [(277, 3, 1, 60_000), (258, 4, 1, 4_000_000_000), (278, 4, 1, 4_000_000_000)], ids=str
+)
+def test_a_strip_of_too_many_bytes_is_refused(wrong: tuple[int, int, int, int]) -> None:
+    plain = [each for each in grey_tiff(4_000, 4_000, 5) if each[0] != wrong[0]]
+    strip = [each for each in ((273, 4, 1, 1000), (278, 4, 1, 4_000), (279, 4, 1, 90)) if each[0] != wrong[0]]
+    with pytest.raises(InvalidImage):
+        decode_image(tiff([*plain, *strip, wrong], bytes(90)), Limits(), 448)
+
+
 def test_values_of_a_directory_are_counted_of_any_type() -> None:
     """Bytes are numbers too where libtiff wants numbers."""
     many = tiff([*grey_tiff(64, 48, 7), (273, 1, 70_000, 1000), (279, 1, 70_000, 1000)], struct.pack("<B", 9) * 70_000)
