@@ -1,58 +1,79 @@
-"""GET /health of the pull worker: it has no other door. Standard library only, imported where HEALTH_ADDRESS is set."""
+"""GET /health of the pull worker, its only way in. Listens where HEALTH_ADDRESS says, if anywhere."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from functions.settings import SettingsError
 
-_CLIENT_TIMEOUT_S = 5.0
+Report = Callable[[], tuple[bool, dict[str, Any]]]
 
+_SENDER_S = 5.0
+"""Seconds for a whole request and its response."""
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    report: Callable[[], tuple[bool, dict[str, Any]]]
+_HEAD_BYTES = 8192
+_CONNECTIONS = 200
+"""Open connections; beyond them the oldest is closed."""
 
-
-class _Door(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = _CLIENT_TIMEOUT_S
-
-    def do_GET(self) -> None:
-        if self.path != "/health":
-            self.send_error(404)
-            return
-        well, report = self.server.report()
-        body = json.dumps(report).encode()
-        self.send_response(200 if well else 503)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a probe asks every few seconds."""
+_REQUEST = re.compile(rb"GET /health HTTP/1\.[01]\r\n")
 
 
 @contextmanager
-def answering(address: str, report: Callable[[], tuple[bool, dict[str, Any]]]) -> Iterator[None]:
+def answering(address: str, report: Report) -> Iterator[None]:
     """Answer GET /health on `address:port` until the block ends: 200 or 503, and JSON. Raises SettingsError."""
     host, _, port = address.rpartition(":")
     try:
-        server = _Server((host, int(port)), _Door)
+        listener = socket.create_server((host, int(port)), backlog=_CONNECTIONS)
     except (OSError, OverflowError) as exc:
         raise SettingsError(f"HEALTH_ADDRESS is {address!r}; nothing can listen there ({exc})") from exc
-    server.report = report
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="health", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        thread = threading.Thread(target=runner.run, args=(_serve(listener, report, stop),), name="health", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+
+async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -> None:
+    connections: dict[asyncio.StreamWriter, None] = {}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections[writer] = None
+        if len(connections) > _CONNECTIONS:
+            next(iter(connections)).transport.abort()
+        try:
+            async with asyncio.timeout(_SENDER_S):
+                writer.write(_reply(await reader.readuntil(b"\r\n\r\n"), report))
+                await writer.drain()
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.transport.abort()  # nobody is there to be answered, or it asks for nothing that is here
+        finally:
+            del connections[writer]
+            writer.close()
+
+    server = await asyncio.start_server(answer, sock=listener, limit=_HEAD_BYTES)
+    await stop.wait()
+    server.close()
+    while connections:  # each ends by itself: to cancel one would be logged as a failure
+        for writer in connections:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+def _reply(head: bytes, report: Report) -> bytes:
+    if not _REQUEST.match(head):
+        return b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    well, said = report()
+    body = json.dumps(said).encode()
+    status = "200 OK" if well else "503 Service Unavailable"
+    return f"HTTP/1.0 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

@@ -1,31 +1,87 @@
-"""The key set that tokens are checked with: kept for five minutes; while it is away, not asked for by every caller."""
+"""The key set that tokens are checked with: kept for five minutes, fetched within limits, left alone while it is away.
+
+Whatever is wrong with the answer of its server is transient: it is raised as PyJWKClientConnectionError.
+"""
 
 from __future__ import annotations
 
+import json
+import threading
 import time
+import urllib.error
+import urllib.request
+from concurrent.futures import Future
 from typing import Any
 
 import jwt
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
+"""Seconds for the whole fetch: a stopping worker has ten."""
 
 REST_S = 10.0
-"""After a failure nobody asks for so long: whoever sends junk would otherwise have it asked for each time."""
+"""Negative-cache time: after a failed fetch, no new one is made for so many seconds, whatever tokens come."""
+
+MAX_BYTES, MAX_KEYS = 1_048_576, 100
+"""Most bytes of a key set, and most keys in it. Google's has 2 or 3 keys in 2 kB; a key takes 0.1 ms to make."""
 
 
 class KeySet(jwt.PyJWKClient):
     """Keys at an address. Callable from any thread; the fetches are one after the other."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, timeout=TIMEOUT_S)
+        super().__init__(url)
         self._rests_until = 0.0
+        self._fetch = threading.Thread()
 
-    def fetch_data(self) -> Any:
+    def fetch_data(self) -> jwt.PyJWKSet:
         """Ask the address. Raises PyJWKClientConnectionError also while it rests; keys that are kept do without it."""
         if time.monotonic() < self._rests_until:
             raise jwt.PyJWKClientConnectionError("the key set was out of reach a moment ago")
         try:
-            return super().fetch_data()
-        except Exception:
+            keys = _parse(self._downloaded())
+        except Exception as exc:
             self._rests_until = time.monotonic() + REST_S
-            raise
+            raise jwt.PyJWKClientConnectionError(f"the key set cannot be had: {exc!r}") from exc
+        self._last_successful_fetch = time.monotonic()
+        return keys
+
+    def _downloaded(self) -> bytes:
+        """The document, from a thread: timeouts of sockets begin again with each byte that drips."""
+        if self._fetch.is_alive():
+            raise TimeoutError("an earlier fetch is not over")
+        done: Future[bytes] = Future()
+        self._fetch = threading.Thread(target=_download, args=(self.uri, done), name="key-set", daemon=True)
+        self._fetch.start()
+        return done.result(TIMEOUT_S)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none: the address is the one that decides who is let in."""
+
+
+def _download(url: str, done: Future[bytes]) -> None:
+    until = time.monotonic() + TIMEOUT_S
+    data = bytearray()
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(url, timeout=TIMEOUT_S) as reply:
+            while piece := reply.read1(MAX_BYTES):
+                data += piece
+                if len(data) > MAX_BYTES:
+                    raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+                if time.monotonic() > until:
+                    raise TimeoutError(f"it took more than {TIMEOUT_S:g} s")
+        done.set_result(bytes(data))
+    except Exception as exc:
+        if isinstance(exc, urllib.error.HTTPError):
+            exc.close()  # it holds the connection
+        done.set_exception(exc)
+
+
+def _parse(document: bytes) -> jwt.PyJWKSet:
+    """The keys that can sign a push. Raises an exception of many kinds for a document that has none."""
+    found = (key for key in json.loads(document)["keys"] if isinstance(key, dict))
+    keys = [key for key in found if key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and key.get("kid")]
+    if len(keys) > MAX_KEYS:
+        raise ValueError(f"it has {len(keys):,} keys; at most {MAX_KEYS} are read")
+    return jwt.PyJWKSet(keys)

@@ -25,6 +25,7 @@ from functions.auth import NotAllowed
 from functions.bodies import read_body
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
+from functions.forms import read_file
 from functions.service import PUBLISH_TIMEOUT_S
 from functions.settings import SettingsError
 from functions.traceparent import HEADER, TraceContext
@@ -201,13 +202,10 @@ def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> En
         options[HEADER] = request.headers[HEADER]
     if request.mimetype != "multipart/form-data":
         return events.from_post(body, options, request_id)
-    request.stream = io.BytesIO(body)
-    file = request.files.get("file")
-    if file is None:
-        raise InvalidRequest("the form has no field named file")
-    if file.filename:
-        options.setdefault("filename", file.filename)
-    return events.from_post(file.read(), options, request_id)
+    name, image = read_file(body, request.mimetype_params.get("boundary", ""))
+    if name:
+        options.setdefault("filename", name)
+    return events.from_post(image, options, request_id)
 
 
 def _refusal(request_id: str, code: str, message: str) -> Response:

@@ -97,6 +97,17 @@ def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
     assert error is not None and "no field named file" in error.message
 
 
+def test_a_form_of_101_parts_is_told_how_many_are_allowed(client: FlaskClient) -> None:
+    form = {f"part {number}": "x" for number in range(100)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
+    reply = client.post("/predict", data=form)
+    error = read(reply).error
+    assert reply.status_code == 400 and error is not None and error.code == "invalid_request"
+    assert error.message == "the form has too many parts; at most 100 are allowed"
+    reply = client.post("/predict", data=b"x", headers={"Content-Type": "multipart/form-data"})
+    error = read(reply).error
+    assert reply.status_code == 400 and error is not None and error.message.startswith("the form has no boundary")
+
+
 def test_predict_takes_a_reference(client: FlaskClient) -> None:
     assert client.post("/predict", data=b'{"image_uri": "gs://bucket/a"}').status_code == 200
     assert client.post("/predict", data=b'{"image_uri": "gs://bucket/gone"}').status_code == 404

@@ -1,0 +1,121 @@
+"""Multipart forms: the one file is found, and what is wrong with a form is said exactly and costs little."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.errors import InvalidRequest
+from functions.forms import MAX_PARTS, read_file
+
+B = "bound"
+
+
+def part(headers: str, data: bytes = b"image") -> bytes:
+    return b"--bound\r\n" + headers.encode() + b"\r\n\r\n" + data + b"\r\n"
+
+
+def file(data: bytes = b"image", name: str = "shoe.png") -> bytes:
+    return part(f'Content-Disposition: form-data; name="file"; filename="{name}"', data)
+
+
+def field(name: str = "other", data: bytes = b"text") -> bytes:
+    return part(f'Content-Disposition: form-data; name="{name}"', data)
+
+
+END = b"--bound--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (file() + END, ("shoe.png", b"image")),
+        (b"preamble\r\n" + file() + END + b"epilogue", ("shoe.png", b"image")),
+        (field() + file() + field() + END, ("shoe.png", b"image")),
+        (file(b"a\r\n--boun\r\n") + END, ("shoe.png", b"a\r\n--boun\r\n")),
+        (file(bytes(300_000)) + END, ("shoe.png", bytes(300_000))),
+        (file(name="") + END, ("", b"image")),
+        (field() * (MAX_PARTS - 1) + file() + END, ("shoe.png", b"image")),
+        (field(data=bytes(2_000_000)) + file() + END, ("shoe.png", b"image")),
+        ((file() + END).replace(b"\r\n", b"\n"), ("shoe.png", b"image")),
+    ],
+)
+def test_the_file_is_found(body: bytes, found: tuple[str, bytes]) -> None:
+    assert read_file(body, B) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (field() * 10_000 + END, f"the form has too many parts; at most {MAX_PARTS} are allowed"),
+        (field() * MAX_PARTS + file() + END, f"the form has too many parts; at most {MAX_PARTS} are allowed"),
+        (field() + END, "the form has no field named file; it must have one"),
+        (END, "the form has no field named file; it must have one"),
+        (file() + file() + END, "the form has more than one field named file; it must have one"),
+        (field("file") + END, "the field file of the form is text; it must be a file, with a filename"),
+        (field("file") + file() + END, "the field file of the form is text; it must be a file, with a filename"),
+        (file(b"") + END, "the file 'shoe.png' of the form is empty; it must be an image"),
+        (file(b"", "") + END, "the file '' of the form is empty; it must be an image"),
+        (b"", "the form is malformed: "),
+        (b"no form", "the form is malformed: "),
+        (b"--bound", "the form is malformed: "),
+        (b"--bound\r\n", "the form is malformed: "),
+        (file(), "the form is malformed: "),
+        (file(bytes(300_000)), "the form is malformed: "),
+        (b"--other\r\nA: b\r\n\r\nimage\r\n--other--", "the form is malformed: "),
+        (part("A: b") + file() + END, "the form is malformed: a part has no Content-Disposition"),
+        (b"--bound\r\nA: \xff\xfe\r\n\r\nx\r\n" + END, "a part of the form has a header that is not UTF-8"),
+        (
+            b"--bound\r\n" + b"a:b\r\n" * 200_000 + b"\r\nx\r\n" + END,
+            "the headers of a part are too large; at most 8,192",
+        ),
+        (b"--bound\r\n" + b"a" * 1_000_000, "the headers of a part are too large; at most 8,192 bytes are allowed"),
+    ],
+)
+def test_what_is_wrong_with_a_form_is_said(body: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_file(body, B)
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("boundary", ["", "é"])
+def test_a_form_needs_a_boundary(boundary: str) -> None:
+    with pytest.raises(InvalidRequest, match="the form has no boundary"):
+        read_file(file() + END, boundary)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--bound" * 2_800_000,
+        b"--bound\r\n" * 2_200_000,
+        file(b"\r\n--boundx" * 2_000_000) + END,
+        file(b"\r\n" * 10_000_000) + END,
+        (b"--bound\r\nContent-Disposition: form-data\r\n" + b"a:b\r\n" * 1500 + b"\r\n\r\n") * MAX_PARTS + END,
+        b"--bound" + b" " * 20_000_000,
+    ],
+    ids=["boundaries", "boundary lines", "almost boundaries", "empty lines", "headers", "spaces"],
+)
+def test_no_form_of_20_mb_is_slow(body: bytes) -> None:
+    before = time.thread_time()
+    with suppress(InvalidRequest):
+        read_file(body, B)
+    assert time.thread_time() - before < 10
+
+
+NAMES = [b"; name=", b'; name="file"', b'; filename="a"', b"; filename*=utf-8''%ff", b"; filename*=x''a"]
+BYTES = [b"\r\n", b"\n", b"\r", b"\xff", b"\x00", b"a:b", b":", b" ", b"x" * 9000]
+PIECES = st.sampled_from([b"--bound", b"--", b"Content-Disposition: form-data", *NAMES, *BYTES])
+
+
+@given(st.lists(PIECES, max_size=40).map(b"".join))
+def test_whatever_comes_is_a_file_or_refused(body: bytes) -> None:
+    try:
+        name, data = read_file(b"--bound\r\n" + body, B)
+    except InvalidRequest:
+        return
+    assert isinstance(name, str) and data
