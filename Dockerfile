@@ -20,4 +20,4 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash functions model \
  && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.worker, functions.nightly"
 USER worker
 EXPOSE 8080
-CMD ["python", "-m", "functions.start", "functions_framework", "--source", "functions/main.py", "--target", "serve", "--host", "0.0.0.0"]
+CMD ["python", "-m", "functions.start", "functions.server", "--host", "0.0.0.0"]

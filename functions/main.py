@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import uuid
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -22,7 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap, events
 from functions.auth import NotAllowed
-from functions.bodies import read_body
+from functions.bodies import ignore_body, read_body
 from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.forms import read_file
@@ -48,6 +47,9 @@ _HELLO = (
     "This is an image-prediction worker. Where its HTTP door is open, POST an image to /predict, for example:\n"
     "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"
 )
+
+if flask.has_app_context():  # the framework imports this module for one application
+    flask.current_app.before_request(ignore_body)
 
 
 @functions_framework.http
@@ -81,16 +83,8 @@ def predict(request: flask.Request) -> ResponseReturnValue:
     failure = None
     try:
         limit = bootstrap.settings().max_image_bytes
-        envelope = _posted(request, request_id, limit)
-        service = bootstrap.service()
-        if request.args.get("publish") == "true":  # in the words of an earlier copy, as at every door that publishes
-            answered = service.respond(envelope)
-            assert answered, "what is posted by hand is no notification"
-            response = answered
-            service.responses.publish(response, waited=True).result(PUBLISH_TIMEOUT_S)
-        else:
-            response = service.answer(envelope)
-        service.flush()
+        with _memory() as hold:
+            response = _answer(_posted(request, request_id, limit, hold), request.args.get("publish") == "true")
     except RequestEntityTooLarge:
         response = _refusal(request_id, "image_too_large", _too_large(limit))
     except InvalidRequest as exc:
@@ -101,6 +95,26 @@ def predict(request: flask.Request) -> ResponseReturnValue:
     trace = response.trace or TraceContext.parse(request.headers.get(HEADER, ""))
     bootstrap.outcomes().answered(replace(response, trace=trace), failure)
     return _reply(request, response)
+
+
+def _answer(envelope: Envelope, publish: bool) -> Response:
+    """The response to a posted image; published too where that is asked for, after the broker has it."""
+    service = bootstrap.service()
+    if publish:  # in the words of an earlier copy, as at every door that publishes
+        response = service.respond(envelope)
+        assert response, "what is posted by hand is no notification"
+        service.responses.publish(response, waited=True).result(PUBLISH_TIMEOUT_S)
+    else:
+        response = service.answer(envelope)
+    service.flush()
+    return response
+
+
+@contextmanager
+def _memory() -> Iterator[Callable[[int], object]]:
+    """A function that takes memory for a large body, which is given back when the block ends."""
+    with ExitStack() as held:
+        yield lambda size: held.enter_context(bootstrap.payloads().held(size))
 
 
 def _accept(request: flask.Request) -> ResponseReturnValue:
@@ -117,8 +131,15 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
     """204 is an ack, 503 a nack. 400: nobody can be answered, so the broker sets it aside for a person to see."""
     if refusal := _turned_away(request):
         return refusal
+    with _memory() as hold:
+        return _read_event(request, handle, hold)
+
+
+def _read_event(
+    request: flask.Request, handle: Callable[[Envelope], None], hold: Callable[[int], object]
+) -> ResponseReturnValue:
     try:
-        body = read_body(request, MAX_EVENT_BYTES)
+        body = read_body(request, MAX_EVENT_BYTES, hold)
         with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
             envelope = events.from_http(request.headers, body)
         del body  # while the image is decoded it would be a second copy
@@ -151,10 +172,8 @@ def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
             pushers.check(request.headers.get("Authorization"))
     except NotAllowed as exc:
         bootstrap.outcomes().refused(str(exc))
-        request.stream = io.BytesIO()
         return f"{exc}\n", exc.status, {"WWW-Authenticate": "Bearer"}
     except Exception as exc:
-        request.stream = io.BytesIO()
         return _nack(None, exc)
     return None
 
@@ -167,7 +186,6 @@ def _by_hand(request: flask.Request) -> ResponseReturnValue:
         closed = False  # the door itself says that it cannot serve
     if closed:
         bootstrap.outcomes().refused("the HTTP door is closed")
-        request.stream = io.BytesIO()
         return "the HTTP door of this worker is closed; HTTP_DOOR=on opens it\n", 404
     answer: ResponseReturnValue = predict(request)
     return answer
@@ -193,10 +211,10 @@ def _ready(request: flask.Request) -> ResponseReturnValue:
     return {"status": "ready", "model": model.name, "version": model.version, "engine": model.engine}
 
 
-def _posted(request: flask.Request, request_id: str, max_image_bytes: int) -> Envelope:
+def _posted(request: flask.Request, request_id: str, max_image_bytes: int, hold: Callable[[int], object]) -> Envelope:
     """Multipart has a field `file`; everything else is the image itself, whatever curl calls it."""
     # The limit is on the file: a form around it may be a little larger.
-    body = read_body(request, max_image_bytes + FORM_BYTES)
+    body = read_body(request, max_image_bytes + FORM_BYTES, hold)
     options = {name: request.args[name] for name in _OPTIONS if name in request.args}
     if HEADER in request.headers:
         options[HEADER] = request.headers[HEADER]

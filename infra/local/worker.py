@@ -24,8 +24,7 @@ _PATIENCE_S = 2.0
 
 def start_push(port: int, env: Mapping[str, str], log: Path, host: str = LOOPBACK) -> Child:
     """Start the HTTP worker on a port of an address."""
-    start = [sys.executable, "-m", "functions.start", "functions_framework"]
-    command = [*start, "--source", "functions/main.py", "--target", "serve", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "functions.start", "functions.server", "--host", host, "--port", str(port)]
     return Child("worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 

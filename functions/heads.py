@@ -1,0 +1,89 @@
+"""Heads of HTTP requests, judged: when one is whole, how long it may be, and what a sender of a malformed one reads.
+
+Every refusal is a sentence of ours and repeats nothing of the request: a head may hold a token. Formats: RFC 9112.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gunicorn.http import errors
+from gunicorn.http.message import Request
+
+LINE_BYTES = 8190
+"""Longest request line, without its end: 8 KiB with it."""
+
+HEADERS_BYTES, FIELDS, FIELD_BYTES = 32_768, 100, 8190
+"""Most bytes of all headers together, most headers, and most bytes of one of them."""
+
+_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
+"""The end of a head. A bare line feed is one too: the parser refuses it, and nothing is gained by waiting for more."""
+
+
+class Refused(Exception):
+    """A request that is not handed to a thread: an HTTP status and a sentence for its sender."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+_LINE_TOO_LONG = Refused(414, f"the request line is too long; at most {LINE_BYTES:,} bytes are allowed")
+_HEADERS_TOO_LARGE = Refused(
+    431,
+    f"the headers are too large; at most {FIELDS} of {FIELD_BYTES:,} bytes each, "
+    f"{HEADERS_BYTES:,} bytes together, are allowed",
+)
+_CODING = Refused(501, "the Transfer-Encoding is not supported; only chunked is")
+_MALFORMED = Refused(400, "the request is malformed; it must be HTTP/1.1 or HTTP/1.0")
+_HEADER = Refused(
+    400,
+    "a header is malformed; each is NAME: VALUE on one line that ends with CRLF, without control characters, and the "
+    "length of the body is given once, by Content-Length or by Transfer-Encoding: chunked",
+)
+_REFUSALS: tuple[tuple[type[Exception], Refused], ...] = (
+    (errors.LimitRequestLine, _LINE_TOO_LONG),
+    (errors.LimitRequestHeaders, _HEADERS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, _CODING),
+    (errors.ExpectationFailed, Refused(417, "the Expect header is not supported; only 100-continue is")),
+    (
+        errors.InvalidRequestLine,
+        Refused(400, "the request line is malformed; it must be METHOD TARGET HTTP/1.1, with a target in ASCII"),
+    ),
+    (errors.InvalidRequestMethod, Refused(400, "the method is malformed; it must be 3 to 20 capital letters")),
+    (errors.InvalidHTTPVersion, Refused(400, "the version of HTTP is not supported; it must be HTTP/1.1 or HTTP/1.0")),
+    (errors.InvalidHeader, _HEADER),
+    (errors.InvalidHeaderName, _HEADER),
+    (errors.ObsoleteFolding, _HEADER),
+    (errors.ParseException, _MALFORMED),
+    (OSError, _MALFORMED),  # the parser wanted more than the head: it is not the head that was looked for
+)
+
+
+def is_whole(head: bytes | bytearray, searched: int = 0) -> bool:
+    """Whether the parser can judge this head, of which `searched` bytes were looked at before. Raises Refused."""
+    start = 2 if head[:2] == b"\r\n" else 0  # one empty line may come first (RFC 9112, 2.2)
+    line = head.find(b"\r\n", start, start + LINE_BYTES + 2)
+    if line < 0 and len(head) >= start + LINE_BYTES + 2:
+        raise _LINE_TOO_LONG
+    if end := _END.search(head, max(start, searched - 3)):
+        if end.start() - line > HEADERS_BYTES:
+            raise _HEADERS_TOO_LARGE
+        return True
+    if len(head) > start + LINE_BYTES + HEADERS_BYTES:
+        raise _HEADERS_TOO_LARGE
+    return line >= 0 and b" HTTP/1." not in head[:line]  # HTTP/0.9, or another protocol: no headers will come
+
+
+def check(request: Request) -> None:
+    """Refuse what the parser lets pass and this server does not understand. Raises Refused."""
+    codings = [value for name, value in request.headers if name == "TRANSFER-ENCODING"]
+    if codings and [value.lower() for value in codings] != ["chunked"]:
+        raise _CODING
+
+
+def refusal(failure: Exception) -> Refused | None:
+    """What the sender of a request is told that could not be parsed; None when the failure is not the sender's."""
+    if isinstance(failure, Refused):
+        return failure
+    return next((refused for kind, refused in _REFUSALS if isinstance(failure, kind)), None)
