@@ -1,4 +1,4 @@
-# The worker: slim, not root, no TensorFlow. Push by default; `python -m functions.worker` for a worker pool.
+# The worker: slim, not root, no TensorFlow. Push by default; `python -m functions.entrypoints.pull_worker` for a worker pool.
 FROM python:3.11-slim AS install
 COPY functions/requirements.lock infra/slim.py /
 # Bytecode is made last, of what is left, and trusted unread: an image's files may lose their times on the way.
@@ -17,7 +17,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTEC
 # Nothing here multiplies large matrices with numpy: its threads would only spin beside each start.
 ENV OPENBLAS_NUM_THREADS=1
 RUN python -m compileall -q --invalidation-mode unchecked-hash functions model \
- && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.worker, functions.nightly"
+ && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.entrypoints.pull_worker, functions.entrypoints.batch_publish"
 USER worker
 EXPOSE 8080
-CMD ["python", "-m", "functions.start", "functions.server", "--host", "0.0.0.0"]
+CMD ["python", "-m", "functions.runtime.fast_start", "functions.entrypoints.server", "--host", "0.0.0.0"]

@@ -8,11 +8,11 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from client.cloud import UsageError
-from client.commands import INTERRUPTED, run_predict, run_publish, run_upload
-from client.options import parser
-from client.watch import run_watch
-from client.words import plain
+from client.cli.commands import INTERRUPTED, run_predict, run_publish, run_upload
+from client.cli.parser import parser
+from client.cli.watch import run_watch
+from client.gcp import UsageError
+from client.text import plain
 
 
 def _plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:

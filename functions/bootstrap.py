@@ -18,24 +18,24 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from functions.auth import Pushers
-from functions.contract import Model
-from functions.gcp import BucketImages, TopicResponses
-from functions.heap import collect_seldom, give_back_large_blocks
-from functions.ledger import BucketLedger
-from functions.logs import configure
-from functions.outcomes import Outcomes
-from functions.payloads import Payloads
-from functions.service import Service
+from functions.gcp.clients import BucketImages, TopicResponses
+from functions.gcp.push_tokens import Pushers
+from functions.gcp.response_store import BucketLedger
+from functions.messages.contract import Model
+from functions.observability.json_logging import configure
+from functions.observability.request_log import Outcomes
+from functions.observability.spans import spans
+from functions.runtime.memory_tuning import collect_seldom, give_back_large_blocks
+from functions.runtime.payload_memory import Payloads
+from functions.service.pipeline import Service
 from functions.settings import Settings
-from functions.tracing import spans
-from model.artifact import ArtifactError, load_engine, read_artifact
-from model.batching import MicroBatcher
+from model.artifact.fetch import fetch_artifact
+from model.artifact.load import ArtifactError, load_engine, read_artifact
 from model.drift import read_reference
-from model.limits import Limits
+from model.engines.micro_batcher import MicroBatcher
+from model.images.limits import Limits
+from model.images.memory_budget import Room
 from model.predictor import Predictor
-from model.room import Room
-from model.store import fetch_artifact
 
 log = logging.getLogger(__name__)
 

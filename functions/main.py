@@ -19,17 +19,18 @@ import functions_framework
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from functions import bootstrap, events
-from functions.auth import NotAllowed
-from functions.bodies import ignore_body, read_body
-from functions.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
+from functions import bootstrap
+from functions.entrypoints.form import read_file
+from functions.entrypoints.request_body import ignore_body, read_body
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
-from functions.forms import read_file
-from functions.service import PUBLISH_TIMEOUT_S
+from functions.gcp.push_tokens import NotAllowed
+from functions.messages import event_decoder
+from functions.messages.contract import Envelope, Error, Response, bounded_id, encode_response, encode_time
+from functions.messages.trace_context import HEADER, TraceContext
+from functions.service.pipeline import PUBLISH_TIMEOUT_S
 from functions.settings import SettingsError
-from functions.traceparent import HEADER, TraceContext
-from model.manifest import ArtifactError
-from model.words import printable
+from model.artifact.manifest import ArtifactError
+from model.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _read_event(
     try:
         body = read_body(request, MAX_EVENT_BYTES, hold)
         with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
-            envelope = events.from_http(request.headers, body)
+            envelope = event_decoder.from_http(request.headers, body)
         del body  # while the image is decoded it would be a second copy
     except InvalidRequest as exc:
         bootstrap.outcomes().malformed(str(exc))
@@ -219,11 +220,11 @@ def _posted(request: flask.Request, request_id: str, max_image_bytes: int, hold:
     if HEADER in request.headers:
         options[HEADER] = request.headers[HEADER]
     if request.mimetype != "multipart/form-data":
-        return events.from_post(body, options, request_id)
+        return event_decoder.from_post(body, options, request_id)
     name, image = read_file(body, request.mimetype_params.get("boundary", ""))
     if name:
         options.setdefault("filename", name)
-    return events.from_post(image, options, request_id)
+    return event_decoder.from_post(image, options, request_id)
 
 
 def _refusal(request_id: str, code: str, message: str) -> Response:

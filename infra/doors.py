@@ -6,17 +6,17 @@ import sys
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 
-from client import crew
-from client.cloud import Cloud
-from client.ledger import Ledger
-from client.paths import Picture
-from client.predict import THREADS as ASKERS
-from client.predict import Asker
-from client.receive import Inbox
-from client.send import THREADS as SENDERS
-from client.send import Bucket, Sender, Wishes
-from client.upload import THREADS as UPLOADERS
-from client.upload import Uploader, object_names
+from client.gcp import Cloud
+from client.image_files import Picture
+from client.results.request_tracker import Ledger
+from client.transport import send_pool
+from client.transport.bucket import THREADS as UPLOADERS
+from client.transport.bucket import Uploader, object_names
+from client.transport.http import THREADS as ASKERS
+from client.transport.http import Asker
+from client.transport.response_subscription import Inbox
+from client.transport.topic import THREADS as SENDERS
+from client.transport.topic import Bucket, Sender, Wishes
 
 Door = Callable[[Collection[Picture], Ledger, ExitStack], None]
 """Begins to send pictures; the ledger hears how each ends, and the stack closes what was opened. May raise."""
@@ -29,7 +29,7 @@ def topic(cloud: Cloud) -> Door:
         inbox = stack.enter_context(Inbox(cloud, ledger.offer, ledger.give_up, complain))
         sender = Sender(cloud, ledger, Wishes(), inbox.client_id, None)
         stack.callback(sender.close)
-        crew.start(pictures, sender.send, ledger, SENDERS)
+        send_pool.start(pictures, sender.send, ledger, SENDERS)
 
     return send
 
@@ -42,7 +42,7 @@ def bucket(cloud: Cloud, name: str, folder: str) -> Door:
         watched = Bucket(cloud, name)
         stack.callback(watched.close)
         uploader = Uploader(watched, ledger, Wishes(), inbox.client_id, object_names(list(pictures), f"{folder}/"))
-        crew.start(pictures, uploader.send, ledger, UPLOADERS)
+        send_pool.start(pictures, uploader.send, ledger, UPLOADERS)
 
     return send
 
@@ -51,7 +51,7 @@ def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> Door:
     """Posted to the HTTP door at `url`, each answered within `timeout_s`; `token` says who we are, if anybody."""
 
     def send(pictures: Collection[Picture], ledger: Ledger, stack: ExitStack) -> None:
-        crew.start(pictures, Asker(url, ledger, Wishes(), timeout_s, token()).send, ledger, ASKERS)
+        send_pool.start(pictures, Asker(url, ledger, Wishes(), timeout_s, token()).send, ledger, ASKERS)
 
     return send
 

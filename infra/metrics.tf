@@ -3,7 +3,7 @@ locals {
   # Under each name that scorers have: a change of compute is no gap.
   lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "door"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
 
-  outcomes = "${local.lines} AND jsonPayload.logger=\"functions.outcomes\""
+  outcomes = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
   answered = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
   stages   = ["queue", "fetch", "decode", "predict", "total"]
 

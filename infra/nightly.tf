@@ -63,7 +63,7 @@ resource "google_cloud_run_v2_job" "nightly" {
 
       containers {
         image   = var.image
-        command = ["python", "-m", "functions.nightly"]
+        command = ["python", "-m", "functions.entrypoints.batch_publish"]
         args = [
           "gs://${var.nightly.bucket}/${var.nightly.prefix}",
           "--topic=${google_pubsub_topic.this[local.request_topic].id}",

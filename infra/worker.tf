@@ -39,7 +39,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
 
     containers {
       image   = var.image
-      command = ["python", "-m", "functions.worker"]
+      command = ["python", "-m", "functions.entrypoints.pull_worker"]
 
       resources {
         limits = local.limits

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model.artifact import AUTO, ENGINES, ArtifactError
+from model.artifact.load import AUTO, ENGINES, ArtifactError
+from model.text import printable, printable_lines
 from model.training.commands import (
     add_commands,
     add_train_options,
@@ -20,7 +21,6 @@ from model.training.commands import (
     wants_transfer,
 )
 from model.training.errors import TrainingError
-from model.words import printable, printable_lines
 
 _CONFIGS = Path(__file__).resolve().parent / "training" / "configs"
 _FASHION = _CONFIGS / "fashion-mnist.yaml"
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from model.training.config import read_config
-    from model.training.train import train
+    from model.training.fashion_mnist.config import read_config
+    from model.training.fashion_mnist.train import train
 
     if wants_transfer(arguments):
         return run_transfer(arguments, arguments.config if arguments.config != _FASHION else None)
@@ -74,8 +74,8 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from model.training.export import export
-    from model.training.run_export import export_run, is_transfer_run
+    from model.training.fashion_mnist.export import export
+    from model.training.transfer.export import export_run, is_transfer_run
 
     if arguments.run and is_transfer_run(arguments.run):
         return answer(export_run(arguments.run, arguments.out, arguments.engines))
@@ -84,15 +84,15 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from model.training.evaluate import evaluate
-    from model.training.labelled import parse_mapping
+    from model.training.data.labelled import parse_mapping
+    from model.training.evaluation.evaluate import evaluate
 
     mapping = parse_mapping(arguments.map)
     evaluation = evaluate(
         arguments.artifact, arguments.engine, arguments.data, arguments.labels, mapping, arguments.limit
     )
     if arguments.report:
-        from model.training.report import write_report
+        from model.training.evaluation.report import write_report
 
         write_report(evaluation, arguments.report)
     for skipped in evaluation.scored.skipped:

@@ -15,13 +15,13 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import ModelHandler
 
-from model.artifact import AUTO, load_engine, read_artifact
-from model.engine import Images
+from model.artifact.fetch import fetch_artifact
+from model.artifact.load import AUTO, load_engine, read_artifact
+from model.engines.base import Images
 from model.errors import InvalidImage
+from model.images.limits import Limits
 from model.labels import Prediction
-from model.limits import Limits
 from model.predictor import Predictor
-from model.store import fetch_artifact
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)  # Beam holds it by a weak reference

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.engine import Scores
+from model.artifact.manifest import ArtifactError
+from model.engines.base import Scores
 from model.labels import Prediction
-from model.manifest import ArtifactError
 
 KEY = "reference"
 BINS = 10

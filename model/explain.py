@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from model.engine import Engine, Images
+from model.engines.base import Engine, Images
 from model.labels import Explanation
 
 Heat = npt.NDArray[np.float32]

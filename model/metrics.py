@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.engine import Scores
+from model.engines.base import Scores
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

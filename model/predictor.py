@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from model.batching import submit
-from model.engine import Engine, Images, Scores
+from model.engines.base import Engine, Images, Scores
+from model.engines.micro_batcher import submit
 from model.explain import explain
+from model.images.limits import Limits
+from model.images.memory_budget import Room
 from model.labels import Explanation, Prediction
-from model.limits import Limits
-from model.preprocess import preprocess
-from model.room import Room
+from model.preprocessing.recipe import preprocess
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import pubsub_v1, storage
 
-from functions.contract import Response, decode_response
+from functions.messages.contract import Response, decode_response
 
 
 class Desk:

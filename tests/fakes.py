@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from functions.contract import Model, ObjectRef, Response
 from functions.errors import ImageNotFound
-from functions.service import Service
-from model.engine import Activations, Images, Scores, Signature
+from functions.messages.contract import Model, ObjectRef, Response
+from functions.service.pipeline import Service
+from model.engines.base import Activations, Images, Scores, Signature
 from model.errors import ImageTooLarge
 from model.predictor import Predictor
-from model.training.measure import BATCHES, THREADS, Speed
+from model.training.export.benchmark import BATCHES, THREADS, Speed
 
 LABELS = ("dark", "middle", "light")
 SIGNATURE = Signature(

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from model.images import decoded
-from model.limits import Limits
-from model.room import Room
+from model.images.decode import decoded
+from model.images.limits import Limits
+from model.images.memory_budget import Room
 from tests.fault.watch import peak_kb, reset_peak
 from tests.image_files import save
 

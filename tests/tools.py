@@ -47,8 +47,8 @@ class Tools:
             "Dockerfile": "FROM scratch\n",
             "infra/slim.py": "",
             "functions/main.py": "doors\n",
-            "model/engine.py": "scores\n",
-            "model/training/train.py": "epochs\n",
+            "model/engines/base.py": "scores\n",
+            "model/training/fashion_mnist/train.py": "epochs\n",
         }.items():
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_text(text)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from client.cloud import UPLOAD_TIMEOUT_S, UsageError
 from client.doctor.clients import Clients, look
 from client.doctor.finding import Finding, fail, ok
 from client.doctor.gcloud import gcloud
 from client.doctor.grammar import SHIPPED
-from client.words import printable
+from client.gcp import UPLOAD_TIMEOUT_S, UsageError
+from client.text import printable
 
 BUCKET = "gs://"
 
@@ -27,7 +27,7 @@ def check_place(place: str) -> str:
 
 def check_artifact(clients: Clients, place: str) -> Iterator[Finding]:
     """One line. What is in a bucket is brought here whole, as a worker does."""
-    from model.artifact import ArtifactError, read_artifact
+    from model.artifact.load import ArtifactError, read_artifact
 
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) if place.startswith(BUCKET) else Path(place)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from client.cloud import CALL_TIMEOUT_S, Cloud, patience, storage_patience
+from client.gcp import CALL_TIMEOUT_S, Cloud, patience, storage_patience
 
 PATIENCE_S = 5.0
 """Hiccups are retried this long: there are many calls, and somebody waits."""

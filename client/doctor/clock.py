@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from time import time
 
-from client.cloud import CALL_TIMEOUT_S
 from client.doctor.clients import Clients
 from client.doctor.finding import Finding, fail, ok, warn
+from client.gcp import CALL_TIMEOUT_S
 
 _WARN_S, _FAIL_S = 10, 300
 _MEND = "sudo sntp -sS time.google.com" if sys.platform == "darwin" else "sudo timedatectl set-ntp true"

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 
-from client.cloud import Cloud, UsageError
 from client.doctor.artifact import check_place
 from client.doctor.clients import Clients
 from client.doctor.examine import LOGIN, Check, checks, examine
@@ -19,8 +18,9 @@ from client.doctor.rows import rows
 from client.doctor.show import Lines
 from client.doctor.wanted import Wanted
 from client.doctor.worker import Door
-from client.render import Talk
-from client.words import printable
+from client.gcp import Cloud, UsageError
+from client.results.output import Talk
+from client.text import printable
 
 
 def run_doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:

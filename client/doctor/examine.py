@@ -20,7 +20,7 @@ from client.doctor.subscriptions import check_subscription
 from client.doctor.topics import check_topic
 from client.doctor.wanted import Wanted
 from client.doctor.worker import Door
-from client.words import plain
+from client.text import plain
 
 LOGIN = "gcloud auth application-default login"
 

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from client.cloud import Cloud
 from client.doctor.clients import Clients
 from client.doctor.dead_letters import check_dead_letters, holders
 from client.doctor.finding import Finding, fail, ok
@@ -17,6 +16,7 @@ from client.doctor.subscriptions import check_subscription, differences, misplac
 from client.doctor.topics import check_topic
 from client.doctor.wanted import Subscription, Topic, Wanted
 from client.doctor.worker import Door
+from client.gcp import Cloud
 
 _WEEK_S = 604_800.0
 _ACTIVE = "ACTIVE"

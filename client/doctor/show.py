@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from client.doctor.finding import Finding
-from client.words import printable
+from client.text import printable
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from client.cloud import Cloud, UsageError
 from client.doctor.settings import Settings, seconds
-from client.words import plain
+from client.gcp import Cloud, UsageError
+from client.text import plain
 
 
 @dataclass(frozen=True, slots=True)

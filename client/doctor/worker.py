@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from client.doctor.finding import Finding, fail, ok, warn
 from client.doctor.gcloud import gcloud
-from client.words import printable
+from client.text import printable
 
 SECURE = "https://"
 """Pub/Sub itself pushes to nothing else; plain http is a worker on this machine or in this room."""

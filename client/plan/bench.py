@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.cloud import UsageError
-from model.words import printable
+from client.gcp import UsageError
+from model.text import printable
 
 UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 SMALL_BYTES, LARGE_BYTES = 10_000, 100_000

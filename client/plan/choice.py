@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.cost import Line, monthly, total
 from client.plan.load import Load
 from client.plan.prices import Prices

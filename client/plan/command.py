@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan import bench
 from client.plan.choice import Plan, plan
 from client.plan.grammar import load_of
@@ -19,7 +19,7 @@ from client.plan.record import record
 from client.plan.text import lines
 from client.plan.tfvars import written
 from client.plan.worker import DOORS, workers
-from client.words import printable
+from client.text import printable
 
 
 def run_plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:

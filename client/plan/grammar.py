@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan import prices
 from client.plan.load import CARRIERS, MOST_A_DAY, Carrier, Load, usual_peak
 from client.plan.worker import DOORS
-from client.send import INLINE_LIMIT
+from client.transport.topic import INLINE_LIMIT
 
 DESCRIPTION = """\
 Say how to deploy the worker for a load, how long answers will take and what a month costs, beside the same pipeline

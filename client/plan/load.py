@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 
 DAY_S = 86_400
 MONTH_DAYS = 30

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import nan
 from pathlib import Path
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.choice import Plan
 
 

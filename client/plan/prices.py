@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.cloud import UsageError
-from model.words import printable
+from client.gcp import UsageError
+from model.text import printable
 
 SHIPPED = Path(__file__).with_name("prices.toml")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.load import Load
 from client.plan.prices import Behaviour
 from client.plan.worker import Door, Measured
@@ -25,7 +25,7 @@ DEADLINES = ((55, 60), (590, 600))
 """Seconds for one request, and Pub/Sub's ack deadline above it: as deployed, and the most that there is."""
 
 LEASE_S = 20
-"""A pull worker's, extended for as long as it lives (functions/worker.py)."""
+"""A pull worker's, extended for as long as it lives (functions/entrypoints/pull_worker.py)."""
 
 _WORKER = Settings(project="any")
 """As it is where nobody sets anything."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.bench import UNITS, Row
 
 Door = Literal["push", "pull"]

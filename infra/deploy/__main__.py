@@ -9,17 +9,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from client.cloud import Cloud
-from client.paths import Picture
-from client.words import Unsendable
+from client.gcp import Cloud
+from client.image_files import Picture
+from client.text import Unsendable
 from infra.deploy import smoke
 from infra.deploy.grammar import parser
 from infra.deploy.remove import destroy
 from infra.deploy.shell import Shell, Stopped
 from infra.deploy.stages import deploy, rollback
 from infra.deploy.target import Target, Wrong
-from model.artifact import Artifact, ArtifactError, read_artifact
-from model.words import printable, printable_lines, quoted
+from model.artifact.load import Artifact, ArtifactError, read_artifact
+from model.text import printable, printable_lines, quoted
 
 ROOT = Path(__file__).resolve().parents[2]
 _EMULATORS = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")

@@ -7,7 +7,7 @@ from infra.deploy.shell import Shell, Stopped
 from infra.deploy.stages import prepare, sign_in
 from infra.deploy.target import Target, Wrong
 from infra.deploy.terraform import UNBUILT
-from model.words import quoted
+from model.text import quoted
 
 _OURS = {"models": "builds", "uploads": "smoke"}
 """What deploy itself leaves in buckets: the sources of images, and those that the smoke test dropped."""

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.cloud import Cloud
-from client.ledger import Ledger, Outcome
-from client.paths import Picture
-from client.words import plain, printable
+from client.gcp import Cloud
+from client.image_files import Picture
+from client.results.request_tracker import Ledger, Outcome
+from client.text import plain, printable
 from infra import doors
 from infra.doors import Door
 

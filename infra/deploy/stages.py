@@ -13,8 +13,8 @@ from infra.deploy.shell import Shell, Stopped
 from infra.deploy.standing import Standing
 from infra.deploy.target import COMPUTE, REGION, Target, Wrong
 from infra.deploy.terraform import Terraform
-from model.artifact import Artifact
-from model.words import quoted
+from model.artifact.load import Artifact
+from model.text import quoted
 
 _TOOLS = {"gcloud": "cloud.google.com/sdk/docs/install", "terraform": "developer.hashicorp.com/terraform/install"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

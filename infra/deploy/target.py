@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.words import quoted
+from model.text import quoted
 
 REGION, COMPUTE = "europe-west1", "push"
 """As infra/variables.tf has them."""

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from client.cloud import Cloud
-from client.ledger import Ledger, Outcome
-from client.paths import Picture
-from client.render import rows
+from client.gcp import Cloud
+from client.image_files import Picture
+from client.results.output import rows
+from client.results.request_tracker import Ledger, Outcome
 from infra import doors
 from infra.doors import Door, complain
 from infra.local.child import ChildFailed

@@ -24,13 +24,22 @@ _PATIENCE_S = 2.0
 
 def start_push(port: int, env: Mapping[str, str], log: Path, host: str = LOOPBACK) -> Child:
     """Start the HTTP worker on a port of an address."""
-    command = [sys.executable, "-m", "functions.start", "functions.server", "--host", host, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "functions.runtime.fast_start",
+        "functions.entrypoints.server",
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
     return Child("worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 
 def start_pull(env: Mapping[str, str], log: Path) -> Child:
     """Start the pull worker."""
-    command = [sys.executable, "-m", "functions.worker"]
+    command = [sys.executable, "-m", "functions.entrypoints.pull_worker"]
     return Child("pull worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 

@@ -61,7 +61,7 @@ run "worker" {
     error_message = "A pool has the instances that it was given, and is protected."
   }
   assert {
-    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].service_account == google_service_account.this["worker"].email && google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].command == tolist(["python", "-m", "functions.worker"])
+    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].service_account == google_service_account.this["worker"].email && google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.pull_worker"])
     error_message = "The pool is the worker, pulling."
   }
   assert {

@@ -126,7 +126,7 @@ run "dashboard_of_a_pool_and_a_door" {
 
 run "metrics" {
   assert {
-    condition     = strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.outcomes\"")
+    condition     = strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.observability.request_log\"")
     error_message = "Outcomes are counted from the lines that this worker writes, one a request."
   }
   assert {

@@ -19,7 +19,7 @@ run "nightly" {
     nightly = { bucket = "photos", prefix = "2026/" }
   }
   assert {
-    condition     = google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].command == tolist(["python", "-m", "functions.nightly"]) && google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].args == tolist(["gs://photos/2026/", "--topic=${google_pubsub_topic.this["req_predict"].id}", "--hours=25"])
+    condition     = google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.batch_publish"]) && google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].args == tolist(["gs://photos/2026/", "--topic=${google_pubsub_topic.this["req_predict"].id}", "--hours=25"])
     error_message = "The job asks about what came under the prefix in a day and an hour."
   }
   assert {

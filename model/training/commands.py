@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model.artifact import ENGINES, Artifact
+from model.artifact.load import ENGINES, Artifact
 from model.training.errors import ConfigError
-from model.training.recipe import FRAMINGS, PIXELS
+from model.training.importing.recipe import FRAMINGS, PIXELS
 
 Answer = tuple[Any, str]
 """What --json prints, and what people read."""
@@ -49,19 +49,19 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
 
 def wants_transfer(arguments: argparse.Namespace) -> bool:
     """Whether something is said that only transfer learning takes, by a flag or in the configuration."""
-    from model.training.transfer_config import is_transfer_config
+    from model.training.transfer.config import is_transfer_config
 
     return bool(_given(arguments, *_TRANSFER)) or is_transfer_config(arguments.config)
 
 
 def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
     """`train` with a backbone, named by a flag or in the `config` given."""
-    from model.training.transfer_config import read_transfer_config
+    from model.training.transfer.config import read_transfer_config
 
     if arguments.resume or arguments.quick:
         raise ConfigError("--resume and --quick are for the Fashion-MNIST network; a backbone's run takes neither")
     wanted = read_transfer_config(config, _given(arguments, *_TRANSFER))
-    from model.training.transfer import transfer
+    from model.training.transfer.train import transfer
 
     out = arguments.out or _RUNS / wanted.name
     result = transfer(wanted, out)
@@ -81,7 +81,7 @@ def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
 
 def run_catalog(arguments: argparse.Namespace) -> Answer:
     """`catalog`."""
-    from model.training.catalog import catalog
+    from model.training.importing.catalog import catalog
 
     rows = [
         {"name": each.name, "size": each.size, "pixels": each.pixels, "alpha": each.has_alpha()}
@@ -93,7 +93,7 @@ def run_catalog(arguments: argparse.Namespace) -> Answer:
 
 def run_import(arguments: argparse.Namespace) -> Answer:
     """`import`."""
-    from model.training.imports import Order, import_model, named
+    from model.training.importing.import_model import Order, import_model, named
 
     chosen = _given(arguments, "weights", "alpha", "size", "framing")
     order = Order(

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
 
-from functions.contract import DEFAULT_TOP_K
-from model.artifact import load_engine, read_artifact
+from functions.messages.contract import DEFAULT_TOP_K
+from model.artifact.load import load_engine, read_artifact
 from model.predictor import Predictor
 from tests.bench.rig import DOORS, HTTP, rig
 from tests.bench.rows import Row, row

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from functions.stream import Delivery, PullStream
-from functions.subscriber import subscriber
+from functions.gcp.streaming_pull import Delivery, PullStream
+from functions.gcp.subscriber import subscriber
 from infra.local.ports import listens
 from tests.dockerfile import instructions
 
@@ -62,7 +62,7 @@ def _dockerfile() -> list[tuple[str, str]]:
     return list(instructions((ROOT / "Dockerfile").read_text()))
 
 
-PULL_COMMAND = [sys.executable, "-m", "functions.worker"]
+PULL_COMMAND = [sys.executable, "-m", "functions.entrypoints.pull_worker"]
 
 
 @contextmanager

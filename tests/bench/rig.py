@@ -18,7 +18,7 @@ from typing import Protocol
 import requests
 from google.cloud import pubsub_v1
 
-from functions.gcp import outbox
+from functions.gcp.clients import outbox
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,

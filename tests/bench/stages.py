@@ -19,8 +19,8 @@ from tests.bench.parts import ROOT, as_the_image
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
-_MODULES = {"push": "functions.main", "pull": "functions.worker"}
-_BEFORE = {"push": ["functions.start"], "pull": []}
+_MODULES = {"push": "functions.main", "pull": "functions.entrypoints.pull_worker"}
+_BEFORE = {"push": ["functions.runtime.fast_start"], "pull": []}
 """How each door's process begins."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
 _SHOWN = 12

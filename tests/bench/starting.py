@@ -18,7 +18,7 @@ def main() -> None:
     importlib.import_module(sys.argv[1])
     done["imports"] = time.perf_counter()
     from functions import bootstrap
-    from functions.contract import Envelope
+    from functions.messages.contract import Envelope
 
     service = bootstrap.service()
     done["model"] = time.perf_counter()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import read_artifact
+from model.artifact.load import read_artifact
 from tests.bench.parts import ROOT
 from tests.bench.pictures import garments, photos
 

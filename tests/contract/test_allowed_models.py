@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
-from model.savedmodel_check import check_saved_model  # noqa: E402
+from model.engines.savedmodel_check import check_saved_model  # noqa: E402
 from tests.networks import as_saved_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")

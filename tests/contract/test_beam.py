@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from functions.bootstrap import build
-from functions.contract import Envelope, encode_response
-from functions.service import Service
+from functions.messages.contract import Envelope, encode_response
+from functions.service.pipeline import Service
 from functions.settings import Settings
 from infra.check.workshop import Unavailable, environment
 from tests.conftest import ROOT, absent

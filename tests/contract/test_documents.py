@@ -13,9 +13,9 @@ import pytest
 
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
-from model.images import MAX_TEXTS
-from model.limits import SEVERAL_SCANS, Limits
-from model.tiff import MAX_COEFFICIENT_BYTES, MAX_FRACTIONS, MAX_PARTS
+from model.images.decode import MAX_TEXTS
+from model.images.limits import SEVERAL_SCANS, Limits
+from model.images.tiff import MAX_COEFFICIENT_BYTES, MAX_FRACTIONS, MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 

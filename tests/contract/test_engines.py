@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact import ENGINES, Artifact, load_engine, read_artifact
-from model.engine import Engine, Images, Scores
-from model.litert import LiteRTEngine
-from model.training import datasets
-from model.training.gate import MIN_AGREEMENT
-from model.training.inputs import as_inputs
+from model.artifact.load import ENGINES, Artifact, load_engine, read_artifact
+from model.engines.base import Engine, Images, Scores
+from model.engines.litert import LiteRTEngine
+from model.training.data import idx
+from model.training.export.selection import MIN_AGREEMENT
+from model.training.fashion_mnist.inputs import as_inputs
 from tests.conftest import absent
 
 
@@ -41,7 +41,7 @@ def engine(request: pytest.FixtureRequest, artifact: Artifact) -> Iterator[Engin
 @pytest.fixture(scope="module")
 def images(artifact: Artifact, shared_data: Path) -> Images:
     """All test images of the dataset, as the network takes them."""
-    return as_inputs(datasets.load("test", shared_data / "fashion-mnist").images, artifact.signature)
+    return as_inputs(idx.load("test", shared_data / "fashion-mnist").images, artifact.signature)
 
 
 @pytest.fixture(scope="module")

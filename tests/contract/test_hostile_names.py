@@ -14,12 +14,12 @@ from functions_framework import create_app
 
 from client.__main__ import main
 from functions import bootstrap
-from functions.carriers import decode_request, ignorable
-from functions.contract import Envelope, decode_response
 from functions.errors import InvalidRequest
-from functions.events import from_http
-from functions.logs import JsonLines
-from model.words import printable, printable_lines, quoted
+from functions.messages.contract import Envelope, decode_response
+from functions.messages.event_decoder import from_http
+from functions.messages.request_decoder import decode_request, ignorable
+from functions.observability.json_logging import JsonLines
+from model.text import printable, printable_lines, quoted
 from tests.fakes import MemoryImages, fake_service
 from tests.samples import encoded
 

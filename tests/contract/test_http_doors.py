@@ -16,9 +16,9 @@ from functions_framework import create_app
 from PIL import Image
 
 from functions import bootstrap
-from functions.contract import Response, decode_response, encode_response
 from functions.errors import HTTP_STATUS
-from functions.service import Service
+from functions.messages.contract import Response, decode_response, encode_response
+from functions.service.pipeline import Service
 from tests.conftest import ROOT
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryLedger, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded
@@ -189,7 +189,7 @@ def test_an_event_that_we_fail_to_read_is_a_nack(
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("functions.events.from_http", fail)
+    monkeypatch.setattr("functions.messages.event_decoder.from_http", fail)
     before = bootstrap.outcomes().counts()["outcomes"]["nacked"]
     reply = client.post(path, **pushed(encoded()))
     assert (reply.status_code, reply.get_data()) == (503, b"not now; deliver it again\n")

@@ -19,10 +19,10 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from model.__main__ import main  # noqa: E402
-from model.artifact import read_artifact  # noqa: E402
-from model.training import forms  # noqa: E402
+from model.artifact.load import read_artifact  # noqa: E402
 from model.training.errors import ExportError, SourceError  # noqa: E402
-from model.training.imports import Order, import_model  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.importing.import_model import Order, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_an_engine_that_scores_otherwise_is_not_kept(
     network().save(tmp_path / "made.keras")
     order = Order(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
     before = import_model(order, tmp_path / "out").digest
-    monkeypatch.setattr(forms, "score_all", lambda engine, images: np.full((len(images), 3), 1 / 3, np.float32))
+    monkeypatch.setattr(variants, "score_all", lambda engine, images: np.full((len(images), 3), 1 / 3, np.float32))
     with pytest.raises(ExportError, match="litert does not score as the model does"):
         import_model(order, tmp_path / "out")
     assert read_artifact(tmp_path / "out").digest == before
@@ -219,7 +219,7 @@ def test_the_command_imports_and_ctrl_c_leaves_nothing(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(forms, "measure_speeds", interrupt)
+    monkeypatch.setattr(variants, "measure_speeds", interrupt)
     assert main([*command[:-4], str(tmp_path / "other"), "--engines", "litert"]) == 130
     assert capsys.readouterr().err.endswith("model import: interrupted\n")
     assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt", "out"}

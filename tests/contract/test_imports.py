@@ -16,10 +16,10 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from model.artifact import load_engine  # noqa: E402
+from model.artifact.load import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
-from model.training import forms  # noqa: E402
-from model.training.imports import Order, import_model  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.importing.import_model import Order, import_model  # noqa: E402
 from tests.conftest import absent  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
@@ -33,7 +33,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speeds that need no measuring."""
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture

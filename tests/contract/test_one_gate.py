@@ -18,16 +18,16 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from model.__main__ import main  # noqa: E402
-from model.artifact import Artifact, load_engine  # noqa: E402
+from model.artifact.load import Artifact, load_engine  # noqa: E402
+from model.artifact.manifest import ArtifactError  # noqa: E402
 from model.drift import read_reference  # noqa: E402
 from model.explain import explain  # noqa: E402
-from model.manifest import ArtifactError  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
-from model.training import forms  # noqa: E402
-from model.training.compress import VARIANTS  # noqa: E402
 from model.training.errors import ExportError  # noqa: E402
-from model.training.imports import Order, import_model  # noqa: E402
-from model.training.measure import Speed, Target  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.export.benchmark import Speed, Target  # noqa: E402
+from model.training.export.convert import VARIANTS  # noqa: E402
+from model.training.importing.import_model import Order, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
@@ -45,7 +45,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
         rate = float(1 + VARIANTS.index(target.model.stem)) if target.model.stem in VARIANTS else 0.5
         return replace(UNMEASURED, rates=dict.fromkeys(UNMEASURED.rates, rate), rounds=(rate, rate))
 
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [speed(target) for target in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [speed(target) for target in targets])
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,14 @@ def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
 ) -> None:
     turned = keras.Model(stranger.inputs, layers.Lambda(lambda scores: scores[:, ::-1])(stranger.outputs[0]))
     other = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, turned))).convert()
-    convert = forms.convert
+    convert = variants.convert
 
     def failing(saved_model: Path, endpoints: Any, variant: str, samples: Any) -> bytes:
         if variant == "float16":
             raise ExportError("it has an operation too many")
         return other if variant == "int8" else convert(saved_model, endpoints, variant, samples)
 
-    monkeypatch.setattr(forms, "convert", failing)
+    monkeypatch.setattr(variants, "convert", failing)
     artifact = import_model(order_of(as_keras(tmp_path, stranger), photos), tmp_path / "out")
     assert form_of(artifact) == "dynamic"
     (row,) = (row for row in ROW.findall(card_of(artifact)) if row[0] == "int8")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact import load_engine, read_artifact
-from model.preprocess import preprocess
+from model.artifact.load import load_engine, read_artifact
+from model.preprocessing.recipe import preprocess
 from tests.conftest import absent
 
 RIGHT = {

@@ -18,11 +18,11 @@ from functions_framework import create_app
 from PIL.PngImagePlugin import PngInfo
 
 from functions import bootstrap
-from functions.contract import Envelope
-from functions.logs import JsonLines
-from functions.pending import Pending
-from functions.pulled import on_message
-from functions.service import Service
+from functions.messages.contract import Envelope
+from functions.observability.json_logging import JsonLines
+from functions.service.handler import on_message
+from functions.service.in_flight import Pending
+from functions.service.pipeline import Service
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import encoded
 
@@ -140,7 +140,8 @@ def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: p
 def test_of_what_a_library_warns(root: Path) -> None:
     """In a process of its own: the tests make errors of warnings."""
     talk = (
-        "from functions.logs import configure; configure('INFO', ''); import warnings; warnings.warn('Corrupt\\nEXIF')"
+        "from functions.observability.json_logging import configure; configure('INFO', ''); "
+        "import warnings; warnings.warn('Corrupt\\nEXIF')"
     )
     done = subprocess.run([sys.executable, "-c", talk], cwd=root, capture_output=True, text=True, check=True)
     (line,) = done.stderr.splitlines()
@@ -171,9 +172,9 @@ def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngi
 DAMAGED_TAGS = """
 import struct
 from PIL import TiffImagePlugin
-from functions.logs import configure
-from model.images import decode_image
-from model.limits import Limits
+from functions.observability.json_logging import configure
+from model.images.decode import decode_image
+from model.images.limits import Limits
 from tests.image_files import grey_tiff, tiff
 
 configure("DEBUG", "")

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from functions.contract import (
+from functions.errors import PERMANENT, UNAVAILABLE, code_of
+from functions.messages.contract import (
     Error,
     Model,
     Response,
@@ -24,7 +25,6 @@ from functions.contract import (
     encode_time,
     response_attributes,
 )
-from functions.errors import PERMANENT, UNAVAILABLE, code_of
 from model.labels import Explanation, Prediction
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[2] / "infra" / "schemas" / "response.json").read_text())

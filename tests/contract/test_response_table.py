@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from hypothesis import given
 
-from functions.contract import Error, Response, encode_response
+from functions.messages.contract import Error, Response, encode_response
 from infra.local.pubsub.definitions import ProtocolBuffer, Unfit
 from tests.contract.conftest import Plan
 from tests.contract.test_response_schema import FAILED, OK, answered, refused

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact import Artifact, load_engine, read_artifact
+from model.artifact.load import Artifact, load_engine, read_artifact
 from model.drift import compare, read_reference
-from model.engine import Scores
+from model.engines.base import Scores
 from model.labels import Prediction
 from model.predictor import rank
-from model.preprocess import preprocess
-from model.training import datasets
-from model.training.compress import VARIANTS
-from model.training.config import CONFIGS, RECIPES, read_config
-from model.training.evaluate import evaluate
-from model.training.inputs import as_inputs, as_png, signature_of
-from model.training.measure import score_all
+from model.preprocessing.recipe import preprocess
+from model.training.data import idx
+from model.training.evaluation.evaluate import evaluate
+from model.training.export.benchmark import score_all
+from model.training.export.convert import VARIANTS
+from model.training.fashion_mnist.config import CONFIGS, RECIPES, read_config
+from model.training.fashion_mnist.inputs import as_inputs, as_png, signature_of
 
 CARD = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist" / "MODEL_CARD.md"
 
@@ -43,7 +43,7 @@ def test_it_is_right_as_often_as_its_card_says(shipped: Artifact, shared_data: P
 
 
 def test_a_dataset_image_passes_the_recipe_unchanged(shipped: Artifact, shared_data: Path) -> None:
-    images = datasets.load("test", shared_data / "fashion-mnist").images[:200]
+    images = idx.load("test", shared_data / "fashion-mnist").images[:200]
     trained_on = as_inputs(images, signature_of("fashion-mnist"))
     for image, expected in zip(images, trained_on, strict=True):
         assert np.array_equal(preprocess(as_png(image), shipped.signature)[0], expected)
@@ -107,7 +107,7 @@ def test_explanations_cost_no_file_of_their_own(shipped: Artifact) -> None:
 def test_its_reference_is_its_own(shipped: Artifact, shared_data: Path) -> None:
     reference = read_reference(shipped.folder)
     assert tuple(reference.counts) == shipped.signature.labels
-    images = as_inputs(datasets.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
+    images = as_inputs(idx.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
     _, engine = load_engine(shipped, "litert")
     clean, negative = (score_all(engine, seen) for seen in (images, 1 - images))
     engine.close()
@@ -119,7 +119,7 @@ def test_the_alert_tells_drift_from_chance(shipped: Artifact, shared_data: Path,
     """Any hundred of its own images lie well within Terraform's `score_drop`; the same images with noise far beyond."""
     (limit,) = re.findall(r"score_drop += optional\(number, ([\d.]+)\)", (root / "infra" / "alerts.tf").read_text())
     usual = read_reference(shipped.folder).mean_scores
-    images = as_inputs(datasets.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
+    images = as_inputs(idx.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
     noisy = np.clip(images + np.random.default_rng(0).normal(0, 0.16, images.shape), 0, 1).astype(np.float32)
     _, engine = load_engine(shipped, "litert")
     clean, spoilt = (best_of(score_all(engine, seen), shipped) for seen in (images, noisy))

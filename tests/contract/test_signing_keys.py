@@ -15,8 +15,8 @@ from typing import Any
 import jwt
 import pytest
 
-from functions.keyset import MAX_BYTES, MAX_KEYS, TIMEOUT_S
-from functions.outcomes import Outcomes
+from functions.gcp.signing_keys import MAX_BYTES, MAX_KEYS, TIMEOUT_S
+from functions.observability.request_log import Outcomes
 from infra.local.pubsub.token import JWKS_PATH, Tokens
 from tests.contract.test_who_may_ask import (  # noqa: F401
     AUDIENCE,

@@ -11,8 +11,8 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from client.cloud import Cloud
 from client.doctor.rows import rows
+from client.gcp import Cloud
 from infra.check.ways import EXAMPLE
 from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer

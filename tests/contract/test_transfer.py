@@ -18,16 +18,18 @@ from PIL import Image
 keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 
 from model.__main__ import main  # noqa: E402
-from model.artifact import load_engine  # noqa: E402
+from model.artifact.load import load_engine  # noqa: E402
 from model.drift import read_reference  # noqa: E402
 from model.explain import explain  # noqa: E402
-from model.preprocess import preprocess  # noqa: E402
-from model.training import backbone, catalog, forms, transfer  # noqa: E402
-from model.training.config import CONFIGS  # noqa: E402
+from model.preprocessing.recipe import preprocess  # noqa: E402
+from model.training.data.folders import Photo  # noqa: E402
 from model.training.errors import ConfigError, DatasetError, RunError  # noqa: E402
-from model.training.folders import Photo  # noqa: E402
-from model.training.run_export import accuracy_of, export_run  # noqa: E402
-from model.training.transfer_config import TransferConfig, read_transfer_config  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.fashion_mnist.config import CONFIGS  # noqa: E402
+from model.training.importing import catalog  # noqa: E402
+from model.training.transfer import backbone, train  # noqa: E402
+from model.training.transfer.config import TransferConfig, read_transfer_config  # noqa: E402
+from model.training.transfer.export import accuracy_of, export_run  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.samples import HEIC  # noqa: E402
 
@@ -59,7 +61,7 @@ def config(data: Path, **changes: Any) -> TransferConfig:
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "colours"
     lively(out.with_suffix(".npz"))
-    result = transfer.transfer(config(photos, weights=str(out.with_suffix(".npz"))), out)
+    result = train.transfer(config(photos, weights=str(out.with_suffix(".npz"))), out)
     assert (result.training, result.validation, result.skipped) == (90, 10, 2)
     return out
 
@@ -95,11 +97,11 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
 def test_what_is_served_normalises_as_what_was_trained(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     artifact = export_run(run, tmp_path / "colours", ("litert",))
     assert (artifact.name, artifact.signature.labels) == ("colours", ("blue", "green", "red"))
-    trained = keras.models.load_model(run / transfer.CHECKPOINT)
-    with (run / transfer.VALIDATION).open() as file:
+    trained = keras.models.load_model(run / train.CHECKPOINT)
+    with (run / train.VALIDATION).open() as file:
         paths = [Path(row["file"]) for row in csv.DictReader(file)]
     pixels = []
     for path in paths:
@@ -129,12 +131,12 @@ def test_what_is_served_normalises_as_what_was_trained(
 def test_a_backbones_run_explains_itself_by_its_maps(
     run: Path, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     copy = Path(shutil.copytree(run, tmp_path / "run"))
-    (copy / transfer.TRAINING).write_text("file,label\n/nowhere.jpg,red\n")
+    (copy / train.TRAINING).write_text("file,label\n/nowhere.jpg,red\n")
     artifact = export_run(copy, tmp_path / "colours", ("litert",))
     assert "Smaller forms were not made" in (artifact.folder / "MODEL_CARD.md").read_text(), "its photos are gone"
-    bias = np.array(keras.models.load_model(run / transfer.CHECKPOINT).weights[-1])
+    bias = np.array(keras.models.load_model(run / train.CHECKPOINT).weights[-1])
     prepared = preprocess((photos / "red" / "0.jpg").read_bytes(), artifact.signature)
     _, engine = load_engine(artifact)
     assert explain(engine, prepared, 2).method == "class_activation"
@@ -158,13 +160,13 @@ def test_a_run_says_what_it_did(run: Path) -> None:
     assert set(skipped) == {"notes.txt", "phone.heic"}
     assert skipped["notes.txt"].startswith("the bytes are not an image that can be read")
     assert skipped["phone.heic"].startswith("the image is HEIC; allowed are")
-    again = read_transfer_config(run / transfer.CONFIG, {})
+    again = read_transfer_config(run / train.CONFIG, {})
     assert (again.backbone, again.name, again.alpha) == ("MobileNet", "colours", 0.25)
 
 
 def test_a_rare_class_counts_as_much_as_the_others() -> None:
     photos = [Photo(Path(str(n)), label) for n, label in enumerate([0] * 10 + [1] * 30)]
-    weights = transfer.class_weights(photos, 2)
+    weights = train.class_weights(photos, 2)
     assert weights == pytest.approx({0: 2.0, 1: 2 / 3})
     assert sum(weights[photo.label] for photo in photos) == pytest.approx(len(photos))
 
@@ -178,8 +180,8 @@ def test_fine_tuning_moves_the_last_layers_alone(photos: Path) -> None:
 
 def test_a_run_is_not_overwritten_and_an_interrupted_one_not_exported(run: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds a run already; choose another folder"):
-        transfer.transfer(config(photos), run)
-    (tmp_path / transfer.VALIDATION).write_text("file,label\n")
+        train.transfer(config(photos), run)
+    (tmp_path / train.VALIDATION).write_text("file,label\n")
     with pytest.raises(RunError, match=r"holds no checkpoint\.keras: its training did not end; train again"):
         export_run(tmp_path)
 
@@ -192,7 +194,7 @@ def test_a_class_of_unreadable_files_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "pets" / "dog").iterdir():
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DatasetError, match="the class 'dog' has no image that can be read to train on"):
-        transfer.transfer(config(tmp_path / "pets"), tmp_path / "run")
+        train.transfer(config(tmp_path / "pets"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -247,7 +249,7 @@ def test_a_full_disk_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "history.csv").write_text("epoch,loss\n7,1.0\n")
     with pytest.raises(RunError, match="run cannot be written: No space left on device; its training did not end"):
-        transfer.transfer(config(photos, fine_tune_epochs=0), tmp_path / "run")
+        train.transfer(config(photos, fine_tune_epochs=0), tmp_path / "run")
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["0", "1", "2", "3"], "nothing of an earlier attempt"
 
 
@@ -257,7 +259,7 @@ def test_ctrl_c_ends_training_in_a_sentence(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transfer, "features_of", interrupt)
+    monkeypatch.setattr(train, "features_of", interrupt)
     command = ["train", "--backbone", "MobileNet", "--data", str(photos), "--out", str(tmp_path / "run")]
     assert main([*command, "--weights", "none", "--alpha", "0.25", "--size", "32"]) == 130
     assert capsys.readouterr().err.endswith("model train: interrupted\n")

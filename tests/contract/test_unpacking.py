@@ -18,12 +18,12 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 import h5py  # noqa: E402
 from keras import layers  # noqa: E402
 
-from model.engine import Signature  # noqa: E402
-from model.training.class_names import read_labels  # noqa: E402
+from model.engines.base import Signature  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.keras_file import load_keras  # noqa: E402
-from model.training.recipe import read_recipe  # noqa: E402
-from model.training.weights import load_whole  # noqa: E402
+from model.training.importing.labels import read_labels  # noqa: E402
+from model.training.importing.recipe import read_recipe  # noqa: E402
+from model.training.importing.safe_keras import load_keras  # noqa: E402
+from model.training.importing.weights import load_whole  # noqa: E402
 from tests.networks import network  # noqa: E402
 
 pytestmark = [
@@ -151,7 +151,7 @@ def test_a_layer_without_weights_is_refused_by_its_size(tmp_path: Path) -> None:
     """What is shared or frozen may be left out of a file; what is left out must not be much."""
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]).save(tmp_path / "made.keras")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.training.keras_file._SPARE", -2000)
+        patch.setattr("model.training.importing.safe_keras._SPARE", -2000)
         refused(tmp_path / "made.keras", r"describes a network of 579 numbers and holds 579; it must hold them all")
 
 

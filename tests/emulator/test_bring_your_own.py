@@ -18,7 +18,7 @@ from tests.emulator.test_up import UP, running
 pytest.importorskip("tensorflow", reason="no TensorFlow: pip install -r model/requirements.txt")
 
 from model.__main__ import main
-from model.training import forms
+from model.training.export import variants
 from tests.fakes import UNMEASURED
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -57,7 +57,7 @@ def test_the_five_commands(
         assert (module, main([*words, *more])) == ("model", 0)
         return capsys.readouterr().out
 
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
     monkeypatch.chdir(tmp_path)
     names = [row.split()[0] for row in run_model(listing).splitlines()]
     assert argv(training)[argv(training).index("--backbone") + 1] in names

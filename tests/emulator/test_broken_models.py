@@ -18,7 +18,7 @@ import pytest
 from infra.local import worker as workers
 from infra.local.child import ChildFailed
 from infra.local.ports import free_port
-from model.manifest import MANIFEST
+from model.artifact.manifest import MANIFEST
 from tests.unit.test_artifact import SHIPPED, change_signature, sign
 
 CRASHING = ((276106, 69), (463302, 11), (477046, 171), (492833, 42))
@@ -38,7 +38,11 @@ def environment(folder: str | Path, **more: str) -> dict[str, str]:
 def pull_worker(root: Path, env: dict[str, str]) -> tuple[int, list[dict[str, Any]], str]:
     """Its exit code, its lines of log and everything that it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "functions.worker"], cwd=root, env={**os.environ, **env}, capture_output=True, timeout=60
+        [sys.executable, "-m", "functions.entrypoints.pull_worker"],
+        cwd=root,
+        env={**os.environ, **env},
+        capture_output=True,
+        timeout=60,
     )
     said = done.stderr.decode()
     return done.returncode, [json.loads(line) for line in said.splitlines() if line.startswith("{")], said
@@ -155,8 +159,8 @@ def test_the_twin_names_a_model_that_crashes(
 def test_a_process_that_is_killed_as_it_serves_is_said_to_serve(root: Path) -> None:
     code = """
 import os, signal, sys
-from functions.fleet import Fleet
-from functions.logs import configure
+from functions.runtime.process_pool import Fleet
+from functions.observability.json_logging import configure
 configure("INFO", "")
 def work(loaded):
     loaded()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.__main__ import main
-from functions.contract import Error, Response, decode_response, encode_response, response_attributes
+from functions.messages.contract import Error, Response, decode_response, encode_response, response_attributes
 from infra.local.twin import Twin
 from model.labels import Prediction
 from tests.emulator.desk import PROJECT, Desk

@@ -36,7 +36,9 @@ def fleet(root: Path, log: Path, **settings: str) -> Iterator[tuple[subprocess.P
     """The process that was started and those that it started, ready."""
     env = {**os.environ, "WORKER_PROCESSES": str(PROCESSES), **settings}
     with log.open("wb") as stderr:
-        worker = subprocess.Popen([sys.executable, "-m", "functions.worker"], cwd=root, env=env, stderr=stderr)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        )
         try:
             assert until(lambda: log.read_text().count('"worker ready"') == PROCESSES, 60), log.read_text()
             children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
@@ -85,6 +87,6 @@ def test_none_outlives_the_process_that_began_them(root: Path, tmp_path: Path, d
 def test_a_model_that_cannot_be_loaded(root: Path, tmp_path: Path, desk: Desk) -> None:
     env = {**os.environ, "WORKER_PROCESSES": "2", "ARTIFACT": str(tmp_path)}
     ended = subprocess.run(
-        [sys.executable, "-m", "functions.worker"], cwd=root, env=env, capture_output=True, timeout=60
+        [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, capture_output=True, timeout=60
     )
     assert ended.returncode == 2 and b"cannot start: " in ended.stderr and b"Traceback" not in ended.stderr

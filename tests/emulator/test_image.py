@@ -14,14 +14,14 @@ import requests
 from google.cloud import pubsub_v1, storage
 
 from functions.bootstrap import build as build_service
-from functions.contract import Envelope
+from functions.messages.contract import Envelope
 from functions.settings import Settings
 from infra.local.child import Child
 from infra.local.ports import LOOPBACK, free_port
 from infra.local.twin import Twin
 from infra.local.worker import wait_pull, wait_push
 from infra.slim import NEVER_LOADED, size
-from model.images import FORMATS
+from model.images.decode import FORMATS
 from model.labels import Prediction
 from tests import dockerfile
 from tests.conftest import ROOT, absent
@@ -143,7 +143,7 @@ def test_it_pulls_with_a_model_from_a_bucket(
             desk.storage.bucket("models").blob(f"shoes/{file.relative_to(shipped)}").upload_from_filename(str(file))
         env = {**twin.env, "ARTIFACT": "gs://models/shoes", "ARTIFACT_CACHE": str(tmp_path / "cache")}
         address = f"{LOOPBACK}:{free_port()}"
-        command = ["python", "-m", "functions.worker"]
+        command = ["python", "-m", "functions.entrypoints.pull_worker"]
         with started(image, command, {**env, "HEALTH_ADDRESS": address}, tmp_path / "worker.log") as worker:
             wait_pull(worker)
             assert set(asked_and_answered(desk, ["a message"]).values()) == {("ok", expected)}
@@ -153,7 +153,7 @@ def test_it_pulls_with_a_model_from_a_bucket(
 def test_it_asks_by_night(image: dockerfile.Image, twin: Twin, tmp_path: Path) -> None:
     storage.Client(project=twin.project).bucket("payloads").blob("in/shoe.png").upload_from_string(GOOD)
     topic = f"projects/{twin.project}/topics/req_predict"
-    command = ["python", "-m", "functions.nightly", "gs://payloads/in/", "--topic", topic]
+    command = ["python", "-m", "functions.entrypoints.batch_publish", "gs://payloads/in/", "--topic", topic]
     done = subprocess.run(
         command, cwd=image.workdir, env={**image.env, **twin.env}, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.pubsub_v1 import PublisherClient
 
-from functions.subscriber import subscriber
+from functions.gcp.subscriber import subscriber
 from infra.local.twin import Backend, Delivery, Twin
 from tests.desk import Desk
 from tests.emulator.conftest import Cloud

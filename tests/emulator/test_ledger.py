@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from google.api_core.exceptions import NotFound
 
-from functions.contract import Envelope, Explanation, Response, encode_response
-from functions.ledger import BucketLedger
-from functions.service import Service
+from functions.gcp.response_store import BucketLedger
+from functions.messages.contract import Envelope, Explanation, Response, encode_response
+from functions.service.pipeline import Service
 from infra.local.storage.server import StorageServer
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
@@ -68,7 +68,7 @@ def test_another_image_under_a_used_id_has_an_answer_of_its_own(bucket: StorageS
 
 
 def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.ledger.FETCH_RETRY_S", 0.2)
+    monkeypatch.setattr("functions.gcp.response_store.FETCH_RETRY_S", 0.2)
     service, responses = worker()
     bucket.fail(503, 100)
     with pytest.raises(Exception, match=r"503|Timeout"):

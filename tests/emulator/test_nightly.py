@@ -10,9 +10,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from functions import nightly
-from functions.carriers import decode_request
-from functions.contract import Envelope, ObjectRef
+from functions.entrypoints import batch_publish
+from functions.messages.contract import Envelope, ObjectRef
+from functions.messages.request_decoder import decode_request
 from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from tests.emulator.conftest import Cloud
@@ -39,20 +39,20 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageServer]:
 
 
 def test_images_are_objects_under_the_prefix(bucket: StorageServer) -> None:
-    assert [ref.name for ref in nightly.images("photos", "in/")] == ["in/a.png", "in/b#1.png"]
-    assert [ref.name for ref in nightly.images("photos", "", LATER)] == []
+    assert [ref.name for ref in batch_publish.images("photos", "in/")] == ["in/a.png", "in/b#1.png"]
+    assert [ref.name for ref in batch_publish.images("photos", "", LATER)] == []
 
 
 def test_each_image_is_a_request(cloud: Cloud, bucket: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nightly, "PENDING", 1)
+    monkeypatch.setattr(batch_publish, "PENDING", 1)
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
 
-    assert nightly.main(["gs://photos/in/", "--topic", topic, "--hours", "25"]) == 0
+    assert batch_publish.main(["gs://photos/in/", "--topic", topic, "--hours", "25"]) == 0
 
     messages = [each.message for each in pull(cloud, subscription, 2)]
     asked = {decode_request(Envelope("m", each.data, each.attributes)).image for each in messages}
-    assert asked == set(nightly.images("photos", "in/"))
+    assert asked == set(batch_publish.images("photos", "in/"))
     assert {each.attributes["request_id"] for each in messages} == {
         f"photos/{ref.name}#{ref.generation}" for ref in asked if isinstance(ref, ObjectRef)
     }
@@ -65,7 +65,7 @@ def test_a_topic_that_is_not_there_is_a_failure(
     with PubsubServer() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
 
-        assert nightly.main(["gs://photos", "--topic", "projects/p/topics/none"]) == 1
+        assert batch_publish.main(["gs://photos", "--topic", "projects/p/topics/none"]) == 1
 
     assert "not all was asked" in caplog.text
 
@@ -73,7 +73,7 @@ def test_a_topic_that_is_not_there_is_a_failure(
 @pytest.mark.parametrize("place", ["photos/in", "gs://", "gs://Photos/in"])
 def test_a_place_that_is_none_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
-        nightly.main([place, "--topic", "projects/p/topics/t"])
+        batch_publish.main([place, "--topic", "projects/p/topics/t"])
 
     assert refused.value.code == 2
     assert f"it is '{place}'; it must look like gs://bucket/prefix" in capsys.readouterr().err

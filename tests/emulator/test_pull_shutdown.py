@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.outcomes import OUTCOMES
+from functions.observability.request_log import OUTCOMES
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.desk import Desk
@@ -29,7 +29,9 @@ def pull_worker(root: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in small bites, so that there is a middle; killed if the test fails."""
     env = {**os.environ, "MAX_BATCH_SIZE": "2"}
     with log.open("wb") as stderr:
-        worker = subprocess.Popen([sys.executable, "-m", "functions.worker"], cwd=root, env=env, stderr=stderr)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        )
         try:
             yield worker
         finally:

@@ -12,8 +12,8 @@ import pytest
 from google.api_core.exceptions import NotFound
 from google.pubsub_v1 import SubscriberClient
 
-from functions.leases import GATHER_S
-from functions.stream import Delivery, PullStream
+from functions.gcp.lease_manager import GATHER_S
+from functions.gcp.streaming_pull import Delivery, PullStream
 from infra.local.ports import free_port
 from infra.local.pubsub.server import PubsubServer
 from tests.emulator.conftest import Cloud

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 import pytest
 from google.cloud import storage
 
-from functions.carriers import decode_request, parse_uri
-from functions.contract import Envelope, ObjectRef
 from functions.errors import ImageNotFound, InvalidRequest
-from functions.gcp import BucketImages
-from functions.payloads import Payloads
+from functions.gcp.clients import BucketImages
+from functions.messages.contract import Envelope, ObjectRef
+from functions.messages.request_decoder import decode_request, parse_uri
+from functions.runtime.payload_memory import Payloads
 from infra.local.storage.request import Request
 from infra.local.storage.server import StorageServer
 from model.errors import ImageTooLarge

@@ -55,7 +55,9 @@ def pull_worker(root: Path, log: Path, **settings: str) -> Iterator[tuple[subpro
     address = f"127.0.0.1:{free_port()}"
     env = {**os.environ, "HEALTH_ADDRESS": address, "PULL_SILENCE_S": str(SILENCE_S), **settings}
     with log.open("wb") as stderr:
-        worker = subprocess.Popen([sys.executable, "-m", "functions.worker"], cwd=root, env=env, stderr=stderr)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        )
         try:
             assert until(lambda: b'"worker ready"' in log.read_bytes() or worker.poll() is not None, 30)
             yield worker, f"http://{address}/health"

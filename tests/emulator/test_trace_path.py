@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from client.__main__ import main
-from functions.traceparent import TraceContext
+from functions.messages.trace_context import TraceContext
 from infra.local.twin import Twin
 from tests.desk import Desk
 from tests.emulator.waiting import until

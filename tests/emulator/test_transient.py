@@ -14,11 +14,11 @@ from functions_framework import create_app
 from werkzeug.serving import make_server
 
 from functions import bootstrap
-from functions.gcp import TopicResponses
-from functions.service import Service
+from functions.gcp.clients import TopicResponses
+from functions.service.pipeline import Service
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from model.engine import Images, Scores
+from model.engines.base import Images, Scores
 from tests.desk import Desk
 from tests.fakes import BrightnessEngine, fake_service
 from tests.samples import encoded

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from functions.contract import Response
 from functions.errors import UNAVAILABLE
+from functions.messages.contract import Response
 
 ROUNDING = 1.01e-4
 """Scores are rounded to 4 decimals: two roundings of one number differ by one of the last digit at most."""

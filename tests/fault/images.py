@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from functions.contract import Response
+from functions.messages.contract import Response
 from infra.local.twin import Twin
 from tests.conftest import data_folder
 from tests.desk import Desk

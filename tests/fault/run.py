@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from functions.contract import decode_response
-from functions.subscriber import subscriber
+from functions.gcp.subscriber import subscriber
+from functions.messages.contract import decode_response
 from infra.local.admin import create
 from infra.local.chaos import BadDay
 from infra.local.storage.notify import Notifier, watches

@@ -11,9 +11,9 @@ import contextlib
 import json
 from collections.abc import Callable
 
-from functions import events
-from functions.carriers import decode_request, ignorable, reply_to_of, request_id_of, source_of
-from functions.contract import (
+from functions.errors import InvalidRequest
+from functions.messages import event_decoder
+from functions.messages.contract import (
     ID_LIMIT,
     Envelope,
     Error,
@@ -22,10 +22,10 @@ from functions.contract import (
     encode_response,
     response_attributes,
 )
-from functions.errors import InvalidRequest
+from functions.messages.request_decoder import decode_request, ignorable, reply_to_of, request_id_of, source_of
 from model.errors import InvalidImage
-from model.images import decode_image
-from model.limits import Limits
+from model.images.decode import decode_image
+from model.images.limits import Limits
 from tests.samples import HEIC, SVG, encoded
 
 _TINY = Limits(max_pixels=1_000_000, max_pixels_of={})
@@ -35,12 +35,12 @@ def event(data: bytes) -> None:
     """A posted event: the first byte says how it is declared, the rest is its body."""
     kinds: list[dict[str, str]] = [
         {},
-        {"ce-type": events.PUBSUB_EVENT, "ce-id": "e"},
-        {"ce-type": events.STORAGE_EVENT + "finalized", "ce-id": "e"},
+        {"ce-type": event_decoder.PUBSUB_EVENT, "ce-id": "e"},
+        {"ce-type": event_decoder.STORAGE_EVENT + "finalized", "ce-id": "e"},
         {"Content-Type": "application/cloudevents+json"},
     ]
     try:
-        envelope = events.from_http(kinds[data[0] % len(kinds)] if data else {}, data[1:])
+        envelope = event_decoder.from_http(kinds[data[0] % len(kinds)] if data else {}, data[1:])
     except InvalidRequest:
         return
     request(envelope)
@@ -87,7 +87,7 @@ def _push(data: bytes, **attributes: str) -> bytes:
 
 _ANSWER = encode_response(Response("r", error=Error("invalid_image", "no"), completed_at="2026-11-21T09:30:00Z"))
 _OBJECT = {"bucket": "b", "name": "o", "generation": "1", "size": "9", "metadata": {"top_k": "3", "reply_to": "me"}}
-_CLOUD_EVENT = {"type": events.STORAGE_EVENT + "finalized", "id": "1", "data": _OBJECT}
+_CLOUD_EVENT = {"type": event_decoder.STORAGE_EVENT + "finalized", "id": "1", "data": _OBJECT}
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "event": (

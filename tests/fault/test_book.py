@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.contract import Error, Response
+from functions.messages.contract import Error, Response
 from model.labels import Prediction
 from tests.fault.book import Book, Verdict
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import pubsub_v1, storage
 
-from client.cloud import patience, storage_patience
+from client.gcp import patience, storage_patience
 from functions.bootstrap import build
-from functions.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.errors import UNAVAILABLE
+from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.settings import Settings
 from tests.bench.pictures import garments
 from tests.fault.book import Book

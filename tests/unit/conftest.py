@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from infra.deploy.images import source_tag
-from model.training import datasets
+from model.training.data.idx import SHA256
 from tests.conftest import absent
 from tests.tools import Tools
 
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for name, values in ((f"{prefix}-images-idx3-ubyte.gz", images), (f"{prefix}-labels-idx1-ubyte.gz", labels)):
             packed = gzip.compress(idx(values))
             (folder / name).write_bytes(packed)
-            patch.setitem(datasets.SHA256, name, hashlib.sha256(packed).hexdigest())
+            patch.setitem(SHA256, name, hashlib.sha256(packed).hexdigest())
     yield folder
     patch.undo()
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.artifact import Artifact, ArtifactError, choose_engine, load_engine, read_artifact
-from model.manifest import MANIFEST, describe_file, digest_of, parse_manifest
+from model.artifact.load import Artifact, ArtifactError, choose_engine, load_engine, read_artifact
+from model.artifact.manifest import MANIFEST, describe_file, digest_of, parse_manifest
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 LISTED = sorted(json.loads((SHIPPED / MANIFEST).read_text())["files"])
@@ -260,7 +260,7 @@ def test_the_loaded_engine_is_named_and_scores() -> None:
 
 def test_importing_it_loads_no_runtime() -> None:
     unwanted = "{'tensorflow', 'keras', 'ai_edge_litert', 'PIL', 'google.cloud.storage'}"
-    code = f"import sys, model.artifact, model.store; print(sorted({unwanted} & set(sys.modules)))"
+    code = f"import sys, model.artifact.load, model.artifact.fetch; print(sorted({unwanted} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SHIPPED.parents[2]
     )

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.batching import MicroBatcher
-from model.engine import Images, Scores
+from model.engines.base import Images, Scores
+from model.engines.micro_batcher import MicroBatcher
 from model.errors import Withdrawn
 from tests.emulator.waiting import until
 from tests.fakes import BrightnessEngine

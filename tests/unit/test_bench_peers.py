@@ -112,7 +112,7 @@ def test_the_first_answer_is_waited_for(tmp_path: Path) -> None:
             assert door.first(child, b"image") == {"predictions": []}
     finally:
         child.stop()
-    with HttpDoor(port, raw) as door, pytest.raises(ChildFailed, match="the late ended with code"):
+    with HttpDoor(port, raw) as door, pytest.raises(ChildFailed, match="the late was ended by SIGTERM"):
         door.first(child, b"image")
 
 

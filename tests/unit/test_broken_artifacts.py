@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from model.artifact import ArtifactError, read_artifact
-from model.manifest import MANIFEST, MAX_TEXT_BYTES, parse_manifest
+from model.artifact.load import ArtifactError, read_artifact
+from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, parse_manifest
 from tests.unit.test_artifact import SHIPPED, manifest_of, sign
 
 DEEP = b"[" * 100_000

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.carriers import JSON_BYTES, decode_request, ignorable, parse_uri, reply_to_of, request_id_of, source_of
-from functions.contract import Envelope, ObjectRef, encode_reference, encode_time
 from functions.errors import InvalidRequest
+from functions.messages.contract import Envelope, ObjectRef, encode_reference, encode_time
+from functions.messages.request_decoder import (
+    JSON_BYTES,
+    decode_request,
+    ignorable,
+    parse_uri,
+    reply_to_of,
+    request_id_of,
+    source_of,
+)
 from tests.fakes import MemoryImages, fake_service
 
 NOTIFICATION = {

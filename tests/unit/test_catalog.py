@@ -13,11 +13,11 @@ from PIL import Image
 keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 
 from model.__main__ import main  # noqa: E402
-from model.engine import Signature  # noqa: E402
-from model.preprocess import check_recipe, preprocess, run_recipe  # noqa: E402
-from model.training.catalog import Architecture, build, catalog, find  # noqa: E402
+from model.engines.base import Signature  # noqa: E402
+from model.preprocessing.recipe import check_recipe, preprocess, run_recipe  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.recipe import PIXELS, recipe  # noqa: E402
+from model.training.importing.catalog import Architecture, build, catalog, find  # noqa: E402
+from model.training.importing.recipe import PIXELS, recipe  # noqa: E402
 from tests.samples import encoded  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")

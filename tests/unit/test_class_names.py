@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.training.class_names import labels_for, read_labels
 from model.training.errors import SourceError
+from model.training.importing.labels import labels_for, read_labels
 
 
 def test_imagenets_labels_are_distinct(shared_data: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from client import crew
-from client.ledger import Ledger, Outcome
-from client.paths import Picture
-from functions.contract import Error, Response
+from client.image_files import Picture
+from client.results.request_tracker import Ledger, Outcome
+from client.transport import send_pool
+from functions.messages.contract import Error, Response
 from model.labels import Prediction
 
 
@@ -190,7 +190,7 @@ def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
             with lock:
                 at_once[0] -= 1
 
-    crew.start(pictures, send, ledger, threads=4)
+    send_pool.start(pictures, send, ledger, threads=4)
     outcomes = ended(ledger, 10)
     assert len(outcomes) == 50 and most[0] <= 4
     assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["7"]
@@ -200,5 +200,5 @@ def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
 def test_the_crew_stops_when_nothing_more_is_wanted() -> None:
     ledger, sent = Ledger(), threading.Event()
     ledger.stop()
-    crew.start([picture("a")], lambda each: sent.set(), ledger, threads=1)
+    send_pool.start([picture("a")], lambda each: sent.set(), ledger, threads=1)
     assert ended(ledger, 0.2) == {} and not sent.is_set()

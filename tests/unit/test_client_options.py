@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from client.__main__ import main
-from client.cloud import Cloud, UsageError
-from client.options import cloud_of, inline_limit, parser, wishes_of
-from client.send import Wishes, cut
+from client.cli.parser import cloud_of, inline_limit, parser, wishes_of
+from client.gcp import Cloud, UsageError
+from client.transport.topic import Wishes, cut
 
 PROJECT = {"GOOGLE_CLOUD_PROJECT": "p"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from client.paths import Picture, expand
-from client.upload import object_names
+from client.image_files import Picture, expand
+from client.transport.bucket import object_names
 
 
 @pytest.fixture

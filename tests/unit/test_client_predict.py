@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from client.__main__ import main
-from client.predict import door
-from functions.contract import Error, Response, encode_response
+from client.transport.http import door
+from functions.messages.contract import Error, Response, encode_response
 from infra.local.ports import free_port
 from model.labels import Explanation, Prediction
 

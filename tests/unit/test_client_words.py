@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from client.ledger import Outcome
-from client.paths import Picture
-from client.render import Ids, JsonLines, Table, rows, show_rows
-from client.watch import line
-from client.words import Unsendable, plain, printable
-from functions.contract import Error, Response, Source
+from client.cli.watch import line
+from client.image_files import Picture
+from client.results.output import Ids, JsonLines, Table, rows, show_rows
+from client.results.request_tracker import Outcome
+from client.text import Unsendable, plain, printable
+from functions.messages.contract import Error, Response, Source
 from model.labels import Prediction
 
 EVIL = "[red]x\x1b[31m\ny\u202e\udcff.png"

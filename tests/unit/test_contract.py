@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.contract import (
+from functions.messages.contract import (
     Error,
     Model,
     Response,

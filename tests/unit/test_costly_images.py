@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model import flatten
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.images import decode_image
-from model.limits import Limits
-from model.tiff import MAX_PARTS, check_directory
+from model.images import normalize
+from model.images.decode import decode_image
+from model.images.limits import Limits
+from model.images.tiff import MAX_PARTS, check_directory
 from tests.fault.watch import peak_kb, reset_peak
 from tests.hostile import COSTLY, LARGE, exif_of_fractions
 from tests.image_files import grey_tiff, tiff
@@ -110,12 +110,12 @@ def test_large_images_come_small_and_look_the_same(mode: str) -> None:
 def test_a_key_colour_is_clear_in_a_large_image_too() -> None:
     image = Image.new("RGB", (1000, 1000), (10, 20, 30))
     image.info["transparency"] = (10, 20, 30)
-    assert flatten.flatten(image, 100).getpixel((5, 5)) == (255, 255, 255)
+    assert normalize.flatten(image, 100).getpixel((5, 5)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 200.0), (-5.0, 900.0)])
 def test_deep_images_are_the_same_in_bands(low: float, high: float, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = Image.fromarray(np.linspace(low, high, 30 * 40, dtype=np.float32).reshape(30, 40))
-    whole = np.asarray(flatten.flatten(deep, None))
-    monkeypatch.setattr(flatten, "BAND", 1)
-    assert (np.asarray(flatten.flatten(deep, None)) == whole).all()
+    whole = np.asarray(normalize.flatten(deep, None))
+    monkeypatch.setattr(normalize, "BAND", 1)
+    assert (np.asarray(normalize.flatten(deep, None)) == whole).all()

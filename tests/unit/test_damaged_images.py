@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from model.errors import InvalidImage, UnsupportedFormat
-from model.images import decode_image
-from model.jpeg import read_jpeg
-from model.limits import Limits
+from model.images.decode import decode_image
+from model.images.jpeg import read_jpeg
+from model.images.limits import Limits
 from tests.hostile import LARGE
 from tests.image_files import grey_tiff, jpeg, save, scan, tiff, tiff_of
 from tests.samples import encoded
@@ -130,8 +130,8 @@ def test_a_tiff_that_contradicts_itself_is_refused() -> None:
 
 DECODE = """
 import resource, sys
-from model.images import decode_image
-from model.limits import Limits
+from model.images.decode import decode_image
+from model.images.limits import Limits
 data = open(sys.argv[1], "rb").read()
 decode_image(data[:3_000], Limits()) if len(sys.argv) < 3 else None
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

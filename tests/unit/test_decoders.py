@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.contract import Envelope, Error, Model, Response, Source, Timing, decode_response, encode_response
+from functions.messages.contract import (
+    Envelope,
+    Error,
+    Model,
+    Response,
+    Source,
+    Timing,
+    decode_response,
+    encode_response,
+)
 from model.labels import Prediction
 from tests.fault.targets import TARGETS, request
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.options import parser
+from client.cli.parser import parser
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
 from tests.emulator.waiting import until

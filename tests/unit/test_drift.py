@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.artifact.manifest import ArtifactError
 from model.drift import KEY, Reference, compare, make_reference, read_reference, stability_index
-from model.engine import Scores
+from model.engines.base import Scores
 from model.labels import Prediction
-from model.manifest import ArtifactError
 
 LABELS = "cat", "dog", "newt"
 

@@ -18,24 +18,24 @@ import pytest
 from PIL import Image
 
 from model.__main__ import main
-from model.training import datasets
+from model.text import printable
+from model.training.data import idx
+from model.training.data.labelled import Item, parse_mapping, read_labelled
 from model.training.errors import DatasetError
-from model.training.labelled import Item, parse_mapping, read_labelled
-from model.words import printable
 from tests.samples import encoded
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
-LABELS = datasets.FASHION_MNIST_LABELS
+LABELS = idx.FASHION_MNIST_LABELS
 HOSTILE = '<img src=x onerror="alert(1)">&amp;{{ 7 * 7 }}\x1b[31m\u202e.png'
 
 
 @pytest.fixture(scope="module")
-def images(shared_data: Path) -> datasets.Split:
-    return datasets.load("test", shared_data / "fashion-mnist").take(np.arange(60))
+def images(shared_data: Path) -> idx.Split:
+    return idx.load("test", shared_data / "fashion-mnist").take(np.arange(60))
 
 
 @pytest.fixture
-def folders(images: datasets.Split, tmp_path: Path) -> Path:
+def folders(images: idx.Split, tmp_path: Path) -> Path:
     """A folder for each class; those of T-shirts, which cannot be in a file name, are called tee."""
     for row, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
         folder = tmp_path / "photos" / LABELS[label].replace("T-shirt/top", "tee")
@@ -57,7 +57,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return said.err
 
 
-def test_folders_are_classes(folders: Path, images: datasets.Split, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_are_classes(folders: Path, images: idx.Split, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluated(capsys, "--data", folders, "--map", "tee=T-shirt/top")
     assert (found["model"], found["engine"], found["images"]) == ("fashion-mnist", "litert", 60)
     assert 0.8 < found["accuracy"] <= found["top_k"]["2"] <= found["top_k"]["3"] <= found["top_k"]["5"] <= 1
@@ -75,7 +75,7 @@ def test_folders_are_classes(folders: Path, images: datasets.Split, capsys: pyte
 
 
 def test_every_way_to_the_same_images_gives_the_same_figures(
-    folders: Path, images: datasets.Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folders: Path, images: idx.Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     by_folder = evaluated(capsys, "--data", folders, "--map", "tee=T-shirt/top")
     listed = tmp_path / "labels.csv"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.carriers import decode_request, ignorable
-from functions.contract import Envelope, ObjectRef
 from functions.errors import InvalidRequest
-from functions.events import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
+from functions.messages.contract import Envelope, ObjectRef
+from functions.messages.event_decoder import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
+from functions.messages.request_decoder import decode_request, ignorable
 from tests.fakes import fake_service
 
 PUSH = {

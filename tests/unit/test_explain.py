@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.engine import Activations, Engine, Images, Scores, Signature
+from model.engines.base import Activations, Engine, Images, Scores, Signature
 from model.explain import MAX_PNG_BYTES, draw, explain
 
 SIGNATURE = Signature(32, 32, 1, "float32", ("other", "bright corner"), {})

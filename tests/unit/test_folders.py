@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from model.training.data.folders import read_folders, read_images
 from model.training.errors import DatasetError
-from model.training.folders import read_folders, read_images
 
 
 def fill(folder: Path, **classes: int) -> Path:

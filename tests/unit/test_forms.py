@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.entrypoints.form import MAX_PARTS, read_file
 from functions.errors import InvalidRequest
-from functions.forms import MAX_PARTS, read_file
 
 B = "bound"
 

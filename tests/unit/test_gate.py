@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.engine import Signature
+from model.engines.base import Signature
 from model.training.errors import MeasureError
-from model.training.gate import Candidate, choose, clearly_faster, faithfulness
-from model.training.measure import BATCHES, THREADS, Speed, Target, measure_speeds
+from model.training.export.benchmark import BATCHES, THREADS, Speed, Target, measure_speeds
+from model.training.export.selection import Candidate, choose, clearly_faster, faithfulness
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 
@@ -86,8 +86,8 @@ def test_speeds_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
 )
 def test_representative_images_of_another_shape_are_refused(shape: tuple[int, ...], dtype: str) -> None:
     pytest.importorskip("tensorflow")
-    from model.training.compress import check_samples
     from model.training.errors import ExportError
+    from model.training.export.convert import check_samples
 
     signature = Signature(28, 28, 1, "float32", ("a", "b"), {})
     with pytest.raises(ExportError) as refusal:

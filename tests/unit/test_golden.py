@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.artifact import ArtifactError, load_engine, read_artifact
-from model.engine import Activations, Images, Scores, Signature
-from model.golden import check_golden, draw, record
-from model.manifest import GOLDEN, MANIFEST, describe_file
+from model.artifact.golden import check_golden, draw, record
+from model.artifact.load import ArtifactError, load_engine, read_artifact
+from model.artifact.manifest import GOLDEN, MANIFEST, describe_file
+from model.engines.base import Activations, Images, Scores, Signature
 from tests.fakes import SIGNATURE, BrightnessEngine
 from tests.unit.test_artifact import SHIPPED, change_signature, manifest_of, sign
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from functions.health import answering
+from functions.entrypoints.health_server import answering
 from functions.settings import SettingsError
 from infra.local.ports import free_port
 

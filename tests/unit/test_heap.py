@@ -7,7 +7,7 @@ import sys
 
 _LARGE_BLOCKS = """
 import resource
-from functions.heap import give_back_large_blocks
+from functions.runtime.memory_tuning import give_back_large_blocks
 
 def resident() -> int:
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -28,7 +28,7 @@ print(resident() - before)
 
 _CYCLES = """
 import gc
-from functions.heap import collect_seldom
+from functions.runtime.memory_tuning import collect_seldom
 
 collect_seldom()
 looks = []

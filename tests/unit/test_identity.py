@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from functions.carriers import decode_request, is_notification, request_id_of, source_of
-from functions.contract import Envelope, Response
 from functions.errors import InvalidRequest
-from functions.once import identity_of
+from functions.messages.contract import Envelope, Response
+from functions.messages.request_decoder import decode_request, is_notification, request_id_of, source_of
+from functions.service.response_cache import identity_of
 from tests.fakes import MemoryImages, MemoryLedger, MemoryResponses, fake_service
 from tests.samples import encoded
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.images import FORMATS, decode_image
-from model.jpeg import read_jpeg
-from model.limits import Limits
+from model.images.decode import FORMATS, decode_image
+from model.images.jpeg import read_jpeg
+from model.images.limits import Limits
 from tests.hostile import archived
 from tests.samples import BAD_IMAGES, encoded, png_header
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
-from model.isolate import isolate, object_mask
-from model.pieces import Mask, pieces
+from model.preprocessing.connected_components import Mask, pieces
+from model.preprocessing.foreground import isolate, object_mask
 
 
 def flooded(mask: Mask) -> list[set[tuple[int, int]]]:

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.contract import Envelope, Response, Timing
-from functions.pending import Pending
-from functions.pulled import on_message
-from functions.service import QUICK_BYTES
-from model.batching import MicroBatcher
-from model.engine import Images, Scores
+from functions.messages.contract import Envelope, Response, Timing
+from functions.service.handler import on_message
+from functions.service.in_flight import Pending
+from functions.service.pipeline import QUICK_BYTES
+from model.engines.base import Images, Scores
+from model.engines.micro_batcher import MicroBatcher
 from model.predictor import Predictor
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded

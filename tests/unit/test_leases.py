@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from functions.leases import Leases, News
+from functions.gcp.lease_manager import Leases, News
 
 LEASE_S = 20.0
 

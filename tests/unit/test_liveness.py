@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from functions.liveness import WORK_S, Liveness
-from functions.pending import Pending
+from functions.runtime.watchdog import WORK_S, Liveness
+from functions.service.in_flight import Pending
 
 
 class Clock:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from client.explained import Explained
-from client.ledger import Outcome
-from client.paths import Picture
-from client.render import JsonLines, Table, Talk
-from client.watch import line
-from functions.contract import RESPONSE_LIMIT, Model, Response, decode_response, encode_response
+from client.cli.watch import line
+from client.image_files import Picture
+from client.results.explanation_files import Explained
+from client.results.output import JsonLines, Table, Talk
+from client.results.request_tracker import Outcome
+from functions.messages.contract import RESPONSE_LIMIT, Model, Response, decode_response, encode_response
 from model.labels import Explanation, Prediction
 
 GOOD: dict[str, Any] = json.loads(

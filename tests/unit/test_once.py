@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.contract import Envelope, Response
-from functions.once import Recent, identity_of
+from functions.messages.contract import Envelope, Response
+from functions.service.response_cache import Recent, identity_of
 from model.labels import Prediction
 from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import encoded

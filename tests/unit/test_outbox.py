@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 from google.cloud import pubsub_v1
 
-from functions.contract import Response
-from functions.gcp import TopicResponses
-from functions.outbox import GATHER_S, LONGEST_GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
+from functions.gcp.batch_publisher import GATHER_S, LONGEST_GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
+from functions.gcp.clients import TopicResponses
+from functions.messages.contract import Response
 from infra.local.pubsub.server import PubsubServer
 from tests.emulator.waiting import until
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from functions.contract import Envelope
-from functions.logs import JsonLines
-from functions.outcomes import Outcomes
-from functions.service import Service
-from functions.traceparent import TraceContext
+from functions.messages.contract import Envelope
+from functions.messages.trace_context import TraceContext
+from functions.observability.json_logging import JsonLines
+from functions.observability.request_log import Outcomes
+from functions.service.pipeline import Service
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
@@ -56,7 +56,7 @@ def test_an_answer(log: Log) -> None:
     assert line == {
         "severity": "INFO",
         "message": "answered",
-        "logger": "functions.outcomes",
+        "logger": "functions.observability.request_log",
         "request_id": "r1",
         "outcome": "ok",
         "delivery_attempt": 2,

@@ -7,14 +7,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.choice import plan
 from client.plan.cost import KEPT_DAYS, RETAINED_DAYS
 from client.plan.load import Load, usual_peak
 from client.plan.prices import Prices
 from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
 from client.plan.worker import DOORS, Measured, Worker
-from functions import stream
+from functions.gcp.clients import streaming_pull
 from infra.check.workshop import INFRA
 
 PRICES = Prices.read()
@@ -112,4 +112,4 @@ def test_what_is_taken_from_the_deployment_is_what_it_says() -> None:
     buckets = topology["buckets"]
     assert KEPT_DAYS["reference"] == buckets["payloads"]["delete_after_days"] + 7
     assert KEPT_DAYS["upload"] == buckets["uploads"]["delete_after_days"] + 7
-    assert stream.LEASE_S == LEASE_S
+    assert streaming_pull.LEASE_S == LEASE_S

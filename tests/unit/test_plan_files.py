@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client.cloud import UsageError
+from client.gcp import UsageError
 from client.plan.bench import SMALL_BYTES, UNITS, read, shipped
 from client.plan.prices import SHIPPED, Prices
 from client.plan.worker import workers

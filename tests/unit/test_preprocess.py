@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from model.engine import Images, Signature
-from model.limits import Limits
-from model.preprocess import check_recipe, preprocess, run_recipe
-from model.room import Room
+from model.engines.base import Images, Signature
+from model.images.limits import Limits
+from model.images.memory_budget import Room
+from model.preprocessing.recipe import check_recipe, preprocess, run_recipe
 from tests.samples import encoded
 
 RECIPE = Path("model/training/recipes/fashion-mnist.json")
@@ -113,7 +113,7 @@ def test_memory_is_held_until_the_recipe_has_run(fashion: Signature, monkeypatch
             pass
         return run_recipe(image, signature)
 
-    monkeypatch.setattr("model.preprocess.run_recipe", run)
+    monkeypatch.setattr("model.preprocessing.recipe.run_recipe", run)
     assert preprocess(encoded(), fashion, Limits(), room).shape == (1, 28, 28, 1)
     with room.taken(1_000_000):
         pass

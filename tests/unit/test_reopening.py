@@ -7,7 +7,7 @@ import logging
 import pytest
 from google.api_core.exceptions import ResourceExhausted, ServiceUnavailable
 
-from functions.reopening import QUIET_S, Reopenings
+from functions.gcp.reopening import QUIET_S, Reopenings
 
 
 class Clock:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model.room import Room
+from model.images.memory_budget import Room
 from tests.emulator.waiting import until
 
 

@@ -49,7 +49,7 @@ def test_the_script_draws_what_is_committed(labels: dict[Path, str], tmp_path: P
 
 
 def test_the_shipped_model_recognises_at_least_eight(labels: dict[Path, str], root: Path) -> None:
-    from model.artifact import load_engine, read_artifact
+    from model.artifact.load import load_engine, read_artifact
     from model.predictor import Predictor
 
     _, engine = load_engine(read_artifact(root / "model/artifacts/fashion-mnist"), "auto", 1)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.contract import Envelope, encode_time
-from functions.service import DEAD_LETTER_ATTEMPTS
+from functions.messages.contract import Envelope, encode_time
+from functions.service.pipeline import DEAD_LETTER_ATTEMPTS
 from tests.fakes import MODEL, BrightnessEngine, MemoryImages, MemoryResponses, fake_service
 from tests.samples import BAD_IMAGES, encoded
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from model.signature import parse_signature
-from model.training.recipe import PIXELS, recipe
+from model.artifact.signature import parse_signature
+from model.training.importing.recipe import PIXELS, recipe
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 SCALE = {"op": "scale", "factor": 1.0, "offset": 0.0}

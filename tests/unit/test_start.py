@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from functions.heap import GARBAGE
+from functions.runtime.memory_tuning import GARBAGE
 
 MODULE = "import gc, json, sys; print(json.dumps([__name__, sys.argv, gc.get_threshold()]))"
 
 
-@pytest.mark.parametrize("before", [[], ["functions.start"]])
+@pytest.mark.parametrize("before", [[], ["functions.runtime.fast_start"]])
 def test_a_module_finds_its_name_and_arguments(root: Path, tmp_path: Path, before: list[str]) -> None:
     (tmp_path / "shown.py").write_text(MODULE)
     done = subprocess.run(
@@ -32,6 +32,6 @@ def test_a_module_finds_its_name_and_arguments(root: Path, tmp_path: Path, befor
 
 def test_it_says_how_a_module_is_named(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "functions.start"], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "functions.runtime.fast_start"], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and done.stderr.startswith("usage: ")

@@ -17,9 +17,9 @@ from google.api_core.exceptions import Forbidden, ServiceUnavailable
 from google.cloud import storage
 
 from infra.local.storage.server import StorageServer
-from model.artifact import ArtifactError, read_artifact
-from model.manifest import GOLDEN, MANIFEST
-from model.store import fetch_artifact
+from model.artifact.fetch import fetch_artifact
+from model.artifact.load import ArtifactError, read_artifact
+from model.artifact.manifest import GOLDEN, MANIFEST
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 URI = "gs://models/fashion-mnist/live"

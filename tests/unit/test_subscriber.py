@@ -6,7 +6,7 @@ import google.auth
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from functions.subscriber import subscriber
+from functions.gcp.subscriber import subscriber
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from functions.carriers import trace_of
-from functions.contract import Envelope, Response, decode_response, encode_response, response_attributes
-from functions.events import from_http
-from functions.traceparent import TraceContext
+from functions.messages.contract import Envelope, Response, decode_response, encode_response, response_attributes
+from functions.messages.event_decoder import from_http
+from functions.messages.request_decoder import trace_of
+from functions.messages.trace_context import TraceContext
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = f"00-{TRACE}-{SPAN}-01"

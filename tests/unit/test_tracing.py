@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from functions.contract import Envelope
+from functions.messages.contract import Envelope
+from functions.observability.spans import FLUSH_S, Spans, spans
 from functions.settings import SettingsError
-from functions.tracing import FLUSH_S, Spans, spans
 from tests.emulator.waiting import until
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
@@ -127,7 +127,7 @@ def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
     assert until(lambda: len(deaf.get_finished_spans()) >= 3), "what was recorded is not lost"
 
 
-@pytest.mark.parametrize("module", ["functions.main", "functions.worker"])
+@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
 def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
     heavy = "('opentelemetry.sdk', 'http.server')"
     code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"

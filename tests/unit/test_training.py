@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact import load_engine, read_artifact
+from model.artifact.load import load_engine, read_artifact
 from model.drift import read_reference
-from model.training import datasets
-from model.training.augment import augment
-from model.training.config import parse_config
+from model.training.data import idx as dataset
 from model.training.errors import DatasetError, ExportError, RunError
+from model.training.fashion_mnist.augment import augment
+from model.training.fashion_mnist.config import parse_config
 from tests.unit.conftest import idx
 from tests.unit.test_training_config import TINY
 
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 
 def test_the_data_is_read_and_split_the_same_way_every_time(data: Path) -> None:
-    whole = datasets.load("train", data)
+    whole = dataset.load("train", data)
     assert whole.images.shape == (240, 28, 28)
-    training, validation = datasets.split(whole, 40, seed=7)
-    again, _ = datasets.split(whole, 40, seed=7)
-    other, _ = datasets.split(whole, 40, seed=8)
+    training, validation = dataset.split(whole, 40, seed=7)
+    again, _ = dataset.split(whole, 40, seed=7)
+    other, _ = dataset.split(whole, 40, seed=8)
     assert (len(training), len(validation)) == (200, 40)
     assert np.array_equal(training.images, again.images)
     assert not np.array_equal(training.images, other.images)
@@ -43,16 +43,16 @@ def test_data_that_is_not_the_published_is_refused(data: Path, tmp_path: Path) -
         shutil.copy(path, tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"other")
     with pytest.raises(DatasetError, match=r"t10k-labels-idx1-ubyte\.gz is not the published file"):
-        datasets.load("test", tmp_path)
+        dataset.load("test", tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DatasetError, match=r"t10k-labels-idx1-ubyte\.gz is missing"):
-        datasets.load("test", tmp_path)
+        dataset.load("test", tmp_path)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x00\x00\x0d\x01\x00\x00\x00\x00", idx(np.zeros(4, np.uint8))[:-1]])
 def test_bytes_that_are_no_idx_file_are_refused(damaged: bytes) -> None:
     with pytest.raises(DatasetError):
-        datasets.read_idx(damaged)
+        dataset.read_idx(damaged)
 
 
 def test_augmentation_moves_mirrors_and_cuts_each_image_on_its_own() -> None:
@@ -80,7 +80,7 @@ def test_augmentation_moves_mirrors_and_cuts_each_image_on_its_own() -> None:
 @pytest.fixture(scope="module")
 def run(data: Path, tensorflow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny finished run."""
-    from model.training.train import train
+    from model.training.fashion_mnist.train import train
 
     out = tmp_path_factory.mktemp("run")
     rows = train(parse_config(TINY), out, data=data)
@@ -92,7 +92,7 @@ def run(data: Path, tensorflow: None, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_run_that_was_interrupted_ends_where_it_would_have(
     run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model.training import train as module
+    from model.training.fashion_mnist import train as module
 
     config = parse_config(TINY)
 
@@ -118,7 +118,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
 
 
 def test_weights_begin_as_the_seed_says_whatever_else_is_drawn(tensorflow: None) -> None:
-    from model.training.network import build
+    from model.training.fashion_mnist.network import build
 
     begun = []
     for seed, drawn in ((3, 1), (3, 2), (4, 1)):
@@ -129,7 +129,7 @@ def test_weights_begin_as_the_seed_says_whatever_else_is_drawn(tensorflow: None)
 
 
 def test_the_rate_rises_to_its_peak_and_falls_back(tensorflow: None) -> None:
-    from model.training.train import one_cycle
+    from model.training.fashion_mnist.train import one_cycle
 
     rates = [one_cycle(step, 99, 0.2, 0.2) for step in range(99)]
     assert rates[19] == pytest.approx(0.2)
@@ -140,7 +140,7 @@ def test_the_rate_rises_to_its_peak_and_falls_back(tensorflow: None) -> None:
 
 
 def test_too_little_data_is_refused(data: Path, tmp_path: Path, tensorflow: None) -> None:
-    from model.training.train import train
+    from model.training.fashion_mnist.train import train
 
     with pytest.raises(RunError, match="train_images is 210 and validation_images 40; the training split holds 240"):
         train(parse_config(TINY | {"train_images": 210}), tmp_path, data=data)
@@ -149,23 +149,23 @@ def test_too_little_data_is_refused(data: Path, tmp_path: Path, tensorflow: None
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
     """Speeds that need no measuring: SavedModel is the fastest here, then float16."""
-    from model.training import forms
-    from model.training.measure import Speed, Target
+    from model.training.export import variants
+    from model.training.export.benchmark import Speed, Target
 
     def speed(target: Target) -> Speed:
         rate = {"saved_model": 9.0, "float16.tflite": 4.0}.get(target.model.name, 2.0)
         rates = {(threads, batch): rate for threads in (1, 2) for batch in (1, 8, 32)}
         return Speed(rates, 0.5, 50_000_000, (rate, rate))
 
-    monkeypatch.setattr(forms, "measure_speeds", lambda targets: [speed(target) for target in targets])
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [speed(target) for target in targets])
 
 
 def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurried: None) -> None:
-    from model.training.export import export
+    from model.training.fashion_mnist.export import export
 
     artifact = export(run, tmp_path / "artifact", data)
     assert (artifact.name, artifact.version, artifact.engines) == ("tiny", "0.0.1", ("savedmodel", "litert"))
-    assert artifact.signature.labels == datasets.FASHION_MNIST_LABELS
+    assert artifact.signature.labels == dataset.FASHION_MNIST_LABELS
     card = (artifact.folder / "MODEL_CARD.md").read_text()
     assert artifact.digest in card
     assert "| **float16**, served | " in card
@@ -186,12 +186,12 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
 def test_an_artifact_that_is_not_the_network_is_not_kept(
     run: Path, data: Path, tmp_path: Path, unhurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from model.training import forms
-    from model.training.export import export
+    from model.training.export import variants
+    from model.training.fashion_mnist.export import export
 
     standing = Path(shutil.copytree(SHIPPED, tmp_path / "artifact"))
     before = read_artifact(standing).digest
-    monkeypatch.setattr(forms, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
+    monkeypatch.setattr(variants, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
     with pytest.raises(ExportError, match="litert does not score as the model does: other best label on"):
         export(run, standing, data)
     assert read_artifact(standing).digest == before
@@ -199,7 +199,7 @@ def test_an_artifact_that_is_not_the_network_is_not_kept(
 
 
 def test_an_unfinished_run_is_not_exported(run: Path, data: Path, tmp_path: Path) -> None:
-    from model.training.export import export
+    from model.training.fashion_mnist.export import export
 
     with pytest.raises(ExportError, match=r"holds no checkpoint\.keras; train first"):
         export(tmp_path, tmp_path / "artifact", data)

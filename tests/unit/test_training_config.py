@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from model.training.config import CONFIGS, parse_config, read_config
 from model.training.errors import ConfigError
+from model.training.fashion_mnist.config import CONFIGS, parse_config, read_config
 
 TINY: dict[str, Any] = {
     "name": "tiny",

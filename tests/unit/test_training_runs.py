@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from model.__main__ import main
-from model.training import datasets
-from model.training.config import parse_config
+from model.training.data import idx
 from model.training.errors import RunError
-from model.training.photolike import as_photo
+from model.training.fashion_mnist.config import parse_config
+from model.training.fashion_mnist.photo_augmentation import as_photo
 from tests.conftest import absent
 from tests.unit.test_training_config import TINY
 
@@ -39,9 +39,9 @@ def raise_full(*given: object, **named: object) -> None:
 
 @pytest.fixture(scope="module")
 def modules(tensorflow: None) -> Any:
-    from model.training import batches, journal, train
+    from model.training.fashion_mnist import batches, run_folder, train
 
-    return train, journal, batches
+    return train, run_folder, batches
 
 
 def test_photolike_images_keep_the_garment_and_lose_its_greys() -> None:
@@ -64,7 +64,7 @@ def test_photolike_images_keep_the_garment_and_lose_its_greys() -> None:
 def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, journal, _ = modules
+    train, run_folder, _ = modules
     interrupted = tmp_path / "interrupted"
 
     def pull_the_plug(self: object, epoch: int, logs: object = None) -> None:
@@ -72,7 +72,7 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(journal.Journal, "on_epoch_begin", pull_the_plug)
+        patch.setattr(run_folder.Journal, "on_epoch_begin", pull_the_plug)
         train.train(TWO_CYCLES, interrupted, data=data)
     answers = np.load(interrupted / "teacher-2.npy")
     assert answers.shape == (200, 10)
@@ -92,13 +92,13 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
     rates = [float(row["rate"]) for row in straight]
     assert rates[0] < 0.05 < rates[1]
     assert rates[2] < 0.05
-    with Image.open(interrupted / journal.PLOT) as plot:
+    with Image.open(interrupted / run_folder.PLOT) as plot:
         assert (plot.format, plot.size) == ("PNG", (900, 600))
 
 
 def test_the_teacher_is_averaged_with_mirror_images(data: Path, tmp_path: Path, modules: Any) -> None:
     _, _, batches = modules
-    part = datasets.load("train", data).take(slice(6))
+    part = idx.load("train", data).take(slice(6))
 
     class Left:
         """Answers the brightness of the left half."""
@@ -121,15 +121,15 @@ def test_targets_are_smooth(modules: Any) -> None:
 def test_a_run_ends_with_its_patience_and_keeps_its_best_epoch(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train, journal, _ = modules
+    train, run_folder, _ = modules
     # A rate of next to nothing: no epoch after the first is better.
     config = parse_config(TINY | {"cycles": [{"epochs": 9, "peak_rate": 1e-6}], "patience": 2})
     rows = train.train(config, tmp_path, data=data)
     best = max(range(len(rows)), key=lambda n: float(rows[n]["val_accuracy"]))
     assert len(rows) == best + 3 < 9
-    assert journal.finished(config, rows)
-    assert not journal.finished(config, rows[:-1])
-    assert journal.final_weights(tmp_path).name == "best.keras"
+    assert run_folder.finished(config, rows)
+    assert not run_folder.finished(config, rows[:-1])
+    assert run_folder.final_weights(tmp_path).name == "best.keras"
     kept, last = ((tmp_path / name).read_bytes() for name in ("best.keras", "checkpoint.keras"))
     assert kept != last
     assert train.train(config, tmp_path, resume=True, data=data) == rows
@@ -138,14 +138,14 @@ def test_a_run_ends_with_its_patience_and_keeps_its_best_epoch(
 def test_a_full_disk_is_said_and_leaves_the_run_as_it_was(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, journal, batches = modules
+    train, run_folder, batches = modules
     config = parse_config(TINY | {"cycles": [{"epochs": 2}]})
-    draw = journal.draw
+    draw = run_folder.draw
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "draw", lambda rows, path: draw(rows, path) if len(rows) < 2 else raise_full())
+        patch.setattr(run_folder, "draw", lambda rows, path: draw(rows, path) if len(rows) < 2 else raise_full())
         with pytest.raises(RunError, match=r"cannot be written after epoch 2: No space left on device; .*--resume"):
             train.train(config, tmp_path / "run", data=data)
-    assert len(journal.load_history(tmp_path / "run" / "history.csv")) == 1
+    assert len(run_folder.load_history(tmp_path / "run" / "history.csv")) == 1
     assert len(train.train(config, tmp_path / "run", resume=True, data=data)) == 2
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file/run cannot be written: Not a directory"):
@@ -159,7 +159,7 @@ def test_a_full_disk_is_said_and_leaves_the_run_as_it_was(
 def test_ctrl_c_says_how_to_go_on(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, journal, _ = modules
+    _, run_folder, _ = modules
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "fashion-mnist").symlink_to(data)
     monkeypatch.setenv("SHARED", str(tmp_path))
@@ -169,7 +169,7 @@ def test_ctrl_c_says_how_to_go_on(
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(journal.Journal, "on_epoch_begin", press)
+    monkeypatch.setattr(run_folder.Journal, "on_epoch_begin", press)
     out = tmp_path / "run"
     assert main(["train", "--config", str(tmp_path / "tiny.yaml"), "--out", str(out)]) == 130
     said = capsys.readouterr()

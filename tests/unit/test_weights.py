@@ -14,7 +14,7 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 from keras import layers  # noqa: E402
 
 from model.training.errors import SourceError  # noqa: E402
-from model.training.weights import load_backbone, load_whole  # noqa: E402
+from model.training.importing.weights import load_backbone, load_whole  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 

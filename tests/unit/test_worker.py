@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from functions.contract import Envelope
-from functions.handback import HandingBack
-from functions.outcomes import Outcomes
-from functions.pending import Pending
-from functions.pulled import on_message
-from model.later import done
-from model.room import Room
+from functions.messages.contract import Envelope
+from functions.observability.request_log import Outcomes
+from functions.runtime.delivery_executor import HandingBack
+from functions.service.handler import on_message
+from functions.service.in_flight import Pending
+from model.engines.futures import done
+from model.images.memory_budget import Room
 from tests.emulator.waiting import until
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.artifact import ENGINES, load_engine, read_artifact
+from model.artifact.load import ENGINES, load_engine, read_artifact
 from model.predictor import Predictor
 from tests.bench.peers.turn import Case
 from tests.bench.subjects import SHIPPED, subjects

@@ -39,7 +39,7 @@ def _worker(bin: Path, port: int) -> list[str]:
 
 
 def _puller(bin: Path, port: int) -> list[str]:
-    return [str(bin / "python"), "-m", "functions.worker"]
+    return [str(bin / "python"), "-m", "functions.entrypoints.pull_worker"]
 
 
 def _flask(bin: Path, port: int) -> list[str]:
@@ -69,7 +69,7 @@ _THREADS = {"THREADS": "8"}
 
 _OPEN = {"HTTP_DOOR": "on", "GOOGLE_CLOUD_PROJECT": "bench"} | _THREADS
 _IMAGE = "as the image runs it: 1 process of 8 threads, batches of up to 8, no wait for company"
-_PULL = "python -m functions.worker with its defaults"
+_PULL = "python -m functions.entrypoints.pull_worker with its defaults"
 _ONE_BY_ONE = "Keras' model.predict of one image at a time"
 _OUR_MODEL = "our decoder and LiteRT in it"
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from infra.local.child import ChildFailed
-from model.artifact import ENGINES
+from model.artifact.load import ENGINES
 from tests.bench.peers.catalog import Peer
 from tests.bench.peers.environments import Environment, apparent_mb
 from tests.bench.peers.turn import Case, turn

@@ -7,7 +7,7 @@ import sys
 
 import litserve
 
-from model.engine import Images
+from model.engines.base import Images
 from model.labels import Prediction
 from tests.bench.peers.servers.served import TOP_K, predictor, said
 

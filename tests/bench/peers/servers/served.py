@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.artifact import ENGINES, load_engine, read_artifact
+from model.artifact.load import ENGINES, load_engine, read_artifact
 from model.labels import Prediction
 from model.predictor import Predictor, rank
-from model.preprocess import preprocess
+from model.preprocessing.recipe import preprocess
 
 TOP_K = 5
 

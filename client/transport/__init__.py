@@ -1,0 +1,1 @@
+"""The ways to send images and to receive responses."""

@@ -1,0 +1,115 @@
+"""What a connection has sent, and until when it may send more: heads, and small bodies, are collected without a thread.
+
+The worker class of gunicorn_worker.py owns the sockets; nothing here blocks. Limits of heads: request_head.py. Limits
+of bodies: request_body.py.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+from gunicorn.http.body import LengthReader
+from gunicorn.http.parser import RequestParser
+
+from functions.entrypoints.request_body import Pace, SlowBody
+from functions.entrypoints.request_head import Refused, check, is_whole
+
+HEAD_S = 10.0
+"""Seconds from the first byte of a head to its end, and from a new connection to its first byte."""
+
+SMALL_BYTES = 131_072
+"""A body up to this size is collected before a thread is used. 900 connections (gunicorn_worker.py) hold 120 MB of
+them; references, notifications and small images fit.
+"""
+
+_SLOW = Refused(408, f"the head of the request came too slowly; it must be whole in {HEAD_S:g} s")
+_BROKEN = Refused(400, "the head of the request broke off")
+
+
+class Connection:
+    """One connection, and the request that comes on it."""
+
+    def __init__(self, cfg: Any, sock: Any, client: Any, server: Any) -> None:
+        self.sock, self.client, self.server = sock, client, server
+        self.parser = RequestParser(cfg, sock, client)
+        self.request: Any = None
+        self.until = 0.0
+        """When its patience ends, by the monotonic clock."""
+        self.linger_bytes = 0
+        """How much it may still send to be ignored; more than 0 once it is closed from this side."""
+        self._came = bytearray()
+        """Of the head, and when that is parsed of a small body."""
+        self._pace: Pace | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether a thread has to wait for the body of the request."""
+        return not isinstance(self.request.body, io.BytesIO | SlowBody)
+
+    def next_request(self, idle_s: float) -> bool:
+        """Forget the request. Returns whether the next one is here; it may have come behind this one."""
+        self.request, self._pace = None, None
+        self._came.clear()
+        self.until = time.monotonic() + idle_s
+        behind = self.parser.unreader.take_buffered()
+        return bool(behind) and self.receive(behind)
+
+    def receive(self, data: bytes) -> bool:
+        """Take what came. Returns whether a thread can have the request; raises Refused, or what the parser raises."""
+        if self.request is None:
+            if not self._came:
+                self.until = max(self.until, time.monotonic() + HEAD_S)
+            self._came += data
+            if not is_whole(self._came, len(self._came) - len(data)):
+                return False
+            self._parse()
+            if self._pace is None:
+                return True
+        else:
+            self._came += data
+        return self._collect()
+
+    def expire(self) -> bool:
+        """Its patience is over. Like `receive`; a request without its body is for a thread to answer."""
+        if self._pace:
+            self.request.force_close()
+            self.request.body = SlowBody()
+        elif self._came:
+            raise _SLOW
+        return self._pace is not None
+
+    def end(self) -> bool:
+        """Its sender sends no more. Like `receive`; a request without its body is for a thread to answer."""
+        if self._pace:
+            self.request.force_close()
+            self.request.body = io.BytesIO(self._came)
+        elif self._came:
+            raise _BROKEN
+        return self._pace is not None
+
+    def _parse(self) -> None:
+        self.parser.unreader.unread(bytes(self._came))
+        self._came.clear()
+        self.request = next(self.parser)
+        check(self.request)
+        length = (
+            self.request.body.reader.length if isinstance(self.request.body.reader, LengthReader) else SMALL_BYTES + 1
+        )
+        if length == 0:
+            self.request.body = io.BytesIO()
+        elif length <= SMALL_BYTES and not self.request._expected_100_continue:  # a thread has to send that first
+            self._pace = Pace()
+            self._came += self.parser.unreader.take_buffered()
+
+    def _collect(self) -> bool:
+        assert self._pace
+        length = self.request.body.reader.length
+        self.until = self._pace.until(len(self._came))
+        if len(self._came) < length:
+            return False
+        self.request.body = io.BytesIO(self._came[:length])
+        self.parser.unreader.unread(bytes(self._came[length:]))
+        self._came.clear()
+        return True

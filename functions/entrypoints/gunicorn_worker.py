@@ -1,0 +1,212 @@
+"""The gunicorn worker class of the push worker: its main loop waits for senders, threads answer.
+
+Silent connections, slow heads and slow small bodies hold no thread. A request whose body is larger, or of unknown
+length, has to be waited for, in threads of its own kind: small requests are answered whatever slow senders do. `GET
+/health` has a thread of its own. It is the only path that is known here; nothing here imports the application.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from functions import bootstrap
+from functions.entrypoints import request_body
+from functions.entrypoints.connections import HEAD_S, Connection
+from functions.entrypoints.request_head import Refused, refusal
+from functions.settings import SettingsError
+
+log = logging.getLogger(__name__)
+
+SEND_S = 30.0
+"""Seconds in which a sender must take its response."""
+
+LINGER_S, LINGER_BYTES = 2.0, 1_000_000
+"""How long, and for how many bytes, a closed connection is still read: a reset could destroy the response."""
+
+DRAIN_BYTES = 65_536
+"""A body that was not read is skipped up to this size; behind a larger one the connection is closed."""
+
+WAITING, QUEUED = 500, 400
+"""Connections that may wait for their sender, and requests that may wait for a thread. Both fit the 1,024 open files
+that a process usually may have; beyond them the connection that waits longest is closed, and a request is refused.
+"""
+
+_LOOK_S = 0.25
+_READ_BYTES = 65_536
+_BUSY = Refused(503, "too many requests wait; try again")
+_FAULT = Refused(500, "the request could not be read")
+
+
+class Worker(ThreadWorker):
+    """gunicorn's worker of threads, with other rules for what has not reached a thread."""
+
+    def init_process(self) -> None:
+        """Set up the process after its fork, and serve until it ends."""
+        self._waiting: dict[Connection, None] = {}
+        self._under_way = 0
+        self._looked, self._latest = 0.0, math.inf
+        self._health = ThreadPoolExecutor(1, "health")
+        self._streamed = ThreadPoolExecutor(self.cfg.threads, "streamed")
+        self.worker_connections = WAITING + QUEUED + 2 * self.cfg.threads + 2  # never reached: it always accepts
+        with suppress(SettingsError):  # the routes say so
+            bootstrap.settings()  # which also directs the log
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection and what it has sent already."""
+        try:
+            sock, client = listener.accept()
+        except OSError as exc:  # most are the new connection's own; another one can be accepted next time
+            if exc.errno in (errno.EMFILE, errno.ENFILE) and not self._close_oldest():
+                time.sleep(_LOOK_S)
+            return
+        sock.setblocking(False)
+        self.nr_conns += 1
+        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        conn.until = time.monotonic() + HEAD_S
+        self._wait(conn)
+        self._readable(conn)
+        if len(self._waiting) > WAITING:
+            self._close_oldest()
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer the request of a connection, in a thread. Returns whether it may send another."""
+        try:
+            conn.sock.settimeout(SEND_S)
+            if not self.handle_request(conn.request, conn):
+                return False
+            conn.sock.setblocking(False)
+            return bool(conn.parser.finish_body(max_bytes=DRAIN_BYTES))
+        except (OSError, StopIteration) as exc:  # the sender is gone, does not read, or has more to send
+            self.log.debug("connection ends: %r", exc)
+        except Exception as exc:
+            self.handle_error(conn.request, conn.sock, conn.client, exc)
+        return False
+
+    def finish_request(self, conn: Connection, done: Future[bool]) -> None:
+        """Go on with a connection that a thread is done with."""
+        self._under_way -= 1
+        conn.sock.setblocking(False)
+        self._wait(conn)
+        if done.result():
+            self._go_on(conn, partial(conn.next_request, self.cfg.keepalive))
+        else:
+            self._linger(conn)
+
+    def murder_pending(self) -> None:
+        """End the patience with connections that have waited long enough. The main loop calls it every second."""
+        now = time.monotonic()
+        if now < self._looked + _LOOK_S:
+            return
+        self._looked = now
+        for conn in [each for each in self._waiting if min(each.until, self._latest) < now]:
+            if conn.linger_bytes or not self._go_on(conn, conn.expire):
+                self._close(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close every connection that waits, when the process ends."""
+        if force:
+            for conn in list(self._waiting):
+                self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """The worker stops: wait no longer than until then for senders, and not much longer for large bodies."""
+        self._latest = deadline
+        request_body.hurry()
+
+    def _wait(self, conn: Connection) -> None:
+        self._waiting[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._readable(conn))
+
+    def _leave(self, conn: Connection) -> None:
+        del self._waiting[conn]
+        self.poller.unregister(conn.sock)
+
+    def _readable(self, conn: Connection) -> None:
+        if conn not in self._waiting:  # closed since the poller saw it
+            return
+        try:
+            data = conn.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if conn.linger_bytes:
+            conn.linger_bytes -= len(data)
+            if not data or conn.linger_bytes <= 0:
+                self._close(conn)
+        elif data:
+            self._go_on(conn, lambda: conn.receive(data))
+        elif not self._go_on(conn, conn.end):
+            self._close(conn)
+
+    def _go_on(self, conn: Connection, step: Callable[[], bool]) -> bool:
+        """Take a step of a connection; its request goes to a thread, or is refused. Returns whether it did either."""
+        try:
+            ready = step()
+        except StopIteration:  # the sender said that it would close
+            self._linger(conn)
+        except Exception as exc:
+            if not (refused := refusal(exc)):
+                log.exception("a request could not be read")
+            self._refuse(conn, refused or _FAULT)
+        else:
+            if ready:
+                self._submit(conn)
+            return ready
+        return True
+
+    def _submit(self, conn: Connection) -> None:
+        if not conn.is_streamed and conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
+            threads = self._health
+        elif self._under_way >= 2 * self.cfg.threads + QUEUED:
+            self._refuse(conn, _BUSY)
+            return
+        else:
+            threads = self._streamed if conn.is_streamed else self.tpool
+        self._leave(conn)
+        self._under_way += 1
+        done = threads.submit(self.handle, conn)
+        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
+
+    def _refuse(self, conn: Connection, refused: Refused) -> None:
+        """Answer from the main loop, count it, and close."""
+        outcomes = bootstrap.outcomes()
+        (outcomes.refused if refused is _BUSY else outcomes.malformed)(str(refused))
+        text = f"{refused}\n"
+        head = f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nConnection: close\r\n"
+        head += f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"
+        with suppress(OSError):  # its sender is gone, or has sent without reading
+            conn.sock.send((head + text).encode())
+        self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Say that nothing follows, and wait a moment for the sender to close."""
+        conn.linger_bytes, conn.until = LINGER_BYTES, time.monotonic() + LINGER_S
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+
+    def _close_oldest(self) -> bool:
+        """Close the connection that has waited longest. Returns whether there was one."""
+        if oldest := next(iter(self._waiting), None):
+            self._close(oldest)
+        return bool(oldest)
+
+    def _close(self, conn: Connection) -> None:
+        self._leave(conn)
+        self.nr_conns -= 1
+        conn.sock.close()

@@ -1,0 +1,1 @@
+"""Google's clients: Pub/Sub, Cloud Storage, and the tokens of pushes."""

@@ -1,0 +1,51 @@
+"""The ledger: each answer stored once in a bucket, so that all copies of it are the same, whichever worker sends them.
+
+It is not exactly-once delivery: copies still come, and each request costs a write to the bucket.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from google.api_core.exceptions import Forbidden, PreconditionFailed
+
+from functions.gcp.clients import FETCH_RETRY_S, FETCH_TIMEOUT_S
+from functions.messages.contract import Response, decode_response, encode_response
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+
+class BucketLedger:
+    """A ledger at `gs://bucket/prefix`. Made without touching the network; the client is built at the first answer."""
+
+    def __init__(self, place: str, project: str) -> None:
+        self._bucket_name, _, prefix = place.removeprefix("gs://").partition("/")
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+        self._project = project
+
+    @cached_property
+    def _bucket(self) -> storage.Bucket:
+        from google.cloud import storage
+
+        return storage.Client(project=self._project or None).bucket(self._bucket_name)
+
+    def keep(self, identity: str, response: Response) -> Response:
+        """Store an answer unless there is one. Raises what the bucket says, which is transient."""
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
+        blob = self._bucket.blob(f"{self._prefix}{identity}.json")
+        try:
+            blob.upload_from_string(
+                encode_response(response),
+                "application/json",
+                if_generation_match=0,
+                timeout=FETCH_TIMEOUT_S,
+                retry=retry,
+            )
+        except (PreconditionFailed, Forbidden):
+            # Forbidden: who may create objects and not replace them may hear of that first.
+            return decode_response(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
+        return response

@@ -1,0 +1,227 @@
+"""The messages: what travels, and its codec. Standard library and our own words only, so that clients may import it.
+
+What the worker makes of a request's attributes and body is in request_decoder.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from functions.messages.json_fields import binary, field_of, number, texts
+from functions.messages.trace_context import TraceContext
+from model.labels import Explanation, Prediction
+from model.text import quoted
+
+SCHEMA_VERSION = 1
+DEFAULT_TOP_K = 5
+TOP_K_LIMIT = 100
+ID_LIMIT = 256
+"""Bytes of a request_id and of a reply_to: what a subscription filter can hold."""
+
+RESPONSE_LIMIT = 1_000_000
+"""Bytes of a response that is read: many times a hundred long labels with an explanation."""
+
+_AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message as any door delivers it: an id, string attributes, a payload.
+
+    `published_at` is the broker's publish time; `delivery_attempt` counts from 1 (0: the door does not know).
+    """
+
+    id: str
+    payload: bytes = b""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    published_at: datetime | None = None
+    delivery_attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An image that lives in a bucket. `size` is in bytes, where the sender of the reference knows it."""
+
+    bucket: str
+    name: str
+    generation: int | None = None
+    size: int | None = None
+
+    @property
+    def uri(self) -> str:
+        """`gs://bucket/object`, with `#generation` where it is known."""
+        generation = "" if self.generation is None else f"#{self.generation}"
+        return f"gs://{self.bucket}/{self.name}{generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A decoded envelope."""
+
+    request_id: str
+    image: bytes | ObjectRef
+    top_k: int = DEFAULT_TOP_K
+    model: str | None = None
+    expires_at: datetime | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Why there are no predictions: a code from functions/errors.py and a sentence for the sender."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Which model answered. `digest` names the version for ever: `sha256:` and 64 hex digits."""
+
+    name: str
+    version: str
+    digest: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the image came from."""
+
+    filename: str | None = None
+    image_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds: waiting at the broker, fetching from the bucket, decoding, scoring, and receipt to answer."""
+
+    queue: float = 0.0
+    fetch: float = 0.0
+    decode: float = 0.0
+    predict: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to one request: either `predictions` or `error`."""
+
+    request_id: str
+    predictions: tuple[Prediction, ...] = ()
+    error: Error | None = None
+    model: Model | None = None
+    source: Source = Source()
+    timing_ms: Timing = Timing()
+    delivery_attempt: int = 0
+    completed_at: str = ""
+    reply_to: str | None = None
+    explanation: Explanation | None = None
+    trace: TraceContext | None = None
+
+    @property
+    def status(self) -> str:
+        """`ok` or `error`."""
+        return "error" if self.error else "ok"
+
+
+def bounded_id(given: str) -> str:
+    """An id that fits ID_LIMIT: itself, or its sha256 in hex when longer."""
+    encoded = given.encode()
+    return given if len(encoded) <= ID_LIMIT else hashlib.sha256(encoded).hexdigest()
+
+
+def upload_id(bucket: str, name: str, generation: int | str) -> str:
+    """The request_id of an image that was dropped in a bucket: `bucket/object#generation`, bounded."""
+    return bounded_id(f"{bucket}/{name}#{generation}")
+
+
+def encode_response(response: Response) -> bytes:
+    """The response's JSON, as infra/schemas/response.json describes it."""
+    model, source, timing, why = response.model, response.source, response.timing_ms, response.explanation
+    body: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "request_id": response.request_id,
+        "status": response.status,
+        "predictions": [{"label": p.label, "score": p.score} for p in response.predictions],
+        "model": {"name": model.name, "version": model.version, "digest": model.digest, "engine": model.engine}
+        if model
+        else None,
+        "source": {"filename": source.filename, "image_uri": source.image_uri},
+        "error": {"code": response.error.code, "message": response.error.message} if response.error else None,
+        "timing_ms": {
+            "queue": timing.queue,
+            "fetch": timing.fetch,
+            "decode": timing.decode,
+            "predict": timing.predict,
+            "total": timing.total,
+        },
+        "delivery_attempt": response.delivery_attempt,
+        "completed_at": response.completed_at,
+        "explanation": {"label": why.label, "method": why.method, "png": base64.b64encode(why.png).decode()}
+        if why
+        else None,
+    }
+    text = _AS_IT_IS.encode(body)
+    # A name may hold what would steer the terminal of whoever looks at a response: then all is ASCII.
+    return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()
+
+
+def response_attributes(response: Response) -> dict[str, str]:
+    """The attributes that travel beside the body, so that subscriptions can filter."""
+    attributes = {"request_id": response.request_id, "status": response.status}
+    if response.reply_to:
+        attributes["reply_to"] = response.reply_to
+    if response.model:
+        attributes["model"] = response.model.name
+    return attributes | (response.trace.attributes if response.trace else {})
+
+
+def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
+    """Read what `encode_response` wrote. Raises ValueError, which names the field that is wrong: nothing else."""
+    if len(data) > RESPONSE_LIMIT:
+        raise ValueError(f"it is over {RESPONSE_LIMIT:,} bytes, the most that a response has")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError(f"it is not JSON: {data[:80]!r}") from None
+    source, timing = field_of(body, "source", dict), field_of(body, "timing_ms", dict)
+    model, error = (field_of(body, name, dict, type(None)) for name in ("model", "error"))
+    # Responses of workers that knew no explanations have none.
+    why = field_of({"explanation": None} | body, "explanation", dict, type(None))
+    response = Response(
+        field_of(body, "request_id", str),
+        tuple(Prediction(field_of(p, "label", str), number(p, "score")) for p in field_of(body, "predictions", list)),
+        Error(*texts(error, "code", "message")) if error is not None else None,
+        Model(*texts(model, "name", "version", "digest", "engine")) if model is not None else None,
+        Source(*(field_of(source, name, str, type(None)) for name in ("filename", "image_uri"))),
+        Timing(*(number(timing, name) for name in ("queue", "fetch", "decode", "predict", "total"))),
+        field_of(body, "delivery_attempt", int),
+        field_of(body, "completed_at", str),
+        (attributes or {}).get("reply_to"),
+        _explanation(why) if why is not None else None,
+        TraceContext.of(attributes or {}),
+    )
+    if (status := field_of(body, "status", str)) != response.status:
+        raise ValueError(f"status is {quoted(status)}; with this error it must be {response.status}")
+    return response
+
+
+def _explanation(body: object) -> Explanation:
+    return Explanation(field_of(body, "label", str), field_of(body, "method", str), binary(body, "png"))
+
+
+def encode_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: 2026-11-21T09:30:00.125Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def encode_reference(ref: ObjectRef) -> bytes:
+    """The body of a request that carries a reference instead of bytes."""
+    return json.dumps({"image_uri": ref.uri}, ensure_ascii=False).encode()

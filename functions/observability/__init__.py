@@ -1,0 +1,1 @@
+"""What the worker says of its requests: log lines, counts and spans."""

@@ -1,0 +1,55 @@
+"""One JSON object a line on stderr, with the special fields of Cloud Logging ("Structured logging", Google Cloud)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from datetime import UTC, datetime
+
+from functions.messages.trace_context import TraceContext
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Severity, time, message, whatever was passed as `extra`, and the traceback: ours alone, never a sender's.
+
+    A `trace` in `extra` becomes what links the line to the trace in `project`.
+    """
+
+    def __init__(self, project: str = "") -> None:
+        super().__init__()
+        self._prefix = f"projects/{project}/traces/" if project else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "severity": record.levelname,
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
+        if isinstance(trace := line.pop("trace", None), TraceContext):
+            line["logging.googleapis.com/trace"] = self._prefix + trace.trace_id
+            line["logging.googleapis.com/spanId"] = trace.span_id
+            line["logging.googleapis.com/trace_sampled"] = trace.sampled
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        # ASCII: names of strangers' files are in here, and somebody reads this in a terminal.
+        return json.dumps(line, default=str)
+
+
+def configure(level: str, project: str) -> None:
+    """Send our own logs to stderr, and those of libraries from warnings on. Calling it again changes only the level."""
+    ours = logging.getLogger("functions")
+    ours.setLevel(level)
+    logging.captureWarnings(True)
+    # Pillow warns of each damaged tag of a file, and Python remembers each text: senders would fill log and memory.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    root = logging.getLogger()
+    if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLines(project))
+        root.addHandler(handler)

@@ -1,0 +1,1 @@
+"""How the process runs: its threads, processes, memory and health."""

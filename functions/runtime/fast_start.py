@@ -1,0 +1,26 @@
+"""Starts a module as `python -m` does, but sooner: `python -m functions.runtime.fast_start MODULE [ARGUMENT ...]`.
+
+A start makes 80,000 objects that all stay, and the garbage collector would look through them two hundred times: a tenth
+of its CPU time. What is imported here is imported in that slow way.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from functions.runtime.memory_tuning import collect_seldom
+
+
+def main() -> None:
+    """Run the module that the first argument names; the others are its own."""
+    if len(sys.argv) < 2:
+        print("usage: python -m functions.runtime.fast_start MODULE [ARGUMENT ...]", file=sys.stderr)
+        sys.exit(2)
+    collect_seldom()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

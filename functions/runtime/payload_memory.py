@@ -1,0 +1,27 @@
+"""Memory for large payloads: request bodies and objects of buckets, from their arrival until they are settled.
+
+Small payloads are not counted: as many as there are threads take little, and they never wait for large ones.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from model.images.memory_budget import Room
+
+LARGE_BYTES = 1_000_000
+"""From this size on a payload is counted."""
+
+
+class Payloads:
+    """`capacity` bytes for the large payloads of all threads. One larger than all of it is let in alone."""
+
+    def __init__(self, capacity: int) -> None:
+        self._budget = Room(capacity)
+
+    def held(self, size: int) -> AbstractContextManager[None]:
+        """Hold memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.
+
+        A thread never holds two: one that waits for its second would keep its first from the others.
+        """
+        return self._budget.taken(size) if size >= LARGE_BYTES else nullcontext()

@@ -1,0 +1,123 @@
+"""Where an artifact comes from: a folder, or a bucket (downloaded once into a cache, every file verified)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, ArtifactError, check_file, parse_manifest
+
+_SCHEME = "gs://"
+
+
+def fetch_artifact(uri: str, cache: Path) -> Path:
+    """The local folder of the artifact at `uri`: a folder as it is, or `gs://bucket/prefix` downloaded to `cache`.
+
+    A version is downloaded once: its folder in the cache is named by its digest and appears only when it is whole, so
+    processes may race. Raises ArtifactError when something is missing, altered, or may not be read, or when the cache
+    cannot be written; Google's other errors pass through, because they pass by.
+    """
+    if not uri.startswith(_SCHEME):
+        if "://" in uri:
+            raise ArtifactError(f"the model is {uri!r}; it must be a folder or look like gs://bucket/prefix")
+        folder = Path(uri)
+        if not folder.is_dir():
+            raise ArtifactError(f"the model folder {folder} does not exist")
+        return folder
+    bucket, _, prefix = uri.removeprefix(_SCHEME).partition("/")
+    prefix = prefix.strip("/")
+    if not bucket or not prefix:
+        raise ArtifactError(f"the model is {uri!r}; it must look like gs://bucket/prefix")
+    from google.cloud import storage
+
+    with _writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix="fetching-", dir=cache)
+    with scratch as place, closing(storage.Client()) as client:
+        return _fetch(client.bucket(bucket), f"{_SCHEME}{bucket}/", prefix, cache, Path(place))
+
+
+def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> Path:
+    """Download into `scratch` and move it, whole, to its place in the cache."""
+    whole = scratch / "artifact"
+    _download(bucket, root, f"{prefix}/{MANIFEST}", whole / MANIFEST, MAX_TEXT_BYTES, cache)
+    written = (whole / MANIFEST).read_bytes()
+    try:
+        manifest = parse_manifest(written)
+    except ArtifactError as exc:
+        raise ArtifactError(f"{root}{prefix}: {exc}") from None
+    # The manifest's own hash is in the name too: a renamed or re-measured artifact keeps its digest.
+    target = cache / f"{manifest.digest.removeprefix('sha256:')}-{hashlib.sha256(written).hexdigest()[:12]}"
+    if target.is_dir():
+        if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != written:
+            raise ArtifactError(f"{target} is not what {root}{prefix} holds: somebody changed it; delete it")
+        return target
+    for path, file in manifest.verified.items():
+        _download(bucket, root, f"{prefix}/{path}", whole / path, file.size, cache)
+        try:
+            check_file(whole, path, file)
+        except ArtifactError as exc:
+            raise ArtifactError(f"{root}{prefix}: {exc}") from None
+    with _writing(cache):
+        try:
+            os.rename(whole, target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was first, with the same bytes
+                raise
+    return target
+
+
+def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: Path) -> None:
+    """Download an object that has at most `size` bytes: one that has more might fill the disk."""
+    from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
+
+    with _writing(cache):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
+        try:
+            bucket.blob(name).download_to_file(_Limited(file, f"{root}{name}", size, cache))
+        except NotFound:
+            raise ArtifactError(f"{root}{name} is not there: the bucket or the object is missing") from None
+        except (Forbidden, Unauthorized):
+            raise ArtifactError(
+                f"{root}{name} may not be read: the worker's account needs roles/storage.objectViewer on the bucket"
+            ) from None
+
+
+class _Limited:
+    """Where a download is written: no more than `size` bytes of it."""
+
+    def __init__(self, file: BinaryIO, name: str, size: int, cache: Path) -> None:
+        self._file, self._name, self._size, self._cache = file, name, size, cache
+
+    def write(self, data: bytes) -> int:
+        if self._file.tell() + len(data) > self._size:
+            raise ArtifactError(f"{self._name} is altered: it has more than the {self._size:,} bytes that are allowed")
+        with _writing(self._cache):
+            written = self._file.write(data)
+            self._file.flush()
+            return written
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Say what is wrong with the cache when it cannot be written."""
+    try:
+        yield
+    except OSError as exc:
+        raise ArtifactError(
+            f"ARTIFACT_CACHE is {str(cache)!r}; it cannot be written ({exc.strerror}): name a folder that the worker "
+            "may write, on a disk that has room for the model"
+        ) from exc

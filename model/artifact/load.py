@@ -1,0 +1,162 @@
+"""An exported model as a folder: read, verified, and loaded into the engine that is asked for or fastest.
+
+Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json, MODEL_CARD.md, training/.
+Written by training/pack.py; brought from a bucket by fetch.py. Importing this module loads neither TensorFlow nor
+LiteRT.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.artifact.manifest import (
+    MANIFEST,
+    ArtifactError,
+    File,
+    check_file,
+    parse_json,
+    parse_manifest,
+    read_text_file,
+)
+from model.artifact.signature import parse_signature
+from model.engines.base import Engine, Signature
+from model.labels import parse_labels
+
+__all__ = [
+    "AUTO",
+    "ENGINES",
+    "Artifact",
+    "ArtifactError",
+    "choose_engine",
+    "load_engine",
+    "open_engine",
+    "read_artifact",
+]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What an engine needs: a module, the requirement that installs it, a file or folder of the artifact."""
+
+    module: str
+    requirement: str
+    path: str
+
+
+ENGINES = {
+    "litert": Runtime("ai_edge_litert", "ai-edge-litert", "model.tflite"),
+    "savedmodel": Runtime("tensorflow", "tensorflow", "saved_model"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A verified artifact. `digest` names the version for ever; `engines` stand fastest first, as export measured."""
+
+    name: str
+    version: str
+    digest: str
+    signature: Signature
+    folder: Path
+    engines: tuple[str, ...]
+    parameters: int | None = None
+    golden: File | None = None
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read and verify an artifact: every deciding file is there, whole and unaltered.
+
+    Raises ArtifactError, naming the file and what is wrong with it.
+    """
+    written = read_text_file(folder, MANIFEST)
+    try:
+        manifest = parse_manifest(written)
+    except ArtifactError as exc:
+        raise ArtifactError(f"{folder}: {exc}") from None
+    for path, file in sorted(manifest.verified.items()):
+        check_file(folder, path, file)
+    for name in manifest.engines:
+        if name not in ENGINES:
+            raise ArtifactError(f"{folder}: {MANIFEST} names the engine {name!r}; known are {', '.join(ENGINES)}")
+        path = ENGINES[name].path
+        if not any(listed == path or listed.startswith(f"{path}/") for listed in manifest.files):
+            raise ArtifactError(f"{folder}: {MANIFEST} lists the engine {name} but not its {path}")
+    for path in ("labels.txt", "signature.json"):
+        if path not in manifest.files:
+            raise ArtifactError(f"{folder}: {MANIFEST} does not list {path}")
+    try:
+        labels = parse_labels(read_text_file(folder, "labels.txt").decode("utf-8"))
+        body = parse_json(read_text_file(folder, "signature.json"), "signature.json")
+        signature = parse_signature(body, labels)
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{folder}: labels.txt is not UTF-8") from None
+    except (ArtifactError, ValueError) as exc:
+        raise ArtifactError(f"{folder}: {exc}") from exc
+    return Artifact(
+        manifest.name,
+        manifest.version,
+        manifest.digest,
+        signature,
+        folder,
+        manifest.engines,
+        manifest.parameters,
+        manifest.golden,
+    )
+
+
+def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
+    """The name of the engine to load: the one asked for, or for `auto` the fastest whose runtime is installed.
+
+    Raises ArtifactError when the artifact has no such engine or its runtime is not installed.
+    """
+    if engine == AUTO:
+        for name in artifact.engines:
+            if _installed(name):
+                return name
+        needed = " or ".join(ENGINES[name].requirement for name in artifact.engines)
+        raise ArtifactError(f"no engine of {artifact.name} can run here: install {needed}")
+    if engine not in artifact.engines:
+        have = ", ".join((AUTO, *artifact.engines))
+        raise ArtifactError(f"the engine is {engine!r}; {artifact.name} {artifact.version} has: {have}")
+    if not _installed(engine):
+        raise ArtifactError(f"the engine {engine} is not installed here: install {ENGINES[engine].requirement}")
+    return engine
+
+
+def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tuple[str, Engine]:
+    """Load an engine (see `choose_engine`); gives its name and the engine. `threads`: CPU threads of one call.
+
+    Raises ArtifactError when it cannot be chosen, when the model's inputs or outputs are not the signature's, when the
+    preprocessing recipe cannot be run, or when the engine does not score as it did when the artifact was made.
+    """
+    from model.artifact.golden import check_golden
+    from model.preprocessing.recipe import check_recipe
+
+    name = choose_engine(artifact, engine)
+    path, signature = artifact.folder / ENGINES[name].path, artifact.signature
+    try:
+        check_recipe(signature)
+    except ValueError as exc:
+        raise ArtifactError(f"{artifact.folder}: signature.json: {exc}") from exc
+    loaded = open_engine(name, path, signature, threads)
+    check_golden(artifact.folder, artifact.golden is not None, name, loaded)
+    return name, loaded
+
+
+def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -> Engine:
+    """The engine `name` on the model at `path`; ArtifactError when that is no model or not the signature's."""
+    if name == "litert":
+        from model.engines.litert import LiteRTEngine
+
+        return LiteRTEngine(path, signature, threads)
+    from model.engines.savedmodel import SavedModelEngine
+
+    return SavedModelEngine(path, signature, threads)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(ENGINES[name].module) is not None

@@ -1,0 +1,166 @@
+"""signature.json: read by a schema, every field and every step of the recipe with its type and its range.
+
+load.py reads an artifact's, training/recipe.py a recipe that somebody wrote. What is not in the schema is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from model.engines.base import Signature
+
+DTYPES = ("float32", "uint8", "int8")
+
+MAX_EDGE = 4_096
+"""Pixels of an edge of what a model takes, or of what a step makes: 200 MB as three channels of float32."""
+
+MAX_STEPS, MAX_DEPTH = 32, 4
+"""Steps of a recipe in all, and how deep steps may stand in steps."""
+
+MAX_GAIN = 1e6
+"""What a pixel is multiplied by, or moved by, at most. Recipes have some hundreds."""
+
+Rule = tuple[str, Callable[[Any], bool]]
+"""What is allowed, in words, and whether a value is."""
+
+
+def _whole(low: int, high: int) -> Rule:
+    return f"a whole number from {low} to {high}", lambda value: _is_whole(value) and low <= value <= high
+
+
+def _number(low: float, high: float) -> Rule:
+    return f"a number from {low:g} to {high:g}", lambda value: _is_number(value) and low <= value <= high
+
+
+def _one_of(*values: Any) -> Rule:
+    shown = ", ".join(map(str, values))
+    return f"one of: {shown}", lambda value: not isinstance(value, bool | list | dict) and value in values
+
+
+_EDGE = _whole(1, MAX_EDGE)
+_STEPS: Rule = "a list of steps", lambda value: isinstance(value, list)
+_GAIN: Rule = (
+    f"a number from {-MAX_GAIN:g} to {MAX_GAIN:g}, or one for each channel",
+    lambda value: all(_is_number(each) and abs(each) <= MAX_GAIN for each in _each(value)),
+)
+_FACTOR: Rule = f"{_GAIN[0]}, and not 0", lambda value: _GAIN[1](value) and all(each != 0 for each in _each(value))
+
+_FIELDS: dict[str, Rule] = {
+    "height": _EDGE,
+    "width": _EDGE,
+    "channels": _one_of(1, 3),
+    "dtype": _one_of(*DTYPES),
+    "preprocessing": ("an object with the recipe's steps", lambda value: isinstance(value, dict)),
+}
+_MORE_FIELDS: dict[str, Rule] = {"reference": ("an object", lambda value: isinstance(value, dict))}
+
+_SIZE: dict[str, Rule] = {"width": _EDGE, "height": _EDGE}
+_RESAMPLING = _one_of("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+_OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
+    "grayscale": ({}, {}),
+    "rgb": ({}, {}),
+    "bgr": ({}, {}),
+    "unless_size": (_SIZE | {"steps": _STEPS}, {}),
+    "isolate": ({"level": _number(0, 255), "gain": _number(-100, 100)}, {}),
+    "trim": ({"threshold": _number(0, 255)}, {}),
+    "fit": ({"size": _EDGE}, {}),
+    "resize": (_SIZE, {"resampling": _RESAMPLING}),
+    "crop": (_SIZE | {"share": _number(0.01, 1)}, {}),
+    "sharpen": ({}, {"radius": _number(0, 100), "percent": _number(0, 1000)}),
+    "centre": (_SIZE, {}),
+    "scale": ({"factor": _FACTOR, "offset": _GAIN}, {}),
+}
+"""Of each op the parameters that it needs and those that it may have."""
+
+
+def parse_signature(body: object, labels: tuple[str, ...]) -> Signature:
+    """The signature of signature.json's content. Raises ValueError, naming the field, its value and what is allowed."""
+    fields = _checked(body, "signature.json", _FIELDS, _MORE_FIELDS)
+    size = fields["height"], fields["width"], fields["channels"]
+    signature = Signature(*size, fields["dtype"], labels, fields[_RECIPE])
+    try:
+        check_schema(signature)
+    except ValueError as exc:
+        raise ValueError(f"signature.json: {exc}") from None
+    return signature
+
+
+_RECIPE = "preprocessing"
+
+
+def check_schema(signature: Signature) -> None:
+    """Raise ValueError unless the recipe is one, naming the step, the parameter, its value and what is allowed."""
+    sizes = {"decode_size": _whole(1, 65_535)}
+    recipe = _checked(signature.preprocessing, _RECIPE, {"steps": _STEPS}, sizes)
+    steps = recipe["steps"]
+    if not steps:
+        raise ValueError(f"{_RECIPE}.steps is empty; it must end with scale")
+    count = _check_steps(steps, f"{_RECIPE}.steps", MAX_DEPTH)
+    if count > MAX_STEPS:
+        raise ValueError(f"{_RECIPE}.steps holds {count} steps; at most {MAX_STEPS} are allowed")
+    if steps[-1]["op"] != "scale":
+        raise ValueError(
+            f"{_RECIPE}.steps ends with {steps[-1]['op']}; it must end with scale, its factor and its offset"
+        )
+    for name in ("factor", "offset"):
+        value = steps[-1][name]
+        if isinstance(value, list) and len(value) != signature.channels:
+            raise ValueError(
+                f"{_RECIPE}.steps: {name} of scale is {reprlib.repr(value)}; it must be one number, or one for each of "
+                f"{signature.channels} channels"
+            )
+
+
+def _check_steps(steps: Sequence[Any], place: str, depth: int) -> int:
+    """How many steps there are, those in them among them."""
+    if not depth:
+        raise ValueError(f"{place} stands {MAX_DEPTH} steps deep; at most {MAX_DEPTH - 1} are allowed")
+    count = len(steps)
+    for number, step in enumerate(steps):
+        where = f"{place}[{number}]"
+        op = step.get("op") if isinstance(step, dict) else None
+        if not isinstance(op, str) or op not in _OPS:
+            raise ValueError(f"{where} is {reprlib.repr(step)}; its op must be one of: {', '.join(_OPS)}")
+        needed, more = _OPS[op]
+        _checked({name: value for name, value in step.items() if name != "op"}, f"{where} ({op})", needed, more)
+        if op == "scale" and (number < len(steps) - 1 or depth < MAX_DEPTH):
+            raise ValueError(f"{where} is scale; it must be the last of all steps")
+        if "steps" in needed:
+            count += _check_steps(step["steps"], f"{where}.steps", depth - 1)
+    return count
+
+
+def _checked(value: object, place: str, needed: Mapping[str, Rule], more: Mapping[str, Rule]) -> Mapping[str, Any]:
+    """`value` as an object that has the needed fields and no others but `more`, each as its rule says."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place} is {reprlib.repr(value)}; it must be an object")
+    rules = {**needed, **more}
+    for name in needed:
+        if name not in value:
+            raise ValueError(f"{place}: {name} is missing; it must be {needed[name][0]}")
+    for name, given in value.items():
+        if name not in rules:
+            raise ValueError(
+                f"{place}: {reprlib.repr(name)} is not known; allowed are: {', '.join(rules) or 'no parameters'}"
+            )
+        allowed, holds = rules[name]
+        if not holds(given):
+            raise ValueError(f"{place}: {name} is {reprlib.repr(given)}; it must be {allowed}")
+    return value
+
+
+def _each(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) and value else [value]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number; a whole one may be too large for a float."""
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))

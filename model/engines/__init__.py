@@ -1,0 +1,1 @@
+"""Runtimes that score batches of images."""

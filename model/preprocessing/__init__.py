@@ -1,0 +1,1 @@
+"""From pixels to the array that a model takes."""

@@ -1,0 +1,143 @@
+"""A model's own recipe: from decoded pixels to the array that its signature asks for. Training and serving both run it.
+
+A recipe is data (signature.json, "preprocessing"): `decode_size` for the decoder, and `steps`, each an `op` of the
+table below with its parameters. Steps work on Pillow images; `scale`, always the last, makes the array: pixels times
+`factor` plus `offset`, each one number or one for each channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from model.artifact.signature import check_schema
+from model.engines.base import Images, Signature
+from model.images.decode import decoded
+from model.images.limits import Limits
+from model.images.memory_budget import Room
+from model.preprocessing.foreground import isolate
+
+_Step = Mapping[str, Any]
+
+
+def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, room: Room | None = None) -> Images:
+    """Decode one image file and run the recipe: the signature's dtype, [1, height, width, channels].
+
+    `room`: the memory that decoding may take, where several threads do; the recipe is run within it.
+    Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) for what is wrong with the file.
+    """
+    recipe = signature.preprocessing
+    with decoded(data, limits or Limits(), recipe.get("decode_size"), room or Room(len(data))) as image:
+        return run_recipe(image, signature)
+
+
+def run_recipe(image: Image.Image, signature: Signature) -> Images:
+    """Run the recipe on an upright, opaque image (L or RGB): the signature's dtype, [1, height, width, channels]."""
+    *steps, scale = signature.preprocessing["steps"]
+    bytes_ = np.asarray(_run(image, steps)).reshape(1, signature.height, signature.width, signature.channels)
+    pixels: Images = bytes_ * np.asarray(scale["factor"], np.float32)
+    pixels += np.asarray(scale["offset"], np.float32)
+    if signature.dtype == "float32":
+        return pixels
+    whole = np.iinfo(signature.dtype)
+    return np.rint(pixels).clip(whole.min, whole.max).astype(signature.dtype)
+
+
+def check_recipe(signature: Signature) -> None:
+    """Raise ValueError, naming the step, when the recipe is not one or cannot be run."""
+    check_schema(signature)
+    exact = signature.width, signature.height
+    for size in (exact, (2 * signature.width + 1, signature.height + 3)):
+        try:
+            run_recipe(Image.new("RGB", size, "white"), signature)
+        except (TypeError, ValueError, OSError) as exc:
+            shown = " x ".join(map(str, size))
+            raise ValueError(f"preprocessing.steps cannot be run on an image of {shown} pixels: {exc}") from exc
+
+
+def _run(image: Image.Image, steps: Sequence[_Step]) -> Image.Image:
+    for step in steps:
+        image = _OPS[step["op"]](image, step)
+    return image
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
+
+
+def _unless_size(image: Image.Image, step: _Step) -> Image.Image:
+    """An image of exactly this size is taken for one of the dataset's own and passes unchanged."""
+    return image if image.size == (step["width"], step["height"]) else _run(image, step["steps"])
+
+
+def _isolate(image: Image.Image, step: _Step) -> Image.Image:
+    """Make the background black and what stands on it light."""
+    return isolate(image, step["level"], step["gain"])
+
+
+def _trim(image: Image.Image, step: _Step) -> Image.Image:
+    """Cut away the border in which nothing is lighter than the threshold."""
+    threshold = step["threshold"]
+    box = image.point([255 if value > threshold else 0 for value in range(256)]).getbbox()
+    return image.crop(box) if box else image
+
+
+def _fit(image: Image.Image, step: _Step) -> Image.Image:
+    """Resize so that the longest edge has `size` pixels."""
+    size = step["size"]
+    factor = size / max(image.size)
+    width, height = (max(1, round(edge * factor)) for edge in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _resize(image: Image.Image, step: _Step) -> Image.Image:
+    """Resize to width x height, whatever the proportions."""
+    resampling = Image.Resampling[step.get("resampling", "bilinear").upper()]
+    return image.resize((step["width"], step["height"]), resampling, reducing_gap=2.0)
+
+
+def _crop(image: Image.Image, step: _Step) -> Image.Image:
+    """The largest box in the middle with the proportions of width x height, `share` of it, resized to them.
+
+    One step, not a resize and a cut: the shorter edge of a very long image would make it enormous.
+    """
+    width, height = step["width"], step["height"]
+    factor = step["share"] * min(image.width / width, image.height / height)
+    across, down = factor * width, factor * height
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    box = (left, top, left + across, top + down)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _bgr(image: Image.Image, step: _Step) -> Image.Image:
+    """Blue first: what networks that were trained with Caffe take."""
+    return Image.merge("RGB", image.convert("RGB").split()[::-1])
+
+
+def _sharpen(image: Image.Image, step: _Step) -> Image.Image:
+    return image.filter(ImageFilter.UnsharpMask(step.get("radius", 1.0), step.get("percent", 50), 0))
+
+
+def _centre(image: Image.Image, step: _Step) -> Image.Image:
+    """Set the image in the middle of a black canvas."""
+    canvas = Image.new(image.mode, (step["width"], step["height"]))
+    canvas.paste(image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2))
+    return canvas
+
+
+_OPS: dict[str, Callable[[Image.Image, _Step], Image.Image]] = {
+    "grayscale": lambda image, step: _in_mode(image, "L"),
+    "rgb": lambda image, step: _in_mode(image, "RGB"),
+    "unless_size": _unless_size,
+    "isolate": _isolate,
+    "trim": _trim,
+    "fit": _fit,
+    "resize": _resize,
+    "crop": _crop,
+    "bgr": _bgr,
+    "sharpen": _sharpen,
+    "centre": _centre,
+}

@@ -1,0 +1,1 @@
+"""Datasets: how images and labels are read."""

@@ -1,0 +1,155 @@
+"""Labelled images from wherever people have them: a folder for each class, a list of files, or IDX files.
+
+A class may be called otherwise than the model's label, and several labels may be right for it: `mapping` says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.links import leads_out
+from model.training.data import idx
+from model.training.data.folders import check_links
+from model.training.errors import DatasetError
+from model.training.fashion_mnist.inputs import as_png
+
+ClassMap = Mapping[str, tuple[str, ...]]
+"""Class name to the model's labels that are right for it; none of them: leave the class out."""
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+_IMAGES, _LABELS = "images-idx3", "labels-idx1"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image: what it is called, its bytes or where they are, and the numbers of its right labels, at least one."""
+
+    name: str
+    source: bytes | Path
+    right: tuple[int, ...]
+
+    def read(self) -> bytes:
+        """The image file's bytes. Raises OSError."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+
+def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[Item]:
+    """The images at `data`: IDX files, or pictures that the CSV file `listed` or else their folder puts in a class.
+
+    Raises DatasetError when there is none, when a class is no label of the model and not mapped, or when a link or a
+    listed name leads out of the folder.
+    """
+    _check_mapping(mapping, labels)
+    if data.is_dir():
+        check_links(data)
+    if idx := None if listed else _find_idx(data):
+        return _from_idx(idx, len(labels))
+    if not data.is_dir():
+        raise DatasetError(f"data is {str(data)!r}; it must be a folder of images or an IDX file")
+    named = list(_from_list(data, listed) if listed else _from_folders(data))
+    known = {label: (label,) for label in labels} | dict(mapping)
+    unknown = Counter(answer for _, _, answers in named for answer in answers if answer not in known)
+    if unknown:
+        counts = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items()))
+        raise DatasetError(
+            f"no label of the model is called {counts}; its labels are: {', '.join(labels)}. "
+            "Say which is meant with --map CLASS=LABEL, several with |; --map CLASS= leaves a class out"
+        )
+    items = []
+    for name, path, answers in named:
+        right = tuple(dict.fromkeys(labels.index(label) for answer in answers for label in known[answer]))
+        if right:
+            items.append(Item(name, path, right))
+    if not items:
+        raise DatasetError(f"{listed or data} names no image in a class; there must be at least one")
+    return items
+
+
+def items_of(part: idx.Split) -> list[Item]:
+    """Images of the dataset as items: PNG files in memory."""
+    pairs = enumerate(zip(part.images, part.labels, strict=True))
+    return [Item(f"#{row}", as_png(image), (int(label),)) for row, (image, label) in pairs]
+
+
+def parse_mapping(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Read `CLASS=LABEL` and `CLASS=LABEL|LABEL`. Raises DatasetError."""
+    mapping = {}
+    for text in texts:
+        name, mark, answers = text.partition("=")
+        if not mark or not name:
+            raise DatasetError(f"map is {text!r}; it must look like CLASS=LABEL or CLASS=LABEL|LABEL")
+        mapping[name] = _split(answers)
+    return mapping
+
+
+def _check_mapping(mapping: ClassMap, labels: Sequence[str]) -> None:
+    for name, answers in mapping.items():
+        for answer in answers:
+            if answer not in labels:
+                raise DatasetError(f"map {name!r} names {answer!r}; it must be one of: {', '.join(labels)}")
+
+
+def _find_idx(data: Path) -> Path | None:
+    """The IDX file of images at `data`: itself, or in a folder the test split's rather than another."""
+    if data.is_file():
+        return data
+    found = sorted(data.glob(f"*{_IMAGES}*"), key=lambda path: (not path.name.startswith("t10k"), path.name))
+    return found[0] if found else None
+
+
+def _from_idx(path: Path, labels: int) -> list[Item]:
+    beside = path.with_name(path.name.replace(_IMAGES, _LABELS))
+    if _IMAGES not in path.name:
+        raise DatasetError(f"data is {str(path)!r}; an IDX file of images must have {_IMAGES} in its name")
+    images, numbers = _read_idx(path), _read_idx(beside)
+    if images.ndim != 3 or numbers.shape != images.shape[:1] or not len(images):
+        raise DatasetError(f"{path}: images {images.shape} and labels {numbers.shape} do not belong together")
+    if numbers.max() >= labels:
+        raise DatasetError(f"{beside} holds the label {numbers.max()}; the model's are 0 to {labels - 1}")
+    pairs = enumerate(zip(images, numbers, strict=True))
+    return [Item(f"{path.name}#{row}", as_png(image), (int(number),)) for row, (image, number) in pairs]
+
+
+def _read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    try:
+        data = path.read_bytes()
+        return idx.read_idx(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise DatasetError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or 'it is damaged'}") from exc
+    except DatasetError as exc:
+        raise DatasetError(f"{path}: {exc}") from None
+
+
+def _from_folders(data: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    for path in sorted(data.glob("*/**/*")):
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            name = path.relative_to(data)
+            yield name.as_posix(), path, (name.parts[0],)
+
+
+def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    """Rows `file,label`, files relative to `data`; a third column `map` says which labels are right for this image."""
+    try:
+        with listed.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise DatasetError(f"{listed} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    for number, row in enumerate(rows, 2):
+        answers = _split(row.get("map") or "") or _split(row.get("label") or "")
+        if not row.get("file") or "\0" in row["file"] or not answers:
+            raise DatasetError(f"{listed} line {number} lacks a file or a label; the first line must be file,label")
+        if leads_out(data / row["file"], data):
+            raise DatasetError(f"{listed} line {number} names {row['file']!r}; it must name a file in {data}")
+        yield row["file"], data / row["file"], answers
+
+
+def _split(answers: str) -> tuple[str, ...]:
+    return tuple(filter(None, (answer.strip() for answer in answers.split("|"))))

@@ -1,0 +1,1 @@
+"""How good an artifact is, measured through the serving path."""

@@ -1,0 +1,164 @@
+"""Evaluation as people will use the model: labelled image files, through the serving recipe and an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.artifact.load import AUTO, ENGINES, Artifact, load_engine, read_artifact
+from model.engines.base import Engine
+from model.metrics import (
+    Calibration,
+    ClassFigures,
+    Numbers,
+    accuracy,
+    calibration,
+    class_figures,
+    confusion,
+    macro,
+    top_k_accuracy,
+)
+from model.training.data import idx
+from model.training.data.folders import evenly
+from model.training.data.labelled import ClassMap, Item, items_of, read_labelled
+from model.training.errors import DatasetError
+from model.training.evaluation.baselines import logistic_regression, majority
+from model.training.evaluation.scoring import Scored, score_items
+
+_TOP = 2, 3, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found on `scored` images. Shares are 0..1, sizes bytes, latencies milliseconds, rates images a second.
+
+    An image with several right labels counts as its answer when that is one of them, else as the first.
+    """
+
+    artifact: Artifact
+    engine: str
+    size: int
+    scored: Scored
+    truth: Numbers
+    best: Numbers
+    confusion: Numbers
+    accuracy: float
+    classes: dict[str, ClassFigures]
+    calibration: Calibration
+    baselines: dict[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+        precision, recall, f1 = macro(list(self.classes.values()))
+        scored, artifact = self.scored, self.artifact
+        return {
+            "model": artifact.name,
+            "version": artifact.version,
+            "digest": artifact.digest,
+            "engine": self.engine,
+            "parameters": artifact.parameters,
+            "size_bytes": self.size,
+            "images": len(scored.items),
+            "skipped": [asdict(skipped) for skipped in scored.skipped],
+            "accuracy": self.accuracy,
+            "top_k": {str(k): top_k_accuracy(scored.scores, scored.right, k) for k in self._tops()},
+            "macro": {"precision": precision, "recall": recall, "f1": f1},
+            "classes": {label: asdict(figures) for label, figures in self.classes.items()},
+            "confusion": {"labels": list(self.classes), "counts": self.confusion.tolist()},
+            "calibration": asdict(self.calibration),
+            "latency_ms": {f"p{p}": round(float(np.percentile(scored.latencies, p)), 3) for p in (50, 95)},
+            "images_per_second": {"from_bytes": round(scored.rate, 1), "scoring": round(scored.scoring_rate, 1)},
+            "baselines": self.baselines,
+        }
+
+    def to_text(self) -> str:
+        """A few lines for people."""
+        found = self.to_dict()
+        head = f"{found['model']} {found['version']} ({self.engine}): {self.accuracy:.2%} of {found['images']:,} images"
+        lines = [head + (f", {len(found['skipped'])} more could not be read" if found["skipped"] else "")]
+        for label, figures in self.classes.items():
+            shares = (figures.precision, figures.recall, figures.f1)
+            cells = "".join(f"{'-' if share is None else f'{share:.1%}':>9}" for share in shares)
+            lines.append(f"  {label:<12}{cells}  of {figures.images:,}")
+        lines.append(f"  {'macro':<12}" + "".join(f"{share:>9.1%}" for share in found["macro"].values()))
+        lines[1:1] = [f"  {'':<12}{'precision':>9}{'recall':>9}{'F1':>9}"]
+        beaten = ", ".join(f"{name} {share:.1%}" for name, share in self.baselines.items() if share is not None)
+        top = ", ".join(f"{share:.2%} in the best {k}" for k, share in found["top_k"].items())
+        latency, rates = found["latency_ms"], found["images_per_second"]
+        lines += [f"right answer: {top}"] if top else []
+        lines += [
+            f"calibration error {self.calibration.error:.3f}; median {latency['p50']:.1f} ms an image; "
+            f"{rates['from_bytes']:,.0f} images/s from file bytes, {rates['scoring']:,.0f} scoring alone",
+            f"to beat: {beaten}",
+        ]
+        return "\n".join(lines)
+
+    def _tops(self) -> list[int]:
+        return [k for k in _TOP if k < len(self.classes)]
+
+
+def evaluate(
+    folder: Path,
+    engine: str = AUTO,
+    data: Path | None = None,
+    listed: Path | None = None,
+    mapping: ClassMap | None = None,
+    limit: int | None = None,
+) -> Evaluation:
+    """Score the labelled images at `data` (by default Fashion-MNIST's test images) with the artifact in `folder`.
+
+    `listed` and `mapping`: see `read_labelled`. `limit`: so many images, spread evenly over all. Raises ArtifactError
+    or DatasetError when one of them cannot be used.
+    """
+    artifact = read_artifact(folder)
+    items = _items(artifact, data, listed, mapping or {})
+    if limit is not None:
+        items = evenly(items, limit)
+    name, loaded = load_engine(artifact, engine)
+    try:
+        return assess(artifact, name, loaded, items)
+    finally:
+        loaded.close()
+
+
+def assess(artifact: Artifact, name: str, engine: Engine, items: Sequence[Item]) -> Evaluation:
+    """Evaluate `engine` on labelled images. Raises DatasetError when none can be read."""
+    scored, labels = score_items(engine, items), artifact.signature.labels
+    best = scored.scores.argmax(axis=1)
+    first = np.array([item.right[0] for item in scored.items])
+    is_right = scored.right[np.arange(len(best)), best]
+    truth = np.where(is_right, best, first)
+    matrix = confusion(truth, best, len(labels))
+    path = artifact.folder / ENGINES[name].path
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Evaluation(
+        artifact,
+        name,
+        sum(file.stat().st_size for file in files),
+        scored,
+        truth,
+        best,
+        matrix,
+        accuracy(matrix),
+        dict(zip(labels, class_figures(matrix), strict=True)),
+        calibration(scored.scores.max(axis=1), is_right),
+        {
+            "majority": majority(scored.right),
+            "logistic_regression": logistic_regression(scored.pixels, first, scored.right),
+        },
+    )
+
+
+def _items(artifact: Artifact, data: Path | None, listed: Path | None, mapping: ClassMap) -> list[Item]:
+    labels = artifact.signature.labels
+    if data is not None:
+        return read_labelled(data, labels, listed, mapping)
+    if listed or mapping:
+        raise DatasetError("labels and map belong to images of your own: say where they are with --data")
+    if labels != idx.FASHION_MNIST_LABELS:
+        raise DatasetError(f"{artifact.name} is no model of Fashion-MNIST: say what to evaluate it on with --data")
+    return items_of(idx.load("test"))

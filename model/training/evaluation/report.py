@@ -1,0 +1,85 @@
+"""An evaluation as one HTML file that needs nothing else: tables, a confusion matrix, the worst mistakes as pictures.
+
+It shows the user's own images and file names, so it belongs to nobody else: reports are never committed. Every text is
+escaped by the template; every picture is drawn anew from decoded pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from model.images.decode import decode_image
+from model.images.limits import Limits
+from model.text import printable
+from model.training.data.labelled import Item
+from model.training.errors import ReportError
+from model.training.evaluation.evaluate import Evaluation
+
+MISTAKES = 24
+"""Pictures of mistakes: the most confident ones."""
+
+_THUMBNAIL = 112
+_TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def write_report(evaluation: Evaluation, path: Path) -> None:
+    """Write the report, making its folder. Raises ReportError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # File names need not be text: what UTF-8 cannot say of them is written as its number.
+        path.write_text(render_report(evaluation), "utf-8", errors="backslashreplace")
+    except OSError as exc:
+        raise ReportError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """The report as HTML."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    # What is escaped cannot become HTML; what is printable cannot turn the text around it either.
+    environment.finalize = lambda value: printable(value) if isinstance(value, str) else value
+    environment.filters["percent"] = lambda share: "-" if share is None else f"{share:.1%}"
+    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
+    return template.render(
+        found=evaluation.to_dict(),
+        shares=_row_shares(evaluation.confusion),
+        mistakes=list(_mistakes(evaluation)),
+        wrong=int((evaluation.best != evaluation.truth).sum()),
+    )
+
+
+def _row_shares(matrix: Any) -> list[list[float]]:
+    """Each count as a share of its row: how dark its cell is."""
+    shares: list[list[float]] = (matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))).tolist()
+    return shares
+
+
+def _mistakes(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """The wrong answers of the highest scores, each with its picture."""
+    scored, labels = evaluation.scored, list(evaluation.classes)
+    confidence = scored.scores.max(axis=1)
+    wrong = np.flatnonzero(evaluation.best != evaluation.truth)
+    for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]:
+        item = scored.items[row]
+        yield {
+            "file": item.name,
+            "picture": _thumbnail(item),
+            "answer": labels[evaluation.best[row]],
+            "score": float(confidence[row]),
+            "right": " or ".join(labels[number] for number in item.right),
+        }
+
+
+def _thumbnail(item: Item) -> str:
+    """A picture as base64 of a PNG. It was decoded before, so it can be again."""
+    image = decode_image(item.read(), Limits(), 2 * _THUMBNAIL)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

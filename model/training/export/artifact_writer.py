@@ -1,0 +1,113 @@
+"""How an artifact comes to stand in its folder: its files, its manifest, and the swap that replaces the old one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from model.artifact.golden import record
+from model.artifact.load import ENGINES, open_engine
+from model.artifact.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_file, digest_of
+from model.drift import KEY, Reference
+from model.engines.base import Signature
+from model.labels import parse_labels
+from model.training.export.activation_maps import Explain
+from model.training.export.benchmark import Speed
+from model.training.export.source import Endpoints
+
+CARD = "MODEL_CARD.md"
+_NOT_DECIDING = (CARD, GOLDEN, MANIFEST, "training")
+
+
+def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:
+    """Write the network, for images of this shape, as a SavedModel with the endpoints `score` and, if given, `explain`.
+
+    Both take `images` float32 [N, *shape].
+    """
+    # Not "serve": the LiteRT converter drops every endpoint beside one of that name.
+    endpoints = {"score": network.call, **({"explain": explain} if explain else {})}
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    spec = keras.InputSpec(dtype="float32", shape=(None, *shape), name="images")
+    for name, endpoint in endpoints.items():
+        archive.add_endpoint(name, endpoint, [spec])
+    archive.write_out(str(folder), verbose=False)
+    return Endpoints(tuple(endpoints), spec.name)
+
+
+def write_signature(work: Path, signature: Signature, reference: Reference | None = None) -> None:
+    """signature.json and labels.txt."""
+    body = asdict(signature)
+    labels = body.pop("labels")
+    if reference:
+        body[KEY] = reference.to_dict()
+    (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")
+    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+
+
+def read_signature(folder: Path) -> Signature:
+    """What `write_signature` wrote, without its reference."""
+    body = json.loads((folder / "signature.json").read_text("utf-8"))
+    body.pop(KEY, None)
+    return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
+
+
+def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> None:
+    """golden.json: what the engines' files in `work` score on drawn images."""
+    with ExitStack() as stack:
+        opened = {name: open_engine(name, work / ENGINES[name].path, signature) for name in engines}
+        for engine in opened.values():
+            stack.callback(engine.close)
+        (work / GOLDEN).write_bytes(record(signature, opened))
+
+
+def write_manifest(
+    work: Path, name: str, version: str, speeds: Mapping[str, Speed | None], variant: str = "", parameters: int = 0
+) -> None:
+    """manifest.json over the files that are there, golden.json among them; the engines in the order of `speeds`.
+
+    `variant`: which form of the network LiteRT has; left out, like `parameters`, when not known.
+    """
+    paths = (path for path in work.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(work).as_posix() for path in paths)
+    files = {path: describe_file(work / path) for path in names if path.split("/")[0] not in _NOT_DECIDING}
+    variants = {"litert": {"variant": variant}} if variant else {}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        "digest": digest_of(files),
+        **({"parameters": parameters} if parameters else {}),
+        "files": {path: asdict(file) for path, file in files.items()},
+        **({"golden": asdict(describe_file(work / GOLDEN))} if (work / GOLDEN).is_file() else {}),
+        "engines": [
+            {"name": engine, "file": ENGINES[engine].path, **variants.get(engine, {}), **_figures(speed)}
+            for engine, speed in speeds.items()
+        ],
+    }
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+
+
+def replace(work: Path, out: Path) -> None:
+    """Swap the finished folder in; the old one is gone only when the new one stands."""
+    old = out.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    work.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _figures(speed: Speed | None) -> dict[str, float]:
+    return (
+        {"images_per_second": round(speed.images_per_second), "cold_start_s": round(speed.cold_start_s, 2)}
+        if speed
+        else {}
+    )

@@ -1,0 +1,116 @@
+"""MODEL_CARD.md: what the model is and what was measured. Every number comes from the export."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+
+from model.artifact.load import Artifact
+from model.training.export.benchmark import BATCHES, THREADS
+from model.training.export.calibration_data import Trial
+from model.training.export.parity import PROBES
+from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT
+from model.training.export.variants import AS_IT_CAME, Measured
+
+_PACKAGES = "tensorflow", "keras", "ai-edge-litert", "numpy"
+
+
+def render_card(artifact: Artifact, measured: Measured, trial: Trial | None, told: str) -> str:
+    """The card as Markdown: what is `told` of the model, then what was measured."""
+    signature = artifact.signature
+    size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
+    compared = f"{len(trial.images):,} {trial.name}" if trial else f"{PROBES} made-up images"
+    rounds = max(len(speed.rounds) for speed in measured.speeds.values())
+    how = "the maps of its last features" if measured.explains else "covering parts of the image"
+    return f"""# {artifact.name} {artifact.version}
+
+{told}
+
+Takes {signature.height}x{signature.width} images of {signature.channels} channels, made of a photo by the recipe in
+`signature.json`; answers with one of {len(signature.labels):,} labels, whatever the picture shows. Explains an answer
+by {how}. Digest `{artifact.digest}`.
+
+## Measured
+
+{_engines(measured)}
+
+Engines stand in the order of the geometric mean of both rates. The last two columns compare with the model itself on
+the {compared}. Files: {size / 1e6:.1f} MB.
+
+## Compression
+
+{_compression(measured, trial, compared)}
+
+Cold start: process start to first score, verification of the files included. Images per second by images of a call, one
+thread a call unless two are said. Each figure is the median of {rounds} processes, in turns with those of the others.
+Machine: {os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.
+Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
+"""
+
+
+def _engines(measured: Measured) -> str:
+    headings = "cold start", "images/s, batch 1", "images/s, batch 32", "other best label", "largest score difference"
+    lines = ["| engine | " + " | ".join(headings) + " |", "|---" * 6 + "|"]
+    for name, speed in measured.speeds.items():
+        parity = measured.parities[name]
+        lines.append(
+            f"| {name} | {speed.cold_start_s:.2f} s | {_rate(speed.single)} | {_rate(speed.batched)} "
+            f"| {parity.disagreement:.2%} | {parity.max_difference:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def _compression(measured: Measured, trial: Trial | None, compared: str) -> str:
+    if not measured.candidates:
+        return "Not compressed: it was made for TensorFlow alone."
+    if measured.served == AS_IT_CAME:
+        return "`model.tflite` is the file as it came."
+    if trial is None:
+        return (
+            "`model.tflite` is in float32. Smaller forms were not made: there were no images to compare their answers "
+            "on (`python -m model import --data` names some)."
+        )
+    accuracy = (
+        f", and whose accuracy there is at most {100 * MAX_DROP:g} points lower"
+        if trial.truth is not None
+        else "; the right labels of these images are not known, so what accuracy it costs is not either"
+    )
+    left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible.items())
+    return f"""`model.tflite` is the fastest form whose best label is the model's own on at least {MIN_AGREEMENT:.1%} of
+the {compared}{accuracy}.
+A simpler form, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or twice
+what the ratio of two forms' speeds typically strays from its median over the rounds of measuring.
+int8 learnt its ranges from {len(trial.samples):,} other images.{left_out}
+
+{_forms(measured)}
+
+Memory: the most that the process held."""
+
+
+def _forms(measured: Measured) -> str:
+    """A row for each form, the served one in bold."""
+    rates = [(threads, batch) for threads in THREADS for batch in BATCHES]
+    headings = [f"{batch}" if threads == 1 else f"{batch}, {threads} threads" for threads, batch in rates]
+    lines = [
+        "| form | agreement | drop, points | MB | cold start | memory, MB | images/s at " + " | ".join(headings) + " |",
+        "|---" * (6 + len(rates)) + "|",
+    ]
+    for candidate in measured.candidates:
+        speed, served = candidate.speed, candidate.variant == measured.served
+        name = f"**{candidate.variant}**, served" if served else candidate.variant
+        cells = [
+            name if candidate.passes else f"{name}, does not pass",
+            f"{candidate.agreement:.2%}",
+            "-" if candidate.drop is None else f"{100 * candidate.drop:.2f}",
+            f"{candidate.size / 1e6:.2f}",
+            f"{speed.cold_start_s:.2f} s",
+            f"{speed.memory / 1e6:.0f}",
+            *(_rate(speed.rates[rate]) for rate in rates),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.1f}"

@@ -1,0 +1,58 @@
+"""Whether what was written scores as the model itself does."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from model.engines.base import Images, Scores, Signature
+from model.preprocessing.recipe import run_recipe
+from model.training.errors import ExportError, SourceError
+from model.training.export.benchmark import Parity, compare
+from model.training.export.source import Source
+
+MAX_DISAGREEMENT = 0.001
+MAX_DIFFERENCE = 1e-3
+"""Of a score, as a share of the highest: random weights give a thousand classes a thousandth each."""
+
+PROBES = 16
+
+
+def probes(signature: Signature, count: int = PROBES) -> Images:
+    """Made-up photos through the recipe: coloured slopes under noise, the same every time."""
+    rng = np.random.default_rng(0)
+    height, width = 2 * signature.height, 2 * signature.width
+    photos = []
+    for _ in range(count):
+        corners = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize((width, height))
+        noise = rng.integers(-20, 21, (height, width, 3))
+        photos.append(Image.fromarray(np.clip(np.asarray(corners, np.int16) + noise, 0, 255).astype(np.uint8)))
+    return np.concatenate([run_recipe(photo, signature) for photo in photos])
+
+
+def reference_scores(source: Source, images: Images, signature: Signature) -> Scores:
+    """What the model itself says of the images. Raises SourceError unless they are probabilities."""
+    scores = source.score(images, signature)
+    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
+        raise SourceError(
+            f"{source.origin} gives numbers from {scores.min():.3g} to {scores.max():.3g}, not probabilities; "
+            "it must end with a softmax"
+        )
+    return scores
+
+
+def check_parity(name: str, scores: Scores, reference: Scores) -> Parity:
+    """Compare an engine's scores with the model's on the same images. Raises ExportError when they are others.
+
+    One other best label is allowed however few the images are: two scores may be as good as equal.
+    """
+    parity, allowed = compare(scores, reference), MAX_DIFFERENCE * float(reference.max())
+    if parity.max_difference > allowed or parity.disagreement * parity.images > max(
+        1.0, MAX_DISAGREEMENT * parity.images
+    ):
+        raise ExportError(
+            f"{name} does not score as the model does: other best label on {parity.disagreement:.2%} of "
+            f"{parity.images:,} images (at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
+            f"(at most {allowed:.1e})"
+        )
+    return parity

@@ -1,0 +1,165 @@
+"""The forms of a model: written, compared with the model itself, measured in turns; the gate says which is served."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.artifact.load import ENGINES, open_engine
+from model.artifact.manifest import ArtifactError
+from model.drift import make_reference
+from model.engines.base import Images, Scores, Signature
+from model.training.errors import ExportError, SourceError
+from model.training.export.artifact_writer import write_golden, write_manifest, write_signature
+from model.training.export.benchmark import Parity, Speed, Target, compare, measure_speeds, score_all
+from model.training.export.calibration_data import Trial
+from model.training.export.convert import VARIANTS, check_samples, convert
+from model.training.export.parity import check_parity, probes, reference_scores
+from model.training.export.selection import Candidate, choose, faithfulness
+from model.training.export.source import Endpoints, Source
+
+LITE, SAVED = "litert", "savedmodel"
+AS_IT_CAME = ""
+"""The form of a model that is a LiteRT file already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What is to be made of a source. Without a `trial` nothing is compressed: a smaller form could not be judged."""
+
+    source: Source
+    signature: Signature
+    name: str
+    version: str
+    engines: Sequence[str]
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found. Engines stand fastest first; `candidates` are LiteRT's forms, simplest first, of which `served`
+    is in model.tflite; `impossible`: the forms that cannot be made, and why; `explains`: by activation maps."""
+
+    speeds: Mapping[str, Speed]
+    parities: Mapping[str, Parity]
+    candidates: Sequence[Candidate]
+    served: str
+    impossible: Mapping[str, str]
+    explains: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One file or folder of an engine, and what it says of the images of the trial."""
+
+    engine: str
+    variant: str
+    path: Path
+    scores: Scores
+
+
+def build(product: Product, work: Path) -> Measured:
+    """Write the engines' files, signature.json with its reference, golden.json and manifest.json into the empty folder
+    `work`.
+
+    Raises ExportError when an engine does not score as the model does, SourceError when the model gives no
+    probabilities or cannot be had for an engine.
+    """
+    source, signature, trial = product.source, product.signature, product.trial
+    images = trial.images if trial else probes(signature)
+    if trial:
+        check_samples(trial.samples, signature)
+    reference = reference_scores(source, images, signature)
+    endpoints = source.write(work)
+    with tempfile.TemporaryDirectory(prefix="forms-", dir=work.parent) as place:
+        lite, impossible = _lite_forms(product, endpoints, work, Path(place), images, reference)
+        saved = _saved_form(product, work, images, reference)
+        if lite:
+            shutil.copyfile(lite[0].path, work / ENGINES[LITE].path)
+        write_signature(work, signature)
+        write_manifest(work, product.name, product.version, dict.fromkeys(product.engines))
+        forms = [*lite, *saved]
+        timed = list(zip(forms, measure_speeds([Target(work, form.engine, form.path) for form in forms]), strict=True))
+        candidates = [_judged(form, speed, reference, trial) for form, speed in timed[: len(lite)]]
+        served = choose(candidates).variant if candidates else AS_IT_CAME
+        timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
+        if lite:
+            shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
+        timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
+        write_signature(work, signature, make_reference(timed[0][0].scores, signature.labels) if trial else None)
+        speeds = {form.engine: speed for form, speed in timed}
+        write_golden(work, signature, speeds)
+        write_manifest(work, product.name, product.version, speeds, served, source.parameters)
+    parities = {form.engine: compare(form.scores, reference) for form, _ in timed}
+    explains = endpoints is not None and "explain" in endpoints.names
+    return Measured(speeds, parities, candidates, served, impossible, explains)
+
+
+def _lite_forms(
+    product: Product, endpoints: Endpoints | None, work: Path, place: Path, images: Images, reference: Scores
+) -> tuple[list[_Form], dict[str, str]]:
+    """LiteRT's forms, the simplest first, in the folder `place`; and why others cannot be made."""
+    signature, trial = product.signature, product.trial
+    if LITE not in product.engines:
+        return [], {}
+    if endpoints is None:
+        path = (work / ENGINES[LITE].path).rename(place / ENGINES[LITE].path)
+        return [_Form(LITE, AS_IT_CAME, path, _scores(LITE, path, signature, images))], {}
+    forms: list[_Form] = []
+    impossible: dict[str, str] = {}
+    for variant in VARIANTS if trial else VARIANTS[:1]:
+        path = place / f"{variant}.tflite"
+        try:
+            samples = trial.samples if trial else images
+            path.write_bytes(convert(work / ENGINES[SAVED].path, endpoints, variant, samples))
+            scores = _scores(LITE, path, signature, images)
+        except (ExportError, ArtifactError, RuntimeError, ValueError) as exc:  # LiteRT raises the last two
+            if not forms:
+                raise SourceError(
+                    f"{product.source.origin} cannot be a LiteRT model: {exc}; leave it out with --engines savedmodel"
+                ) from exc
+            impossible[variant] = str(exc)
+            _say(f"{variant} cannot be made: {exc}")
+            continue
+        if not forms:
+            _say_parity(LITE, check_parity(LITE, scores, reference))
+        forms.append(_Form(LITE, variant, path, scores))
+    return forms, impossible
+
+
+def _saved_form(product: Product, work: Path, images: Images, reference: Scores) -> list[_Form]:
+    """The SavedModel in `work`, which is removed where it is not wanted."""
+    path = work / ENGINES[SAVED].path
+    if SAVED not in product.engines:
+        shutil.rmtree(path, ignore_errors=True)
+        return []
+    scores = _scores(SAVED, path, product.signature, images)
+    _say_parity(SAVED, check_parity(SAVED, scores, reference))
+    return [_Form(SAVED, "", path, scores)]
+
+
+def _judged(form: _Form, speed: Speed, reference: Scores, trial: Trial | None) -> Candidate:
+    agreement, drop = faithfulness(form.scores, reference, trial.truth if trial else None)
+    lost = "" if drop is None else f"drop {drop:.2%}, "
+    _say(f"{form.variant or 'as it came'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
+    return Candidate(form.variant, form.path.stat().st_size, agreement, drop, speed)
+
+
+def _scores(engine: str, path: Path, signature: Signature, images: Images) -> Scores:
+    opened = open_engine(engine, path, signature)
+    try:
+        return score_all(opened, images)
+    finally:
+        opened.close()
+
+
+def _say_parity(name: str, parity: Parity) -> None:
+    _say(f"{name}: scores differ by {parity.max_difference:.1e} from the model's")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

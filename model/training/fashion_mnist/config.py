@@ -1,0 +1,165 @@
+"""What a training run is told: one frozen dataclass, read from YAML, every value checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import yaml
+
+from model.training.errors import ConfigError
+from model.training.yaml_config import (
+    NAME,
+    VERSION,
+    Rule,
+    check_keys,
+    check_values,
+    is_whole,
+    number,
+    one_of,
+    read_yaml,
+    whole,
+)
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+PRECISIONS = "float32", "mixed_bfloat16"
+DATASETS = ("fashion-mnist",)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One rise and fall of the learning rate; a later cycle starts from where the one before it ended.
+
+    Images are moved by up to `shift` pixels and lose a square of `cutout`; `photolike` is the share that is made like
+    photos, `teacher` the weight in the targets of what the network itself answered before this cycle (Furlanello et
+    al., "Born-Again Neural Networks", 2018).
+    """
+
+    epochs: int
+    peak_rate: float = 0.2
+    shift: int = 3
+    cutout: int = 10
+    photolike: float = 0.0
+    teacher: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_values(self, _CYCLE_RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One training run. Rates are per step; `train_images` 0 means all of them.
+
+    `patience` is the number of epochs without a better validation accuracy after which the run ends and its best
+    epoch is kept; 0 means never. `average` makes the network that the run ends with the mean of its cycles' ends.
+    """
+
+    name: str
+    version: str
+    dataset: str
+    recipe: str
+    cycles: tuple[Cycle, ...]
+    average: bool = False
+    widths: tuple[int, ...] = (32, 64, 128)
+    dropout: float = 0.2
+    batch_size: int = 128
+    warmup: float = 0.2
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.1
+    flip: bool = True
+    precision: str = "float32"
+    seed: int = 0
+    patience: int = 0
+    train_images: int = 0
+    validation_images: int = 5000
+
+    def __post_init__(self) -> None:
+        check_values(self, _RULES)
+        if self.average and (self.patience or len(self.cycles) == 1):
+            raise ConfigError("average is True; it is of several cycles' ends: cycles must be two or more, patience 0")
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The last epoch of each cycle, counted from 1."""
+        return tuple(accumulate(cycle.epochs for cycle in self.cycles))
+
+    @property
+    def epochs(self) -> int:
+        """Of all cycles together."""
+        return self.ends[-1]
+
+    def to_yaml(self) -> str:
+        """The run's full configuration, defaults included."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return str(yaml.safe_dump(values, sort_keys=False))
+
+
+def read_config(path: Path) -> Config:
+    """Read a YAML file; ConfigError names the file and the first thing that is wrong with it."""
+    values = read_yaml(path)
+    try:
+        return parse_config(values)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc}") from None
+
+
+def parse_config(values: object) -> Config:
+    """Make a Config of a mapping, or raise ConfigError."""
+    values = check_keys(values, _RULES, ("name", "version", "dataset", "recipe", "cycles"))
+    if isinstance(values.get("widths"), list):
+        values = {**values, "widths": tuple(values["widths"])}
+    return Config(**{**values, "cycles": _cycles(values["cycles"])})
+
+
+def _cycles(values: object) -> tuple[Cycle, ...]:
+    if not isinstance(values, list) or not values:
+        raise ConfigError(f"cycles is {values!r}; it must be {_RULES['cycles'][0]}")
+    cycles = []
+    for place, cycle in enumerate(values, 1):
+        try:
+            cycles.append(Cycle(**check_keys(cycle, _CYCLE_RULES, ("epochs",), "it")))
+        except ConfigError as exc:
+            raise ConfigError(f"cycles, number {place}: {exc}") from None
+    if cycles[0].teacher:
+        raise ConfigError(f"cycles, number 1: teacher is {cycles[0].teacher}; nothing was trained before, it must be 0")
+    return tuple(cycles)
+
+
+def _are_widths(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(is_whole(n) and 1 <= n <= 1024 for n in value)
+
+
+_RULES: dict[str, Rule] = {
+    "name": NAME,
+    "version": VERSION,
+    "dataset": one_of(DATASETS),
+    "recipe": one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
+    "cycles": ("a list of mappings, each with epochs", lambda value: isinstance(value, tuple) and len(value) > 0),
+    "average": ("true or false", lambda value: isinstance(value, bool)),
+    "widths": ("three whole numbers from 1 to 1024", _are_widths),
+    "dropout": number(0, 0.9),
+    "batch_size": whole(1, 4096),
+    "warmup": number(0, 0.9),
+    "momentum": number(0, 0.999),
+    "weight_decay": number(0, 0.1),
+    "label_smoothing": number(0, 0.5),
+    "flip": ("true or false", lambda value: isinstance(value, bool)),
+    "precision": one_of(PRECISIONS),
+    "seed": whole(0, 2**31 - 1),
+    "patience": whole(0, 1000),
+    "train_images": whole(0, 10**9),
+    "validation_images": whole(1, 50000),
+}
+
+_CYCLE_RULES: dict[str, Rule] = {
+    "epochs": whole(1, 1000),
+    "peak_rate": number(1e-6, 10),
+    "shift": whole(0, 14),
+    "cutout": whole(0, 27),
+    "photolike": number(0, 1),
+    "teacher": number(0, 1),
+}

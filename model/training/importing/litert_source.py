@@ -1,0 +1,69 @@
+"""LiteRT files as sources: copied as they are, quantised or not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert.interpreter import Interpreter
+
+from model.artifact.load import ENGINES
+from model.artifact.manifest import ArtifactError
+from model.engines.base import Images, Scores, Signature
+from model.engines.litert import LiteRTEngine
+from model.engines.litert_check import check_lite
+from model.engines.quantization import quantisation_of
+from model.training.errors import SourceError
+from model.training.export.source import End, Endpoints, form_of
+
+
+class LiteSource:
+    """A .tflite file. One that takes whole numbers is known: its own quantisation says what the pixels stand for."""
+
+    engines: tuple[str, ...] = ("litert",)
+    changes = ""
+    parameters = 0
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.origin, self._path = str(path), path
+        if not path.is_file():
+            raise SourceError(f"{path} does not exist")
+        try:
+            check_lite(path)
+            interpreter = Interpreter(model_path=str(path))
+        except ArtifactError as exc:
+            raise SourceError(str(exc)) from exc
+        except (ValueError, RuntimeError) as exc:
+            raise SourceError(f"{path} is not a model that LiteRT can load: {exc}") from exc
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
+        self.form = form_of(self.origin, ends[0], ends[1], size)
+        self.pixels = _pixels(inputs[0])
+
+    def score(self, images: Images, signature: Signature) -> Scores:
+        try:
+            engine = LiteRTEngine(self._path, signature)
+            scores = engine.score(images)
+        except (ArtifactError, RuntimeError, ValueError) as exc:
+            raise SourceError(f"{self._path} cannot be run by LiteRT: {exc}") from exc
+        engine.close()
+        return scores
+
+    def write(self, work: Path) -> Endpoints | None:
+        shutil.copyfile(self._path, work / ENGINES["litert"].path)
+        return None
+
+
+def _pixels(tensor: dict[str, Any]) -> tuple[float, float] | None:
+    """What the pixels of a quantised model stand for: it was quantised so that 0..255 fill its range."""
+    quantisation = quantisation_of(tensor)
+    if quantisation is None:
+        return None
+    lowest = 128 if quantisation.dtype == "int8" else 0
+    return quantisation.scale, -(quantisation.zero_point + lowest) * quantisation.scale
+
+
+def _end(tensor: dict[str, Any]) -> End:
+    dtype = "float32" if quantisation_of(tensor) else tensor["dtype"].__name__
+    return tensor["name"], [int(n) if n > 0 else None for n in tensor["shape_signature"]], dtype

@@ -1,0 +1,92 @@
+"""Weights from files into networks: .npz by name, Keras' .h5, .weights.h5 and .keras. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.training.errors import SourceError
+from model.training.importing.safe_keras import load_keras
+from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip
+
+_KINDS = ".npz, .h5, .weights.h5 or .keras"
+
+
+def load_whole(network: Any, path: Path) -> None:
+    """Fill every weight of `network`. Raises SourceError, naming the first that is missing or of another shape."""
+    if not path.is_file():
+        raise SourceError(f"the weights {path} are not there; they must be a file: {_KINDS}")
+    if path.suffix == ".npz":
+        _load_npz(network, path)
+    elif path.suffix == ".keras":
+        _copy(load_keras(path), network, path)
+    elif path.suffix == ".h5":
+        try:
+            check_h5(path, path, allowed_bytes(path.stat().st_size))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras only warns of layers that keep their random weights
+                network.load_weights(path)
+        except (ValueError, OSError, KeyError, UserWarning) as exc:
+            raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
+    else:
+        raise SourceError(f"the weights are {path}; they must be a file: {_KINDS}")
+
+
+def load_backbone(backbone: Any, path: Path, with_top: Callable[[], Any]) -> None:
+    """Fill a network without its top from the weights of one without or with it; `with_top` makes the latter."""
+    if path.suffix == ".npz" or not path.is_file():
+        return load_whole(backbone, path)
+    try:
+        load_whole(backbone, path)
+    except SourceError:
+        whole = with_top()
+        load_whole(whole, path)
+        _copy(whole, backbone, path)
+
+
+def _copy(whole: Any, network: Any, path: Path) -> None:
+    """The first weights of `whole` into `network`: a top comes last."""
+    values = whole.get_weights()[: len(network.weights)]
+    try:
+        network.set_weights(values)
+    except ValueError as exc:
+        raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
+
+
+def _load_npz(network: Any, path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            check_zip(packed, path)
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            for weight in network.weights:
+                weight.assign(_find(file, weight, path))
+    except (
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+    ) as exc:
+        raise SourceError(f"the weights {path} are no .npz of plain arrays: {exc}") from exc
+
+
+def _find(file: Any, weight: Any, path: Path) -> Any:
+    """The array of a weight's name; before Keras 3 the kernel of a depthwise convolution had another."""
+    for name in (weight.path, weight.path.replace("/kernel", "/depthwise_kernel")):
+        if name in file:
+            value = file[name]
+            if value.shape != tuple(weight.shape):
+                raise SourceError(
+                    f"the weights {path}: {name} is {value.shape}; the network takes {tuple(weight.shape)}"
+                )
+            return value
+    raise SourceError(f"the weights {path} lack {weight.path}; they must hold every weight by its name in Keras")
