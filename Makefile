@@ -39,10 +39,11 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 test: $(FULL)  ## Run the unit, contract and emulator tests
 	$(PY) -m pytest
 
-check: $(FULL)  ## Lint, format, types, bandit and documents
+check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
 	$(PY) -m pytest -q tests/contract/test_documents.py
 

@@ -30,9 +30,10 @@ from functions.runtime.payload_memory import Payloads
 from functions.service.pipeline import Service
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import ArtifactError, load_engine, read_artifact
+from model.artifact.load import load_engine, read_artifact
 from model.drift import read_reference
 from model.engines.micro_batcher import MicroBatcher
+from model.errors import ArtifactError
 from model.images.limits import Limits
 from model.images.memory_budget import Room
 from model.predictor import Predictor

@@ -29,7 +29,7 @@ from functions.messages.contract import Envelope, Error, Response, bounded_id, e
 from functions.messages.trace_context import HEADER, TraceContext
 from functions.service.pipeline import PUBLISH_TIMEOUT_S
 from functions.settings import SettingsError
-from model.artifact.manifest import ArtifactError
+from model.errors import ArtifactError
 from model.text import printable
 
 log = logging.getLogger(__name__)

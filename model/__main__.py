@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model.artifact.load import AUTO, ENGINES, ArtifactError
+from model.artifact.load import AUTO, ENGINES
+from model.errors import ArtifactError
 from model.text import printable, printable_lines
 from model.training.commands import (
     add_commands,

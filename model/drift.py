@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Scores
+from model.errors import ArtifactError
 from model.labels import Prediction
 
 KEY = "reference"

@@ -1,9 +1,10 @@
-"""What can be wrong with an image, in words for its sender, and what keeps it from being scored. Standard library only.
+"""What can be wrong with an image, in words for its sender, and with an artifact. Standard library only.
 
 InvalidImage            the bytes are not an image that can be read
 ├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
 └── UnsupportedFormat   it is one, of a kind that is not on the list
 Withdrawn               nothing is wrong with it
+ArtifactError           an artifact cannot be used
 """
 
 from __future__ import annotations
@@ -29,3 +30,7 @@ class UnsupportedFormat(InvalidImage):
 
 class Withdrawn(Exception):
     """An image was not scored, because whoever scores is stopping. Nothing is wrong with it."""
+
+
+class ArtifactError(Exception):
+    """An artifact cannot be used; the message names the file and what is wrong with it."""

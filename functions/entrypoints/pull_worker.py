@@ -33,8 +33,8 @@ from functions.service.handler import Answered, Delivered, on_message
 from functions.service.in_flight import Pending
 from functions.service.pipeline import Service
 from functions.settings import Settings, SettingsError
-from model.artifact.load import ArtifactError
 from model.engines.futures import done
+from model.errors import ArtifactError
 
 log = logging.getLogger(
     "functions.entrypoints.pull_worker"

@@ -18,7 +18,8 @@ from infra.deploy.remove import destroy
 from infra.deploy.shell import Shell, Stopped
 from infra.deploy.stages import deploy, rollback
 from infra.deploy.target import Target, Wrong
-from model.artifact.load import Artifact, ArtifactError, read_artifact
+from model.artifact.load import Artifact, read_artifact
+from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, ArtifactError, check_file, parse_manifest
+from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, check_file, parse_manifest
+from model.errors import ArtifactError
 
 _SCHEME = "gs://"
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.artifact.manifest import GOLDEN, ArtifactError, parse_json, read_text_file
+from model.artifact.manifest import GOLDEN, parse_json, read_text_file
 from model.engines.base import Engine, Scores, Signature
+from model.errors import ArtifactError
 from model.preprocessing.recipe import preprocess
 
 DIGITS = 4

@@ -11,18 +11,11 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.manifest import (
-    MANIFEST,
-    ArtifactError,
-    File,
-    check_file,
-    parse_json,
-    parse_manifest,
-    read_text_file,
-)
-from model.artifact.signature import parse_signature
+from model.artifact.manifest import MANIFEST, File, check_file, parse_json, parse_manifest, read_text_file
 from model.engines.base import Engine, Signature
+from model.errors import ArtifactError
 from model.labels import parse_labels
+from model.preprocessing.signature_schema import parse_signature
 
 __all__ = [
     "AUTO",

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model.errors import ArtifactError
+
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 
@@ -32,10 +34,6 @@ _MAX_PATH, _MAX_TEXT = 200, 200
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
-
-
-class ArtifactError(Exception):
-    """An artifact cannot be used; the message names the file and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Activations, Images, Scores, Signature
 from model.engines.litert_check import check_lite
 from model.engines.quantization import quantisation_of
 from model.engines.signature_checks import check_images, check_model
+from model.errors import ArtifactError
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 EXPLAINING = "explain"

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.artifact.manifest import ArtifactError
+from model.errors import ArtifactError
 
 _Buffer = mmap.mmap
 

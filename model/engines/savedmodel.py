@@ -6,10 +6,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Activations, Images, Scores, Signature
 from model.engines.savedmodel_check import check_saved_model
 from model.engines.signature_checks import check_images, check_model
+from model.errors import ArtifactError
 
 SERVING = "serving_default"
 EXPLAINING = "explain"

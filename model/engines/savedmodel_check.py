@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from model.artifact.manifest import ArtifactError
 from model.engines.savedmodel_ops import RESTORING, SAVING, SERVING, WRITING
+from model.errors import ArtifactError
 
 _ROOT = "saved_model.pb"
 _FILES = {_ROOT, "fingerprint.pb", "keras_metadata.pb", "variables/variables.index"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Images, Signature
+from model.errors import ArtifactError
 
 
 def check_model(

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from model.artifact.signature import check_schema
 from model.engines.base import Images, Signature
 from model.images.decode import decoded
 from model.images.limits import Limits
 from model.images.memory_budget import Room
 from model.preprocessing.foreground import isolate
+from model.preprocessing.signature_schema import check_schema
 
 _Step = Mapping[str, Any]
 

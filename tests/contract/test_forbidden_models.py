@@ -18,12 +18,12 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: E402
 from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
 from tensorflow.python.client import pywrap_tf_session  # noqa: E402
 
-from model.artifact.load import ArtifactError  # noqa: E402
 from model.engines.base import Signature  # noqa: E402
 from model.engines.litert import LiteRTEngine  # noqa: E402
 from model.engines.savedmodel import SavedModelEngine  # noqa: E402
 from model.engines.savedmodel_check import check_saved_model  # noqa: E402
 from model.engines.savedmodel_ops import RESTORING, SAVING, SERVING, WRITING  # noqa: E402
+from model.errors import ArtifactError  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
 from model.training.importing.litert_source import LiteSource  # noqa: E402
 from model.training.importing.savedmodel_source import SavedModelSource  # noqa: E402

@@ -19,8 +19,8 @@ from keras import layers  # noqa: E402
 
 from model.__main__ import main  # noqa: E402
 from model.artifact.load import Artifact, load_engine  # noqa: E402
-from model.artifact.manifest import ArtifactError  # noqa: E402
 from model.drift import read_reference  # noqa: E402
+from model.errors import ArtifactError  # noqa: E402
 from model.explain import explain  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
 from model.training.errors import ExportError  # noqa: E402

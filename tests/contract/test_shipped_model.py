@@ -16,11 +16,12 @@ from model.labels import Prediction
 from model.predictor import rank
 from model.preprocessing.recipe import preprocess
 from model.training.data import idx
+from model.training.data.png import as_png
 from model.training.evaluation.evaluate import evaluate
 from model.training.export.benchmark import score_all
 from model.training.export.convert import VARIANTS
 from model.training.fashion_mnist.config import CONFIGS, RECIPES, read_config
-from model.training.fashion_mnist.inputs import as_inputs, as_png, signature_of
+from model.training.fashion_mnist.inputs import as_inputs, signature_of
 
 CARD = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist" / "MODEL_CARD.md"
 

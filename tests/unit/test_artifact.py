@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.artifact.load import Artifact, ArtifactError, choose_engine, load_engine, read_artifact
+from model.artifact.load import Artifact, choose_engine, load_engine, read_artifact
 from model.artifact.manifest import MANIFEST, describe_file, digest_of, parse_manifest
+from model.errors import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 LISTED = sorted(json.loads((SHIPPED / MANIFEST).read_text())["files"])

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from model.artifact.load import ArtifactError, read_artifact
+from model.artifact.load import read_artifact
 from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, parse_manifest
+from model.errors import ArtifactError
 from tests.unit.test_artifact import SHIPPED, manifest_of, sign
 
 DEEP = b"[" * 100_000

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.artifact.manifest import ArtifactError
 from model.drift import KEY, Reference, compare, make_reference, read_reference, stability_index
 from model.engines.base import Scores
+from model.errors import ArtifactError
 from model.labels import Prediction
 
 LABELS = "cat", "dog", "newt"

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from model.artifact.golden import check_golden, draw, record
-from model.artifact.load import ArtifactError, load_engine, read_artifact
+from model.artifact.load import load_engine, read_artifact
 from model.artifact.manifest import GOLDEN, MANIFEST, describe_file
 from model.engines.base import Activations, Images, Scores, Signature
+from model.errors import ArtifactError
 from tests.fakes import SIGNATURE, BrightnessEngine
 from tests.unit.test_artifact import SHIPPED, change_signature, manifest_of, sign
 

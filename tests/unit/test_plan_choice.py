@@ -14,7 +14,7 @@ from client.plan.load import Load, usual_peak
 from client.plan.prices import Prices
 from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
 from client.plan.worker import DOORS, Measured, Worker
-from functions.gcp.clients import streaming_pull
+from functions.gcp import streaming_pull
 from infra.check.workshop import INFRA
 
 PRICES = Prices.read()

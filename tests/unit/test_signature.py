@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model.artifact.signature import parse_signature
+from model.preprocessing.signature_schema import parse_signature
 from model.training.importing.recipe import PIXELS, recipe
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"

@@ -18,8 +18,9 @@ from google.cloud import storage
 
 from infra.local.storage.server import StorageServer
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import ArtifactError, read_artifact
+from model.artifact.load import read_artifact
 from model.artifact.manifest import GOLDEN, MANIFEST
+from model.errors import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
 URI = "gs://models/fashion-mnist/live"

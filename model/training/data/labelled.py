@@ -18,8 +18,8 @@ import numpy as np
 from model.links import leads_out
 from model.training.data import idx
 from model.training.data.folders import check_links
+from model.training.data.png import as_png
 from model.training.errors import DatasetError
-from model.training.fashion_mnist.inputs import as_png
 
 ClassMap = Mapping[str, tuple[str, ...]]
 """Class name to the model's labels that are right for it; none of them: leave the class out."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model.artifact.signature import MAX_EDGE
 from model.engines.base import Images, Scores, Signature
+from model.preprocessing.signature_schema import MAX_EDGE
 from model.training.errors import SourceError
 
 Shape = Sequence[int | None]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifact.load import ENGINES, open_engine
-from model.artifact.manifest import ArtifactError
 from model.drift import make_reference
 from model.engines.base import Images, Scores, Signature
+from model.errors import ArtifactError
 from model.training.errors import ExportError, SourceError
 from model.training.export.artifact_writer import write_golden, write_manifest, write_signature
 from model.training.export.benchmark import Parity, Speed, Target, compare, measure_speeds, score_all

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
@@ -21,13 +20,6 @@ def signature_of(recipe: str) -> Signature:
     """The signature of a network for 28x28 gray images that is served with the recipe of this name."""
     steps = json.loads((RECIPES / f"{recipe}.json").read_text("utf-8"))
     return Signature(SIZE, SIZE, 1, "float32", FASHION_MNIST_LABELS, steps)
-
-
-def as_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """One dataset image, uint8 [height, width], as the bytes of a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def as_inputs(images: npt.NDArray[np.uint8], signature: Signature) -> Images:

@@ -9,11 +9,11 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter
 
 from model.artifact.load import ENGINES
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Images, Scores, Signature
 from model.engines.litert import LiteRTEngine
 from model.engines.litert_check import check_lite
 from model.engines.quantization import quantisation_of
+from model.errors import ArtifactError
 from model.training.errors import SourceError
 from model.training.export.source import End, Endpoints, form_of
 

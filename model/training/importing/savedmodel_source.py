@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from model.artifact.load import ENGINES
-from model.artifact.manifest import ArtifactError
 from model.engines.base import Images, Scores, Signature
 from model.engines.savedmodel import SERVING
 from model.engines.savedmodel_check import check_saved_model
+from model.errors import ArtifactError
 from model.training.errors import SourceError
 from model.training.export.source import Endpoints, form_of
 
