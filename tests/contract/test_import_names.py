@@ -1,4 +1,4 @@
-"""What the import contracts of pyproject.toml cannot say: names that hide libraries, and code that knows of emulators."""
+"""What the import contracts of pyproject.toml cannot say: no name hides a library, and no code knows of emulators."""
 
 from __future__ import annotations
 
