@@ -171,6 +171,7 @@ class Worker(ThreadWorker):
     def _submit(self, conn: Connection) -> None:
         if not conn.is_streamed and conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
             threads = self._health
+            conn.request.force_close()  # one small response fits into the socket's buffer: its thread never waits
         elif self._under_way >= 2 * self.cfg.threads + QUEUED:
             self._refuse(conn, _BUSY)
             return

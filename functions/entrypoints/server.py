@@ -14,6 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from functions import bootstrap  # noqa: F401
+
+# isort: split
+# The longest chain of imports begins above, at the bottom of the stack. Where it crosses the edge of a piece of stack,
+# Python 3.11 maps and unmaps the next piece at each call: 5,000 times, 25 ms of a start, from within gunicorn_worker.
 from functions_framework import create_app
 from gunicorn.app.base import BaseApplication
 

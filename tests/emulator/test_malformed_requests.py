@@ -168,7 +168,7 @@ def test_what_is_unusual_and_right_is_answered(worker: tuple[Child, int]) -> Non
     assert sent(port, b"\r\n" + get % (b"/health", b"")).startswith(b"HTTP/1.1 200 ")
     assert sent(port, b"GET /health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 ")
     assert sent(port, b"HEAD /health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 ")
-    two = b"GET /health HTTP/1.1\r\nHost: w\r\n\r\n" + get % (b"/health", b"")
+    two = b"GET / HTTP/1.1\r\nHost: w\r\n\r\n" + get % (b"/", b"")
     assert sent(port, two).count(b"HTTP/1.1 200 ") == 2, "one behind the other"
     image = encoded()
     post = b"POST /predict HTTP/1.1\r\nHost: w\r\nConnection: close\r\n"

@@ -101,13 +101,14 @@ def health_s(port: int) -> float:
     return time.monotonic() - began
 
 
-def deaf(port: int) -> socket.socket:
+def deaf(port: int, path: str = "/") -> socket.socket:
     """Asks for more than fits into any buffer, and reads nothing."""
     caller = socket.socket()
     caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     caller.settimeout(20)
     caller.connect(("127.0.0.1", port))
-    caller.sendall(b"GET / HTTP/1.1\r\nHost: w\r\n\r\n" * ASKED)
+    with suppress(BrokenPipeError, ConnectionResetError):  # closed before all is asked
+        caller.sendall(f"GET {path} HTTP/1.1\r\nHost: w\r\n\r\n".encode() * ASKED)
     return caller
 
 
@@ -185,6 +186,15 @@ def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
         assert predict(port) in (200, 503)
         assert health_s(port) < 1
     assert predict(port) == 200
+
+
+def test_health_checks_whose_answers_are_not_read_hold_nothing(worker: tuple[Child, int]) -> None:
+    _, port = worker
+    with deaf(port, "/health"), deaf(port, "/health"):
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            assert health_s(port) < 1
+            time.sleep(0.2)
 
 
 def test_a_stopping_worker_waits_for_no_slow_sender(worker: tuple[Child, int]) -> None:
