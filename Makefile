@@ -73,7 +73,7 @@ infra-check:  ## Check the Terraform files without a cloud
 	@$(PYTHON) -m infra.check
 
 # What is set on make's command line reaches them as environment: no shell reads it again.
-deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every door (PROJECT=; more in infra/README.md)
+deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every entry point (PROJECT=; more in infra/README.md)
 	@$(PY) -m infra.deploy deploy
 
 rollback: $(LEAN)  ## Run an image that was deployed before (IMAGE=, and what deploy was given)

@@ -37,10 +37,17 @@ _COMMANDS = {
 }
 
 
+_RENAMED = {"DOOR_URL": "ENDPOINT_URL", "DOOR_TOKEN": "ENDPOINT_TOKEN"}
+"""Variables of versions before 1.0.0, each with its name since."""
+
+
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; gives the exit code. argparse itself exits with 2 for wrong usage."""
     args = parser(environ).parse_args(argv)
     try:
+        for old, new in _RENAMED.items():
+            if old in environ:
+                raise UsageError(f"{old} is set; its name is {new} since version 1.0.0")
         return _COMMANDS[args.command](args, environ)
     except UsageError as exc:
         print(f"python -m client {args.command}: {exc}", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""What runs in the cloud: doors, the request path, the worker. Imports model, never client."""
+"""What runs in the cloud: entry points, the request path, the worker. Imports model, never client."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from functions.gcp.clients import BucketImages, TopicResponses
 from functions.gcp.push_tokens import Pushers
-from functions.gcp.response_store import BucketLedger
+from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Model
 from functions.observability.json_logging import configure
 from functions.observability.request_log import Outcomes
@@ -120,7 +120,9 @@ def build(settings: Settings) -> Service:
         TopicResponses(settings.topic_path(settings.response_topic), batcher.backlog_s),
         outcomes=outcomes(),
         spans=spans(settings.traces_exporter),
-        ledger=BucketLedger(settings.ledger, settings.project) if settings.ledger else None,
+        response_store=BucketResponseStore(settings.response_store, settings.project)
+        if settings.response_store
+        else None,
     )
 
 

@@ -53,7 +53,7 @@ HTTP_STATUS = {
     "unsupported_format": 415,
     UNAVAILABLE: 503,
 }
-"""The HTTP door's status for each code."""
+"""The HTTP endpoint's status for each code."""
 
 
 def code_of(exc: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The doors over HTTP, a few lines each: events, dead letters, images posted by hand, and two questions about health.
+"""The entry points over HTTP: events, dead letters, images posted by hand, and two health checks.
 
 `serve` routes by path and is what Cloud Run runs; `on_request`, `on_upload` and `predict` are targets of their own for
 2nd-gen functions. All are plain HTTP functions: the framework's own event conversion drops what retries need (README).
@@ -45,7 +45,7 @@ _large_event = threading.Lock()
 
 _OPTIONS = ("top_k", "model", "expires_at", "reply_to", "filename", "explain")
 _HELLO = (
-    "This is an image-prediction worker. Where its HTTP door is open, POST an image to /predict, for example:\n"
+    "This is an image-prediction worker. Where its HTTP endpoint is open, POST an image to /predict, for example:\n"
     "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"
 )
 
@@ -59,10 +59,10 @@ def serve(request: flask.Request) -> ResponseReturnValue:
     methods = _ROUTES.get(request.path)
     if methods is None:
         return f"no such path; there are {', '.join(_ROUTES)}\n", 404
-    door = methods.get("GET" if request.method == "HEAD" else request.method)
-    if door is None:
+    entry_point = methods.get("GET" if request.method == "HEAD" else request.method)
+    if entry_point is None:
         return f"{request.method} is not allowed here\n", 405, {"Allow": ", ".join(methods)}
-    return door(request)
+    return entry_point(request)
 
 
 @functions_framework.http
@@ -101,7 +101,7 @@ def predict(request: flask.Request) -> ResponseReturnValue:
 def _answer(envelope: Envelope, publish: bool) -> Response:
     """The response to a posted image; published too where that is asked for, after the broker has it."""
     service = bootstrap.service()
-    if publish:  # in the words of an earlier copy, as at every door that publishes
+    if publish:  # in the words of an earlier copy, as at every entry point that publishes
         response = service.respond(envelope)
         assert response, "what is posted by hand is no notification"
         service.responses.publish(response, waited=True).result(PUBLISH_TIMEOUT_S)
@@ -180,14 +180,14 @@ def _turned_away(request: flask.Request) -> ResponseReturnValue | None:
 
 
 def _by_hand(request: flask.Request) -> ResponseReturnValue:
-    """The HTTP door of `serve`, closed unless HTTP_DOOR opens it."""
+    """The HTTP endpoint of `serve`, closed unless HTTP_ENDPOINT opens it."""
     try:
-        closed = bootstrap.settings().http_door != "on"
+        closed = bootstrap.settings().http_endpoint != "on"
     except SettingsError:
-        closed = False  # the door itself says that it cannot serve
+        closed = False  # the entry point itself says that it cannot serve
     if closed:
-        bootstrap.outcomes().refused("the HTTP door is closed")
-        return "the HTTP door of this worker is closed; HTTP_DOOR=on opens it\n", 404
+        bootstrap.outcomes().refused("the HTTP endpoint is closed")
+        return "the HTTP endpoint of this worker is closed; HTTP_ENDPOINT=on opens it\n", 404
     answer: ResponseReturnValue = predict(request)
     return answer
 
@@ -245,8 +245,8 @@ def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
     return flask.Response(encode_response(response), status, content_type="application/json")
 
 
-_Door = Callable[[flask.Request], ResponseReturnValue]
-_ROUTES: dict[str, dict[str, _Door]] = {
+_EntryPoint = Callable[[flask.Request], ResponseReturnValue]
+_ROUTES: dict[str, dict[str, _EntryPoint]] = {
     "/": {"GET": _hello, "POST": _accept},
     "/predict": {"POST": _by_hand},
     "/dead": {"POST": _dead},

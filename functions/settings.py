@@ -15,6 +15,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """A bucket's name ("Bucket naming guidelines", Google Cloud)."""
 
+RENAMED = {"HTTP_DOOR": "HTTP_ENDPOINT", "LEDGER": "RESPONSE_STORE"}
+"""Variables of versions before 1.0.0, each with its name since. A worker that finds an old one does not start."""
+
 MAX_BATCH_SIZE = 8
 """Unless PULL_MAX_MESSAGES is set to fewer."""
 
@@ -89,7 +92,7 @@ class Settings:
         "names of the buckets whose images may be read, with commas between; none: no image comes from a bucket",
         lambda value: all(BUCKET.fullmatch(name) for name in _names(value)),
     )
-    http_door: str = _setting("HTTP_DOOR", "off", "on or off", lambda value: value in ("on", "off"))
+    http_endpoint: str = _setting("HTTP_ENDPOINT", "off", "on or off", lambda value: value in ("on", "off"))
     push_audience: str = _setting(
         "PUSH_AUDIENCE", "", "the audience of the pushes' tokens; none: tokens are not looked at", _anything
     )
@@ -109,7 +112,9 @@ class Settings:
     traces_exporter: str = _setting(
         "OTEL_TRACES_EXPORTER", "none", "none, or an OpenTelemetry exporter that is installed, such as otlp", bool
     )
-    ledger: str = _setting("LEDGER", "", "gs://bucket/prefix; without it no answer is stored", _is_place)
+    response_store: str = _setting(
+        "RESPONSE_STORE", "", "gs://bucket/prefix; without it no answer is stored", _is_place
+    )
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
     def __post_init__(self) -> None:
@@ -154,6 +159,9 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; what is not set (or empty) has its default. Raises SettingsError."""
+        for old, new in RENAMED.items():
+            if old in environ:
+                raise SettingsError(f"{old} is set; its name is {new} since version 1.0.0")
         given: dict[str, Any] = {}
         for each in fields(cls):
             text = environ.get(each.metadata["variable"], "").strip()

@@ -47,7 +47,7 @@ resource "google_cloudfunctions2_function" "worker" {
     google_project_iam_member.builder,
     google_artifact_registry_repository_iam_member.builder,
     google_storage_bucket_iam_member.worker,
-    google_storage_bucket_iam_member.ledger,
+    google_storage_bucket_iam_member.response_store,
     google_pubsub_topic_iam_member.answers,
   ]
 }

@@ -1,15 +1,15 @@
 # Who the parts are, and what each may do beside what its own file grants. No keys, no default service accounts.
 locals {
   accounts = { for name, what in {
-    worker  = { wanted = true, is = "Reads images, publishes predictions" }
-    invoker = { wanted = true, is = "Whom Pub/Sub is when it calls the worker" }
-    builder = { wanted = true, is = "Builds the image or the function" }
-    nightly = { wanted = var.nightly != null, is = "Asks about what is new in a bucket, every night" }
-    door    = { wanted = var.http_door != "off", is = "Answers images over HTTP" }
+    worker   = { wanted = true, is = "Reads images, publishes predictions" }
+    invoker  = { wanted = true, is = "Whom Pub/Sub is when it calls the worker" }
+    builder  = { wanted = true, is = "Builds the image or the function" }
+    nightly  = { wanted = var.nightly != null, is = "Asks about what is new in a bucket, every night" }
+    endpoint = { wanted = var.http_endpoint != "off", is = "Answers images over HTTP" }
   } : name => what.is if what.wanted }
 
   # Those that score: each reads models and publishes answers.
-  scorers = [for name in ["worker", "door"] : name if contains(keys(local.accounts), name)]
+  scorers = [for name in ["worker", "endpoint"] : name if contains(keys(local.accounts), name)]
 }
 
 resource "google_service_account" "this" {

@@ -1,7 +1,7 @@
 # What became of requests, over all instances: counted by Cloud Logging from the worker's own lines, which outlive the instance.
 locals {
   # Under each name that scorers have: a change of compute is no gap.
-  lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "door"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
+  lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "endpoint"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
 
   outcomes = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
   answered = "${local.outcomes} AND jsonPayload.outcome=\"ok\""

@@ -1,13 +1,13 @@
 # The figures that alerts (alerts.tf) and charts (dashboard.tf) are made of, in PromQL. There a metric of several kinds of
 # resource is asked of each by name ("Mapping Cloud Monitoring metrics to PromQL", Google Cloud), so each is asked and joined.
 locals {
-  services_matcher = "monitored_resource=\"cloud_run_revision\", service_name=~\"${join("|", [for part in ["worker", "function", "door"] : "${local.prefix}prediction-${part}"])}\""
+  services_matcher = "monitored_resource=\"cloud_run_revision\", service_name=~\"${join("|", [for part in ["worker", "function", "endpoint"] : "${local.prefix}prediction-${part}"])}\""
   pool_matcher     = "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"${local.prefix}prediction-pool\""
 
-  # Where scorers run: a service in every mode but one, and besides the pool the door may be one.
+  # Where scorers run: a service in every mode but one, and besides the pool the endpoint may be one.
   scored_on = merge(
     var.compute == "worker" ? { pool = local.pool_matcher } : {},
-    var.compute != "worker" || var.http_door != "off" ? { service = local.services_matcher } : {},
+    var.compute != "worker" || var.http_endpoint != "off" ? { service = local.services_matcher } : {},
   )
 
   logged = {

@@ -23,15 +23,15 @@ output "worker_url" {
   depends_on  = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
-output "door_url" {
-  description = "Address of the HTTP door; null where it is closed."
-  value       = one([for name, service in google_cloud_run_v2_service.this : service.uri if name == "door"])
-  depends_on  = [google_cloud_run_v2_service_iam_member.door]
+output "endpoint_url" {
+  description = "Address of the HTTP endpoint; null where it is closed."
+  value       = one([for name, service in google_cloud_run_v2_service.this : service.uri if name == "endpoint"])
+  depends_on  = [google_cloud_run_v2_service_iam_member.endpoint]
 }
 
-output "http_door" {
-  description = "To whom the HTTP door is open: off, internal or anywhere."
-  value       = var.http_door
+output "http_endpoint" {
+  description = "To whom the HTTP endpoint is open: off, internal or anywhere."
+  value       = var.http_endpoint
 }
 
 output "worker_service_account" {

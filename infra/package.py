@@ -1,6 +1,6 @@
 """Stages the source of a 2nd-gen function: `python -m infra.package` writes build/package/ and function-source.zip.
 
-A function's source has main.py and requirements.txt at its top; our doors stay in functions/, beside model/.
+A function's source has main.py and requirements.txt at its top; our entry points stay in functions/, beside model/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("functions", "model")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements*", "__main__.py", "beam.py")
-MAIN = '''"""The function's entry points: the doors of functions/main.py."""
+MAIN = '''"""The function's entry points: the entry points of functions/main.py."""
 
 from functions.main import on_request, on_upload, predict, serve
 

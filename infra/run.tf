@@ -1,6 +1,6 @@
-# Cloud Run services, of one image: the worker where requests are pushed to it, and the HTTP door where it is open.
+# Cloud Run services, of one image: the worker where requests are pushed to it, and the HTTP endpoint where it is open.
 locals {
-  services = setunion(var.compute == "push" ? ["worker"] : [], var.http_door == "off" ? [] : ["door"])
+  services = setunion(var.compute == "push" ? ["worker"] : [], var.http_endpoint == "off" ? [] : ["endpoint"])
   audience = "${local.prefix}prediction-worker" # a name of our own outlives a change of the service's address
 
   environment = merge(
@@ -11,7 +11,7 @@ locals {
     )) },
     var.settings,
     {
-      HTTP_DOOR            = "off"
+      HTTP_ENDPOINT        = "off"
       GOOGLE_CLOUD_PROJECT = var.project_id
       RESPONSE_TOPIC       = google_pubsub_topic.this[local.response_topic].id
       THREADS              = tostring(var.concurrency)
@@ -19,12 +19,12 @@ locals {
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${google_storage_bucket.this[local.models_bucket].name}/${var.artifact_prefix}"
     },
-    var.ledger ? { LEDGER = "gs://${google_storage_bucket.ledger[0].name}/answers" } : {},
+    var.response_store ? { RESPONSE_STORE = "gs://${google_storage_bucket.response_store[0].name}/answers" } : {},
   )
 
   environments = {
-    worker = local.environment
-    door   = merge({ for name, value in local.environment : name => value if name != "ALLOWED_BUCKETS" }, local.door)
+    worker   = local.environment
+    endpoint = merge({ for name, value in local.environment : name => value if name != "ALLOWED_BUCKETS" }, local.endpoint)
   }
 }
 
@@ -34,7 +34,7 @@ resource "google_cloud_run_v2_service" "this" {
   project              = var.project_id
   name                 = "${local.prefix}prediction-${each.key}"
   location             = var.region
-  ingress              = each.key == "door" && var.http_door == "anywhere" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY" # push from the same project counts as internal
+  ingress              = each.key == "endpoint" && var.http_endpoint == "anywhere" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY" # push from the same project counts as internal
   invoker_iam_disabled = false
   custom_audiences     = each.key == "worker" ? [local.audience] : null
   deletion_protection  = var.deletion_protection
@@ -109,8 +109,8 @@ resource "google_cloud_run_v2_service" "this" {
     google_project_service.this,
     google_artifact_registry_repository.images,
     google_storage_bucket_iam_member.worker,
-    google_storage_bucket_iam_member.door,
-    google_storage_bucket_iam_member.ledger,
+    google_storage_bucket_iam_member.endpoint,
+    google_storage_bucket_iam_member.response_store,
     google_pubsub_topic_iam_member.answers,
   ]
 }

@@ -1,6 +1,6 @@
 """Makes the worker's image small: `python slim.py VENV` deletes what the worker never loads, and says how much.
 
-The Dockerfile runs it, and so does the test that then opens every door. Standard library only.
+The Dockerfile runs it, and so does the test that then opens every entry point. Standard library only.
 """
 
 from __future__ import annotations

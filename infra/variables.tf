@@ -41,11 +41,11 @@ variable "compute" {
 }
 
 variable "image" {
-  description = "Container image of the worker, in production by digest; a function needs none, unless there is an HTTP door or a nightly job."
+  description = "Container image of the worker, in production by digest; a function needs none, unless there is an HTTP endpoint or a nightly job."
   type        = string
   default     = null
   validation {
-    condition     = var.image == null ? var.compute == "function" && var.http_door == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
+    condition     = var.image == null ? var.compute == "function" && var.http_endpoint == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
     error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
   }
 }
@@ -77,8 +77,8 @@ variable "settings" {
   default     = {}
   nullable    = false
   validation {
-    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_DOOR", "LEDGER", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_DOOR (http_door), LEDGER (ledger), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_ENDPOINT", "RESPONSE_STORE", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
+    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_ENDPOINT (http_endpoint), RESPONSE_STORE (response_store), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
@@ -90,29 +90,29 @@ variable "settings" {
   }
 }
 
-variable "http_door" {
-  description = "Answer `POST /predict` by a service of its own: `internal`, to callers inside the project; `anywhere`. Only `door_callers` are let in."
+variable "http_endpoint" {
+  description = "Answer `POST /predict` by a service of its own: `internal`, to callers inside the project; `anywhere`. Only `endpoint_callers` are let in."
   type        = string
   default     = "off"
   nullable    = false
   validation {
-    condition     = contains(["off", "internal", "anywhere"], var.http_door)
-    error_message = "http_door takes off, internal or anywhere."
+    condition     = contains(["off", "internal", "anywhere"], var.http_endpoint)
+    error_message = "http_endpoint takes off, internal or anywhere."
   }
 }
 
-variable "door_callers" {
-  description = "Members that may call the HTTP door, such as `serviceAccount:someone@example.com`; nobody else is let in."
+variable "endpoint_callers" {
+  description = "Members that may call the HTTP endpoint, such as `serviceAccount:someone@example.com`; nobody else is let in."
   type        = set(string)
   default     = []
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.door_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "door_callers takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is let in nowhere."
+    condition     = alltrue([for member in var.endpoint_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "endpoint_callers takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is let in nowhere."
   }
 }
 
-variable "ledger" {
+variable "response_store" {
   description = "Store each answer in a bucket of its own before it is published, so that all its copies are the same: a write to Cloud Storage a request, about $5 a million."
   type        = bool
   default     = false
@@ -170,7 +170,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Full name of a subnetwork that all traffic of worker and door leaves through; it needs Private Google Access, and in another project `roles/compute.networkUser` for Cloud Run's agent."
+  description = "Full name of a subnetwork that all traffic of worker and endpoint leaves through; it needs Private Google Access, and in another project `roles/compute.networkUser` for Cloud Run's agent."
   type        = string
   default     = null
   validation {

@@ -63,6 +63,6 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     google_pubsub_subscription_iam_member.worker,
     google_pubsub_topic_iam_member.answers,
     google_storage_bucket_iam_member.worker,
-    google_storage_bucket_iam_member.ledger,
+    google_storage_bucket_iam_member.response_store,
   ]
 }

@@ -105,8 +105,8 @@ class MemoryResponses:
 
 
 @dataclass
-class MemoryLedger:
-    """A ledger in memory."""
+class MemoryResponseStore:
+    """A response store in memory."""
 
     answers: dict[str, Response] = field(default_factory=dict)
 

@@ -38,4 +38,4 @@ BAD_IMAGES: dict[str, tuple[bytes, str]] = {
     "HEIC": (HEIC, "unsupported_format"),
     "SVG": (SVG, "unsupported_format"),
 }
-"""Name to bytes and the code that answers them, at every door."""
+"""Name to bytes and the code that answers them, at every entry point."""

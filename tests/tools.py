@@ -46,7 +46,7 @@ class Tools:
             "infra/deploy/__main__.py": script,
             "Dockerfile": "FROM scratch\n",
             "infra/slim.py": "",
-            "functions/main.py": "doors\n",
+            "functions/main.py": "entry points\n",
             "model/engines/base.py": "scores\n",
             "model/training/fashion_mnist/train.py": "epochs\n",
         }.items():

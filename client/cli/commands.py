@@ -12,7 +12,7 @@ from client.gcp import UsageError
 from client.image_files import Picture, expand
 from client.results.explanation_files import Explained
 from client.results.output import Ids, JsonLines, Table, Talk, View
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.text import printable, shown
 from client.transport import bucket as uploads
 from client.transport import http, send_pool, topic
@@ -24,13 +24,13 @@ INTERRUPTED = 130
 def run_publish(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Publish pictures on the request topic."""
     pictures, unmatched = _pictures(args)
-    cloud, ledger, talk = cloud_of(args), Ledger(), Talk()
+    cloud, tracker, talk = cloud_of(args), RequestTracker(), Talk()
     limit = inline_limit(environ)
     with ExitStack() as stack:
-        reply_to = _listen(args, ledger, talk, stack)
+        reply_to = _listen(args, tracker, talk, stack)
         payloads = topic.Bucket(cloud, args.bucket) if args.bucket else None
-        sender = topic.Sender(cloud, ledger, wishes_of(args), reply_to, payloads, limit)
-        code = _send_all(args, pictures, unmatched, sender.send, topic.THREADS, ledger, talk)
+        sender = topic.Sender(cloud, tracker, wishes_of(args), reply_to, payloads, limit)
+        code = _send_all(args, pictures, unmatched, sender.send, topic.THREADS, tracker, talk)
         if code != INTERRUPTED:  # then others are still sending
             sender.close()
             if payloads:
@@ -43,26 +43,26 @@ def run_upload(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if not args.bucket:
         raise UsageError("no bucket is known: give --bucket, or set UPLOAD_BUCKET")
     pictures, unmatched = _pictures(args)
-    cloud, ledger, talk = cloud_of(args), Ledger(), Talk()
+    cloud, tracker, talk = cloud_of(args), RequestTracker(), Talk()
     with ExitStack() as stack:
-        reply_to = _listen(args, ledger, talk, stack)
+        reply_to = _listen(args, tracker, talk, stack)
         names = uploads.object_names(pictures, args.prefix)
         bucket = topic.Bucket(cloud, args.bucket)
-        uploader = uploads.Uploader(bucket, ledger, wishes_of(args), reply_to, names)
-        code = _send_all(args, pictures, unmatched, uploader.send, uploads.THREADS, ledger, talk)
+        uploader = uploads.Uploader(bucket, tracker, wishes_of(args), reply_to, names)
+        code = _send_all(args, pictures, unmatched, uploader.send, uploads.THREADS, tracker, talk)
         if code != INTERRUPTED:
             bucket.close()
         return code
 
 
 def run_predict(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Post pictures to the HTTP door."""
+    """Post pictures to the HTTP endpoint."""
     if not args.url:
-        raise UsageError("no worker is known: give --url, or set DOOR_URL or WORKER_URL")
+        raise UsageError("no worker is known: give --url, or set ENDPOINT_URL or WORKER_URL")
     pictures, unmatched = _pictures(args)
-    ledger = Ledger()
-    asker = http.Asker(args.url, ledger, wishes_of(args), args.timeout, environ.get("DOOR_TOKEN"))
-    return _send_all(args, pictures, unmatched, asker.send, http.THREADS, ledger, Talk())
+    tracker = RequestTracker()
+    asker = http.Asker(args.url, tracker, wishes_of(args), args.timeout, environ.get("ENDPOINT_TOKEN"))
+    return _send_all(args, pictures, unmatched, asker.send, http.THREADS, tracker, Talk())
 
 
 def _pictures(args: argparse.Namespace) -> tuple[list[Picture], list[str]]:
@@ -72,13 +72,13 @@ def _pictures(args: argparse.Namespace) -> tuple[list[Picture], list[str]]:
     return pictures, unmatched
 
 
-def _listen(args: argparse.Namespace, ledger: Ledger, talk: Talk, stack: ExitStack) -> str | None:
+def _listen(args: argparse.Namespace, tracker: RequestTracker, talk: Talk, stack: ExitStack) -> str | None:
     """Open the inbox before anything is sent, so that no answer is missed; gives what requests ask to be sent to."""
     if args.no_wait:
         if args.subscription:
             raise UsageError("--no-wait receives nothing, so it does not go with --subscription")
         return None
-    inbox = Inbox(cloud_of(args), ledger.offer, ledger.give_up, talk.say, subscription=args.subscription)
+    inbox = Inbox(cloud_of(args), tracker.offer, tracker.give_up, talk.say, subscription=args.subscription)
     return stack.enter_context(inbox).client_id
 
 
@@ -88,20 +88,20 @@ def _send_all(
     unmatched: list[str],
     send_one: send_pool.Send,
     threads: int,
-    ledger: Ledger,
+    tracker: RequestTracker,
     talk: Talk,
 ) -> int:
     """Send everything, show each outcome as it comes, and say in the end what went wrong; gives the exit code."""
     view, done = _view(args, pictures, talk), "sent" if getattr(args, "no_wait", False) else "answered"
     ended: list[Outcome] = []
     try:
-        send_pool.start(pictures, send_one, ledger, threads)
-        for outcome in ledger.outcomes(args.timeout):
+        send_pool.start(pictures, send_one, tracker, threads)
+        for outcome in tracker.outcomes(args.timeout):
             ended.append(outcome)
             view.add(outcome)
             talk.progress(len(ended), len(pictures))
     except KeyboardInterrupt:
-        _interrupted(pictures, ended, ledger, view, talk)
+        _interrupted(pictures, ended, tracker, view, talk)
         return INTERRUPTED
     talk.clear()
     view.close()
@@ -124,9 +124,11 @@ def _plain_view(args: argparse.Namespace, pictures: list[Picture]) -> View:
     return Table([str(picture.path) for picture in pictures], all_labels=(args.top_k or 1) > 1)
 
 
-def _interrupted(pictures: list[Picture], ended: list[Outcome], ledger: Ledger, view: View, talk: Talk) -> None:
+def _interrupted(
+    pictures: list[Picture], ended: list[Outcome], tracker: RequestTracker, view: View, talk: Talk
+) -> None:
     """Show what came, and name what did not."""
-    rest = ledger.stop()
+    rest = tracker.stop()
     for outcome in rest:
         if not outcome.missing:
             view.add(outcome)

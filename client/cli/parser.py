@@ -26,7 +26,7 @@ example:
   python -m client upload photos/ --bucket uploads --prefix shop/
 """
 _PREDICT = """\
-Post images to a worker's HTTP door.
+Post images to a worker's HTTP endpoint.
 
 example:
   python -m client predict shoe.png --url http://127.0.0.1:8080
@@ -78,8 +78,8 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _sends(predict)
     predict.add_argument(
         "--url",
-        default=environ.get("DOOR_URL") or environ.get("WORKER_URL", ""),
-        help="the worker's address (default: DOOR_URL, or WORKER_URL)",
+        default=environ.get("ENDPOINT_URL") or environ.get("WORKER_URL", ""),
+        help="the worker's address (default: ENDPOINT_URL, or WORKER_URL)",
     )
 
     watch = _command(commands, "watch", "print responses as they come", _WATCH)

@@ -17,7 +17,7 @@ from client.doctor.finding import Finding, fail
 from client.doctor.rows import rows
 from client.doctor.show import Lines
 from client.doctor.wanted import Wanted
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 from client.gcp import Cloud, UsageError
 from client.results.output import Talk
 from client.text import printable
@@ -46,9 +46,9 @@ def _checks(args: argparse.Namespace) -> Iterable[Check]:
     }
     if args.url and not re.fullmatch(r"https?://[^/?#\s]+/?", args.url):
         raise UsageError(f"--url is {printable(args.url)!r}; it must look like http://HOST or https://HOST")
-    door = Door(args.project, args.url.rstrip("/"), prefix, args.region, args.compute)
+    deployment = Deployment(args.project, args.url.rstrip("/"), prefix, args.region, args.compute)
     wanted = Wanted.read(args.topology, cloud, prefix, named)
-    return checks(wanted, rows(cloud, prefix), named.values(), door, check_place(args.artifact))
+    return checks(wanted, rows(cloud, prefix), named.values(), deployment, check_place(args.artifact))
 
 
 def _findings(cloud: Cloud, listed: Iterable[Check]) -> Iterable[Finding]:

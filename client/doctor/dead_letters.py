@@ -10,7 +10,7 @@ from client.doctor.gcloud import gcloud
 from client.doctor.settings import short
 from client.doctor.subscriptions import make, misplaced, remake
 from client.doctor.wanted import Subscription, Wanted
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 
 
 def holders(wanted: Wanted) -> dict[str, list[Subscription]]:
@@ -19,7 +19,9 @@ def holders(wanted: Wanted) -> dict[str, list[Subscription]]:
     return {topic: [each for each in wanted.subscriptions if each.topic == topic and not each.path] for topic in topics}
 
 
-def check_dead_letters(clients: Clients, topic: str, keepers: list[Subscription], door: Door) -> Iterator[Finding]:
+def check_dead_letters(
+    clients: Clients, topic: str, keepers: list[Subscription], deployment: Deployment
+) -> Iterator[Finding]:
     """One line on a dead-letter topic."""
     what, name = f"dead letters {short(topic)}", short(topic)
     mend = gcloud(clients.project, "pubsub", "subscriptions", "create", f"{name}-sub", f"--topic={name}")
@@ -28,5 +30,5 @@ def check_dead_letters(clients: Clients, topic: str, keepers: list[Subscription]
         if found is not None and not misplaced(found, each):
             yield ok(what, f"are held by {short(each.name)}")
             return
-        mend = make(each, door) if found is None else remake(each, door)
+        mend = make(each, deployment) if found is None else remake(each, deployment)
     yield fail(what, "are lost: nobody holds them", mend)

@@ -19,7 +19,7 @@ from client.doctor.settings import short
 from client.doctor.subscriptions import check_subscription
 from client.doctor.topics import check_topic
 from client.doctor.wanted import Wanted
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 from client.text import plain
 
 LOGIN = "gcloud auth application-default login"
@@ -38,24 +38,26 @@ class Check:
     needs: tuple[str, ...]
 
 
-def checks(wanted: Wanted, rows: Wanted, buckets: Iterable[str], door: Door, artifact: str) -> Iterator[Check]:
+def checks(
+    wanted: Wanted, rows: Wanted, buckets: Iterable[str], deployment: Deployment, artifact: str
+) -> Iterator[Check]:
     """What there is to look at, in the order of an image's way."""
     for topic in wanted.topics:
         yield Check(f"topic {short(topic.name)}", partial(check_topic, wanted=topic), _PUBSUB)
     for each in wanted.subscriptions:
-        look: Look = partial(check_subscription, wanted=each, door=door)
+        look: Look = partial(check_subscription, wanted=each, deployment=deployment)
         yield Check(f"subscription {short(each.name)}", look, _PUBSUB)
     for dead, keepers in holders(wanted).items():
-        look = partial(check_dead_letters, topic=dead, keepers=keepers, door=door)
+        look = partial(check_dead_letters, topic=dead, keepers=keepers, deployment=deployment)
         yield Check(f"dead letters {short(dead)}", look, _PUBSUB)
     for bucket in buckets:
-        yield Check(f"bucket {bucket}", partial(check_bucket, name=bucket, region=door.region), _STORAGE)
+        yield Check(f"bucket {bucket}", partial(check_bucket, name=bucket, region=deployment.region), _STORAGE)
     for notification in wanted.notifications:
         look = partial(check_notification, wanted=notification)
         yield Check(f"notification {notification.bucket}", look, _STORAGE)
     for grant in grants(wanted):
         yield Check(grant.what, partial(check_grant, grant=grant), _PUBSUB + _STORAGE)
-    look = partial(check_rows, wanted=rows, door=door)
+    look = partial(check_rows, wanted=rows, deployment=deployment)
     yield Check(f"rows {short(rows.subscriptions[0].name)}", look, _PUBSUB + _STORAGE)
     yield Check("artifact", partial(check_artifact, place=artifact), _STORAGE if artifact.startswith(BUCKET) else ())
     yield Check("clock", check_clock, _STORAGE)

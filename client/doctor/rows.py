@@ -15,7 +15,7 @@ from client.doctor.settings import Settings, short
 from client.doctor.subscriptions import check_subscription, differences, misplaced
 from client.doctor.topics import check_topic
 from client.doctor.wanted import Subscription, Topic, Wanted
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 from client.gcp import Cloud
 
 _WEEK_S = 604_800.0
@@ -43,30 +43,30 @@ def rows(cloud: Cloud, prefix: str) -> Wanted:
     return Wanted((Topic(dead, 0.0),), (sink, held), ())
 
 
-def check_rows(clients: Clients, wanted: Wanted, door: Door) -> Iterator[Finding]:
+def check_rows(clients: Clients, wanted: Wanted, deployment: Deployment) -> Iterator[Finding]:
     """A line where nothing is written to BigQuery; otherwise one on that, and on all that its dead letters need."""
     sink, *keepers = wanted.subscriptions
     found = clients.subscription(sink.name)
     if found is None:
         yield ok(f"rows {short(sink.name)}", "is not there: responses are not written to BigQuery")
         return
-    yield _written(found, sink, door)
+    yield _written(found, sink, deployment)
     for topic in wanted.topics:
         yield from check_topic(clients, topic)
     for keeper in keepers:
-        yield from check_subscription(clients, keeper, door)
+        yield from check_subscription(clients, keeper, deployment)
     for dead, those in holders(wanted).items():
-        yield from check_dead_letters(clients, dead, those, door)
+        yield from check_dead_letters(clients, dead, those, deployment)
     for grant in grants(wanted):
         yield from check_grant(clients, grant)
 
 
-def _written(found: Any, sink: Subscription, door: Door) -> Finding:
+def _written(found: Any, sink: Subscription, deployment: Deployment) -> Finding:
     """Whether responses come into the table."""
     what, config, subscriptions = f"rows {short(sink.name)}", found.bigquery_config, ("pubsub", "subscriptions")
-    apply = shlex.join(door.deploy)
+    apply = shlex.join(deployment.deploy)
     if said := misplaced(found, sink):
-        return fail(what, said, f"{gcloud(door.project, *subscriptions, 'delete', short(sink.name))} && {apply}")
+        return fail(what, said, f"{gcloud(deployment.project, *subscriptions, 'delete', short(sink.name))} && {apply}")
     if not config.table:
         return fail(what, "writes to no table", apply)
     if config.state.name != _ACTIVE:
@@ -75,6 +75,8 @@ def _written(found: Any, sink: Subscription, door: Door) -> Finding:
     if changed := differences(found, sink):
         flags = [flag for name in changed for flag in sink.settings.flags()[name]]
         return fail(
-            what, "; ".join(changed.values()), gcloud(door.project, *subscriptions, "update", short(sink.name), *flags)
+            what,
+            "; ".join(changed.values()),
+            gcloud(deployment.project, *subscriptions, "update", short(sink.name), *flags),
         )
     return ok(what, f"writes to {config.table}")

@@ -11,25 +11,25 @@ from client.doctor.gcloud import gcloud
 from client.doctor.push import check_push
 from client.doctor.settings import Settings, short
 from client.doctor.wanted import Subscription
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 
 
-def check_subscription(clients: Clients, wanted: Subscription, door: Door) -> Iterator[Finding]:
+def check_subscription(clients: Clients, wanted: Subscription, deployment: Deployment) -> Iterator[Finding]:
     """A line on the subscription, and one on how it is pushed."""
     what = f"subscription {short(wanted.name)}"
     found = clients.subscription(wanted.name)
     if found is None:
-        yield fail(what, "is not there", make(wanted, door))
+        yield fail(what, "is not there", make(wanted, deployment))
         return
     if said := misplaced(found, wanted):
-        yield fail(what, said, remake(wanted, door))
+        yield fail(what, said, remake(wanted, deployment))
     elif changed := differences(found, wanted):
         flags = [flag for name in changed for flag in wanted.settings.flags()[name]]
         update = gcloud(clients.project, "pubsub", "subscriptions", "update", short(wanted.name), *flags)
         yield fail(what, "; ".join(changed.values()), update)
     else:
         yield ok(what, "has the settings of topology.yaml")
-    yield from check_push(found, wanted, door)
+    yield from check_push(found, wanted, deployment)
 
 
 def misplaced(found: Any, wanted: Subscription) -> str:
@@ -49,15 +49,16 @@ def differences(found: Any, wanted: Subscription) -> dict[str, str]:
     return {name: f"{name} is {there[name]}, not {should[name]}" for name in should if there[name] != should[name]}
 
 
-def make(wanted: Subscription, door: Door) -> str:
+def make(wanted: Subscription, deployment: Deployment) -> str:
     """The command that makes it."""
     settings = [flag for flags in wanted.settings.flags().values() for flag in flags if not flag.startswith("--clear")]
     filters = [f"--message-filter={wanted.filter}"] if wanted.filter else []
-    pushed = door.flags(wanted.path) if wanted.path and door.url else []
+    pushed = deployment.flags(wanted.path) if wanted.path and deployment.url else []
     words = ["create", short(wanted.name), f"--topic={short(wanted.topic)}", *settings, *filters, *pushed]
-    return gcloud(door.project, "pubsub", "subscriptions", *words)
+    return gcloud(deployment.project, "pubsub", "subscriptions", *words)
 
 
-def remake(wanted: Subscription, door: Door) -> str:
+def remake(wanted: Subscription, deployment: Deployment) -> str:
     """The command that takes it away, with what waits in it, and makes it anew."""
-    return f"{gcloud(door.project, 'pubsub', 'subscriptions', 'delete', short(wanted.name))} && {make(wanted, door)}"
+    delete = gcloud(deployment.project, "pubsub", "subscriptions", "delete", short(wanted.name))
+    return f"{delete} && {make(wanted, deployment)}"

@@ -22,7 +22,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription by its full name. `path`: the worker's door when it is pushed, empty when it is always pulled."""
+    """A subscription by its full name. `path`: the worker's path when it is pushed, empty when it is always pulled."""
 
     name: str
     topic: str

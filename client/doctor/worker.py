@@ -23,7 +23,7 @@ _CLOSED = 404
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Deployment:
     """The worker as pushes are to find it. `url`: without a path, empty where it is not known.
 
     `prefix`: with its hyphen; `compute`: what the worker is, as Terraform's variable says.
@@ -60,7 +60,7 @@ class Door:
         return [f"--push-endpoint={base}{path}", *(signed if base.startswith(SECURE) else [])]
 
 
-def check_worker(what: str, base: str, door: Door) -> Finding:
+def check_worker(what: str, base: str, deployment: Deployment) -> Finding:
     """Ask the worker at `base` whether it is ready."""
     import requests
 
@@ -68,17 +68,19 @@ def check_worker(what: str, base: str, door: Door) -> Finding:
     try:
         answer = requests.get(f"{base}/ready", timeout=(_CONNECT_S, _START_S), allow_redirects=False)
     except requests.RequestException as exc:
-        again = shlex.join(door.deploy) if deployed else "make up"
+        again = shlex.join(deployment.deploy) if deployed else "make up"
         return fail(what, f"nothing answers at {base} ({type(exc).__name__})", again)
     if answer.ok:
         return ok(what, f"the worker is ready{_model(answer.text)}")
     if deployed and answer.status_code in _TURNED_AWAY:
         return ok(what, f"the worker turns strangers away with {answer.status_code}")
     if deployed and answer.status_code == _CLOSED:
-        describe = gcloud(door.project, "run", "services", "describe", door.service, f"--region={door.region}")
+        describe = gcloud(
+            deployment.project, "run", "services", "describe", deployment.service, f"--region={deployment.region}"
+        )
         return warn(what, f"{base} is closed to callers from here, or no worker is there", describe)
-    read = ["run", "services", "logs", "read", door.service, f"--region={door.region}"]
-    log = gcloud(door.project, *read) if deployed else "tail build/local/*/worker.log"
+    read = ["run", "services", "logs", "read", deployment.service, f"--region={deployment.region}"]
+    log = gcloud(deployment.project, *read) if deployed else "tail build/local/*/worker.log"
     return fail(what, f"the worker at {base} is not ready, it answers {answer.status_code}", log)
 
 

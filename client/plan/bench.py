@@ -1,7 +1,7 @@
 """Measured files: rows of `name`, `value`, `unit` and `machine`, those of `make bench` or the shipped ones.
 
-The rows that are read are named `throughput.DOOR.ENGINE` (images/s), `cold_start.DOOR.ENGINE` (s) and
-`memory.DOOR.ENGINE` (MB), with the doors push and pull; all others are passed over.
+The rows that are read are named `throughput.DELIVERY.ENGINE` (images/s), `cold_start.DELIVERY.ENGINE` (s) and
+`memory.DELIVERY.ENGINE` (MB), with the ways of delivery push and pull; all others are passed over.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from client.plan.prices import Prices
 from client.plan.record import record
 from client.plan.text import lines
 from client.plan.tfvars import written
-from client.plan.worker import DOORS, workers
+from client.plan.worker import DELIVERIES, workers
 from client.text import printable
 
 
@@ -26,8 +26,8 @@ def run_plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Plan; gives 1 when our worker cannot be as fast as wished."""
     load, prices = load_of(args), Prices.read(args.prices)
     rows = bench.read(args.bench or [bench.shipped(load.image_bytes)])
-    doors = DOORS if args.door == "auto" else (args.door,)
-    plans = [plan(load, worker, prices, doors, args.seed) for worker in workers(rows)]
+    deliveries = DELIVERIES if args.delivery == "auto" else (args.delivery,)
+    plans = [plan(load, worker, prices, deliveries, args.seed) for worker in workers(rows)]
     sources = list(dict.fromkeys(row.source for row in rows.values()))
     if args.tfvars:
         said = f"{load.images_per_day:,.0f} images a day, {load.peak_per_s:g}/s at peak: python -m client plan"
@@ -40,7 +40,7 @@ def run_plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     for line in lines(load, plans):
         print(line.rstrip())
     if not args.carrier and load.carrier == "message":
-        other = plan(replace(load, carrier="reference"), plans[0].worker, prices, doors, args.seed)
+        other = plan(replace(load, carrier="reference"), plans[0].worker, prices, deliveries, args.seed)
         if other.met and other.way.cost < plans[0].way.cost:
             print(f"\nwith images by reference (--carrier reference) this worker would cost ${other.way.cost:,.2f}")
     print(f"\nprices of {prices.date}, 30 days a month; sources and assumptions: {_near(args.prices)}")

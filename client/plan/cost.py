@@ -62,7 +62,7 @@ def total(lines: Sequence[Line], *, free_tiers: bool = True) -> float:
 def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[str, str, float]]:
     """The line, the name of its price, and how much of it a month takes."""
     images, gib = load.images_per_month, size.memory_mib / 1024
-    if size.door == "push":
+    if size.delivery == "push":
         active_s = _active_s(load, size)
         yield "Cloud Run CPU", "run_cpu", active_s * size.cpu
         yield "Cloud Run memory", "run_memory", active_s * gib
@@ -85,7 +85,7 @@ def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[
         yield "Storage operations", "storage_reads", images * (2 if upload else 1)  # a notification is one more
         kept = load.images_per_day * KEPT_DAYS[load.carrier] * load.image_bytes
         yield "Storage, images kept", "storage_kept", kept / GIB
-    logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.door == "push" else 0)
+    logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.delivery == "push" else 0)
     yield "Logging", "logging", images * logged / GIB
     if load.bigquery:
         rows = images * max(LEAST_BILLED_BYTES, RESPONSE_BYTES) / GIB

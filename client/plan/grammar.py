@@ -10,7 +10,7 @@ from pathlib import Path
 from client.gcp import UsageError
 from client.plan import prices
 from client.plan.load import CARRIERS, MOST_A_DAY, Carrier, Load, usual_peak
-from client.plan.worker import DOORS
+from client.plan.worker import DELIVERIES
 from client.transport.topic import INLINE_LIMIT
 
 DESCRIPTION = """\
@@ -57,7 +57,10 @@ def add(command: argparse.ArgumentParser) -> None:
         help="the wish: 95 %% of the images of a burst answered within S seconds (default 10)",
     )
     command.add_argument(
-        "--door", choices=("auto", *DOORS), default="auto", help="default: the cheaper that is fast enough"
+        "--delivery",
+        choices=("auto", *DELIVERIES),
+        default="auto",
+        help="default: the cheaper that is fast enough",
     )
     command.add_argument("--bigquery", action="store_true", help="responses also go to BigQuery")
     command.add_argument(

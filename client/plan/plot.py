@@ -33,7 +33,7 @@ def draw(plans: Sequence[Plan], path: Path) -> None:
             "instances": [moment.ready for moment in moments],
         }
         for panel, (title, values) in zip(panels, curves.items(), strict=True):
-            panel.plot(at, values, label=f"{plan.worker.title} ({plan.way.size.door})")
+            panel.plot(at, values, label=f"{plan.worker.title} ({plan.way.size.delivery})")
             panel.set_title(title, loc="left")
     for panel in panels:
         panel.set_ylim(bottom=0)

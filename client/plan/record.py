@@ -25,7 +25,7 @@ def record(load: Load, plans: Sequence[Plan], prices: Prices, sources: Sequence[
 
 
 def _plan(load: Load, plan: Plan) -> dict[str, Any]:
-    others = [{"door": way.size.door, "usd": way.cost, "latency_p95_s": way.latency_s} for way in plan.others]
+    others = [{"delivery": way.size.delivery, "usd": way.cost, "latency_p95_s": way.latency_s} for way in plan.others]
     said = {"worker": plan.worker.title, "engine": plan.worker.engine, "met": plan.met, "reason": plan.reason}
     return said | _way(load, plan.way) | {"others": others}
 

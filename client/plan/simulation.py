@@ -72,18 +72,18 @@ def simulate(load: Load, size: Size, behaviour: Behaviour, seed: int) -> Run:
 
     Pub/Sub's push window grows from `push_window`, doubled with each round of answers. No instance ends within a burst.
     """
-    dice, step_s = Random(seed), max(STEP_S, load.burst_s / MOST_STEPS)  # nosec B311  # no secret hangs on it
+    faults, step_s = Random(seed), max(STEP_S, load.burst_s / MOST_STEPS)  # nosec B311  # no secret hangs on it
     run = Run(step_s, 2 * behaviour.hop_s + size.hold_s)
     queue: deque[tuple[int, int]] = deque()
     starting: deque[tuple[float, int]] = deque()
     ready, waiting, credit, step = size.min_instances, 0, 0.0, 0
-    window = behaviour.push_window if size.door == "push" else float("inf")
+    window = behaviour.push_window if size.delivery == "push" else float("inf")
     wave = 2 ** min(64.0, step_s / size.hold_s)
     while step * step_s < load.burst_s or waiting:
         now = step * step_s
         while starting and starting[0][0] <= now:
             ready += starting.popleft()[1]
-        new = _poisson(dice, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
+        new = _poisson(faults, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
         if new := new or int(not step):  # without an image there is no burst
             queue.append((step, new))
             waiting += new
@@ -96,7 +96,7 @@ def simulate(load: Load, size: Size, behaviour: Behaviour, seed: int) -> Run:
         longest = _serve(run, queue, step, served)
         if served:
             window = min(window * wave, 1e12)
-        if size.door == "push":
+        if size.delivery == "push":
             per_s = served / step_s
             wanted = _wanted(size, behaviour, min(window, waiting + per_s * size.hold_s), per_s)
             asked = ready + sum(count for _, count in starting)
@@ -127,11 +127,11 @@ def _wanted(size: Size, behaviour: Behaviour, under_way: float, per_s: float) ->
     return min(size.max_instances, ceil(max(by_requests, by_cpu)))
 
 
-def _poisson(dice: Random, mean: float) -> int:
+def _poisson(faults: Random, mean: float) -> int:
     """How many come where `mean` are expected: Knuth's product for few, the normal distribution for many."""
     if mean > 50:
-        return max(0, round(dice.gauss(mean, sqrt(mean))))
-    count, product, least = 0, dice.random(), exp(-mean)
+        return max(0, round(faults.gauss(mean, sqrt(mean))))
+    count, product, least = 0, faults.random(), exp(-mean)
     while product > least:
-        count, product = count + 1, product * dice.random()
+        count, product = count + 1, product * faults.random()
     return count

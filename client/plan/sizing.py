@@ -8,7 +8,7 @@ from math import ceil
 from client.gcp import UsageError
 from client.plan.load import Load
 from client.plan.prices import Behaviour
-from client.plan.worker import Door, Measured
+from client.plan.worker import Delivery, Measured
 from functions.settings import Settings
 
 CPUS = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
@@ -40,7 +40,7 @@ class Size:
     request keeps its slot, `start_s` from the wish for an instance to its first answer. No deadlines: too slow to push.
     """
 
-    door: Door
+    delivery: Delivery
     cpu: int
     memory_mib: int
     concurrency: int
@@ -53,29 +53,29 @@ class Size:
     start_s: float
 
 
-def sized(load: Load, measured: Measured, door: Door, behaviour: Behaviour, warm: int = 0) -> Size:
+def sized(load: Load, measured: Measured, delivery: Delivery, behaviour: Behaviour, warm: int = 0) -> Size:
     """The smallest instances of which MANY are enough, else the largest; a pool's number is fixed, a push's grows.
 
     `warm` push instances never sleep. vCPUs beyond the measured ones are taken to add up.
     """
     hold_s = 1 / measured.per_s + behaviour.publish_s + (0 if load.carrier == "message" else behaviour.fetch_s)
     start_s = behaviour.placement_s + measured.cold_start_s
-    held_bytes = load.image_bytes * (4 if door == "push" and load.carrier == "message" else 1)  # base64 in JSON too
+    held_bytes = load.image_bytes * (4 if delivery == "push" and load.carrier == "message" else 1)  # base64 in JSON too
     for cpu, most_gib in CPUS.items():
         per_s = measured.per_s * cpu
-        needed = ceil(_wanted_per_s(load, door, behaviour) / per_s)
+        needed = ceil(_wanted_per_s(load, delivery, behaviour) / per_s)
         concurrency = min(max(_WORKER.max_batch_size, ceil(per_s * hold_s)), int(UNDER_WAY_BYTES / held_bytes), 1000)
         memory_mib = _memory(measured, concurrency * held_bytes, cpu)
         if needed <= MANY and memory_mib <= most_gib * 1024:
             break
-    few, many = (needed, needed) if door == "pull" else (min(warm, needed), max(2, ceil(needed * SPARE)))
+    few, many = (needed, needed) if delivery == "pull" else (min(warm, needed), max(2, ceil(needed * SPARE)))
     slowest = concurrency / per_s + hold_s + start_s
     deadlines = next((pair for pair in DEADLINES if 2 * slowest <= pair[0]), None)
-    return Size(door, cpu, memory_mib, concurrency, needed, few, many, deadlines, per_s, hold_s, start_s)
+    return Size(delivery, cpu, memory_mib, concurrency, needed, few, many, deadlines, per_s, hold_s, start_s)
 
 
-def _wanted_per_s(load: Load, door: Door, behaviour: Behaviour) -> float:
-    if door == "push":
+def _wanted_per_s(load: Load, delivery: Delivery, behaviour: Behaviour) -> float:
+    if delivery == "push":
         return load.peak_per_s / behaviour.utilisation
     # Of a pool all may run; what comes faster waits. The last of a burst waits longest: within the wish, then.
     wish = max(0.0, load.latency_s - 2 * behaviour.hop_s)

@@ -55,10 +55,12 @@ def _deployment(way: Way) -> dict[str, str]:
     size, run = way.size, way.run
     awake = size.min_instances >= size.needed
     return {
-        "push or pull": size.door,
+        "push or pull": size.delivery,
         "instance": f"{size.cpu} vCPU, {memory(size.memory_mib)}",
         "requests at once": f"{size.concurrency:,}",
-        "instances": f"{size.needed:,}" if size.door == "pull" else f"{size.min_instances:,} to {size.max_instances:,}",
+        "instances": f"{size.needed:,}"
+        if size.delivery == "pull"
+        else f"{size.min_instances:,} to {size.max_instances:,}",
         "deadlines: request, ack": _deadlines(size),
         "images/s of an instance": count(size.per_s),
         f"first {COLD_S:.0f} s, p50 and p95": _percentiles(run, run.cold) + (" (warm)" if awake else ""),
@@ -68,7 +70,7 @@ def _deployment(way: Way) -> dict[str, str]:
 
 
 def _deadlines(size: Size) -> str:
-    if size.door == "pull" or not size.deadlines:
+    if size.delivery == "pull" or not size.deadlines:
         return f"lease {LEASE_S} s, extended"
     return "{} s, {} s".format(*size.deadlines)
 
@@ -98,7 +100,7 @@ def _verdict(load: Load, plan: Plan) -> Iterator[str]:
     yield f"{plan.worker.title}: {plan.reason}"
     if not plan.met:
         yield f"  NOT as fast as wished: 95 % within {seconds(plan.way.latency_s)}; nothing that was tried is faster"
-    if plan.way.size.door == "pull":
+    if plan.way.size.delivery == "pull":
         yield "  a pool neither follows the backlog nor goes to zero"
 
 
@@ -109,7 +111,7 @@ def _chart(plan: Plan, end_s: float) -> Iterator[str]:
     parts = [moments[len(moments) * i // columns : len(moments) * (i + 1) // columns] for i in range(columns)]
     waiting = [max(moment.waiting for moment in part) for part in parts]
     latency = [max(moment.latency_s for moment in part) for part in parts]
-    yield f"{plan.worker.title}, {plan.way.size.door}, the first {spell(moments[-1].at_s)}"
+    yield f"{plan.worker.title}, {plan.way.size.delivery}, the first {spell(moments[-1].at_s)}"
     yield f"  waiting |{_blocks(waiting)}| at most {max(waiting):,}"
     yield f"  latency |{_blocks(latency)}| at most {seconds(max(latency))}"
 

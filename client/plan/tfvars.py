@@ -9,11 +9,11 @@ from client.plan.units import memory
 def written(size: Size, said: str) -> str:
     """A .tfvars file; `said` is a line of comment. The variables are those of infra/sizes.tf, and `compute`."""
     given: dict[str, object] = {
-        "compute": f'"{"worker" if size.door == "pull" else "push"}"',
+        "compute": f'"{"worker" if size.delivery == "pull" else "push"}"',
         "cpu": size.cpu,
         "memory": f'"{memory(size.memory_mib)}"',
     }
-    if size.door == "pull":
+    if size.delivery == "pull":
         given["instances"] = size.needed
     else:
         assert size.deadlines, "a push deployment has deadlines"

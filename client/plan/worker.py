@@ -9,15 +9,15 @@ from typing import Literal
 from client.gcp import UsageError
 from client.plan.bench import UNITS, Row
 
-Door = Literal["push", "pull"]
-DOORS: tuple[Door, ...] = ("push", "pull")
+Delivery = Literal["push", "pull"]
+DELIVERIES: tuple[Delivery, ...] = ("push", "pull")
 TITLES = {"litert": "this worker", "savedmodel": "with TensorFlow"}
 """Engines, ours first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One door of a worker: images a second of one vCPU, seconds from process start to first answer, MB of memory."""
+    """A worker at one delivery: images a second of one vCPU, seconds to the first response, MB of memory."""
 
     per_s: float
     cold_start_s: float
@@ -26,10 +26,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker with this engine, through each door."""
+    """A worker with this engine, through each delivery."""
 
     engine: str
-    doors: Mapping[Door, Measured]
+    deliveries: Mapping[Delivery, Measured]
 
     @property
     def title(self) -> str:
@@ -39,13 +39,15 @@ class Worker:
 def workers(rows: Mapping[str, Row]) -> list[Worker]:
     """The workers that were measured, ours first; TensorFlow's may be absent. Raises UsageError for missing rows."""
     found = [engine for engine in TITLES if engine == "litert" or any(name.endswith(f".{engine}") for name in rows)]
-    wanted = [f"{what}.{door}.{engine}" for engine in found for door in DOORS for what in UNITS]
+    wanted = [f"{what}.{delivery}.{engine}" for engine in found for delivery in DELIVERIES for what in UNITS]
     if missing := [name for name in wanted if name not in rows]:
         raise UsageError(f"--bench holds no rows named {', '.join(missing)}; python -m tests.bench plan measures them")
-    return [Worker(engine, {door: _measured(rows, door, engine) for door in DOORS}) for engine in found]
+    return [
+        Worker(engine, {delivery: _measured(rows, delivery, engine) for delivery in DELIVERIES}) for engine in found
+    ]
 
 
-def _measured(rows: Mapping[str, Row], door: Door, engine: str) -> Measured:
-    throughput, cold_start, memory = (rows[f"{what}.{door}.{engine}"] for what in UNITS)
+def _measured(rows: Mapping[str, Row], delivery: Delivery, engine: str) -> Measured:
+    throughput, cold_start, memory = (rows[f"{what}.{delivery}.{engine}"] for what in UNITS)
     # The client and the broker had their share of these CPUs too, unless each process's time was taken: a floor.
     return Measured(throughput.value / throughput.cpus, cold_start.value, memory.value)

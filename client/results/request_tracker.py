@@ -48,7 +48,7 @@ class _Open:
     trace_id: str
 
 
-class Ledger:
+class RequestTracker:
     """Every picture ends here exactly once. All methods may be called from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

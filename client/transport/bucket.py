@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from client.image_files import Picture
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.transport.topic import Bucket, Wishes, object_name
 from functions.messages.contract import upload_id
 from functions.messages.trace_context import HEADER, TraceContext
@@ -18,9 +18,9 @@ class Uploader:
     """Uploads pictures. `send` may be called from several threads."""
 
     def __init__(
-        self, bucket: Bucket, ledger: Ledger, wishes: Wishes, reply_to: str | None, names: dict[Picture, str]
+        self, bucket: Bucket, tracker: RequestTracker, wishes: Wishes, reply_to: str | None, names: dict[Picture, str]
     ) -> None:
-        self._bucket, self._ledger, self._wishes = bucket, ledger, wishes
+        self._bucket, self._tracker, self._wishes = bucket, tracker, wishes
         self._reply_to, self._names = reply_to, names
 
     def send(self, picture: Picture) -> None:
@@ -33,9 +33,9 @@ class Uploader:
         ref = self._bucket.put(picture, self._names[picture], metadata)
         request_id = upload_id(ref.bucket, ref.name, ref.generation or 0)
         if self._reply_to:
-            self._ledger.expect(request_id, picture, started, trace.trace_id)
+            self._tracker.expect(request_id, picture, started, trace.trace_id)
         else:
-            self._ledger.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
+            self._tracker.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
 
 
 def object_names(pictures: Sequence[Picture], prefix: str) -> dict[Picture, str]:

@@ -1,4 +1,4 @@
-"""Asking the HTTP door: one image posted, its answer in the reply."""
+"""Asking the HTTP endpoint: one image posted, its answer in the reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 
 from client.image_files import Picture
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.text import Unsendable
 from client.transport.topic import Wishes, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
@@ -18,17 +18,19 @@ CONNECT_TIMEOUT_S = 5.0
 _PIECE_BYTES = 65_536
 
 
-def door(url: str) -> str:
-    """The address of the door: `url` itself, or /predict below it."""
+def endpoint(url: str) -> str:
+    """The address of the endpoint: `url` itself, or /predict below it."""
     base = (url if "://" in url else f"http://{url}").rstrip("/")
     return base if base.endswith("/predict") else f"{base}/predict"
 
 
 class Asker:
-    """Posts pictures. `send` may be called from several threads. `token`: says who we are to a door that asks."""
+    """Posts pictures. `send` may be called from several threads. `token`: says who we are to an endpoint that asks."""
 
-    def __init__(self, url: str, ledger: Ledger, wishes: Wishes, timeout_s: float, token: str | None = None) -> None:
-        self._door, self._ledger, self._wishes, self._timeout_s = door(url), ledger, wishes, timeout_s
+    def __init__(
+        self, url: str, tracker: RequestTracker, wishes: Wishes, timeout_s: float, token: str | None = None
+    ) -> None:
+        self._endpoint, self._tracker, self._wishes, self._timeout_s = endpoint(url), tracker, wishes, timeout_s
         self._token = token
 
     def send(self, picture: Picture) -> None:
@@ -37,7 +39,7 @@ class Asker:
         started = time.monotonic()
         response = self._post(picture, request_id, trace)
         ms = 1000 * (time.monotonic() - started)
-        self._ledger.settle(Outcome(picture, request_id, response, ms=ms, trace_id=trace.trace_id))
+        self._tracker.settle(Outcome(picture, request_id, response, ms=ms, trace_id=trace.trace_id))
 
     def _post(self, picture: Picture, request_id: str, trace: TraceContext) -> Response:
         import requests
@@ -55,21 +57,21 @@ class Asker:
         limits = CONNECT_TIMEOUT_S, self._timeout_s
         try:
             with requests.post(
-                self._door, image, params=options, headers=headers, timeout=limits, stream=True
+                self._endpoint, image, params=options, headers=headers, timeout=limits, stream=True
             ) as answer:
                 body = _bounded(answer.iter_content(_PIECE_BYTES))
         except requests.Timeout:
-            raise Unsendable(f"no answer from {self._door} within {self._timeout_s:g} s") from None
+            raise Unsendable(f"no answer from {self._endpoint} within {self._timeout_s:g} s") from None
         except requests.ConnectionError:
             raise Unsendable(
-                f"nothing answers at {self._door}: is the worker running, and the address right?"
+                f"nothing answers at {self._endpoint}: is the worker running, and the address right?"
             ) from None
         except requests.RequestException as exc:
-            raise Unsendable(f"{self._door}: {exc}") from None
+            raise Unsendable(f"{self._endpoint}: {exc}") from None
         try:
             return decode_response(body)
         except ValueError as exc:
-            raise Unsendable(f"{self._door} answered HTTP {answer.status_code} and no response: {exc}") from None
+            raise Unsendable(f"{self._endpoint} answered HTTP {answer.status_code} and no response: {exc}") from None
 
 
 def _bounded(pieces: Iterable[bytes]) -> bytes:

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Iterable
 
 from client.image_files import Picture
-from client.results.request_tracker import Ledger
+from client.results.request_tracker import RequestTracker
 from client.text import plain
 
 Send = Callable[[Picture], None]
-"""Sends one picture and tells the ledger; blocks until it is out of this machine's hands. May raise."""
+"""Sends one picture and tells the request tracker; blocks until it is out of this machine's hands. May raise."""
 
 
-def start(pictures: Iterable[Picture], send: Send, ledger: Ledger, threads: int) -> None:
-    """Send all of them from `threads` daemon threads, and return at once; the ledger hears of every failure.
+def start(pictures: Iterable[Picture], send: Send, tracker: RequestTracker, threads: int) -> None:
+    """Send all of them from `threads` daemon threads, and return at once; the request tracker hears of every failure.
 
     Daemon threads, because Ctrl-C must not wait for a slow upload.
     """
@@ -24,7 +24,7 @@ def start(pictures: Iterable[Picture], send: Send, ledger: Ledger, threads: int)
 
     def following() -> Picture | None:
         with lock:
-            return None if ledger.stopped else next(waiting, None)
+            return None if tracker.stopped else next(waiting, None)
 
     def work() -> None:
         nonlocal at_work
@@ -32,12 +32,12 @@ def start(pictures: Iterable[Picture], send: Send, ledger: Ledger, threads: int)
             try:
                 send(picture)
             except Exception as exc:  # whatever goes wrong with one picture, the others go on
-                ledger.fail(picture, plain(exc))
+                tracker.fail(picture, plain(exc))
         with lock:
             at_work -= 1
             last = at_work == 0
         if last:
-            ledger.finish_sending()
+            tracker.finish_sending()
 
     for number in range(threads):
         threading.Thread(target=work, name=f"send-{number}", daemon=True).start()

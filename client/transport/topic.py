@@ -11,7 +11,7 @@ from typing import Any
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, patience, publisher, storage_patience
 from client.image_files import Picture
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.text import Unsendable, plain
 from functions.messages.contract import ObjectRef, encode_reference, encode_time
 from functions.messages.trace_context import TraceContext
@@ -76,13 +76,13 @@ class Sender:
     def __init__(
         self,
         cloud: Cloud,
-        ledger: Ledger,
+        tracker: RequestTracker,
         wishes: Wishes,
         reply_to: str | None,
         payloads: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
     ) -> None:
-        self._ledger, self._wishes, self._reply_to = ledger, wishes, reply_to
+        self._tracker, self._wishes, self._reply_to = tracker, wishes, reply_to
         self._payloads, self._inline_limit = payloads, inline_limit
         self._folder = reply_to or uuid.uuid4().hex
         self._topic = cloud.topic_path(cloud.topic)
@@ -98,11 +98,11 @@ class Sender:
                 "give --bucket, or set PAYLOAD_BUCKET"
             )
         if self._reply_to:
-            self._ledger.expect(request_id, picture, trace_id=trace.trace_id)
+            self._tracker.expect(request_id, picture, trace_id=trace.trace_id)
         data = self._park(picture, request_id) if by_reference else picture.path.read_bytes()
         self._publish(data, self._attributes(picture, request_id) | trace.attributes)
         if not self._reply_to:
-            self._ledger.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
+            self._tracker.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
 
     def close(self) -> None:
         """Let the connection go; only when nothing is being sent any more."""

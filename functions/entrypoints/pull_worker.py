@@ -1,4 +1,4 @@
-"""The pull door: the same service, fed by StreamingPull. Run it with `python -m functions.entrypoints.pull_worker`.
+"""The pull entry point, fed by StreamingPull. Run it with `python -m functions.entrypoints.pull_worker`.
 
 The pipe is kept full: a message is acked in the callback of its response's future while the next images are scored.
 On SIGTERM the worker finishes what it is scoring, hands back the rest and ends, within Cloud Run's 10 s.

@@ -1,4 +1,4 @@
-"""The ledger: each answer stored once in a bucket, so that all copies of it are the same, whichever worker sends them.
+"""Stores the first response to each request in a bucket, so that every worker publishes the same one.
 
 It is not exactly-once delivery: copies still come, and each request costs a write to the bucket.
 """
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from google.cloud import storage
 
 
-class BucketLedger:
-    """A ledger at `gs://bucket/prefix`. Made without touching the network; the client is built at the first answer."""
+class BucketResponseStore:
+    """A response store at `gs://bucket/prefix`. The client is built at the first response."""
 
     def __init__(self, place: str, project: str) -> None:
         self._bucket_name, _, prefix = place.removeprefix("gs://").partition("/")

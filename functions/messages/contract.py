@@ -32,9 +32,9 @@ _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message as any door delivers it: an id, string attributes, a payload.
+    """One message as any entry point delivers it: an id, string attributes, a payload.
 
-    `published_at` is the broker's publish time; `delivery_attempt` counts from 1 (0: the door does not know).
+    `published_at` is the broker's publish time; `delivery_attempt` counts from 1 (0: the entry point does not know).
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""From each door's own event to the one envelope. A malformed one raises InvalidRequest: nobody can be answered for it.
+"""From the event of each entry point to an envelope. A malformed event raises InvalidRequest.
 
 Formats: Pub/Sub push body ("Receive messages by push", Google Cloud); CloudEvents 1.0 HTTP binding, binary and
 structured; bucket notifications ("Pub/Sub notifications for Cloud Storage").

@@ -22,7 +22,7 @@ class Outcomes:
     """The outcomes since the process began. Callable from any thread.
 
     ok, error: answered. ignored: nothing was asked. nacked: ours to try again. malformed: nobody can be answered.
-    refused: turned away at the door, unread.
+    refused: turned away at the entry point, unread.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Outcomes:
         self._end("malformed event", logging.WARNING, "malformed", reason=reason)
 
     def refused(self, reason: str) -> None:
-        """A request of somebody who may not ask, or at a door that is closed."""
+        """A request of somebody who may not ask, or at an entry point that is closed."""
         self._end("turned away", logging.WARNING, "refused", reason=reason)
 
     def counts(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The one path that every door takes: envelope in, response out, published.
+"""The one path that every entry point takes: envelope in, response out, published.
 
-A permanent failure is an answer (an error response). A transient one is raised, and the door nacks.
+A permanent failure is an answer (an error response). A transient one is raised, and the entry point nacks.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ResponsePublisher(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class ResponseStore(Protocol):
     """Where the first answer to each request is."""
 
     def keep(self, identity: str, response: Response) -> Response:
@@ -89,7 +89,7 @@ class Service:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     outcomes: Outcomes = field(default_factory=Outcomes)
     spans: Spans | None = None
-    ledger: Ledger | None = None
+    response_store: ResponseStore | None = None
     recent: Recent = field(default_factory=Recent)
 
     def answer(self, envelope: Envelope) -> Response:
@@ -110,7 +110,7 @@ class Service:
     def respond(self, envelope: Envelope) -> Response | None:
         """Like `answer`, or None when the envelope asks for nothing (a folder marker, a deleted object).
 
-        What was answered before is answered in the same words: from memory, or across workers from the ledger.
+        What was answered before is answered in the same words: from memory, or across workers from the response store.
         """
         if reason := ignorable(envelope):
             self.outcomes.ignored(envelope, reason)
@@ -120,7 +120,7 @@ class Service:
 
     def is_quick(self, envelope: Envelope) -> bool:
         """Whether an answer takes a little decoding and the scores, nothing else: then `respond_later` can give it."""
-        wants_more = self.ledger or "explain" in envelope.attributes
+        wants_more = self.response_store or "explain" in envelope.attributes
         return not wants_more and len(envelope.payload) <= QUICK_BYTES and is_inline(envelope)
 
     def respond_later(self, envelope: Envelope) -> Future[Response]:
@@ -198,7 +198,9 @@ class Service:
         return remembered and _delivered(remembered, envelope, trace_of(envelope))
 
     def _keep(self, identity: str, envelope: Envelope, response: Response) -> Response:
-        kept = self.recent.keep(identity, self.ledger.keep(identity, response) if self.ledger else response)
+        kept = self.recent.keep(
+            identity, self.response_store.keep(identity, response) if self.response_store else response
+        )
         return response if kept is response else _delivered(kept, envelope, response.trace)
 
     def _prepare(self, request: Request, envelope: Envelope, clock: Clock) -> Images:

@@ -97,13 +97,13 @@ RULES = (
         (
             "google_pubsub_topic_iam_member.answers",
             "google_storage_bucket_iam_member.worker",
-            "google_storage_bucket_iam_member.ledger",
+            "google_storage_bucket_iam_member.response_store",
         ),
         _RUNS,
         "an instance that starts must be able to read its artifact, and to store and publish its first answer",
     ),
     Rule(
-        ("google_storage_bucket_iam_member.door",),
+        ("google_storage_bucket_iam_member.endpoint",),
         ("google_cloud_run_v2_service.this",),
         "an instance that starts must be able to read its artifact",
     ),

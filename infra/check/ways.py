@@ -24,15 +24,20 @@ COMPUTE = {
 _OPTIONS = {
     "bigquery": {"bigquery": "true"},
     "analysts": {"analysts": '["group:analysts@example.com"]'},
-    "http_door": {"http_door": "internal"},
-    "door_callers": {"door_callers": '["group:door_callers@example.com"]'},
-    "ledger": {"ledger": "true"},
+    "http_endpoint": {"http_endpoint": "internal"},
+    "endpoint_callers": {"endpoint_callers": '["group:endpoint_callers@example.com"]'},
+    "response_store": {"response_store": "true"},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
     "clients": {"clients": '["group:clients@example.com"]'},
     "kms_key": {"kms_key": "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"},
 }
-_ALONE = ("bigquery", "http_door", "ledger", "nightly", "clients", "kms_key")
-_PAIRS = (("bigquery", "analysts"), ("http_door", "door_callers"), ("http_door", "ledger"), ("kms_key", "bigquery"))
+_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key")
+_PAIRS = (
+    ("bigquery", "analysts"),
+    ("http_endpoint", "endpoint_callers"),
+    ("http_endpoint", "response_store"),
+    ("kms_key", "bigquery"),
+)
 
 WAYS: dict[str, dict[str, str]] = {
     **COMPUTE,

@@ -85,11 +85,13 @@ def _smoke(args: argparse.Namespace, root: Path) -> int:
         try:
             return shell.ask("gcloud", "auth", "print-identity-token", otherwise="")
         except (Stopped, OSError) as exc:
-            raise Unsendable("gcloud gives no identity token, and the door lets in only those of door_callers") from exc
+            raise Unsendable(
+                "gcloud gives no identity token, and the entry point lets in only those of endpoint_callers"
+            ) from exc
 
-    doors = smoke.all_doors(cloud, args.bucket, args.url, token, args.timeout)
+    entry_points = smoke.all_entry_points(cloud, args.bucket, args.url, token, args.timeout)
     good = []
-    for line in smoke.lines(doors, Picture(root / smoke.IMAGE, smoke.IMAGE.name), args.timeout):
+    for line in smoke.lines(entry_points, Picture(root / smoke.IMAGE, smoke.IMAGE.name), args.timeout):
         print(line, flush=True)
         good.append(line.ok)
     return 0 if all(good) else 1

@@ -16,8 +16,8 @@ def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
         "RESPONSE_TOPIC": topics["res_predict"],
         "UPLOAD_BUCKET": buckets["uploads"],
         "PAYLOAD_BUCKET": buckets["payloads"],
-        # Where no worker is pushed to or no door is open the output is null, which Terraform leaves out.
+        # Where no worker is pushed to or no entry point is open the output is null, which Terraform leaves out.
         "WORKER_URL": outputs.get("worker_url"),
-        "DOOR_URL": outputs.get("door_url"),
+        "ENDPOINT_URL": outputs.get("endpoint_url"),
     }
     return [f"export {name}={shlex.quote(value)}" for name, value in given.items() if value]

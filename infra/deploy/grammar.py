@@ -10,8 +10,8 @@ Every command is printed before it is run; with --dry-run (DRY_RUN=1) none is. A
 would change and asks; elsewhere it goes on.
 """
 _DEPLOY = f"""\
-Make the registry and the buckets, build the image, make everything else, and send an image through every door. What
-is there already stays; run it again after a failure, a change of the code or of --tfvars.
+Make the registry and the buckets, build the image, make everything else, and send an image through every entry point.
+What is there already stays; run it again after a failure, a change of the code or of --tfvars.
 
 {_FOLLOWED}
 example:
@@ -34,13 +34,13 @@ example:
   python -m infra.deploy destroy --project some-project --confirm some-project
 """
 _SMOKE = """\
-Send one image through every door, with the rights of whoever is signed in: published, dropped in the watched bucket
+Send one image through every entry point, with the rights of the signed-in account: published, dropped in the bucket
 (where it stays for the bucket's 30 days), and posted where --url is given.
 
 example:
   python -m infra.deploy smoke --project some-project --bucket some-project-uploads
 """
-_EXIT = "exit code: 0 done, 1 a command failed or a door did not answer, 2 wrong usage, 130 Ctrl-C"
+_EXIT = "exit code: 0 done, 1 a command failed or an entry point did not answer, 2 wrong usage, 130 Ctrl-C"
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -85,7 +85,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--response-topic", default=environ.get("RESPONSE_TOPIC") or "res_predict", help="response topic"
     )
     smoke.add_argument("--bucket", default=environ.get("UPLOAD_BUCKET", ""), help="the watched bucket")
-    smoke.add_argument("--url", default=environ.get("DOOR_URL", ""), help="the HTTP door, where one is open")
+    smoke.add_argument("--url", default=environ.get("ENDPOINT_URL", ""), help="the HTTP endpoint, where one is open")
     smoke.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="seconds for each answer (default 120)"
     )

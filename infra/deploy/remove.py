@@ -35,7 +35,7 @@ def destroy(shell: Shell, target: Target, confirmed: str) -> None:
     try:
         terraform.destroy(**given)
     except Stopped as exc:
-        names = (target.bucket(name) for name in ("uploads", "payloads", "models", "ledger"))
+        names = (target.bucket(name) for name in ("uploads", "payloads", "models", "response_store"))
         empty = [f"  gcloud storage rm --recursive 'gs://{name}/**'" for name in names]
         hint = "Buckets that hold something stay. To empty them for good, before you run this again:"
         raise Stopped("\n".join([str(exc), hint, *empty])) from exc

@@ -1,4 +1,4 @@
-"""The smoke test: one image through every door of a deployment, each answered in time; a line each."""
+"""The smoke test: one image through every entry point of a deployment, each answered in time; a line each."""
 
 from __future__ import annotations
 
@@ -10,48 +10,53 @@ from pathlib import Path
 
 from client.gcp import Cloud
 from client.image_files import Picture
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.text import plain, printable
-from infra import doors
-from infra.doors import Door
+from infra import entry_points
+from infra.entry_points import EntryPoint
 
 IMAGE = Path("client") / "samples" / "sneaker.jpg"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What became of the image at one door."""
+    """What became of the image at one entry point."""
 
-    door: str
+    entry_point: str
     ok: bool
     said: str
 
     def __str__(self) -> str:
-        return f"{'ok' if self.ok else 'fail':<4}  {self.door:<6}  {printable(self.said)}"
+        return f"{'ok' if self.ok else 'fail':<4}  {self.entry_point:<6}  {printable(self.said)}"
 
 
-def all_doors(cloud: Cloud, bucket: str, url: str, token: Callable[[], str], limit_s: float) -> dict[str, Door]:
-    """Every door there is; HTTP where it has an address. A folder of its own each time: nothing is replaced."""
-    found = {"topic": doors.topic(cloud), "bucket": doors.bucket(cloud, bucket, f"smoke/{uuid.uuid4().hex}")}
-    return found | ({"HTTP": doors.http(url, limit_s, token)} if url else {})
+def all_entry_points(
+    cloud: Cloud, bucket: str, url: str, token: Callable[[], str], limit_s: float
+) -> dict[str, EntryPoint]:
+    """Every entry point there is; HTTP where it has an address. A folder of its own each time: nothing is replaced."""
+    found = {
+        "topic": entry_points.topic(cloud),
+        "bucket": entry_points.bucket(cloud, bucket, f"smoke/{uuid.uuid4().hex}"),
+    }
+    return found | ({"HTTP": entry_points.http(url, limit_s, token)} if url else {})
 
 
-def lines(doors: Mapping[str, Door], picture: Picture, limit_s: float) -> Iterator[Line]:
-    """Send the picture through one door after the other; whatever goes wrong is that door's line."""
-    for name, door in doors.items():
+def lines(entry_points: Mapping[str, EntryPoint], picture: Picture, limit_s: float) -> Iterator[Line]:
+    """Send the picture through one entry point after the other; whatever goes wrong is that entry point's line."""
+    for name, entry_point in entry_points.items():
         try:
-            outcome = _through(door, picture, limit_s)
+            outcome = _through(entry_point, picture, limit_s)
         except Exception as exc:
             yield Line(name, False, plain(exc))
         else:
             yield Line(name, outcome.ok, _said(outcome))
 
 
-def _through(door: Door, picture: Picture, limit_s: float) -> Outcome:
-    ledger = Ledger()
+def _through(entry_point: EntryPoint, picture: Picture, limit_s: float) -> Outcome:
+    tracker = RequestTracker()
     with ExitStack() as stack:
-        door([picture], ledger, stack)
-        [outcome] = ledger.outcomes(limit_s)
+        entry_point([picture], tracker, stack)
+        [outcome] = tracker.outcomes(limit_s)
     return outcome
 
 

@@ -111,19 +111,19 @@ def _upload(shell: Shell, target: Target, artifact: Artifact, place: str) -> Non
 
 
 def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
-    """Say what there is and what the client is told of it, and try every door."""
+    """Say what there is and what the client is told of it, and try every entry point."""
     outputs = terraform.outputs()
     if outputs:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
         shell.say("for the client, in your shell:")
         print("\n".join(exports(target.project, outputs)), flush=True)
-    # Who deploys is outside, where an internal door answers nobody.
-    door = outputs.get("door_url") if outputs.get("http_door") == "anywhere" else None
+    # Who deploys is outside, where an internal entry point answers nobody.
+    entry_point = outputs.get("endpoint_url") if outputs.get("http_endpoint") == "anywhere" else None
     shell.run(
         *(_python(shell.root), "-m", "infra.deploy", "smoke", f"--project={target.project}"),
         *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),
-        *(f"--bucket={target.bucket('uploads')}", *([f"--url={door}"] if door else [])),
-        otherwise=f"All is made, but not every door answers. What is not well: {_doctor(target)}",
+        *(f"--bucket={target.bucket('uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
+        otherwise=f"All is made, but not every entry point answers. What is not well: {_doctor(target)}",
     )
 
 

@@ -2,7 +2,7 @@
 # Sizes for a load of yours: python -m client plan --images-per-day N --tfvars FILE
 min_instances  = 1 # paid for all day: no image waits for a cold start
 max_instances  = 20
-ledger         = true # all copies of an answer are the same; a write to Cloud Storage a request
+response_store = true # all copies of an answer are the same; a write to Cloud Storage a request
 bigquery_days  = 365
 stay_in_region = true
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from infra.local import runs
-from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import ChildFailed
+from infra.local.fault_plan import FaultPlan, FaultPlanError
 from infra.local.google import NoEmulator
 from infra.local.ports import LOOPBACK, is_loopback, own_address
 from infra.local.topology import SHIPPED, Topology, TopologyError
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options, began))
     except KeyboardInterrupt:
         return 0
-    except (ChildFailed, NoEmulator, TopologyError, BadDayError, OSError) as exc:
+    except (ChildFailed, NoEmulator, TopologyError, FaultPlanError, OSError) as exc:
         _say(f"error: {exc}")
         return 1
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
             "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there, over a restart and a kill"
         )
         each.add_argument(
-            "--bad-day",
+            "--fault-plan",
             metavar="PLAN",
             help="have things go wrong: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file of such fields",
         )
@@ -103,7 +103,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         storage_port=options.storage_port,
         worker_port=options.worker_port,
         log_path=options.log and options.log.absolute(),
-        bad_day=_bad_day(options),
+        fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
     )
     with twin, runs.written(twin.env):
@@ -122,7 +122,9 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
-    with PubsubServer(options.port, host=options.host, bad_day=_bad_day(options), data_dir=options.data_dir) as server:
+    with PubsubServer(
+        options.port, host=options.host, fault_plan=_fault_plan(options), data_dir=options.data_dir
+    ) as server:
         _warn(options.host)
         _say(f"pubsub   {server.host}  (REST and gcloud: http://{server.host}/)")
         _wait()
@@ -140,7 +142,7 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
         host=options.host,
         names=buckets,
         notifier=notifier,
-        bad_day=_bad_day(options),
+        fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
     ) as server:
         _warn(options.host)
@@ -149,8 +151,8 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
         _wait()
 
 
-def _bad_day(options: argparse.Namespace) -> BadDay | None:
-    return BadDay.parse(options.bad_day) if options.bad_day else None
+def _fault_plan(options: argparse.Namespace) -> FaultPlan | None:
+    return FaultPlan.parse(options.fault_plan) if options.fault_plan else None
 
 
 def _wait(check: Callable[[], None] = lambda: None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`python -m infra.local.demo`: the twin, ten labelled images through each of the three doors, and how many are right.
+"""`python -m infra.local.demo`: ten labelled images through each entry point of the twin, and how many are right.
 
 The images are test images of Fashion-MNIST where they can be had, else the drawings in client/samples/.
 """
@@ -20,9 +20,9 @@ from pathlib import Path
 from client.gcp import Cloud
 from client.image_files import Picture
 from client.results.output import rows
-from client.results.request_tracker import Ledger, Outcome
-from infra import doors
-from infra.doors import Door, complain
+from client.results.request_tracker import Outcome, RequestTracker
+from infra import entry_points
+from infra.entry_points import EntryPoint, complain
 from infra.local.child import ChildFailed
 from infra.local.twin import Twin
 from model.labels import parse_labels
@@ -41,7 +41,7 @@ _CONNECT_S = 5.0
 _DOWNLOAD_S = 20.0
 _ANSWER_S = 30.0
 _NEEDED = 8
-"""Of ten, through each door."""
+"""Of ten, through each entry point."""
 
 Labelled = Mapping[Picture, str]
 
@@ -57,7 +57,7 @@ def main() -> int:
             # Google's clients look here.
             os.environ.update(twin.env)
             print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
-            good = [_through(name, door, images) for name, door in _doors(twin).items()]
+            good = [_through(name, entry_point, images) for name, entry_point in _entry_points(twin).items()]
     except (ChildFailed, OSError) as exc:
         print(f"the twin did not start: {exc}", file=sys.stderr)
         return 1
@@ -67,16 +67,16 @@ def main() -> int:
     return 0 if all(good) else 1
 
 
-def _through(name: str, door: Door, images: Labelled) -> bool:
-    """Send all images through one door and print what comes back."""
-    ledger, began = Ledger(), time.monotonic()
+def _through(name: str, entry_point: EntryPoint, images: Labelled) -> bool:
+    """Send all images through one entry point and print what comes back."""
+    tracker, began = RequestTracker(), time.monotonic()
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
-        door(images, ledger, stack)
-        outcomes.extend(ledger.outcomes(_ANSWER_S))
+        entry_point(images, tracker, stack)
+        outcomes.extend(tracker.outcomes(_ANSWER_S))
     took = time.monotonic() - began
     order = {picture: number for number, picture in enumerate(images)}
-    print(f"{'door':7} {'file':18} {'label':12} {'expected':12} {'':5} {'score':>6} {'ms':>6}")
+    print(f"{'through':7} {'file':18} {'label':12} {'expected':12} {'':5} {'score':>6} {'ms':>6}")
     for outcome in sorted(outcomes, key=lambda outcome: order[outcome.picture]):
         _, label, score, ms = rows(outcome)[0]
         expected = images[outcome.picture]
@@ -88,12 +88,12 @@ def _through(name: str, door: Door, images: Labelled) -> bool:
     return answered == len(images) and right >= _NEEDED * len(images) // 10
 
 
-def _doors(twin: Twin) -> dict[str, Door]:
+def _entry_points(twin: Twin) -> dict[str, EntryPoint]:
     cloud = Cloud(twin.project)
     return {
-        "topic": doors.topic(cloud),
-        "bucket": doors.bucket(cloud, twin.env["UPLOAD_BUCKET"], "demo"),
-        "HTTP": doors.http(twin.env["WORKER_URL"], _ANSWER_S),
+        "topic": entry_points.topic(cloud),
+        "bucket": entry_points.bucket(cloud, twin.env["UPLOAD_BUCKET"], "demo"),
+        "HTTP": entry_points.http(twin.env["WORKER_URL"], _ANSWER_S),
     }
 
 

@@ -27,7 +27,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscription; seconds throughout. `path`: the worker's door when it is pushed, empty when it never is."""
+    """One subscription; seconds throughout. `path`: the worker's path when it is pushed, empty when it never is."""
 
     name: str
     topic: str

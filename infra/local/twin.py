@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from infra.local import runs
 from infra.local import worker as workers
-from infra.local.chaos import BadDay, BadDayError
 from infra.local.child import Child
+from infra.local.fault_plan import FaultPlan, FaultPlanError
 from infra.local.ports import LOOPBACK, free_port, listens, reachable
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.topology import Topology
@@ -54,18 +54,18 @@ class Twin:
         worker_port: int = 0,
         worker_env: Mapping[str, str] | None = None,
         log_path: Path | None = None,
-        bad_day: BadDay | None = None,
+        fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
         self.log_path = log_path or runs.own_folder() / "worker.log"
         self._host, self._at = host, reachable(host)
-        if bad_day and pubsub == "google":
-            raise BadDayError("a bad day needs the embedded Pub/Sub server; Google's emulator knows none")
+        if fault_plan and pubsub == "google":
+            raise FaultPlanError("a fault plan needs the embedded Pub/Sub server; Google's emulator knows none")
         if data_dir and pubsub == "google":
             raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator keeps nothing")
-        self._bad_day, self._data_dir = bad_day, data_dir
+        self._fault_plan, self._data_dir = fault_plan, data_dir
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port(host)
         self._storage_port = storage_port or free_port(host)
@@ -115,7 +115,7 @@ class Twin:
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{variable: name for variable, name in named.items() if name in buckets},
             "ALLOWED_BUCKETS": ",".join(sorted(buckets)),
-            "HTTP_DOOR": "on",
+            "HTTP_ENDPOINT": "on",
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
             **({"OIDC_JWKS_URL": self.jwks_url} if self.jwks_url else {}),
         }
@@ -184,7 +184,7 @@ class Twin:
         from infra.local.pubsub.server import PubsubServer
 
         return PubsubServer(
-            self._pubsub_port, host=self._host, bad_day=self._bad_day, data_dir=self._data_dir, hold_pushes=True
+            self._pubsub_port, host=self._host, fault_plan=self._fault_plan, data_dir=self._data_dir, hold_pushes=True
         )
 
     def _make_storage(self) -> StorageServer:
@@ -198,6 +198,6 @@ class Twin:
             host=self._host,
             names=names,
             notifier=notifier,
-            bad_day=self._bad_day,
+            fault_plan=self._fault_plan,
             data_dir=self._data_dir,
         )

@@ -69,7 +69,7 @@ run "worker" {
       ALLOWED_BUCKETS      = "some-project-payloads,some-project-uploads"
       DEAD_SUBSCRIPTION    = google_pubsub_subscription.this["dead_predict-announce"].id
       GOOGLE_CLOUD_PROJECT = "some-project"
-      HTTP_DOOR            = "off"
+      HTTP_ENDPOINT        = "off"
       MAX_BATCH_SIZE       = "4"
       REQUEST_SUBSCRIPTION = google_pubsub_subscription.this["req_predict-sub"].id
       RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
@@ -100,7 +100,7 @@ run "function" {
   }
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].push_endpoint == "${google_cloudfunctions2_function.worker[0].service_config[0].uri}/" && google_pubsub_subscription.this["dead_predict-announce"].push_config[0].push_endpoint == "${google_cloudfunctions2_function.worker[0].service_config[0].uri}/dead"
-    error_message = "Requests and dead letters are pushed to the function's doors."
+    error_message = "Requests and dead letters are pushed to the function's endpoints."
   }
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].oidc_token[0].audience == google_cloudfunctions2_function.worker[0].service_config[0].uri
@@ -120,7 +120,7 @@ run "function" {
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && google_cloudfunctions2_function.worker[0].service_config[0].service_account_email == google_service_account.this["worker"].email
-    error_message = "The function has no public door, and does not run as the default service account."
+    error_message = "The function has no public endpoint, and does not run as the default service account."
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["THREADS"] == tostring(google_cloudfunctions2_function.worker[0].service_config[0].max_instance_request_concurrency) && google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"

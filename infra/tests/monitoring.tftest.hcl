@@ -113,14 +113,14 @@ run "dashboard_of_a_pool" {
   }
 }
 
-run "dashboard_of_a_pool_and_a_door" {
+run "dashboard_of_a_pool_and_an_endpoint" {
   variables {
-    compute   = "worker"
-    http_door = "internal"
+    compute       = "worker"
+    http_endpoint = "internal"
   }
   assert {
     condition     = can(regex("sum by \\(outcome, code\\) \\(increase\\([^()]*cloud_run_worker_pool[^()]*\\) or increase\\([^()]*cloud_run_revision[^()]*\\)\\)", replace(google_monitoring_dashboard.this.dashboard_json, "\\\"", "'")))
-    error_message = "What the door answers counts with what the pool answers."
+    error_message = "What the endpoint answers counts with what the pool answers."
   }
 }
 

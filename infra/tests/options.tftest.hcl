@@ -24,9 +24,9 @@ run "none" {
 
 run "key" {
   variables {
-    kms_key   = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
-    http_door = "internal"
-    ledger    = true
+    kms_key        = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    http_endpoint  = "internal"
+    response_store = true
   }
   assert {
     condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "pubsub", "run", "storage"]) && alltrue([for grant in google_kms_crypto_key_iam_member.agent : grant.crypto_key_id == var.kms_key && grant.role == "roles/cloudkms.cryptoKeyEncrypterDecrypter"])
@@ -37,7 +37,7 @@ run "key" {
     error_message = "Messages are encrypted with the key."
   }
   assert {
-    condition     = alltrue([for bucket in concat(values(google_storage_bucket.this), google_storage_bucket.ledger) : one(bucket.encryption).default_kms_key_name == var.kms_key])
+    condition     = alltrue([for bucket in concat(values(google_storage_bucket.this), google_storage_bucket.response_store) : one(bucket.encryption).default_kms_key_name == var.kms_key])
     error_message = "Objects are encrypted with the key."
   }
   assert {
@@ -78,7 +78,7 @@ run "network_and_region" {
   variables {
     subnetwork     = "projects/some-project/regions/europe-west1/subnetworks/quiet"
     stay_in_region = true
-    http_door      = "internal"
+    http_endpoint  = "internal"
   }
   assert {
     condition     = alltrue([for service in google_cloud_run_v2_service.this : service.template[0].vpc_access[0].egress == "ALL_TRAFFIC" && service.template[0].vpc_access[0].network_interfaces[0].subnetwork == var.subnetwork])

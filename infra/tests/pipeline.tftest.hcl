@@ -57,7 +57,7 @@ run "dead_letter_grants" {
 run "push" {
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.this["worker"].uri}/"
-    error_message = "Requests are pushed to the worker's first door."
+    error_message = "Requests are pushed to the worker's first endpoint."
   }
   assert {
     condition     = google_pubsub_subscription.this["dead_predict-announce"].push_config[0].push_endpoint == "${google_cloud_run_v2_service.this["worker"].uri}/dead"
@@ -85,7 +85,7 @@ run "push" {
 run "worker" {
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.this["worker"].invoker_iam_disabled == false
-    error_message = "The worker has no public door."
+    error_message = "The worker has no public endpoint."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].deletion_protection
@@ -104,8 +104,8 @@ run "worker" {
     error_message = "The worker must know where responses go."
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_DOOR"] == "off"
-    error_message = "The HTTP door is closed unless somebody opens it."
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_ENDPOINT"] == "off"
+    error_message = "The HTTP endpoint is closed unless somebody opens it."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads"
@@ -129,14 +129,14 @@ run "worker" {
   }
 }
 
-run "no_ledger" {
+run "no_response_store" {
   assert {
-    condition     = length(google_storage_bucket.ledger) == 0 && length(google_storage_bucket_iam_member.ledger) == 0
-    error_message = "Who does not ask for a ledger pays for none."
+    condition     = length(google_storage_bucket.response_store) == 0 && length(google_storage_bucket_iam_member.response_store) == 0
+    error_message = "Who does not ask for a response store pays for none."
   }
   assert {
-    condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "LEDGER")
-    error_message = "Without a ledger the worker stores no answer."
+    condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "RESPONSE_STORE")
+    error_message = "Without a response store the worker stores no answer."
   }
 }
 

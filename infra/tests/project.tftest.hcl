@@ -35,15 +35,15 @@ run "interfaces_of_everything" {
 
 run "places" {
   variables {
-    region    = "europe-north1"
-    http_door = "internal"
-    ledger    = true
-    nightly   = { bucket = "photos" }
+    region         = "europe-north1"
+    http_endpoint  = "internal"
+    response_store = true
+    nightly        = { bucket = "photos" }
   }
   assert {
     condition = toset(concat(
       values(google_storage_bucket.this)[*].location,
-      google_storage_bucket.ledger[*].location,
+      google_storage_bucket.response_store[*].location,
       values(google_cloud_run_v2_service.this)[*].location,
       google_cloud_run_v2_job.nightly[*].location,
       google_cloud_scheduler_job.nightly[*].region,

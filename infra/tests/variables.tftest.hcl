@@ -56,37 +56,37 @@ run "clients_are_let_in" {
   }
 }
 
-run "ledger_on_request" {
+run "response_store_on_request" {
   variables {
-    ledger = true
-    prefix = "dev"
+    response_store = true
+    prefix         = "dev"
   }
   assert {
-    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["LEDGER"] == "gs://some-project-dev-ledger/answers"
-    error_message = "The worker must know its ledger."
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["RESPONSE_STORE"] == "gs://some-project-dev-response-store/answers"
+    error_message = "The worker must know its response store."
   }
   assert {
-    condition     = toset(values(google_storage_bucket_iam_member.ledger)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.ledger : grant.bucket == "some-project-dev-ledger" && grant.member == google_service_account.this["worker"].member])
+    condition     = toset(values(google_storage_bucket_iam_member.response_store)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.response_store : grant.bucket == "some-project-dev-response-store" && grant.member == google_service_account.this["worker"].member])
     error_message = "The worker may store answers and read them, and neither replace nor delete one."
   }
   assert {
-    condition     = google_storage_bucket.ledger[0].public_access_prevention == "enforced" && google_storage_bucket.ledger[0].uniform_bucket_level_access && !google_storage_bucket.ledger[0].force_destroy
+    condition     = google_storage_bucket.response_store[0].public_access_prevention == "enforced" && google_storage_bucket.response_store[0].uniform_bucket_level_access && !google_storage_bucket.response_store[0].force_destroy
     error_message = "Answers are not public, and not destroyed with the rest."
   }
   assert {
-    condition     = one(google_storage_bucket.ledger[0].lifecycle_rule[0].condition).age == 8 && one(google_storage_bucket.ledger[0].lifecycle_rule[0].action).type == "Delete" && google_storage_bucket.ledger[0].soft_delete_policy[0].retention_duration_seconds == 0
+    condition     = one(google_storage_bucket.response_store[0].lifecycle_rule[0].condition).age == 8 && one(google_storage_bucket.response_store[0].lifecycle_rule[0].action).type == "Delete" && google_storage_bucket.response_store[0].soft_delete_policy[0].retention_duration_seconds == 0
     error_message = "An answer is kept a day longer than its message may come again, and then gone."
   }
   assert {
     condition     = length(google_storage_bucket_iam_member.worker) == 3
-    error_message = "The ledger is none of the buckets that images are read from."
+    error_message = "The response store is none of the buckets that images are read from."
   }
 }
 
-run "refuses_a_ledger_in_the_settings" {
+run "refuses_a_response_store_in_the_settings" {
   command = plan
   variables {
-    settings = { LEDGER = "gs://some-bucket/answers" }
+    settings = { RESPONSE_STORE = "gs://some-bucket/answers" }
   }
   expect_failures = [var.settings]
 }

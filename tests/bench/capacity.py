@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from tests.bench.parts import descendants, pss_mb
-from tests.bench.rig import DOORS, rig
+from tests.bench.rig import ENTRY_POINTS, rig
 from tests.bench.rows import Row, row
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,19 +17,19 @@ _UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 
 
 def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
-    """Rows of medians over `runs`, by door and engine; the machine is one CPU."""
+    """Rows of medians over `runs`, by entry point and engine; the machine is one CPU."""
     taken: dict[str, list[float]] = {}
     for _ in range(runs):
         for engine in engines:
-            for door in DOORS:
-                for what, value in _once(door, engine, files).items():
-                    taken.setdefault(f"{what}.{door}.{engine}", []).append(value)
+            for entry_point in ENTRY_POINTS:
+                for what, value in _once(entry_point, engine, files).items():
+                    taken.setdefault(f"{what}.{entry_point}.{engine}", []).append(value)
     how = "CPU time: what one vCPU of one's own would take"
     return [row(name, values, _UNITS[name.split(".")[0]], cpus=1, how=how) for name, values in taken.items()]
 
 
-def _once(door: str, engine: str, files: list[bytes]) -> dict[str, float]:
-    with rig(door, {"ENGINE": engine}) as tested:
+def _once(entry_point: str, engine: str, files: list[bytes]) -> dict[str, float]:
+    with rig(entry_point, {"ENGINE": engine}) as tested:
         tested.answer(files[:1])
         first_s = _cpu_s(tested.pid)
         tested.warm(files)

@@ -29,36 +29,36 @@ from tests.bench.subjects import Subject
 HELD = ["taskset", "--cpu-list", "0"]
 """Before a command: on one CPU, as an instance of one vCPU; the broker and the client keep all."""
 
-DOORS = ("push", "pull")
+ENTRY_POINTS = ("push", "pull")
 
 
 def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
-    """A row for each model, door and engine, on all CPUs and on one. All take turns: drift hits them alike."""
+    """A row for each model, entry point and engine, on all CPUs and on one. All take turns: drift hits them alike."""
     settings = as_the_image()
     taken: dict[tuple[str, str, str, bool], list[float]] = {}
     with Twin(worker=None) as twin, environment(twin.env):
         ear = Ear(twin.env["GOOGLE_CLOUD_PROJECT"])
         try:
             for _ in range(runs):
-                for subject, engine, door, held in _cases(subjects):
+                for subject, engine, entry_point, held in _cases(subjects):
                     env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
-                    start = _push if door == "push" else _pull
+                    start = _push if entry_point == "push" else _pull
                     seconds = start(HELD if held else [], env, ear, subject.pictures(1)[0])
-                    taken.setdefault((subject.name, door, engine, held), []).append(seconds)
+                    taken.setdefault((subject.name, entry_point, engine, held), []).append(seconds)
         finally:
             ear.close()
     return [
-        row(f"cold_start.{name}.{door}{'.one_cpu' * held}.{engine}", seconds, "s", cpus=1 if held else None)
-        for (name, door, engine, held), seconds in taken.items()
+        row(f"cold_start.{name}.{entry_point}{'.one_cpu' * held}.{engine}", seconds, "s", cpus=1 if held else None)
+        for (name, entry_point, engine, held), seconds in taken.items()
     ]
 
 
 def _cases(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str, str, bool]]:
     for subject in subjects:
-        for door in DOORS:
+        for entry_point in ENTRY_POINTS:
             for held in (False, True) if shutil.which(HELD[0]) else (False,):
                 for engine in subject.engines:
-                    yield subject, engine, door, held
+                    yield subject, engine, entry_point, held
 
 
 def push_first(port: int, image: bytes, request_id: str) -> float:

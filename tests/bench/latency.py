@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.bench.rig import DOORS, HTTP, Rig, rig
+from tests.bench.rig import ENTRY_POINTS, HTTP, Rig, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -35,17 +35,17 @@ _LEAST = 100
 
 
 def latencies(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
-    """Rows of the full load, and of milliseconds at its shares, by door, and in columns by setting of the batcher."""
+    """Rows of the full load, and of milliseconds at its shares, by entry point; one column for each batcher setting."""
     found: dict[str, list[float]] = {}
     for subject in subjects:
         files = subject.load(images)
-        for door in (*DOORS, HTTP):
+        for entry_point in (*ENTRY_POINTS, HTTP):
             with ExitStack() as stack:
                 rigs = {
-                    name: stack.enter_context(rig(door, {"ARTIFACT": str(subject.artifact), **settings}))
+                    name: stack.enter_context(rig(entry_point, {"ARTIFACT": str(subject.artifact), **settings}))
                     for name, settings in BATCHERS.items()
                 }
-                _measure(f"{subject.name}.{door}", rigs, files, runs, found)
+                _measure(f"{subject.name}.{entry_point}", rigs, files, runs, found)
     how = f"open loop, Poisson arrivals at shares of the default's full load; {_SECONDS:g} s or {_LEAST} requests each"
     return [row(name, values, _UNITS[name.partition(".")[0]], how=how) for name, values in found.items()]
 
@@ -75,10 +75,10 @@ def _measure(
 
 def open_loop(tested: Rig, files: Sequence[bytes], per_s: float) -> list[float]:
     """Milliseconds from when each request was due to its answer; `per_s` are due a second."""
-    dice, asked = random.Random(1), {}
+    faults, asked = random.Random(1), {}
     due = time.perf_counter()
     for number in range(max(_LEAST, int(_SECONDS * per_s))):
-        due += dice.expovariate(per_s)
+        due += faults.expovariate(per_s)
         time.sleep(max(0.0, due - time.perf_counter()))
         asked[tested.line.send(files[number % len(files)])] = due
     tested.line.wait(set(asked))

@@ -11,20 +11,20 @@ from statistics import mean
 from functions.messages.contract import DEFAULT_TOP_K
 from model.artifact.load import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.rig import DOORS, HTTP, rig
+from tests.bench.rig import ENTRY_POINTS, HTTP, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _CORES = len(os.sched_getaffinity(0))
 _WAYS = {
-    **{door: (door, {}) for door in (*DOORS, HTTP)},
+    **{entry_point: (entry_point, {}) for entry_point in (*ENTRY_POINTS, HTTP)},
     "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}),
 }
-"""A door and settings, by name."""
+"""An entry point and settings, by name."""
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
-    """Images a second through each door, and the same decoding and scoring without a broker."""
+    """Images a second through each entry point, and the same decoding and scoring without a broker."""
     rows = []
     for subject in subjects:
         files = subject.load(images)
@@ -34,8 +34,8 @@ def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
             rates: dict[str, list[float]] = {name: [] for name in _WAYS}
             shares: dict[str, list[float]] = {name: [] for name in _WAYS}
             for _ in range(runs):
-                for name, (door, settings) in _WAYS.items():
-                    rates[name].append(_door(door, settings, subject, engine, files))
+                for name, (entry_point, settings) in _WAYS.items():
+                    rates[name].append(_entry_point(entry_point, settings, subject, engine, files))
                     loops.append(_loop(subject, engine, files))  # before and after: the machine's speed drifts
                     shares[name].append(rates[name][-1] / mean(loops[-2:]))
             for name, rate in {"loop": loops, **rates}.items():
@@ -62,8 +62,10 @@ def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
     return len(files) / seconds
 
 
-def _door(door: str, settings: Mapping[str, str], subject: Subject, engine: str, files: list[bytes]) -> float:
-    with rig(door, {**settings, "ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
+def _entry_point(
+    entry_point: str, settings: Mapping[str, str], subject: Subject, engine: str, files: list[bytes]
+) -> float:
+    with rig(entry_point, {**settings, "ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
         tested.warm(files)
         start = time.perf_counter()
         return len(files) / (tested.answer(files) - start)

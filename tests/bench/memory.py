@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.bench.parts import pss_mb
-from tests.bench.rig import DOORS, Rig, rig
+from tests.bench.rig import ENTRY_POINTS, Rig, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -24,12 +24,12 @@ def memory(subjects: Sequence[Subject], requests: int) -> list[Row]:
     for subject in subjects:
         files = subject.load(requests // _LOADS)
         for engine in subject.engines:
-            for door in DOORS:
-                with rig(door, {"ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
+            for entry_point in ENTRY_POINTS:
+                with rig(entry_point, {"ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
                     sizes = [_at_load(tested, files) for _ in range(_LOADS)]
                 done = np.arange(_LOADS) * len(files) / _PER
                 slope = np.polyfit(done[_SETTLED:], sizes[_SETTLED:], 1)[0]
-                name = f"memory.{subject.name}.{door}"
+                name = f"memory.{subject.name}.{entry_point}"
                 how = f"PSS, {_LOADS} times in {_LOADS * len(files):,} requests"
                 rows.append(row(f"{name}.at load.{engine}", [max(sizes)], "MB", how=how))
                 rows.append(row(f"{name}.growth.{engine}", [slope], f"MB per {_PER:,} requests", how=how))

@@ -21,9 +21,9 @@ def garments(count: int) -> list[bytes]:
 
 def photos(count: int) -> list[bytes]:
     """Distinct JPEGs of 500x375 pixels, blurred noise, about as large as photos of that size."""
-    dice, files = random.Random(0), []
+    faults, files = random.Random(0), []
     for number in range(count):
-        noise = Image.frombytes("RGB", (500, 375), dice.randbytes(3 * 500 * 375)).filter(ImageFilter.GaussianBlur(2))
+        noise = Image.frombytes("RGB", (500, 375), faults.randbytes(3 * 500 * 375)).filter(ImageFilter.GaussianBlur(2))
         buffer = io.BytesIO()
         noise.save(buffer, "JPEG", quality=90, comment=str(number))
         files.append(buffer.getvalue())

@@ -32,7 +32,7 @@ from tests.bench.parts import (
 )
 from tests.bench.posting import Posting
 
-DOORS, HTTP = ("push", "pull"), "http"
+ENTRY_POINTS, HTTP = ("push", "pull"), "http"
 _WARM_UP = 100
 
 
@@ -108,9 +108,9 @@ class Rig:
 
 
 @contextmanager
-def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
-    """A worker behind `door`, and what asks it."""
-    if door == HTTP:
+def rig(entry_point: str, settings: Mapping[str, str]) -> Iterator[Rig]:
+    """A worker behind `entry point`, and what asks it."""
+    if entry_point == HTTP:
         with _posted(settings) as posted:
             yield posted
         return
@@ -118,8 +118,8 @@ def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
         line = Publishing(project)
         try:
-            with process(push_command(port) if door == "push" else PULL_COMMAND, {**env, **settings}) as worker:
-                if door == "push":
+            with process(push_command(port) if entry_point == "push" else PULL_COMMAND, {**env, **settings}) as worker:
+                if entry_point == "push":
                     push_to(project, port)
                 yield Rig(worker.pid, line)
         finally:
@@ -129,7 +129,7 @@ def rig(door: str, settings: Mapping[str, str]) -> Iterator[Rig]:
 @contextmanager
 def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
     port = free_port()
-    given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_DOOR": "on", **settings}
+    given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_ENDPOINT": "on", **settings}
     with process(push_command(port), given) as worker:
         _until_ready(port)
         line = Posting(f"http://127.0.0.1:{port}/predict")

@@ -21,14 +21,14 @@ from tests.bench.subjects import Subject
 
 _MODULES = {"push": "functions.main", "pull": "functions.entrypoints.pull_worker"}
 _BEFORE = {"push": ["functions.runtime.fast_start"], "pull": []}
-"""How each door's process begins."""
+"""How each entry point's process begins."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
 _SHOWN = 12
 """Libraries that have a row of their own; the others share one."""
 
 
 def stages(subjects: Sequence[Subject], runs: int) -> list[Row]:
-    """Milliseconds of each step, for each model, door and engine."""
+    """Milliseconds of each step, for each model, entry point and engine."""
     settings = as_the_image()
     taken: dict[str, list[float]] = {}
     with Twin(worker=None) as twin:
@@ -36,9 +36,9 @@ def stages(subjects: Sequence[Subject], runs: int) -> list[Row]:
             for subject in subjects:
                 for engine in subject.engines:
                     env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
-                    for door in _MODULES:
-                        for step, ms in _steps(door, env, subject.pictures(1)[0]).items():
-                            taken.setdefault(f"start.{subject.name}.{door}.{step}.{engine}", []).append(ms)
+                    for entry_point in _MODULES:
+                        for step, ms in _steps(entry_point, env, subject.pictures(1)[0]).items():
+                            taken.setdefault(f"start.{subject.name}.{entry_point}.{step}.{engine}", []).append(ms)
     return [row(name, found, "ms") for name, found in taken.items()]
 
 
@@ -47,21 +47,21 @@ def imports(runs: int) -> list[Row]:
     settings = as_the_image()
     taken: dict[str, dict[str, list[float]]] = {}
     for number in range(runs):
-        for door, module in _MODULES.items():
+        for entry_point, module in _MODULES.items():
             for library, ms in _libraries(module, settings).items():
-                found = taken.setdefault(library, {}).setdefault(door, [0.0] * number)
+                found = taken.setdefault(library, {}).setdefault(entry_point, [0.0] * number)
                 found.append(ms)
     ranked = sorted(taken.items(), key=lambda each: -sum(map(sum, each[1].values())))
     return [
-        row(f"import.{library}.{door}", found, "ms")
-        for library, doors in ranked[:_SHOWN]
-        for door, found in doors.items()
+        row(f"import.{library}.{entry_point}", found, "ms")
+        for library, entry_points in ranked[:_SHOWN]
+        for entry_point, found in entry_points.items()
     ]
 
 
-def _steps(door: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
+def _steps(entry_point: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
     start = time.perf_counter()
-    command = [sys.executable, "-m", *_BEFORE[door], "tests.bench.starting", _MODULES[door]]
+    command = [sys.executable, "-m", *_BEFORE[entry_point], "tests.bench.starting", _MODULES[entry_point]]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, input=image, capture_output=True, check=True)
     moments = json.loads(done.stdout.splitlines()[-1])
     pairs = pairwise([start, *moments.values()])

@@ -29,8 +29,8 @@ def plan(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Plan
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"compute": "worker", "http_door": "internal", "prefix": "dev"}],
-    ids=["push", "pool, door and prefix"],
+    params=[{}, {"compute": "worker", "http_endpoint": "internal", "prefix": "dev"}],
+    ids=["push", "pool, entry point and prefix"],
 )
 def planned(request: pytest.FixtureRequest, plan: Plan) -> list[dict[str, Any]]:
     """The resources of two unlike deployments, in turn."""

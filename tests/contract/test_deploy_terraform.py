@@ -96,12 +96,12 @@ def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.
     assert state(tools, "some-project.dev" if name == "dev" else "some-project")
 
 
-def test_an_open_door_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "door.tfvars"
-    file.write_text('http_door = "anywhere"\n')
+def test_an_open_entry_point_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "endpoint.tfvars"
+    file.write_text('http_endpoint = "anywhere"\n')
     assert run(tools, "deploy", TFVARS=str(file)) == 0
-    assert "export DOOR_URL=https://prediction-door.example\n" in capfd.readouterr().out
-    assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-door.example" in tools.calls[-1]
+    assert "export ENDPOINT_URL=https://prediction-endpoint.example\n" in capfd.readouterr().out
+    assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-endpoint.example" in tools.calls[-1]
 
 
 def test_two_deployments_do_not_meet(tools: Tools, root: Path) -> None:

@@ -139,8 +139,8 @@ def run(root: Path, module: str, *arguments: str) -> str:
 
 def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
     shown = readme.split("<!-- demo output: begin -->")[1].split("<!-- demo output: end -->")[0]
-    for door in ("topic", "bucket", "HTTP"):
-        assert re.search(rf"^{door}: 10 of 10 answered, \d+ of 10 right, in [\d.]+ s$", shown, re.M)
+    for entry_point in ("topic", "bucket", "HTTP"):
+        assert re.search(rf"^{entry_point}: 10 of 10 answered, \d+ of 10 right, in [\d.]+ s$", shown, re.M)
 
 
 def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:

@@ -13,8 +13,8 @@ OF_THE_PROJECT = {"google_project_service", "google_project_service_identity"}
 """Shared, and left alone when an environment goes."""
 
 EVERYTHING = {
-    "http_door": "anywhere",
-    "ledger": "true",
+    "http_endpoint": "anywhere",
+    "response_store": "true",
     "nightly": '{ bucket = "photos" }',
     "alerts": '{ emails = ["someone@example.com"] }',
     "budget": '{ billing_account = "012345-6789AB-CDEF01", amount = 50 }',

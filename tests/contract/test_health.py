@@ -1,4 +1,4 @@
-"""GET /health of the push worker: whatever came through whatever door is counted once, and logged in one line."""
+"""GET /health of the push worker: each request, through any entry point, is counted once and logged in one line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_request_is_counted_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
-    monkeypatch.setenv("HTTP_DOOR", "on")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
     bootstrap.settings.cache_clear()
     bootstrap.outcomes.cache_clear()
     engine = BrightnessEngine()

@@ -45,7 +45,7 @@ def harmless(text: str) -> bool:
 def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
     service = fake_service(images=MemoryImages({}))
     monkeypatch.setattr(bootstrap, "_service", lambda: service)
-    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on"}.items():
+    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on"}.items():
         monkeypatch.setenv(name, value)
     bootstrap.settings.cache_clear()
     monkeypatch.syspath_prepend(str(root))

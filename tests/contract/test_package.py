@@ -38,7 +38,7 @@ def test_the_staged_source_serves(tmp_path: Path, root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=tmp_path / "served",
-        env=env | {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on"},
+        env=env | {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on"},
         input=image.read_bytes(),
         capture_output=True,
         timeout=60,

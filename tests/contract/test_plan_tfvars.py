@@ -23,7 +23,7 @@ def plan(terraform: Terraform, folder: Path, file: Path) -> Outcome:
 
 @pytest.mark.parametrize(
     "words",
-    [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"], ["1e6", "--door", "pull"]],
+    [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"], ["1e6", "--delivery", "pull"]],
 )
 def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, words: list[str], tmp_path: Path) -> None:
     file = tmp_path / "plan.tfvars"

@@ -77,7 +77,7 @@ def service(engine: BrightnessEngine, responses: MemoryResponses) -> Service:
 @pytest.fixture
 def client(root: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
     monkeypatch.setattr(bootstrap, "_service", lambda: service)
-    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "LOG_LEVEL": "DEBUG"}.items():
+    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "DEBUG"}.items():
         monkeypatch.setenv(name, value)
     bootstrap.settings.cache_clear()
     monkeypatch.syspath_prepend(str(root))
@@ -100,7 +100,7 @@ def push(data: bytes, **attributes: str) -> dict[str, Any]:
     return {"json": {"message": message}, "headers": {"Authorization": f"Bearer {TOKEN}"}}
 
 
-def every_door(client: FlaskClient) -> None:
+def every_entry_point(client: FlaskClient) -> None:
     spoilt = picture()[:-40]
     for data in (picture(), spoilt, SECRET, b"{" + SECRET, b'{"image_uri": "gs://photos/a"}', b'{"image_uri": "x"}'):
         client.post("/", **push(data, request_id="r1"))
@@ -112,16 +112,16 @@ def every_door(client: FlaskClient) -> None:
 
 
 def test_of_what_succeeds_and_what_is_refused(client: FlaskClient, lines: Lines) -> None:
-    every_door(client)
+    every_entry_point(client)
     assert_quiet(lines, at_least=15)
     assert json.loads(lines.text.splitlines()[0])["message"]
 
 
 def test_of_what_fails(client: FlaskClient, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
     engine.failure = RuntimeError("out of luck")
-    every_door(client)
+    every_entry_point(client)
     engine.failure, responses.failure = None, TimeoutError("no broker")
-    every_door(client)
+    every_entry_point(client)
     assert "out of luck" in lines.text and "no broker" in lines.text
     assert_quiet(lines, at_least=30)
 
@@ -131,7 +131,7 @@ def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: p
     for name, value in guard.items():
         monkeypatch.setenv(name, value)
     bootstrap.settings.cache_clear()
-    every_door(client)
+    every_entry_point(client)
     for token in (TOKEN, TOKEN.replace(".", ""), f"{TOKEN}.{TOKEN}"):
         client.post("/", data=SECRET, headers={"Authorization": f"Bearer {token}"})
     assert_quiet(lines, at_least=15)
@@ -159,7 +159,9 @@ class Message:
     def nack(self) -> None: ...
 
 
-def test_of_the_pull_door(service: Service, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
+def test_of_the_pull_entry_point(
+    service: Service, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
+) -> None:
     pending = Pending()
     for failing in (None, RuntimeError("out of luck")):
         for unpublished in (None, TimeoutError("no broker")):

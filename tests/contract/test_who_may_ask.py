@@ -1,4 +1,4 @@
-"""Who may come in by which door: pushes with a token of Google's, images by hand only where that door is open."""
+"""Authorization by entry point: pushes with a token of Google's, images by hand only where HTTP_ENDPOINT is on."""
 
 from __future__ import annotations
 
@@ -239,13 +239,13 @@ def test_a_token_is_not_looked_at_unless_asked(app: App) -> None:
     assert push(app(), None).status_code == 204
 
 
-def test_the_http_door_is_closed_unless_opened(app: App, outcomes: Outcomes) -> None:
+def test_the_http_endpoint_is_closed_unless_opened(app: App, outcomes: Outcomes) -> None:
     closed = app()
     reply = closed.post("/predict", data=encoded())
-    assert reply.status_code == 404 and "HTTP_DOOR=on opens it" in reply.get_data(as_text=True)
+    assert reply.status_code == 404 and "HTTP_ENDPOINT=on opens it" in reply.get_data(as_text=True)
     assert closed.get("/ready").status_code == 200 and ended(outcomes) == {"refused": 1}
-    assert app(HTTP_DOOR="on").post("/predict", data=encoded()).status_code == 200
+    assert app(HTTP_ENDPOINT="on").post("/predict", data=encoded()).status_code == 200
 
 
-def test_the_token_of_pushes_does_not_open_the_http_door(guarded: FlaskClient, tokens: Tokens) -> None:
+def test_the_token_of_pushes_does_not_open_the_http_endpoint(guarded: FlaskClient, tokens: Tokens) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}", "/predict").status_code == 404

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infra.local.chaos import BadDay, Dice
+from infra.local.fault_plan import FaultPlan, Faults
 from infra.local.storage.server import StorageServer
 
 
-class _Silence(Dice):
+class _Silence(Faults):
     """Every answer waits for longer than any test."""
 
     def __init__(self) -> None:
-        super().__init__(BadDay(slow_reads=1.0, slow_s=60.0), "storage")
+        super().__init__(FaultPlan(slow_reads=1.0, slow_s=60.0), "storage")
         self.asked = threading.Event()
 
     def happens(self, kind: str) -> bool:
@@ -26,8 +26,8 @@ class _Silence(Dice):
 @contextmanager
 def stalled(server: StorageServer) -> Iterator[threading.Event]:
     """Nothing that is read is answered until the block ends; the event is set when somebody reads."""
-    before, server.dice = server.dice, _Silence()
+    before, server.faults = server.faults, _Silence()
     try:
-        yield server.dice.asked
+        yield server.faults.asked
     finally:
-        server.dice = before
+        server.faults = before

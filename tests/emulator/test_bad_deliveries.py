@@ -1,4 +1,4 @@
-"""Bad days of Pub/Sub: every message still arrives; what goes wrong is what was asked for."""
+"""Fault plans of Pub/Sub: every message still arrives; what goes wrong is what was asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
-from infra.local.chaos import BadDay
+from infra.local.fault_plan import FaultPlan
 from infra.local.pubsub.server import PubsubServer
 
 COUNT = 60
@@ -20,10 +20,10 @@ Clients = tuple[pubsub_v1.PublisherClient, pubsub_v1.SubscriberClient]
 
 
 @pytest.fixture
-def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[BadDay], contextlib.AbstractContextManager[Clients]]:
+def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[FaultPlan], contextlib.AbstractContextManager[Clients]]:
     @contextlib.contextmanager
-    def start(day: BadDay) -> Iterator[Clients]:
-        with PubsubServer(bad_day=day) as server:
+    def start(day: FaultPlan) -> Iterator[Clients]:
+        with PubsubServer(fault_plan=day) as server:
             monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
             publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
             publisher.create_topic({"name": TOPIC})
@@ -60,7 +60,7 @@ def everything(seen: list[int]) -> bool:
 
 
 def test_duplicates(on: Any) -> None:
-    with on(BadDay(seed=1, duplicate=1)) as clients:
+    with on(FaultPlan(seed=1, duplicate=1)) as clients:
         publish(clients)
         seen = pulled(clients, lambda seen: len(seen) >= 2 * COUNT)
         assert sorted(seen) == sorted([*range(COUNT), *range(COUNT)])
@@ -69,7 +69,7 @@ def test_duplicates(on: Any) -> None:
 def test_the_same_seed_gives_the_same_duplicates(on: Any) -> None:
     rows = []
     for seed in (4, 4, 5):
-        with on(BadDay(seed=seed, duplicate=0.3)) as clients:
+        with on(FaultPlan(seed=seed, duplicate=0.3)) as clients:
             publish(clients)
             last = pulled(clients, lambda seen: bool(seen) and everything(seen))
             rows.append(sorted(last))
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_duplicates(on: Any) -> None:
 
 
 def test_reordered_and_delayed_messages_all_arrive(on: Any) -> None:
-    for day in (BadDay(seed=1, reorder=0.5), BadDay(seed=1, delay_s=0.3)):
+    for day in (FaultPlan(seed=1, reorder=0.5), FaultPlan(seed=1, delay_s=0.3)):
         with on(day) as clients:
             publish(clients)
             seen = pulled(clients, everything)
@@ -87,14 +87,14 @@ def test_reordered_and_delayed_messages_all_arrive(on: Any) -> None:
 
 
 def test_late_deliveries_come_again(on: Any) -> None:
-    with on(BadDay(seed=1, late=0.3)) as clients:
+    with on(FaultPlan(seed=1, late=0.3)) as clients:
         publish(clients)
         seen = pulled(clients, lambda seen: everything(seen) and len(seen) > COUNT)
         assert len(seen) < 3 * COUNT
 
 
 def test_lost_acks_come_again_after_the_deadline(on: Any) -> None:
-    with on(BadDay(seed=1, lose_acks=1)) as clients:
+    with on(FaultPlan(seed=1, lose_acks=1)) as clients:
         clients[0].publish(TOPIC, b"0").result(10)
         (first,) = clients[1].pull(subscription=SUBSCRIPTION, max_messages=1, timeout=10).received_messages
         clients[1].acknowledge(subscription=SUBSCRIPTION, ack_ids=[first.ack_id])
@@ -104,7 +104,7 @@ def test_lost_acks_come_again_after_the_deadline(on: Any) -> None:
 
 
 def test_calls_are_refused_but_not_those_that_set_up(on: Any) -> None:
-    with on(BadDay(seed=1, errors=1)) as (publisher, subscriber):
+    with on(FaultPlan(seed=1, errors=1)) as (publisher, subscriber):
         refusals = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
         seen = set()
         for _ in range(20):
@@ -121,7 +121,7 @@ def test_calls_are_refused_but_not_those_that_set_up(on: Any) -> None:
 
 
 def test_a_streaming_client_outlives_refusals(on: Any) -> None:
-    with on(BadDay(seed=3, errors=0.3)) as (publisher, subscriber):
+    with on(FaultPlan(seed=3, errors=0.3)) as (publisher, subscriber):
         seen: set[int] = set()
         done = threading.Event()
 

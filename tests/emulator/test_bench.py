@@ -1,4 +1,4 @@
-"""What `make bench` writes: rows of one form, of every door. How fast anything is, is not asked here."""
+"""What `make bench` writes: rows of one form, of every entry point. How fast anything is, is not asked here."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ def test_the_rows_have_one_form(root: Path, tmp_path: Path) -> None:
         assert row["machine"]["cpus"] == (1 if ".one_cpu." in name else os.cpu_count())
         assert "CPUs" in row["machine"]["words"]
         assert name.rpartition(".")[0].split(".", 1)[1] in done.stdout, "the table has a line for it"
-    for door in ("push", "pull"):
-        assert {f"cold_start.fashion-mnist.{door}.litert", f"memory.fashion-mnist.{door}.at load.litert"} <= rows.keys()
-        assert rows[f"throughput.fashion-mnist.{door}.litert"]["value"] > 1
+    for entry_point in ("push", "pull"):
+        assert {
+            f"cold_start.fashion-mnist.{entry_point}.litert",
+            f"memory.fashion-mnist.{entry_point}.at load.litert",
+        } <= rows.keys()
+        assert rows[f"throughput.fashion-mnist.{entry_point}.litert"]["value"] > 1
         steps = ("interpreter", "imports", "model", "first answer", "first publish")
-        assert all(rows[f"start.fashion-mnist.{door}.{step}.litert"]["value"] > 0 for step in steps)
-        assert rows[f"import.numpy.{door}"]["value"] > 1
+        assert all(rows[f"start.fashion-mnist.{entry_point}.{step}.litert"]["value"] > 0 for step in steps)
+        assert rows[f"import.numpy.{entry_point}"]["value"] > 1
     assert read(paths) == {}, "what plan reads has names of its own"

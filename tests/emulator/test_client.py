@@ -43,17 +43,17 @@ def test_publish_prints_a_table(desk: Desk, samples: Path) -> None:
     assert err == "10 of 10 answered\n"
 
 
-def test_real_test_images_through_every_door(desk: Desk, shared_data: Path, tmp_path: Path) -> None:
+def test_real_test_images_through_every_entry_point(desk: Desk, shared_data: Path, tmp_path: Path) -> None:
     import gzip
 
     images = gzip.decompress((shared_data / "fashion-mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
     for number in range(5):
         Image.frombytes("L", (28, 28), images[16 + 784 * number :][:784]).save(tmp_path / f"{number}.png")
     answers = {}
-    for door in ("publish", "upload", "predict"):
-        code, lines = desk.lines(door, str(tmp_path), "--top-k", "2")
+    for entry_point in ("publish", "upload", "predict"):
+        code, lines = desk.lines(entry_point, str(tmp_path), "--top-k", "2")
         assert code == 0
-        answers[door] = {Path(line["file"]).name: line["response"]["predictions"] for line in lines}
+        answers[entry_point] = {Path(line["file"]).name: line["response"]["predictions"] for line in lines}
     assert answers["publish"] == answers["upload"] == answers["predict"]
     assert all(len(predictions) == 2 for predictions in answers["publish"].values()) and len(answers["publish"]) == 5
     # The first test image is an ankle boot, the second a pullover, the third and fourth trousers.
@@ -168,8 +168,8 @@ def test_watch_shows_everybodys_responses(desk: Desk, samples: Path, root: Path)
 def test_hostile_file_names(desk: Desk, samples: Path, tmp_path: Path) -> None:
     evil = tmp_path / "[red]\x1b[31m\nbag\udcff.bmp"
     evil.write_bytes((samples / "bag.bmp").read_bytes())
-    for door in ("publish", "upload", "predict"):
-        code, out, _ = desk.run(door, str(evil))
+    for entry_point in ("publish", "upload", "predict"):
+        code, out, _ = desk.run(entry_point, str(evil))
         assert code == 0 and "[red]\\x1b[31m\\nbag\\udcff.bmp" in out and "\x1b" not in out
         assert len(out.splitlines()) == 2
 
@@ -180,6 +180,11 @@ def test_the_demo(shared_data: Path, root: Path) -> None:
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "images: the first Fashion-MNIST test image of each class (found on this machine)" in done.stdout
-    for door in ("topic", "bucket", "HTTP"):
-        assert re.search(rf"^{door}: 10 of 10 answered, (8|9|10) of 10 right, in \d+\.\d\d s$", done.stdout, re.M)
-        assert len(re.findall(rf"^{door} +\S+\.png .+ (?:right|wrong) [01]\.\d{{4}} +\d+$", done.stdout, re.M)) == 10
+    for entry_point in ("topic", "bucket", "HTTP"):
+        assert re.search(
+            rf"^{entry_point}: 10 of 10 answered, (8|9|10) of 10 right, in \d+\.\d\d s$", done.stdout, re.M
+        )
+        assert (
+            len(re.findall(rf"^{entry_point} +\S+\.png .+ (?:right|wrong) [01]\.\d{{4}} +\d+$", done.stdout, re.M))
+            == 10
+        )

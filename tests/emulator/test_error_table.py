@@ -1,4 +1,4 @@
-"""The error table, through a real door: stock client, broker, worker process, model. Exactly one response each.
+"""The error table, through a real entry point: stock client, broker, worker process, model. Exactly one response each.
 
 Every permanent failure is answered once with its code, its message is gone, and the worker lives on. What asks for
 nothing gets nothing.

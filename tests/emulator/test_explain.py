@@ -1,4 +1,4 @@
-"""Explanations through real doors: stock client, broker, worker process, shipped model; and our client's files."""
+"""Explanations end to end: stock client, broker, worker process, shipped model; and the files of our client."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ JUNK = {
 """Attributes that ask for nothing."""
 
 
-@pytest.mark.parametrize("door", ["push", "pull"])
-def test_a_flood_drains(door: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("entry_point", ["push", "pull"])
+def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
     photo, large = encoded("JPEG", (1600, 1200), "RGB"), LARGE["clear png"]()
     # A flood is refused by the worker many times: with real waits of 10 s and more the test would take minutes.
     topology = Topology.read().with_retry(0.2, 0.8)
     env = {"PULL_MAX_MESSAGES": "16", "THREADS": "2"}
-    with Twin(worker=door, topology=topology, worker_env=env) as twin:
+    with Twin(worker=entry_point, topology=topology, worker_env=env) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         assert twin._worker is not None
@@ -59,4 +59,4 @@ def test_a_flood_drains(door: Literal["push", "pull"], monkeypatch: pytest.Monke
             assert desk.backlog("dead_predict-sub") == []
             assert until(lambda: desk.unacked("req_predict-sub") == []), "answered, and never acked"
         assert watch.peak_mb < 400
-        print(f"door={door} requests={IMAGES} answered={len(found)} dead=0 peak_mb={watch.peak_mb:.0f}")
+        print(f"entry_point={entry_point} requests={IMAGES} answered={len(found)} dead=0 peak_mb={watch.peak_mb:.0f}")

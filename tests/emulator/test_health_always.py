@@ -21,7 +21,7 @@ from tests.emulator.test_slow_callers import health_s
 from tests.samples import encoded
 
 THREADS = 3
-ENV = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": str(THREADS)}
+ENV = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "THREADS": str(THREADS)}
 
 
 def post(port: int, path: str, body: bytes, headers: dict[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""Hostile images through both doors: exactly one response each, no worker dies, none is slow, memory stays small.
+"""Hostile images through push and pull: exactly one response each, no worker dies, none is slow, memory stays small.
 
 A share of the archive, where it is, and all that are made here; `python -m tests.fault.images` sends all of both.
 """
@@ -25,9 +25,9 @@ def archive(request: pytest.FixtureRequest) -> Path | None:
     return Path(request.getfixturevalue("shared_data"))
 
 
-@pytest.mark.parametrize("door", ["push", "pull"])
-def test_hostile_images(door: Literal["push", "pull"], archive: Path | None) -> None:
-    outcome = send(door, files(archive, EVERY))
+@pytest.mark.parametrize("entry_point", ["push", "pull"])
+def test_hostile_images(entry_point: Literal["push", "pull"], archive: Path | None) -> None:
+    outcome = send(entry_point, files(archive, EVERY))
     assert outcome.kept, outcome
     assert outcome.slowest[0] < 5 * MAX_TOTAL_MS, outcome
     assert set(outcome.codes) >= {"ok", "image_too_large"}, outcome

@@ -1,4 +1,4 @@
-"""The worker's image, made by the Dockerfile's own steps in a fresh environment: small, compiled, with every door."""
+"""The worker's image, made by the Dockerfile's own steps in a fresh environment: small, compiled, complete."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_is_never_loaded_is_gone(image: dockerfile.Image) -> None:
 
 
 def test_nothing_is_compiled_when_it_starts(image: dockerfile.Image) -> None:
-    """Every module that any door, option or engine without TensorFlow can ask for is there, with its bytecode."""
+    """Every module that an entry point, option or engine without TensorFlow imports is there, with its bytecode."""
     done = subprocess.run(
         ["python", "-c", IMPORTS], cwd=image.workdir, env=image.env, capture_output=True, text=True, check=False
     )
@@ -102,14 +102,14 @@ def test_nothing_is_compiled_when_it_starts(image: dockerfile.Image) -> None:
     assert [path for path in cached if not path.is_file()] == []
 
 
-def test_its_command_answers_every_door(
+def test_its_command_answers_every_entry_point(
     image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
 ) -> None:
     port = free_port()
     env = {
         **twin.env,
         **{"PORT": str(port), "PUSH_AUDIENCE": "worker", "PUSH_SERVICE_ACCOUNT": PUSHER},
-        **{"LEDGER": "gs://payloads/answers", "OTEL_TRACES_EXPORTER": "console"},
+        **{"RESPONSE_STORE": "gs://payloads/answers", "OTEL_TRACES_EXPORTER": "console"},
     }
     command = [LOOPBACK if word == "0.0.0.0" else word for word in image.command]
     with started(image, command, env, tmp_path / "worker.log") as worker, Desk(twin.project) as desk:

@@ -100,7 +100,7 @@ BODIES = {
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Child, int]]:
     port = free_port()
     log = tmp_path_factory.mktemp("worker") / "log"
-    with push_worker({"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": "4"}, log, port) as started:
+    with push_worker({"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "THREADS": "4"}, log, port) as started:
         yield started, port
 
 

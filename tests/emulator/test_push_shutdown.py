@@ -160,7 +160,7 @@ class Router:
 
 
 def test_a_rolling_restart_of_two_workers_fails_no_request(tmp_path: Path) -> None:
-    env, router = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "LOG_LEVEL": "WARNING"}, Router()
+    env, router = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "WARNING"}, Router()
     ports = [free_port() for _ in range(4)]
     with (
         push_worker(env, tmp_path / "0.log", ports[0]) as first,

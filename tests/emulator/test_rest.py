@@ -17,7 +17,7 @@ from google.pubsub_v1.services.schema_service.transports import SchemaServiceRes
 from google.pubsub_v1.services.subscriber.transports import SubscriberRestTransport
 from google.pubsub_v1.types import Encoding, Schema
 
-from infra.local.chaos import BadDay
+from infra.local.fault_plan import FaultPlan
 from infra.local.pubsub.server import PubsubServer
 
 TOPIC, SUBSCRIPTION = "projects/p/topics/topic", "projects/p/subscriptions/subscription"
@@ -159,8 +159,8 @@ def test_what_is_no_http_1_1_with_a_length_is_refused(server: PubsubServer, head
     assert answer.startswith(b"HTTP/1.1 400 ") and b"Content-Length" in answer
 
 
-def test_a_bad_day_refuses_here_too() -> None:
-    with PubsubServer(bad_day=BadDay(seed=1, errors=1)) as server:
+def test_a_fault_plan_refuses_here_too() -> None:
+    with PubsubServer(fault_plan=FaultPlan(seed=1, errors=1)) as server:
         address = f"http://{server.host}/v1/{TOPIC}"
         assert requests.put(address, timeout=5).status_code == 200
         body = {"messages": [{"data": "eA=="}]}

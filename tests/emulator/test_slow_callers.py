@@ -30,7 +30,7 @@ _PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
 def worker(tmp_path: Path) -> Iterator[tuple[Child, int]]:
     port = free_port()
     with push_worker(
-        {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": str(THREADS)}, tmp_path / "log", port
+        {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "THREADS": str(THREADS)}, tmp_path / "log", port
     ) as started:
         yield started, port
 

@@ -1,4 +1,4 @@
-"""The smoke test against the whole twin: every door answers, and one that is broken has its own line."""
+"""The smoke test against the whole twin: every entry point answers, and one that is broken has its own line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
 
 
 def smoke(ward: Ward, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    """The exit code, and by door how it went and what was said."""
+    """The exit code, and by entry point how it went and what was said."""
     code = main(["smoke", "--url", ward.twin.env["WORKER_URL"], *words], os.environ, ROOT)
     lines = [line.split(maxsplit=2) for line in ward.capsys.readouterr().out.splitlines()]
-    return code, {door: (level, said) for level, door, said in lines}
+    return code, {entry_point: (level, said) for level, entry_point, said in lines}
 
 
-def test_every_door_answers(ward: Ward) -> None:
+def test_every_entry_point_answers(ward: Ward) -> None:
     code, lines = smoke(ward)
     assert (code, list(lines)) == (0, ["topic", "bucket", "HTTP"])
     for level, said in lines.values():
@@ -49,7 +49,7 @@ def test_a_bucket_that_tells_nobody(ward: Ward) -> None:
     code, lines = smoke(ward, "--timeout", "2")
     ward.notify()
     assert code == 1
-    assert [lines[door][0] for door in ("topic", "bucket", "HTTP")] == ["ok", "fail", "ok"]
+    assert [lines[entry_point][0] for entry_point in ("topic", "bucket", "HTTP")] == ["ok", "fail", "ok"]
     assert lines["bucket"][1] == "sneaker.jpg: no answer within 2 s"
 
 
@@ -67,15 +67,17 @@ def test_a_topic_that_is_not_there(ward: Ward) -> None:
     assert (code, lines["topic"][0], lines["bucket"][0], lines["HTTP"][0]) == (1, "fail", "fail", "ok")
 
 
-def test_a_door_where_nobody_is(ward: Ward) -> None:
+def test_an_entry_point_where_nobody_is(ward: Ward) -> None:
     code, lines = smoke(ward, "--url", f"http://127.0.0.1:{free_port()}")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert "nothing answers at" in lines["HTTP"][1]
 
 
-def test_a_door_that_wants_a_token_that_gcloud_does_not_give(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_that_wants_a_token_that_gcloud_does_not_give(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
-    code, lines = smoke(ward, "--url", "https://door.example")
+    code, lines = smoke(ward, "--url", "https://entry point.example")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert lines["HTTP"][1].startswith("gcloud gives no identity token")
 

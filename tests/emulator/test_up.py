@@ -93,7 +93,7 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
             "export UPLOAD_BUCKET=uploads",
             "export PAYLOAD_BUCKET=payloads",
             "export ALLOWED_BUCKETS=models,payloads,uploads",
-            "export HTTP_DOOR=on",
+            "export HTTP_ENDPOINT=on",
         }
 
         up.process.send_signal(signal.SIGINT)

@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--delivery", choices=["push", "pull", "both"], default="both")
     parser.add_argument("--pubsub", choices=["embedded", "google", "both"], default="embedded")
     parser.add_argument("--between", type=int, metavar="K", help="kills between publish and ack (a tenth of N)")
-    parser.add_argument("--ledger", action="store_true", help="workers with a LEDGER: no copy may differ in any byte")
+    parser.add_argument(
+        "--response store", action="store_true", help="workers with a RESPONSE_STORE: no copy may differ in any byte"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; by default a temporary one that is deleted")
     options = parser.parse_args()
@@ -37,21 +39,24 @@ def main() -> int:
     good = True
     chosen = [_BOTH[name] if (value := getattr(options, name)) == "both" else (value,) for name in _BOTH]
     for delivery, backend in itertools.product(*chosen):
-        ours = backend == "embedded"  # Google's emulator has no bad days and keeps nothing
+        ours = backend == "embedded"  # Google's emulator has no fault plans and keeps nothing
         plan = Plan(
             requests=options.requests,
             delivery=delivery,
             backend=backend,
             between=options.requests // 10 if options.between is None else options.between,
             broker_every_s=20.0 if ours else 0.0,
-            bad_day=ours,
+            fault_plan=ours,
             # It takes 80 s and more to deliver again what a killed pull worker held.
             kill_every_s=3.0 if ours or delivery == "push" else 0.0,
             quiet_s=120.0 if ours or delivery == "push" else 400.0,
-            ledger=options.ledger,
+            response_store=options.response_store,
             seed=options.seed,
         )
-        print(f"{delivery}, {backend} Pub/Sub, seed {plan.seed}" + (", with a ledger" if plan.ledger else ""))
+        print(
+            f"{delivery}, {backend} Pub/Sub, seed {plan.seed}"
+            + (", with a response store" if plan.response_store else "")
+        )
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             verdict, toll = run(plan, options.folder or Path(folder), say)

@@ -9,22 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.chaos import BadDay
 from infra.local.child import Child
+from infra.local.fault_plan import FaultPlan
 from infra.local.google import GoogleEmulator
 from infra.local.ports import free_port, listens
 from infra.local.worker import ROOT
 
-BAD_DAY = BadDay(duplicate=0.05, lose_acks=0.02, errors=0.01, burst=5)
+FAULT_PLAN = FaultPlan(duplicate=0.05, lose_acks=0.02, errors=0.01, burst=5)
 """At the broker: 5 % of messages come twice, acks are lost, calls are answered 503 and 429 in bursts."""
 
 _START_S = 30.0
 
 
 class Embedded:
-    """Our server. Each life has a bad day of its own, as the same seed would bring the same day again."""
+    """Our server. Each life has a fault plan of its own, as the same seed would bring the same day again."""
 
-    def __init__(self, folder: Path, day: BadDay | None) -> None:
+    def __init__(self, folder: Path, day: FaultPlan | None) -> None:
         self._folder, self._day, self._port, self._lives = folder, day, free_port(), 0
         self.host = f"127.0.0.1:{self._port}"
         # One thread starts every life and outlives them: a leash ends what its own thread's end leaves behind.
@@ -46,7 +46,7 @@ class Embedded:
         command = [sys.executable, "-m", "infra.local", "pubsub", "--port", str(self._port)]
         command += ["--data-dir", str(self._folder / "broker")]
         if self._day:
-            command += ["--bad-day", _as_text(replace(self._day, seed=self._day.seed + self._lives))]
+            command += ["--fault-plan", _as_text(replace(self._day, seed=self._day.seed + self._lives))]
         log = self._folder / f"broker-{self._lives}.log"
         child = Child("Pub/Sub server", command, log=log, cwd=ROOT, env=os.environ)
         give_up = time.monotonic() + _START_S
@@ -73,6 +73,6 @@ class Google:
         self._emulator.stop()
 
 
-def _as_text(day: BadDay) -> str:
+def _as_text(day: FaultPlan) -> str:
     names = ("seed", "duplicate", "lose_acks", "errors", "burst")
     return ",".join(f"{name}={getattr(day, name)}" for name in names)

@@ -1,4 +1,4 @@
-"""Hostile images through a real door and broker: `python -m tests.fault.images`. Prints a line a door.
+"""Hostile images through a real entry point and broker: `python -m tests.fault.images`. Prints a line an entry point.
 
 The shared archive, and files made to be slow or large. Promised: exactly one response each, at the first attempt, no
 worker dies, no request takes over 2 s, and the worker with all its processes stays under 400 MB.
@@ -38,7 +38,7 @@ MAX_MB = 400
 class Outcome:
     """What came back."""
 
-    door: str
+    entry_point: str
     sent: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class Outcome:
         codes = " ".join(f"{code}={count}" for code, count in sorted(self.codes.items()))
         slowest_ms, name = self.slowest
         return (
-            f"door={self.door} requests={self.sent} answered={len(self.answers)} twice={self.twice} "
+            f"entry_point={self.entry_point} requests={self.sent} answered={len(self.answers)} twice={self.twice} "
             f"again={self.again} dead={self.dead} died={self.died:d} {codes} "
             f"slowest_ms={slowest_ms:.0f} ({name}) peak_mb={self.peak_mb:.0f}"
         )
@@ -79,10 +79,10 @@ def files(data: Path | None, every: int = 1) -> Iterator[tuple[str, bytes]]:
     yield from ((name, make()) for name, make in made)
 
 
-def send(door: Literal["push", "pull"], given: Iterable[tuple[str, bytes]]) -> Outcome:
+def send(entry_point: Literal["push", "pull"], given: Iterable[tuple[str, bytes]]) -> Outcome:
     """Publish all of them to a twin of its own and collect every answer."""
-    outcome = Outcome(door)
-    with Twin(worker=door) as twin:
+    outcome = Outcome(entry_point)
+    with Twin(worker=entry_point) as twin:
         before = dict(os.environ)
         os.environ.update(twin.env)
         assert twin._worker is not None
@@ -140,17 +140,17 @@ def _note(outcome: Outcome, came: list[Response]) -> set[str]:
 
 
 def main() -> int:
-    """Run both doors, or the one that is named."""
+    """Run both entry points, or the one that is named."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault.images", description=__doc__)
-    parser.add_argument("--door", choices=["push", "pull"], help="by default both, one after the other")
+    parser.add_argument("--delivery", choices=["push", "pull"], help="by default both, one after the other")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth file of the archive")
     options = parser.parse_args()
     data = data_folder()
     if not data.is_dir():
         print(f"no shared data at {data}: only the files that are made here", file=sys.stderr)
     kept = True
-    for door in [options.door] if options.door else ["push", "pull"]:
-        outcome = send(door, files(data if data.is_dir() else None, options.every))
+    for entry_point in [options.entry_point] if options.entry_point else ["push", "pull"]:
+        outcome = send(entry_point, files(data if data.is_dir() else None, options.every))
         print(outcome, flush=True)
         kept &= outcome.kept and outcome.slowest[0] < MAX_TOTAL_MS
     return 0 if kept else 1

@@ -24,13 +24,13 @@ def _faults(plan: Plan, verdict: Verdict, toll: Toll) -> Iterator[str]:
         yield f"requests={verdict.requests}, not {plan.requests}"
     if verdict.dead > plan.doomed:
         yield f"dead={verdict.dead}, of which {plan.doomed} were to be"
-    if plan.ledger and verdict.unequal:
-        yield f"unequal={verdict.unequal} with a ledger"
+    if plan.response_store and verdict.unequal:
+        yield f"unequal={verdict.unequal} with a response store"
     if toll.unasked:
         yield f"died_unasked={toll.unasked}"
     if not toll.enough():
         yield f"between_publish_and_ack={toll.between}, not {plan.between}"
     if plan.requests >= LONG and plan.broker_every_s and not toll.broker:
         yield "the broker was never killed"
-    if plan.requests >= LONG and plan.bad_day and not verdict.duplicates:
-        yield "no answer came twice, on a bad day"
+    if plan.requests >= LONG and plan.fault_plan and not verdict.duplicates:
+        yield "no answer came twice, on a fault plan"

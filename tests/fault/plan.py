@@ -19,7 +19,7 @@ class Plan:
     """A run. Seconds throughout; `between` is how many times a worker dies exactly between publish and ack.
 
     Between two kills of a worker, and of the broker, lies a time from half to one and a half of what is said here; 0:
-    none. `doomed` requests are such that nothing can answer them; `bad_day` says whether broker and storage have one. A
+    none. `doomed` requests are such that nothing can answer them; `fault_plan`: whether broker and storage have one. A
     pull worker has so many `processes`, which are killed together.
     """
 
@@ -29,11 +29,11 @@ class Plan:
     between: int = 200
     kill_every_s: float = 3.0
     broker_every_s: float = 20.0
-    bad_day: bool = True
+    fault_plan: bool = True
     doomed: int = 3
     workers: int = 2
     processes: int = 1
-    ledger: bool = False
+    response_store: bool = False
     seed: int = 1
     quiet_s: float = 120.0
     settle_s: float = 25.0

@@ -13,13 +13,13 @@ from typing import Any
 from functions.gcp.subscriber import subscriber
 from functions.messages.contract import decode_response
 from infra.local.admin import create
-from infra.local.chaos import BadDay
+from infra.local.fault_plan import FaultPlan
 from infra.local.storage.notify import Notifier, watches
 from infra.local.storage.server import StorageServer
 from infra.local.topology import Topology
 from tests.bench.parts import environment
 from tests.fault.book import Book, Verdict
-from tests.fault.broker import BAD_DAY, Embedded, Google
+from tests.fault.broker import FAULT_PLAN, Embedded, Google
 from tests.fault.front import Front
 from tests.fault.loop import Loop
 from tests.fault.plan import Plan, Toll
@@ -27,7 +27,7 @@ from tests.fault.traffic import DOOMED, Traffic
 from tests.fault.workers import Place
 
 PROJECT = "local"
-_STORAGE_DAY = BadDay(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets=0.005)
+_STORAGE_DAY = FaultPlan(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets=0.005)
 """Storage stalls, answers 503 in bursts and cuts connections."""
 
 _REPORT_S = 15.0
@@ -40,17 +40,19 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
     toll, topology = Toll(plan), Topology.read().with_retry(0.2, 2.0)
     with ExitStack() as stack:
         loop = stack.enter_context(Loop())
-        broker = Google(folder) if plan.backend == "google" else Embedded(folder, BAD_DAY if plan.bad_day else None)
+        broker = (
+            Google(folder) if plan.backend == "google" else Embedded(folder, FAULT_PLAN if plan.fault_plan else None)
+        )
         stack.callback(broker.stop)
         front = Front()
         loop.run(front.start())
         stack.callback(lambda: loop.run(front.stop()))
         create(topology, broker.host, PROJECT, push_to=front.url if plan.delivery == "push" else None)
-        server = stack.enter_context(_storage(topology, broker.host, _STORAGE_DAY if plan.bad_day else None))
+        server = stack.enter_context(_storage(topology, broker.host, _STORAGE_DAY if plan.fault_plan else None))
         env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT, "PULL_MAX_MESSAGES": "16"}
         env |= {"ALLOWED_BUCKETS": "uploads,payloads", "WORKER_PROCESSES": str(plan.processes)}
-        if plan.ledger:
-            env["LEDGER"] = "gs://payloads/ledger"
+        if plan.response_store:
+            env["RESPONSE_STORE"] = "gs://payloads/response store"
         stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))
         traffic = Traffic(PROJECT, plan)
         stack.callback(traffic.close)
@@ -82,9 +84,9 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         return traffic.book.verdict(), toll
 
 
-def _storage(topology: Topology, broker: str, day: BadDay | None) -> StorageServer:
+def _storage(topology: Topology, broker: str, day: FaultPlan | None) -> StorageServer:
     notifier = Notifier(broker, watches(topology.notifications, PROJECT))
-    return StorageServer(names=[each.name for each in topology.buckets], notifier=notifier, bad_day=day)
+    return StorageServer(names=[each.name for each in topology.buckets], notifier=notifier, fault_plan=day)
 
 
 @contextmanager

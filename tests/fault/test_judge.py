@@ -11,7 +11,7 @@ from tests.fault.book import Verdict
 from tests.fault.judge import LONG, faults
 from tests.fault.plan import Plan, Toll
 
-PLAN = Plan(requests=LONG, between=2, doomed=3, ledger=True)
+PLAN = Plan(requests=LONG, between=2, doomed=3, response_store=True)
 GOOD = Verdict(requests=LONG, answered=LONG, errors=9, dead=3, lost=0, conflicting=0, duplicates=50, wrong=0, unequal=0)
 
 
@@ -49,7 +49,7 @@ def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], told
 
 
 def test_what_was_not_planned_is_not_missed() -> None:
-    calm = replace(PLAN, broker_every_s=0.0, bad_day=False, ledger=False)
+    calm = replace(PLAN, broker_every_s=0.0, fault_plan=False, response_store=False)
     assert faults(calm, replace(GOOD, duplicates=0, unequal=7), toll(broker=0)) == []
     short = replace(PLAN, requests=LONG - 1)
     assert faults(short, replace(GOOD, requests=LONG - 1, duplicates=0), toll(broker=0)) == []

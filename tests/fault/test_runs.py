@@ -19,10 +19,10 @@ SHORT = Plan(requests=100, between=2, kill_every_s=0.0, broker_every_s=4.0, doom
 @pytest.mark.parametrize(
     "plan",
     [
-        pytest.param(replace(SHORT, delivery="pull", ledger=True), id="pull-embedded-ledger"),
+        pytest.param(replace(SHORT, delivery="pull", response_store=True), id="pull-embedded-response store"),
         pytest.param(replace(SHORT, delivery="pull", workers=1, processes=2), id="pull-embedded-processes"),
         pytest.param(
-            replace(SHORT, delivery="push", backend="google", bad_day=False, kill_every_s=2.0, broker_every_s=0.0),
+            replace(SHORT, delivery="push", backend="google", fault_plan=False, kill_every_s=2.0, broker_every_s=0.0),
             id="push-google",
         ),
     ],
@@ -37,7 +37,7 @@ def test_nothing_is_lost_and_nothing_conflicts(plan: Plan, tmp_path: Path) -> No
     assert (verdict.requests, verdict.answered) == (plan.requests, plan.requests)
     assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, toll.unasked) == (0, 0, 0, 0, 0)
     assert toll.enough(), f"{toll.between} of {plan.between} kills between publish and ack"
-    if plan.ledger:
+    if plan.response_store:
         assert verdict.unequal == 0
     if plan.processes > 1:
         assert (tmp_path / "worker-0.log").read_text().count('"worker ready"') == plan.processes

@@ -17,7 +17,7 @@ from infra.local.child import Child, ChildFailed
 from infra.local.ports import free_port
 from tests.bench.peers.catalog import PEERS
 from tests.bench.peers.environments import requirements
-from tests.bench.peers.http_door import HttpDoor, form, in_json, raw
+from tests.bench.peers.http_endpoint import HttpEndpoint, form, in_json, raw
 from tests.bench.peers.loop import closed_loop, per_s, percentile
 from tests.bench.peers.tables import peer_rows, peer_tables
 from tests.bench.peers.turn import UNITS, Case
@@ -68,8 +68,8 @@ def port() -> Iterator[int]:
 def test_images_are_posted_as_each_peer_takes_them(port: int) -> None:
     said = {}
     for wrap in (raw, in_json, form):
-        with HttpDoor(port, wrap) as door:
-            said[wrap] = door.ask(b"image")
+        with HttpEndpoint(port, wrap) as entry_point:
+            said[wrap] = entry_point.ask(b"image")
     assert said[raw] == {"type": "application/octet-stream", "body": "image"}
     assert base64.b64decode(json.loads(said[in_json]["body"])["image"]) == b"image"
     boundary = said[form]["type"].partition("boundary=")[2]
@@ -80,14 +80,14 @@ def test_images_are_posted_as_each_peer_takes_them(port: int) -> None:
 def test_a_closed_loop_keeps_so_many_under_way(port: int) -> None:
     asking, most, lock = 0, 0, threading.Lock()
 
-    with HttpDoor(port, raw) as door:
+    with HttpEndpoint(port, raw) as entry_point:
 
         def ask(image: bytes) -> None:
             nonlocal asking, most
             with lock:
                 asking += 1
                 most = max(most, asking)
-            assert door.ask(image)["body"] in ("one", "two", "three")
+            assert entry_point.ask(image)["body"] in ("one", "two", "three")
             with lock:
                 asking -= 1
 
@@ -100,20 +100,20 @@ def test_a_closed_loop_keeps_so_many_under_way(port: int) -> None:
 
 
 def test_what_goes_wrong_ends_the_loop(port: int) -> None:
-    with HttpDoor(port, raw) as door, pytest.raises(OSError, match="the server answered 500"):
-        closed_loop(door.ask, [b"bad"], 2, 60)
+    with HttpEndpoint(port, raw) as entry_point, pytest.raises(OSError, match="the server answered 500"):
+        closed_loop(entry_point.ask, [b"bad"], 2, 60)
 
 
 def test_the_first_answer_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
     child = Child("late", [sys.executable, "-c", LATE, str(port)], log=tmp_path / "log", cwd=tmp_path, env={})
     try:
-        with HttpDoor(port, raw) as door:
-            assert door.first(child, b"image") == {"predictions": []}
+        with HttpEndpoint(port, raw) as entry_point:
+            assert entry_point.first(child, b"image") == {"predictions": []}
     finally:
         child.stop()
-    with HttpDoor(port, raw) as door, pytest.raises(ChildFailed, match="the late was ended by SIGTERM"):
-        door.first(child, b"image")
+    with HttpEndpoint(port, raw) as entry_point, pytest.raises(ChildFailed, match="the late was ended by SIGTERM"):
+        entry_point.first(child, b"image")
 
 
 @pytest.mark.parametrize("moment", [lambda number: number / 100, lambda number: number // 32 * 0.32], ids=["one", "32"])

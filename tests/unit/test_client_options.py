@@ -24,7 +24,7 @@ def test_defaults_come_from_the_environment() -> None:
     assert publish.bucket == "pay" and publish.timeout == 60 and wishes_of(publish) == Wishes()
     assert parser(environ).parse_args(["upload", "a.png"]).bucket == "up"
     assert parser(environ).parse_args(["predict", "a.png"]).url == "http://w"
-    environ |= {"DOOR_URL": "http://d", "REQUEST_TOPIC": "dev-req_predict", "RESPONSE_TOPIC": "dev-res_predict"}
+    environ |= {"ENDPOINT_URL": "http://d", "REQUEST_TOPIC": "dev-req_predict", "RESPONSE_TOPIC": "dev-res_predict"}
     assert parser(environ).parse_args(["predict", "a.png"]).url == "http://d"
     assert cloud_of(parser(environ).parse_args(["publish", "a.png"])) == Cloud(
         "p", "dev-req_predict", "dev-res_predict"
@@ -62,7 +62,7 @@ def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture
         (["publish", "README.md"], PROJECT | {"INLINE_LIMIT": "3000001"}, "INLINE_LIMIT is '3000001'; it must be"),
         (["publish", "README.md", "--no-wait", "--subscription", "s"], PROJECT, "--no-wait receives nothing"),
         (["upload", "README.md"], PROJECT, "set UPLOAD_BUCKET"),
-        (["predict", "README.md"], PROJECT, "set DOOR_URL or WORKER_URL"),
+        (["predict", "README.md"], PROJECT, "set ENDPOINT_URL or WORKER_URL"),
         (["watch"], {}, "set GOOGLE_CLOUD_PROJECT"),
     ],
 )
@@ -120,3 +120,9 @@ def test_help_is_there_before_google_is(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "example:" in done.stdout
+
+
+@pytest.mark.parametrize(("old", "new"), [("DOOR_URL", "ENDPOINT_URL"), ("DOOR_TOKEN", "ENDPOINT_TOKEN")])
+def test_an_old_name_is_refused_with_the_new_one(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.png"], PROJECT | {old: "http://w"}) == 2
+    assert f"{old} is set; its name is {new} since" in capsys.readouterr().err

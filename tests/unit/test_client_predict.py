@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from client.__main__ import main
-from client.transport.http import door
+from client.transport.http import endpoint
 from functions.messages.contract import Error, Response, encode_response
 from infra.local.ports import free_port
 from model.labels import Explanation, Prediction
@@ -64,8 +64,8 @@ def shoe(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("url", ["http://w:1", "http://w:1/", "w:1", "http://w:1/predict", "http://w:1/predict/"])
-def test_the_door(url: str) -> None:
-    assert door(url) == "http://w:1/predict"
+def test_the_entry_point(url: str) -> None:
+    assert endpoint(url) == "http://w:1/predict"
 
 
 def test_an_image_is_posted_and_its_answer_shown(
@@ -160,8 +160,8 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     assert "1 of 2 answered" in said.err
 
 
-@pytest.mark.parametrize(("environ", "shown"), [({}, None), ({"DOOR_TOKEN": "it-is-me"}, "Bearer it-is-me")])
-def test_a_door_that_lets_in_few_is_told_who_asks(
+@pytest.mark.parametrize(("environ", "shown"), [({}, None), ({"ENDPOINT_TOKEN": "it-is-me"}, "Bearer it-is-me")])
+def test_an_endpoint_that_needs_a_token_gets_it(
     worker: Worker, shoe: Path, environ: dict[str, str], shown: str | None
 ) -> None:
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.5),)))

@@ -84,7 +84,7 @@ def test_an_image_of_these_sources_is_not_built_again(tools: Tools, capfd: pytes
     assert run(tools) == 0
     assert "gcloud builds submit" not in tools.ran()
     assert f"none is built: {REGISTRY}@sha256:1" in capfd.readouterr().out
-    (tools.root / "functions" / "main.py").write_text("other doors\n")
+    (tools.root / "functions" / "main.py").write_text("other entry points\n")
     tools.forget()
     assert run(tools) == 1  # the stand-in builds nothing
     assert tools.ran()[-2:] == ["gcloud builds submit", "gcloud artifacts docker"]
@@ -136,11 +136,11 @@ def test_the_clients_shell_is_told(tools: Tools, capfd: pytest.CaptureFixture[st
     assert options.response_topic == "projects/some-project/topics/res_predict"
     assert parser(environ).parse_args(["upload", "shoe.png"]).bucket == "some-project-uploads"
     assert parser(environ).parse_args(["doctor"]).url == "https://worker.example"
-    assert "DOOR_URL" not in environ  # none is open
+    assert "ENDPOINT_URL" not in environ  # none is open
 
 
-def test_the_smoke_test_knows_the_doors(tools: Tools) -> None:
-    tools.output(door_url="https://door.example", http_door="anywhere")
+def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
+    tools.output(endpoint_url="https://entry point.example", http_endpoint="anywhere")
     assert run(tools, PREFIX="dev") == 0
     assert tools.calls[-1][1:] == [
         "smoke",
@@ -148,12 +148,12 @@ def test_the_smoke_test_knows_the_doors(tools: Tools) -> None:
         "--topic=dev-req_predict",
         "--response-topic=dev-res_predict",
         "--bucket=some-project-dev-uploads",
-        "--url=https://door.example",
+        "--url=https://entry point.example",
     ]
 
 
-def test_a_door_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
-    tools.output(door_url="https://door.example", http_door="internal")
+def test_an_entry_point_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
+    tools.output(endpoint_url="https://entry point.example", http_endpoint="internal")
     assert run(tools) == 0
     assert not any(word.startswith("--url") for word in tools.calls[-1])
 

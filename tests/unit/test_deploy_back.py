@@ -130,7 +130,7 @@ def test_buckets_that_hold_something_are_named(tools: Tools, capfd: pytest.Captu
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err
     assert "Buckets that hold something stay." in said
-    for name in ("uploads", "payloads", "models", "ledger"):
+    for name in ("uploads", "payloads", "models", "response_store"):
         assert f"  gcloud storage rm --recursive 'gs://some-project-dev-{name}/**'\n" in said
     assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.doctor.worker import Door
+from client.doctor.worker import Deployment
 from infra.deploy.__main__ import main
 from infra.deploy.target import COMPUTE, REGION, RULES, Target
 from tests.tools import Tools
@@ -68,7 +68,7 @@ def test_what_is_not_told_is_as_the_file_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compute", ["push", "worker", "function"])
 def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
-    make, deploy, *words = Door("some-project", "https://w", "dev-", "us-east1", compute).deploy
+    make, deploy, *words = Deployment("some-project", "https://w", "dev-", "us-east1", compute).deploy
     assert (make, deploy) == ("make", "deploy")
     assert Target.read(dict(word.split("=") for word in words)) == Target("some-project", "us-east1", "dev", compute)
 
@@ -81,9 +81,9 @@ def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
     ],
 )
 def test_the_doctor_has_pushes_let_in(compute: str, service: str, audience: str) -> None:
-    door = Door("some-project", "https://w", "dev-", "us-east1", compute)
-    assert door.service == service
-    assert door.flags("/dead") == [
+    deployment = Deployment("some-project", "https://w", "dev-", "us-east1", compute)
+    assert deployment.service == service
+    assert deployment.flags("/dead") == [
         "--push-endpoint=https://w/dead",
         "--push-auth-service-account=dev-prediction-invoker@some-project.iam.gserviceaccount.com",
         f"--push-auth-token-audience={audience}",
@@ -101,7 +101,7 @@ def test_a_tool_that_is_missing(
     assert tools.calls == []
 
 
-def test_a_door_that_does_not_answer(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.answer("smoke", code=1)
     assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
     said = capfd.readouterr().err

@@ -14,7 +14,7 @@ from functions.errors import InvalidRequest
 from functions.messages.contract import Envelope, Response
 from functions.messages.request_decoder import decode_request, is_notification, request_id_of, source_of
 from functions.service.response_cache import identity_of
-from tests.fakes import MemoryImages, MemoryLedger, MemoryResponses, fake_service
+from tests.fakes import MemoryImages, MemoryResponses, MemoryResponseStore, fake_service
 from tests.samples import encoded
 
 NOTIFICATION = {"eventType": "OBJECT_FINALIZE", "bucketId": "uploads", "objectId": "x.png", "objectGeneration": "17"}
@@ -117,22 +117,22 @@ def uploads() -> MemoryImages:
 )
 def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, uploads: MemoryImages) -> None:
     """An attacker may publish what it likes before the notification of an upload: under its id, with its body."""
-    upload, clean, poisoned = Envelope("m", RESOURCE, NOTIFICATION), MemoryLedger(), MemoryLedger()
-    fake_service(images=uploads, ledger=poisoned).respond(planted)
-    found = fake_service(images=uploads, ledger=poisoned).respond(upload)
-    wanted = fake_service(images=uploads, ledger=clean).respond(upload)
+    upload, clean, poisoned = Envelope("m", RESOURCE, NOTIFICATION), MemoryResponseStore(), MemoryResponseStore()
+    fake_service(images=uploads, response_store=poisoned).respond(planted)
+    found = fake_service(images=uploads, response_store=poisoned).respond(upload)
+    wanted = fake_service(images=uploads, response_store=clean).respond(upload)
     assert found and wanted and (found.predictions, found.source) == (wanted.predictions, wanted.source)
 
 
 def test_a_corrected_request_is_answered() -> None:
     responses = MemoryResponses()
-    service = fake_service(responses=responses, ledger=MemoryLedger())
+    service = fake_service(responses=responses, response_store=MemoryResponseStore())
     for reply_to in ("i" * 257, "me"):
         service.handle(Envelope("m", encoded(), {"request_id": "r1", "reply_to": reply_to}))
     assert [response.status for response in responses.published] == ["error", "ok"]
 
 
 def test_a_refusal_has_one_wording_across_workers() -> None:
-    ledger, refused = MemoryLedger(), Envelope("m", encoded(), {"request_id": "r1", "top_k": "no"})
-    first, second = (fake_service(ledger=ledger).respond(refused) for _ in range(2))
+    response_store, refused = MemoryResponseStore(), Envelope("m", encoded(), {"request_id": "r1", "top_k": "no"})
+    first, second = (fake_service(response_store=response_store).respond(refused) for _ in range(2))
     assert isinstance(first, Response) and first == second

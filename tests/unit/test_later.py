@@ -82,12 +82,12 @@ def test_what_may_be_answered_so(envelope: Envelope, quick: bool) -> None:
     assert fake_service().is_quick(envelope) == quick
 
 
-def test_nothing_is_where_a_ledger_is_asked() -> None:
+def test_nothing_is_where_a_response_store_is_asked() -> None:
     class Never:
         def keep(self, identity: str, response: Response) -> Response:
             raise AssertionError
 
-    assert not fake_service(ledger=Never()).is_quick(Envelope("m1", encoded()))
+    assert not fake_service(response_store=Never()).is_quick(Envelope("m1", encoded()))
 
 
 def test_a_redelivery_is_not_scored_again() -> None:

@@ -87,7 +87,7 @@ def test_without_a_trace_none_is_made_up(log: Log) -> None:
 
 
 def sent(service: Service, payload: bytes, **attributes: str) -> Exception | None:
-    """One request; gives what a door would nack for."""
+    """One request; gives what an entry point would nack for."""
     envelope = Envelope("m", payload, attributes)
     try:
         service.handle(envelope)

@@ -1,4 +1,4 @@
-"""What is recommended: sizes that Cloud Run has, the cheaper door that is fast enough, a plain word where none is."""
+"""What is recommended: sizes that Cloud Run has, the cheaper delivery that is fast enough, or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from client.plan.cost import KEPT_DAYS, RETAINED_DAYS
 from client.plan.load import Load, usual_peak
 from client.plan.prices import Prices
 from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
-from client.plan.worker import DOORS, Measured, Worker
+from client.plan.worker import DELIVERIES, Measured, Worker
 from functions.gcp import streaming_pull
 from infra.check.workshop import INFRA
 
@@ -22,7 +22,7 @@ QUICK = Measured(500, 0.6, 110)
 
 
 def worker(measured: Measured) -> Worker:
-    return Worker("litert", {door: measured for door in DOORS})
+    return Worker("litert", {delivery: measured for delivery in DELIVERIES})
 
 
 def load(images: float, latency_s: float = 10, peak: float = 0) -> Load:
@@ -36,15 +36,15 @@ def load(images: float, latency_s: float = 10, peak: float = 0) -> Load:
     measured=st.builds(Measured, st.floats(1, 5000), st.floats(0.05, 60), st.floats(20, 3000)),
 )
 def test_every_size_is_one_that_cloud_run_has(images: float, latency_s: float, measured: Measured) -> None:
-    for door in DOORS:
+    for delivery in DELIVERIES:
         wanted = load(images, latency_s)
-        size = sized(wanted, measured, door, PRICES.behaviour)
+        size = sized(wanted, measured, delivery, PRICES.behaviour)
         assert size.cpu in CPUS and size.memory_mib <= CPUS[size.cpu] * 1024
         assert size.memory_mib >= 512 * size.cpu and size.memory_mib * 2**20 > measured.memory_mb * 1e6
         assert 8 <= size.concurrency <= 1000
         assert 0 <= size.min_instances <= size.needed <= size.max_instances
         served = size.needed * size.per_s
-        assert served >= (wanted.peak_per_s / 0.6 if door == "push" else wanted.mean_per_s / 0.8) * 0.999
+        assert served >= (wanted.peak_per_s / 0.6 if delivery == "push" else wanted.mean_per_s / 0.8) * 0.999
         if size.deadlines:
             assert size.deadlines in DEADLINES and size.deadlines[0] < size.deadlines[1]
 
@@ -65,14 +65,14 @@ def test_a_worker_that_fits_no_instance_is_refused() -> None:
 
 def test_a_few_images_go_by_push_which_sleeps() -> None:
     chosen = plan(load(10_000), worker(QUICK), PRICES)
-    assert chosen.way.size.door == "push" and chosen.way.size.min_instances == 0 and chosen.met
+    assert chosen.way.size.delivery == "push" and chosen.way.size.min_instances == 0 and chosen.met
     assert "would cost" in chosen.reason
     assert chosen.way.cost < chosen.others[0].cost
 
 
 def test_a_flood_without_end_goes_by_pull() -> None:
     chosen = plan(load(1e9), worker(QUICK), PRICES)
-    assert chosen.way.size.door == "pull" and chosen.met
+    assert chosen.way.size.delivery == "pull" and chosen.met
 
 
 def test_an_impatient_wish_keeps_an_instance_warm_and_costs() -> None:
@@ -91,8 +91,8 @@ def test_a_wish_that_nothing_meets_is_said_to_be_unmet() -> None:
 def test_slow_images_get_the_long_deadlines_and_slower_ones_are_pulled() -> None:
     assert sized(load(10), Measured(0.2, 5, 500), "push", PRICES.behaviour).deadlines == (590, 600)
     slow = worker(Measured(0.01, 5, 500))  # 100 s an image
-    assert sized(load(10), slow.doors["push"], "push", PRICES.behaviour).deadlines is None
-    assert plan(load(10, 86_400), slow, PRICES).way.size.door == "pull"
+    assert sized(load(10), slow.deliveries["push"], "push", PRICES.behaviour).deadlines is None
+    assert plan(load(10, 86_400), slow, PRICES).way.size.delivery == "pull"
     with pytest.raises(UsageError, match="too long for a push"):
         plan(load(10), slow, PRICES, ("push",))
 

@@ -56,18 +56,18 @@ def test_a_wish_that_cannot_be_met_is_said(capsys: pytest.CaptureFixture[str]) -
     assert "NOT as fast as wished: 95 % within" in said
 
 
-@pytest.mark.parametrize("door", ["push", "pull"])
-def test_what_infra_takes_is_written(door: str, tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize("delivery", ["push", "pull"])
+def test_what_infra_takes_is_written(delivery: str, tmp_path: Path, root: Path) -> None:
     path = tmp_path / "plan.tfvars"
-    assert main([*WORDS, "--door", door, "--tfvars", str(path)], {}) == 0
+    assert main([*WORDS, "--delivery", delivery, "--tfvars", str(path)], {}) == 0
     comment, *lines = path.read_text().splitlines()
     assert comment.startswith("# 1,000,000 images a day")
     written = dict(re.fullmatch(r"(\w+) += (\S+)", line).groups() for line in lines)  # type: ignore[union-attr]
-    assert written["compute"] == ('"push"' if door == "push" else '"worker"')
+    assert written["compute"] == ('"push"' if delivery == "push" else '"worker"')
     declared = re.findall(r'^variable "(\w+)"', "".join(file.read_text() for file in root.glob("infra/*.tf")), re.M)
     assert set(written) <= set(declared)
     pushed, pooled = {"concurrency", "min_instances", "max_instances", "timeout_seconds"}, {"instances"}
-    assert set(written) >= (pushed if door == "push" else pooled)
+    assert set(written) >= (pushed if delivery == "push" else pooled)
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_without_matplotlib_it_is_said(
         (["--size", "1GB"], "1GB is not a size"),
         (["--bursts", "1.5"], "1.5 is not a whole number from 1 to 1,440"),
         (["--latency", "-1"], "-1 is not a number from 0.001 to 86,400"),
-        (["--door", "http"], "invalid choice: 'http'"),
+        (["--delivery", "http"], "invalid choice: 'http'"),
     ],
 )
 def test_wrong_words_are_refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

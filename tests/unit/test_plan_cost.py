@@ -14,12 +14,12 @@ from client.plan.cost import Line, monthly, total
 from client.plan.load import Carrier, Load, usual_peak
 from client.plan.prices import Prices
 from client.plan.sizing import Size, sized
-from client.plan.worker import Door, workers
+from client.plan.worker import Delivery, workers
 
 PRICES = Prices.read()
 MILLION = Load(1e6, 100, 24, 750, "message", 10)  # 750 bytes and 250 beside them: the 1,000 that are billed at least
 PUSH = Size("push", 1, 512, 8, 1, 0, 2, (55, 60), 500, 0.05, 2)
-PULL = replace(PUSH, door="pull", min_instances=1, max_instances=1)
+PULL = replace(PUSH, delivery="pull", min_instances=1, max_instances=1)
 
 
 def bill(load: Load, size: Size) -> dict[str, Line]:
@@ -78,19 +78,19 @@ def test_bigquery_is_paid_where_it_is_asked_for() -> None:
     images=st.floats(1000, 1e9),
     more=st.floats(1, 100),
     size=st.integers(1, 9_000_000),
-    door=st.sampled_from(("push", "pull")),
+    delivery=st.sampled_from(("push", "pull")),
 )
-def test_more_images_never_cost_less(images: float, more: float, size: int, door: Door) -> None:
+def test_more_images_never_cost_less(images: float, more: float, size: int, delivery: Delivery) -> None:
     (worker, _) = workers(read([shipped(size)]))
     costs = []
     for each in (images, min(1e9, images * more)):
         load = Load(each, usual_peak(each), 24, size, "message", 10)
-        lines = monthly(load, sized(load, worker.doors[door], door, PRICES.behaviour), PRICES)
+        lines = monthly(load, sized(load, worker.deliveries[delivery], delivery, PRICES.behaviour), PRICES)
         costs.append(total(lines))
     assert costs[0] <= costs[1] * (1 + 1e-9)
 
 
-def test_more_images_never_cost_less_whatever_door_is_taken() -> None:
+def test_more_images_never_cost_less_whatever_delivery_is_taken() -> None:
     (worker, _) = workers(read([shipped(750)]))
     costs = []
     for images in (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9):

@@ -36,9 +36,9 @@ def test_every_shipped_measurement_stands_on_the_page_it_names(size: int, root: 
 def test_ours_comes_first_and_is_the_lighter(size: int) -> None:
     ours, tensorflow = workers(read([shipped(size)]))
     assert (ours.engine, tensorflow.engine) == ("litert", "savedmodel")
-    for door in ours.doors:
-        assert ours.doors[door].memory_mb < tensorflow.doors[door].memory_mb
-        assert ours.doors[door].cold_start_s < tensorflow.doors[door].cold_start_s
+    for delivery in ours.deliveries:
+        assert ours.deliveries[delivery].memory_mb < tensorflow.deliveries[delivery].memory_mb
+        assert ours.deliveries[delivery].cold_start_s < tensorflow.deliveries[delivery].cold_start_s
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_measurements_may_lie_in_several_files_beside_others(tmp_path: Path) -> None:
     rows = [
-        ROW | {"name": f"{what}.{door}.litert", "unit": unit}
+        ROW | {"name": f"{what}.{delivery}.litert", "unit": unit}
         for what, unit in UNITS.items()
-        for door in ("push", "pull")
+        for delivery in ("push", "pull")
     ]
     (tmp_path / "a.json").write_text(json.dumps({"when": "today", "rows": [*rows[:3], {"name": "decoding"}, {}]}))
     (tmp_path / "b.json").write_text(json.dumps(rows[3:]))
     (worker,) = workers(read([tmp_path / "a.json", tmp_path / "b.json"]))  # TensorFlow's may be absent
-    assert worker.doors["push"].per_s == 250  # of one CPU
+    assert worker.deliveries["push"].per_s == 250  # of one CPU

@@ -65,7 +65,7 @@ def test_what_is_kept_warm_does_not_wait() -> None:
 
 
 def test_a_pool_that_is_too_small_answers_late_and_all() -> None:
-    pool = replace(PUSH, door="pull", needed=1, min_instances=1, max_instances=1, per_s=50)
+    pool = replace(PUSH, delivery="pull", needed=1, min_instances=1, max_instances=1, per_s=50)
     run = simulate(LOAD, pool, CLOUD, 0)
     # Half of what comes in a burst waits at its end, and takes as long again.
     assert run.most_waiting == pytest.approx(run.arrived / 2, rel=0.05)

@@ -43,12 +43,12 @@ def test_full_names_need_no_project() -> None:
         ("PULL_MAX_BYTES", "1"),
         ("ALLOWED_BUCKETS", "gs://photos"),
         ("ALLOWED_BUCKETS", "photos,"),
-        ("HTTP_DOOR", "yes"),
+        ("HTTP_ENDPOINT", "yes"),
         ("OIDC_JWKS_URL", "file:///etc/passwd"),
         ("LOG_LEVEL", "debug"),
-        ("LEDGER", "bucket/prefix"),
-        ("LEDGER", "gs://Bucket"),
-        ("LEDGER", "gs://"),
+        ("RESPONSE_STORE", "bucket/prefix"),
+        ("RESPONSE_STORE", "gs://Bucket"),
+        ("RESPONSE_STORE", "gs://"),
     ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str) -> None:
@@ -56,9 +56,9 @@ def test_a_wrong_value_is_named(variable: str, value: str) -> None:
         Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", variable: value})
 
 
-def test_by_default_no_bucket_is_read_and_the_http_door_is_closed() -> None:
+def test_by_default_no_bucket_is_read_and_the_http_endpoint_is_closed() -> None:
     made = Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"})
-    assert made.buckets == frozenset() and made.http_door == "off"
+    assert made.buckets == frozenset() and made.http_endpoint == "off"
 
 
 def test_buckets_are_a_list() -> None:
@@ -119,3 +119,10 @@ def test_scoring_threads_fit_the_cores(given: dict[str, str], cores: int, scorer
 
 def test_every_setting_has_a_row() -> None:
     assert len({variable for variable, _, _ in rows()}) == len(rows()) >= 14
+
+
+@pytest.mark.parametrize("value", ["on", ""])
+@pytest.mark.parametrize(("old", "new"), [("HTTP_DOOR", "HTTP_ENDPOINT"), ("LEDGER", "RESPONSE_STORE")])
+def test_an_old_name_is_refused_with_the_new_one(old: str, new: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{old} is set; its name is {new} since"):
+        Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", old: value})

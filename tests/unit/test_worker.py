@@ -1,4 +1,4 @@
-"""The pull door: when a message is acked, when it is handed back, and how the worker drains."""
+"""The pull entry point: when a message is acked, when it is handed back, and how the worker drains."""
 
 from __future__ import annotations
 

@@ -13,12 +13,13 @@ from types import TracebackType
 
 import grpc
 
-from infra.local.chaos import BadDay, Dice
+from infra.local.fault_plan import FaultPlan, Faults
 from infra.local.ports import LOOPBACK, reachable
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database
-from infra.local.pubsub.door import Door
+from infra.local.pubsub.demultiplexer import Demultiplexer
+from infra.local.pubsub.fault_injection import Refusing, bad_backlog
 from infra.local.pubsub.iam import IamPolicy
 from infra.local.pubsub.memory import Guarded, Memory
 from infra.local.pubsub.ordering import backlog
@@ -27,7 +28,6 @@ from infra.local.pubsub.schemas import Schemas
 from infra.local.pubsub.subscriptions import Subscriber
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
-from infra.local.pubsub.weather import Refusing, bad_backlog
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # our own limits answer in words
@@ -39,7 +39,7 @@ _OPTIONS = (
 class PubsubServer:
     """Google's Pub/Sub API on `host`, an IPv4 address, gRPC and REST on one port, from `start` to `stop`.
 
-    `port` 0 takes a free one; `bad_day` is what goes wrong. `data_dir`: the folder that keeps topics, messages and the
+    `port` 0 takes a free one; `fault_plan`: what goes wrong. `data_dir`: the folder that keeps topics, messages and the
     rest over a restart, also after a kill; without one a stopped server has forgotten all. `hold_pushes`: nothing is
     pushed before `push` is called.
     """
@@ -49,12 +49,12 @@ class PubsubServer:
         port: int = 0,
         *,
         host: str = LOOPBACK,
-        bad_day: BadDay | None = None,
+        fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
         hold_pushes: bool = False,
     ) -> None:
         self._address, self._wanted = host, port
-        self._day, self._data_dir, self._hold = bad_day, data_dir, hold_pushes
+        self._day, self._data_dir, self._hold = fault_plan, data_dir, hold_pushes
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,7 +112,7 @@ class PubsubServer:
         self._loop = asyncio.get_running_loop()
         day, schemas = self._day, Schemas()
         database = Database(self._data_dir) if self._data_dir else None
-        make_backlog = partial(bad_backlog, Dice(day, "deliveries")) if day else backlog
+        make_backlog = partial(bad_backlog, Faults(day, "deliveries")) if day else backlog
         self._broker = broker = Broker(make_backlog, database.first_id if database else 0)
         resources: dict[str, Mapping[str, object]] = {
             "topics": broker.topics,
@@ -122,7 +122,7 @@ class PubsubServer:
         }
         policies = IamPolicy(resources)
         memory = Memory(database, broker, schemas, policies) if database else None
-        calls = Dice(day, "pubsub") if day else None
+        calls = Faults(day, "pubsub") if day else None
 
         def guarded(methods: object) -> object:
             methods = Guarded(memory, methods) if memory else methods
@@ -136,9 +136,11 @@ class PubsubServer:
             "google.iam.v1.IAMPolicy": guarded(policies),
         }
         server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
-        door = Door(server.add_insecure_port("127.0.0.1:0"), Rest(services.values(), broker.tokens.documents))
+        demultiplexer = Demultiplexer(
+            server.add_insecure_port("127.0.0.1:0"), Rest(services.values(), broker.tokens.documents)
+        )
         try:
-            port = await self._open(door)
+            port = await self._open(demultiplexer)
             await server.start()
             if not self._hold:
                 broker.push()
@@ -147,14 +149,14 @@ class PubsubServer:
             # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
             await server.stop(grace=None)
         finally:
-            await door.close()
+            await demultiplexer.close()
             broker.close()
             if memory:
                 await memory.close()
 
-    async def _open(self, door: Door) -> int:
+    async def _open(self, demultiplexer: Demultiplexer) -> int:
         try:
-            return await door.open(self._address, self._wanted)
+            return await demultiplexer.open(self._address, self._wanted)
         except OSError as exc:
             wanted = f"{self._address}:{self._wanted}"
             raise OSError(f"the Pub/Sub server cannot listen on {wanted}; is the port taken?") from exc

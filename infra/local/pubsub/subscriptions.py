@@ -1,4 +1,4 @@
-"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams and snapshots are next door."""
+"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams and snapshots are next entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the Storage server: connections, kept or cut, and what a bad day does to them."""
+"""The HTTP side of the Storage server: connections, kept or cut, and what a fault plan does to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
-from infra.local.chaos import Dice
+from infra.local.fault_plan import Faults
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
 
@@ -24,7 +24,7 @@ _SMALL = 1 << 20
 class Answering(Protocol):
     """Whoever knows the answers. From any thread."""
 
-    dice: Dice
+    faults: Faults
 
     @property
     def spool(self) -> Path:
@@ -75,14 +75,14 @@ class _Handler(BaseHTTPRequestHandler):
         storage = self.server.storage
         try:
             with self._request() as request:
-                if reset := storage.dice.happens("resets"):
-                    obeyed = storage.dice.number("obeyed") < 0.5
+                if reset := storage.faults.happens("resets"):
+                    obeyed = storage.faults.number("obeyed") < 0.5
                 answer = Answer()
                 if not reset or obeyed:
-                    if storage.dice.refuses():
-                        busy = storage.dice.number("code") < 0.5
+                    if storage.faults.refuses():
+                        busy = storage.faults.number("code") < 0.5
                         status, reason = (429, "rateLimitExceeded") if busy else (503, "backendError")
-                        answer = Answer.refusal(status, "The bad day that was asked for", reason)
+                        answer = Answer.refusal(status, "The fault plan that was asked for", reason)
                     else:
                         answer = storage.answer(request)
                 with closing(answer):
@@ -94,8 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
                         # A client that streams a download leaves a refusal's body unread, and so the connection open.
                         answer.headers["Connection"] = "close"
                         self.close_connection = True
-                    slow = request.method == "GET" and storage.dice.happens("slow_reads")
-                    answer.send(self, pause_s=storage.dice.day.slow_s if slow else 0.0)
+                    slow = request.method == "GET" and storage.faults.happens("slow_reads")
+                    answer.send(self, pause_s=storage.faults.day.slow_s if slow else 0.0)
         except Refusal as exc:
             self.close_connection = True  # the body could not be read to its end
             Answer.refusal(exc.status, str(exc), exc.reason).send(self)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 
-from infra.local.chaos import BadDay, Dice
+from infra.local.fault_plan import FaultPlan, Faults
 from infra.local.ports import LOOPBACK, reachable
 from infra.local.storage import batch, buckets, configs
 from infra.local.storage.answer import Answer, Refusal
@@ -25,7 +25,7 @@ _log = logging.getLogger("infra.local.storage")
 class StorageServer:
     """Google's Storage JSON API on `host`, an IPv4 address, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `bad_day` makes requests fail. `data_dir`: where everything is kept from one start to
+    `port` 0 takes a free one; `fault_plan` makes requests fail. `data_dir`: where everything is kept from one start to
     the next, also when the process is killed; without it everything is forgotten.
     `notifier` is told of every change before the request that made it is answered.
     Raises OSError when the port is taken or the folder cannot be used.
@@ -38,11 +38,11 @@ class StorageServer:
         host: str = LOOPBACK,
         names: Iterable[str] = (),
         notifier: Notifier | None = None,
-        bad_day: BadDay | None = None,
+        fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
     ) -> None:
         self._notifier = notifier
-        self.dice = Dice(bad_day or BadDay(), "storage")
+        self.faults = Faults(fault_plan or FaultPlan(), "storage")
         self._failures: list[tuple[int, str]] = []
         self._failing = threading.Lock()
         try:

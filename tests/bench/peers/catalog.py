@@ -1,4 +1,4 @@
-"""Who is measured: the environment, the engine, the door, and how each is started with its documented settings."""
+"""The servers that are measured: environment, engine, entry point, and start with their documented settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.bench.parts import push_command
-from tests.bench.peers.http_door import Wrap, form, in_json, raw
+from tests.bench.peers.http_endpoint import Wrap, form, in_json, raw
 
 UNDER_WAY = 32
 """Requests at a time under full load."""
@@ -26,7 +26,7 @@ class Peer:
     name: str
     environment: str
     engine: Literal["litert", "savedmodel"]
-    door: Literal["http", "push", "pull", "bulk"]
+    entry_point: Literal["http", "push", "pull", "bulk"]
     command: Command
     how: str
     wrap: Wrap = raw
@@ -67,7 +67,7 @@ def _beam(bin: Path, port: int) -> list[str]:
 _THREADS = {"THREADS": "8"}
 """As the Dockerfile says; without it they are four for each CPU of the machine."""
 
-_OPEN = {"HTTP_DOOR": "on", "GOOGLE_CLOUD_PROJECT": "bench"} | _THREADS
+_OPEN = {"HTTP_ENDPOINT": "on", "GOOGLE_CLOUD_PROJECT": "bench"} | _THREADS
 _IMAGE = "as the image runs it: 1 process of 8 threads, batches of up to 8, no wait for company"
 _PULL = "python -m functions.entrypoints.pull_worker with its defaults"
 _ONE_BY_ONE = "Keras' model.predict of one image at a time"

@@ -15,10 +15,10 @@ from tests.bench.cold import push_first
 from tests.bench.parts import environment, free_port, pss_mb
 from tests.bench.peers.catalog import Peer
 from tests.bench.peers.environments import Environment
-from tests.bench.peers.http_door import HttpDoor
+from tests.bench.peers.http_endpoint import HttpEndpoint
 from tests.bench.peers.loop import PATIENCE_S, closed_loop, per_s, percentile
 from tests.bench.peers.running import running
-from tests.bench.peers.topic_door import TopicDoor
+from tests.bench.peers.topic_entry_point import TopicEntryPoint
 from tests.bench.rig import push_to, twin
 
 UNITS = {
@@ -57,7 +57,7 @@ class Case:
 
 def turn(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str, float]:
     """Figures by their names in UNITS. Raises ChildFailed, OSError, TimeoutError."""
-    match peer.door:
+    match peer.entry_point:
         case "http":
             return _http(peer, where, case, seconds)
         case "bulk":
@@ -69,27 +69,27 @@ def turn(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str
 def _http(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str, float]:
     port = free_port()
     start = time.perf_counter()
-    with running(peer, where, case.artifact, port, {}) as server, HttpDoor(port, peer.wrap) as door:
-        answer = door.first(server, case.images[0])
+    with running(peer, where, case.artifact, port, {}) as server, HttpEndpoint(port, peer.wrap) as entry_point:
+        answer = entry_point.first(server, case.images[0])
         first = time.perf_counter() - start
         case.check(answer)
-        figures = _asked(door.ask, door.ask, case, peer, seconds)
+        figures = _asked(entry_point.ask, entry_point.ask, case, peer, seconds)
         return {"cold start": first} | figures | {"memory": pss_mb(server.pid)}
 
 
 def _topic(peer: Peer, where: Environment, case: Case, seconds: float) -> dict[str, float]:
     port = free_port()
-    with twin() as env, environment(env), TopicDoor(env["GOOGLE_CLOUD_PROJECT"]) as door:
-        answer = door.later("first") if peer.door == "push" else door.publish(case.images[0])
+    with twin() as env, environment(env), TopicEntryPoint(env["GOOGLE_CLOUD_PROJECT"]) as entry_point:
+        answer = entry_point.later("first") if peer.entry_point == "push" else entry_point.publish(case.images[0])
         start = time.perf_counter()
         with running(peer, where, case.artifact, port, env) as server:
-            if peer.door == "push":
+            if peer.entry_point == "push":
                 push_first(port, case.images[0], "first")
             case.check(answer.result(PATIENCE_S))
             first = time.perf_counter() - start
-            if peer.door == "push":
+            if peer.entry_point == "push":
                 push_to(env["GOOGLE_CLOUD_PROJECT"], port)
-            figures = _asked(door.ask_among_many, door.ask, case, peer, seconds)
+            figures = _asked(entry_point.ask_among_many, entry_point.ask, case, peer, seconds)
             return {"cold start": first} | figures | {"memory": pss_mb(server.pid)}
 
 

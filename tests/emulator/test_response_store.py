@@ -1,4 +1,4 @@
-"""The ledger: workers that know nothing of each other send the same bytes, and none sends what it could not store."""
+"""The response store: independent workers send the same bytes, and none sends what it could not store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from google.api_core.exceptions import NotFound
 
-from functions.gcp.response_store import BucketLedger
+from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Envelope, Explanation, Response, encode_response
 from functions.service.pipeline import Service
 from infra.local.storage.server import StorageServer
@@ -28,7 +28,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageServer]:
 def worker(place: str = "gs://kept/answers/") -> tuple[Service, MemoryResponses]:
     """One that has just started: it remembers nothing."""
     responses = MemoryResponses()
-    return fake_service(responses=responses, ledger=BucketLedger(place, "p")), responses
+    return fake_service(responses=responses, response_store=BucketResponseStore(place, "p")), responses
 
 
 def sent(responses: MemoryResponses) -> list[bytes]:
@@ -83,22 +83,22 @@ def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeyp
 def test_a_worker_that_may_create_and_not_replace_finds_the_stored_answer(bucket: StorageServer) -> None:
     service, _ = worker()
     first = service.answer(ASKED)
-    ledger = BucketLedger("gs://kept/answers", "p")
+    response_store = BucketResponseStore("gs://kept/answers", "p")
     bucket.fail(403, path="/upload/")
     with pytest.raises(NotFound):  # it may not even create: nothing is there
-        ledger.keep("id", first)
-    ledger.keep("id", first)
+        response_store.keep("id", first)
+    response_store.keep("id", first)
     bucket.fail(403, path="/upload/")
     later = replace(first, completed_at="2030-01-01T00:00:00.000Z")
-    assert ledger.keep("id", later).completed_at == first.completed_at
+    assert response_store.keep("id", later).completed_at == first.completed_at
 
 
 def test_a_lost_answer_of_the_bucket_makes_no_second_answer(bucket: StorageServer) -> None:
     """The object is there, the worker did not hear of it, and tries again: it finds its own answer."""
     service, responses = worker()
     first = service.answer(ASKED)
-    ledger = BucketLedger("gs://kept/answers", "p")
-    stored = ledger.keep("id", first)
+    response_store = BucketResponseStore("gs://kept/answers", "p")
+    stored = response_store.keep("id", first)
     later: Response = replace(first, completed_at="2030-01-01T00:00:00.000Z")
-    assert encode_response(ledger.keep("id", later)) == encode_response(stored)
+    assert encode_response(response_store.keep("id", later)) == encode_response(stored)
     assert responses.published == []

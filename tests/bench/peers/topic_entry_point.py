@@ -15,7 +15,7 @@ from google.cloud import pubsub_v1
 PATIENCE_S = 120.0
 
 
-class TopicDoor:
+class TopicEntryPoint:
     """Publishes images and hears what is answered; a context manager. Threads may share it."""
 
     def __init__(self, project: str) -> None:
@@ -61,7 +61,7 @@ class TopicDoor:
         else:
             future.set_exception(OSError(f"the worker answered {message.data.decode(errors='replace')}"))
 
-    def __enter__(self) -> TopicDoor:
+    def __enter__(self) -> TopicEntryPoint:
         return self
 
     def __exit__(

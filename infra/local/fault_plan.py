@@ -1,4 +1,4 @@
-"""Bad days: what goes wrong, how often, and the dice that decide it; the same seed gives the same day.
+"""Fault plans: what goes wrong, how often, and the dice that decide it; the same seed gives the same day.
 
 Nothing fails here: the servers ask, and each makes its own trouble.
 """
@@ -19,12 +19,12 @@ _SHARES = ("duplicate", "lose_acks", "reorder", "late", "errors", "slow_reads", 
 _LONGEST_S = 600.0
 
 
-class BadDayError(ValueError):
+class FaultPlanError(ValueError):
     """A plan that cannot be followed; says which field and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class BadDay:
+class FaultPlan:
     """A plan of what goes wrong. Shares are from 0 to 1, of messages, deliveries, acks or requests; times in seconds.
 
     Pub/Sub: `duplicate` messages come twice; `lose_acks` are forgotten; `reorder` ones are overtaken; every message
@@ -50,16 +50,16 @@ class BadDay:
             value = getattr(self, each.name)
             whole = each.name in ("seed", "burst")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                raise BadDayError(f"{each.name} is {value!r}; it must be a {'whole ' if whole else ''}number")
+                raise FaultPlanError(f"{each.name} is {value!r}; it must be a {'whole ' if whole else ''}number")
             if each.name in _SHARES and not 0 <= value <= 1:
-                raise BadDayError(f"{each.name} is {value}; it must be a share from 0 to 1")
+                raise FaultPlanError(f"{each.name} is {value}; it must be a share from 0 to 1")
             if each.name.endswith("_s") and not (math.isfinite(value) and 0 <= value <= _LONGEST_S):
-                raise BadDayError(f"{each.name} is {value}; it must be from 0 to {_LONGEST_S:g} seconds")
+                raise FaultPlanError(f"{each.name} is {value}; it must be from 0 to {_LONGEST_S:g} seconds")
         if not 1 <= self.burst <= 1000:
-            raise BadDayError(f"burst is {self.burst}; it must be from 1 to 1000 requests")
+            raise FaultPlanError(f"burst is {self.burst}; it must be from 1 to 1000 requests")
 
     @classmethod
-    def parse(cls, text: str) -> BadDay:
+    def parse(cls, text: str) -> FaultPlan:
         """Read `key=value,key=value`, or the YAML or JSON file of that name."""
         if "=" in text and not Path(text).is_file():
             pairs = [each.partition("=") for each in text.split(",") if each.strip()]
@@ -67,25 +67,25 @@ class BadDay:
         try:
             return cls.of(yaml.safe_load(Path(text).read_text(encoding="utf-8")) or {})
         except OSError as exc:
-            raise BadDayError(f"{text} is neither key=value,... nor a file that can be read") from exc
+            raise FaultPlanError(f"{text} is neither key=value,... nor a file that can be read") from exc
         except (yaml.YAMLError, UnicodeDecodeError) as exc:
-            raise BadDayError(f"{text} is neither YAML nor JSON") from exc
+            raise FaultPlanError(f"{text} is neither YAML nor JSON") from exc
 
     @classmethod
-    def of(cls, given: Any) -> BadDay:
+    def of(cls, given: Any) -> FaultPlan:
         """A plan from fields by their names."""
         if not isinstance(given, Mapping):
-            raise BadDayError("a bad day must be fields with their values, such as errors: 0.1")
+            raise FaultPlanError("a fault plan must be fields with their values, such as errors: 0.1")
         known = [each.name for each in fields(cls)]
         if unknown := [name for name in given if name not in known]:
-            raise BadDayError(f"{unknown[0]!r} is no field of a bad day; there are {', '.join(known)}")
+            raise FaultPlanError(f"{unknown[0]!r} is no field of a fault plan; there are {', '.join(known)}")
         return cls(**given)
 
 
-class Dice:
+class Faults:
     """The throws for one part of the twin; callable from any thread. The n-th throw of a kind is the same each day."""
 
-    def __init__(self, day: BadDay, part: str) -> None:
+    def __init__(self, day: FaultPlan, part: str) -> None:
         self.day = day
         self._part = part
         self._kinds: dict[str, random.Random] = {}

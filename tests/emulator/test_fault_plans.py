@@ -1,4 +1,4 @@
-"""Bad days: plans are checked by name, the same seed gives the same day, and the servers follow the plan."""
+"""Fault plans: plans are checked by name, the same seed gives the same day, and the servers follow the plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import requests
 from google.cloud import storage
 
 from infra.local.__main__ import main
-from infra.local.chaos import BadDay, BadDayError, Dice
+from infra.local.fault_plan import FaultPlan, FaultPlanError, Faults
 from infra.local.storage.server import StorageServer
 from infra.local.twin import Twin
 
@@ -27,31 +27,33 @@ ROUNDS = 60
         ("delay_s=-1", "delay_s is -1"),
         ("delay_s=.nan", "delay_s is nan"),
         ("late=true", "late is True"),
-        ("weather=1", "'weather' is no field of a bad day; there are seed, duplicate"),
+        ("weather=1", "'weather' is no field of a fault plan; there are seed, duplicate"),
         ("no/such/file", "neither key=value"),
     ],
 )
 def test_a_plan_is_checked_by_name(text: str, words: str) -> None:
-    with pytest.raises(BadDayError, match=words.replace("(", r"\(")):
-        BadDay.parse(text)
+    with pytest.raises(FaultPlanError, match=words.replace("(", r"\(")):
+        FaultPlan.parse(text)
 
 
 def test_a_plan_is_read_from_words_or_a_file(tmp_path: Path) -> None:
-    asked = BadDay(seed=7, errors=0.25, burst=3, slow_s=1)
-    assert BadDay.parse("seed=7, errors=0.25,burst=3,slow_s=1") == asked
+    asked = FaultPlan(seed=7, errors=0.25, burst=3, slow_s=1)
+    assert FaultPlan.parse("seed=7, errors=0.25,burst=3,slow_s=1") == asked
     for name, text in (("a.yaml", "seed: 7\nerrors: 0.25\nburst: 3\nslow_s: 1\n"), ("a.json", '{"seed": 7}')):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert BadDay.parse(str(tmp_path / "a.yaml")) == asked
-    assert BadDay.parse(str(tmp_path / "a.json")) == BadDay(seed=7)
+    assert FaultPlan.parse(str(tmp_path / "a.yaml")) == asked
+    assert FaultPlan.parse(str(tmp_path / "a.json")) == FaultPlan(seed=7)
     (tmp_path / "list.yaml").write_text("- 1\n", encoding="utf-8")
-    with pytest.raises(BadDayError, match="fields with their values"):
-        BadDay.parse(str(tmp_path / "list.yaml"))
+    with pytest.raises(FaultPlanError, match="fields with their values"):
+        FaultPlan.parse(str(tmp_path / "list.yaml"))
 
 
 def test_the_same_seed_gives_the_same_throws() -> None:
     def row(seed: int, *, disturbed: bool = False) -> list[bool]:
-        dice = Dice(BadDay(seed=seed, errors=0.5, late=0.5), "part")
-        return [dice.happens("errors") for _ in range(ROUNDS) if not disturbed or dice.happens("late") in (True, False)]
+        faults = Faults(FaultPlan(seed=seed, errors=0.5, late=0.5), "part")
+        return [
+            faults.happens("errors") for _ in range(ROUNDS) if not disturbed or faults.happens("late") in (True, False)
+        ]
 
     assert row(1) == row(1) == row(1, disturbed=True)
     assert row(1) != row(2)
@@ -59,14 +61,14 @@ def test_the_same_seed_gives_the_same_throws() -> None:
 
 
 def test_errors_come_in_bursts() -> None:
-    dice = Dice(BadDay(seed=3, errors=0.1, burst=4), "part")
-    row = "".join("x" if dice.refuses() else "." for _ in range(400))
+    faults = Faults(FaultPlan(seed=3, errors=0.1, burst=4), "part")
+    row = "".join("x" if faults.refuses() else "." for _ in range(400))
     bursts = [len(each) for each in row.strip("x").replace(".", " ").split()]
     assert bursts and all(each % 4 == 0 for each in bursts)
-    assert not any(Dice(BadDay(), "part").refuses() for _ in range(ROUNDS))
+    assert not any(Faults(FaultPlan(), "part").refuses() for _ in range(ROUNDS))
 
 
-def statuses(day: BadDay) -> list[int]:
+def statuses(day: FaultPlan) -> list[int]:
     """How a Storage server answers on such a day; 0 stands for a connection that broke."""
 
     def get(url: str) -> int:
@@ -75,20 +77,20 @@ def statuses(day: BadDay) -> list[int]:
         except requests.ConnectionError:
             return 0
 
-    with StorageServer(names=["uploads"], bad_day=day) as server:
+    with StorageServer(names=["uploads"], fault_plan=day) as server:
         return [get(server.url) for _ in range(ROUNDS)]
 
 
 def test_the_same_seed_gives_storage_the_same_day() -> None:
-    day = BadDay(seed=5, errors=0.2, burst=2, resets=0.2)
+    day = FaultPlan(seed=5, errors=0.2, burst=2, resets=0.2)
     first = statuses(day)
     assert set(first) == {200, 429, 503, 0}
     assert statuses(day) == first
-    assert set(statuses(BadDay(seed=5))) == {200}
+    assert set(statuses(FaultPlan(seed=5))) == {200}
 
 
 def test_some_resets_come_after_the_request_was_obeyed() -> None:
-    with StorageServer(names=["uploads"], bad_day=BadDay(seed=1, resets=1)) as server:
+    with StorageServer(names=["uploads"], fault_plan=FaultPlan(seed=1, resets=1)) as server:
         for number in range(ROUNDS):
             with pytest.raises(requests.ConnectionError):
                 address = f"{server.url}/upload/storage/v1/b/uploads/o?uploadType=media&name={number:02}"
@@ -97,16 +99,16 @@ def test_some_resets_come_after_the_request_was_obeyed() -> None:
 
 
 def test_slow_reads() -> None:
-    with StorageServer(names=["uploads"], bad_day=BadDay(slow_reads=1, slow_s=0.3)) as server:
+    with StorageServer(names=["uploads"], fault_plan=FaultPlan(slow_reads=1, slow_s=0.3)) as server:
         began = time.monotonic()
         assert requests.get(f"{server.url}/storage/v1/b/uploads", timeout=5).json()["name"] == "uploads"
         assert time.monotonic() - began >= 0.3
 
 
-def test_the_stock_client_outlives_a_bad_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    day = BadDay(seed=2, errors=0.3, burst=2)
+def test_the_stock_client_outlives_a_fault_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = FaultPlan(seed=2, errors=0.3, burst=2)
     retry = storage.retry.DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.05)
-    with StorageServer(names=["uploads"], bad_day=day) as server:
+    with StorageServer(names=["uploads"], fault_plan=day) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         client = storage.Client(project="p")
         for number in range(20):
@@ -120,8 +122,8 @@ def test_the_stock_client_outlives_a_bad_day(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_command_line_takes_a_plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.local.__main__._obey_signals", lambda: None)
-    assert main(["storage", "--bad-day", "errors=2"]) == 1
+    assert main(["storage", "--fault-plan", "errors=2"]) == 1
     assert "errors is 2; it must be a share from 0 to 1" in capsys.readouterr().err
-    with pytest.raises(BadDayError, match="Google's emulator knows none"):
-        Twin(pubsub="google", bad_day=BadDay())
-    assert main(["up", "--pubsub", "google", "--bad-day", "seed=1"]) == 1
+    with pytest.raises(FaultPlanError, match="Google's emulator knows none"):
+        Twin(pubsub="google", fault_plan=FaultPlan())
+    assert main(["up", "--pubsub", "google", "--fault-plan", "seed=1"]) == 1

@@ -41,7 +41,7 @@ def form(image: bytes) -> tuple[str, bytes]:
     return f"multipart/form-data; boundary={_BOUNDARY}", head + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-class HttpDoor:
+class HttpEndpoint:
     """POST /predict of a server on this machine; a context manager. Threads may share it."""
 
     def __init__(self, port: int, wrap: Wrap) -> None:
@@ -78,7 +78,7 @@ class HttpDoor:
         response = self._own.connection.getresponse()
         return response.status, response.read()
 
-    def __enter__(self) -> HttpDoor:
+    def __enter__(self) -> HttpEndpoint:
         return self
 
     def __exit__(

@@ -1,9 +1,9 @@
-# Where each answer is stored before it is published, so that all its copies are the same; only where var.ledger asks for it.
-resource "google_storage_bucket" "ledger" {
-  count = var.ledger ? 1 : 0
+# Where each answer is stored before it is published, so that all its copies are the same; only where var.response_store asks for it.
+resource "google_storage_bucket" "response_store" {
+  count = var.response_store ? 1 : 0
 
   project                     = var.project_id
-  name                        = "${var.project_id}-${local.prefix}ledger"
+  name                        = "${var.project_id}-${local.prefix}response-store"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
@@ -22,7 +22,7 @@ resource "google_storage_bucket" "ledger" {
       type = "Delete"
     }
     condition {
-      age = local.ledger_days
+      age = local.response_store_days
     }
   }
 
@@ -34,18 +34,18 @@ resource "google_storage_bucket" "ledger" {
 }
 
 # To create and to read, not to replace: the first answer stays.
-resource "google_storage_bucket_iam_member" "ledger" {
+resource "google_storage_bucket_iam_member" "response_store" {
   for_each = {
     for pair in setproduct(local.scorers, ["roles/storage.objectCreator", "roles/storage.objectViewer"]) :
-    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] } if var.ledger
+    "${pair[0]} ${pair[1]}" => { account = pair[0], role = pair[1] } if var.response_store
   }
 
-  bucket = google_storage_bucket.ledger[0].name
+  bucket = google_storage_bucket.response_store[0].name
   role   = each.value.role
   member = google_service_account.this[each.value.account].member
 }
 
 locals {
   # A day longer than a message lives: until then it may come again, and must find its answer.
-  ledger_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
+  response_store_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
 }

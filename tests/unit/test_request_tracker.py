@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.image_files import Picture
-from client.results.request_tracker import Ledger, Outcome
+from client.results.request_tracker import Outcome, RequestTracker
 from client.transport import send_pool
 from functions.messages.contract import Error, Response
 from model.labels import Prediction
@@ -27,8 +27,8 @@ def error(request_id: str, code: str) -> Response:
     return Response(request_id, error=Error(code, "a sentence"))
 
 
-def ended(ledger: Ledger, timeout_s: float = 5.0) -> dict[str, Outcome]:
-    outcomes = list(ledger.outcomes(timeout_s))
+def ended(tracker: RequestTracker, timeout_s: float = 5.0) -> dict[str, Outcome]:
+    outcomes = list(tracker.outcomes(timeout_s))
     by_name = {outcome.picture.name: outcome for outcome in outcomes}
     assert len(by_name) == len(outcomes), "a picture ended twice"
     return by_name
@@ -40,13 +40,13 @@ def said(outcome: Outcome) -> str:
 
 
 def test_answers_are_matched_by_request_id() -> None:
-    ledger = Ledger()
-    ledger.expect("r1", picture("a"))
-    ledger.expect("r2", picture("b"))
-    ledger.finish_sending()
-    ledger.offer(ok("r2", "Coat"))
-    ledger.offer(ok("r1", "Bag"))
-    assert {name: said(outcome) for name, outcome in ended(ledger).items()} == {"a": "Bag", "b": "Coat"}
+    tracker = RequestTracker()
+    tracker.expect("r1", picture("a"))
+    tracker.expect("r2", picture("b"))
+    tracker.finish_sending()
+    tracker.offer(ok("r2", "Coat"))
+    tracker.offer(ok("r1", "Bag"))
+    assert {name: said(outcome) for name, outcome in ended(tracker).items()} == {"a": "Bag", "b": "Coat"}
 
 
 @pytest.mark.parametrize(
@@ -66,115 +66,115 @@ def test_answers_are_matched_by_request_id() -> None:
 )
 @pytest.mark.parametrize("early", [False, True], ids=["asked before", "asked after"])
 def test_of_several_answers_the_first_predictions_are_kept(answers: list[Response], kept: str, early: bool) -> None:
-    ledger = Ledger()
-    ledger.expect("other", picture("b"))
+    tracker = RequestTracker()
+    tracker.expect("other", picture("b"))
     if not early:
-        ledger.expect("r", picture("a"))
+        tracker.expect("r", picture("a"))
     for answer in answers:
-        ledger.offer(answer)
+        tracker.offer(answer)
     if early:
-        ledger.expect("r", picture("a"))
-    ledger.finish_sending()
-    ledger.offer(ok("other"))
-    assert said(ended(ledger)["a"]) == kept
+        tracker.expect("r", picture("a"))
+    tracker.finish_sending()
+    tracker.offer(ok("other"))
+    assert said(ended(tracker)["a"]) == kept
 
 
 @pytest.mark.parametrize("code", ["unavailable", "invalid_image"])
 def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
-    ledger = Ledger()
-    ledger.expect("r", picture("a"))
-    ledger.offer(error("r", code))
-    ledger.finish_sending()
+    tracker = RequestTracker()
+    tracker.expect("r", picture("a"))
+    tracker.offer(error("r", code))
+    tracker.finish_sending()
     began = time.monotonic()
-    outcome = ended(ledger, 30)["a"]
+    outcome = ended(tracker, 30)["a"]
     assert said(outcome) == code and not outcome.ok and not outcome.missing
     assert time.monotonic() - began < 5, "nobody waits for a better one"
 
 
 def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
-    ledger = Ledger()
-    ledger.offer(ok("uploads/a#1"))
-    ledger.expect("uploads/a#1", picture("a"))
-    ledger.finish_sending()
-    assert said(ended(ledger)["a"]) == "Bag"
+    tracker = RequestTracker()
+    tracker.offer(ok("uploads/a#1"))
+    tracker.expect("uploads/a#1", picture("a"))
+    tracker.finish_sending()
+    assert said(ended(tracker)["a"]) == "Bag"
 
 
 def test_strangers_answers_do_not_fill_the_memory() -> None:
-    ledger = Ledger()
+    tracker = RequestTracker()
     for number in range(5000):
-        ledger.offer(ok(f"stranger-{number}"))
-    ledger.expect("stranger-0", picture("a"))
-    ledger.finish_sending()
-    assert ended(ledger, 0.01)["a"].missing
+        tracker.offer(ok(f"stranger-{number}"))
+    tracker.expect("stranger-0", picture("a"))
+    tracker.finish_sending()
+    assert ended(tracker, 0.01)["a"].missing
 
 
 def test_the_missing_are_named_after_the_timeout() -> None:
-    ledger = Ledger()
-    ledger.expect("r1", picture("a"))
-    ledger.expect("r2", picture("b"))
-    ledger.offer(ok("r1"))
-    ledger.finish_sending()
-    outcomes = ended(ledger, 0.05)
+    tracker = RequestTracker()
+    tracker.expect("r1", picture("a"))
+    tracker.expect("r2", picture("b"))
+    tracker.offer(ok("r1"))
+    tracker.finish_sending()
+    outcomes = ended(tracker, 0.05)
     assert outcomes["a"].ok
     assert outcomes["b"] == Outcome(picture("b"), "r2", problem="no answer within 0.05 s", missing=True)
 
 
 def test_the_timeout_counts_from_the_last_sent() -> None:
     now = [0.0]
-    ledger = Ledger(clock=lambda: now[0])
-    ledger.expect("r", picture("a"))
+    tracker = RequestTracker(clock=lambda: now[0])
+    tracker.expect("r", picture("a"))
     now[0] = 1000.0
-    threading.Timer(0.05, lambda: (ledger.finish_sending(), ledger.offer(ok("r")))).start()
-    outcome = ended(ledger, 1)["a"]
+    threading.Timer(0.05, lambda: (tracker.finish_sending(), tracker.offer(ok("r")))).start()
+    outcome = ended(tracker, 1)["a"]
     assert outcome.ok and outcome.ms == 1_000_000
 
 
 def test_when_the_stream_breaks_the_rest_is_missing_at_once() -> None:
-    ledger = Ledger()
-    ledger.expect("r", picture("a"))
-    ledger.give_up("the stream broke")
-    assert ended(ledger, 60)["a"].problem == "the stream broke"
+    tracker = RequestTracker()
+    tracker.expect("r", picture("a"))
+    tracker.give_up("the stream broke")
+    assert ended(tracker, 60)["a"].problem == "the stream broke"
 
 
 def test_a_picture_that_cannot_be_sent_is_not_waited_for() -> None:
-    ledger = Ledger()
-    ledger.expect("r", picture("a"))
-    ledger.fail(picture("a"), "no such topic")
-    ledger.fail(picture("b"), "no such file")
-    ledger.finish_sending()
-    outcomes = ended(ledger, 60)
+    tracker = RequestTracker()
+    tracker.expect("r", picture("a"))
+    tracker.fail(picture("a"), "no such topic")
+    tracker.fail(picture("b"), "no such file")
+    tracker.finish_sending()
+    outcomes = ended(tracker, 60)
     assert outcomes["a"].problem == "no such topic" and outcomes["b"].problem == "no such file"
     assert not any(outcome.missing or outcome.ok for outcome in outcomes.values())
 
 
 @pytest.mark.parametrize("answer", [ok("r"), error("r", "invalid_image")])
 def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent(answer: Response) -> None:
-    ledger = Ledger()
-    ledger.expect("r", picture("a"))
-    ledger.offer(answer)
-    ledger.fail(picture("a"), "deadline exceeded")
-    ledger.finish_sending()
-    assert ended(ledger)["a"].response == answer
+    tracker = RequestTracker()
+    tracker.expect("r", picture("a"))
+    tracker.offer(answer)
+    tracker.fail(picture("a"), "deadline exceeded")
+    tracker.finish_sending()
+    assert ended(tracker)["a"].response == answer
 
 
 def test_stopping_gives_the_errors_that_are_held() -> None:
-    ledger = Ledger()
-    ledger.expect("r", picture("a"))
-    ledger.offer(error("r", "invalid_image"))
-    assert [said(outcome) for outcome in ledger.stop()] == ["invalid_image"]
+    tracker = RequestTracker()
+    tracker.expect("r", picture("a"))
+    tracker.offer(error("r", "invalid_image"))
+    assert [said(outcome) for outcome in tracker.stop()] == ["invalid_image"]
 
 
 def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
-    ledger = Ledger()
-    ledger.expect("r1", picture("a"))
-    ledger.expect("r2", picture("b"))
-    ledger.offer(ok("r1"))
-    assert [(outcome.request_id, outcome.missing) for outcome in ledger.stop()] == [("r1", False), ("r2", True)]
-    assert ledger.stopped
+    tracker = RequestTracker()
+    tracker.expect("r1", picture("a"))
+    tracker.expect("r2", picture("b"))
+    tracker.offer(ok("r1"))
+    assert [(outcome.request_id, outcome.missing) for outcome in tracker.stop()] == [("r1", False), ("r2", True)]
+    assert tracker.stopped
 
 
 def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
-    ledger, pictures = Ledger(), [picture(str(number)) for number in range(50)]
+    tracker, pictures = RequestTracker(), [picture(str(number)) for number in range(50)]
     at_once, most = [0], [0]
     lock = threading.Lock()
 
@@ -185,20 +185,20 @@ def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
         try:
             if each.name == "7":
                 raise FileNotFoundError(2, "No such file or directory")
-            ledger.settle(Outcome(each, each.name))
+            tracker.settle(Outcome(each, each.name))
         finally:
             with lock:
                 at_once[0] -= 1
 
-    send_pool.start(pictures, send, ledger, threads=4)
-    outcomes = ended(ledger, 10)
+    send_pool.start(pictures, send, tracker, threads=4)
+    outcomes = ended(tracker, 10)
     assert len(outcomes) == 50 and most[0] <= 4
     assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["7"]
     assert outcomes["7"].problem == "no such file or directory"
 
 
 def test_the_crew_stops_when_nothing_more_is_wanted() -> None:
-    ledger, sent = Ledger(), threading.Event()
-    ledger.stop()
-    send_pool.start([picture("a")], lambda each: sent.set(), ledger, threads=1)
-    assert ended(ledger, 0.2) == {} and not sent.is_set()
+    tracker, sent = RequestTracker(), threading.Event()
+    tracker.stop()
+    send_pool.start([picture("a")], lambda each: sent.set(), tracker, threads=1)
+    assert ended(tracker, 0.2) == {} and not sent.is_set()

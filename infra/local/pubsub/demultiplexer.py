@@ -1,4 +1,4 @@
-"""The door: one port for both ways to call. gRPC is passed on to its server, HTTP/1.1 is answered as REST.
+"""The entry point: one port for both ways to call. gRPC is passed on to its server, HTTP/1.1 is answered as REST.
 
 grpcio cannot share its port. To pass its bytes on costs the server a twentieth of its time, and spares everybody a
 second address: as with Google's emulator, one is enough.
@@ -22,7 +22,7 @@ _BODY_LIMIT = 20_000_000
 """Bytes of a body: a publish of 10 MB in base64, and room."""
 
 
-class Door:
+class Demultiplexer:
     """Listens from `open` to `close`, for a gRPC server on another port of this machine."""
 
     def __init__(self, grpc_port: int, rest: Rest) -> None:

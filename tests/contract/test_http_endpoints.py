@@ -1,4 +1,4 @@
-"""The HTTP doors, through the framework's own application and the real shipped model."""
+"""The HTTP endpoints, through the framework's own application and the real shipped model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from functions.errors import HTTP_STATUS
 from functions.messages.contract import Response, decode_response, encode_response
 from functions.service.pipeline import Service
 from tests.conftest import ROOT
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryLedger, MemoryResponses, fake_service
+from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, MemoryResponseStore, fake_service
 from tests.samples import BAD_IMAGES, encoded
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -41,7 +41,7 @@ def service(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine:
     made = fake_service(responses=responses, engine=engine, images=MemoryImages({"gs://bucket/a": encoded()}))
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
-    monkeypatch.setenv("HTTP_DOOR", "on")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
     monkeypatch.setattr(bootstrap, "_service", lambda: made)
     bootstrap.settings.cache_clear()
     yield made
@@ -130,9 +130,9 @@ def test_predict_publishes_when_asked(client: FlaskClient, responses: MemoryResp
 def test_what_predict_publishes_twice_is_the_same(
     client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = MemoryLedger()
+    response_store = MemoryResponseStore()
     for _ in range(2):  # two workers
-        made = fake_service(responses=responses, ledger=ledger)
+        made = fake_service(responses=responses, response_store=response_store)
         monkeypatch.setattr(bootstrap, "_service", lambda made=made: made)
         reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
         assert reply.status_code == 200
@@ -140,7 +140,7 @@ def test_what_predict_publishes_twice_is_the_same(
     first, second = responses.published
     assert encode_response(first) == encode_response(second)
     assert client.post("/predict", data=encoded(), headers={"X-Request-Id": "r2"}).status_code == 200
-    assert len(ledger.answers) == 1, "what is not published is not stored"
+    assert len(response_store.answers) == 1, "what is not published is not stored"
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
@@ -283,7 +283,7 @@ def test_predict_is_a_target_of_its_own(root: Path, service: Service) -> None:
 
 def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
-    monkeypatch.setenv("HTTP_DOOR", "on")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
     bootstrap.settings.cache_clear()
     bootstrap._service.cache_clear()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()

@@ -1,0 +1,88 @@
+# The HTTP endpoint: a service of its own, closed unless asked for, open to nobody who is not named.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
+variables {
+  project_id       = "some-project"
+  image            = "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"
+  endpoint_callers = ["user:someone@example.com"]
+}
+
+run "closed" {
+  assert {
+    condition     = !contains(keys(google_cloud_run_v2_service.this), "endpoint") && length(google_cloud_run_v2_service_iam_member.endpoint) == 0 && length(google_storage_bucket_iam_member.endpoint) == 0 && output.endpoint_url == null
+    error_message = "No endpoint unless somebody opens it."
+  }
+}
+
+run "internal" {
+  variables {
+    http_endpoint = "internal"
+    settings      = { ALLOWED_BUCKETS = "photos", MAX_BATCH_SIZE = "4" }
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_ENDPOINT"] == "off"
+    error_message = "The service that is pushed to answers nobody by hand."
+  }
+  assert {
+    condition = { for env in google_cloud_run_v2_service.this["endpoint"].template[0].containers[0].env : env.name => env.value } == {
+      GOOGLE_CLOUD_PROJECT = "some-project"
+      HTTP_ENDPOINT        = "on"
+      MAX_BATCH_SIZE       = "4"
+      PUSH_AUDIENCE        = "prediction-endpoint"
+      PUSH_SERVICE_ACCOUNT = google_service_account.this["invoker"].email
+      RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
+      THREADS              = "8"
+    }
+    error_message = "The endpoint takes images that are posted: no pushes, and none out of buckets."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["endpoint"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.this["endpoint"].invoker_iam_disabled == false
+    error_message = "Internal is to callers inside the project, and to those alone who may call it."
+  }
+  assert {
+    condition     = keys(google_cloud_run_v2_service_iam_member.endpoint) == ["user:someone@example.com"] && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint" && grant.role == "roles/run.invoker"])
+    error_message = "Who is named may call the endpoint, and not the worker."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["endpoint"].template[0].service_account == google_service_account.this["endpoint"].email && google_storage_bucket_iam_member.endpoint[0].bucket == "some-project-models" && google_storage_bucket_iam_member.endpoint[0].role == "roles/storage.objectViewer"
+    error_message = "The endpoint has an account of its own, which reads models and no images."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-worker"
+    error_message = "Pub/Sub may not call the endpoint."
+  }
+}
+
+run "anywhere_beside_a_pool" {
+  variables {
+    http_endpoint  = "anywhere"
+    compute        = "worker"
+    response_store = true
+  }
+  assert {
+    condition     = keys(google_cloud_run_v2_service.this) == ["endpoint"] && google_cloud_run_v2_service.this["endpoint"].ingress == "INGRESS_TRAFFIC_ALL" && google_cloud_run_v2_service.this["endpoint"].invoker_iam_disabled == false
+    error_message = "Anywhere is to callers from anywhere, and to those alone who may call it."
+  }
+  assert {
+    condition     = toset([for grant in google_storage_bucket_iam_member.response_store : grant.member]) == toset([google_service_account.this["endpoint"].member, google_service_account.this["worker"].member])
+    error_message = "The endpoint's answers are in the response store too."
+  }
+}
+
+run "refuses_a_word_for_the_endpoint" {
+  command = plan
+  variables {
+    http_endpoint = "open"
+  }
+  expect_failures = [var.http_endpoint]
+}
+
+run "refuses_the_public_at_the_endpoint" {
+  command = plan
+  variables {
+    http_endpoint    = "anywhere"
+    endpoint_callers = ["allUsers"]
+  }
+  expect_failures = [var.endpoint_callers]
+}
