@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import Withdrawn
-from tests.emulator.waiting import until
 from tests.fakes import BrightnessEngine
+from tests.service.waiting import until
 
 
 def batch(value: float) -> Images:

@@ -13,7 +13,7 @@ from functions.gcp.batch_publisher import GATHER_S, LONGEST_GATHER_S, MAX_MESSAG
 from functions.gcp.clients import TopicResponses
 from functions.messages.contract import Response
 from infra.local.pubsub.server import PubsubServer
-from tests.emulator.waiting import until
+from tests.service.waiting import until
 
 
 class Broker:

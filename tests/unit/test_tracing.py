@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from functions.messages.contract import Envelope
 from functions.observability.spans import FLUSH_S, Spans, spans
 from functions.settings import SettingsError
-from tests.emulator.waiting import until
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
+from tests.service.waiting import until
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
 
 collected = InMemorySpanExporter()

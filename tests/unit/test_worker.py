@@ -15,9 +15,9 @@ from functions.service.handler import on_message
 from functions.service.in_flight import Pending
 from model.engines.futures import done
 from model.images.memory_budget import Room
-from tests.emulator.waiting import until
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
+from tests.service.waiting import until
 
 
 @dataclass
