@@ -39,7 +39,7 @@ class _Refusing(grpc.GenericRpcHandler):
     def __init__(self, status: Status) -> None:
         self._status = rpc_status.to_status(status)
 
-    def service(self, _: object) -> grpc.RpcMethodHandler:
+    def handler(self, _: object) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(lambda request, context: context.abort_with_status(self._status))
 
 

@@ -1,4 +1,4 @@
-"""The request path: answers, refusals, expiry, dead letters."""
+"""The pipeline: responses, permanent failures, expiry."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from functions.messages.contract import Envelope, encode_time
-from functions.service.pipeline import DEAD_LETTER_ATTEMPTS
-from tests.fakes import MODEL, BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.fakes import (
+    MODEL,
+    BrightnessEngine,
+    MemoryObjects,
+    MemoryResponses,
+    fake_handler,
+    handle,
+    respond,
+)
 from tests.samples import BAD_IMAGES, encoded
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -17,12 +24,13 @@ NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 def test_an_image_is_answered() -> None:
     responses = MemoryResponses()
-    service = fake_service(responses=responses, now=lambda: NOW)
+    handler = fake_handler(responses=responses, now=lambda: NOW)
     published_at = NOW - timedelta(milliseconds=250)
-    service.handle(
+    handle(
+        handler,
         Envelope(
             "m1", encoded(), {"top_k": "2", "reply_to": "me", "filename": "a.png"}, published_at, delivery_attempt=2
-        )
+        ),
     )
     (response,) = responses.published
     assert (response.request_id, response.status, response.model, response.reply_to) == ("m1", "ok", MODEL, "me")
@@ -36,14 +44,14 @@ def test_an_image_is_answered() -> None:
 
 
 def test_a_redelivery_gives_the_same_predictions() -> None:
-    service = fake_service()
+    handler = fake_handler()
     envelope = Envelope("m1", encoded("JPEG", (300, 200), "RGB"))
-    assert service.answer(envelope).predictions == service.answer(envelope).predictions
+    assert respond(handler, envelope).predictions == respond(handler, envelope).predictions
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_bad_images_are_answered(data: bytes, code: str) -> None:
-    response = fake_service().answer(Envelope("m1", data))
+    response = respond(fake_handler(), Envelope("m1", data))
     assert response.error is not None and response.error.code == code
     assert response.predictions == ()
 
@@ -57,21 +65,21 @@ def test_bad_images_are_answered(data: bytes, code: str) -> None:
     ],
 )
 def test_bad_requests_are_answered(attributes: dict[str, str], code: str, words: str) -> None:
-    response = fake_service(now=lambda: NOW).answer(Envelope("m1", encoded(), attributes))
+    response = respond(fake_handler(now=lambda: NOW), Envelope("m1", encoded(), attributes))
     assert response.error is not None and response.error.code == code
     assert words in response.error.message
 
 
 @pytest.mark.parametrize("model", [MODEL.name, MODEL.digest, ""])
 def test_a_model_that_is_served_may_be_named(model: str) -> None:
-    assert fake_service().answer(Envelope("m1", encoded(), {"model": model})).status == "ok"
+    assert respond(fake_handler(), Envelope("m1", encoded(), {"model": model})).status == "ok"
 
 
 def test_expiry_is_looked_at_again_before_scoring() -> None:
     moments = iter([NOW, NOW + timedelta(seconds=2), NOW + timedelta(seconds=2)])
     engine = BrightnessEngine()
-    service = fake_service(engine=engine, now=lambda: next(moments))
-    response = service.answer(Envelope("m1", encoded(), {"expires_at": encode_time(NOW + timedelta(seconds=1))}))
+    handler = fake_handler(engine=engine, now=lambda: next(moments))
+    response = respond(handler, Envelope("m1", encoded(), {"expires_at": encode_time(NOW + timedelta(seconds=1))}))
     assert response.error is not None and response.error.code == "expired"
     assert engine.sizes == []
 
@@ -107,7 +115,7 @@ def test_expiry_is_looked_at_again_before_scoring() -> None:
 )
 def test_who_expired_hears_what_each_clock_said(published: datetime | None, expires_s: float, said: str) -> None:
     attributes = {"expires_at": encode_time(NOW + timedelta(seconds=expires_s))}
-    response = fake_service(now=lambda: NOW).answer(Envelope("m1", encoded(), attributes, published))
+    response = respond(fake_handler(now=lambda: NOW), Envelope("m1", encoded(), attributes, published))
     assert response.error and (response.error.code, response.error.message) == ("expired", said)
 
 
@@ -115,43 +123,14 @@ def test_a_worker_whose_clock_is_behind_answers_and_has_no_negative_times() -> N
     envelope = Envelope(
         "m1", encoded(), {"expires_at": encode_time(NOW + timedelta(hours=2))}, NOW + timedelta(hours=1)
     )
-    response = fake_service(now=lambda: NOW).answer(envelope)
+    response = respond(fake_handler(now=lambda: NOW), envelope)
     assert response.status == "ok" and response.timing_ms.queue == 0
 
 
 def test_references_are_fetched_and_bounded() -> None:
-    images = MemoryImages({"gs://bucket/a.png": encoded(), "gs://bucket/big": bytes(20_000_001)})
-    service = fake_service(images=images)
+    images = MemoryObjects({"gs://bucket/a.png": encoded(), "gs://bucket/big": bytes(20_000_001)})
+    handler = fake_handler(objects=images)
     for name, outcome in [("a.png", None), ("big", "image_too_large"), ("gone", "image_not_found")]:
-        response = service.answer(Envelope("m1", json.dumps({"image_uri": f"gs://bucket/{name}"}).encode()))
+        response = respond(handler, Envelope("m1", json.dumps({"image_uri": f"gs://bucket/{name}"}).encode()))
         assert (response.error.code if response.error else None) == outcome
         assert response.source.image_uri == f"gs://bucket/{name}"
-
-
-@pytest.mark.parametrize("part", ["engine", "images", "responses"])
-def test_our_own_failures_are_raised_and_nothing_is_published(part: str) -> None:
-    engine, images, responses = BrightnessEngine(), MemoryImages({"gs://bucket/a": encoded()}), MemoryResponses()
-    {"engine": engine, "images": images, "responses": responses}[part].failure = TimeoutError("slow today")
-    with pytest.raises(TimeoutError):
-        fake_service(engine=engine, images=images, responses=responses).handle(
-            Envelope("m1", b'{"image_uri": "gs://bucket/a"}')
-        )
-    assert responses.published == []
-
-
-def test_what_asks_for_nothing_gets_nothing() -> None:
-    attributes = {"eventType": "OBJECT_DELETE", "bucketId": "b", "objectId": "o"}
-    responses = MemoryResponses()
-    service = fake_service(responses=responses)
-    service.handle(Envelope("m1", b"", attributes))
-    service.handle_dead(Envelope("m1", b"", attributes))
-    assert responses.published == []
-
-
-def test_dead_letters_are_announced() -> None:
-    responses = MemoryResponses()
-    attributes = {"request_id": "r1", "reply_to": "me", DEAD_LETTER_ATTEMPTS: "20"}
-    fake_service(responses=responses).handle_dead(Envelope("m9", encoded(), attributes))
-    (response,) = responses.published
-    assert response.error is not None and response.error.code == "unavailable"
-    assert (response.request_id, response.reply_to, response.delivery_attempt) == ("r1", "me", 20)

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from functions.messages.contract import Envelope
+from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability.json_logging import JsonLines
-from functions.observability.request_log import Outcomes
-from functions.service.pipeline import Service
-from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
+from functions.observability.request_log import RequestLog
+from functions.service.handler import Handler
+from tests.fakes import BrightnessEngine, MemoryResponses, fake_handler, handle, handle_dead_letter
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
 
@@ -46,8 +47,8 @@ def log() -> Iterator[Log]:
 
 
 def test_an_answer(log: Log) -> None:
-    service = fake_service()
-    service.handle(Envelope("m1", encoded(), {"request_id": "r1", "traceparent": GIVEN}, delivery_attempt=2))
+    handler = fake_handler()
+    handle(handler, Envelope("m1", encoded(), {"request_id": "r1", "traceparent": GIVEN}, delivery_attempt=2))
     (line,) = log.lines()
     timings = line.pop("timing_ms")
     assert list(timings) == ["queue", "fetch", "decode", "predict", "total"] and timings["total"] > 0
@@ -68,11 +69,11 @@ def test_an_answer(log: Log) -> None:
 
 def test_beside_a_score_stands_what_is_usual_for_its_label(log: Log) -> None:
     usual = {"dark": 0.75, "middle": None, "light": 0.5}
-    service = fake_service(outcomes=Outcomes())
-    sent(service, encoded(), request_id="unknown")
-    service.outcomes.expect(usual)
-    sent(service, encoded(), request_id="known")
-    sent(service, b"junk", request_id="none")
+    handler = fake_handler(request_log=RequestLog())
+    sent(handler, encoded(), request_id="unknown")
+    handler.request_log.expect(usual)
+    sent(handler, encoded(), request_id="known")
+    sent(handler, b"junk", request_id="none")
     unknown, known, none = log.lines()
     assert 0 < unknown["score"] <= 1 and "expected_score" not in unknown
     assert known["score"] == unknown["score"] and known["expected_score"] == usual[known["label"]] is not None
@@ -81,35 +82,29 @@ def test_beside_a_score_stands_what_is_usual_for_its_label(log: Log) -> None:
 
 def test_without_a_trace_none_is_made_up(log: Log) -> None:
     responses = MemoryResponses()
-    fake_service(responses=responses).handle(Envelope("m1", encoded()))
+    handle(fake_handler(responses=responses), Envelope("m1", encoded()))
     assert responses.published[0].trace is None
     assert not [name for name in log.lines()[0] if name.startswith("logging.googleapis.com/")]
 
 
-def sent(service: Service, payload: bytes, **attributes: str) -> Exception | None:
-    """One request; gives what an entry point would nack for."""
-    envelope = Envelope("m", payload, attributes)
-    try:
-        service.handle(envelope)
-    except Exception as exc:
-        service.outcomes.nacked(envelope, exc)
-        return exc
-    return None
+def sent(handler: Handler, payload: bytes, **attributes: str) -> bool:
+    """Handle one request; returns whether it was acked."""
+    return handle(handler, Envelope("m", payload, attributes)).is_acked
 
 
 def test_every_end_is_one_line_and_one_count(log: Log) -> None:
     engine = BrightnessEngine()
-    service = fake_service(engine=engine, outcomes=Outcomes())
-    sent(service, encoded(), request_id="good")
-    sent(service, b"junk", request_id="bad")
-    sent(service, b"", eventType="OBJECT_DELETE", bucketId="b", objectId="o")
-    service.handle_dead(Envelope("m", b"x", {"request_id": "dead"}))
-    service.outcomes.malformed("the body is not JSON")
-    service.outcomes.refused("no token")
-    service.outcomes.nacked(None, TimeoutError("no keys"))
-    service.outcomes.handed_back(Envelope("m", b"x", {"request_id": "unbegun"}))
+    handler = fake_handler(engine=engine, request_log=RequestLog())
+    sent(handler, encoded(), request_id="good")
+    sent(handler, b"junk", request_id="bad")
+    sent(handler, b"", eventType="OBJECT_DELETE", bucketId="b", objectId="o")
+    handle_dead_letter(handler, Envelope("m", b"x", {"request_id": "dead"}))
+    handler.request_log.malformed("the body is not JSON")
+    handler.request_log.refused("no token")
+    handler.request_log.nacked(None, TimeoutError("no keys"))
+    handler.request_log.cancelled(decode(Envelope("m", b"x", {"request_id": "unbegun"})))
     engine.failure = RuntimeError("secret detail")
-    assert sent(service, encoded(), request_id="again", traceparent=GIVEN)
+    assert not sent(handler, encoded(), request_id="again", traceparent=GIVEN)
     told = [(line["severity"], line["outcome"], line.get("code"), line.get("request_id")) for line in log.lines()]
     assert told == [
         ("INFO", "ok", None, "good"),
@@ -124,14 +119,14 @@ def test_every_end_is_one_line_and_one_count(log: Log) -> None:
     ]
     last = log.lines()[-1]
     assert "secret detail" in last["exception"] and last["logging.googleapis.com/trace"].endswith(TRACE)
-    counts = service.outcomes.counts()
+    counts = handler.request_log.counts()
     assert counts["outcomes"] == {"ok": 1, "error": 2, "ignored": 1, "nacked": 3, "malformed": 1, "refused": 1}
     assert counts["codes"] == {"invalid_image": 1, "unavailable": 3}
 
 
 def test_hostile_words_stay_in_their_line(log: Log) -> None:
     nasty = 'x"}\n{"severity":"ERROR\u2028\x00'
-    sent(fake_service(), b"junk", request_id=nasty)
+    sent(fake_handler(), b"junk", request_id=nasty)
     (line,) = log.lines()
     assert line["request_id"] == nasty and line["severity"] == "WARNING"
 

@@ -6,20 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from functions.messages.contract import Envelope, Response
-from functions.service.response_cache import Recent, identity_of
+from functions.messages.contract import Envelope, Ignored, Response
+from functions.messages.request_decoder import decode
+from functions.service.response_cache import ResponseCache, identity_of
 from model.labels import Prediction
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, handle
 from tests.samples import encoded
+
+
+def identity(envelope: Envelope, digest: str) -> str:
+    request = decode(envelope)
+    assert not isinstance(request, Ignored)
+    return identity_of(request, digest)
+
 
 ASKED = Envelope("m1", encoded(), {"request_id": "r1", "reply_to": "me"}, delivery_attempt=1)
 
 
 def test_a_redelivery_is_answered_from_memory_in_the_same_words() -> None:
     engine, responses = BrightnessEngine(), MemoryResponses()
-    service = fake_service(engine=engine, responses=responses)
-    service.handle(ASKED)
-    service.handle(replace(ASKED, id="m2", delivery_attempt=2))
+    handler = fake_handler(engine=engine, responses=responses)
+    handle(handler, ASKED)
+    handle(handler, replace(ASKED, id="m2", delivery_attempt=2))
     first, second = responses.published
     assert first == second
     assert engine.sizes == [1]
@@ -27,9 +35,9 @@ def test_a_redelivery_is_answered_from_memory_in_the_same_words() -> None:
 
 def test_each_copy_goes_to_whom_it_is_for() -> None:
     responses = MemoryResponses()
-    service = fake_service(responses=responses)
+    handler = fake_handler(responses=responses)
     for attributes in ({"request_id": "r1", "reply_to": "me"}, {"request_id": "r1", "reply_to": "you"}):
-        service.handle(Envelope("m1", encoded(), attributes))
+        handle(handler, Envelope("m1", encoded(), attributes))
     assert [response.reply_to for response in responses.published] == ["me", "you"]
 
 
@@ -46,39 +54,27 @@ def test_each_copy_goes_to_whom_it_is_for() -> None:
 )
 def test_what_is_asked_otherwise_is_another_request(other: Envelope) -> None:
     engine = BrightnessEngine()
-    service = fake_service(engine=engine)
-    service.handle(ASKED)
-    service.handle(other)
+    handler = fake_handler(engine=engine)
+    handle(handler, ASKED)
+    handle(handler, other)
     assert engine.sizes[:2] == [1, 1], "both were scored"
-    assert identity_of(other, "d") != identity_of(ASKED, "d") != identity_of(ASKED, "e")
+    assert identity(other, "d") != identity(ASKED, "d") != identity(ASKED, "e")
 
 
 def test_refusals_are_remembered_too() -> None:
     """An object that appears between two deliveries must not bring a second answer that contradicts the first."""
-    images, responses = MemoryImages(), MemoryResponses()
-    service = fake_service(images=images, responses=responses)
+    images, responses = MemoryObjects(), MemoryResponses()
+    handler = fake_handler(objects=images, responses=responses)
     envelope = Envelope("m1", b'{"image_uri": "gs://bucket/late"}')
-    service.handle(envelope)
+    handle(handler, envelope)
     images.objects["gs://bucket/late"] = encoded()
-    service.handle(envelope)
+    handle(handler, envelope)
     assert [response.error and response.error.code for response in responses.published] == ["image_not_found"] * 2
 
 
-def test_failures_and_announcements_are_not_answers() -> None:
-    engine, responses = BrightnessEngine(), MemoryResponses()
-    service = fake_service(engine=engine, responses=responses)
-    engine.failure = RuntimeError("busy")
-    with pytest.raises(RuntimeError):
-        service.handle(ASKED)
-    service.handle_dead(ASKED)
-    engine.failure = None
-    service.handle(ASKED)
-    assert [response.status for response in responses.published] == ["error", "ok"]
-
-
 def test_the_oldest_is_forgotten_first() -> None:
-    recent, answer = Recent(5_000), Response("r", (Prediction("a", 1.0),))
+    recent, answer = ResponseCache(5_000), Response("r", (Prediction("a", 1.0),))
     for number in range(10):
         recent.keep(str(number), answer)
     assert [number for number in range(10) if recent.get(str(number))] == [7, 8, 9]
-    Recent(10).keep("larger than the room", answer)
+    ResponseCache(10).keep("larger than the room", answer)
