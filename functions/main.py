@@ -21,6 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions import bootstrap
 from functions.entrypoints.form import read_file
+from functions.entrypoints.plain_text import answer_plainly
 from functions.entrypoints.request_body import ignore_body, read_body
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.gcp.push_tokens import NotAllowed
@@ -51,6 +52,7 @@ _HELLO = (
 
 if flask.has_app_context():  # the framework imports this module for one application
     flask.current_app.before_request(ignore_body)
+    answer_plainly(flask.current_app)
 
 
 @functions_framework.http
@@ -193,7 +195,8 @@ def _by_hand(request: flask.Request) -> ResponseReturnValue:
 
 
 def _hello(request: flask.Request) -> ResponseReturnValue:
-    return _HELLO.replace("<this address>", request.host_url), 200, {"Content-Type": "text/plain; charset=utf-8"}
+    address = f"{request.scheme}://{request.host}/" if request.host else "<this address>"
+    return _HELLO.replace("<this address>", address)
 
 
 def _health(request: flask.Request) -> ResponseReturnValue:
@@ -241,7 +244,7 @@ def _reply(request: flask.Request, response: Response) -> ResponseReturnValue:
     if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
         error = response.error
         text = f"{error.code}: {error.message}" if error else response.predictions[0].label
-        return f"{printable(text)}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
+        return f"{printable(text)}\n", status
     return flask.Response(encode_response(response), status, content_type="application/json")
 
 
