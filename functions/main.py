@@ -22,7 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from functions import bootstrap
 from functions.entrypoints.form import read_file
 from functions.entrypoints.plain_text import answer_plainly
-from functions.entrypoints.request_body import ignore_body, read_body
+from functions.entrypoints.request_body import Hold, ignore_body, read_body
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.gcp.push_tokens import NotAllowed
 from functions.messages import event_decoder
@@ -114,10 +114,16 @@ def _answer(envelope: Envelope, publish: bool) -> Response:
 
 
 @contextmanager
-def _memory() -> Iterator[Callable[[int], object]]:
+def _memory() -> Iterator[Hold]:
     """A function that takes memory for a large body, which is given back when the block ends."""
     with ExitStack() as held:
-        yield lambda size: held.enter_context(bootstrap.payloads().held(size))
+
+        def hold(size: int) -> Callable[[], bool]:
+            payloads = bootstrap.payloads()
+            held.enter_context(payloads.held(size))
+            return payloads.is_wanted
+
+        yield hold
 
 
 def _accept(request: flask.Request) -> ResponseReturnValue:
@@ -138,9 +144,7 @@ def _event(request: flask.Request, handle: Callable[[Envelope], None]) -> Respon
         return _read_event(request, handle, hold)
 
 
-def _read_event(
-    request: flask.Request, handle: Callable[[Envelope], None], hold: Callable[[int], object]
-) -> ResponseReturnValue:
+def _read_event(request: flask.Request, handle: Callable[[Envelope], None], hold: Hold) -> ResponseReturnValue:
     try:
         body = read_body(request, MAX_EVENT_BYTES, hold)
         with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
@@ -215,7 +219,7 @@ def _ready(request: flask.Request) -> ResponseReturnValue:
     return {"status": "ready", "model": model.name, "version": model.version, "engine": model.engine}
 
 
-def _posted(request: flask.Request, request_id: str, max_image_bytes: int, hold: Callable[[int], object]) -> Envelope:
+def _posted(request: flask.Request, request_id: str, max_image_bytes: int, hold: Hold) -> Envelope:
     """Multipart has a field `file`; everything else is the image itself, whatever curl calls it."""
     # The limit is on the file: a form around it may be a little larger.
     body = read_body(request, max_image_bytes + FORM_BYTES, hold)

@@ -142,7 +142,8 @@ class Connection:
     def _collect(self) -> bool:
         assert self._pace
         length = self.request.body.reader.length
-        self.until = self._pace.until(len(self._came))
+        self._pace.came(len(self._came))
+        self.until = self._pace.until()
         if len(self._came) < length:
             return False
         self.request.body = io.BytesIO(self._came[:length])

@@ -25,3 +25,7 @@ class Payloads:
         A thread never holds two: one that waits for its second would keep its first from the others.
         """
         return self._budget.taken(size) if size >= LARGE_BYTES else nullcontext()
+
+    def is_wanted(self) -> bool:
+        """Whether a payload waits for memory."""
+        return self._budget.is_wanted

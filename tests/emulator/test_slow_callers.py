@@ -166,6 +166,29 @@ def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, in
         assert sender.status == 400 and 25 < sender.took_s < 45, (sender.status, sender.took_s)
 
 
+def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path) -> None:
+    """Each of three takes 9 of 10 MB, and drips. Who waits for memory gets it; who keeps nobody waiting has time."""
+    port, env = (
+        free_port(),
+        {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": "8", "DECODE_BYTES": "50000000"},
+    )
+    with push_worker(env, tmp_path / "log", port):
+        alone = Sender(port, b"Content-Length: 4000000", encoded() + bytes(4_000_000 - len(encoded())), rate=400_000)
+        with sending(alone):
+            pass
+        assert alone.status == 200 and alone.took_s > 8
+        dripping = [Sender(port, b"Content-Length: 9000000", bytes(8_000_000), rate=20_000) for _ in range(3)]
+        for sender in dripping:
+            sender.caller.sendall(bytes(1_000_000))
+        good = Sender(port, b"Content-Length: 2000000", encoded() + bytes(2_000_000 - len(encoded())), rate=50_000_000)
+        with sending(*dripping):
+            time.sleep(1)
+            with sending(good):
+                pass
+        assert good.status == 200 and good.took_s < 20
+        assert {sender.status for sender in dripping} == {400}
+
+
 def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tuple[Child, int]) -> None:
     _, port = worker
     with ExitStack() as callers:
