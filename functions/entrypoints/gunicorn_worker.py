@@ -14,6 +14,7 @@ import math
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -41,9 +42,10 @@ LINGER_S, LINGER_BYTES = 2.0, 1_000_000
 DRAIN_BYTES = 65_536
 """A body that was not read is skipped up to this size; behind a larger one the connection is closed."""
 
-WAITING, QUEUED = 500, 400
-"""Connections that may wait for their sender, and requests that may wait for a thread. Both fit the 1,024 open files
-that a process usually may have; beyond them the connection that waits longest is closed, and a request is refused.
+WAITING, QUEUED, QUEUED_LARGE = 500, 300, 100
+"""Connections that may wait for their sender, requests that may wait for a thread, and those with large bodies, which
+keep no others out. All fit the 1,024 open files that a process usually may have; beyond them the connection that waits
+longest is closed, and a request is refused.
 """
 
 _LOOK_S = 0.25
@@ -58,11 +60,13 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         """Set up the process after its fork, and serve until it ends."""
         self._waiting: dict[Connection, None] = {}
-        self._under_way = 0
+        self._under_way: Counter[ThreadPoolExecutor] = Counter()
         self._looked, self._latest = 0.0, math.inf
         self._health = ThreadPoolExecutor(1, "health")
         self._streamed = ThreadPoolExecutor(self.cfg.threads, "streamed")
-        self.worker_connections = WAITING + QUEUED + 2 * self.cfg.threads + 2  # never reached: it always accepts
+        self.worker_connections = (
+            WAITING + QUEUED + QUEUED_LARGE + 2 * self.cfg.threads + 2
+        )  # never reached: it always accepts
         with suppress(SettingsError):  # the routes say so
             bootstrap.settings()  # which also directs the log
         super().init_process()
@@ -100,10 +104,10 @@ class Worker(ThreadWorker):
             self.log.debug("connection ends: %r", exc)
             conn.keeps = False
 
-    def finish_request(self, conn: Connection, done: Future[None]) -> None:
-        """Go on with a connection that a thread is done with."""
+    def finish_request(self, conn: Connection, threads: ThreadPoolExecutor, done: Future[None]) -> None:
+        """Go on with a connection that one of these threads is done with."""
         done.result()
-        self._under_way -= 1
+        self._under_way[threads] -= 1
         conn.until = time.monotonic() + SEND_S
         self._wait(conn)
         self._send(conn)
@@ -197,17 +201,19 @@ class Worker(ThreadWorker):
         return True
 
     def _submit(self, conn: Connection) -> None:
-        if not conn.is_streamed and conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
-            threads = self._health
-        elif self._under_way >= 2 * self.cfg.threads + QUEUED:
+        if conn.is_streamed:
+            threads, most = self._streamed, self.cfg.threads + QUEUED_LARGE
+        elif conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
+            threads, most = self._health, math.inf
+        else:
+            threads, most = self.tpool, self.cfg.threads + QUEUED
+        if self._under_way[threads] >= most:
             self._refuse(conn, _BUSY)
             return
-        else:
-            threads = self._streamed if conn.is_streamed else self.tpool
         self._leave(conn)
-        self._under_way += 1
+        self._under_way[threads] += 1
         done = threads.submit(self.handle, conn)
-        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
+        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn, threads))
 
     def _refuse(self, conn: Connection, refused: Refused) -> None:
         """Answer from the main loop, count it, and close."""

@@ -168,10 +168,8 @@ def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, in
 
 def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path) -> None:
     """Each of three takes 9 of 10 MB, and drips. Who waits for memory gets it; who keeps nobody waiting has time."""
-    port, env = (
-        free_port(),
-        {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": "8", "DECODE_BYTES": "50000000"},
-    )
+    port = free_port()
+    env = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_DOOR": "on", "THREADS": "8", "DECODE_BYTES": "50000000"}
     with push_worker(env, tmp_path / "log", port):
         alone = Sender(port, b"Content-Length: 4000000", encoded() + bytes(4_000_000 - len(encoded())), rate=400_000)
         with sending(alone):
@@ -209,7 +207,7 @@ def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tupl
 
 
 def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
-    """The oldest give way; what is asked for is answered, or refused when too much waits for a thread."""
+    """The oldest give way, and no more large bodies are waited for than fit; others are answered as ever."""
     _, port = worker
     with ExitStack() as callers:
         held = [callers.enter_context(connect(port, "POST /predict HTTP/1.1")) for _ in range(900)]
@@ -218,9 +216,8 @@ def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
                 caller.sendall(b"Content-Length: 3000000\r\n\r\n")
             except (BrokenPipeError, ConnectionResetError):
                 continue
-        assert health_s(port) < 1
-        assert predict(port) in (200, 503)
-        assert health_s(port) < 1
+        for _ in range(10):
+            assert health_s(port) < 5 and predict(port) == 200
     assert predict(port) == 200
 
 
