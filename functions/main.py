@@ -12,11 +12,13 @@ import functions_framework
 from functions.entrypoints import predict as predicts
 from functions.entrypoints import push
 from functions.entrypoints.http import HttpReply, HttpRequest
+from functions.entrypoints.plain_text import answer_plainly
 from functions.entrypoints.request_body import RequestBody, ignore_body
 from functions.entrypoints.routes import route
 
 if flask.has_app_context():  # functions-framework imports this module for one application
     flask.current_app.before_request(ignore_body)
+    answer_plainly(flask.current_app)
 
 
 @functions_framework.http
@@ -52,7 +54,8 @@ def _request(request: flask.Request) -> HttpRequest:
         environ.get("gunicorn.socket"),
     )
     query = request.args.to_dict()
-    return HttpRequest(request.method, request.path, request.headers, body, query, request.host_url)
+    root = f"{request.scheme}://{request.host}/" if request.host else ""
+    return HttpRequest(request.method, request.path, request.headers, body, query, root)
 
 
 def _response(reply: HttpReply) -> flask.Response:

@@ -19,7 +19,7 @@ _ABOUT = (
 
 def about(request: HttpRequest) -> HttpReply:
     """What this server is, for a person with a browser."""
-    return HttpReply(200, _ABOUT.replace("<this address>", request.root).encode(), TEXT)
+    return HttpReply(200, _ABOUT.replace("<this address>", request.root or "<this address>").encode(), TEXT)
 
 
 def health(request: HttpRequest) -> HttpReply:

@@ -22,14 +22,16 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request. `query`: the first value of each name. `root`: the address of this server, with a slash at its end."""
+    """A request. `query`: the first value of each name. `root`: the address of this server, with a
+    slash at its end; empty when the request does not state it.
+    """
 
     method: str
     path: str
     headers: Headers
     body: RequestBody
     query: Mapping[str, str] = field(default_factory=dict)
-    root: str = "/"
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,6 +27,7 @@ from functions.messages.contract import (
 from functions.messages.event_decoder import from_post
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import HEADER, TraceContext
+from functions.runtime.payload_memory import Reserve
 from functions.settings import SettingsError
 from model.text import printable
 
@@ -85,7 +85,7 @@ def _published(request: HttpRequest, envelope: Envelope) -> HttpReply:
     return _reply(request, delivery.response or _error(envelope.id, _UNAVAILABLE))
 
 
-def _envelope(request: HttpRequest, request_id: str, reserve: Callable[[int], object]) -> Envelope:
+def _envelope(request: HttpRequest, request_id: str, reserve: Reserve) -> Envelope:
     limit = bootstrap.settings().max_image_bytes
     try:
         body = read_body(request.body, limit + FORM_BYTES, reserve)

@@ -18,6 +18,7 @@ from functions.gcp.push_tokens import NotAllowed
 from functions.messages.contract import Envelope
 from functions.messages.event_decoder import from_http
 from functions.messages.request_decoder import decode
+from functions.runtime.payload_memory import Reserve
 from functions.service.handler import Handler
 from functions.service.ports import Delivery
 
@@ -61,7 +62,7 @@ def _receive(request: HttpRequest, handle: Callable[[Handler, Delivery], None]) 
         return HttpReply(204) if delivery.is_acked else _NACK
 
 
-def _read(request: HttpRequest, reserve: Callable[[int], object]) -> Envelope:
+def _read(request: HttpRequest, reserve: Reserve) -> Envelope:
     body = read_body(request.body, MAX_EVENT_BYTES, reserve)
     with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
         return from_http(request.headers, body)

@@ -14,6 +14,10 @@ LARGE_BYTES = 1_000_000
 """From this size on a payload is counted."""
 
 
+Reserve = Callable[[int], Callable[[], bool]]
+"""Reserves memory for so many bytes, and may wait. Returns a function: whether other payloads wait for memory."""
+
+
 class Payloads:
     """`capacity` bytes for the large payloads of all threads. One larger than all of it is let in alone."""
 
@@ -21,10 +25,15 @@ class Payloads:
         self._budget = Room(capacity)
 
     @contextmanager
-    def reservation(self) -> Iterator[Callable[[int], None]]:
-        """A function that reserves memory for a payload of so many bytes, until the block ends."""
+    def reservation(self) -> Iterator[Reserve]:
+        """A function that reserves memory for a payload until the block ends."""
         with ExitStack() as stack:
-            yield lambda size: stack.enter_context(self.held(size))
+
+            def reserve(size: int) -> Callable[[], bool]:
+                stack.enter_context(self.held(size))
+                return self.is_wanted
+
+            yield reserve
 
     def held(self, size: int) -> AbstractContextManager[None]:
         """Hold memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.
@@ -32,3 +41,7 @@ class Payloads:
         A thread never holds two: one that waits for its second would keep its first from the others.
         """
         return self._budget.taken(size) if size >= LARGE_BYTES else nullcontext()
+
+    def is_wanted(self) -> bool:
+        """Whether a payload waits for memory."""
+        return self._budget.is_wanted
