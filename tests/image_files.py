@@ -80,3 +80,30 @@ def tiff_of(body: bytes, width: int, height: int, compression: int, *more: Entry
     entries = [each for each in grey_tiff(width, height, compression) if each[0] not in (258, 262, 277)]
     colours = (258, 3, 1, 8), (262, 3, 1, 2 if samples == 3 else 5 if samples == 4 else 1), (277, 3, 1, samples)
     return tiff([*entries, *colours, *strip, *more], body)
+
+
+def bits(number: int, count: int) -> str:
+    """A number as a lossless WebP writes it: the lowest bit first."""
+    return f"{number:0{count}b}"[::-1]
+
+
+_ONE_SYMBOL = "1000"
+"""A prefix code of a lossless WebP for the symbol 0 alone: it takes no bits."""
+
+
+def _code_of_bytes(symbols: int) -> str:
+    """A prefix code in which each byte is its own word, the highest bit first."""
+    lengths = "".join(bits(number in (2, 11), 3) for number in range(12))  # at these two places: of 0 and of 8
+    ends_early = "1" + bits(3, 3) + bits(256 - 2, 8) if symbols > 256 else "0"
+    return "0" + bits(12 - 4, 4) + lengths + ends_early + "1" * 256
+
+
+def webp_of_groups(edge: int, groups: int) -> bytes:
+    """A black lossless WebP, its edge in blocks of 4 pixels, each of a group of its own until there are as many."""
+    size = bits(4 * edge - 1, 14) * 2 + "0" + bits(0, 3)
+    numbers = (min(number, groups - 1) for number in range(edge * edge))
+    blocks = "0" + _code_of_bytes(280) + _code_of_bytes(256) + _ONE_SYMBOL * 3
+    blocks += "".join(f"{number & 255:08b}{number >> 8:08b}" for number in numbers)
+    stream = bits(0x2F, 8) + size + "0" + "0" + "1" + bits(0, 3) + blocks + _ONE_SYMBOL * 5 * groups
+    body = int(stream[::-1], 2).to_bytes(len(stream) // 8 + 10 & ~1, "little")
+    return b"RIFF" + struct.pack("<I", 12 + len(body)) + b"WEBPVP8L" + struct.pack("<I", len(body)) + body

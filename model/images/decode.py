@@ -22,6 +22,7 @@ from model.images.limits import Limits, check_exif, check_jpeg, check_size
 from model.images.memory_budget import Room
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
 from model.images.tiff import check_directory
+from model.images.webp import prefix_code_bytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may open; its JPEG reader also opens MPO, the JPEGs of many phones."""
@@ -109,7 +110,7 @@ def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFi
             data = data[: jpeg.end] + _PADDING
     if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
         data = _EXIF_ITEM.sub(rb"\1none", data)
-    decoder_bytes = jpeg.coefficient_bytes if jpeg else check_directory(data, limits) + _text_bytes(data)
+    decoder_bytes = jpeg.coefficient_bytes if jpeg else _decoder_bytes(data, limits)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
     image = Image.open(file, formats=FORMATS)
     check_size(image, jpeg, limits)
@@ -120,6 +121,10 @@ def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFi
         if decode_size and not jpeg.lossless:
             image.draft(None, (decode_size, decode_size))
     return image, decoder_bytes
+
+
+def _decoder_bytes(data: bytes, limits: Limits) -> int:
+    return check_directory(data, limits) + _text_bytes(data) + prefix_code_bytes(data)
 
 
 def _pixel_bytes(image: Image.Image, decode_size: int | None) -> int:
