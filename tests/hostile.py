@@ -188,6 +188,12 @@ def webp_of_prefix_codes() -> bytes:
     return webp_of_groups(256, 65_536)
 
 
+def avif_of_a_larger_frame() -> bytes:
+    """A frame of 36 million pixels in an image that is said to have 64x64: it is decoded, and made smaller then."""
+    data = save(Image.new("L", (6_000, 6_000), 90), "AVIF", speed=10, quality=10)
+    return data.replace(b"ispe" + struct.pack(">III", 0, 6_000, 6_000), b"ispe" + struct.pack(">III", 0, 64, 64))
+
+
 COSTLY: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", " "): cache(each)
     for each in (
@@ -206,6 +212,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         png_of_exif,
         large_webp,
         webp_of_prefix_codes,
+        avif_of_a_larger_frame,
         jpeg_in_parts,
         cmyk_in_parts,
         progressive_cmyk,

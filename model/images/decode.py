@@ -15,10 +15,11 @@ from contextlib import contextmanager, nullcontext
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
+from model.images.avif import coded_pixels
 from model.images.format_sniffing import foreign_format
 from model.images.jpeg import exif_bytes, read_jpeg
 from model.images.libtiff import check_fax, no_errors
-from model.images.limits import Limits, check_exif, check_jpeg, check_size
+from model.images.limits import Limits, check_coded, check_exif, check_jpeg, check_size
 from model.images.memory_budget import Room
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
 from model.images.tiff import check_directory
@@ -37,6 +38,9 @@ _PIXEL_BYTES = {"WEBP": 16, "AVIF": 26}
 """Bytes of memory that a pixel takes at most while it is decoded; 8 in other formats. Measured over modes, depths,
 alpha and animations; the most of an AVIF is one of 12 bits with alpha and film grain.
 """
+
+_CODED_BYTES = 13
+"""Bytes of memory for a pixel of an AVIF's frames, where they have more than the image and its transparency."""
 
 _FLATTEN_BYTES = 12
 """Bytes that a pixel takes at most while the image is flattened, after it has been made smaller."""
@@ -108,12 +112,15 @@ def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFi
         jpeg = read_jpeg(data)
         if not jpeg.several_scans:
             data = data[: jpeg.end] + _PADDING
+    coded = coded_pixels(data)
+    check_coded(coded, limits)
     if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
         data = _EXIF_ITEM.sub(rb"\1none", data)
     decoder_bytes = jpeg.coefficient_bytes if jpeg else _decoder_bytes(data, limits)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
     image = Image.open(file, formats=FORMATS)
     check_size(image, jpeg, limits)
+    decoder_bytes += _CODED_BYTES * max(0, coded - 2 * image.width * image.height)
     if image.info.get("compression") in _FAX:
         check_fax(data)
     if jpeg:
