@@ -194,6 +194,12 @@ def avif_of_a_larger_frame() -> bytes:
     return data.replace(b"ispe" + struct.pack(">III", 0, 6_000, 6_000), b"ispe" + struct.pack(">III", 0, 64, 64))
 
 
+def png_of_a_raw_profile() -> bytes:
+    """EXIF as text, in three million lines of a byte each: Pillow makes an object of a line."""
+    text = chunk(b"tEXt", b"Raw profile type exif\0" + b"ab\n" * 3_200_000)
+    return png(png_size(40, 40), text, chunk(b"IDAT", zlib.compress(bytes(41 * 40))), chunk(b"IEND", b""))
+
+
 COSTLY: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", " "): cache(each)
     for each in (
@@ -222,6 +228,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         tiff_of_the_same_bytes,
         tiff_of_tags,
         png_of_texts,
+        png_of_a_raw_profile,
     )
 }
 """Each over a limit, so that `image_too_large` answers it, and under 10 MB, so that it travels in a message."""

@@ -23,7 +23,7 @@ long, and time in proportion to the square of their number where no marker follo
 """
 
 _EXIF = re.compile(rb"\xff\xe1(..)Exif\x00\x00", re.DOTALL)
-_END, _SCAN = 0xD9, 0xDA
+_END, _SCAN, _FIRST_APPLICATION = 0xD9, 0xDA, 0xE0
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS = (0xC0, 0xC1), 0xC2, 0xC3
 _FOREIGN = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7), "a hierarchical JPEG"),
@@ -41,7 +41,8 @@ class Jpeg:
     `coefficient_bytes`: memory that libjpeg takes for coefficients (samples where it is lossless): 0 unless the image
     comes in several scans. `scans` counts those that it decodes. `starved`: a scan has fewer bits than its blocks need
     at the very least. `end`: offset behind the image's last byte of data, before its end marker if it has one.
-    `segments`: how many were looked at.
+    `application_bytes`: of segments for applications, such as EXIF, and of comments. `segments`: how many were
+    looked at.
     """
 
     width: int
@@ -52,6 +53,7 @@ class Jpeg:
     coefficient_bytes: int
     starved: bool
     end: int
+    application_bytes: int
     segments: int
 
     @property
@@ -69,7 +71,7 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
     stop = len(data) if stop is None else min(stop, len(data))
     frame: _Frame | None = None
     scans: list[_Scan] = []
-    at, segments = start + 2, 0
+    at, segments, application_bytes = start + 2, 0, 0
     for _ in range(max_segments):
         segments += 1
         found = _MARKER.search(data, at, stop)
@@ -92,6 +94,8 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
             if not frame:
                 raise InvalidImage("the image is damaged: it has a scan before its frame")
             scans.append(_scan(segment, at))
+        elif marker >= _FIRST_APPLICATION:
+            application_bytes += len(segment)
     else:
         raise ImageTooLarge(f"the image has too many segments; at most {MAX_SEGMENTS:,} are read")
     if not frame or not scans:
@@ -107,6 +111,7 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
         frame.coefficient_bytes() if several else 0,
         any(frame.starved(scan) for scan in decoded),
         end,
+        application_bytes,
         segments,
     )
 

@@ -52,16 +52,19 @@ def prefix_code_bytes(data: bytes) -> int:
     return sum(_Stream(data[start:stop], size).prefix_code_bytes() for start, stop, size in _streams(data))
 
 
+def exif_bytes(data: bytes) -> int:
+    """How much EXIF a WebP has."""
+    return sum(length for kind, _, length in _chunks(data) if kind == b"EXIF")
+
+
 def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
     """The lossless streams of the first frame: where they lie in the file, and the size in pixels where it is not in
     the stream itself, as for the transparency of a lossy image.
     """
-    at, size = 12, (0, 0)
-    while at + 8 <= len(data):
-        kind, start, length = data[at : at + 4], at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
-        at = start + length + length % 2
-        if kind == b"ANMF":  # Its chunks follow its own 16 bytes.
-            size, at = (_size(data, start + 6), _size(data, start + 9)), start + 16
+    size = 0, 0
+    for kind, start, length in _chunks(data):
+        if kind == b"ANMF":
+            size = _size(data, start + 6), _size(data, start + 9)
         elif kind == b"VP8X":
             size = _size(data, start + 4), _size(data, start + 7)
         elif kind == b"ALPH" and data[start : start + 1] and data[start] & 3 == 1:
@@ -70,6 +73,15 @@ def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
             if kind == b"VP8L":
                 yield start, start + length, None
             return
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and length of the chunks, those of an animation's frames among them."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, start, length = data[at : at + 4], at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
+        yield kind, start, length
+        at = start + 16 if kind == b"ANMF" else start + length + length % 2  # A frame's chunks follow its 16 bytes.
 
 
 def _size(data: bytes, at: int) -> int:

@@ -6,6 +6,7 @@ import resource
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from model.images.decode import decode_image
 from model.images.jpeg import read_jpeg
 from model.images.limits import Limits
 from tests.hostile import LARGE
-from tests.image_files import grey_tiff, jpeg, save, scan, tiff, tiff_of
+from tests.image_files import chunk, grey_tiff, jpeg, png, save, scan, tiff, tiff_of
 from tests.samples import encoded
 
 NOISE = bytes(range(7, 256, 3)) * 60
@@ -91,6 +92,53 @@ def test_a_restart_hides_no_scan(cut: int) -> None:
     hidden = scan(b"\1", data=bytes(99) + b"\xff\x02" + b"\xff" * cut)
     data = jpeg(0xC0, (64, 64), 3, hidden + scan(b"\2", data=bytes(99)) + scan(b"\3", data=bytes(99)))
     assert read_jpeg(data).scans == 3
+
+
+def png_of_rows(colour: int, depth: int, size: tuple[int, int], interlace: bool, share: float) -> bytes:
+    """A PNG whose stream of pixels ends, properly, after a share of its bytes."""
+    width, height = size
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    passes = PASSES if interlace else [(0, 0, 1, 1)]
+    sizes = [(-(-(width - left) // across), -(-(height - top) // down)) for left, top, across, down in passes]
+    rows = [b"\0" + b"\x37" * -(-columns * bits // 8) for columns, count in sizes if columns > 0 for _ in range(count)]
+    pixels = b"".join(rows)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
+    palette = chunk(b"PLTE", bytes(range(256)) * 3) if colour == 3 else b""
+    body = zlib.compress(pixels[: int(share * len(pixels))])
+    return png(head, palette, chunk(b"IDAT", body[:9]), chunk(b"IDAT", body[9:]), chunk(b"IEND", b""))
+
+
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+DEPTHS = [(0, 1), (0, 2), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 4), (3, 8), (4, 8), (4, 16), (6, 8), (6, 16)]
+
+
+@pytest.mark.parametrize("interlace", [False, True])
+@pytest.mark.parametrize(("colour", "depth"), DEPTHS)
+def test_a_png_without_some_of_its_rows_is_refused(colour: int, depth: int, interlace: bool) -> None:
+    for size in ((200, 90), (33, 41), (1, 40), (40, 1), (3, 2), (1, 1)):
+        assert decode_image(png_of_rows(colour, depth, size, interlace, 1.0), Limits()).size == size
+        for share in (0.0, 0.5, 0.999):
+            refused(png_of_rows(colour, depth, size, interlace, share))
+
+
+@pytest.mark.parametrize("colour", [0, 1, 90, 255])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_of_one_colour_is_read(mode: str, colour: int) -> None:
+    """Also the colour of pixels where nothing was written."""
+    image = Image.new(mode, (60, 50), colour if len(mode) < 2 or mode == "I;16" else (colour,) * len(mode))
+    assert decode_image(save(image, "PNG"), Limits()).size == (60, 50)
+
+
+def test_a_frame_that_covers_a_part_is_read() -> None:
+    frames = [Image.new("RGB", (30, 20), "red"), Image.new("RGB", (30, 20), "blue")]
+    data = save(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    at = data.index(b"fcTL")
+    head = data[at : at + 8] + struct.pack(">IIII", 20, 20, 10, 0) + data[at + 24 : at + 30]
+    part = save(Image.new("RGB", (20, 20), "red"), "PNG")
+    body = part[part.index(b"IDAT") - 4 : part.index(b"IEND") - 4]
+    data = data[: at - 4] + chunk(head[:4], head[4:]) + body + data[data.index(b"fcTL", at + 9) - 4 :]
+    image = decode_image(data, Limits())
+    assert image.getpixel((0, 0)) == (0, 0, 0) and image.getpixel((29, 19)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("compression", [2, 3, 4])
