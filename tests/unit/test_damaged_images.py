@@ -55,6 +55,34 @@ def test_a_jpeg_that_ends_early_is_refused_also_with_an_end_marker(
     refused(cut)
 
 
+@pytest.mark.parametrize(
+    "marker", [b"\xff\xfe\0\2", b"\xff\xe0\0\2", b"\xff\xd0", b"\xff\xd7" * 5_000, b"\xff\xd0\xff\xdd\0\4\0\7"]
+)
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_jpeg_whose_data_end_at_a_marker_is_refused(marker: bytes, rest: bool) -> None:
+    """libjpeg paints what should come behind it grey."""
+    whole = save(Image.effect_noise((640, 480), 60).convert("RGB"), "JPEG")
+    half = len(whole) // 2
+    refused(whole[:half].rstrip(b"\xff") + marker + (whole[half:] if rest else b"\xff\xd9"))
+
+
+@pytest.mark.parametrize("options", [{"restart_marker_rows": 1}, {"restart_marker_blocks": 1}], ids=str)
+def test_a_jpeg_with_restarts_is_read_as_without(options: dict[str, int]) -> None:
+    image = Image.effect_noise((320, 200), 60).convert("RGB")
+    assert decode_image(save(image, "JPEG", **options), Limits()) == decode_image(save(image, "JPEG"), Limits())
+
+
+@pytest.mark.parametrize("ids", [(0, 0, 0), (1, 1, 2), (1, 2, 1), (3, 3, 3)])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}], ids=str)
+def test_a_jpeg_whose_components_share_an_id_is_read(ids: tuple[int, int, int], options: dict[str, int]) -> None:
+    """As libjpeg reads it: in the order in which they are there."""
+    whole = bytearray(encoded("JPEG", (90, 70), "RGB", **options))
+    expected, frame, scan = decode_image(bytes(whole), Limits()), whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    for number, component in enumerate(ids):
+        whole[frame + 10 + 3 * number] = whole[scan + 5 + 2 * number] = component
+    assert decode_image(bytes(whole), Limits()) == expected
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (640, 481)])
 def test_a_whole_jpeg_is_read_with_and_without_its_end_marker(mode: str, size: tuple[int, int]) -> None:
