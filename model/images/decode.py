@@ -72,7 +72,7 @@ def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
     `room`: the memory that all threads may take that decode; it is held until the block ends, and with it the image.
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
-    TimeoutError when there is no room for long.
+    TimeoutError when there is no room for long. MemoryError and OSError when the system has no memory or no file left.
     """
     opened, cost = _opened(data, limits, decode_size, room)
     with room.taken(cost):
@@ -158,6 +158,8 @@ def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
         return exc
     if isinstance(exc, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})")
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return exc  # The system has no file, no memory or no disk left. Pillow's own errors have no number.
     if _memory_is_short(cost):
         return MemoryError(f"there is no memory to decode an image that takes {cost:,} bytes")
     if isinstance(exc, UnidentifiedImageError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from PIL import Image
 from model.errors import InvalidImage, UnsupportedFormat
 from model.images.decode import decode_image
 from model.images.jpeg import read_jpeg
+from model.images.libtiff import check_fax
 from model.images.limits import Limits
 from tests.hostile import LARGE
 from tests.image_files import chunk, grey_tiff, jpeg, png, save, scan, tiff, tiff_of
@@ -176,6 +180,27 @@ def test_a_fax_of_garbage_is_refused(compression: int, body: bytes, capfd: pytes
     strip = (258, 3, 1, 1), (273, 4, 1, 1000), (278, 4, 1, 100), (279, 4, 1, len(body))
     refused(tiff([*plain, *strip], body))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("call", ["memfd_create", "write"])
+def test_a_system_without_files_is_not_the_files_fault(call: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    fax = encoded("TIFF", (300, 200), "1", compression="group4")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        decode_image(fax, Limits())
+
+
+def test_no_fax_leaves_a_file_open() -> None:
+    fax = encoded("TIFF", (300, 200), "1", compression="group4")
+    before = sorted(os.listdir("/proc/self/fd"))
+    for data in (fax, fax[:300], b"no TIFF", b"II*\0\0\0\0\0"):
+        with suppress(InvalidImage):
+            check_fax(data)
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
