@@ -7,19 +7,21 @@ Formats: ISO/IEC 14496-12 (boxes) and the "AV1 Bitstream & Decoding Process Spec
 
 from __future__ import annotations
 
+import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from model.errors import ImageTooLarge, InvalidImage
 
 MAX_ITEMS = 256
 """Coded images in a file: cells of a grid, transparency, thumbnails. Each gets a decoder of its own."""
 
-MAX_UNITS = 10_000
-"""Units of all AV1 streams; an image has a handful."""
+MAX_PARTS = 10_000
+"""Boxes, pieces of coded images, and units of their streams, all together. An image has a few dozen."""
 
-_HEADER_BYTES = 1_000
+_SEQUENCE_BYTES, _FRAME_BYTES = 500, 32
 """What is looked at here lies within so many bytes of a unit."""
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
@@ -27,25 +29,31 @@ _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
 _KEY_FRAME, _SWITCH_FRAME = 0, 3
 _CHOSEN_BY_FRAME = 2
 _DAMAGED = "the image is truncated or damaged"
+_Part = TypeVar("_Part")
 
 
 def coded_pixels(data: bytes) -> int:
     """Pixels of all frames that are decoded for the first image, transparency included; 0 for what is no AVIF.
 
-    Raises InvalidImage when a coded image has no sequence header where it should be, and ImageTooLarge for too many.
+    Raises InvalidImage where no frame is found, or no sequence header before it, and ImageTooLarge for too many.
     """
     if data[4:8] != b"ftyp":
         return 0
     try:
-        return _File(data).coded_pixels()
+        pixels = _File(data).coded_pixels()
     except (struct.error, IndexError):
         raise InvalidImage(_DAMAGED) from None
+    if not pixels:
+        raise InvalidImage(_DAMAGED)
+    return pixels
 
 
 class _File:
+    """The boxes of an AVIF."""
+
     def __init__(self, data: bytes) -> None:
-        self._data, self._units, self._copied = data, 0, 0
-        self._boxes = list(_boxes(data, 0, len(data)))
+        self._data, self._parts, self._copied = data, 0, 0
+        self._boxes = list(self._counted(_boxes(data, 0, len(data))))
 
     def coded_pixels(self) -> int:
         """The larger of what the items and the tracks have: a file with both shows the same image in either way."""
@@ -54,19 +62,22 @@ class _File:
     def _items(self) -> Iterator[memoryview]:
         """The streams of all coded images."""
         data = self._data
-        boxes = [box for kind, start, stop in self._boxes if kind == b"meta" for box in _boxes(data, start + 4, stop)]
+        metas = [(start + 4, stop) for kind, start, stop in self._boxes if kind == b"meta"]
+        boxes = [box for meta in metas for box in self._counted(_boxes(data, *meta))]
         coded: set[int] = set()
         for kind, start, stop in boxes:
             if kind == b"iinf":
-                coded.update(_coded_items(data, start, stop))
+                infos = self._counted(_boxes(data, start + (6 if data[start] == 0 else 8), stop))
+                coded.update(_coded_items(data, infos))
         if len(coded) > MAX_ITEMS:
             raise ImageTooLarge(f"the image has {len(coded):,} parts; at most {MAX_ITEMS} are allowed")
         inside = next((start for kind, start, _ in boxes if kind == b"idat"), 0)
         for kind, start, _ in boxes:
             if kind == b"iloc":
-                for item, extents in _places(data, start, inside):
+                places = self._counted(_places(data, start, inside))
+                for item, pieces in itertools.groupby(places, lambda place: place[0]):
                     if item in coded:
-                        yield self._joined(extents)
+                        yield self._joined([(at, length) for _, at, length in pieces if length])
 
     def _joined(self, extents: list[tuple[int, int]]) -> memoryview:
         """The bytes of an item. Those in several pieces are copied, all of them together no more than the file has."""
@@ -84,7 +95,7 @@ class _File:
             if kind != b"trak":
                 continue
             tables: dict[bytes, tuple[int, int]] = {}
-            for each, first, last in _boxes(self._data, start, stop):
+            for each, first, last in self._counted(_boxes(self._data, start, stop)):
                 tables.setdefault(each, (first, last))
             if b"stsz" not in tables or b"av01" not in self._data[slice(*tables.get(b"stsd", (0, 0)))]:
                 continue
@@ -99,17 +110,21 @@ class _File:
         """Pixels of all frames of a stream."""
         sequence: _Sequence | None = None
         pixels = 0
-        for kind, start, stop in _units(stream):
-            self._units += 1
-            if self._units > MAX_UNITS:
-                raise ImageTooLarge(f"the image has too many parts; at most {MAX_UNITS:,} are read")
+        for kind, start, stop in self._counted(_units(stream)):
             if kind == _SEQUENCE_HEADER:
-                sequence = _sequence(_Bits(stream[start : min(stop, start + _HEADER_BYTES)]))
+                sequence = _sequence(_Bits(stream[start : min(stop, start + _SEQUENCE_BYTES)]))
             elif kind in (_FRAME_HEADER, _FRAME) and sequence:
-                pixels += _frame_pixels(_Bits(stream[start : min(stop, start + _HEADER_BYTES)]), sequence)
+                pixels += _frame_pixels(_Bits(stream[start : min(stop, start + _FRAME_BYTES)]), sequence)
         if not sequence:
             raise InvalidImage("the image is damaged: a coded image has no sequence header")
         return pixels
+
+    def _counted(self, parts: Iterable[_Part]) -> Iterator[_Part]:
+        for part in parts:
+            self._parts += 1
+            if self._parts > MAX_PARTS:
+                raise ImageTooLarge(f"the image has too many parts; at most {MAX_PARTS:,} are read")
+            yield part
 
 
 def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
@@ -127,17 +142,17 @@ def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int
         start = end
 
 
-def _coded_items(data: bytes, start: int, stop: int) -> Iterator[int]:
-    """The ids of the AV1 images in an item information box."""
-    for kind, at, _ in _boxes(data, start + (6 if data[start] == 0 else 8), stop):
+def _coded_items(data: bytes, infos: Iterable[tuple[bytes, int, int]]) -> Iterator[int]:
+    """The ids of the AV1 images among the boxes of an item information box."""
+    for kind, at, _ in infos:
         if kind == b"infe" and data[at] >= 2:
             item, _, what = struct.unpack_from(">HH4s" if data[at] == 2 else ">LH4s", data, at + 4)
             if what == b"av01":
                 yield item
 
 
-def _places(data: bytes, start: int, inside: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """For each item of an item location box its id, and offset and length of its pieces.
+def _places(data: bytes, start: int, inside: int) -> Iterator[tuple[int, int, int]]:
+    """For each piece of each item in an item location box: the item's id, and the piece's offset and length.
 
     `inside`: where the item data box begins, in which some offsets count.
     """
@@ -158,11 +173,10 @@ def _places(data: bytes, start: int, inside: int) -> Iterator[tuple[int, list[tu
         base = inside if version and number(2) & 15 == 1 else 0
         number(2)
         base += number(base_size)
-        pieces = []
+        yield item, 0, 0  # Items without a piece are counted, too.
         for _ in range(number(2)):
             number(index_size)
-            pieces.append((base + number(offset_size), number(length_size)))
-        yield item, pieces
+            yield item, base + number(offset_size), number(length_size)
 
 
 def _units(stream: memoryview) -> Iterator[tuple[int, int, int]]:

@@ -199,7 +199,7 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]
     assert said["pixels of all frames of an AVIF's image"].startswith(f"{2 * limits.max_pixels_of['AVIF']:,}:")
     assert said["coded images in an AVIF"] == f"{avif.MAX_ITEMS:,}"
-    assert said["units of an AVIF's streams"] == f"{avif.MAX_UNITS:,}"
+    assert said["boxes, pieces and units of an AVIF"] == f"{avif.MAX_PARTS:,}"
     assert said["groups of prefix codes in a lossless WebP"].startswith(f"{webp.MAX_GROUPS:,}:")
     assert said["blocks of pixels in the small images before these"] == f"{webp.MAX_BLOCKS:,}"
     assert said["pixels of an edge"] == f"{limits.max_edge:,}"
