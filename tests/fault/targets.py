@@ -26,6 +26,7 @@ from functions.messages.request_decoder import decode
 from model.errors import InvalidImage
 from model.images.decode import decode_image
 from model.images.limits import Limits
+from tests.image_files import avif, moving_frame, moving_sequence, webp_of_groups
 from tests.samples import HEIC, SVG, encoded
 
 _TINY = Limits(max_pixels=1_000_000, max_pixels_of={})
@@ -110,7 +111,14 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "response": (response, [_ANSWER, b"{}", b"[" * 100]),
     "image": (
         image,
-        [HEIC, SVG, *(encoded(format, (6, 5), "RGB") for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))],
+        [
+            HEIC,
+            SVG,
+            *(encoded(format, (6, 5), "RGB") for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")),
+            encoded("WEBP", (140, 140), "RGBA", lossless=True),
+            webp_of_groups(40, 9),
+            avif(moving_sequence(64, 48) + moving_frame(own_size=True), pieces=2),
+        ],
     ),
 }
 """Name to function and seeds. What fuzzing finds becomes a seed."""

@@ -13,8 +13,9 @@ import pytest
 
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
-from model.images.decode import MAX_TEXTS
+from model.images import avif, webp
 from model.images.limits import SEVERAL_SCANS, Limits
+from model.images.png import MAX_TEXTS
 from model.images.tiff import MAX_COEFFICIENT_BYTES, MAX_FRACTIONS, MAX_PARTS
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
@@ -196,6 +197,11 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["scans of a JPEG"] == f"{limits.max_scans}"
     assert said["pixels of a WebP or an AVIF"].startswith(f"{limits.max_pixels_of['WEBP']:,}")
     assert limits.max_pixels_of["WEBP"] == limits.max_pixels_of["AVIF"]
+    assert said["pixels of all frames of an AVIF's image"].startswith(f"{2 * limits.max_pixels_of['AVIF']:,}:")
+    assert said["coded images in an AVIF"] == f"{avif.MAX_ITEMS:,}"
+    assert said["boxes, pieces and units of an AVIF"] == f"{avif.MAX_PARTS:,}"
+    assert said["groups of prefix codes in a lossless WebP"].startswith(f"{webp.MAX_GROUPS:,}:")
+    assert said["blocks of pixels in the small images before these"] == f"{webp.MAX_BLOCKS:,}"
     assert said["pixels of an edge"] == f"{limits.max_edge:,}"
     assert said["scans times pixels of a JPEG"].startswith(f"{limits.max_scanned_pixels:,}")
     assert said["strips or tiles of a TIFF"].startswith(f"{MAX_PARTS:,};")
