@@ -1,1 +1,3 @@
-"""What runs at a person's desk: the command line and, later, the web page."""
+"""The command line program `predictions`. The version of the whole project is here, and only here."""
+
+__version__ = "1.0.0"

@@ -39,9 +39,9 @@ _EPILOG = """examples:
 exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong, 130 interrupted"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; gives the process's exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
+    """Run one command and return the exit code. `program` is the name in usage texts."""
+    arguments = _parser(program).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         said, text = _COMMANDS[arguments.command](arguments)
@@ -110,9 +110,9 @@ _COMMANDS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m model", description=__doc__, epilog=_EPILOG, formatter_class=raw)
+    parser = argparse.ArgumentParser(program, description=__doc__, epilog=_EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, help: str, example: str) -> argparse.ArgumentParser:

@@ -32,10 +32,10 @@ _COLLECT_EVERY = 10_000
 """Objects made between two searches for garbage: few of them are, and where topics retain messages there are many."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.local") -> int:
     """Run the command line: 0 when it was stopped as asked, 1 when something did not start or died, 2 for bad words."""
     began = time.monotonic()
-    options = _parser().parse_args(argv)
+    options = _parser(program).parse_args(argv)
     _obey_signals()
     try:
         return int(options.run(options, began))
@@ -46,11 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m infra.local", description=__doc__, epilog=_EXAMPLES, formatter_class=raw
-    )
+    parser = argparse.ArgumentParser(program, description=__doc__, epilog=_EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start everything in topology.yaml", epilog=_EXAMPLES, formatter_class=raw)
     up.add_argument(

@@ -57,8 +57,8 @@ def refusing(status: Status, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (grpc.StatusCode.PERMISSION_DENIED, "you may not look at it: pubsub."),
-        (grpc.StatusCode.UNIMPLEMENTED, "cannot be looked at: this server keeps no such thing"),
+        (grpc.StatusCode.PERMISSION_DENIED, "could not be checked: pubsub."),
+        (grpc.StatusCode.UNIMPLEMENTED, "could not be checked: this server does not support it"),
     ],
 )
 def test_what_one_may_not_look_at_is_said(
@@ -67,15 +67,15 @@ def test_what_one_may_not_look_at_is_said(
     with refusing(Status(code=status.value[0], message="no"), monkeypatch):
         code, findings = ward.visit()
     assert code == 0 and len(findings) == 3 + 4 + 1 + 3 + 1
-    assert all(each["level"] == "warn" and each["said"].startswith(words) for each in findings)
+    assert all(each["level"] == "warn" and each["message"].startswith(words) for each in findings)
     if status is grpc.StatusCode.PERMISSION_DENIED:
-        missing = {each["said"].partition(": ")[2] for each in findings}
+        missing = {each["message"].partition(": ")[2] for each in findings}
         assert missing == {
             f"pubsub.{kind}.{verb} is missing"
             for kind, verb in [("topics", "get"), ("subscriptions", "get"),
                                ("topics", "getIamPolicy"), ("subscriptions", "getIamPolicy")]
         }  # fmt: skip
-        assert findings[0]["mend"] == (
+        assert findings[0]["fix"] == (
             'gcloud projects add-iam-policy-binding local --member="user:$(gcloud config get account)" '
             "--role=roles/pubsub.viewer"
         )
@@ -93,8 +93,8 @@ def test_what_one_may_not_look_at_is_said(
 def test_what_one_may_not_look_at_in_storage_is_said(ward: Ward, path: str, what: str, permission: str) -> None:
     ward.twin.storage.fail(status=403, path=path)
     code, [found] = ward.visit(*(["--artifact", "gs://models/any"] if what == "artifact" else []))
-    assert (code, found["level"], found["what"]) == (0, "warn", what)
-    assert found["said"] == f"you may not look at it: {permission} is missing"
+    assert (code, found["level"], found["subject"]) == (0, "warn", what)
+    assert found["message"] == f"could not be checked: {permission} is missing"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_service_that_is_silent_is_said_once(
     out = ward.capsys.readouterr().out.splitlines()
     [failed] = [line for line in out if line.startswith("fail")]
     assert failed.split(maxsplit=1)[1].startswith(silent) and "does not answer: " in failed
-    assert out[out.index(failed) + 1] == "      mend: make up" and len(out) == lines
+    assert out[out.index(failed) + 1] == "      fix: predictions up" and len(out) == lines
 
 
 def test_a_service_that_is_switched_off_is_said_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +122,8 @@ def test_a_service_that_is_switched_off_is_said_once(ward: Ward, monkeypatch: py
     off = Status(code=code_pb2.PERMISSION_DENIED, message="it was never used in project local", details=[reason])
     with refusing(off, monkeypatch):
         code, findings = ward.visit()
-    assert code == 1 and [each["what"] for each in findings] == ["Pub/Sub"]
-    assert "it was never used in project local" in findings[0]["said"]
+    assert code == 1 and [each["subject"] for each in findings] == ["Pub/Sub"]
+    assert "it was never used in project local" in findings[0]["message"]
 
 
 def test_nobody_is_signed_in(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_nobody_is_signed_in(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     code, [found] = ward.visit()
-    assert (code, found["what"], found["mend"]) == (1, "credentials", "gcloud auth application-default login")
+    assert (code, found["subject"], found["fix"]) == (1, "credentials", "gcloud auth application-default login")
 
 
 def test_credentials_that_no_longer_hold(
@@ -147,4 +147,4 @@ def test_credentials_that_no_longer_hold(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     code, [found] = ward.visit()
-    assert (code, found["what"], found["mend"]) == (1, "Cloud Storage", "gcloud auth application-default login")
+    assert (code, found["subject"], found["fix"]) == (1, "Cloud Storage", "gcloud auth application-default login")

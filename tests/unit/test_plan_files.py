@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from client.gcp import UsageError
-from client.plan.bench import SMALL_BYTES, UNITS, read, shipped
+from client.plan.measurements import SMALL_BYTES, UNITS, read, shipped
+from client.plan.performance import workers
 from client.plan.prices import SHIPPED, Prices
-from client.plan.worker import workers
 
 SIZES = (SMALL_BYTES, SMALL_BYTES + 1)
 
