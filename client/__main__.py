@@ -52,7 +52,10 @@ def _refuse(exc: click.UsageError) -> int:
     ctx = exc.ctx
     if ctx:
         print(f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n", file=sys.stderr)
-    print(f"Error: {printable(exc.format_message())}", file=sys.stderr)
+    message = exc.format_message()
+    if isinstance(exc, click.MissingParameter):  # the choices are on lines of their own
+        message = message.replace("\n\t", " ")
+    print(f"Error: {printable(message)}", file=sys.stderr)
     return 2
 
 

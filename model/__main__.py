@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None, *, program: str = "python -m model") -> 
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except ModuleNotFoundError as exc:
-        print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
+        print(
+            f"model: {exc.name} is not installed: make setup, or pip install '.[training]' in a checkout",
+            file=sys.stderr,
+        )
         return 1
     print(json.dumps(said) if arguments.json else printable_lines(text))
     return 0
@@ -112,11 +115,15 @@ _COMMANDS = {
 
 def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(program, description=__doc__, epilog=_EPILOG, formatter_class=raw)
+    parser = argparse.ArgumentParser(
+        program, description=__doc__, epilog=_EPILOG.replace("python -m model", program), formatter_class=raw
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, epilog=f"example: {example}")
+        command = commands.add_parser(
+            name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
+        )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return command
 

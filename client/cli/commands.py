@@ -128,8 +128,10 @@ def publish(
 @options.no_wait
 @options.project
 @options.receiving
-@options.option("--bucket", default="", envvar="UPLOAD_BUCKET", metavar="NAME", help="Bucket.  [env: UPLOAD_BUCKET]")
-@options.option("--prefix", default="", help="Start of every object's name, such as shop/.")
+@options.option(
+    "--bucket", default="", envvar="UPLOAD_BUCKET", metavar="NAME", help="Watched bucket.  [env: UPLOAD_BUCKET]"
+)
+@options.option("--prefix", default="", metavar="PREFIX", help="Start of every object's name, such as shop/.")
 def upload(project: str, response_topic: str, subscription: str, bucket: str, prefix: str, **given: Any) -> int:
     """Upload images to the watched bucket and wait for their labels.
 
@@ -162,6 +164,7 @@ def upload(project: str, response_topic: str, subscription: str, bucket: str, pr
     "--url",
     default="",
     envvar=["ENDPOINT_URL", "WORKER_URL"],
+    metavar="URL",
     help="Address of the worker.  [env: ENDPOINT_URL, WORKER_URL]",
 )
 @click.pass_obj

@@ -7,6 +7,7 @@ imports TensorFlow.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 
 import click
@@ -31,4 +32,10 @@ def up(arguments: Sequence[str]) -> int:
 
 
 def _run(module: str, arguments: Sequence[str], program: str) -> int:
-    return int(importlib.import_module(module).main(list(arguments), program=program))
+    try:
+        main = importlib.import_module(module).main
+    except ModuleNotFoundError as exc:
+        missing = f"{exc.name} is not installed: make setup, or pip install '.[training]' in a checkout"
+        print(f"{program}: {missing}", file=sys.stderr)
+        return 1
+    return int(main(list(arguments), program=program))

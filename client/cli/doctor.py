@@ -64,7 +64,9 @@ Exit codes:
     metavar="NAME",
     help="Bucket for large images.  [env: PAYLOAD_BUCKET; default: PROJECT-payloads]",
 )
-@options.option("--url", default="", envvar="WORKER_URL", help="Address of the push worker.  [env: WORKER_URL]")
+@options.option(
+    "--url", default="", envvar="WORKER_URL", metavar="URL", help="Address of the push worker.  [env: WORKER_URL]"
+)
 @options.option(
     "--artifact",
     default="",
@@ -78,7 +80,9 @@ Exit codes:
     default="push",
     help="Kind of worker, as given to make deploy.  [default: push]",
 )
-@options.option("--region", default="europe-west1", help="Region in the printed commands.  [default: europe-west1]")
+@options.option(
+    "--region", default="europe-west1", metavar="NAME", help="Region in the printed commands.  [default: europe-west1]"
+)
 @options.option(
     "--topology",
     type=options.FilePath(),

@@ -6,6 +6,7 @@ This module and those of the commands import nothing heavy, so that --help and c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,7 +65,7 @@ class Number(click.ParamType[float]):
     """A number from `least` to `most`; `whole` allows only whole numbers, `positive` excludes `least` itself."""
 
     def __init__(
-        self, least: float, most: float, *, whole: bool = False, positive: bool = False, kind: str = ""
+        self, least: float, most: float = inf, *, whole: bool = False, positive: bool = False, kind: str = ""
     ) -> None:
         self.name = kind or ("whole number" if whole else "number")
         self._least, self._most, self._whole, self._positive = least, most, whole, positive
@@ -75,9 +76,10 @@ class Number(click.ParamType[float]):
         except ValueError:
             number = float("nan")
         inside = self._least < number <= self._most if self._positive else self._least <= number <= self._most
-        if not inside or (self._whole and number != int(number)):
-            limits = f"above {self._least:g}, at most" if self._positive else f"from {self._least:g} to"
-            self.fail(f"{value} is not a {self.name} {limits} {self._most:,.0f}", param, ctx)
+        if not inside or number == inf or (self._whole and number != int(number)):
+            least = f"above {self._least:g}, at most" if self._positive else f"from {self._least:g} to"
+            limits = f"{least} {self._most:,.0f}" if self._most < inf else f"from {self._least:g} up"
+            self.fail(f"{value} is not a {self.name} {limits}", param, ctx)
         return int(number) if self._whole else number
 
 
@@ -124,12 +126,14 @@ def sending(command: Function) -> Function:
                 metavar="N",
                 help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
             ),
-            option("--model", metavar="NAME", help="Refuse an answer of any other model."),
+            option(
+                "--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."
+            ),
             option(
                 "--explain",
                 is_flag=True,
-                help="Request an explanation: <name>.explained.png in the current folder shows the parts of the image "
-                "that decided.",
+                help="Request an explanation: <name>.explained.png in the current folder shows which part of the image "
+                "decided.",
             ),
             option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
             option(

@@ -36,7 +36,7 @@ Exit codes:
 @options.project
 @options.receiving
 @options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each response.")
-@options.option("--limit", type=options.Number(1, 2**63, whole=True), metavar="N", help="End after N responses.")
+@options.option("--limit", type=options.Number(1, whole=True), metavar="N", help="End after N responses.")
 def watch(project: str, response_topic: str, subscription: str, as_json: bool, limit: int | None) -> int:
     """Print every response as it arrives, until Ctrl-C.
 

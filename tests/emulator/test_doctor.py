@@ -1,4 +1,4 @@
-"""The doctor against the whole twin: each thing broken in turn is found, and its command fixes it."""
+"""The doctor against the whole twin: each fault is found, and the printed command fixes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield running
 
 
-def test_a_healthy_twin_is_well(ward: Ward) -> None:
+def test_a_healthy_twin_passes_all_checks(ward: Ward) -> None:
     assert main(["doctor"], os.environ) == 0
     said = ward.capsys.readouterr()
     assert len(said.out.splitlines()) == 19 and all(line.startswith("ok    ") for line in said.out.splitlines())

@@ -1,4 +1,4 @@
-"""The doctor where gcloud alone does not fix it, where it was asked badly, and in a project that has nothing yet."""
+"""The doctor where gcloud alone does not fix it, with wrong arguments, and in an empty project."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def artifact(root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(root / "model" / "artifacts" / "fashion-mnist", tmp_path / "mine"))
 
 
-def test_a_worker_that_pulls_is_well(ward: Ward) -> None:
+def test_a_pull_worker_passes_all_checks(ward: Ward) -> None:
     assert ward.visit() == (0, [])
 
 
-def test_a_worker_that_is_away(ward: Ward) -> None:
+def test_a_worker_that_does_not_answer(ward: Ward) -> None:
     ward.push(REQ, f"http://127.0.0.1:{free_port()}/")
     code, [found] = ward.visit()
     assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"push {REQ}", "predictions up")
@@ -58,7 +58,7 @@ def test_a_worker_that_is_not_ready(ward: Ward, endpoint: Endpoint) -> None:
     ward.push(REQ, "")
 
 
-def test_a_deployed_worker_that_is_away(ward: Ward) -> None:
+def test_a_deployed_worker_that_does_not_answer(ward: Ward) -> None:
     ward.push(REQ, f"https://127.0.0.1:{free_port()}/", TOKEN)
     code, [found] = ward.visit()
     assert (code, found["fix"]) == (1, "make deploy PROJECT=local REGION=europe-west1")
@@ -157,7 +157,7 @@ def test_its_commands_build_an_environment_from_nothing(ward: Ward, monkeypatch:
     _fixed(ward, ward.hands.obey, "--prefix", "dev")
 
 
-def test_gcloud_obeys_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_gcloud_accepts_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
     monkeypatch.setenv("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true")

@@ -106,7 +106,7 @@ def test_dead_letters_of_rows_are_found_and_the_command_fixes_them(
     assert writing.visit() == (0, [])
 
 
-def test_rows_that_die_too_soon(ward: Ward) -> None:
+def test_rows_with_too_few_delivery_attempts(ward: Ward) -> None:
     for command in MADE:
         ward.hands.obey(f"gcloud pubsub {command} --project={PROJECT}")
     letters = {"dead_letter_topic": ward.hands.topic(DEAD), "max_delivery_attempts": 5}

@@ -1,4 +1,4 @@
-"""The command line: defaults, refusals with a sentence and code 2, and a quick --help."""
+"""The command line: defaults, refusals with a message and exit code 2, and a quick --help."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_defaults_come_from_the_environment() -> None:
         ["watch", "--limit", "0"],
     ],
 )
-def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words, PROJECT) == 2
     said = capsys.readouterr()
     assert ("Error: " in said.err or not words) and "Usage: predictions " in said.err and not said.out
@@ -67,7 +67,7 @@ def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture
         (["watch"], {}, "set GOOGLE_CLOUD_PROJECT"),
     ],
 )
-def test_what_is_missing_is_said(
+def test_a_missing_setting_is_named(
     words: list[str],
     environ: dict[str, str],
     sentence: str,
@@ -112,7 +112,7 @@ def test_names_are_cut_between_characters() -> None:
     assert cut("\udcff.png", 1024) == "?.png"
 
 
-def test_help_is_there_before_google_is(root: Path) -> None:
+def test_help_imports_nothing_heavy(root: Path) -> None:
     code = (
         "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
         "for words in [['--help'], *([name, '--help'] for name in COMMANDS if name not in ('model', 'up'))]:\n"

@@ -1,4 +1,4 @@
-"""From what is typed to images."""
+"""Paths of the command line become image files."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_each_file_once(shop: Path) -> None:
     assert names("shop/a.png", "shop/*.png", "shop/a.png") == ["a.png", "e[1].png"]
 
 
-def test_what_matches_nothing_is_said(shop: Path) -> None:
+def test_paths_without_a_match_are_reported(shop: Path) -> None:
     (shop / "empty").mkdir()
     images, unmatched = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
     assert [image.path for image in images] == [Path("shop/a.png")]
     assert unmatched == ["nope.png", "*.gif", "empty"]
 
 
-def test_what_is_no_file_is_not_opened(shop: Path) -> None:
+def test_only_regular_files_are_opened(shop: Path) -> None:
     os.mkfifo(shop / "shop" / "pipe.png")
     (shop / "loop.png").symlink_to("loop.png")
     assert "pipe.png" not in names("shop")
@@ -66,7 +66,7 @@ def test_object_names_keep_folders_and_are_never_equal() -> None:
     assert list(object_names(images, "in/").values()) == ["in/a", "in/2-a", "in/s/b"]
 
 
-def test_object_names_are_what_a_bucket_takes() -> None:
+def test_object_names_are_valid_in_a_bucket() -> None:
     name = object_names([ImageFile(Path("p"), "line\nbreak\r" + "é" * 2000)], "in/")
     [made] = name.values()
     assert made.startswith("in/line_break_é") and len(made.encode()) <= 1024
@@ -102,7 +102,7 @@ def trap(shop: Path) -> Path:
         "s*",
     ],
 )
-def test_links_that_lead_out_are_not_followed_and_are_said(trap: Path, given: str) -> None:
+def test_links_that_lead_out_are_reported_and_not_followed(trap: Path, given: str) -> None:
     images, unmatched = expand([given])
     seen = [image.path.resolve() for image in images]
     assert not any(path.is_relative_to(trap) for path in seen)

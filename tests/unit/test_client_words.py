@@ -1,4 +1,4 @@
-"""What is printed: harmless, aligned, in the right place."""
+"""Output: escaped, aligned, in the right order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_plain_is_one_line() -> None:
     assert len(plain(ValueError("x" * 5000))) <= 300
 
 
-def test_plain_says_on_what_google_gave_up() -> None:
+def test_plain_names_the_cause_of_a_retry_error() -> None:
     from google.api_core.exceptions import RetryError, ServiceUnavailable
 
     assert plain(RetryError("Timeout of 20s exceeded", ServiceUnavailable("no route"))) == (
@@ -89,7 +89,7 @@ def test_json_lines_are_one_line_of_ascii_each(capsys: pytest.CaptureFixture[str
     assert second["response"] is None and second["ms"] is None and second["problem"] == "no answer"
 
 
-def test_ids_are_of_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_request_ids_are_those_of_sent_images(capsys: pytest.CaptureFixture[str]) -> None:
     view = RequestIds()
     view.add(outcome(EVIL))
     view.add(outcome("b.png", problem="no such topic"))

@@ -50,7 +50,7 @@ def test_a_pool_is_paid_day_and_night() -> None:
     )  # no request, no entry of Cloud Run's own
 
 
-def test_push_is_paid_while_a_request_is_under_way_or_an_instance_starts() -> None:
+def test_push_is_paid_while_a_request_is_in_flight_or_an_instance_starts() -> None:
     load = Workload(864_000, 10, 1, 750, "message", 10)  # ten a second, all day
     lines = bill(load, PUSH)
     # 1 - 1/e of the time, since each request is billed for a tenth of a second; and one start of 2 s a day.
@@ -67,7 +67,7 @@ def test_a_bucket_is_paid_for_operations_and_for_keeping(carrier: Carrier, reads
     assert lines["Storage, images kept"].gross == pytest.approx(days * 1e12 / 2**30 * 0.02)
 
 
-def test_bigquery_is_paid_where_it_is_asked_for() -> None:
+def test_bigquery_is_paid_where_it_is_requested() -> None:
     assert "BigQuery, written" not in bill(MILLION, PUSH)
     rows = 30e6 * 1000
     assert bill(replace(MILLION, bigquery=True), PUSH)["BigQuery, written"].gross == pytest.approx(rows / 2**40 * 50)

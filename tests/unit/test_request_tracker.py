@@ -34,7 +34,7 @@ def ended(tracker: RequestTracker, timeout_s: float = 5.0) -> dict[str, Outcome]
     return by_name
 
 
-def said(outcome: Outcome) -> str:
+def result(outcome: Outcome) -> str:
     assert outcome.response
     return outcome.response.error.code if outcome.response.error else outcome.response.predictions[0].label
 
@@ -46,7 +46,7 @@ def test_answers_are_matched_by_request_id() -> None:
     tracker.finish_sending()
     tracker.receive(ok("r2", "Coat"))
     tracker.receive(ok("r1", "Bag"))
-    assert {name: said(outcome) for name, outcome in ended(tracker).items()} == {"a": "Bag", "b": "Coat"}
+    assert {name: result(outcome) for name, outcome in ended(tracker).items()} == {"a": "Bag", "b": "Coat"}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_answers_are_matched_by_request_id() -> None:
         ([ok("r", "first"), error("r", "expired")], "first"),
     ],
 )
-@pytest.mark.parametrize("early", [False, True], ids=["asked before", "asked after"])
+@pytest.mark.parametrize("early", [False, True], ids=["registered before", "registered after"])
 def test_of_several_answers_the_first_predictions_are_kept(answers: list[Response], kept: str, early: bool) -> None:
     tracker = RequestTracker()
     tracker.expect("other", image("b"))
@@ -76,7 +76,7 @@ def test_of_several_answers_the_first_predictions_are_kept(answers: list[Respons
         tracker.expect("r", image("a"))
     tracker.finish_sending()
     tracker.receive(ok("other"))
-    assert said(ended(tracker)["a"]) == kept
+    assert result(ended(tracker)["a"]) == kept
 
 
 @pytest.mark.parametrize("code", ["unavailable", "invalid_image"])
@@ -87,8 +87,8 @@ def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
     tracker.finish_sending()
     began = time.monotonic()
     outcome = ended(tracker, 30)["a"]
-    assert said(outcome) == code and not outcome.ok and not outcome.missing
-    assert time.monotonic() - began < 5, "nobody waits for a better one"
+    assert result(outcome) == code and not outcome.ok and not outcome.missing
+    assert time.monotonic() - began < 5, "the tracker does not wait for a better response"
 
 
 def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
@@ -96,14 +96,14 @@ def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
     tracker.receive(ok("uploads/a#1"))
     tracker.expect("uploads/a#1", image("a"))
     tracker.finish_sending()
-    assert said(ended(tracker)["a"]) == "Bag"
+    assert result(ended(tracker)["a"]) == "Bag"
 
 
-def test_strangers_answers_do_not_fill_the_memory() -> None:
+def test_responses_to_unknown_requests_do_not_fill_the_memory() -> None:
     tracker = RequestTracker()
     for number in range(5000):
-        tracker.receive(ok(f"stranger-{number}"))
-    tracker.expect("stranger-0", image("a"))
+        tracker.receive(ok(f"unknown-{number}"))
+    tracker.expect("unknown-0", image("a"))
     tracker.finish_sending()
     assert ended(tracker, 0.01)["a"].missing
 
@@ -148,7 +148,7 @@ def test_an_image_that_cannot_be_sent_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("answer", [ok("r"), error("r", "invalid_image")])
-def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent(answer: Response) -> None:
+def test_a_response_takes_precedence_over_a_failed_confirmation(answer: Response) -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))
     tracker.receive(answer)
@@ -157,14 +157,14 @@ def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent(answer: Response)
     assert ended(tracker)["a"].response == answer
 
 
-def test_stopping_gives_the_errors_that_are_held() -> None:
+def test_stopping_returns_the_kept_error_responses() -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))
     tracker.receive(error("r", "invalid_image"))
-    assert [said(outcome) for outcome in tracker.stop()] == ["invalid_image"]
+    assert [result(outcome) for outcome in tracker.stop()] == ["invalid_image"]
 
 
-def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
+def test_stopping_returns_unread_outcomes_and_names_the_unanswered() -> None:
     tracker = RequestTracker()
     tracker.expect("r1", image("a"))
     tracker.expect("r2", image("b"))
@@ -173,7 +173,7 @@ def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
     assert tracker.stopped
 
 
-def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
+def test_the_send_pool_sends_all_images_and_survives_failures() -> None:
     tracker, images = RequestTracker(), [image(str(number)) for number in range(50)]
     at_once, most = [0], [0]
     lock = threading.Lock()
@@ -197,7 +197,7 @@ def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
     assert outcomes["7"].problem == "no such file or directory"
 
 
-def test_the_crew_stops_when_nothing_more_is_wanted() -> None:
+def test_the_send_pool_stops_when_the_tracker_is_stopped() -> None:
     tracker, sent = RequestTracker(), threading.Event()
     tracker.stop()
     send_pool.start([image("a")], lambda each: sent.set(), tracker, threads=1)
