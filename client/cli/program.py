@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-import client
-
 COMMANDS = {
     "publish": ("client.cli.commands", "Publish images on the request topic."),
     "upload": ("client.cli.commands", "Upload images to the watched bucket."),
@@ -48,6 +46,14 @@ class Program(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from client.version import version
+
+        click.echo(f"predictions {version()}")
+        ctx.exit()
+
+
 @click.group(
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +73,13 @@ the command completion):
 Exit codes: 0 success, 1 failure or some images without labels, 2 wrong usage,
 130 interrupted with Ctrl-C.""",
 )
-@click.version_option(client.__version__, prog_name="predictions", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def program() -> None:
     """Send images to the prediction pipeline and see their labels."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import client
+from client.version import version
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def twin(predictions: Path, outside: Path) -> Iterator[dict[str, str]]:
 
 
 def test_it_shows_its_version_and_its_help(predictions: Path, outside: Path) -> None:
-    assert run(predictions, outside, "--version").stdout == f"predictions {client.__version__}\n"
+    assert run(predictions, outside, "--version").stdout == f"predictions {version()}\n"
     shown = run(predictions, outside, "--help")
     assert shown.returncode == 0 and "predictions publish shoe.png" in shown.stdout
     for command in ("model", "up"):

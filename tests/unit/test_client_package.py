@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import client
 from client.__main__ import main
+from client.version import version
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,7 @@ def test_the_locked_click_is_the_clients(root: Path) -> None:
 def test_the_version_is_that_of_the_changelog(
     project: dict[str, Any], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "version" in project["dynamic"] and "version" not in project
-    version, day = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", (root / "CHANGELOG.md").read_text(), re.M)[0]
-    assert client.__version__ == version and date.fromisoformat(day)
+    latest, day = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", (root / "CHANGELOG.md").read_text(), re.M)[0]
+    assert project["version"] == version() == latest and date.fromisoformat(day)
     assert main(["--version"], {}) == 0
-    assert capsys.readouterr().out == f"predictions {version}\n"
+    assert capsys.readouterr().out == f"predictions {latest}\n"
