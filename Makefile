@@ -46,7 +46,7 @@ check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
-	$(PY) -m pytest -q tests/contract/test_documents.py
+	$(PY) -m pytest -q tests/unit/test_documents.py
 
 fault: $(FULL)  ## Kill workers and the broker under load: nothing may be lost (N= requests, 10000; FAULT=)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
