@@ -100,7 +100,9 @@ def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
 
 
 def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> None:
-    lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
+    lines = re.findall(
+        r"(?:-m client|predictions) (publish|upload|predict|watch|plan|doctor)\b(.*?)(?:#.*)?$", readme, re.M
+    )
     assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch", "plan"}
     for command, rest in lines:
         help_text = run(root, "client", command, "--help")
@@ -109,7 +111,7 @@ def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> N
 
 
 def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> None:
-    lines = re.findall(r"-m model (\w+)(.*?)(?:#.*)?$", readme, re.M)
+    lines = re.findall(r"(?:-m|predictions) model (\w+)(.*?)(?:#.*)?$", readme, re.M)
     assert {command for command, _ in lines} >= {"catalog", "train", "export", "import"}
     for command, rest in lines:
         help_text = run(root, "model", command, "--help")
@@ -127,8 +129,9 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
     ],
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
+    program = "predictions" if module == "client" else f"python -m {module}"
     for command in commands:
-        assert f"python -m {module} {command}" in run(root, module, command, "--help")
+        assert f"{program} {command}" in run(root, module, command, "--help")
 
 
 def run(root: Path, module: str, *arguments: str) -> str:
@@ -145,8 +148,8 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
 
 
 def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:
-    (command, shown) = re.findall(r"^\$ python -m (client plan .+)\n((?:.+\n)+?)```", readme, re.M)[0]
-    printed = iter(run(root, *command.split()).splitlines())
+    (command, shown) = re.findall(r"^\$ (?:python -m client|predictions) (plan .+)\n((?:.+\n)+?)```", readme, re.M)[0]
+    printed = iter(run(root, "client", *command.split()).splitlines())
     for line in shown.splitlines():
         assert line == "…" or line in printed, line  # in this order
 
@@ -156,6 +159,8 @@ def test_the_clients_variables_are_those_it_reads(readme: str, root: Path) -> No
     read = set()
     for path in (root / "client").rglob("*.py"):
         read |= set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", path.read_text()))
+        for names in re.findall(r"envvar=(\[.+?\]|\".+?\")", path.read_text()):
+            read |= set(re.findall("[A-Z_]+", names))
     assert said == read
 
 
