@@ -7,9 +7,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 LEAN := $(VENV)/.lean
 FULL := $(VENV)/.full
 SUPPLY := build/audit/venv/bin
+DOCS := build/docs-venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom clean
+.PHONY: help setup demo up test check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +99,15 @@ audit: $(SUPPLY)/.stamp  ## Ask an advisory service about the worker's dependenc
 sbom: $(SUPPLY)/.stamp  ## List what the worker is made of in build/sbom.json (CycloneDX)
 	$(SUPPLY)/cyclonedx-py requirements functions/requirements.lock --pyproject pyproject.toml \
 	  --output-reproducible --output-file build/sbom.json
+
+$(DOCS)/.stamp: docs/requirements.txt
+	@mkdir -p build
+	$(PYTHON) -m venv build/docs-venv
+	$(DOCS)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+docs: $(DOCS)/.stamp  ## Build the documentation as a site in build/site, with every link checked
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/python docs/build.py
 
 clean:  ## Remove what was built; .venv stays
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
