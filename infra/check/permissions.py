@@ -23,8 +23,9 @@ REASONS = Path(__file__).with_name("grants.toml")
 _HEAD = """\
 # Permissions
 
-This page lists every grant that Terraform makes, for each `compute` and each option. `python -m infra.check.permissions`
-generates it from the plans of `make infra-check`, which also checks it. The reasons come from [grants.toml](check/grants.toml).
+This page lists every grant that Terraform makes, for each `compute` and each option.
+`python -m infra.check.permissions` generates it from the plans of `make infra-check`, which also checks it. The reasons
+come from [grants.toml](check/grants.toml).
 
 | who | role | on | when | why |
 |---|---|---|---|---|
