@@ -32,6 +32,7 @@ def main() -> int:
     """Stage the pages and build the site; returns the exit code of MkDocs."""
     shutil.rmtree(STAGE, ignore_errors=True)
     pages = [page for pattern in PAGES for page in sorted(ROOT.glob(pattern))]
+    copy(ROOT / "docs" / "site.css")
     missing = [error for page in pages for error in stage(page)]
     if missing:
         print("\n".join(missing), file=sys.stderr)
