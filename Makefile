@@ -46,7 +46,7 @@ check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
-	$(PY) -m pytest -q tests/contract/test_documents.py tests/contract/test_words.py
+	$(PY) -m pytest -q tests/unit/test_documents.py tests/unit/test_words.py
 
 fault: $(FULL)  ## Kill workers and the broker under load; fails when a request is lost (N= requests, 10000; FAULT= options)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)

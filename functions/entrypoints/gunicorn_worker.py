@@ -184,8 +184,8 @@ class Worker(ThreadWorker):
 
     def _refuse(self, conn: Connection, refused: Refused) -> None:
         """Answer from the main loop, count it, and close."""
-        outcomes = bootstrap.outcomes()
-        (outcomes.refused if refused is _BUSY else outcomes.malformed)(str(refused))
+        request_log = bootstrap.request_log()
+        (request_log.refused if refused is _BUSY else request_log.malformed)(str(refused))
         text = f"{refused}\n"
         head = f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nConnection: close\r\n"
         head += f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"

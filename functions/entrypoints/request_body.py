@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import flask
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from functions.errors import InvalidRequest
 from functions.runtime.payload_memory import LARGE_BYTES
@@ -31,6 +31,25 @@ _TOO_SLOW = (
     f"the body came too slowly; {PIECE_BYTES:,} bytes must come in {PIECE_S:g} s, "
     f"and the whole body in {BODY_S:g} s and 1 s more for each {BYTES_A_SECOND:,} bytes"
 )
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than are allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is too large; at most {limit:,} bytes are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """A body to be read. `length`: its bytes, None when they are not known; then `is_terminated` says whether the
+    stream ends by itself. `socket`: the sender's, where the server gives it; a slow sender is cut off there.
+    """
+
+    stream: io.BufferedIOBase
+    length: int | None
+    is_terminated: bool = False
+    socket: socket.socket | None = None
 
 
 class Pace:
@@ -72,28 +91,28 @@ def hurry() -> None:
     _watchdog.latest = time.monotonic() + PIECE_S
 
 
-def read_body(request: flask.Request, limit: int, hold: Callable[[int], object]) -> bytes:
-    """The whole body. Raises RequestEntityTooLarge beyond `limit` bytes, InvalidRequest when it cannot be had.
+def read_body(given: RequestBody, limit: int, hold: Callable[[int], object]) -> bytes:
+    """The whole body. Raises BodyTooLarge beyond `limit` bytes, InvalidRequest when it cannot be had.
 
     `hold` is called with the bytes of a large body, once that many have come that it is one: it takes the memory, and
     may wait. A sender that sends little holds none.
     """
-    size, given = request.content_length, request.environ["wsgi.input"]
+    size = given.length
     if size is not None and size > limit:
-        raise RequestEntityTooLarge
-    if size is None and not request.environ.get("wsgi.input_terminated"):
+        raise BodyTooLarge(limit)
+    if size is None and not given.is_terminated:
         return b""
     body, pace, came, held = io.BytesIO(), Pace(), 0, False  # a bytearray would have to be copied at the end
     while size is None or came < size:
         wanted = PIECE_BYTES if size is None else min(PIECE_BYTES, size - came)
-        piece = _read(given, wanted, request, came, pace.until(came))
+        piece = _read(given, wanted, came, pace.until(came))
         if not piece and size is not None:
             raise InvalidRequest(f"the body broke off after {came:,} of {size:,} bytes")
         if not piece:
             break
         came += body.write(piece)
         if came > limit:
-            raise RequestEntityTooLarge
+            raise BodyTooLarge(limit)
         if came >= LARGE_BYTES and not held:
             began, held = time.monotonic(), True
             hold(limit if size is None else size)
@@ -101,14 +120,14 @@ def read_body(request: flask.Request, limit: int, hold: Callable[[int], object])
     return body.getvalue()
 
 
-def _read(given: io.BufferedIOBase, size: int, request: flask.Request, had: int, due: float) -> bytes:
+def _read(given: RequestBody, size: int, had: int, due: float) -> bytes:
     """The next bytes of a body of which `had` have come."""
-    caller = request.environ.get("gunicorn.socket")
+    caller = given.socket
     failure, piece = None, b""
     if caller:
         _watchdog.expect(caller, due)
     try:
-        piece = given.read(size)
+        piece = given.stream.read(size)
     except (MemoryError, InvalidRequest):
         raise
     except Exception as exc:  # whatever a server raises here, its sender has sent malformed chunks, or is gone

@@ -5,7 +5,8 @@ Small payloads are not counted: as many as there are threads take little, and th
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from model.images.memory_budget import Room
 
@@ -18,6 +19,12 @@ class Payloads:
 
     def __init__(self, capacity: int) -> None:
         self._budget = Room(capacity)
+
+    @contextmanager
+    def reservation(self) -> Iterator[Callable[[int], None]]:
+        """A function that reserves memory for a payload of so many bytes, until the block ends."""
+        with ExitStack() as stack:
+            yield lambda size: stack.enter_context(self.held(size))
 
     def held(self, size: int) -> AbstractContextManager[None]:
         """Hold memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.

@@ -22,7 +22,7 @@ from functions.messages.contract import (
     encode_response,
     response_attributes,
 )
-from functions.messages.request_decoder import decode_request, ignorable, reply_to_of, request_id_of, source_of
+from functions.messages.request_decoder import decode
 from model.errors import InvalidImage
 from model.images.decode import decode_image
 from model.images.limits import Limits
@@ -53,13 +53,13 @@ def payload(data: bytes) -> None:
 
 
 def request(envelope: Envelope) -> None:
-    """Every question that is asked of an envelope, and the answer to it."""
-    with contextlib.suppress(InvalidRequest):
-        assert len(decode_request(envelope).request_id.encode()) <= ID_LIMIT
-    ignorable(envelope)
-    request_id, source, reply_to = request_id_of(envelope), source_of(envelope), reply_to_of(envelope)
-    assert request_id or not envelope.id
-    answer = Response(request_id, error=Error("invalid_request", "no"), source=source, reply_to=reply_to)
+    """An envelope is decoded, and the response to it can be written."""
+    decoded = decode(envelope)
+    assert decoded.request_id or not envelope.id
+    assert len(decoded.request_id.encode()) <= ID_LIMIT
+    answer = Response(
+        decoded.request_id, error=Error("invalid_request", "no"), source=decoded.source, reply_to=decoded.reply_to
+    )
     body, attributes = encode_response(answer), response_attributes(answer)
     assert all(len(value.encode()) <= 1024 for value in attributes.values()), "what Pub/Sub takes"
     assert decode_response(body, attributes) == answer

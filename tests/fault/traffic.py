@@ -18,6 +18,7 @@ from functions.errors import UNAVAILABLE
 from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.settings import Settings
 from tests.bench.pictures import garments
+from tests.fakes import respond
 from tests.fault.book import Book
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES
@@ -108,11 +109,11 @@ class Traffic:
 
     def _make_samples(self) -> list[Sample]:
         images = garments(_GOOD) + [data for data, _ in BAD_IMAGES.values() if len(data) > 1][:3]
-        service = build(Settings(project=self._project))
+        handler = build(Settings(project=self._project))
         try:
-            answers = [service.answer(Envelope("expected", data)) for data in images]
+            answers = [respond(handler, Envelope("expected", data)) for data in images]
         finally:
-            service.predictor.engine.close()
+            handler.pipeline.predictor.engine.close()
         refs = [ObjectRef("payloads", name, self._put("payloads", name, data)) for name, data in _named(images)]
         return [Sample(*each) for each in zip(images, answers, refs, strict=True)]
 
