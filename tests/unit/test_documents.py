@@ -168,10 +168,12 @@ def test_the_readme_quotes_the_models_card(readme: str, root: Path) -> None:
 
 
 def named_commands(root: Path) -> dict[tuple[str, ...], set[str]]:
-    """The commands on all pages that begin with `predictions`, with the options that each is shown with."""
+    """The `predictions` commands in the code blocks of all pages, with the options that each is shown with."""
     named: dict[tuple[str, ...], set[str]] = {}
     for page in pages_of(root):
-        for words in re.findall(r"^(?: {4}|\$ )?predictions ([a-z].*?)(?:  #.*)?$", page.read_text(), re.M):
+        text = page.read_text()
+        code = "\n".join([*FENCED.findall(text), *re.findall(r"^ {4}(.+)$", text, re.M)])
+        for words in re.findall(r"^(?:\$ )?predictions ([a-z].*?)(?:  #.*)?$", code, re.M):
             first, *rest = words.split()
             command = (first, rest[0]) if first == "model" else (first,)
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", words))
