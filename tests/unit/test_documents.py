@@ -201,7 +201,6 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
     ],
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
-    program = "predictions" if module == "client" else f"python -m {module}"
     for command in commands:
         help_text = run(root, module, command, "--help")
         names = {"client": f"predictions {command}", "model": f"predictions model {command}"}
