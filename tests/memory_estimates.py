@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -27,7 +27,7 @@ _M_MMAP_THRESHOLD, _RETURNED_FROM = -3, 100_000
 _COMPRESSIONS = (None, "tiff_lzw", "tiff_adobe_deflate")
 _ONE_STRIP = 1 << 28
 
-CASES: tuple[tuple[str, str, dict[str, object]], ...] = (
+CASES: tuple[tuple[str, str, Mapping[str, object]], ...] = (
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     ("PNG", "P", {"transparency": 3}),
     ("PNG", "L", {"transparency": 3}),

@@ -19,13 +19,13 @@ import requests
 from google.cloud import pubsub_v1
 
 from functions.gcp.clients import outbox
+from infra.local.ports import free_port
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
     ROOT,
     Ear,
     environment,
-    free_port,
     process,
     push_command,
     until_listening,

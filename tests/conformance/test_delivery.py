@@ -13,7 +13,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.cloud.pubsub_v1.types import BatchSettings, FlowControl
 
 from tests.brokers import Cloud
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 
 def test_every_subscription_gets_every_message(cloud: Cloud) -> None:

@@ -12,7 +12,7 @@ from tests.conformance.test_pull_stream import bodies, stream
 from tests.conformance.test_stock_client import pubsub
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 __all__ = ["pubsub"]
 

@@ -16,7 +16,7 @@ from functions.messages.request_decoder import decode_request
 from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
-from tests.service.waiting import pull
+from tests.waiting import pull
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 

@@ -14,7 +14,7 @@ from tests.fault.watch import Watch
 from tests.hostile import LARGE
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 IMAGES = int(os.environ.get("FLOOD", "80"))
 JUNK = {

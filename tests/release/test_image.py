@@ -27,7 +27,7 @@ from tests import dockerfile
 from tests.conftest import ROOT, absent
 from tests.pubsub_client import Desk
 from tests.samples import BAD_IMAGES, encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 AT_MOST = 200_000_000
 NO_INDEX = re.compile(r"^ERROR: (Could not find a version|No matching distribution).*", re.M)

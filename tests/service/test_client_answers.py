@@ -29,7 +29,7 @@ def test_not_waiting_prints_the_ids_of_requests_that_are_answered(desk: Desk, sa
     path = desk.subscription("kept", "res_predict")
     code, out, _ = desk.run("publish", str(samples / "bag.bmp"), str(samples / "coat.tif"), "--no-wait")
     assert code == 0
-    ids = dict(reversed(line.split("\t")) for line in out.splitlines())
+    ids = {path: request_id for request_id, path in (line.split("\t") for line in out.splitlines())}
     assert set(ids) == {str(samples / "bag.bmp"), str(samples / "coat.tif")}
     answered: set[str] = set()
     while answered < set(ids.values()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.pubsub_client import Desk
 from tests.samples import BAD_IMAGES, encoded
 
@@ -70,7 +70,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_the_error_table(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_table(worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, worker_env={"ALLOWED_BUCKETS": "uploads,payloads,no-such-bucket"}) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)

@@ -17,7 +17,7 @@ from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 PROCESSES = 2
 

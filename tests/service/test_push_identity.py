@@ -10,7 +10,7 @@ from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 EMAIL, AUDIENCE = "pusher@local.iam.gserviceaccount.com", "prediction-worker"
 

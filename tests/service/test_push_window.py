@@ -107,6 +107,8 @@ def test_backoff_doubles_up_to_the_maximum() -> None:
 
 def test_acked_messages_leave_no_deadlines_behind() -> None:
     class Nobody:
+        pushes = False
+
         def wake(self) -> None: ...
         def settled(self, size: int) -> None: ...
 
@@ -125,6 +127,8 @@ def test_acked_messages_leave_no_deadlines_behind() -> None:
 
 def test_a_response_stays_under_its_limit() -> None:
     class Nobody:
+        pushes = False
+
         def wake(self) -> None: ...
         def settled(self, size: int) -> None: ...
 

@@ -9,9 +9,10 @@ import pytest
 from google.api_core.exceptions import NotFound
 
 from functions.gcp.response_store import BucketResponseStore
-from functions.messages.contract import Envelope, Explanation, Response, encode_response
+from functions.messages.contract import Envelope, Response, encode_response
 from functions.service.pipeline import Service
 from infra.local.storage.server import StorageServer
+from model.labels import Explanation
 from tests.fakes import MemoryResponses, fake_service
 from tests.samples import encoded
 

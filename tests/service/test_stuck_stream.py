@@ -23,7 +23,7 @@ from infra.local.topology import Topology
 from tests.blackhole_proxy import Road
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 SILENCE_S = 2
 Hang = Callable[[], None]

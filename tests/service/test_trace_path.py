@@ -18,7 +18,7 @@ from functions.messages.trace_context import TraceContext
 from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 SAMPLES = Path("client/samples/sneaker.jpg"), Path("client/samples/dress.png")
 

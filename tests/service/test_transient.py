@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from functions_framework import create_app
@@ -17,7 +18,7 @@ from functions import bootstrap
 from functions.gcp.clients import TopicResponses
 from functions.service.pipeline import Service
 from infra.local.topology import Topology
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from model.engines.base import Images, Scores
 from tests.fakes import BrightnessEngine, fake_service
 from tests.pubsub_client import Desk
@@ -107,7 +108,7 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_storage_that_answers_503(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
         there = desk.drop("there.png", GOOD)
         assert [r.status for r in desk.responses({there}, linger_s=0)] == ["ok"]
@@ -126,12 +127,14 @@ def test_storage_that_answers_503(worker: str, impatient: Topology, monkeypatch:
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_a_response_topic_that_is_missing(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_topic_that_is_missing(
+    worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = {"RESPONSE_TOPIC": "no_such_topic"}
     with Twin(worker=worker, topology=impatient, worker_env=env) as twin, visit(twin, monkeypatch) as desk:
         desk.publish(GOOD, request_id="r1")
         deadline = time.monotonic() + 30
-        letters = []
+        letters: list[Any] = []
         while not letters and time.monotonic() < deadline:
             letters = desk.backlog("dead_predict-sub")
         assert [letter.message.attributes["request_id"] for letter in letters] == ["r1"]

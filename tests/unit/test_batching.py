@@ -16,7 +16,7 @@ from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import Withdrawn
 from tests.fakes import BrightnessEngine
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 def batch(value: float) -> Images:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import subprocess
+import runpy
 import sys
+from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -102,7 +105,7 @@ def test_every_client_command_in_the_readme_parses(readme: str, root: Path) -> N
     lines = re.findall(r"-m client (\w+)(.*?)(?:#.*)?$", readme, re.M)
     assert {command for command, _ in lines} >= {"publish", "upload", "predict", "watch", "plan"}
     for command, rest in lines:
-        help_text = run(root, "client", command, "--help")
+        help_text = run("client", command, "--help")
         for flag in re.findall(r"--[a-z-]+", rest):
             assert flag in help_text, (command, flag)
 
@@ -111,7 +114,7 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
     lines = re.findall(r"-m model (\w+)(.*?)(?:#.*)?$", readme, re.M)
     assert {command for command, _ in lines} >= {"catalog", "train", "export", "import"}
     for command, rest in lines:
-        help_text = run(root, "model", command, "--help")
+        help_text = run("model", command, "--help")
         for flag in re.findall(r"--[a-z-]+", rest):
             assert flag in help_text, (command, flag)
 
@@ -127,14 +130,20 @@ def test_every_model_command_in_the_readme_parses(readme: str, root: Path) -> No
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
     for command in commands:
-        assert f"python -m {module} {command}" in run(root, module, command, "--help")
+        assert f"python -m {module} {command}" in run(module, command, "--help")
 
 
-def run(root: Path, module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+@cache
+def run(module: str, *arguments: str) -> str:
+    """What `python -m module arguments` prints, in this process."""
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with redirect_stdout(printed), suppress(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, *arguments])
+        patch.delitem(sys.modules, f"{module}.__main__", raising=False)
+        runpy.run_module(module, run_name="__main__")
+    printed.flush()
+    printed.seek(0)
+    return printed.read()
 
 
 def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
@@ -145,7 +154,7 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
 
 def test_the_plan_in_the_readme_is_a_run(readme: str, root: Path) -> None:
     (command, shown) = re.findall(r"^\$ python -m (client plan .+)\n((?:.+\n)+?)```", readme, re.M)[0]
-    printed = iter(run(root, *command.split()).splitlines())
+    printed = iter(run(*command.split()).splitlines())
     for line in shown.splitlines():
         assert line == "…" or line in printed, line  # in this order
 

@@ -7,13 +7,9 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from google.cloud import pubsub_v1
 
 from functions.gcp.batch_publisher import GATHER_S, LONGEST_GATHER_S, MAX_MESSAGES, Letter, Outbox, Refused
-from functions.gcp.clients import TopicResponses
-from functions.messages.contract import Response
-from infra.local.pubsub.server import PubsubServer
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 class Broker:
@@ -108,19 +104,3 @@ def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes
     all_there.set()
     failed = {data for data, future in sent.items() if future.exception(10)}
     assert any({b"a", bad, b"b"} <= set(call) for call in broker.calls) and failed == failing
-
-
-def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PubsubServer() as server:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
-        topic = "projects/p/topics/res"
-        pubsub_v1.PublisherClient().create_topic(name=topic)
-        responses = TopicResponses(topic)
-        futures = [responses.publish(Response(f"r{number}")) for number in range(300)]
-        assert len({future.result(10) for future in futures}) == 300
-        with pytest.raises(Refused):  # over the 10 MB of a request
-            responses.publish(Response("r" * 6_000_000)).result(10)
-        good, broken = responses.publish(Response("good")), responses.publish(Response("\ud800"))
-        assert good.result(10)
-        with pytest.raises(Refused):
-            broken.result(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,8 @@ def test_references_are_fetched_and_bounded() -> None:
 @pytest.mark.parametrize("part", ["engine", "images", "responses"])
 def test_our_own_failures_are_raised_and_nothing_is_published(part: str) -> None:
     engine, images, responses = BrightnessEngine(), MemoryImages({"gs://bucket/a": encoded()}), MemoryResponses()
-    {"engine": engine, "images": images, "responses": responses}[part].failure = TimeoutError("slow today")
+    parts: dict[str, Any] = {"engine": engine, "images": images, "responses": responses}
+    parts[part].failure = TimeoutError("slow today")
     with pytest.raises(TimeoutError):
         fake_service(engine=engine, images=images, responses=responses).handle(
             Envelope("m1", b'{"image_uri": "gs://bucket/a"}')

@@ -11,13 +11,13 @@ import pytest
 from functions.messages.contract import Envelope
 from functions.observability.request_log import Outcomes
 from functions.runtime.delivery_executor import HandingBack
-from functions.service.handler import on_message
+from functions.service.handler import Delivered, on_message
 from functions.service.in_flight import Pending
 from model.engines.futures import done
 from model.images.memory_budget import Room
 from tests.fakes import BrightnessEngine, MemoryResponses, fake_service
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 @dataclass
@@ -72,7 +72,7 @@ def test_acked_in_silence_when_nothing_is_asked() -> None:
 def test_what_a_stopping_worker_has_not_begun_is_an_outcome_too(caplog: pytest.LogCaptureFixture) -> None:
     begun, finish, outcomes, worked = threading.Event(), threading.Event(), Outcomes(), list[str]()
 
-    def work(message: Pulled) -> None:
+    def work(message: Delivered) -> None:
         begun.set()
         assert finish.wait(10)
         worked.append(message.envelope.id)
