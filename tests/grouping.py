@@ -27,6 +27,8 @@ def _group(item: pytest.Item) -> str:
     )
     if parameters.get("cloud") == "google":
         return "google"
+    if isinstance(item, pytest.Function) and "shared_twin" in item.fixturenames:
+        return "shared twins"
     return _GROUPS.get(item.path.parent.name, f"{item.path.parent.name}/{item.path.stem}")
 
 

@@ -5,6 +5,7 @@ An audit hook sees every such call of Python's own modules, in the test and in t
 
 from __future__ import annotations
 
+import platform
 import sys
 import threading
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ _isolation = Isolation()
 
 def pytest_configure() -> None:
     """A hook cannot be taken out again, but it does nothing outside of unit tests."""
+    platform.processor()  # some libraries ask for it as they are imported, and the first answer is `uname`'s
     sys.addaudithook(_isolation.audit)
 
 

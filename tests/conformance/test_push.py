@@ -80,6 +80,7 @@ def test_other_statuses_nack(cloud: Cloud, endpoint: Endpoint, statuses: list[in
     assert until(lambda: len(endpoint.pushes) == 2 * len(statuses), 3)
 
 
+@pytest.mark.timing
 def test_backoff_of_pushes(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.statuses = [500, 500, 500, 200]
     topic = cloud.topic()

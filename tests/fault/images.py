@@ -121,7 +121,7 @@ def _collect(desk: Desk, outcome: Outcome, waiting: set[str], *, half: bool = Fa
         if half and len(missing) <= _AT_ONCE // 2:
             return found
         some = set(sorted(missing)[:1])
-        came = desk.responses(some, timeout_s=120, linger_s=0)
+        came = desk.responses(some, timeout_s=120)
         if not came:
             return found
         found |= _note(outcome, came)

@@ -25,6 +25,8 @@ ASKED = 30_000
 HUNDRED_MB = 100_000_000
 _PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
+pytestmark = pytest.mark.spread
+
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[tuple[Child, int]]:
@@ -172,6 +174,7 @@ def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tupl
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.timing
 def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
     """The oldest give way; what is asked for is answered, or refused when too much waits for a thread."""
     _, port = worker

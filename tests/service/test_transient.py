@@ -84,7 +84,7 @@ def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatc
         responses = TopicResponses(f"projects/{desk.project}/topics/res_predict")
         with worker_of(fake_service(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1", reply_to="me")
-            (response,) = desk.responses({"r1"})
+            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert response.error is not None and response.error.code == "unavailable"
             assert "luck" not in response.error.message
             assert (response.reply_to, response.delivery_attempt) == ("me", ATTEMPTS)
@@ -102,7 +102,7 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
         responses = TopicResponses(f"projects/{desk.project}/topics/res_predict")
         with worker_of(fake_service(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1")
-            (response,) = desk.responses({"r1"})
+            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert (response.status, response.delivery_attempt) == ("ok", 3)
             assert desk.backlog("dead_predict-sub") == []
 
@@ -111,11 +111,11 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
 def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
         there = desk.drop("there.png", GOOD)
-        assert [r.status for r in desk.responses({there}, linger_s=0)] == ["ok"]
+        assert [r.status for r in desk.responses({there})] == ["ok"]
 
         twin.storage.fail(status=503, times=1000)
         desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r1")
-        (response,) = desk.responses({"r1"}, timeout_s=60)
+        (response,) = desk.responses({"r1"}, timeout_s=60, copies_for_s=1.0)
         assert response.error is not None and response.error.code == "unavailable"
         assert response.delivery_attempt == ATTEMPTS
         (letter,) = desk.backlog("dead_predict-sub")
@@ -123,7 +123,7 @@ def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeyp
 
         twin.storage.fail(status=503, times=2)
         desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r2")
-        assert [r.status for r in desk.responses({"r2"}, timeout_s=60, linger_s=0)] == ["ok"]
+        assert [r.status for r in desk.responses({"r2"}, timeout_s=60)] == ["ok"]
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])

@@ -107,6 +107,7 @@ class Deaf(InMemorySpanExporter):
         return super().export(spans)
 
 
+@pytest.mark.timing
 def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
     made: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
