@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-BUDGET = Path(__file__).with_name("budget.toml")
+BUDGET = Path(os.environ.get("TESTS_BUDGET") or Path(__file__).with_name("budget.toml"))
 
 _PROPERTY = "processor_s"
 
