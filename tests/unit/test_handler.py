@@ -24,7 +24,7 @@ from model.images.memory_budget import Room
 from model.predictor import Predictor
 from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
 from tests.samples import BAD_IMAGES, encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 @dataclass
