@@ -1,4 +1,4 @@
-"""The three entry points as the client's own parts use them: what the demo and the smoke test send images through."""
+"""The three entry points, used through the client's own modules; the demo and the smoke test send images with them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from client.transport.response_subscription import Inbox
 from client.transport.topic import THREADS as SENDERS
 from client.transport.topic import Bucket, Sender, Wishes
 
+# Starts sending images. The request tracker gets each outcome, and the stack closes what was opened. May raise.
 EntryPoint = Callable[[Collection[Picture], RequestTracker, ExitStack], None]
-"""Begins to send pictures; the request tracker hears how each ends, and the stack closes what was opened. May raise."""
 
 
 def topic(cloud: Cloud) -> EntryPoint:
-    """Published on the request topic."""
+    """Publish images on the request topic."""
 
     def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
         inbox = stack.enter_context(Inbox(cloud, tracker.offer, tracker.give_up, complain))
@@ -35,7 +35,7 @@ def topic(cloud: Cloud) -> EntryPoint:
 
 
 def bucket(cloud: Cloud, name: str, folder: str) -> EntryPoint:
-    """Dropped in the watched bucket, under `folder`."""
+    """Upload images to the watched bucket, under `folder`."""
 
     def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
         inbox = stack.enter_context(Inbox(cloud, tracker.offer, tracker.give_up, complain))
@@ -48,7 +48,7 @@ def bucket(cloud: Cloud, name: str, folder: str) -> EntryPoint:
 
 
 def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoint:
-    """Posted to the HTTP endpoint at `url`, each answered within `timeout_s`; `token` says who we are, if anybody."""
+    """Post images to the HTTP endpoint at `url`, with `timeout_s` for each; `token` returns an identity token or ""."""
 
     def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
         send_pool.start(pictures, Asker(url, tracker, Wishes(), timeout_s, token()).send, tracker, ASKERS)
@@ -57,5 +57,5 @@ def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoi
 
 
 def complain(text: str) -> None:
-    """A sentence for people."""
+    """Print a message for the user."""
     print(text, file=sys.stderr, flush=True)

@@ -17,11 +17,11 @@ FAST = {"minimum_backoff": {"nanos": 50_000_000}, "maximum_backoff": {"nanos": 1
 
 def test_the_body(cloud: Cloud, endpoint: Endpoint) -> None:
     topic = cloud.topic()
-    subscription = cloud.subscription(topic, push_config={"push_endpoint": endpoint.url + "/entry point?a=b"})
+    subscription = cloud.subscription(topic, push_config={"push_endpoint": endpoint.url + "/hook?a=b"})
     sent = cloud.publisher.publish(topic, b"\x00\xff", color="red").result(10)
     assert until(lambda: endpoint.pushes)
     push = endpoint.pushes[0]
-    assert push.path == "/entry point?a=b"
+    assert push.path == "/hook?a=b"
     assert push.headers["content-type"] == "application/json"
     assert push.body["subscription"] == subscription
     message = push.body["message"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infra.local.pubsub.definitions import Avro, BadDefinition, ProtocolBuffer, Unfit
+from infra.local.pubsub.definitions import Avro, InvalidDefinition, ProtocolBuffer, SchemaMismatch
 
 TREE = {"type": "record", "name": "Tree", "fields": [{"name": "next", "type": ["null", "Tree"]}]}
 
@@ -32,7 +32,7 @@ TREE = {"type": "record", "name": "Tree", "fields": [{"name": "next", "type": ["
 def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_json(fits)
-    with pytest.raises(Unfit):
+    with pytest.raises(SchemaMismatch):
         avro.check_json(unfit)
 
 
@@ -53,13 +53,13 @@ def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
 def test_binary(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_binary(fits)
-    with pytest.raises(Unfit):
+    with pytest.raises(SchemaMismatch):
         avro.check_binary(unfit)
 
 
 @pytest.mark.parametrize("schema", [["int", "int"], {"type": "array"}, {"type": "fixed", "name": "F"}, 1, {}])
 def test_no_schema(schema: object) -> None:
-    with pytest.raises(BadDefinition):
+    with pytest.raises(InvalidDefinition):
         Avro(json.dumps(schema))
 
 
@@ -71,10 +71,10 @@ def test_protocol_buffer() -> None:
     proto.check_json(b'{"label": "coat"}')
     proto.check_binary(b"\x0a\x04coat")
     for unfit in (b"coat", b'{"label": 1}', b'{"more": 1, "label": "coat"}', b"{}", b"\xff"):
-        with pytest.raises(Unfit):
+        with pytest.raises(SchemaMismatch):
             proto.check_json(unfit)
     for unfit in (b"\x0a\x09coat", b""):
-        with pytest.raises(Unfit):
+        with pytest.raises(SchemaMismatch):
             proto.check_binary(unfit)
 
 
@@ -88,5 +88,5 @@ def test_protocol_buffer() -> None:
     ],
 )
 def test_no_protocol_buffer(definition: str, said: str) -> None:
-    with pytest.raises(BadDefinition, match=said):
+    with pytest.raises(InvalidDefinition, match=said):
         ProtocolBuffer(definition)
