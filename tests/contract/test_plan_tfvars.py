@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from client.__main__ import main
+from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Outcome, Terraform, copy_files
-from infra.check.ways import EXAMPLE
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from infra.check import layers, order, permissions, scan, ways
+from infra.check import layers, order, permissions, scan, scenarios
 from infra.check.terraform import Terraform, copy_files
-from infra.check.workshop import Workshop
+from infra.check.toolchain import Toolchain
 from tests.unit.mutants import mutants
 
 ORDER_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(mutants, ("order", "permissions", "checkov"))
@@ -22,8 +22,8 @@ Resources = list[dict[str, Any]]
 def ordered(terraform: Terraform, folder: Path) -> list[str]:
     """What the order layer says of a folder."""
     drawn = terraform(folder, "graph", "-type=plan")
-    assert drawn.ok, drawn.said
-    return list(order.check(order.read(drawn.said)))
+    assert drawn.ok, drawn.output
+    return list(order.check(order.read(drawn.output)))
 
 
 @pytest.mark.parametrize("name", ORDER_MUTANTS)
@@ -33,33 +33,35 @@ def test_order_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> N
     assert mutant.said in "\n".join(ordered(terraform, mutant.written(tmp_path / "work")))
 
 
-def test_order_layer_reads_terraforms_own_graph(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
-    outcome = layers.LAYERS["order"](workshop, terraform, copy_files(tmp_path / "work"))
+def test_order_layer_reads_terraforms_own_graph(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
+    outcome = layers.LAYERS["order"](toolchain, terraform, copy_files(tmp_path / "work"))
 
-    assert outcome.ok, outcome.said
+    assert outcome.ok, outcome.output
 
 
 @pytest.fixture(scope="module")
-def rehearsed(workshop: Workshop, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rehearsed(toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every way was rehearsed."""
     folder = copy_files(tmp_path_factory.mktemp("ways") / "work")
-    outcome = layers.LAYERS["rehearsal"](workshop, terraform, folder)
-    assert outcome.ok, outcome.said
+    outcome = layers.LAYERS["rehearsal"](toolchain, terraform, folder)
+    assert outcome.ok, outcome.output
     return folder
 
 
-def test_permissions_are_as_the_page_says(workshop: Workshop, terraform: Terraform, rehearsed: Path) -> None:
-    outcome = layers.LAYERS["permissions"](workshop, terraform, rehearsed)
+def test_permissions_are_as_the_page_says(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
+    outcome = layers.LAYERS["permissions"](toolchain, terraform, rehearsed)
 
-    assert outcome.ok, outcome.said
+    assert outcome.ok, outcome.output
 
 
 @pytest.mark.parametrize("name", PERMISSIONS_MUTANTS)
 def test_permissions_layer_finds(name: str, terraform: Terraform, rehearsed: Path, tmp_path: Path) -> None:
     mutant = PERMISSIONS_MUTANTS[name]
     folder = mutant.written(tmp_path / "work")
-    terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
-    found = ways.resources(rehearsed) | {mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]}
+    terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
+    found = scenarios.resources(rehearsed) | {
+        mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]
+    }
 
     findings = permissions.check(found, permissions.PAGE.read_text(), permissions.reasons())
 
@@ -75,27 +77,29 @@ def test_a_grant_that_takes_others_away_is_found() -> None:
 
 
 def test_no_grant_needs_everything_at_once(rehearsed: Path) -> None:
-    assert "everything" not in permissions.table(ways.resources(rehearsed), {})
+    assert "everything" not in permissions.table(scenarios.resources(rehearsed), {})
 
 
 def test_a_reason_without_a_grant_is_found(rehearsed: Path) -> None:
     reasons = permissions.reasons() | {"google_pubsub_topic_iam_member.gone": "was wanted once"}
 
-    findings = list(permissions.check(ways.resources(rehearsed), permissions.PAGE.read_text(), reasons))
+    findings = list(permissions.check(scenarios.resources(rehearsed), permissions.PAGE.read_text(), reasons))
 
     assert findings == ["google_pubsub_topic_iam_member.gone: has a reason in grants.toml and grants nothing"]
 
 
 @pytest.fixture(scope="module")
-def scanned(workshop: Workshop, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+def scanned(
+    toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Any]]:
     """What checkov finds in the plan of each mutant, by its folder: one start for all of them."""
     base, plans = tmp_path_factory.mktemp("checkov"), []
     for name, mutant in CHECKOV_MUTANTS.items():
         folder = mutant.written(base / name.replace(" ", "-"))
-        plan = terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
+        plan = terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
         (folder / "plan.json").write_text(json.dumps(plan))
         plans.append(folder / "plan.json")
-    return _by_plan(scan.run(workshop.checkov, plans), plans)
+    return _by_plan(scan.run(toolchain.checkov, plans), plans)
 
 
 def _by_plan(reports: Sequence[scan.Report], plans: Sequence[Path]) -> dict[str, list[Any]]:
@@ -110,27 +114,27 @@ def test_checkov_layer_finds(name: str, scanned: dict[str, list[Any]]) -> None:
     assert CHECKOV_MUTANTS[name].said in "\n".join(scan.check([report], scan.skips()))
 
 
-def test_checkov_finds_nothing_that_is_not_argued(workshop: Workshop, terraform: Terraform, rehearsed: Path) -> None:
-    outcome = layers.LAYERS["checkov"](workshop, terraform, rehearsed)
+def test_checkov_finds_nothing_that_is_not_argued(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
+    outcome = layers.LAYERS["checkov"](toolchain, terraform, rehearsed)
 
-    assert outcome.ok, outcome.said
+    assert outcome.ok, outcome.output
 
 
-def test_an_argument_about_nothing_is_found(workshop: Workshop, rehearsed: Path) -> None:
+def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Path) -> None:
     stale = {"CKV_GCP_29": {"on": ["google_storage_bucket"]}}
 
-    findings = list(scan.check(scan.run(workshop.checkov, ways.plans(rehearsed)[:1]), scan.skips() | stale))
+    findings = list(scan.check(scan.run(toolchain.checkov, scenarios.plans(rehearsed)[:1]), scan.skips() | stale))
 
-    assert "skips.toml: CKV_GCP_29 is argued for google_storage_bucket, where checkov no longer finds it" in findings
+    assert "skips.toml: CKV_GCP_29 is an exception for google_storage_bucket, where checkov finds nothing" in findings
 
 
 @pytest.mark.parametrize("given", ["", "{}", "not a plan"])
-def test_checkov_that_looks_at_nothing_is_no_praise(workshop: Workshop, tmp_path: Path, given: str) -> None:
+def test_checkov_that_looks_at_nothing_is_no_praise(toolchain: Toolchain, tmp_path: Path, given: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(given)
 
     with pytest.raises(RuntimeError, match="checkov"):
-        scan.run(workshop.checkov, [plan])
+        scan.run(toolchain.checkov, [plan])
 
 
 def test_every_argument_has_a_reason() -> None:
@@ -138,7 +142,9 @@ def test_every_argument_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize("layer", ["permissions", "checkov"])
-def test_without_a_rehearsal_they_say_so(layer: str, workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
-    outcome = layers.LAYERS[layer](workshop, terraform, copy_files(tmp_path / "work"))
+def test_without_a_rehearsal_they_say_so(
+    layer: str, toolchain: Toolchain, terraform: Terraform, tmp_path: Path
+) -> None:
+    outcome = layers.LAYERS[layer](toolchain, terraform, copy_files(tmp_path / "work"))
 
-    assert not outcome.ok and "the rehearsal failed" in outcome.said
+    assert not outcome.ok and "the rehearsal failed" in outcome.output
