@@ -2,7 +2,7 @@
 locals {
   endpoint = {
     HTTP_ENDPOINT = "on"
-    # Its callers could also post a forged push. Only the invoker's are accepted, and nobody here may act as the invoker.
+    # Its callers could also post a forged push. Only the invoker's are accepted, and no caller can act as the invoker.
     PUSH_AUDIENCE        = "${local.prefix}prediction-endpoint"
     PUSH_SERVICE_ACCOUNT = google_service_account.this["invoker"].email
   }

@@ -61,9 +61,9 @@ def check(reports: Sequence[Report], skips: Mapping[str, Any]) -> Iterator[str]:
         for each in report["results"]["failed_checks"]
     }
     argued = {(name, kind) for name, skip in skips.items() for kind in skip["on"]}
-    for name, resource, says in sorted(found):
+    for name, resource, title in sorted(found):
         if (name, _kind(resource)) not in argued:
-            yield f"{resource}: {says} ({name})"
+            yield f"{resource}: {title} ({name})"
     for name, kind in sorted(argued - {(name, _kind(resource)) for name, resource, _ in found}):
         yield f"{SKIPS.name}: {name} is an exception for {kind}, where checkov finds nothing"
 

@@ -49,14 +49,14 @@ def listed(shell: Shell, target: Target) -> list[Image]:
 
     It does not use `images describe`, which also needs Container Analysis, an API that is off in a new project.
     """
-    said = shell.ask(
+    output = shell.ask(
         *("gcloud", "artifacts", "docker", "images", "list", target.worker_image),
         *("--include-tags", "--format=json", f"--project={target.project}"),
         hint="Is there a deployment yet, and may you read its image repository?",
     )
     found = [
         Image(f"{each['package']}@{each['version']}", tuple(each["tags"]), each["createTime"])
-        for each in json.loads(said or "[]")
+        for each in json.loads(output or "[]")
     ]
     return sorted(found, key=lambda image: image.made, reverse=True)
 

@@ -1,7 +1,7 @@
 """Writes an evaluation as one self-contained HTML file: tables, a confusion matrix, and images of the worst errors.
 
 The report shows the user's own images and file names, so it must not be committed. The template escapes every text, and
-every image is encoded anew from decoded pixels.
+every image is encoded again from decoded pixels.
 """
 
 from __future__ import annotations

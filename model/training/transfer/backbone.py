@@ -63,7 +63,7 @@ def unfreeze(network: Network, layers: int) -> None:
 
 
 class ImageBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of image files, read anew each epoch. With `vary` they are shuffled and half of them are mirrored."""
+    """Batches of image files, read again in each epoch. With `vary` they are shuffled and half of them are mirrored."""
 
     def __init__(self, files: Sequence[ImageFile], network: Network, config: TransferConfig, *, vary: bool) -> None:
         super().__init__()
