@@ -1,6 +1,6 @@
 # Alerts and their recipients. How to respond: README.md, Monitoring.
 variable "alerts" {
-  description = "Recipients of alerts by e-mail, and thresholds: seconds that a message waits, share of requests that the service fails, fall of the mean score below its usual value."
+  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value."
   type = object({
     emails          = optional(set(string), [])
     backlog_seconds = optional(number, 900)  # longer than the retry backoff of a message, which is at most 10 minutes

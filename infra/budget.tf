@@ -1,6 +1,6 @@
 # A notification when the project costs more than var.budget. It stops nothing.
 variable "budget" {
-  description = "Monthly budget of the whole project, in whole units of the billing account's currency; needs rights on that account."
+  description = "Budget of the whole project per month, in whole units of the billing account's currency; needs permissions on that account."
   type = object({
     billing_account = string
     amount          = number

@@ -1,6 +1,6 @@
 # Nightly batches, if var.nightly is set: Cloud Scheduler starts a job that sends requests for new objects under a prefix.
 variable "nightly" {
-  description = "Request predictions every night for new images in another bucket: under a prefix, written within a number of hours; schedule (cron) and time zone."
+  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone."
   type = object({
     bucket    = string
     prefix    = optional(string, "")

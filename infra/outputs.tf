@@ -18,7 +18,7 @@ output "buckets" {
 }
 
 output "worker_url" {
-  description = "URL that requests are pushed to; null when they are pulled."
+  description = "Address that Pub/Sub pushes requests to; null when the worker pulls."
   value       = local.worker_url
   depends_on  = [google_cloud_run_v2_service_iam_member.invoker]
 }
@@ -46,20 +46,20 @@ output "answers" {
 }
 
 output "images" {
-  description = "Repository of the worker's image."
+  description = "Registry for the worker's image."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
   depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
 }
 
 output "deployed" {
-  description = "The deployed region, compute mode and artifact prefix."
+  description = "The deployment: region and compute of the worker, and the model that it serves."
   value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix }
   # After the worker, because the first stage of a deployment does not know the model.
   depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
 }
 
 output "image" {
-  description = "The image that runs; null when none does."
+  description = "The image that runs; null without one."
   value = one(distinct(concat(
     [for service in google_cloud_run_v2_service.this : service.template[0].containers[0].image],
     [for pool in google_cloud_run_v2_worker_pool.worker : pool.template[0].containers[0].image],

@@ -1,6 +1,6 @@
 # Sizes, each with the reason for its default; `terraform apply -var-file` can set measured values.
 variable "concurrency" {
-  description = "Concurrent requests of an instance, one thread each."
+  description = "Requests that one instance answers at the same time, one thread each."
   type        = number
   default     = 8 # one batch (MAX_BATCH_SIZE); Cloud Run's default of 80 would starve the scoring on two vCPUs
   nullable    = false
@@ -40,7 +40,7 @@ variable "memory" {
 }
 
 variable "min_instances" {
-  description = "Instances that are kept, and billed, without requests."
+  description = "Instances that run, and cost money, when there are no requests."
   type        = number
   default     = 0 # no cost without requests; the first image after a pause waits for a cold start
   nullable    = false
@@ -51,7 +51,7 @@ variable "min_instances" {
 }
 
 variable "max_instances" {
-  description = "Maximum of instances, which limits the cost."
+  description = "Maximum number of instances: it limits the cost."
   type        = number
   default     = 10 # 80 concurrent images; further ones wait in the subscription
   nullable    = false
@@ -73,7 +73,7 @@ variable "instances" {
 }
 
 variable "gpu" {
-  description = "GPU of each instance, such as `nvidia-l4`; the image must hold an engine that uses it, and the region quota for `max_instances` of them."
+  description = "GPU of each instance, such as `nvidia-l4`; the image needs an engine that uses it, and the region a quota for `max_instances` GPUs."
   type        = string
   default     = null
   validation {
@@ -87,7 +87,7 @@ variable "gpu" {
 }
 
 variable "ack_deadline_seconds" {
-  description = "Seconds after which Pub/Sub delivers an unacknowledged push again; by default the 60 of topology.yaml."
+  description = "Seconds after which Pub/Sub considers a push lost and delivers it again; without it the value in topology.yaml, 60."
   type        = number
   default     = null # 60 there: an image takes milliseconds, so a minute means a failure; large models may need 600
   validation {

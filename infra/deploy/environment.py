@@ -8,7 +8,7 @@ from typing import Any
 
 
 def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
-    """`export NAME=value` lines for `python -m client`, without missing outputs."""
+    """`export NAME=value` lines for `predictions`, without missing outputs."""
     topics, buckets = outputs["topics"], outputs["buckets"]
     given = {
         "GOOGLE_CLOUD_PROJECT": project,

@@ -19,9 +19,9 @@ from typing import Literal
 from functions.messages.contract import Response
 from infra.local.twin import Twin
 from tests.conftest import data_folder
-from tests.desk import Desk
 from tests.fault.watch import Watch
 from tests.hostile import COSTLY, LARGE, archived
+from tests.pubsub_client import Desk
 from tests.samples import encoded
 
 _INLINE = 9_900_000

@@ -1,79 +1,59 @@
-"""GET /health of the pull worker is answered whatever other connections do, and stops at once."""
+"""GET /health of the push worker: each request, through any entry point, is counted once and logged in one line."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+import base64
+import io
+import logging
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
 
-from functions.entrypoints.health_server import answering
-from functions.settings import SettingsError
-from infra.local.ports import free_port
-
-SAID: dict[str, Any] = {"status": "ok"}
-
-
-@pytest.fixture
-def well() -> threading.Event:
-    """Set while all is well."""
-    return threading.Event()
+from functions import bootstrap
+from tests.fakes import BrightnessEngine, fake_handler
+from tests.samples import encoded
+from tests.unit.test_traceparent import GIVEN, TRACE
 
 
-@pytest.fixture
-def port(well: threading.Event) -> Iterator[int]:
-    port = free_port()
-    with answering(f"127.0.0.1:{port}", lambda: (well.is_set(), SAID)):
-        yield port
+def push(client: FlaskClient, data: bytes, path: str = "/") -> int:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "m", "attributes": {"traceparent": GIVEN}}
+    return client.post(path, json={"message": message, "subscription": "s"}).status_code
 
 
-def sent(port: int, request: bytes) -> bytes:
-    said = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
-        caller.sendall(request)
-        while piece := caller.recv(65_536):
-            said += piece
-    return said
+def test_every_request_is_counted_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
+    bootstrap.settings.cache_clear()
+    bootstrap.request_log.cache_clear()
+    engine = BrightnessEngine()
+    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    client = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    with caplog.at_level(logging.INFO, "functions"):
+        assert push(client, encoded()) == 204
+        assert push(client, b"junk") == 204
+        assert push(client, b"x", "/dead") == 204
+        assert client.post("/", data=b"{}").status_code == 400
+        assert client.post("/", data=b"x" * 15_000_001).status_code == 413
+        assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 200
+        form = {"picture": (io.BytesIO(b"x"), "x.png")}
+        assert client.post("/predict", data=form, headers={"traceparent": GIVEN}).status_code == 400
+        engine.failure = RuntimeError("broken")
+        assert push(client, encoded(size=(9, 9))) == 503, "another request: what was answered is remembered"
+        assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 503
+    bootstrap.settings.cache_clear()
+    report = client.get("/health").get_json()
+    assert report["status"] == "ok" and report["since"].endswith("Z")
+    assert report["outcomes"] == {"ok": 2, "error": 4, "ignored": 0, "nacked": 1, "malformed": 2, "refused": 0}
+    assert report["codes"] == {"invalid_image": 1, "invalid_request": 1, "unavailable": 3}
 
-
-def health(port: int) -> bytes:
-    return sent(port, b"GET /health HTTP/1.1\r\nHost: w\r\n\r\n")
-
-
-def test_it_says_how_the_worker_is(port: int, well: threading.Event) -> None:
-    assert health(port).startswith(b"HTTP/1.0 503 ") and health(port).endswith(b'\r\n\r\n{"status": "ok"}')
-    well.set()
-    assert health(port).startswith(b"HTTP/1.0 200 ")
-
-
-@pytest.mark.parametrize(
-    "request_line", [b"GET / HTTP/1.1", b"POST /health HTTP/1.1", b"GET /healthy HTTP/1.1", b"GET /health", b"\xff"]
-)
-def test_nothing_else_is_here(port: int, request_line: bytes) -> None:
-    assert sent(port, request_line + b"\r\n\r\n").startswith(b"HTTP/1.0 404 ")
-
-
-def test_a_head_without_an_end_is_not_read_on(port: int) -> None:
-    with suppress(BrokenPipeError, ConnectionResetError):  # cut off while it was sending
-        assert sent(port, b"GET /health HTTP/1.1\r\n" + b"a" * 10_000_000) == b""
-
-
-def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
-    with ExitStack() as callers:
-        for number in range(600):
-            caller = callers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-            caller.sendall(b"GET /health" if number % 2 else b"\r")
-        began, threads = time.monotonic(), threading.active_count()
-        assert health(port).startswith(b"HTTP/1.0 503 ")
-        assert time.monotonic() - began < 1 and threads < 20
-        assert caller.recv(1) == b"", "closed after 5 s, however much is still to come"
-        assert time.monotonic() - began < 9
-
-
-def test_an_address_that_is_taken(port: int) -> None:
-    with pytest.raises(SettingsError, match="nothing can listen there"), answering(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
-        pass
+    lines: list[Any] = [record for record in caplog.records if hasattr(record, "outcome")]
+    assert Counter(line.outcome for line in lines) == Counter({"error": 4, "ok": 2, "malformed": 2, "nacked": 1})
+    assert len(caplog.records) == len(lines) == 9, "one line a request, and nothing beside it"
+    assert all(line.trace.trace_id == TRACE for line in lines if line.outcome != "malformed")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model.images.memory_budget import Room
-from tests.emulator.waiting import until
+from tests.service.waiting import until
 
 
 class Visitor:

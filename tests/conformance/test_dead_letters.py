@@ -1,0 +1,88 @@
+"""Dead letters: after the policy's attempts a message moves on, with attributes that say where it died."""
+
+from __future__ import annotations
+
+from tests.brokers import Cloud
+from tests.service.endpoint import Endpoint
+from tests.service.waiting import ack, nack, nothing, pull, until
+
+
+def _letter_box(cloud: Cloud, attempts: int = 5, **settings: object) -> tuple[str, str, str]:
+    """A topic, its subscription with a dead-letter policy, and the subscription of the dead letters."""
+    topic, dead = cloud.topic(), cloud.topic("dead")
+    box = cloud.subscription(dead, "dead-sub")
+    policy = {"dead_letter_topic": dead, "max_delivery_attempts": attempts}
+    return topic, cloud.subscription(topic, dead_letter_policy=policy, **settings), box
+
+
+def test_nacked_too_often(cloud: Cloud) -> None:
+    topic, subscription, box = _letter_box(cloud)
+    sent = cloud.publisher.publish(topic, b"poison", color="red").result(10)
+    attempts = []
+    for _ in range(5):
+        (received,) = pull(cloud, subscription)
+        attempts.append(received.delivery_attempt)
+        nack(cloud, subscription, [received])
+    assert attempts == [1, 2, 3, 4, 5]
+    assert nothing(cloud, subscription)  # first: Google's emulator forwards only when somebody pulls
+    (letter,) = pull(cloud, box)
+    assert letter.message.data == b"poison"
+    attributes = dict(letter.message.attributes)
+    assert attributes.pop("CloudPubSubDeadLetterSourceTopicPublishTime").startswith("20")
+    assert attributes == {
+        "color": "red",
+        "CloudPubSubDeadLetterSourceSubscription": "subscription",
+        "CloudPubSubDeadLetterSourceSubscriptionProject": cloud.project,
+        "CloudPubSubDeadLetterSourceDeliveryCount": "5",
+    }
+    assert letter.message.message_id != sent
+
+
+def test_an_ack_in_time_saves_it(cloud: Cloud) -> None:
+    topic, subscription, box = _letter_box(cloud)
+    cloud.publisher.publish(topic, b"lucky").result(10)
+    for _ in range(4):
+        nack(cloud, subscription, pull(cloud, subscription))
+    ack(cloud, subscription, pull(cloud, subscription))
+    assert nothing(cloud, box)
+
+
+def test_expired_deadlines_count(cloud: Cloud) -> None:
+    topic, subscription, box = _letter_box(cloud)
+    cloud.publisher.publish(topic, b"slow").result(10)
+    for _ in range(4):
+        nack(cloud, subscription, pull(cloud, subscription))
+    (received,) = pull(cloud, subscription)
+    cloud.subscriber.modify_ack_deadline(subscription=subscription, ack_ids=[received.ack_id], ack_deadline_seconds=1)
+    assert nothing(cloud, subscription, 1.5)
+    assert [each.message.data for each in pull(cloud, box)] == [b"slow"]
+
+
+def test_pushed_and_refused_too_often(cloud: Cloud, endpoint: Endpoint) -> None:
+    endpoint.statuses = [503]
+    topic, _, box = _letter_box(cloud, push_config={"push_endpoint": endpoint.url})
+    cloud.publisher.publish(topic, b"poison").result(10)
+    assert [each.message.data for each in pull(cloud, box, timeout_s=15)] == [b"poison"]
+    assert len(endpoint.pushes) == 5
+
+
+def test_a_dead_letter_topic_that_is_gone_loses_nothing(cloud: Cloud) -> None:
+    topic, subscription, _ = _letter_box(cloud)
+    cloud.publisher.delete_topic(topic=f"projects/{cloud.project}/topics/dead")
+    cloud.publisher.publish(topic, b"poison").result(10)
+    for _ in range(7):
+        nack(cloud, subscription, pull(cloud, subscription))
+    assert [each.message.data for each in pull(cloud, subscription)] == [b"poison"]
+
+
+def test_forwarded_letters_are_pushed_too(cloud: Cloud, endpoint: Endpoint) -> None:
+    topic, subscription, _ = _letter_box(cloud)
+    dead = f"projects/{cloud.project}/topics/dead"
+    cloud.subscription(dead, "announce", push_config={"push_endpoint": endpoint.url + "/dead"})
+    cloud.publisher.publish(topic, b"poison").result(10)
+    for _ in range(5):
+        nack(cloud, subscription, pull(cloud, subscription))
+    assert nothing(cloud, subscription)
+    assert until(lambda: endpoint.pushes)
+    assert endpoint.pushes[0].path == "/dead"
+    assert endpoint.pushes[0].body["message"]["attributes"]["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"

@@ -1,0 +1,174 @@
+"""Exactly-once delivery: an ack is answered, and one that comes too late is an error."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.api_core import exceptions
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeError, AcknowledgeStatus
+from google.cloud.pubsub_v1.subscriber.message import Message
+from google.pubsub_v1 import types
+from google.rpc import error_details_pb2
+
+from tests.brokers import Cloud
+from tests.service.waiting import ack, nack, nothing, pull, until
+
+ours = pytest.mark.parametrize("cloud", ["embedded"], indirect=True)
+
+
+def _subscription(cloud: Cloud, **settings: Any) -> tuple[str, str]:
+    topic = cloud.topic()
+    return topic, cloud.subscription(topic, enable_exactly_once_delivery=True, **settings)
+
+
+@ours
+def test_a_stock_client_hears_that_its_ack_held(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud)
+    answers: queue.Queue[object] = queue.Queue()
+    stream = cloud.subscriber.subscribe(
+        subscription, lambda message: answers.put(message.ack_with_response().result(10))
+    )
+    for number in range(20):
+        cloud.publisher.publish(topic, b"%d" % number)
+    assert [answers.get(timeout=10) for _ in range(20)] == [AcknowledgeStatus.SUCCESS] * 20
+    stream.cancel()
+    stream.result(10)
+    assert nothing(cloud, subscription)
+
+
+@ours
+def test_a_stock_client_hears_that_its_ack_came_too_late(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud)
+    held: list[Message] = []
+    stream = cloud.subscriber.subscribe(subscription, held.append)
+    cloud.publisher.publish(topic, b"x").result(10)
+    assert until(lambda: held)
+    cloud.subscriber.modify_ack_deadline(subscription=subscription, ack_ids=[held[0].ack_id], ack_deadline_seconds=0)
+    assert until(lambda: len(held) == 2)
+    assert held[0].message_id == held[1].message_id
+    assert held[0].ack_id != held[1].ack_id
+    with pytest.raises(AcknowledgeError) as late:
+        held[0].ack_with_response().result(10)
+    assert late.value.error_code == AcknowledgeStatus.INVALID_ACK_ID
+    with pytest.raises(AcknowledgeError):
+        held[0].nack_with_response().result(10)
+    assert held[1].ack_with_response().result(10) == AcknowledgeStatus.SUCCESS
+    stream.cancel()
+    stream.result(10)
+    assert nothing(cloud, subscription)
+
+
+@ours
+@pytest.mark.parametrize("method", ["acknowledge", "modify_ack_deadline", "nack"])
+def test_stale_ids_are_named_and_the_others_obeyed(cloud: Cloud, method: str) -> None:
+    topic, subscription = _subscription(cloud)
+    for number in range(2):
+        cloud.publisher.publish(topic, b"%d" % number).result(10)
+    gone, good = pull(cloud, subscription, 2)
+    ack(cloud, subscription, [gone])
+    request: dict[str, Any] = {"subscription": subscription, "ack_ids": [gone.ack_id, good.ack_id, "garbage"]}
+    if method != "acknowledge":
+        request["ack_deadline_seconds"] = 0 if method == "nack" else 60
+    with pytest.raises(exceptions.InvalidArgument, match="2 acknowledgement ids") as refused:
+        getattr(cloud.subscriber, "acknowledge" if method == "acknowledge" else "modify_ack_deadline")(request)
+    (info,) = refused.value.details
+    assert isinstance(info, error_details_pb2.ErrorInfo)
+    assert dict(info.metadata) == dict.fromkeys([gone.ack_id, "garbage"], "PERMANENT_FAILURE_INVALID_ACK_ID")
+    if method == "nack":
+        assert pull(cloud, subscription)[0].message.message_id == good.message.message_id
+    else:
+        assert nothing(cloud, subscription)
+
+
+@ours
+def test_many_stale_ids_fit_into_one_refusal(cloud: Cloud) -> None:
+    _, subscription = _subscription(cloud)
+    with pytest.raises(exceptions.InvalidArgument, match="2500 acknowledgement ids"):
+        cloud.subscriber.acknowledge(
+            subscription=subscription, ack_ids=[str(10**16 + number) for number in range(2500)]
+        )
+
+
+@ours
+def test_a_deadline_that_passes_makes_the_id_stale(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud)
+    cloud.publisher.publish(topic, b"x").result(10)
+    (received,) = pull(cloud, subscription)
+    cloud.subscriber.modify_ack_deadline(subscription=subscription, ack_ids=[received.ack_id], ack_deadline_seconds=1)
+    (again,) = pull(cloud, subscription)
+    with pytest.raises(exceptions.InvalidArgument):
+        ack(cloud, subscription, [received])
+    ack(cloud, subscription, [again])
+
+
+@ours
+def test_a_stream_confirms_acks_and_deadlines(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud, enable_message_ordering=True)
+    for number in range(2):
+        cloud.publisher.publish(topic, b"%d" % number).result(10)
+    first, second = (each.ack_id for each in pull(cloud, subscription, 2))
+    requests: queue.Queue[Any] = queue.Queue()
+
+    def sent() -> Iterator[Any]:
+        yield types.StreamingPullRequest(subscription=subscription, stream_ack_deadline_seconds=10)
+        yield types.StreamingPullRequest(ack_ids=[first, "gone"])
+        yield types.StreamingPullRequest(modify_deadline_ack_ids=[second, first], modify_deadline_seconds=[60, 60])
+        requests.get()
+
+    acked, moved = types.StreamingPullResponse().acknowledge_confirmation, None
+    with grpc.insecure_channel(cloud.host) as channel:
+        pulling = channel.stream_stream(
+            "/google.pubsub.v1.Subscriber/StreamingPull",
+            request_serializer=types.StreamingPullRequest.serialize,
+            response_deserializer=types.StreamingPullResponse.deserialize,
+        )(sent(), timeout=10)
+        for response in pulling:
+            properties = response.subscription_properties
+            assert properties.exactly_once_delivery_enabled and properties.message_ordering_enabled
+            if response.acknowledge_confirmation:
+                acked = response.acknowledge_confirmation
+            if response.modify_ack_deadline_confirmation:
+                moved = response.modify_ack_deadline_confirmation
+                break
+        requests.put(None)
+        pulling.cancel()
+    assert (list(acked.ack_ids), list(acked.invalid_ack_ids)) == ([first], ["gone"])
+    assert moved and (list(moved.ack_ids), list(moved.invalid_ack_ids)) == ([second], [first])
+
+
+@ours
+def test_with_ordering_what_was_acked_stays_acked(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud, enable_message_ordering=True)
+    wanted = [types.PubsubMessage(data=b"%d" % number, ordering_key="k") for number in range(3)]
+    cloud.publisher.transport.publish(types.PublishRequest(topic=topic, messages=wanted))
+    received = pull(cloud, subscription, 3)
+    ack(cloud, subscription, received[1:2])
+    nack(cloud, subscription, received[:1])
+    assert [each.message.data for each in pull(cloud, subscription, 3, 0.5)] == [b"0", b"2"]
+
+
+@ours
+def test_push_is_refused_with_it(cloud: Cloud) -> None:
+    push = {"push_endpoint": "http://127.0.0.1:1"}
+    _, subscription = _subscription(cloud)
+    with pytest.raises(exceptions.InvalidArgument, match="enable_exactly_once_delivery"):
+        cloud.subscription(f"projects/{cloud.project}/topics/topic", "other",
+                           enable_exactly_once_delivery=True, push_config=push)  # fmt: skip
+    with pytest.raises(exceptions.InvalidArgument, match="enable_exactly_once_delivery"):
+        cloud.subscriber.modify_push_config(subscription=subscription, push_config=push)
+
+
+@ours
+def test_it_is_switched_off_and_stale_ids_are_no_error_again(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud)
+    cloud.publisher.publish(topic, b"x").result(10)
+    received = pull(cloud, subscription)
+    ack(cloud, subscription, received)
+    cloud.subscriber.update_subscription(
+        subscription={"name": subscription}, update_mask={"paths": ["enable_exactly_once_delivery"]}
+    )
+    ack(cloud, subscription, received)

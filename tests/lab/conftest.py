@@ -1,0 +1,44 @@
+"""What the tests with TensorFlow share: a tiny dataset, and whether TensorFlow is here."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.training.data.idx import SHA256
+from tests.conftest import absent
+
+
+def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder like the dataset's, where a bright bar's height tells the class: 240 training and 60 test images."""
+    folder = tmp_path_factory.mktemp("data")
+    patch = pytest.MonkeyPatch()
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 240), ("t10k", 60)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = rng.integers(0, 30, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 4 : 2 * label + 7, 4:24] = 250
+        for name, values in ((f"{prefix}-images-idx3-ubyte.gz", images), (f"{prefix}-labels-idx1-ubyte.gz", labels)):
+            packed = gzip.compress(idx(values))
+            (folder / name).write_bytes(packed)
+            patch.setitem(SHA256, name, hashlib.sha256(packed).hexdigest())
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def tensorflow() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        absent("no TensorFlow: pip install -r model/requirements.txt")

@@ -1,0 +1,180 @@
+"""The worker's image, made by the Dockerfile's own steps in a fresh environment: small, compiled, complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from google.cloud import pubsub_v1, storage
+
+from functions.bootstrap import build as build_service
+from functions.messages.contract import Envelope
+from functions.settings import Settings
+from infra.local.child import Child
+from infra.local.ports import LOOPBACK, free_port
+from infra.local.twin import Twin
+from infra.local.worker import wait_pull, wait_push
+from infra.slim import NEVER_LOADED, size
+from model.images.decode import FORMATS
+from model.labels import Prediction
+from tests import dockerfile
+from tests.conftest import ROOT, absent
+from tests.fakes import respond
+from tests.pubsub_client import Desk
+from tests.samples import BAD_IMAGES, encoded
+from tests.service.waiting import until
+
+AT_MOST = 200_000_000
+NO_INDEX = re.compile(r"^ERROR: (Could not find a version|No matching distribution).*", re.M)
+PUSHER = "pusher@example.com"
+GOOD = encoded()
+IMPORTS = """
+import importlib, pkgutil, functions, model
+for package in functions, model:
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        print(importlib.import_module(module.name).__cached__)
+import google.cloud.storage, google.cloud.pubsub_v1, jwt, opentelemetry.sdk.trace.export, sys
+print(*(each.__cached__ for each in list(sys.modules.values()) if getattr(each, "__cached__", None)), sep="\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[dockerfile.Image]:
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:  # not pytest's own, of which it keeps three
+        try:
+            built = dockerfile.build(ROOT, Path(folder).resolve())
+        except dockerfile.BuildFailed as exc:
+            if reason := NO_INDEX.search(str(exc)):
+                absent(f"pip finds no packages here: {reason[0]}")
+            raise
+        yield built
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
+    with Twin(worker=None) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        yield twin
+
+
+@pytest.fixture(scope="module")
+def expected() -> Iterator[tuple[Prediction, ...]]:
+    """What the checkout itself answers."""
+    handler = build_service(Settings(project="p"))
+    yield respond(handler, Envelope("m", GOOD)).predictions
+    handler.pipeline.predictor.engine.close()
+
+
+@contextmanager
+def started(image: dockerfile.Image, command: list[str], env: Mapping[str, str], log: Path) -> Iterator[Child]:
+    """A process of the image, which knows nothing of this one's environment."""
+    child = Child("worker", command, log=log, cwd=image.workdir, env={**image.env, **env})
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+def test_it_is_small(image: dockerfile.Image) -> None:
+    whole = size(image.folder)
+    assert whole <= AT_MOST, f"{whole:,} bytes"
+
+
+def test_what_is_never_loaded_is_gone(image: dockerfile.Image) -> None:
+    venv = image.folder / "venv"
+    assert [pattern for pattern in NEVER_LOADED if list(venv.glob(pattern))] == []
+
+
+def test_nothing_is_compiled_when_it_starts(image: dockerfile.Image) -> None:
+    """Every module that an entry point, option or engine without TensorFlow imports is there, with its bytecode."""
+    done = subprocess.run(
+        ["python", "-c", IMPORTS], cwd=image.workdir, env=image.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    cached = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(image.folder))}
+    assert len(cached) > 500
+    assert [path for path in cached if not path.is_file()] == []
+
+
+def test_its_command_answers_every_entry_point(
+    image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
+) -> None:
+    port = free_port()
+    env = {
+        **twin.env,
+        **{"PORT": str(port), "PUSH_AUDIENCE": "worker", "PUSH_SERVICE_ACCOUNT": PUSHER},
+        **{"RESPONSE_STORE": "gs://payloads/answers", "OTEL_TRACES_EXPORTER": "console"},
+    }
+    command = [LOOPBACK if word == "0.0.0.0" else word for word in image.command]
+    with started(image, command, env, tmp_path / "worker.log") as worker, Desk(twin.project) as desk:
+        wait_push(worker, port)
+        url = f"http://{LOOPBACK}:{port}"
+        with pubsub_v1.SubscriberClient() as subscriber:
+            for name, path in (("req_predict-sub", "/"), ("dead_predict-announce", "/dead")):
+                token = {"service_account_email": PUSHER, "audience": "worker"}
+                subscriber.modify_push_config(
+                    subscription=f"projects/{twin.project}/subscriptions/{name}",
+                    push_config={"push_endpoint": url + path, "oidc_token": token},
+                )
+        answers = asked_and_answered(desk, ["a message", "a letter"])
+        assert answers.pop("a letter") == ("unavailable", ())
+        assert set(answers.values()) == {("ok", expected)} and len(answers) == 2
+        assert until(lambda: '"name": "predict"' in worker.log.read_text()), "a span for each stage"
+        assert len(list(desk.storage.list_blobs("payloads", prefix="answers/"))) == 2
+        for format in FORMATS:
+            assert by_hand(url, encoded(format, (40, 30), "RGB")) == "ok"
+        assert {name: by_hand(url, data) for name, (data, _) in BAD_IMAGES.items()} == {
+            name: code for name, (_, code) in BAD_IMAGES.items()
+        }
+
+
+def test_it_pulls_with_a_model_from_a_bucket(
+    image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
+) -> None:
+    shipped = ROOT / "model" / "artifacts" / "fashion-mnist"
+    with Desk(twin.project) as desk:
+        for file in (path for path in shipped.rglob("*") if path.is_file()):
+            desk.storage.bucket("models").blob(f"shoes/{file.relative_to(shipped)}").upload_from_filename(str(file))
+        env = {**twin.env, "ARTIFACT": "gs://models/shoes", "ARTIFACT_CACHE": str(tmp_path / "cache")}
+        address = f"{LOOPBACK}:{free_port()}"
+        command = ["python", "-m", "functions.entrypoints.pull_worker"]
+        with started(image, command, {**env, "HEALTH_ADDRESS": address}, tmp_path / "worker.log") as worker:
+            wait_pull(worker)
+            assert set(asked_and_answered(desk, ["a message"]).values()) == {("ok", expected)}
+            assert until(lambda: requests.get(f"http://{address}/health", timeout=5).json()["outcomes"]["ok"] == 2)
+
+
+def test_it_asks_by_night(image: dockerfile.Image, twin: Twin, tmp_path: Path) -> None:
+    storage.Client(project=twin.project).bucket("payloads").blob("in/shoe.png").upload_from_string(GOOD)
+    topic = f"projects/{twin.project}/topics/req_predict"
+    command = ["python", "-m", "functions.entrypoints.batch_publish", "gs://payloads/in/", "--topic", topic]
+    done = subprocess.run(
+        command, cwd=image.workdir, env={**image.env, **twin.env}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and '"requests": 1' in done.stderr, done.stderr
+
+
+def asked_and_answered(desk: Desk, ids: list[str]) -> dict[str, tuple[str, tuple[Prediction, ...]]]:
+    """A message, where it is asked for a dead letter, and a dropped file: code and predictions by request."""
+    wanted = {desk.drop("shoe.png", GOOD)}
+    for request_id in ids:
+        topic = "dead_predict" if "letter" in request_id else "req_predict"
+        desk.publisher.publish(f"projects/{desk.project}/topics/{topic}", GOOD, request_id=request_id).result(10)
+        wanted.add(request_id)
+    found = {each.request_id: each for each in desk.responses(wanted, linger_s=0)}
+    assert found.keys() == wanted
+    return {
+        request_id: (each.error.code if each.error else "ok", each.predictions) for request_id, each in found.items()
+    }
+
+
+def by_hand(url: str, data: bytes) -> str:
+    body = requests.post(f"{url}/predict?explain=true", data, timeout=30).json()
+    return str(body["error"]["code"] if body["error"] else body["status"])

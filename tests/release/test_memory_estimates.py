@@ -1,0 +1,26 @@
+"""The memory budget counts at least what decoding takes, for every format and mode that is served."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.memory_estimates import CASES, METADATA
+
+LEAST = 0.9
+"""Share of the measured peak that must be counted."""
+
+NOISE_BYTES = 1_500_000
+"""What the interpreter and the libraries take now and then; more than an estimate may be off by."""
+
+
+def test_no_image_takes_more_memory_than_it_is_counted_as(root: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.memory_estimates"], cwd=root, capture_output=True, text=True, check=True
+    )
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert len(rows) == 3 * len(CASES) + len(METADATA)
+    assert all(peak >= 0 for *_, peak, _ in rows)
+    assert [row for row in rows if row[-1] < LEAST * (row[-2] - NOISE_BYTES)] == []

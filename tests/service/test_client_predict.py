@@ -1,0 +1,219 @@
+"""predict: what is sent over HTTP, and what is reported when the server is not a worker."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from client.__main__ import main
+from client.transport.http import endpoint
+from functions.messages.contract import Error, Response, encode_response
+from infra.local.ports import free_port
+from model.labels import Explanation, Prediction
+
+
+class Worker(HTTPServer):
+    """Answers every POST with `status` and `body`, and keeps the last request."""
+
+    status, body, path = 200, b"", ""
+    headers: dict[str, str]
+    received = b""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Worker
+
+    def do_POST(self) -> None:
+        self.server.path, self.server.headers = self.path, dict(self.headers.items())
+        self.server.received = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Worker(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def shoe(tmp_path: Path) -> Path:
+    path = tmp_path / "shoe & sock.png"
+    path.write_bytes(b"the bytes")
+    return path
+
+
+@pytest.mark.parametrize("url", ["http://w:1", "http://w:1/", "w:1", "http://w:1/predict", "http://w:1/predict/"])
+def test_the_endpoint(url: str) -> None:
+    assert endpoint(url) == "http://w:1/predict"
+
+
+def test_an_image_is_posted_and_its_answer_shown(
+    worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe), "--url", worker.url, "--top-k", "1"], {}) == 0
+    assert "Sneaker  0.9900" in capsys.readouterr().out
+    assert urlsplit(worker.path).path == "/predict"
+    assert parse_qs(urlsplit(worker.path).query) == {"top_k": ["1"], "filename": ["shoe & sock.png"]}
+    assert worker.received == b"the bytes" and worker.headers["Content-Type"] == "image/png"
+    assert len(worker.headers["X-Request-Id"]) == 32
+
+
+def test_explanations_become_files(
+    worker: Worker, shoe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / shoe.name).write_bytes(b"x")
+    why = Explanation("Sneaker", "occlusion", b"a PNG")
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), explanation=why))
+    assert main(["predict", str(shoe), "more", "--url", worker.url, "--explain"], {}) == 0
+    assert parse_qs(urlsplit(worker.path).query)["explain"] == ["true"]
+    names = ["shoe & sock-2.explained.png", "shoe & sock.explained.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.explained.png")) == names
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"a PNG"}
+    capsys.readouterr()
+
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
+    assert "the worker sent no explanation" in capsys.readouterr().err
+
+
+def test_an_error_is_shown_as_code_and_message(worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worker.status, worker.body = 415, encode_response(Response("r", error=Error("unsupported_format", "it is HEIC")))
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert "unsupported_format: it is HEIC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"{}", b"\xff"])
+def test_an_invalid_response_is_reported(
+    worker: Worker, shoe: Path, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.status, worker.body = 502, body
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert "answered HTTP 502 and no response" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"x" * 3_000_000, "it is over 1,000,000 bytes, the most that a response has"),
+        (b"[" * 100_000, "it is not JSON"),
+        (
+            encode_response(Response("r", (Prediction("Bag", 0.5),))).replace(b"0.5", b"NaN"),
+            "score is not a finite number",
+        ),
+    ],
+)
+def test_a_malformed_response_is_reported(
+    worker: Worker, shoe: Path, body: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = body
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 1
+    assert f"answered HTTP 200 and no response: {said}" in capsys.readouterr().out
+
+
+def test_an_address_without_a_server(
+    shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    url = f"http://127.0.0.1:{free_port()}"
+    assert main(["predict", str(shoe), "--url", url], {}) == 1
+    assert f"nothing answers at {url}/predict" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    (shoe.parent / "locked.png").write_bytes(b"x")
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "locked.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert main(["predict", str(shoe.parent), "--url", worker.url], {}) == 1
+    said = capsys.readouterr()
+    assert "permission denied" in said.out and "Sneaker" in said.out
+    assert "1 of 2 answered" in said.err
+
+
+@pytest.mark.parametrize(("environ", "shown"), [({}, None), ({"ENDPOINT_TOKEN": "it-is-me"}, "Bearer it-is-me")])
+def test_an_endpoint_that_needs_a_token_gets_it(
+    worker: Worker, shoe: Path, environ: dict[str, str], shown: str | None
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.5),)))
+    assert main(["predict", str(shoe), "--url", worker.url], environ) == 0
+    assert worker.headers.get("Authorization") == shown
+
+
+def test_a_link_in_a_folder_is_refused_and_the_others_are_sent(
+    worker: Worker, shoe: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = tmp_path_factory.mktemp("private") / "key.png"
+    private.write_bytes(b"secret")
+    (shoe.parent / "link.png").symlink_to(private)
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe.parent), "--url", worker.url], {}) == 1
+    said = capsys.readouterr()
+    assert worker.received == b"the bytes" and "link.png" not in said.out
+    assert "link.png (a symbolic link that leads out of the folder; name the file itself to send it)" in said.err
+    assert "1 of 1 answered" in said.err
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "file"])
+def test_an_explanation_is_not_written_through_links_or_pipes(
+    kind: str,
+    worker: Worker,
+    shoe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    target, planted = tmp_path / "precious", Path("shoe & sock.explained.png")
+    if kind != "dangling link":
+        target.write_bytes(b"precious")
+    {
+        "link": lambda: planted.symlink_to(target),
+        "dangling link": lambda: planted.symlink_to(target),
+        "hard link": lambda: planted.hardlink_to(target),
+        "pipe": lambda: os.mkfifo(planted),
+        "file": lambda: planted.write_bytes(b"old"),
+    }[kind]()
+    worker.body = encode_response(
+        Response("r", (Prediction("Sneaker", 0.99),), explanation=Explanation("Sneaker", "occlusion", b"a PNG"))
+    )
+    assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
+    said = capsys.readouterr().err
+    assert target.read_bytes() == b"precious" if kind != "dangling link" else not target.exists()
+    if "link" in kind and kind != "hard link":
+        assert planted.is_symlink() and f"{planted} was not written: a symbolic link has that name" in said
+    else:
+        assert planted.is_file() and planted.read_bytes() == b"a PNG"
+    assert list(Path().iterdir()) == [planted], "no part is left"

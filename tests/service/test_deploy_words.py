@@ -1,0 +1,129 @@
+"""What `make deploy`, `rollback` and `destroy` are told: what they refuse, and what they make of the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from client.doctor.deployment import Deployment
+from infra.deploy.__main__ import main
+from infra.deploy.target import COMPUTE, REGION, RULES, Target
+from tests.tools import Tools
+
+PROJECT = {"PROJECT": "some-project"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "the project is missing: PROJECT=some-project"),
+        ({"PROJECT": "Some Project"}, "PROJECT is 'Some Project'; it must be a project's id"),
+        ({"PROJECT": "123456789"}, "PROJECT is '123456789'"),
+        ({"PROJECT": "some-project\n"}, "PROJECT is 'some-project\\n'"),
+        ({"PROJECT": "$(reboot)"}, "PROJECT is '$(reboot)'"),
+        (
+            PROJECT | {"REGION": "europe-west1-b"},
+            "REGION is 'europe-west1-b'; it must be a region such as europe-west1",
+        ),
+        (PROJECT | {"REGION": "eu"}, "REGION is 'eu'"),
+        (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it must be up to 11 lower-case letters and digits"),
+        (PROJECT | {"PREFIX": "twelveletters"}, "PREFIX is 'twelveletters'"),
+        (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker or function"),
+        (PROJECT | {"TFVARS": "README.md"}, "it must be a file whose name ends in .tfvars"),
+        (PROJECT | {"TFVARS": "no/such.tfvars"}, "the file cannot be read"),
+        (PROJECT | {"DRY_RUN": "yes"}, "DRY_RUN is 'yes'; it must be 1 or empty"),
+        (PROJECT | {"ARTIFACT": "no/such"}, "ARTIFACT is 'no/such': "),
+        (PROJECT | {"ARTIFACT": "gs://bucket/model"}, "ARTIFACT is 'gs://bucket/model': "),
+        (PROJECT | {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}, "PUBSUB_EMULATOR_HOST is set, so an emulator would be"),
+    ],
+)
+def test_refused(tools: Tools, given: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy"], given, tools.root) == 2
+    heard = capsys.readouterr()
+    assert heard.err.startswith("deploy: ") and said in heard.err and heard.out == ""
+    assert tools.calls == []
+
+
+def test_the_rules_are_terraforms(root: Path) -> None:
+    text = (root / "infra" / "variables.tf").read_text()
+    for variable, name in (("project_id", "PROJECT"), ("region", "REGION"), ("prefix", "PREFIX")):
+        [rule] = re.findall(rf'can\(regex\("(.+)", var\.{variable}\)\)', text)
+        assert RULES[name][0] == rule
+    [forms] = re.findall(r"contains\(\[(.+)\], var\.compute\)", text)
+    assert RULES["COMPUTE"][0] == "^({})$".format("|".join(forms.replace('"', "").split(", ")))
+    for variable, default in (("region", REGION), ("compute", COMPUTE)):
+        assert re.findall(r'default += "(.*)"', text.split(f'variable "{variable}" {{')[1])[0] == default
+
+
+def test_what_is_not_told_is_as_the_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "dev.tfvars"
+    file.write_text(
+        'project_id = "file-project"\nregion = "us-east1"  # near them\nprefix="dev"\ncompute = "worker"\n'
+        'labels = {\n  region = "not-this"\n}\ncpu = 2\n'
+    )
+    assert Target.read({"TFVARS": str(file)}) == Target("file-project", "us-east1", "dev", "worker", file)
+    told = {"TFVARS": str(file), "PROJECT": "some-project", "COMPUTE": "push"}
+    assert Target.read(told) == Target("some-project", "us-east1", "dev", "push", file)
+
+
+@pytest.mark.parametrize("compute", ["push", "worker", "function"])
+def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
+    make, deploy, *words = Deployment("some-project", "https://w", "dev-", "us-east1", compute).deploy
+    assert (make, deploy) == ("make", "deploy")
+    assert Target.read(dict(word.split("=") for word in words)) == Target("some-project", "us-east1", "dev", compute)
+
+
+@pytest.mark.parametrize(
+    ("compute", "service", "audience"),
+    [
+        ("push", "dev-prediction-worker", "dev-prediction-worker"),
+        ("function", "dev-prediction-function", "https://w"),  # as infra/tests/compute.tftest.hcl has it
+    ],
+)
+def test_the_doctor_has_pushes_let_in(compute: str, service: str, audience: str) -> None:
+    deployment = Deployment("some-project", "https://w", "dev-", "us-east1", compute)
+    assert deployment.service == service
+    assert deployment.push_flags("/dead") == [
+        "--push-endpoint=https://w/dead",
+        "--push-auth-service-account=dev-prediction-invoker@some-project.iam.gserviceaccount.com",
+        f"--push-auth-token-audience={audience}",
+    ]
+
+
+@pytest.mark.parametrize("tool", ["gcloud", "terraform"])
+def test_a_tool_that_is_missing(
+    tools: Tools, tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tools.bin / tool).unlink()
+    monkeypatch.setenv("PATH", str(tools.bin))
+    assert main(["deploy"], PROJECT, tools.root) == 1
+    assert f"deploy stopped: {tool} is not installed: " in capsys.readouterr().err
+    assert tools.calls == []
+
+
+def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.answer("smoke", code=1)
+    assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
+    said = capfd.readouterr().err
+    assert "What is not well: predictions doctor --project some-project --prefix dev --compute worker\n" in said
+
+
+def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.forget(failing=1)
+    assert main(["deploy"], PROJECT, tools.root) == 1
+    assert "Sign in with `gcloud auth login`" in capfd.readouterr().err
+    tools.forget(failing=2)
+    assert main(["deploy"], PROJECT, tools.root) == 1
+    assert "gcloud auth application-default login" in capfd.readouterr().err
+
+
+def test_at_a_terminal_terraform_asks(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = os.openpty()
+    with os.fdopen(far) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert main(["deploy"], PROJECT, tools.root) == 0
+    os.close(near)
+    assert not any("-auto-approve" in call for call in tools.calls)

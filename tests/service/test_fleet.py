@@ -1,0 +1,92 @@
+"""A pull worker of several processes: each answers, and they end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from infra.local.ports import free_port
+from infra.local.twin import Twin
+from tests.pubsub_client import Desk
+from tests.samples import encoded
+from tests.service.waiting import until
+
+PROCESSES = 2
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with Twin(worker=None) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
+            yield desk
+
+
+@contextmanager
+def fleet(root: Path, log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """The process that was started and those that it started, ready."""
+    env = {**os.environ, "WORKER_PROCESSES": str(PROCESSES), **settings}
+    with log.open("wb") as stderr:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        )
+        try:
+            assert until(lambda: log.read_text().count('"worker ready"') == PROCESSES, 60), log.read_text()
+            children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+            assert len(children) == PROCESSES
+            yield worker, [int(child) for child in children]
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, desk: Desk) -> None:
+    log, ids = tmp_path / "log", {f"r{number}" for number in range(100)}
+    address = f"127.0.0.1:{free_port()}"
+    with fleet(root, log, HEALTH_ADDRESS=address) as (worker, children):
+        for request_id in ids:
+            desk.publish(encoded(), request_id=request_id)
+        assert [response.status for response in desk.responses(ids)] == ["ok"] * len(ids)
+        assert urlopen(f"http://{address}/health", timeout=10).read() == b'{"status": "ok"}'
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0, log.read_text()
+        assert all(map(gone, children))
+    assert log.read_text().count('"worker stopped"') == PROCESSES and "Traceback" not in log.read_text()
+
+
+def test_one_that_dies_ends_all_of_them(root: Path, tmp_path: Path, desk: Desk) -> None:
+    with fleet(root, tmp_path / "log") as (worker, children):
+        os.kill(children[0], signal.SIGKILL)
+        assert worker.wait(15) == signal.SIGKILL
+        assert all(map(gone, children))
+
+
+def test_none_outlives_the_process_that_began_them(root: Path, tmp_path: Path, desk: Desk) -> None:
+    with fleet(root, tmp_path / "log") as (worker, children):
+        worker.kill()
+        assert until(lambda: all(map(gone, children)), 15)
+
+
+def test_a_model_that_cannot_be_loaded(root: Path, tmp_path: Path, desk: Desk) -> None:
+    env = {**os.environ, "WORKER_PROCESSES": "2", "ARTIFACT": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, capture_output=True, timeout=60
+    )
+    assert ended.returncode == 2 and b"cannot start: " in ended.stderr and b"Traceback" not in ended.stderr

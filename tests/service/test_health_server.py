@@ -1,0 +1,79 @@
+"""GET /health of the pull worker is answered whatever other connections do, and stops at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+
+from functions.entrypoints.health_server import answering
+from functions.settings import SettingsError
+from infra.local.ports import free_port
+
+SAID: dict[str, Any] = {"status": "ok"}
+
+
+@pytest.fixture
+def well() -> threading.Event:
+    """Set while all is well."""
+    return threading.Event()
+
+
+@pytest.fixture
+def port(well: threading.Event) -> Iterator[int]:
+    port = free_port()
+    with answering(f"127.0.0.1:{port}", lambda: (well.is_set(), SAID)):
+        yield port
+
+
+def sent(port: int, request: bytes) -> bytes:
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+        caller.sendall(request)
+        while piece := caller.recv(65_536):
+            said += piece
+    return said
+
+
+def health(port: int) -> bytes:
+    return sent(port, b"GET /health HTTP/1.1\r\nHost: w\r\n\r\n")
+
+
+def test_it_says_how_the_worker_is(port: int, well: threading.Event) -> None:
+    assert health(port).startswith(b"HTTP/1.0 503 ") and health(port).endswith(b'\r\n\r\n{"status": "ok"}')
+    well.set()
+    assert health(port).startswith(b"HTTP/1.0 200 ")
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET / HTTP/1.1", b"POST /health HTTP/1.1", b"GET /healthy HTTP/1.1", b"GET /health", b"\xff"]
+)
+def test_nothing_else_is_here(port: int, request_line: bytes) -> None:
+    assert sent(port, request_line + b"\r\n\r\n").startswith(b"HTTP/1.0 404 ")
+
+
+def test_a_head_without_an_end_is_not_read_on(port: int) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # cut off while it was sending
+        assert sent(port, b"GET /health HTTP/1.1\r\n" + b"a" * 10_000_000) == b""
+
+
+def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
+    with ExitStack() as callers:
+        for number in range(600):
+            caller = callers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            caller.sendall(b"GET /health" if number % 2 else b"\r")
+        began, threads = time.monotonic(), threading.active_count()
+        assert health(port).startswith(b"HTTP/1.0 503 ")
+        assert time.monotonic() - began < 1 and threads < 20
+        assert caller.recv(1) == b"", "closed after 5 s, however much is still to come"
+        assert time.monotonic() - began < 9
+
+
+def test_an_address_that_is_taken(port: int) -> None:
+    with pytest.raises(SettingsError, match="nothing can listen there"), answering(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
+        pass

@@ -1,0 +1,50 @@
+"""Pushes with a token, through the twin: the worker checks them with the keys that the twin publishes."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from google.cloud import pubsub_v1
+
+from infra.local.topology import Topology
+from infra.local.twin import Twin
+from tests.pubsub_client import Desk
+from tests.samples import encoded
+from tests.service.waiting import until
+
+EMAIL, AUDIENCE = "pusher@local.iam.gserviceaccount.com", "prediction-worker"
+
+
+def test_the_worker_takes_pushes_of_its_pusher_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = {"PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL}
+    patient = Topology.read().with_retry(0.1, 0.2, max_delivery_attempts=100)
+    with Twin(patient, worker_env=guard) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        with Desk(twin.project) as desk:
+            desk.publish(encoded(), request_id="r1")
+            refused = '"outcome": "refused"'
+            assert until(lambda: refused in twin.log_path.read_text()), "what nobody signed is nacked"
+            push_as(twin, "stranger@local.iam.gserviceaccount.com", AUDIENCE)
+            assert until(lambda: "not the pushing service account's" in twin.log_path.read_text())
+            push_as(twin, EMAIL, "another-worker")
+            assert until(lambda: "not one that Google made for this worker" in twin.log_path.read_text())
+            assert desk.responses({"r1"}, timeout_s=0.5) == []
+
+            push_as(twin, EMAIL, AUDIENCE)
+            answered = desk.responses({"r1"}, linger_s=0)
+        assert [response.status for response in answered] == ["ok"], "and delivered again, so nothing is lost"
+        assert answered[0].delivery_attempt > 1
+        assert requests.post(f"{twin.worker_url}/dead", data=b"{}", timeout=5).status_code == 401
+        assert "eyJ" not in twin.log_path.read_text(), "no token, not even a refused one, is in the log"
+
+
+def push_as(twin: Twin, email: str, audience: str) -> None:
+    """Have the request subscription push as this account from now on."""
+    config = {
+        "push_endpoint": f"{twin.worker_url}/",
+        "oidc_token": {"service_account_email": email, "audience": audience},
+    }
+    with pubsub_v1.SubscriberClient() as subscriber:
+        path = subscriber.subscription_path(twin.project, "req_predict-sub")
+        subscriber.modify_push_config(subscription=path, push_config=config)

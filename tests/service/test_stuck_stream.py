@@ -1,0 +1,162 @@
+"""A pull stream that hangs: connections stand, nothing comes. /health says so, and the worker ends to be restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from infra.local.admin import create
+from infra.local.ports import free_port, listens
+from infra.local.pubsub.server import PubsubServer
+from infra.local.topology import Topology
+from tests.blackhole_proxy import Road
+from tests.pubsub_client import Desk
+from tests.samples import encoded
+from tests.service.waiting import until
+
+SILENCE_S = 2
+Hang = Callable[[], None]
+
+
+@contextmanager
+def stopped_broker(root: Path) -> Iterator[tuple[str, Hang]]:
+    """A broker whose process can be stopped, as by a debugger or a machine out of memory."""
+    port = free_port()
+    broker = subprocess.Popen([sys.executable, "-m", "infra.local", "pubsub", "--port", str(port)], cwd=root)
+    try:
+        assert until(lambda: listens(port), 30)
+        yield f"127.0.0.1:{port}", lambda: broker.send_signal(signal.SIGSTOP)
+    finally:
+        broker.kill()
+        broker.wait()
+
+
+@contextmanager
+def swallowing_road(root: Path) -> Iterator[tuple[str, Hang]]:
+    """A broker that is well, behind something that swallows bytes, as a firewall does with what it has forgotten."""
+    with PubsubServer() as server, Road(server.host) as road:
+        yield road.host, road.swallow
+
+
+@contextmanager
+def pull_worker(root: Path, log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A worker and the address of its /health."""
+    address = f"127.0.0.1:{free_port()}"
+    env = {**os.environ, "HEALTH_ADDRESS": address, "PULL_SILENCE_S": str(SILENCE_S), **settings}
+    with log.open("wb") as stderr:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        )
+        try:
+            assert until(lambda: b'"worker ready"' in log.read_bytes() or worker.poll() is not None, 30)
+            yield worker, f"http://{address}/health"
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize("hanging", [stopped_broker, swallowing_road])
+def test_a_stuck_stream_is_seen_and_ends_the_worker(
+    hanging: Callable[[Path], Any], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "worker.log"
+    with hanging(root) as (host, hang):
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # nobody asks it
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
+        create(Topology.read(), host, "local")
+        with pull_worker(root, log) as (worker, health):
+            with Desk("local") as desk:
+                desk.publish(encoded(), request_id="r1")
+                assert [response.status for response in desk.responses({"r1"}, linger_s=0)] == ["ok"]
+
+            # Idle for longer than it may hear nothing: that is no trouble.
+            idle_until = time.monotonic() + 1.5 * SILENCE_S
+            while time.monotonic() < idle_until:
+                assert requests.get(health, timeout=5).status_code == 200
+            assert requests.get(health, timeout=5).json()["outcomes"]["ok"] == 1
+
+            hang()
+            hung = time.monotonic()
+            assert until(lambda: requests.get(health, timeout=5).status_code == 503, 2 * SILENCE_S)
+            assert "the broker has not answered" in requests.get(health, timeout=5).json()["status"]
+            assert worker.wait(SILENCE_S + 15) == 1
+            print(f"the worker ended {time.monotonic() - hung:.1f} s after the stream hung")
+    (said,) = [line for line in lines(log) if line["message"].startswith("stuck")]
+    assert said["severity"] == "ERROR" and "the broker has not answered for" in said["message"]
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A broker with the topology on it, that stock clients of this process use."""
+    with PubsubServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # nobody asks it
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
+        create(Topology.read().with_retry(0.2, 0.8), server.host, "local")
+        yield server.host
+
+
+def test_a_worker_that_is_busy_when_its_streams_hang_ends_too(broker: str, root: Path, tmp_path: Path) -> None:
+    log, image, count, answered = tmp_path / "worker.log", encoded("JPEG", (1600, 1200), "RGB"), 300, 0
+    with Road(broker) as road, Desk("local") as desk:
+        for number in range(count):
+            desk.publish(image, request_id=f"r{number}")
+        with pull_worker(root, log, PUBSUB_EMULATOR_HOST=road.host, MAX_BATCH_SIZE="2") as (worker, _):
+            deadline = time.monotonic() + 30
+            while not answered and time.monotonic() < deadline:
+                answered += len(desk.responses({"never"}, timeout_s=0.05))
+            road.swallow()
+            # It holds messages, and responses that go nowhere: ending in order is stuck as well.
+            assert worker.wait(SILENCE_S + 15) == 1
+        answered += len(desk.responses({"never"}, timeout_s=0.2))
+    assert 0 < answered < count, "it was busy"
+    assert [line["severity"] for line in lines(log) if line["message"].startswith("stuck")] == ["ERROR"]
+
+
+def test_a_stream_that_ends_for_good_ends_the_worker(broker: str, root: Path, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with pull_worker(root, log) as (worker, _), Desk("local") as desk:
+        desk.subscriber.delete_subscription(subscription="projects/local/subscriptions/dead_predict-announce")
+        assert worker.wait(15) == 1
+    assert [line["severity"] for line in lines(log) if line["message"].startswith("a pull stream broke")] == ["ERROR"]
+
+
+def test_a_health_address_that_is_taken(broker: str, root: Path, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with pull_worker(root, log, HEALTH_ADDRESS=broker) as (worker, _):
+        assert worker.wait(15) == 2
+    (said,) = [line for line in lines(log) if line["severity"] == "ERROR"]
+    assert said["message"].startswith(f"cannot start: HEALTH_ADDRESS is '{broker}'; nothing can listen there")
+
+
+def test_a_broker_that_refuses_the_question_lives(
+    google: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's emulator answers 501 when asked about rights: that is an answer."""
+    log = tmp_path / "worker.log"
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", google)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "idle")
+    create(Topology.read(), google, "idle")
+    with pull_worker(root, log) as (worker, health):
+        idle_until = time.monotonic() + 1.5 * SILENCE_S
+        while time.monotonic() < idle_until:
+            assert requests.get(health, timeout=5).status_code == 200
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,95 @@
+"""One trace from the client through attributes to the response, the log and the spans; Google's own clients join it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import pubsub_v1
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from client.__main__ import main
+from functions.messages.trace_context import TraceContext
+from infra.local.twin import Twin
+from tests.pubsub_client import Desk
+from tests.samples import encoded
+from tests.service.waiting import until
+
+SAMPLES = Path("client/samples/sneaker.jpg"), Path("client/samples/dress.png")
+
+
+def ended(twin: Twin) -> list[dict[str, Any]]:
+    """The log's lines that say how a request ended."""
+    lines = [json.loads(line) for line in twin.log_path.read_text().split("\n") if line.startswith('{"severity"')]
+    return [line for line in lines if "outcome" in line]
+
+
+@pytest.mark.parametrize("worker", ["push", "pull"])
+def test_the_clients_trace_id_finds_the_one_line_of_each_request(
+    worker: Any, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = ["publish", "upload", *(["predict"] if worker == "push" else [])]
+    with Twin(worker=worker) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(root)
+        for command in commands:
+            assert main([command, "--json", *map(str, SAMPLES)], {**twin.env}) == 0
+        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert until(lambda: len(ended(twin)) >= len(told))
+        lines = ended(twin)
+    assert len(told) == len(SAMPLES) * len(commands)
+    by_request = {line["request_id"]: line for line in lines}
+    assert len(lines) == len(by_request) == len(told), "one line a request"
+    for answer in told:
+        line = by_request[answer["request_id"]]
+        assert line["logging.googleapis.com/trace"] == f"projects/local/traces/{answer['trace_id']}"
+        assert (line["severity"], line["outcome"]) == ("INFO", "ok")
+    assert len({answer["trace_id"] for answer in told}) == len(told)
+
+
+def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    worker_env = {"OTEL_TRACES_EXPORTER": "console"}
+    with Twin(worker_env=worker_env) as twin:
+        for name, value in twin.env.items():
+            monkeypatch.setenv(name, value)
+        with Desk("local") as desk:
+            subscription = "projects/local/subscriptions/traced"
+            desk.subscriber.create_subscription(name=subscription, topic="projects/local/topics/res_predict")
+            options = pubsub_v1.types.PublisherOptions(enable_open_telemetry_tracing=True)
+            publisher = pubsub_v1.PublisherClient(publisher_options=options)
+            topic = "projects/local/topics/req_predict"
+            publisher.publish(topic, encoded(), request_id="r1").result(10)
+            publisher.stop()
+            publisher.transport.close()
+            (response,) = desk.responses({"r1"}, linger_s=0)
+
+            traced = pubsub_v1.SubscriberClient(
+                subscriber_options=pubsub_v1.types.SubscriberOptions(enable_open_telemetry_tracing=True)
+            )
+            stream = traced.subscribe(subscription, lambda message: message.ack())
+            seen = until(lambda: any("subscribe" in span.name for span in kept.get_finished_spans()))
+            stream.cancel()
+            stream.result()
+            traced.close()
+            assert seen
+        text = twin.log_path.read_text()
+    spans = {span.name: span for span in kept.get_finished_spans()}
+    sent, received = spans["req_predict create"], spans["traced subscribe"]
+    assert sent.context and received.context and received.parent
+    trace_id = trace.format_trace_id(sent.context.trace_id)
+    assert isinstance(response.trace, TraceContext) and response.trace.trace_id == trace_id
+    assert received.context.trace_id == sent.context.trace_id, "one trace, from publishing to receiving"
+    assert trace.format_span_id(received.parent.span_id) == response.trace.span_id, "the receiver follows the worker"
+    # The worker's own span, as it told the exporter that its settings named, is between the two.
+    answer = json.JSONDecoder().raw_decode(text[text.index('{\n    "name": "answer"') :])[0]
+    assert answer["context"]["span_id"] == f"0x{response.trace.span_id}"
+    assert answer["parent_id"] == f"0x{trace.format_span_id(sent.context.span_id)}"

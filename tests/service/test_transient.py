@@ -1,0 +1,141 @@
+"""Failures that are ours: nacked, retried with backoff, at last a dead letter that is announced. Nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from functions_framework import create_app
+from werkzeug.serving import make_server
+
+from functions import bootstrap
+from functions.gcp.response_publisher import TopicResponses
+from functions.runtime.supervised import Supervisor
+from functions.service.handler import Handler
+from infra.local.topology import Topology
+from infra.local.twin import Twin
+from model.engines.base import Images, Scores
+from tests.fakes import BrightnessEngine, fake_handler
+from tests.pubsub_client import Desk
+from tests.samples import encoded
+
+ATTEMPTS = 5
+MINIMUM_S, MAXIMUM_S = 0.2, 0.8
+GOOD = encoded()
+
+
+@pytest.fixture
+def impatient() -> Topology:
+    """The shipped topology with short backoffs and the fewest attempts that Pub/Sub allows."""
+    return Topology.read().with_retry(MINIMUM_S, MAXIMUM_S, ATTEMPTS)
+
+
+def visit(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    for name, value in twin.env.items():
+        monkeypatch.setenv(name, value)
+    return Desk(twin.env["GOOGLE_CLOUD_PROJECT"])
+
+
+class FailingEngine(BrightnessEngine):
+    """Fails as often as it is told to, and remembers when it was asked."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self.asked: list[float] = []
+
+    def score(self, images: Images, /) -> Scores:
+        self.asked.append(time.monotonic())
+        if len(self.asked) <= self.failures:
+            raise RuntimeError("out of luck")
+        return super().score(images)
+
+
+@contextmanager
+def worker_of(handler: Handler, root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The real application around a handler, pushed to: no real part can make an engine fail on demand."""
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    bootstrap.settings.cache_clear()
+    server = make_server("127.0.0.1", 0, create_app("serve", str(root / "functions" / "main.py")), threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    for name, path in (("req_predict-sub", "/"), ("dead_predict-announce", "/dead")):
+        desk.subscriber.modify_push_config(
+            subscription=f"projects/{desk.project}/subscriptions/{name}",
+            push_config={"push_endpoint": f"http://127.0.0.1:{server.server_port}{path}"},
+        )
+    try:
+        yield
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+        bootstrap.settings.cache_clear()
+
+
+def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FailingEngine(failures=1000)
+    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
+        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
+            desk.publish(GOOD, request_id="r1", reply_to="me")
+            (response,) = desk.responses({"r1"})
+            assert response.error is not None and response.error.code == "unavailable"
+            assert "luck" not in response.error.message
+            assert (response.reply_to, response.delivery_attempt) == ("me", ATTEMPTS)
+            assert len(engine.asked) == ATTEMPTS
+            waits = [after - before for before, after in zip(engine.asked, engine.asked[1:], strict=False)]
+            assert min(waits) >= 0.9 * MINIMUM_S and waits[-1] > waits[0], "the waits grow"
+            (letter,) = desk.backlog("dead_predict-sub")
+            assert letter.message.data == GOOD and letter.message.attributes["request_id"] == "r1"
+            assert desk.backlog("req_predict-sub") == []
+
+
+def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FailingEngine(failures=2)
+    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
+        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
+            desk.publish(GOOD, request_id="r1")
+            (response,) = desk.responses({"r1"})
+            assert (response.status, response.delivery_attempt) == ("ok", 3)
+            assert desk.backlog("dead_predict-sub") == []
+
+
+@pytest.mark.parametrize("worker", ["push", "pull"])
+def test_storage_that_answers_503(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
+        there = desk.drop("there.png", GOOD)
+        assert [r.status for r in desk.responses({there}, linger_s=0)] == ["ok"]
+
+        twin.storage.fail(status=503, times=1000)
+        desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r1")
+        (response,) = desk.responses({"r1"}, timeout_s=60)
+        assert response.error is not None and response.error.code == "unavailable"
+        assert response.delivery_attempt == ATTEMPTS
+        (letter,) = desk.backlog("dead_predict-sub")
+        assert letter.message.attributes["request_id"] == "r1"
+
+        twin.storage.fail(status=503, times=2)
+        desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r2")
+        assert [r.status for r in desk.responses({"r2"}, timeout_s=60, linger_s=0)] == ["ok"]
+
+
+@pytest.mark.parametrize("worker", ["push", "pull"])
+def test_a_response_topic_that_is_missing(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {"RESPONSE_TOPIC": "no_such_topic"}
+    with Twin(worker=worker, topology=impatient, worker_env=env) as twin, visit(twin, monkeypatch) as desk:
+        desk.publish(GOOD, request_id="r1")
+        deadline = time.monotonic() + 30
+        letters = []
+        while not letters and time.monotonic() < deadline:
+            letters = desk.backlog("dead_predict-sub")
+        assert [letter.message.attributes["request_id"] for letter in letters] == ["r1"]
+        lines = [json.loads(line) for line in twin.log_path.read_text().splitlines() if line.startswith('{"severity"')]
+        loud = [line for line in lines if line["severity"] == "ERROR" and "no_such_topic" in line.get("exception", "")]
+        assert len(loud) >= ATTEMPTS

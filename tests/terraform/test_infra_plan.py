@@ -1,0 +1,150 @@
+"""The layers that look at what Terraform would do can fail: the order, the grants, and what checkov finds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.check import layers, order, permissions, scan, scenarios
+from infra.check.terraform import Terraform, copy_files
+from infra.check.toolchain import Toolchain
+from tests.terraform.mutants import mutants
+
+ORDER_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(mutants, ("order", "permissions", "checkov"))
+
+Resources = list[dict[str, Any]]
+
+
+def ordered(terraform: Terraform, folder: Path) -> list[str]:
+    """What the order layer says of a folder."""
+    drawn = terraform(folder, "graph", "-type=plan")
+    assert drawn.ok, drawn.output
+    return list(order.check(order.read(drawn.output)))
+
+
+@pytest.mark.parametrize("name", ORDER_MUTANTS)
+def test_order_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> None:
+    mutant = ORDER_MUTANTS[name]
+
+    assert mutant.said in "\n".join(ordered(terraform, mutant.written(tmp_path / "work")))
+
+
+def test_order_layer_reads_terraforms_own_graph(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
+    outcome = layers.LAYERS["order"](toolchain, terraform, copy_files(tmp_path / "work"))
+
+    assert outcome.ok, outcome.output
+
+
+@pytest.fixture(scope="module")
+def rehearsed(toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every way was rehearsed."""
+    folder = copy_files(tmp_path_factory.mktemp("ways") / "work")
+    outcome = layers.LAYERS["rehearsal"](toolchain, terraform, folder)
+    assert outcome.ok, outcome.output
+    return folder
+
+
+def test_permissions_are_as_the_page_says(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
+    outcome = layers.LAYERS["permissions"](toolchain, terraform, rehearsed)
+
+    assert outcome.ok, outcome.output
+
+
+@pytest.mark.parametrize("name", PERMISSIONS_MUTANTS)
+def test_permissions_layer_finds(name: str, terraform: Terraform, rehearsed: Path, tmp_path: Path) -> None:
+    mutant = PERMISSIONS_MUTANTS[name]
+    folder = mutant.written(tmp_path / "work")
+    terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
+    found = scenarios.resources(rehearsed) | {
+        mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]
+    }
+
+    findings = permissions.check(found, permissions.PAGE.read_text(), permissions.reasons())
+
+    assert mutant.said in "\n".join(findings)
+
+
+def test_a_grant_that_takes_others_away_is_found() -> None:
+    binding = {"type": "google_pubsub_topic_iam_binding", "name": "answers", "values": {"role": "r", "members": []}}
+
+    findings = "\n".join(permissions.check({"push": [binding]}, "", {}))
+
+    assert "a grant of the type google_pubsub_topic_iam_binding, which permissions.py does not know" in findings
+
+
+def test_no_grant_needs_everything_at_once(rehearsed: Path) -> None:
+    assert "everything" not in permissions.table(scenarios.resources(rehearsed), {})
+
+
+def test_a_reason_without_a_grant_is_found(rehearsed: Path) -> None:
+    reasons = permissions.reasons() | {"google_pubsub_topic_iam_member.gone": "was wanted once"}
+
+    findings = list(permissions.check(scenarios.resources(rehearsed), permissions.PAGE.read_text(), reasons))
+
+    assert findings == ["google_pubsub_topic_iam_member.gone: has a reason in grants.toml and grants nothing"]
+
+
+@pytest.fixture(scope="module")
+def scanned(
+    toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Any]]:
+    """What checkov finds in the plan of each mutant, by its folder: one start for all of them."""
+    base, plans = tmp_path_factory.mktemp("checkov"), []
+    for name, mutant in CHECKOV_MUTANTS.items():
+        folder = mutant.written(base / name.replace(" ", "-"))
+        plan = terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
+        (folder / "plan.json").write_text(json.dumps(plan))
+        plans.append(folder / "plan.json")
+    return _by_plan(scan.run(toolchain.checkov, plans), plans)
+
+
+def _by_plan(reports: Sequence[scan.Report], plans: Sequence[Path]) -> dict[str, list[Any]]:
+    failed = [each for report in reports for each in report["results"]["failed_checks"]]
+    return {plan.parent.name: [each for each in failed if plan.parent.name in each["file_path"]] for plan in plans}
+
+
+@pytest.mark.parametrize("name", CHECKOV_MUTANTS)
+def test_checkov_layer_finds(name: str, scanned: dict[str, list[Any]]) -> None:
+    report = {"results": {"failed_checks": scanned[name.replace(" ", "-")]}}
+
+    assert CHECKOV_MUTANTS[name].said in "\n".join(scan.check([report], scan.skips()))
+
+
+def test_checkov_finds_nothing_that_is_not_argued(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
+    outcome = layers.LAYERS["checkov"](toolchain, terraform, rehearsed)
+
+    assert outcome.ok, outcome.output
+
+
+def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Path) -> None:
+    stale = {"CKV_GCP_29": {"on": ["google_storage_bucket"]}}
+
+    findings = list(scan.check(scan.run(toolchain.checkov, scenarios.plans(rehearsed)[:1]), scan.skips() | stale))
+
+    assert "skips.toml: CKV_GCP_29 is an exception for google_storage_bucket, where checkov finds nothing" in findings
+
+
+@pytest.mark.parametrize("given", ["", "{}", "not a plan"])
+def test_checkov_that_looks_at_nothing_is_no_praise(toolchain: Toolchain, tmp_path: Path, given: str) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(given)
+
+    with pytest.raises(RuntimeError, match="checkov"):
+        scan.run(toolchain.checkov, [plan])
+
+
+def test_every_argument_has_a_reason() -> None:
+    assert all(len(skip["why"]) > 10 and skip["finds"] for skip in scan.skips().values())
+
+
+@pytest.mark.parametrize("layer", ["permissions", "checkov"])
+def test_without_a_rehearsal_they_say_so(
+    layer: str, toolchain: Toolchain, terraform: Terraform, tmp_path: Path
+) -> None:
+    outcome = layers.LAYERS[layer](toolchain, terraform, copy_files(tmp_path / "work"))
+
+    assert not outcome.ok and "the rehearsal failed" in outcome.output

@@ -1,0 +1,98 @@
+"""What Cloud Logging is to count is in the lines that a real worker writes: who renames a field renames it in both."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from client.__main__ import main
+from infra.local.twin import Twin
+from tests.service.waiting import until
+
+SAMPLES = [Path("client/samples", name) for name in ("sneaker.jpg", "dress.png", "bag.bmp")]
+COMPARISON = re.compile(r'jsonPayload\.([\w.]+)(=|>=|>)("[^"]*"|[\d.]+)')
+EXTRACTOR = re.compile(r"EXTRACT\(jsonPayload\.([\w.]+)\)")
+
+Line = dict[str, Any]
+Metrics = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=["push", "pull"])
+def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, root: Path) -> list[Line]:
+    """Of a worker with the shipped model: images, and what is none, from the topic and from the bucket."""
+    delivery: Literal["push", "pull"] = request.param
+    folder = tmp_path_factory.mktemp(delivery)
+    (folder / "junk.png").write_bytes(b"no image")
+    files = [str(root / sample) for sample in SAMPLES] + [str(folder / "junk.png")]
+    with Twin(worker=delivery, log_path=folder / "worker.log") as twin, pytest.MonkeyPatch.context() as patch:
+        for name, value in twin.env.items():
+            patch.setenv(name, value)
+        for command in ("publish", "upload"):
+            assert main([command, "--json", *files], {**twin.env}) == 1, "one of them is no image"
+        assert until(lambda: sum("outcome" in line for line in read(twin.log_path)) == 2 * len(files))
+        return read(twin.log_path)
+
+
+def read(log: Path) -> list[Line]:
+    return [json.loads(line) for line in log.read_text().split("\n")[:-1] if line.startswith('{"severity"')]
+
+
+def field(line: Line, path: str) -> Any:
+    """The value at a dotted path, None where there is none."""
+    value: Any = line
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def extracted(extractor: str, lines: list[Line]) -> list[Any]:
+    path = EXTRACTOR.fullmatch(extractor)
+    assert path, f"{extractor}: not of the form that is understood here"
+    return [field(line, path[1]) for line in lines]
+
+
+def counted(metric: dict[str, Any], lines: list[Line]) -> list[Line]:
+    """The lines that a metric's filter lets through; whose they must be, Terraform's own tests look at."""
+    resource, *comparisons = metric["filter"].split(" AND ")
+    assert resource.startswith("(resource.labels.") and comparisons
+    return [line for line in lines if all(holds(line, comparison) for comparison in comparisons)]
+
+
+def holds(line: Line, comparison: str) -> bool:
+    parts = COMPARISON.fullmatch(comparison)
+    assert parts, f"{comparison}: not of the form that is understood here"
+    value, wanted = field(line, parts[1]), json.loads(parts[3])
+    if parts[2] == "=":
+        return bool(value == wanted)
+    return isinstance(value, int | float) and (value > wanted or (parts[2] == ">=" and value == wanted))
+
+
+def test_every_field_that_is_counted_is_in_the_lines(metrics: Metrics, lines: list[Line]) -> None:
+    assert len(metrics) == 9
+    for name, metric in metrics.items():
+        found = counted(metric, lines)
+        assert found, f"{name} counts nothing"
+        for label, extractor in (metric["label_extractors"] or {}).items():
+            assert any(isinstance(value, str) for value in extracted(extractor, found)), f"{name}: {label}"
+        if metric["value_extractor"]:
+            values = extracted(metric["value_extractor"], found)
+            assert all(isinstance(value, int | float) for value in values), name
+
+
+def test_a_field_that_nobody_writes_is_seen(metrics: Metrics, lines: list[Line]) -> None:
+    (fetch,) = (metric for name, metric in metrics.items() if name.endswith("-ms-fetch"))
+    assert len(counted(fetch, lines)) == len(SAMPLES), "those out of the bucket, and none that came with its message"
+    renamed = fetch | {"filter": fetch["filter"].replace("fetch", "fetching")}
+    assert not counted(renamed, lines)
+    assert set(extracted(fetch["value_extractor"].replace("fetch", "fetching"), lines)) == {None}
+
+
+def test_scores_have_something_to_be_compared_with(lines: list[Line]) -> None:
+    answered = [line for line in lines if line.get("outcome") == "ok"]
+    assert len(answered) == 2 * len(SAMPLES)
+    assert all(0 < line["score"] <= 1 and 0.5 < line["expected_score"] < 1 for line in answered)
+    assert sum("load_ms" in line for line in lines) == 1, "one process, one cold start"

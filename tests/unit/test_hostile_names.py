@@ -1,0 +1,109 @@
+"""Names that steer terminals, pages and logs, on their way through everything that shows them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
+
+from client.__main__ import main
+from functions import bootstrap
+from functions.errors import InvalidRequest
+from functions.messages.contract import Envelope, decode_response
+from functions.messages.event_decoder import from_http
+from functions.observability.json_logging import JsonLines
+from model.text import printable, printable_lines, quoted
+from tests.decoding import ignored, rejection
+from tests.fakes import MemoryObjects, fake_handler
+from tests.samples import encoded
+
+EVIL = [
+    "\x1b]0;owned\x07.png",  # sets the window's title
+    "\x1b[2J\x1b[31m.png",  # clears the screen
+    "\x9b31m.png",  # the same in one byte of Latin-1
+    "a\r\nSet-Cookie: b.png",
+    "\u202egnp.exe",  # turns the text around
+    "\u2028\u2029\x85.png",  # line breaks that are no \n
+    "\x00.png",
+    "\udcff.png",  # half a character
+    "<script>alert(1)</script>.png",
+]
+TERMINAL = EVIL[:-1]
+
+
+def harmless(text: str) -> bool:
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.fixture
+def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    handler = fake_handler(objects=MemoryObjects({}))
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on"}.items():
+        monkeypatch.setenv(name, value)
+    bootstrap.settings.cache_clear()
+    monkeypatch.syspath_prepend(str(root))
+    yield create_app("serve", str(root / "functions" / "main.py")).test_client()
+    bootstrap.settings.cache_clear()
+
+
+@pytest.mark.parametrize("name", EVIL, ids=ascii)
+def test_an_answer_over_http_steers_nothing(client: FlaskClient, name: str) -> None:
+    sendable = name.encode("utf-8", "replace").decode()
+    uri = json.dumps({"image_uri": f"gs://photos/{name}"}).encode()
+    for reply in (
+        client.post("/predict", query_string={"filename": sendable}, data=encoded()),
+        client.post("/predict", query_string={"filename": sendable, "top_k": sendable}, data=encoded()),
+        client.post("/predict", query_string={"model": sendable}, data=encoded()),
+        client.post("/predict", data=uri),
+        client.post("/predict", data=uri, headers={"Accept": "text/plain"}),
+        client.post("/predict", data={"file": (io.BytesIO(encoded()), sendable)}),
+        client.post("/", data=b"{}", headers={"ce-type": "x" + printable(name)}),
+    ):
+        assert harmless(reply.get_data().decode())
+        assert reply.content_type.startswith(("application/json", "text/plain")) or reply.status_code == 400
+    answered = client.post("/predict", query_string={"filename": sendable}, data=encoded())
+    assert decode_response(answered.get_data()).source.filename == sendable, "and yet it is the name that was given"
+
+
+@pytest.mark.parametrize("name", EVIL, ids=ascii)
+def test_a_log_line_is_one_line_of_ascii(name: str) -> None:
+    record = logging.makeLogRecord({"msg": "answered %s", "args": (name,), "request_id": name, "reason": name})
+    line = JsonLines().format(record)
+    assert line.isascii() and line.isprintable()
+    assert json.loads(line)["request_id"] == name
+
+
+@pytest.mark.parametrize("name", TERMINAL, ids=ascii)
+def test_wrong_usage_is_said_back_harmlessly(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """`predictions publish *` in a folder with a file of this name."""
+    for arguments in (["publish", "a.png", f"--{name}"], ["predict", name], [name]):
+        try:
+            code = main(arguments, {"GOOGLE_CLOUD_PROJECT": "p", "WORKER_URL": "http://w"})
+        except SystemExit as exc:
+            code = int(str(exc.code))
+        told = capsys.readouterr()
+        assert code == 2 and told.out == "" and harmless(told.err)
+        assert printable(name) in told.err or repr(name) in told.err
+
+
+def test_what_is_said_back_is_short() -> None:
+    long = "x" * 1_000_000
+    with pytest.raises(InvalidRequest) as refused:
+        from_http({"Content-Type": "application/cloudevents+json"}, json.dumps({"type": long, "data": {}}).encode())
+    assert len(str(refused.value)) < 300
+    attributes = {"eventType": long, "bucketId": "b", "objectId": "o"}
+    assert len(ignored(Envelope("m", b"", attributes)) or long) < 300
+    for attribute in ("top_k", "expires_at", "explain"):
+        assert len(rejection(Envelope("m", b"image", {attribute: long}))) < 300
+
+
+def test_the_words_themselves() -> None:
+    assert all(printable(name).isprintable() and quoted(name).isprintable() for name in EVIL)
+    assert printable("Füße 靴.png") == "Füße 靴.png" and printable_lines("a\nb\x1b") == "a\nb\\x1b"

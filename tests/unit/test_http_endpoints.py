@@ -1,0 +1,299 @@
+"""The HTTP endpoints, through the framework's own application and the real shipped model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from flask.testing import FlaskClient
+from functions_framework import create_app
+from PIL import Image
+
+from functions import bootstrap
+from functions.errors import HTTP_STATUS
+from functions.messages.contract import Response, decode_response, encode_response
+from functions.service.handler import Handler
+from tests.conftest import ROOT
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
+from tests.samples import BAD_IMAGES, encoded
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
+
+
+@pytest.fixture
+def responses() -> MemoryResponses:
+    return MemoryResponses()
+
+
+@pytest.fixture
+def engine() -> BrightnessEngine:
+    return BrightnessEngine()
+
+
+@pytest.fixture
+def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine: BrightnessEngine) -> Iterator[Handler]:
+    made = fake_handler(responses=responses, engine=engine, objects=MemoryObjects({"gs://bucket/a": encoded()}))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: made)
+    bootstrap.settings.cache_clear()
+    yield made
+    bootstrap.settings.cache_clear()
+
+
+@pytest.fixture
+def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    monkeypatch.syspath_prepend(str(root))
+    return create_app("serve", str(root / "functions" / "main.py")).test_client()
+
+
+def pushed(data: bytes, **attributes: str) -> dict[str, Any]:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "m1", "attributes": attributes}
+    return {"json": {"message": message, "subscription": "s", "deliveryAttempt": 2}}
+
+
+def read(reply: Any) -> Response:
+    """The answer, which fits its schema whatever went wrong."""
+    SCHEMA.validate(json.loads(reply.get_data()))
+    return decode_response(reply.get_data())
+
+
+def test_predict_takes_a_raw_body(client: FlaskClient, responses: MemoryResponses) -> None:
+    reply = client.post("/predict?top_k=2", data=encoded(), headers={"X-Request-Id": "r1", "Content-Type": "image/png"})
+    assert reply.status_code == 200 and reply.content_type == "application/json"
+    response = read(reply)
+    assert response.request_id == "r1" and len(response.predictions) == 2
+    assert responses.published == [], "a caller who waits is answered, and nothing is published"
+
+
+def test_predict_takes_what_curl_calls_a_form(client: FlaskClient) -> None:
+    reply = client.post("/predict", data=encoded(), headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert reply.status_code == 200
+
+
+def test_predict_says_why_when_asked(client: FlaskClient) -> None:
+    assert read(client.post("/predict", data=encoded())).explanation is None
+    assert read(client.post("/predict?explain=false", data=encoded())).explanation is None
+    response = read(client.post("/predict?explain=true", data=encoded()))
+    why = response.explanation
+    assert why is not None and why.method == "occlusion" and why.label == response.predictions[0].label
+    assert Image.open(io.BytesIO(why.png)).size == (224, 224)
+    assert read(client.post("/predict", data=b'{"image_uri": "gs://bucket/a", "explain": true}')).explanation
+
+
+def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
+    reply = client.post("/predict", data={"file": (io.BytesIO(encoded()), "shoe.png")})
+    assert reply.status_code == 200 and read(reply).source.filename == "shoe.png"
+    reply = client.post("/predict", data={"picture": (io.BytesIO(encoded()), "shoe.png")})
+    assert reply.status_code == 400
+    error = read(reply).error
+    assert error is not None and "no field named file" in error.message
+
+
+def test_a_form_of_101_parts_is_told_how_many_are_allowed(client: FlaskClient) -> None:
+    form = {f"part {number}": "x" for number in range(100)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
+    reply = client.post("/predict", data=form)
+    error = read(reply).error
+    assert reply.status_code == 400 and error is not None and error.code == "invalid_request"
+    assert error.message == "the form has too many parts; at most 100 are allowed"
+    reply = client.post("/predict", data=b"x", headers={"Content-Type": "multipart/form-data"})
+    error = read(reply).error
+    assert reply.status_code == 400 and error is not None and error.message.startswith("the form has no boundary")
+
+
+def test_predict_takes_a_reference(client: FlaskClient) -> None:
+    assert client.post("/predict", data=b'{"image_uri": "gs://bucket/a"}').status_code == 200
+    assert client.post("/predict", data=b'{"image_uri": "gs://bucket/gone"}').status_code == 404
+    assert client.post("/predict", data=b'{"image_uri": "http://host/a"}').status_code == 400
+
+
+def test_predict_says_the_bare_label(client: FlaskClient) -> None:
+    reply = client.post("/predict", data=encoded("PNG", (8, 8)), headers={"Accept": "text/plain"})
+    assert reply.get_data(as_text=True) in {"dark\n", "light\n", "middle\n"}
+    reply = client.post("/predict", data=b"?", headers={"Accept": "text/plain"})
+    assert reply.status_code == 400 and reply.get_data(as_text=True).startswith("invalid_image: the bytes are not")
+
+
+def test_predict_publishes_when_asked(client: FlaskClient, responses: MemoryResponses) -> None:
+    reply = client.post("/predict?publish=true&reply_to=me", data=encoded())
+    assert [r.request_id for r in responses.published] == [read(reply).request_id]
+    assert responses.published[0].reply_to == "me"
+
+
+def test_what_predict_publishes_twice_is_the_same(
+    client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response_store = MemoryResponseStore()
+    for _ in range(2):  # two workers
+        made = fake_handler(responses=responses, response_store=response_store)
+        monkeypatch.setattr(bootstrap, "_handler", lambda executor, made=made: made)
+        reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
+        assert reply.status_code == 200
+        assert reply.get_data() == encode_response(responses.published[0])
+    first, second = responses.published
+    assert encode_response(first) == encode_response(second)
+    assert client.post("/predict", data=encoded(), headers={"X-Request-Id": "r2"}).status_code == 200
+    assert len(response_store.answers) == 1, "what is not published is not stored"
+
+
+@pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_predict_refuses_by_table(client: FlaskClient, data: bytes, code: str) -> None:
+    reply = client.post("/predict", data=data)
+    error = read(reply).error
+    assert error is not None and error.code == code
+    assert reply.status_code == HTTP_STATUS[code]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("top_k=0", "invalid_request"),
+        ("top_k=abc", "invalid_request"),
+        ("top_k=1000", "invalid_request"),
+        ("model=resnet", "unknown_model"),
+        ("expires_at=2020-01-01T00:00:00Z", "expired"),
+        ("reply_to=" + "x" * 300, "invalid_request"),
+        ("explain=yes", "invalid_request"),
+    ],
+)
+def test_predict_refuses_options_by_table(client: FlaskClient, query: str, code: str) -> None:
+    reply = client.post(f"/predict?{query}", data=encoded())
+    error = read(reply).error
+    assert error is not None and error.code == code
+    assert reply.status_code == HTTP_STATUS[code]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) -> None:
+    body = io.BytesIO(bytes(5_000_000))
+    sized: dict[str, Any] = {"environ_overrides": {"wsgi.input_terminated": True}} if chunked else {}
+    headers = {} if chunked else {"Content-Length": "5000000"}
+    reply = client.post("/predict", input_stream=body, headers=headers, **sized)
+    error = read(reply).error
+    assert reply.status_code == 413 and error is not None
+    assert error.message == "the body is too large; at most 100,000 bytes are allowed"
+    assert body.tell() < 200_000
+
+
+@pytest.mark.parametrize("path", ["/", "/dead"])
+def test_an_event_that_we_fail_to_read_is_a_nack(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("functions.entrypoints.push.from_http", fail)
+    before = bootstrap.request_log().counts()["outcomes"]["nacked"]
+    reply = client.post(path, **pushed(encoded()))
+    assert (reply.status_code, reply.get_data()) == (503, b"not now; deliver it again\n")
+    assert bootstrap.request_log().counts()["outcomes"]["nacked"] == before + 1
+
+
+def test_our_failures_are_503_and_say_nothing(client: FlaskClient, engine: BrightnessEngine) -> None:
+    engine.failure = RuntimeError("secret detail")
+    reply = client.post("/predict", data=encoded())
+    error = read(reply).error
+    assert reply.status_code == 503 and error is not None and error.code == "unavailable"
+    assert "secret" not in reply.get_data(as_text=True)
+    reply = client.post("/", **pushed(encoded()))
+    assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
+
+
+def test_events_are_answered_and_acked(client: FlaskClient, responses: MemoryResponses) -> None:
+    assert client.post("/", **pushed(encoded(), request_id="r1")).status_code == 204
+    assert client.post("/", **pushed(b"junk", request_id="r2")).status_code == 204
+    assert [(r.request_id, r.status, r.delivery_attempt) for r in responses.published] == [
+        ("r1", "ok", 2),
+        ("r2", "error", 2),
+    ]
+
+
+def test_a_dead_letter_is_announced(client: FlaskClient, responses: MemoryResponses) -> None:
+    reply = client.post("/dead", **pushed(encoded(), request_id="r1", CloudPubSubDeadLetterSourceDeliveryCount="20"))
+    assert reply.status_code == 204
+    assert responses.published[0].error is not None and responses.published[0].error.code == "unavailable"
+
+
+def test_a_publish_that_fails_is_a_nack(client: FlaskClient, responses: MemoryResponses) -> None:
+    responses.failure = TimeoutError("no broker")
+    assert client.post("/", **pushed(encoded())).status_code == 503
+    assert client.post("/dead", **pushed(encoded())).status_code == 503
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"message": {"data": "%"}}', b"<html>"])
+def test_malformed_events_are_400(client: FlaskClient, responses: MemoryResponses, body: bytes) -> None:
+    reply = client.post("/", data=body)
+    assert reply.status_code == 400 and responses.published == []
+    assert "must be a Pub/Sub push body" in reply.get_data(as_text=True) or "base64" in reply.get_data(as_text=True)
+
+
+def test_an_event_too_large_is_413(client: FlaskClient) -> None:
+    assert client.post("/", data=b'"' + b"x" * 15_000_001 + b'"').status_code == 413
+
+
+def test_the_other_paths(client: FlaskClient) -> None:
+    assert "curl" in client.get("/").get_data(as_text=True)
+    assert client.head("/").status_code == 200
+    assert client.get("/health").get_json()["status"] == "ok"
+    assert client.get("/ready").get_json()["model"] == "fake"
+    assert client.get("/nope").status_code == 404
+    reply = client.put("/predict")
+    assert reply.status_code == 405 and reply.headers["Allow"] == "POST"
+
+
+def test_not_ready_is_503_and_says_nothing(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(executor: object) -> Handler:
+        raise OSError("secret path")
+
+    monkeypatch.setattr(bootstrap, "_handler", broken)
+    reply = client.get("/ready")
+    assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
+
+
+def test_wrong_settings_are_503_and_say_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE", "onnx")
+    bootstrap.settings.cache_clear()
+    app = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    for reply in (app.get("/ready"), app.post("/predict", data=encoded()), app.post("/", **pushed(encoded()))):
+        assert reply.status_code == 503 and "onnx" not in reply.get_data(as_text=True)
+    assert app.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("target", ["on_request", "on_upload"])
+def test_targets_of_their_own(root: Path, handler: Handler, responses: MemoryResponses, target: str) -> None:
+    app = create_app(target, str(root / "functions" / "main.py")).test_client()
+    resource = {"bucket": "bucket", "name": "a", "size": "9"}
+    headers = {"ce-type": "google.cloud.storage.object.v1.finalized", "ce-id": "e1", "ce-specversion": "1.0"}
+    assert app.post("/", data=json.dumps(resource), headers=headers).status_code == 204
+    assert app.post("/", **pushed(encoded())).status_code == 204
+    assert [r.status for r in responses.published] == ["ok", "ok"]
+
+
+def test_predict_is_a_target_of_its_own(root: Path, handler: Handler) -> None:
+    app = create_app("predict", str(root / "functions" / "main.py")).test_client()
+    assert app.post("/", data=encoded()).status_code == 200
+
+
+def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("HTTP_ENDPOINT", "on")
+    bootstrap.settings.cache_clear()
+    bootstrap._handler.cache_clear()
+    app = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    assert app.get("/ready").get_json()["engine"] in {"litert", "savedmodel"}
+    response = read(app.post("/predict?top_k=3", data=encoded("JPEG", (600, 400), "RGB")))
+    assert response.model is not None and response.model.name == "fashion-mnist"
+    assert len(response.predictions) == 3 and response.explanation is None
+    explained = read(app.post("/predict?top_k=3&explain=true", data=encoded("JPEG", (600, 400), "RGB")))
+    assert explained.predictions == response.predictions
+    assert explained.explanation is not None and explained.explanation.method == "class_activation"
+    bootstrap.handler().pipeline.predictor.engine.close()
+    bootstrap.settings.cache_clear()
+    bootstrap._handler.cache_clear()
