@@ -99,7 +99,7 @@ def _place(artifact: Artifact | None) -> dict[str, str]:
         return {}
     if not _NAME.fullmatch(artifact.name):
         raise UsageError(
-            f"the artifact's name is {quoted(artifact.name)}; its prefix in a bucket may hold letters, digits and . _ -"
+            f"the artifact's name is {quoted(artifact.name)}; its prefix in a bucket may hold A-Z, a-z, 0-9, . _ and -"
         )
     return {"artifact_prefix": f"{artifact.name}/{artifact.digest.removeprefix('sha256:')[:16]}"}
 

@@ -16,10 +16,10 @@ REGION, COMPUTE = "europe-west1", "push"
 RULES = {
     "PROJECT": (
         "^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
-        "a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number",
+        "a project's id (6 to 30 characters of a-z, 0-9 and -), not its name or number",
     ),
     "REGION": ("^[a-z]+-[a-z]+[0-9]+$", "a region such as europe-west1, not a zone or a multi-region"),
-    "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "up to 11 lower-case letters and digits, a letter first"),
+    "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "at most 11 characters of a-z and 0-9, starting with a-z"),
     "COMPUTE": ("^(push|worker|function)$", "push, worker or function"),
 }
 

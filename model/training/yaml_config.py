@@ -73,5 +73,5 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-NAME = text(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens, at most 63")
+NAME = text(r"[a-z0-9][a-z0-9-]{0,62}", "at most 63 characters of a-z, 0-9 and -")
 VERSION = text(r"\d+\.\d+\.\d+", "three numbers such as 1.0.0")

@@ -91,7 +91,7 @@ def test_unconfirmed_nothing_is_destroyed(tools: Tools, confirmed: str, capfd: p
     assert run(tools, "destroy", CONFIRM=confirmed) == 2
     assert tools.calls == []
     said = capfd.readouterr().err
-    assert "CONFIRM=some-project has everything" in said and "deletion_protection" in said
+    assert "CONFIRM=some-project removes everything" in said and "deletion_protection" in said
 
 
 def test_the_protection_comes_off_first(tools: Tools) -> None:

@@ -29,7 +29,7 @@ PROJECT = {"PROJECT": "some-project"}
             "REGION is 'europe-west1-b'; it must be a region such as europe-west1",
         ),
         (PROJECT | {"REGION": "eu"}, "REGION is 'eu'"),
-        (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it must be up to 11 lower-case letters and digits"),
+        (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it must be at most 11 characters of a-z and 0-9"),
         (PROJECT | {"PREFIX": "twelveletters"}, "PREFIX is 'twelveletters'"),
         (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker or function"),
         (PROJECT | {"TFVARS": "README.md"}, "it must be a file whose name ends in .tfvars"),
@@ -108,7 +108,7 @@ def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.Capture
     tools.answer("smoke", code=1)
     assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
     said = capfd.readouterr().err
-    assert "What is not well: predictions doctor --project some-project --prefix dev --compute worker\n" in said
+    assert "To diagnose: predictions doctor --project some-project --prefix dev --compute worker\n" in said
 
 
 def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Pat
         ({"average": True}, "average is True; it needs two or more cycles and patience 0"),
         ({"cycles": [{"epochs": 1}, {"epochs": 1}], "average": True, "patience": 1}, "average is True; it needs"),
         ({"patience": -1}, "patience is -1; it must be a whole number from 0 to 1000"),
-        ({"name": "Über"}, "name is 'Über'; it must be lower-case letters"),
+        ({"name": "Über"}, "name is 'Über'; it must be at most 63 characters"),
         ({"version": 1.0}, "version is 1.0; it must be three numbers"),
         ({"dataset": "cifar"}, "dataset is 'cifar'; it must be one of: fashion-mnist"),
         ({"recipe": "../secret"}, "recipe is '../secret'; it must be one of: "),

@@ -48,5 +48,5 @@ def check_name(kind: str, name: str) -> None:
     if not match or match[1] != kind:
         raise invalid(
             f"Invalid [{kind}] name: (name={name}). It must look like projects/PROJECT/{kind}/ID, where ID starts with "
-            "a letter, has 3 to 255 letters, digits and - . _ ~ + %, and does not start with goog"
+            "a-z or A-Z, has 3 to 255 characters of a-z A-Z 0-9 - . _ ~ + %, and does not start with goog"
         )

@@ -39,7 +39,7 @@ _NAMED_OTHERWISE = {"CreateTopic": types.Topic, "CreateSubscription": types.Subs
 
 
 def requests(service: object) -> dict[str, Any]:
-    """The request class of every RPC: the methods of a service whose names start with a capital letter."""
+    """The request class of every RPC: the methods of a service whose names start with a capital."""
     names = [name for name in dir(service) if name[0].isupper()]
     wrapped = [_NAMED_OTHERWISE.get(name) or getattr(types, f"{name}Request", None) for name in names]
     return {

@@ -111,7 +111,7 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
 
 
 def named(source: str) -> str:
-    """An artifact's name, derived from its source: lower-case letters, digits and hyphens."""
+    """An artifact's name, derived from its source: only a-z, 0-9 and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", Path(source).stem.lower()).strip("-")[:63] or "model"
 
 
