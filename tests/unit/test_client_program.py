@@ -21,10 +21,8 @@ def test_every_command_has_its_name_and_a_summary(capsys: pytest.CaptureFixture[
         assert f"  {name} " in shown and summary in shown
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"model", "up"}))  # argparse wraps those to the terminal
 def test_help_fits_a_terminal_of_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if name in ("model", "up"):
-        pytest.skip("argparse wraps it to the terminal")
     assert main([name, "--help"], {}) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) < 80 and f"Usage: predictions {name} " in shown
