@@ -20,9 +20,10 @@ $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
-$(LEAN): functions/requirements.lock client/requirements.txt infra/local/requirements.txt | $(PY)
+$(LEAN): pyproject.toml functions/requirements.lock client/requirements.txt infra/local/requirements.txt | $(PY)
 	$(PIP) --require-hashes -r functions/requirements.lock
 	$(PIP) -r functions/requirements.txt -r client/requirements.txt -r infra/local/requirements.txt
+	$(PIP) --no-deps --editable .
 	@touch $@
 
 $(FULL): requirements.txt model/requirements.txt tests/requirements.txt $(LEAN)

@@ -39,9 +39,9 @@ _EPILOG = """examples:
 exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong, 130 interrupted"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; gives the process's exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
+    """Run one command and return the exit code. `program` is the name in usage texts."""
+    arguments = _parser(program).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         said, text = _COMMANDS[arguments.command](arguments)
@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except ModuleNotFoundError as exc:
-        print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
+        print(
+            f"model: {exc.name} is not installed: make setup, or pip install '.[training]' in a checkout",
+            file=sys.stderr,
+        )
         return 1
     print(json.dumps(said) if arguments.json else printable_lines(text))
     return 0
@@ -110,13 +113,17 @@ _COMMANDS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m model", description=__doc__, epilog=_EPILOG, formatter_class=raw)
+    parser = argparse.ArgumentParser(
+        program, description=__doc__, epilog=_EPILOG.replace("python -m model", program), formatter_class=raw
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, epilog=f"example: {example}")
+        command = commands.add_parser(
+            name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
+        )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return command
 

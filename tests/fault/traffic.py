@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import pubsub_v1, storage
 
-from client.gcp import patience, storage_patience
+from client.gcp import pubsub_retry, storage_retry
 from functions.bootstrap import build
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
@@ -99,12 +99,12 @@ class Traffic:
 
     def _publish(self, request_id: str, data: bytes, expected: Response) -> tuple[str, Response]:
         topic = f"projects/{self._project}/topics/req_predict"
-        self._publisher.publish(topic, data, retry=patience(), request_id=request_id).result()
+        self._publisher.publish(topic, data, retry=pubsub_retry(), request_id=request_id).result()
         return request_id, expected
 
     def _put(self, bucket: str, name: str, data: bytes) -> int:
         blob = self._storage.bucket(bucket).blob(name)
-        blob.upload_from_string(data, "image/png", retry=storage_patience())
+        blob.upload_from_string(data, "image/png", retry=storage_retry())
         return int(blob.generation)
 
     def _make_samples(self) -> list[Sample]:

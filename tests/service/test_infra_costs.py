@@ -1,4 +1,4 @@
-"""The costs in infra/README.md are what `python -m client plan` prints."""
+"""The costs in infra/README.md are what `predictions plan` prints."""
 
 from __future__ import annotations
 

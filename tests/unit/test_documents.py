@@ -232,7 +232,10 @@ def test_the_clients_variables_are_those_it_reads(page: Callable[[str], str], ro
     listed = {variable for variable, _, _ in table(page("settings"), "client's variable")}
     read = set()
     for path in (root / "client").rglob("*.py"):
-        read |= set(re.findall(r"(?:environ\.get\(|envvar=)\"([A-Z_]+)\"", path.read_text()))
+        text = path.read_text()
+        read |= set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", text))
+        for names in re.findall(r"envvar=(\[.+?\]|\".+?\")", text):
+            read |= set(re.findall("[A-Z_]+", names))
     assert listed == read
 
 

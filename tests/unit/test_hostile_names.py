@@ -82,7 +82,7 @@ def test_a_log_line_is_one_line_of_ascii(name: str) -> None:
 
 @pytest.mark.parametrize("name", TERMINAL, ids=ascii)
 def test_wrong_usage_is_said_back_harmlessly(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """`python -m client publish *` where somebody called a file so."""
+    """`predictions publish *` in a folder with a file of this name."""
     for arguments in (["publish", "a.png", f"--{name}"], ["predict", name], [name]):
         try:
             code = main(arguments, {"GOOGLE_CLOUD_PROJECT": "p", "WORKER_URL": "http://w"})

@@ -1,4 +1,4 @@
-"""What should be there: topology.yaml, under the names that a deployment gives it."""
+"""The resources that should exist: topology.yaml, under the names that a deployment gives them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from client.doctor.settings import Settings, seconds
+from client.doctor.subscription_settings import SubscriptionSettings, seconds
 from client.gcp import Cloud, UsageError
 from client.text import plain
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic by its full name. `retention_s` 0: what was acked cannot be replayed."""
+    """A topic by its full name. `retention_s` is the time in seconds that acked messages can be replayed."""
 
     name: str
     retention_s: float
@@ -22,18 +22,18 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription by its full name. `path`: the worker's path when it is pushed, empty when it is always pulled."""
+    """A subscription by its full name. `path` is the worker's path if it is pushed, empty if it is always pulled."""
 
     name: str
     topic: str
     filter: str
     path: str
-    settings: Settings
+    settings: SubscriptionSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a bucket tells a topic."""
+    """A notification of a bucket to a topic."""
 
     bucket: str
     topic: str
@@ -41,8 +41,8 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Everything that is looked for."""
+class Expected:
+    """All resources to check."""
 
     topics: tuple[Topic, ...]
     subscriptions: tuple[Subscription, ...]
@@ -50,9 +50,9 @@ class Wanted:
 
     @classmethod
     def read(cls, path: Path, cloud: Cloud, prefix: str, buckets: Mapping[str, str]) -> Self:
-        """Read topology.yaml. `prefix` is put before names as Terraform does; `buckets` are the real names by theirs.
+        """Read topology.yaml. Raises UsageError.
 
-        Raises UsageError.
+        `prefix` precedes all names, as in Terraform. `buckets` holds the real name of each bucket in the file.
         """
         import yaml
 
@@ -69,7 +69,7 @@ class Wanted:
                         topic(given["topic"]),
                         given.get("filter", ""),
                         given["path"] if given["delivery"] == "worker" else "",
-                        Settings.wanted(given, topic),
+                        SubscriptionSettings.expected(given, topic),
                     )
                     for key, given in content["subscriptions"].items()
                 ),
@@ -81,7 +81,7 @@ class Wanted:
         except OSError as exc:
             raise UsageError(f"--topology {path} cannot be read: {plain(exc)}") from exc
         except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as exc:
-            raise UsageError(f"--topology {path} does not read as infra/topology.yaml does: {plain(exc)}") from exc
+            raise UsageError(f"--topology {path} does not have the form of infra/topology.yaml: {plain(exc)}") from exc
 
 
 def _retention(given: Mapping[str, Any]) -> float:

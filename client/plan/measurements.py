@@ -1,7 +1,7 @@
-"""Measured files: rows of `name`, `value`, `unit` and `machine`, those of `make bench` or the shipped ones.
+"""Reads files of measurements: rows of `name`, `value`, `unit` and `machine`, from `make bench` or the shipped ones.
 
-The rows that are read are named `throughput.DELIVERY.ENGINE` (images/s), `cold_start.DELIVERY.ENGINE` (s) and
-`memory.DELIVERY.ENGINE` (MB), with the ways of delivery push and pull; all others are passed over.
+It uses the rows named `throughput.DELIVERY.ENGINE` (images/s), `cold_start.DELIVERY.ENGINE` (s) and
+`memory.DELIVERY.ENGINE` (MB), where DELIVERY is push or pull. It ignores all others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from client.gcp import UsageError
 from model.text import printable
 
 UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
+
 SMALL_BYTES, LARGE_BYTES = 10_000, 100_000
-"""Up to where the small pictures that were measured stand for others, and from where the photos no longer do."""
+"""Bytes of an image: up to the first the measurements with small images apply, above the second those with photos no
+longer do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement on a machine of `cpus` CPUs."""
+    """One measurement on a machine with `cpus` CPUs."""
 
     value: float
     cpus: int
@@ -30,13 +32,13 @@ class Row:
 
 
 def shipped(image_bytes: int) -> Path:
-    """What was measured with small pictures or with photos, whichever is nearer."""
+    """Return the shipped file of the nearer image size: small images of garments, or photos."""
     kind = "garments" if image_bytes <= SMALL_BYTES else "photos"
     return Path(__file__).with_name(f"measured-{kind}.json")
 
 
 def read(paths: Sequence[Path]) -> dict[str, Row]:
-    """The rows of these files by name. Raises UsageError, naming what is wrong where."""
+    """Return the rows of these files by name. Raises UsageError, which names the file and the field."""
     return {name: row for path in paths for name, row in _rows(path)}
 
 
@@ -58,14 +60,14 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _row(given: dict[str, Any], name: str, where: str) -> Row:
-    said, unit, machine = given.get("value"), given.get("unit"), given.get("machine")
+    value, unit, machine = given.get("value"), given.get("unit"), given.get("machine")
     label = printable(name)
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said < 1e9:
-        raise UsageError(f"value of {label} in {where} is {printable(repr(said))}; it must be a number above 0")
-    if unit != UNITS[name.split(".")[0]]:
-        wanted = UNITS[name.split(".")[0]]
-        raise UsageError(f"unit of {label} in {where} is {printable(repr(unit))}; it must be {wanted!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise UsageError(f"value of {label} in {where} is {printable(repr(value))}; it must be a number above 0")
+    expected = UNITS[name.split(".")[0]]
+    if unit != expected:
+        raise UsageError(f"unit of {label} in {where} is {printable(repr(unit))}; it must be {expected!r}")
     cpus = machine.get("cpus") if isinstance(machine, dict) else None
     if isinstance(cpus, bool) or not isinstance(cpus, int) or not 1 <= cpus <= 1024:
         raise UsageError(f"machine.cpus of {label} in {where} is {printable(repr(cpus))}; it must be 1 to 1024")
-    return Row(float(said), cpus, str(given.get("source") or where))
+    return Row(float(value), cpus, str(given.get("source") or where))

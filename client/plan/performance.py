@@ -1,4 +1,4 @@
-"""The shapes that are compared: our worker, and the same pipeline with TensorFlow in it, as they were measured."""
+"""Measured performance of the workers that the plan compares: this one, and the same pipeline with TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from client.gcp import UsageError
-from client.plan.bench import UNITS, Row
+from client.plan.measurements import UNITS, Row
 
 Delivery = Literal["push", "pull"]
 DELIVERIES: tuple[Delivery, ...] = ("push", "pull")
 TITLES = {"litert": "this worker", "savedmodel": "with TensorFlow"}
-"""Engines, ours first."""
+"""The title of each engine, ours first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A worker at one delivery: images a second of one vCPU, seconds to the first response, MB of memory."""
+    """A worker's performance with one delivery: images/s of one vCPU, seconds to the first response, MB of memory."""
 
     per_s: float
     cold_start_s: float
@@ -26,7 +26,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker with this engine, through each delivery."""
+    """A worker with one engine, measured with each delivery."""
 
     engine: str
     deliveries: Mapping[Delivery, Measured]
@@ -37,10 +37,10 @@ class Worker:
 
 
 def workers(rows: Mapping[str, Row]) -> list[Worker]:
-    """The workers that were measured, ours first; TensorFlow's may be absent. Raises UsageError for missing rows."""
+    """Return the measured workers, ours first. TensorFlow's may be absent. Raises UsageError for missing rows."""
     found = [engine for engine in TITLES if engine == "litert" or any(name.endswith(f".{engine}") for name in rows)]
-    wanted = [f"{what}.{delivery}.{engine}" for engine in found for delivery in DELIVERIES for what in UNITS]
-    if missing := [name for name in wanted if name not in rows]:
+    needed = [f"{what}.{delivery}.{engine}" for engine in found for delivery in DELIVERIES for what in UNITS]
+    if missing := [name for name in needed if name not in rows]:
         raise UsageError(f"--bench holds no rows named {', '.join(missing)}; python -m tests.bench plan measures them")
     return [
         Worker(engine, {delivery: _measured(rows, delivery, engine) for delivery in DELIVERIES}) for engine in found
@@ -49,5 +49,5 @@ def workers(rows: Mapping[str, Row]) -> list[Worker]:
 
 def _measured(rows: Mapping[str, Row], delivery: Delivery, engine: str) -> Measured:
     throughput, cold_start, memory = (rows[f"{what}.{delivery}.{engine}"] for what in UNITS)
-    # The client and the broker had their share of these CPUs too, unless each process's time was taken: a floor.
+    # The client and the broker used these CPUs too, unless the CPU time was measured per process. So this is a minimum.
     return Measured(throughput.value / throughput.cpus, cold_start.value, memory.value)

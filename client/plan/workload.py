@@ -1,4 +1,4 @@
-"""What is to be answered: how many images, how fast they come, how large they are and how they travel."""
+"""The workload: how many images, at which rate, how large they are and how they travel."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from client.gcp import UsageError
 
 DAY_S = 86_400
 MONTH_DAYS = 30
-MOST_A_DAY = 1_000_000_000
 MESSAGE_LIMIT = 10_000_000
-"""Bytes of one publish ("Quotas and limits", Pub/Sub)."""
+"""Bytes of one publish call ("Quotas and limits", Pub/Sub)."""
 
-PEAK = 3.0
-"""How many times the day's mean the peak is, where nobody says."""
+PEAK_RATIO = 3.0
+"""The peak rate divided by the day's mean, where the user gives no peak. An assumption."""
 
 Carrier = Literal["message", "reference", "upload"]
 CARRIERS: tuple[Carrier, ...] = ("message", "reference", "upload")
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """A day of `bursts_per_day` equal bursts from zero, each at `peak_per_s` until its share of the images has come.
+class Workload:
+    """A day of `bursts_per_day` equal bursts from zero. Each runs at `peak_per_s` until its share has been sent.
 
-    `latency_s` is the wish: 95 % of a burst's images answered within so many seconds of their publishing.
+    `latency_s` is the target: 95 % of a burst's images answered within this many seconds after publishing.
     """
 
     images_per_day: float
@@ -36,7 +35,7 @@ class Load:
     bigquery: bool = False
 
     def __post_init__(self) -> None:
-        # The least peak is the mean; a rounded one is as good.
+        # The smallest possible peak is the mean; the tolerance allows a rounded one.
         if self.peak_per_s < self.mean_per_s * 0.999:
             raise UsageError(
                 f"--peak is {self.peak_per_s:g} images/s; it must be at least the day's mean, {self.mean_per_s:.6g}"
@@ -49,17 +48,17 @@ class Load:
 
     @property
     def mean_per_s(self) -> float:
-        """Images a second over the whole day."""
+        """Images per second, averaged over the day."""
         return self.images_per_day / DAY_S
 
     @property
     def period_s(self) -> float:
-        """Seconds from the begin of one burst to the begin of the next."""
+        """Seconds from the start of one burst to the start of the next."""
         return DAY_S / self.bursts_per_day
 
     @property
     def burst_s(self) -> float:
-        """Seconds in which images come."""
+        """Seconds of a burst."""
         return min(self.period_s, self.images_per_day / self.bursts_per_day / self.peak_per_s)
 
     @property
@@ -68,10 +67,10 @@ class Load:
 
     @property
     def busy_s_per_month(self) -> float:
-        """Seconds of a month in which images come."""
+        """Seconds of a month during which images arrive."""
         return self.burst_s * self.bursts_per_day * MONTH_DAYS
 
 
 def usual_peak(images_per_day: float) -> float:
-    """The peak to reckon with where nobody says: three times the mean, and one image a second at least."""
-    return max(1.0, PEAK * images_per_day / DAY_S)
+    """Return the peak in images/s where the user gives none: PEAK_RATIO times the mean, and at least one."""
+    return max(1.0, PEAK_RATIO * images_per_day / DAY_S)

@@ -1,4 +1,4 @@
-"""A subscription's settings, from topology.yaml or from Pub/Sub, as words for people and as flags for gcloud."""
+"""The settings of a subscription, from topology.yaml or from Pub/Sub, as text for a report and as flags for gcloud."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Seconds. `ttl_s` 0: never expires. `retry_s`: shortest and longest wait. `dead_letters`: topic, attempts."""
+class SubscriptionSettings:
+    """The settings; all times are in seconds.
+
+    `ttl_s` 0 means that the subscription never expires. `retry_s` is the minimum and the maximum backoff.
+    `dead_letters` is the dead-letter topic and the number of delivery attempts.
+    """
 
     ack_deadline_s: int
     retention_s: float
@@ -18,20 +22,20 @@ class Settings:
     dead_letters: tuple[str, int] | None
 
     @classmethod
-    def wanted(cls, given: Mapping[str, Any], full: Callable[[str], str]) -> Self:
-        """As a subscription stands in topology.yaml; `full` gives the full name of a topic there."""
+    def expected(cls, given: Mapping[str, Any], topic_path: Callable[[str], str]) -> Self:
+        """Read a subscription's entry in topology.yaml. `topic_path` returns the full name of a topic."""
         retry, dead = given.get("retry"), given.get("dead_letter")
         return cls(
             given["ack_deadline_seconds"],
             seconds(given["retention"]),
             0.0,
             (seconds(retry["minimum_backoff"]), seconds(retry["maximum_backoff"])) if retry else None,
-            (full(dead["topic"]), dead["max_delivery_attempts"]) if dead else None,
+            (topic_path(dead["topic"]), dead["max_delivery_attempts"]) if dead else None,
         )
 
     @classmethod
     def found(cls, subscription: Any) -> Self:
-        """As Pub/Sub describes a subscription."""
+        """Read a subscription as Pub/Sub describes it."""
         retry, dead = subscription.retry_policy, subscription.dead_letter_policy
         backoff = retry.minimum_backoff.total_seconds(), retry.maximum_backoff.total_seconds()
         return cls(
@@ -42,19 +46,19 @@ class Settings:
             (dead.dead_letter_topic, dead.max_delivery_attempts) if dead.dead_letter_topic else None,
         )
 
-    def words(self) -> dict[str, str]:
-        """Each setting by its name."""
+    def described(self) -> dict[str, str]:
+        """Return each setting's value as text, by its name."""
         retry, dead = self.retry_s, self.dead_letters
         return {
             "ack deadline": duration(self.ack_deadline_s),
             "retention": duration(self.retention_s),
             "expiration": duration(self.ttl_s) if self.ttl_s else "never",
-            "retry": f"{duration(retry[0])} to {duration(retry[1])}" if retry else "at once",
+            "retry": f"{duration(retry[0])} to {duration(retry[1])}" if retry else "immediately",
             "dead-letter policy": f"{short(dead[0])} after {dead[1]} attempts" if dead else "none",
         }
 
     def flags(self) -> dict[str, list[str]]:
-        """What makes each setting so, for `gcloud pubsub subscriptions update`."""
+        """Return the flags of `gcloud pubsub subscriptions update` that apply each setting, by its name."""
         retry, dead = self.retry_s, self.dead_letters
         return {
             "ack deadline": [f"--ack-deadline={self.ack_deadline_s}"],
@@ -70,15 +74,15 @@ class Settings:
 
 
 def seconds(text: str) -> float:
-    """A duration such as 10s. Raises ValueError."""
+    """Parse a duration such as 10s. Raises ValueError."""
     return float(text.removesuffix("s"))
 
 
 def duration(s: float) -> str:
-    """Seconds as topology.yaml and gcloud write them."""
+    """Format seconds as topology.yaml and gcloud do: 10s."""
     return f"{s:.0f}s" if s == int(s) else f"{s}s"
 
 
 def short(name: str) -> str:
-    """The last part of a full name."""
+    """Return the last part of a full resource name."""
     return name.rpartition("/")[2]
