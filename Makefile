@@ -7,9 +7,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 LEAN := $(VENV)/.lean
 FULL := $(VENV)/.full
 SUPPLY := build/audit/venv/bin
+DOCS := build/docs-venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-all check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom clean
+.PHONY: help setup demo up test test-all check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,16 +20,17 @@ $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
-$(LEAN): functions/requirements.lock client/requirements.txt infra/local/requirements.txt | $(PY)
+$(LEAN): pyproject.toml functions/requirements.lock client/requirements.txt infra/local/requirements.txt | $(PY)
 	$(PIP) --require-hashes -r functions/requirements.lock
 	$(PIP) -r functions/requirements.txt -r client/requirements.txt -r infra/local/requirements.txt
+	$(PIP) --no-deps --editable .
 	@touch $@
 
 $(FULL): requirements.txt model/requirements.txt tests/requirements.txt $(LEAN)
 	$(PIP) -r requirements.txt -r tests/requirements.txt
 	@touch $@
 
-setup: $(FULL)  ## Install everything into .venv, TensorFlow and the test tools too
+setup: $(FULL)  ## Install everything into .venv, with TensorFlow and the test tools
 
 demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all on this machine
 	@$(PY) -m infra.local.demo
@@ -40,12 +42,12 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 PARALLEL = -n $(or $(JOBS),4) --dist loadgroup -m "not timing" --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
-test: $(FULL)  ## Run the unit tests, the tests of the twin, and a stock client's image through it: minutes
+test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in at most four minutes
 	$(PY) -m pytest $(PARALLEL) tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
 	$(PY) -m pytest -m timing tests/unit tests/service
 
 # Coverage is of this run's own processes: what is started and killed by a test reports nothing.
-test-all: $(FULL)  ## Run every test: both brokers, TensorFlow, terraform, the image, Beam, benchmarks, faults (COVERAGE=1)
+test-all: $(FULL)  ## Run every test (COVERAGE=1 reports coverage)
 	$(PY) -m pytest $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=)
 	$(PY) -m pytest -m timing $(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
 
@@ -55,41 +57,41 @@ check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive functions client model infra
-	$(PY) -m pytest -q tests/unit/test_documents.py
+	$(PY) -m pytest -q tests/unit/test_documents.py tests/unit/test_words.py
 
-fault: $(FULL)  ## Kill workers and the broker under load: nothing may be lost (N= requests, 10000; FAULT=)
+fault: $(FULL)  ## Kill workers and the broker under load; fails when a request is lost (N= requests, 10000; FAULT= options)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
-bench: $(FULL)  ## Measure all, in an hour or more: build/bench/*.json, and tables (BENCH=, its flags); then bench-peers
+bench: $(FULL)  ## Measure everything, in an hour or more, then bench-peers: tables and build/bench/*.json (BENCH= options)
 	$(PY) -m tests.bench $(BENCH)
 	$(MAKE) bench-peers
 
-bench-peers: $(FULL)  ## Measure the worker beside others: build/bench/peers.json, and tables (PEERS=, its flags)
+bench-peers: $(FULL)  ## Compare the worker with other servers: tables and build/bench/peers.json (PEERS= options)
 	$(PY) -m tests.bench.peers $(PEERS)
 
 train: $(FULL)  ## Train the Fashion-MNIST model from its config (CONFIG=, OUT=)
 	$(PY) -m model train $(if $(CONFIG),--config $(CONFIG)) $(if $(OUT),--out $(OUT))
 
-export: $(FULL)  ## Turn what was trained into the artifact that is served
+export: $(FULL)  ## Package the trained network as the artifact that is served
 	$(PY) -m model export
 
-evaluate: $(FULL)  ## Measure the artifact on the test images, through the serving path
+evaluate: $(FULL)  ## Measure the artifact on the test images, through the code that serves
 	$(PY) -m model evaluate
 
-package: $(LEAN)  ## Stage the source of a 2nd-gen function in build/
+package: $(LEAN)  ## Write the source archive of a 2nd-gen function to build/
 	@$(PY) -m infra.package
 
-infra-check:  ## Check the Terraform files without a cloud
+infra-check:  ## Check Terraform without a cloud
 	@$(PYTHON) -m infra.check
 
 # What is set on make's command line reaches them as environment: no shell reads it again.
-deploy: $(LEAN)  ## Put it into a project of Google Cloud, and try every entry point (PROJECT=; more in infra/README.md)
+deploy: $(LEAN)  ## Deploy to a project of Google Cloud and try every entry point (PROJECT=; see infra/README.md)
 	@$(PY) -m infra.deploy deploy
 
-rollback: $(LEAN)  ## Run an image that was deployed before (IMAGE=, and what deploy was given)
+rollback: $(LEAN)  ## Serve an image that was deployed before (IMAGE=, and the variables of deploy)
 	@$(PY) -m infra.deploy rollback
 
-destroy: $(LEAN)  ## Remove it from the project (CONFIRM=, and what deploy was given)
+destroy: $(LEAN)  ## Remove the deployment (CONFIRM=, and the variables of deploy)
 	@$(PY) -m infra.deploy destroy
 
 $(SUPPLY)/.stamp: infra/audit/requirements.txt
@@ -98,17 +100,26 @@ $(SUPPLY)/.stamp: infra/audit/requirements.txt
 	$(SUPPLY)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-lock: $(SUPPLY)/.stamp  ## Write functions/requirements.lock anew from functions/requirements.txt, every file by hash
+lock: $(SUPPLY)/.stamp  ## Write functions/requirements.lock from functions/requirements.txt, with a hash for every file
 	cd functions && ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --custom-compile-command "make lock" requirements.txt --output-file requirements.lock
 
-audit: $(SUPPLY)/.stamp  ## Ask an advisory service about the worker's dependencies; says NOT AUDITED where none answers
+audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit
 
-sbom: $(SUPPLY)/.stamp  ## List what the worker is made of in build/sbom.json (CycloneDX)
+sbom: $(SUPPLY)/.stamp  ## List the worker's dependencies in build/sbom.json (CycloneDX)
 	$(SUPPLY)/cyclonedx-py requirements functions/requirements.lock --pyproject pyproject.toml \
 	  --output-reproducible --output-file build/sbom.json
 
-clean:  ## Remove what was built; .venv stays
+$(DOCS)/.stamp: docs/requirements.txt
+	@mkdir -p build
+	$(PYTHON) -m venv build/docs-venv
+	$(DOCS)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+docs: $(DOCS)/.stamp  ## Build the documentation as a site in build/site, with every link checked
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/python docs/build.py
+
+clean:  ## Remove build outputs; .venv stays
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

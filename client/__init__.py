@@ -1,1 +1,1 @@
-"""What runs at a person's desk: the command line and, later, the web page."""
+"""The command line program `predictions`."""

@@ -1,72 +1,78 @@
-"""`python -m client`: from the command line to a command, and from what went wrong to a sentence and an exit code."""
+"""Entry point of `predictions` and `python -m client`: runs a command, turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from client.cli.commands import INTERRUPTED, run_predict, run_publish, run_upload
-from client.cli.parser import parser
-from client.cli.watch import run_watch
+import click
+
+from client.cli import options
+from client.cli.completion import NAME, VARIABLE, complete
+from client.cli.program import COMMANDS, program
 from client.gcp import UsageError
-from client.text import plain
-
-
-def _plan(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from client.plan.command import run_plan  # what no other command need wait for; so below
-
-    return run_plan(args, environ)
-
-
-def _doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from client.doctor.command import run_doctor
-
-    return run_doctor(args, environ)
-
-
-_COMMANDS = {
-    "publish": run_publish,
-    "upload": run_upload,
-    "predict": run_predict,
-    "watch": run_watch,
-    "plan": _plan,
-    "doctor": _doctor,
-}
-
-
-_RENAMED = {"DOOR_URL": "ENDPOINT_URL", "DOOR_TOKEN": "ENDPOINT_TOKEN"}
-"""Variables of versions before 1.0.0, each with its name since."""
+from model.text import printable
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run one command; gives the exit code. argparse itself exits with 2 for wrong usage."""
-    args = parser(environ).parse_args(argv)
+    """Run one command and return the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        for old, new in _RENAMED.items():
-            if old in environ:
-                raise UsageError(f"{old} is set; its name is {new} since version 1.0.0")
-        return _COMMANDS[args.command](args, environ)
-    except UsageError as exc:
-        print(f"python -m client {args.command}: {exc}", file=sys.stderr)
+        if instruction := environ.get(VARIABLE):
+            return complete(program, instruction)
+        with program.make_context(NAME, words, obj=environ) as ctx:
+            return int(program.invoke(ctx) or 0)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.exceptions.NoArgsIsHelpError as exc:
+        print(exc.format_message(), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except click.UsageError as exc:
+        return _refuse(exc)
+    except UsageError as exc:
+        print(f"{_name(words)}: {exc}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return options.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has gone (`| head`); nothing more may be written, not even at exit.
+        # The reader has closed the pipe (`| head`). Nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as exc:
-        print(f"python -m client {args.command}: {plain(exc)}", file=sys.stderr)
+        from client.text import plain
+
+        print(f"{_name(words)}: {plain(exc)}", file=sys.stderr)
         return 1
 
 
-if __name__ == "__main__":
-    # Being ended politely is like Ctrl-C: nothing is left behind.
+def _refuse(exc: click.UsageError) -> int:
+    """Print why the arguments are wrong. Escapes them: with `publish *` they are file names of unknown origin."""
+    ctx = exc.ctx
+    if ctx:
+        print(f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n", file=sys.stderr)
+    message = exc.format_message()
+    if isinstance(exc, click.MissingParameter):  # the choices are on lines of their own
+        message = message.replace("\n\t", " ")
+    print(f"Error: {printable(message)}", file=sys.stderr)
+    return 2
+
+
+def _name(words: Sequence[str]) -> str:
+    """Return the program's and the command's name, with which a message begins."""
+    return f"{NAME} {words[0]}" if words and words[0] in COMMANDS else NAME
+
+
+def console() -> None:
+    """Run the command line of this process, and exit."""
+    # SIGTERM is handled like Ctrl-C, so that a temporary subscription is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A file's name may hold what the terminal's encoding does not.
+    # A file name may hold characters that the terminal's encoding lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    console()

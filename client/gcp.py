@@ -1,6 +1,6 @@
-"""Where the other side is: project, topics, and Google's clients with a limit on every call.
+"""The project, its topics and Google's client libraries, with a time limit on every call.
 
-The clients read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves; nothing here knows of emulators.
+Google's libraries read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves, so this code does not mention them.
 """
 
 from __future__ import annotations
@@ -13,58 +13,61 @@ if TYPE_CHECKING:
     from google.cloud import pubsub_v1, storage
 
 CALL_TIMEOUT_S = 10.0
-"""One call that carries little."""
+"""Time limit in seconds for one call without an image."""
 
 UPLOAD_TIMEOUT_S = 60.0
-"""One call that carries an image, or a part of it."""
+"""Time limit in seconds for one call that carries an image or a part of one."""
 
 RETRY_S = 20.0
-"""Hiccups are retried this long."""
+"""Seconds during which a call that fails for a temporary reason is retried."""
+
+BATCH_DELAY_S = 0.005
+"""Seconds that a message waits for others to share its publish call: too short for a user to notice."""
 
 
 class UsageError(Exception):
-    """The command cannot be run as it was given; the sentence says what to give instead."""
+    """The command cannot run with these arguments. The message names what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A project and the names in it; each may be a full one (projects/P/topics/T)."""
+    """A project and the names of its topics. A name may also be a full resource name (projects/P/topics/T)."""
 
     project: str
     topic: str = "req_predict"
     response_topic: str = "res_predict"
 
     def topic_path(self, name: str) -> str:
-        """The full name of a topic. Raises UsageError when the project is not known."""
+        """Return the full resource name of a topic. Raises UsageError when no project is set."""
         return self._path("topics", name)
 
     def subscription_path(self, name: str) -> str:
-        """The full name of a subscription. Raises UsageError when the project is not known."""
+        """Return the full resource name of a subscription. Raises UsageError when no project is set."""
         return self._path("subscriptions", name)
 
     def _path(self, kind: str, name: str) -> str:
         if name.startswith("projects/"):
             return name
         if not self.project:
-            raise UsageError("no project is known: give --project, or set GOOGLE_CLOUD_PROJECT")
+            raise UsageError("no project is set: give --project, or set GOOGLE_CLOUD_PROJECT")
         return f"projects/{self.project}/{kind}/{name}"
 
     def storage_client(self) -> storage.Client:
-        """A client of Cloud Storage. Raises google.auth's DefaultCredentialsError."""
+        """Create a Cloud Storage client. Raises google.auth's DefaultCredentialsError."""
         from google.cloud import storage
 
         return storage.Client(project=self.project or None)
 
 
 def publisher() -> pubsub_v1.PublisherClient:
-    """A publisher that waits a few milliseconds for company, not longer."""
+    """Create a publisher that batches messages for at most BATCH_DELAY_S."""
     from google.cloud import pubsub_v1
 
-    return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.005))
+    return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=BATCH_DELAY_S))
 
 
-def patience() -> Retry:
-    """How calls are retried: what a broker calls temporary, for RETRY_S."""
+def pubsub_retry() -> Retry:
+    """Return the retry policy for Pub/Sub calls: temporary errors are retried for RETRY_S."""
     from google.api_core import exceptions, retry
 
     temporary = retry.if_exception_type(
@@ -78,8 +81,8 @@ def patience() -> Retry:
     return retry.Retry(predicate=temporary, initial=0.1, maximum=5.0, timeout=RETRY_S)
 
 
-def storage_patience() -> Any:
-    """The storage client's own retry, for RETRY_S."""
+def storage_retry() -> Any:
+    """Return the retry policy for Cloud Storage calls: the library's own, for RETRY_S."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(RETRY_S)

@@ -1,4 +1,4 @@
-"""From what a person types (files, folders, globs) to a list of pictures. Nothing is read here."""
+"""Expands the paths of a command line (files, folders, globs) to a list of image files. Reads no file."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from model.links import leads_out
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 )
-"""What is taken from a folder. A file that is named outright is taken whatever its name."""
+"""File name endings that are taken from a folder. A file that the command line names is taken whatever its ending."""
 
-_REFUSED = "a symbolic link that leads out of the folder; name the file itself to send it"
+_LEADS_OUT = "a symbolic link that leads out of the folder; name the file itself to send it"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One image file: `path` is how it was named, `name` what it is called elsewhere (relative to a given folder)."""
+class ImageFile:
+    """An image file. `name` is its name in requests and buckets: relative to the folder that was given."""
 
     path: Path
     name: str
 
 
-def expand(given: Sequence[str]) -> tuple[list[Picture], list[str]]:
-    """The pictures that `given` names, each once, in order; and what names none.
+def expand(given: Sequence[str]) -> tuple[list[ImageFile], list[str]]:
+    """Return the image files that `given` names, each once and in order, and the paths that name none.
 
-    That is those of `given` that match nothing, and symbolic links found in a folder or by a glob that lead out of it:
-    somebody else may have put them there. A link that `given` names itself is followed.
+    The second list holds the entries of `given` that match nothing. It also holds symbolic links in a folder or behind
+    a glob that lead out of the folder, because another user may have created them. A link that `given` itself names is
+    followed.
     """
-    found: dict[Path, Picture] = {}
+    found: dict[Path, ImageFile] = {}
     unmatched: list[str] = []
     for text in given:
         refused: list[Path] = []
-        pictures = list(_pictures(text, refused))
-        if not pictures and not refused:
+        images = list(_images(text, refused))
+        if not images and not refused:
             unmatched.append(text)
-        unmatched += (f"{path} ({_REFUSED})" for path in refused)
-        for picture in pictures:
-            found.setdefault(picture.path, picture)
+        unmatched += (f"{path} ({_LEADS_OUT})" for path in refused)
+        for image in images:
+            found.setdefault(image.path, image)
     return list(found.values()), unmatched
 
 
-def _pictures(text: str, refused: list[Path]) -> Iterator[Picture]:
-    """A name that exists is meant literally, even when it looks like a glob. Adds the links that lead out."""
+def _images(text: str, refused: list[Path]) -> Iterator[ImageFile]:
+    """Yield the images of one entry. An existing name is literal even if it looks like a glob. Fills `refused`."""
     if os.path.lexists(text):
         paths, within = [Path(text)], Path(text)
     else:
@@ -59,28 +60,28 @@ def _pictures(text: str, refused: list[Path]) -> Iterator[Picture]:
         elif path.is_dir():
             yield from _walk(path, refused)
         elif path.is_file():
-            yield Picture(path, path.name)
+            yield ImageFile(path, path.name)
 
 
 def _matches(pattern: str, within: Path) -> list[Path]:
-    """What a glob matches, all of it in the folder `within`; `**` is any folders, and names with a dot are left out."""
+    """Return the matches of a glob below the folder `within`. `**` matches any folders; hidden names do not match."""
     parts = Path(pattern).parts[len(within.parts) :]
     if "**" not in parts:
         return [Path(name) for name in sorted(glob.glob(pattern))]
-    # glob.glob would follow links to folders here: two that lead back up, and it never ends.
+    # glob.glob follows links to folders, and never ends where two of them lead back up.
     found = within.glob(str(Path(*parts)))
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(within).parts))
 
 
-def _walk(folder: Path, refused: list[Path]) -> Iterator[Picture]:
+def _walk(folder: Path, refused: list[Path]) -> Iterator[ImageFile]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
-        places = [Path(parent, name) for name in folders]
-        refused += (place for place in places if place.is_symlink() and leads_out(place, folder))
+        children = [Path(parent, name) for name in folders]
+        refused += (child for child in children if child.is_symlink() and leads_out(child, folder))
         for path in (Path(parent, name) for name in sorted(names)):
             if path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
             if path.is_symlink() and leads_out(path, folder):
                 refused.append(path)
             else:
-                yield Picture(path, path.relative_to(folder).as_posix())
+                yield ImageFile(path, path.relative_to(folder).as_posix())

@@ -1,7 +1,7 @@
-"""The composition root: the only place that knows which concrete parts are used, and reads the environment.
+"""The composition root: builds the worker from its settings, and is the only reader of the environment.
 
-Built at first use, never at import: the framework imports our module before gunicorn forks, and threads, gRPC clients
-and TensorFlow do not survive a fork.
+Everything is built at first use, never at import: functions-framework imports main.py before gunicorn forks, and
+threads, gRPC clients and TensorFlow do not survive a fork.
 """
 
 from __future__ import annotations
@@ -14,24 +14,29 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from functions.gcp.clients import BucketImages, TopicResponses
+from functions.gcp.object_store import BucketObjects
 from functions.gcp.push_tokens import Pushers
+from functions.gcp.response_publisher import TopicResponses
 from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Model
 from functions.observability.json_logging import configure
-from functions.observability.request_log import Outcomes
+from functions.observability.request_log import RequestLog
 from functions.observability.spans import spans
 from functions.runtime.memory_tuning import collect_seldom, give_back_large_blocks
 from functions.runtime.payload_memory import Payloads
-from functions.service.pipeline import Service
+from functions.runtime.supervised import Supervisor
+from functions.service.handler import Handler
+from functions.service.pipeline import Pipeline
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
 from model.artifact.load import load_engine, read_artifact
 from model.drift import read_reference
+from model.engines.futures import CallerRuns
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import ArtifactError
 from model.images.limits import Limits
@@ -42,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _building = threading.Lock()
 _loader = mmap.mmap(-1, 8)
-"""The id of the process that loads the model, shared by all that are forked from the one that imported this module."""
+"""The id of the process that loads the model, in memory that forked processes share."""
 
 
 @cache
@@ -54,7 +59,7 @@ def settings() -> Settings:
 
 
 def pushers() -> Pushers | None:
-    """Who may push, or None where whoever stands before the worker sees to it. Raises SettingsError."""
+    """Who may push, or None when the platform in front of the worker checks it. Raises SettingsError."""
     made = settings()
     if not made.push_audience:
         return None
@@ -65,7 +70,7 @@ _pushers = cache(Pushers)
 
 
 def payloads() -> Payloads:
-    """The memory that large payloads of the process may take. Raises SettingsError."""
+    """The memory budget of the process for large payloads. Raises SettingsError."""
     return _payloads(settings().payload_bytes)
 
 
@@ -73,68 +78,83 @@ _payloads = cache(Payloads)
 
 
 @cache
-def outcomes() -> Outcomes:
-    """What became of the process's requests; there before anything else works."""
-    return Outcomes()
-
-
-def service() -> Service:
-    """The process's service: one, however many threads ask first."""
-    with _building:
-        return _service()
+def request_log() -> RequestLog:
+    """The outcomes of the process's requests."""
+    return RequestLog()
 
 
 @cache
-def _service() -> Service:
+def supervisor() -> Supervisor:
+    """The supervisor of the process's threads."""
+    return Supervisor()
+
+
+def handler(executor: Executor | None = None) -> Handler:
+    """The process's handler, built at the first call, whichever thread makes it. `executor` as in `build`."""
+    with _building:
+        return _handler(executor)
+
+
+@cache
+def _handler(executor: Executor | None) -> Handler:
     began = time.perf_counter()
     give_back_large_blocks()
-    made = build(settings())
+    made = build(settings(), executor)
     collect_seldom()
-    model, load_ms = made.model, round(1000 * (time.perf_counter() - began), 2)
+    model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
         "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}
     )
     return made
 
 
-def build(settings: Settings) -> Service:
-    """A service as the settings say. Raises ArtifactError when the model cannot be served, SettingsError."""
+def build(settings: Settings, executor: Executor | None = None) -> Handler:
+    """A handler by the settings. Raises ArtifactError when the model cannot be served, SettingsError.
+
+    `executor` runs requests that block, and the scoring threads prepare small images; without it the calling thread
+    does both, which suits a caller that waits for the response.
+    """
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
-    # A model that ends the process while it is loaded is named by this line, which is then the process's last one.
+    # When a model ends the process while it is loaded, this is the last line of its log.
     log.info("loading model", extra={"artifact": settings.artifact, "model": artifact.name, "digest": artifact.digest})
     with _loading(settings.artifact):
         name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
-    outcomes().expect(_expected_scores(artifact.folder))
+    request_log().expect(_expected_scores(artifact.folder))
     batcher = MicroBatcher(
         engine,
         max_batch_size=settings.max_batch_size,
         max_wait_s=settings.max_wait_ms / 1000,
         scorers=settings.scorers(len(os.sched_getaffinity(0))),
+        start=supervisor().start,
     )
-    return Service(
+    pipeline = Pipeline(
         Predictor(
             batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes - settings.payload_bytes)
         ),
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketImages(settings.project, settings.buckets, _payloads(settings.payload_bytes)),
-        TopicResponses(settings.topic_path(settings.response_topic), batcher.backlog_s),
-        outcomes=outcomes(),
-        spans=spans(settings.traces_exporter),
-        response_store=BucketResponseStore(settings.response_store, settings.project)
-        if settings.response_store
-        else None,
+        BucketObjects(settings.project, settings.buckets, _payloads(settings.payload_bytes)),
+        executor or CallerRuns(),
+        # A response store blocks, which scoring threads must not.
+        batcher if executor and not settings.response_store else None,
+        spans(settings.traces_exporter),
+    )
+    return Handler(
+        pipeline,
+        TopicResponses(settings.topic_path(settings.response_topic), supervisor(), batcher.backlog_s),
+        request_log(),
+        BucketResponseStore(settings.response_store, settings.project) if settings.response_store else None,
     )
 
 
 @contextmanager
 def _loading(artifact: str) -> Iterator[None]:
-    """Have a crash of native code named: by the signal, and by the next process, for gunicorn starts one in silence."""
+    """Have a crash of native code logged: by the signal, and by the next process, which gunicorn starts silently."""
     before = int.from_bytes(_loader[:])
     if before and not _lives(before):
         log.error("a worker process ended while it loaded the model %s", artifact)
     _loader[:] = os.getpid().to_bytes(8)
     stderr = sys.__stderr__
-    if stderr is None or faulthandler.is_enabled():  # somebody else sees to it
+    if stderr is None or faulthandler.is_enabled():
         stderr = None
     else:
         faulthandler.enable(stderr, all_threads=False)
@@ -158,5 +178,5 @@ def _expected_scores(artifact: Path) -> Mapping[str, float | None]:
     try:
         return read_reference(artifact).mean_scores
     except ArtifactError as exc:
-        log.warning("scores are compared with nothing: %s", exc)  # it answers as well as any other
+        log.warning("no expected scores are logged: %s", exc)  # the model serves without them
         return {}

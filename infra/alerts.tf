@@ -1,6 +1,6 @@
 # When a person should look, and who is told. What to do then: README.md, Monitoring.
 variable "alerts" {
-  description = "Who is told, by e-mail, and from when on: seconds that a message waits, our failures as a share of all, how far scores lie below what is usual."
+  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value."
   type = object({
     emails          = optional(set(string), [])
     backlog_seconds = optional(number, 900)  # longer than a message that failed once or twice waits for its next try (10 minutes at most)

@@ -30,7 +30,7 @@ resource "google_bigquery_table" "responses" {
   project             = var.project_id
   dataset_id          = google_bigquery_dataset.this[0].dataset_id
   table_id            = "responses"
-  description         = "Responses as they were published: several of one request, when a message came twice."
+  description         = "Responses as published: several for one request when it was delivered twice."
   schema              = jsonencode(concat(local.columns, local.metadata_columns))
   clustering          = ["request_id"]
   deletion_protection = var.deletion_protection
@@ -49,7 +49,7 @@ resource "google_bigquery_table" "answers" {
   project             = var.project_id
   dataset_id          = google_bigquery_dataset.this[0].dataset_id
   table_id            = "answers"
-  description         = "One row a request: its first predictions, or else its first error, unavailable last."
+  description         = "One row per request: its first predictions, or else its first error, unavailable last."
   deletion_protection = var.deletion_protection
   labels              = var.labels
 

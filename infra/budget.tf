@@ -1,6 +1,6 @@
 # A word when the project costs more than was meant, where var.budget says how much that is. It stops nothing.
 variable "budget" {
-  description = "What the whole project may cost in a month, in whole units of the billing account's currency; needs rights on that account."
+  description = "Budget of the whole project per month, in whole units of the billing account's currency; needs permissions on that account."
   type = object({
     billing_account = string
     amount          = number

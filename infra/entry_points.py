@@ -1,61 +1,52 @@
-"""The three entry points as the client's own parts use them: what the demo and the smoke test send images through."""
+"""The three entry points of a deployment, opened with the client's transports for the demo and the smoke test."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 
 from client.gcp import Cloud
-from client.image_files import Picture
-from client.results.request_tracker import RequestTracker
-from client.transport import send_pool
-from client.transport.bucket import THREADS as UPLOADERS
-from client.transport.bucket import Uploader, object_names
-from client.transport.http import THREADS as ASKERS
-from client.transport.http import Asker
-from client.transport.response_subscription import Inbox
-from client.transport.topic import THREADS as SENDERS
-from client.transport.topic import Bucket, Sender, Wishes
+from client.image_files import ImageFile
+from client.results.request_tracker import Outcome, RequestTracker
+from client.transport.base import RequestOptions, Transport, send_all
+from client.transport.bucket import open_bucket
+from client.transport.http import HttpTransport
+from client.transport.response_subscription import ResponseSubscription
+from client.transport.topic import open_topic
 
-EntryPoint = Callable[[Collection[Picture], RequestTracker, ExitStack], None]
-"""Begins to send pictures; the request tracker hears how each ends, and the stack closes what was opened. May raise."""
+EntryPoint = Callable[[Collection[ImageFile], RequestTracker], AbstractContextManager[Transport]]
+"""Opens the transport of an entry point for these images. The request tracker gets their outcomes. May raise."""
 
 
 def topic(cloud: Cloud) -> EntryPoint:
-    """Published on the request topic."""
-
-    def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
-        inbox = stack.enter_context(Inbox(cloud, tracker.offer, tracker.give_up, complain))
-        sender = Sender(cloud, tracker, Wishes(), inbox.client_id, None)
-        stack.callback(sender.close)
-        send_pool.start(pictures, sender.send, tracker, SENDERS)
-
-    return send
+    """Return the request topic."""
+    return lambda images, tracker: open_topic(cloud, tracker, _responses(cloud, tracker))
 
 
 def bucket(cloud: Cloud, name: str, folder: str) -> EntryPoint:
-    """Dropped in the watched bucket, under `folder`."""
-
-    def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
-        inbox = stack.enter_context(Inbox(cloud, tracker.offer, tracker.give_up, complain))
-        watched = Bucket(cloud, name)
-        stack.callback(watched.close)
-        uploader = Uploader(watched, tracker, Wishes(), inbox.client_id, object_names(list(pictures), f"{folder}/"))
-        send_pool.start(pictures, uploader.send, tracker, UPLOADERS)
-
-    return send
+    """Return the watched bucket; the images are uploaded to `folder`."""
+    return lambda images, tracker: open_bucket(
+        cloud, name, list(images), tracker, _responses(cloud, tracker), prefix=f"{folder}/"
+    )
 
 
 def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoint:
-    """Posted to the HTTP endpoint at `url`, each answered within `timeout_s`; `token` says who we are, if anybody."""
+    """Return the HTTP endpoint at `url`. `token` returns the identity token, empty where none is needed."""
+    return lambda images, tracker: nullcontext(HttpTransport(url, tracker, timeout_s, RequestOptions(), token()))
 
-    def send(pictures: Collection[Picture], tracker: RequestTracker, stack: ExitStack) -> None:
-        send_pool.start(pictures, Asker(url, tracker, Wishes(), timeout_s, token()).send, tracker, ASKERS)
 
-    return send
+def send_through(entry_point: EntryPoint, images: Collection[ImageFile], timeout_s: float) -> list[Outcome]:
+    """Send images through an entry point and return their outcomes."""
+    tracker = RequestTracker()
+    with entry_point(images, tracker) as transport:
+        return list(send_all(transport, images, tracker, timeout_s))
 
 
 def complain(text: str) -> None:
-    """A sentence for people."""
+    """Print a message on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _responses(cloud: Cloud, tracker: RequestTracker) -> ResponseSubscription:
+    return ResponseSubscription(cloud, tracker.receive, tracker.abort, complain)

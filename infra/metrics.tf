@@ -44,7 +44,7 @@ resource "google_logging_metric" "outcomes" {
     }
     labels {
       key         = "code"
-      description = "Why, where it was not ok."
+      description = "Error code, when the outcome is not ok."
     }
   }
 

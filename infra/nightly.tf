@@ -1,6 +1,6 @@
 # Nightly batches, where var.nightly asks for them: Scheduler starts a job that asks about what is new under a prefix.
 variable "nightly" {
-  description = "Ask every night about the images that came into a bucket of yours, under a prefix, in so many hours; when (cron), and where on earth."
+  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone."
   type = object({
     bucket    = string
     prefix    = optional(string, "")

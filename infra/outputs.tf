@@ -18,13 +18,13 @@ output "buckets" {
 }
 
 output "worker_url" {
-  description = "Where requests are pushed; null where they are pulled."
+  description = "Address that Pub/Sub pushes requests to; null when the worker pulls."
   value       = local.worker_url
   depends_on  = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
 output "endpoint_url" {
-  description = "Address of the HTTP endpoint; null where it is closed."
+  description = "Address of the HTTP endpoint; null when it is closed."
   value       = one([for name, service in google_cloud_run_v2_service.this : service.uri if name == "endpoint"])
   depends_on  = [google_cloud_run_v2_service_iam_member.endpoint]
 }
@@ -40,26 +40,26 @@ output "worker_service_account" {
 }
 
 output "answers" {
-  description = "The view in BigQuery that has one row for each request; null where there is none."
+  description = "The view in BigQuery with one row per request; null without BigQuery."
   value       = one([for view in google_bigquery_table.answers : join(".", [view.project, view.dataset_id, view.table_id])])
   depends_on  = [google_bigquery_table_iam_member.analyst, google_pubsub_subscription_iam_member.dead_bigquery, google_pubsub_topic_iam_member.dead_bigquery]
 }
 
 output "images" {
-  description = "Where to push the worker's image."
+  description = "Registry for the worker's image."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
   depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
 }
 
 output "deployed" {
-  description = "What stands: the region and form of the worker, and the model that it was told to serve."
+  description = "The deployment: region and compute of the worker, and the model that it serves."
   value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix }
   # Not before it runs: the first stage of a deploy does not know the model.
   depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
 }
 
 output "image" {
-  description = "The image that runs; null where none does."
+  description = "The image that runs; null without one."
   value = one(distinct(concat(
     [for service in google_cloud_run_v2_service.this : service.template[0].containers[0].image],
     [for pool in google_cloud_run_v2_worker_pool.worker : pool.template[0].containers[0].image],

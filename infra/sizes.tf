@@ -1,6 +1,6 @@
 # The numbers, each with the reason for its default; `terraform apply -var-file` takes others that were measured.
 variable "concurrency" {
-  description = "Requests that one instance answers at once, a thread each."
+  description = "Requests that one instance answers at the same time, one thread each."
   type        = number
   default     = 8 # one batch (MAX_BATCH_SIZE); Cloud Run's own 80 would starve the scoring of two vCPUs
   nullable    = false
@@ -40,7 +40,7 @@ variable "memory" {
 }
 
 variable "min_instances" {
-  description = "Instances that are kept, and paid for, when nothing is asked."
+  description = "Instances that run, and cost money, when there are no requests."
   type        = number
   default     = 0 # nothing is paid while nothing is asked; the first image after a pause waits for a cold start
   nullable    = false
@@ -51,7 +51,7 @@ variable "min_instances" {
 }
 
 variable "max_instances" {
-  description = "Instances at most: what bounds the bill."
+  description = "Maximum number of instances: it limits the cost."
   type        = number
   default     = 10 # 80 images at once; what does not fit waits in the subscription
   nullable    = false
@@ -73,7 +73,7 @@ variable "instances" {
 }
 
 variable "gpu" {
-  description = "GPU of each instance, such as `nvidia-l4`; the image must hold an engine that uses it, and the region quota for `max_instances` of them."
+  description = "GPU of each instance, such as `nvidia-l4`; the image needs an engine that uses it, and the region a quota for `max_instances` GPUs."
   type        = string
   default     = null
   validation {
@@ -87,7 +87,7 @@ variable "gpu" {
 }
 
 variable "ack_deadline_seconds" {
-  description = "Seconds after which Pub/Sub takes a push for lost and delivers it again; without it what topology.yaml says, 60."
+  description = "Seconds after which Pub/Sub considers a push lost and delivers it again; without it the value in topology.yaml, 60."
   type        = number
   default     = null # 60 there: an image takes milliseconds, so a minute is a failure; large models may want 600
   validation {

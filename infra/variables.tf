@@ -19,7 +19,7 @@ variable "region" {
 }
 
 variable "prefix" {
-  description = "Put before every name, so that one project can hold several environments."
+  description = "Prefix of every name, so that one project can hold several environments."
   type        = string
   default     = ""
   nullable    = false
@@ -30,7 +30,7 @@ variable "prefix" {
 }
 
 variable "compute" {
-  description = "What the worker is: `push`, a Cloud Run service that requests are pushed to; `worker`, a Cloud Run worker pool that pulls them; `function`, a 2nd-gen function."
+  description = "How the worker runs: `push`, a Cloud Run service that Pub/Sub pushes to; `worker`, a Cloud Run worker pool that pulls; `function`, a 2nd-gen function."
   type        = string
   default     = "push"
   nullable    = false
@@ -41,7 +41,7 @@ variable "compute" {
 }
 
 variable "image" {
-  description = "Container image of the worker, in production by digest; a function needs none, unless there is an HTTP endpoint or a nightly job."
+  description = "Container image of the worker, in production by digest; a function needs none, except for an HTTP endpoint or a nightly job."
   type        = string
   default     = null
   validation {
@@ -51,7 +51,7 @@ variable "image" {
 }
 
 variable "function_source" {
-  description = "Archive that a function is built from, as `make package` writes it."
+  description = "Archive that a function is built from; `make package` writes it."
   type        = string
   default     = "../build/package/function-source.zip"
   nullable    = false
@@ -62,7 +62,7 @@ variable "function_source" {
 }
 
 variable "artifact_prefix" {
-  description = "Where in the models bucket the artifact lies; without it the one in the image is served."
+  description = "Prefix of the artifact in the models bucket; without it the worker serves the one in the image."
   type        = string
   default     = null
   validation {
@@ -91,7 +91,7 @@ variable "settings" {
 }
 
 variable "http_endpoint" {
-  description = "Answer `POST /predict` by a service of its own: `internal`, to callers inside the project; `anywhere`. Only `endpoint_callers` are let in."
+  description = "Serve `POST /predict` with a service of its own: `internal`, for callers inside the project; `anywhere`. Only `endpoint_callers` have access."
   type        = string
   default     = "off"
   nullable    = false
@@ -102,7 +102,7 @@ variable "http_endpoint" {
 }
 
 variable "endpoint_callers" {
-  description = "Members that may call the HTTP endpoint, such as `serviceAccount:someone@example.com`; nobody else is let in."
+  description = "Members that may call the HTTP endpoint, such as `serviceAccount:someone@example.com`; nobody else has access."
   type        = set(string)
   default     = []
   nullable    = false
@@ -113,7 +113,7 @@ variable "endpoint_callers" {
 }
 
 variable "response_store" {
-  description = "Store each answer in a bucket of its own before it is published, so that all its copies are the same: a write to Cloud Storage a request, about $5 a million."
+  description = "Store each response in a bucket of its own before it is published, so that all copies are equal: one write to Cloud Storage per request, about $5 per million."
   type        = bool
   default     = false
   nullable    = false
@@ -138,7 +138,7 @@ variable "bigquery" {
 }
 
 variable "bigquery_days" {
-  description = "Days that responses are kept in BigQuery."
+  description = "Days that BigQuery keeps responses."
   type        = number
   default     = 90
   nullable    = false
@@ -149,7 +149,7 @@ variable "bigquery_days" {
 }
 
 variable "analysts" {
-  description = "Members that may read the responses in BigQuery; to ask anything there they need `roles/bigquery.jobUser` on a project besides."
+  description = "Members that may read the responses in BigQuery; to run queries they also need `roles/bigquery.jobUser` on a project."
   type        = set(string)
   default     = []
   nullable    = false
@@ -160,7 +160,7 @@ variable "analysts" {
 }
 
 variable "kms_key" {
-  description = "Full name of a key in Cloud KMS that encrypts all that is stored; to be chosen before the first apply, and of its own for each environment: who destroys one takes the grants on its key away."
+  description = "Full name of a key in Cloud KMS that encrypts all stored data. Choose it before the first apply, and a separate one for each environment: destroying an environment removes the grants on its key."
   type        = string
   default     = null
   validation {
@@ -170,7 +170,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Full name of a subnetwork that all traffic of worker and endpoint leaves through; it needs Private Google Access, and in another project `roles/compute.networkUser` for Cloud Run's agent."
+  description = "Full name of a subnetwork for all outgoing traffic of worker and endpoint; it needs Private Google Access, and in another project `roles/compute.networkUser` for Cloud Run's agent."
   type        = string
   default     = null
   validation {
@@ -184,21 +184,21 @@ variable "subnetwork" {
 }
 
 variable "stay_in_region" {
-  description = "Let Pub/Sub store messages in the region alone; otherwise it stores them near whoever publishes."
+  description = "Let Pub/Sub store messages in this region only; otherwise it stores them near the publisher."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "labels" {
-  description = "Labels on everything that takes them."
+  description = "Labels on every resource that supports them."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "deletion_protection" {
-  description = "Refuse to destroy what runs, and the tables in BigQuery."
+  description = "Protect services, and the tables in BigQuery, from being destroyed."
   type        = bool
   default     = true
   nullable    = false

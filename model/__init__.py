@@ -1,1 +1,1 @@
-"""Images and scores: artifacts, engines, preprocessing. Imports nothing of ours."""
+"""Image classification: artifacts, engines, preprocessing, training. It imports no other package of this project."""

@@ -1,4 +1,4 @@
-"""The model's command line: train, export, evaluate, catalog, import. Data goes to stdout, talk to stderr."""
+"""The model's command line: train, export, evaluate, catalog, import. Results go to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _EPILOG = """examples:
   python -m model train --backbone MobileNetV2 --data photos
   python -m model import ResNet50 --out build/artifacts/resnet50
 
-exit codes: 0 done, 1 it could not be done (stderr says why), 2 the command was wrong, 130 interrupted"""
+exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 130 interrupted"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; gives the process's exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
+    """Run one command and return the exit code. `program` is the name in usage texts."""
+    arguments = _parser(program).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        said, text = _COMMANDS[arguments.command](arguments)
+        result, text = _COMMANDS[arguments.command](arguments)
     except (TrainingError, ArtifactError) as exc:
         print(f"model {arguments.command}: {printable_lines(str(exc))}", file=sys.stderr)
         return 1
@@ -56,9 +56,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except ModuleNotFoundError as exc:
-        print(f"model: {exc.name} is not installed: pip install -r model/requirements.txt", file=sys.stderr)
+        print(
+            f"model: {exc.name} is not installed: make setup, or pip install '.[training]' in a checkout",
+            file=sys.stderr,
+        )
         return 1
-    print(json.dumps(said) if arguments.json else printable_lines(text))
+    print(json.dumps(result) if arguments.json else printable_lines(text))
     return 0
 
 
@@ -110,36 +113,42 @@ _COMMANDS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m model", description=__doc__, epilog=_EPILOG, formatter_class=raw)
+    parser = argparse.ArgumentParser(
+        program, description=__doc__, epilog=_EPILOG.replace("python -m model", program), formatter_class=raw
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, epilog=f"example: {example}")
+        command = commands.add_parser(
+            name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
+        )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return command
 
     train = add("train", "Train a network; about an hour on two cores.", "python -m model train --resume")
-    train.add_argument("--config", type=Path, default=_FASHION, help="what to train (YAML)")
-    train.add_argument("--quick", action="store_true", help="the short configuration: proves the path in two minutes")
+    train.add_argument("--config", type=Path, default=_FASHION, help="the training configuration (YAML)")
+    train.add_argument("--quick", action="store_true", help="use the short configuration: a test run of two minutes")
     train.add_argument("--out", type=Path, help="the run's folder (default: build/train/<name of the config file>)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    train.add_argument("--resume", action="store_true", help="continue the run in that folder")
     add_train_options(train)
     train.add_argument("--tensorboard", action="store_true", help="also write event files to <out>/tensorboard")
-    export = add("export", "Make the artifact of a finished run, compared and measured.", "python -m model export")
+    export = add("export", "Build the artifact of a finished run and measure it.", "python -m model export")
     export.add_argument(
         "--run", type=Path, help=f"the run's folder (default: {_RUNS}/fashion-mnist, else the artifact's)"
     )
     export.add_argument(
         "--out",
         type=Path,
-        help=f"its folder (default: {_ARTIFACT}, for a backbone's run build/artifacts/<name>)",
+        help=f"the artifact's folder (default: {_ARTIFACT}; for a transfer run build/artifacts/<name>)",
     )
-    export.add_argument("--engines", nargs="+", choices=list(ENGINES), default=[], help="of a backbone's run: which")
+    export.add_argument(
+        "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export, for a transfer run"
+    )
     evaluate = add(
         "evaluate",
-        "Measure an artifact on labelled images, as they are served.",
+        "Measure an artifact on labelled images, with the preprocessing of the worker.",
         "python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html",
     )
     evaluate.add_argument(
@@ -148,13 +157,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default=_ARTIFACT,
         metavar="ARTIFACT",
-        help="its folder (default: %(default)s)",
+        help="the artifact's folder (default: %(default)s)",
     )
     evaluate.add_argument(
-        "--data", type=Path, metavar="PATH", help="a folder for each class, or IDX files (default: the test images)"
+        "--data", type=Path, metavar="PATH", help="one folder per class, or IDX files (default: the test images)"
     )
     evaluate.add_argument(
-        "--labels", type=Path, metavar="FILE", help="CSV with file,label (and map) in place of folders"
+        "--labels", type=Path, metavar="FILE", help="a CSV file with file,label (and map), used instead of folders"
     )
     evaluate.add_argument(
         "--map",
@@ -162,11 +171,11 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="CLASS=LABEL",
-        help="what a class is called by the model",
+        help="the model's label for a class of the data",
     )
-    evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst mistakes")
+    evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst errors")
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
-    evaluate.add_argument("--limit", type=_count, metavar="N", help="only so many images, spread evenly")
+    evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
     return parser
 
@@ -174,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return number
 
 

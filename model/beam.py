@@ -1,7 +1,7 @@
-"""Images in bulk: an artifact as a model of Apache Beam's RunInference, on Dataflow or any other runner.
+"""Batch prediction: an artifact as a model handler for Apache Beam's RunInference, on Dataflow or any other runner.
 
-Needs requirements-beam.txt, in an environment of its own; nothing else imports this module. What an image is answered
-with is what the worker would say: the same predictor, the same words about bad images.
+It needs requirements-beam.txt in a separate environment; no other module imports this one. Results equal those of the
+worker: the same predictor and the same error messages.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from model.labels import Prediction
 from model.predictor import Predictor
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)  # Beam holds it by a weak reference
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # Beam keeps a weak reference to it
 class Loaded:
-    """A model that scores, and its name as answers have it."""
+    """A loaded model, and the `model` object of its responses."""
 
     predictor: Predictor
     model: Mapping[str, str]
 
 
-class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # Beam's types are not looked at
-    """Answers image files (bytes) with dicts: `status`, `predictions`, `error` and `model` of the response's schema.
+class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # mypy skips Beam's types
+    """Maps image files (bytes) to dicts with `status`, `predictions`, `error` and `model` of the response's schema.
 
-    A bad image is answered with its error; whatever else goes wrong is raised, and the runner's to try again.
-    `artifact`: a folder or gs://bucket/prefix; `cache`: where one from a bucket is kept on each machine; `threads`: CPU
-    threads of one call. For images with their names, wrap it in Beam's KeyedModelHandler.
+    An invalid image gives an error response. Other errors are raised, so that the runner retries the batch.
+    `artifact`: a folder or gs://bucket/prefix; `cache`: the folder on each machine for artifacts from a bucket;
+    `threads`: CPU threads of one call. For images with names, wrap the handler in Beam's KeyedModelHandler.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # Beam's types 
         top_k: int = 5,
         max_batch_size: int = 32,
         max_image_bytes: int = 20_000_000,
-        cache: str = "/tmp/artifacts",  # nosec B108  # what is in it is verified
+        cache: str = "/tmp/artifacts",  # nosec B108  # every file in it is verified
     ) -> None:
         super().__init__(max_batch_size=max_batch_size)
         self._artifact, self._engine, self._threads, self._cache = artifact, engine, threads, cache
         self._top_k, self._max_image_bytes = top_k, max_image_bytes
 
     def load_model(self) -> Loaded:
-        """Fetch, verify and load the artifact, once a process; its threads share it. Raises ArtifactError."""
+        """Fetch, verify and load the artifact, once per process for all its threads. Raises ArtifactError."""
         artifact = read_artifact(fetch_artifact(self._artifact, Path(self._cache)))
         name, engine = load_engine(artifact, self._engine, self._threads)
         about = {"name": artifact.name, "version": artifact.version, "digest": artifact.digest, "engine": name}
@@ -65,19 +65,19 @@ class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # Beam's types 
     def run_inference(
         self, batch: Sequence[bytes], model: Loaded, inference_args: Mapping[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """An answer for each image, in their order: what can be read of a batch is scored at once."""
+        """Yield a response for each image, in order. The valid images of a batch are scored in one call."""
         prepared = [_prepared(image, model.predictor) for image in batch]
         good = [each for each in prepared if not isinstance(each, InvalidImage)]
         predicted = iter(model.predictor.predict_each(good, self._top_k) if good else ())
         for each in prepared:
-            yield _answer(model, (), each) if isinstance(each, InvalidImage) else _answer(model, next(predicted))
+            yield _response(model, (), each) if isinstance(each, InvalidImage) else _response(model, next(predicted))
 
     def get_num_bytes(self, batch: Sequence[bytes]) -> int:
         return sum(map(len, batch))
 
 
 def read_image(path: str, limit: int = 20_000_000) -> tuple[str, bytes]:
-    """A file's path and bytes, wherever Beam can read: of one that is over the limit no more than shows that it is."""
+    """A file's path and bytes, from any file system of Beam. Reads at most one byte more than `limit`."""
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         return path, file.read(limit + 1)
 
@@ -89,7 +89,7 @@ def _prepared(image: bytes, predictor: Predictor) -> Images | InvalidImage:
         return exc
 
 
-def _answer(model: Loaded, predictions: Sequence[Prediction], error: InvalidImage | None = None) -> dict[str, Any]:
+def _response(model: Loaded, predictions: Sequence[Prediction], error: InvalidImage | None = None) -> dict[str, Any]:
     return {
         "status": "error" if error else "ok",
         "predictions": [asdict(each) for each in predictions],

@@ -1,6 +1,6 @@
-"""Drift: whether recent answers still look like those on validation images. NumPy only; no TensorFlow.
+"""Drift: whether recent predictions still resemble those on validation images. NumPy only; no TensorFlow.
 
-Export stores a reference in the artifact's signature.json; whoever collects responses compares theirs with it.
+The export stores a reference in the artifact's signature.json; a collector of responses compares recent ones with it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from model.labels import Prediction
 
 KEY = "reference"
 BINS = 10
+
+# A population stability index below 0.1 means no drift, above 0.25 a different population (Siddiqi, "Credit Risk
+# Scorecards", 2006).
 SOME, STRONG = 0.1, 0.25
-"""Below 0.1 a population is taken for stable, above 0.25 for another one (Siddiqi, "Credit Risk Scorecards", 2006)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What answers on validation images looked like.
+    """The distribution of predictions on validation images.
 
-    `counts`: images by best label; `mean_scores`: their mean best score (None: no image). `edges` part the best scores
-    into bins of about as many images each, `histogram` counts them: edges[i] <= score < edges[i + 1], the last closed.
+    `counts`: images by best label; `mean_scores`: their mean best score (None when there are no such images). `edges`
+    divide the best scores into bins of roughly equal numbers of images, and `histogram` counts them: edges[i] <= score
+    < edges[i + 1], with the last bin closed.
     """
 
     images: int
@@ -40,16 +43,16 @@ class Reference:
     histogram: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As signature.json holds it."""
+        """The form in which signature.json stores it."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How recent answers differ from the reference.
+    """The difference between recent predictions and the reference.
 
-    `scores` and `labels` are population stability indices, less what chance alone makes with so few images (never below
-    0). `mean_scores`: the recent mean best score of each label that was answered.
+    `scores` and `labels` are population stability indices, less their expected value by chance for so few images (never
+    below 0). `mean_scores`: the recent mean best score of each predicted label.
     """
 
     images: int
@@ -59,13 +62,13 @@ class Drift:
 
     @property
     def level(self) -> str:
-        """`none`, `some` or `strong`: by the larger of both indices."""
+        """`none`, `some` or `strong`, by the larger of the two indices."""
         index = max(self.scores, self.labels)
         return "none" if index < SOME else "some" if index < STRONG else "strong"
 
 
 def make_reference(scores: Scores, labels: Sequence[str]) -> Reference:
-    """The reference of scores [N, labels] of validation images."""
+    """The reference for scores [N, labels] of validation images."""
     best, top = scores.argmax(axis=1), np.clip(scores.max(axis=1).astype(np.float64), 0.0, 1.0)
     edges = np.unique(np.round(np.quantile(top, np.linspace(0, 1, BINS + 1)[1:-1]), 4))
     edges = np.array([0.0, *(edge for edge in edges if 0 < edge < 1), 1.0])
@@ -81,7 +84,7 @@ def make_reference(scores: Scores, labels: Sequence[str]) -> Reference:
 
 
 def read_reference(folder: Path) -> Reference:
-    """The reference of the artifact in `folder`. Raises ArtifactError when it has none, or one that is no reference."""
+    """The reference of the artifact in `folder`. Raises ArtifactError when it is missing or invalid."""
     path = folder / "signature.json"
     try:
         body = json.loads(path.read_bytes())
@@ -98,7 +101,7 @@ def read_reference(folder: Path) -> Reference:
 def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
     """Compare the best predictions of recent images with the reference.
 
-    Raises ValueError when there are none, or when one has a label that the reference does not know or no score.
+    Raises ValueError when there are none, or when one has a label outside the reference or a score that is not finite.
     """
     if not recent:
         raise ValueError("there are no recent predictions to compare")
@@ -118,16 +121,19 @@ def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
 
 
 def stability_index(expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
-    """The population stability index of two histograms (counts) over the same bins: 0 for the same shares.
+    """The population stability index of two histograms (counts) over the same bins: 0 for equal shares.
 
-    Half an image is added to each bin, so that an empty one is unlikely rather than impossible.
+    Half an image is added to each bin, so that no share is 0.
     """
     p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (expected, found))
     return float(((q - p) * np.log(q / p)).sum())
 
 
 def _beyond_chance(expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
-    """Two samples of one population differ by this much on average (Yurdakul, "Statistical Properties of the PSI")."""
+    """The stability index less its expected value for two samples of one population, but at least 0.
+
+    Source: Yurdakul, "Statistical Properties of the Population Stability Index" (2018).
+    """
     chance = (len(expected) - 1) * (1 / expected.sum() + 1 / found.sum())
     return round(max(0.0, stability_index(expected, found) - float(chance)), 4)
 
@@ -137,7 +143,7 @@ def _parse(body: Any) -> Reference:
     means = {str(label): None if mean is None else float(mean) for label, mean in body["mean_scores"].items()}
     edges, histogram = tuple(map(float, body["edges"])), tuple(map(int, body["histogram"]))
     if len(edges) != len(histogram) + 1 or list(edges) != sorted(set(edges)) or (edges[0], edges[-1]) != (0.0, 1.0):
-        raise ValueError("edges must rise from 0 to 1, one more than histogram has counts")
+        raise ValueError("edges must rise from 0 to 1 and number one more than the counts of histogram")
     images = int(body["images"])
     if not images == sum(histogram) == sum(counts.values()) or images < 1 or min(*histogram, *counts.values()) < 0:
         raise ValueError("counts and histogram must each sum to images")

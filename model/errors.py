@@ -1,9 +1,8 @@
-"""What can be wrong with an image, in words for its sender, and with an artifact. Standard library only.
+"""The errors of images, in sentences for their senders, and of artifacts. Standard library only.
 
 InvalidImage            the bytes are not an image that can be read
 ├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
-└── UnsupportedFormat   it is one, of a kind that is not on the list
-Withdrawn               nothing is wrong with it
+└── UnsupportedFormat   it is one, of a format that is not on the list
 ArtifactError           an artifact cannot be used
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 
 class InvalidImage(ValueError):
-    """The bytes are not an image that can be read. `code` is what its sender is told, beside the sentence."""
+    """The bytes are not an image that can be read. `code`: the code of the error response."""
 
     code = "invalid_image"
 
@@ -26,10 +25,6 @@ class UnsupportedFormat(InvalidImage):
     """The image is of a format that is not on the list."""
 
     code = "unsupported_format"
-
-
-class Withdrawn(Exception):
-    """An image was not scored, because whoever scores is stopping. Nothing is wrong with it."""
 
 
 class ArtifactError(Exception):

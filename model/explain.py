@@ -1,7 +1,7 @@
-"""Which part of an image decided: a heat map over what the model saw, as a small picture. NumPy and Pillow only.
+"""Explanations: a heat map, as a small PNG, of the parts of an image that decided its label. NumPy and Pillow only.
 
-Where the model has activation maps they are drawn; elsewhere parts of the image are covered, one after the other, and
-what the score loses is drawn (Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2014).
+The heat map shows the model's class activation maps where it has them. Otherwise it shows how much the score falls when
+parts of the image are covered (Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2014).
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ from PIL import Image
 from model.engines.base import Engine, Images
 from model.labels import Explanation
 
+# Evidence of each part for a label: float32 [rows, columns], without a unit; negative values are evidence against it.
 Heat = npt.NDArray[np.float32]
-"""How much each part speaks for a label: float32 [rows, columns], no unit; below 0 it speaks against it."""
 
+# Bytes of the PNG. As base64 it takes 20 kB of the response.
 MAX_PNG_BYTES = 15_000
-"""20 kB when it travels as base64."""
 
+# Rows and columns of the occlusion grid.
 _GRID = 8
+
+# Longest edges to try, in pixels, until the PNG is small enough.
 _SIZES = 224, 160, 112, 80, 56
+
+# Colours of the PNG's palette.
 _COLOURS = 64
-_AT_ONCE = 8
+
+# Covered copies of the image that are scored in one call.
+_BATCH = 8
 
 
 def explain(engine: Engine, prepared: Images, label: int) -> Explanation:
@@ -38,7 +45,7 @@ def explain(engine: Engine, prepared: Images, label: int) -> Explanation:
 
 
 def draw(image: Images, heat: Heat) -> bytes:
-    """A PNG of at most MAX_PNG_BYTES: the prepared image [height, width, channels] in grey, the heat over it in red."""
+    """A PNG of at most MAX_PNG_BYTES: the prepared image [height, width, channels] in grey, overlaid with red heat."""
     grey = image.astype(np.float32).mean(axis=2)
     low, high = float(grey.min()), float(grey.max())
     seen = Image.fromarray(np.uint8(np.rint(200 * (grey - low) / ((high - low) or 1.0))))
@@ -48,11 +55,11 @@ def draw(image: Images, heat: Heat) -> bytes:
         png = _overlay(seen, warmth, size)
         if len(png) <= MAX_PNG_BYTES:
             return png
-    raise ValueError(f"the picture of an explanation takes more than {MAX_PNG_BYTES:,} bytes")
+    raise ValueError(f"the PNG of an explanation takes more than {MAX_PNG_BYTES:,} bytes")
 
 
 def _overlay(seen: Image.Image, warmth: Image.Image, size: int) -> bytes:
-    """Both at `size` pixels on the longer edge; no heat leaves the grey, full heat is all red and yellow."""
+    """Blend image and heat, `size` pixels on the longer edge: no heat stays grey, full heat is red and yellow."""
     factor = size / max(seen.size)
     edges = max(1, round(seen.width * factor)), max(1, round(seen.height * factor))
     grey = np.asarray(seen.resize(edges, Image.Resampling.BILINEAR), np.float32)
@@ -66,15 +73,15 @@ def _overlay(seen: Image.Image, warmth: Image.Image, size: int) -> bytes:
 
 
 def _occlusion(engine: Engine, prepared: Images, label: int) -> Heat:
-    """What the score loses when a part is covered with the image's mean; parts overlap by half."""
+    """How much the score falls when a part is covered with the image's mean; neighbouring parts overlap by half."""
     _, height, width, _ = prepared.shape
     rows, columns = (np.linspace(0, edge, _GRID + 1).astype(int) for edge in (height, width))
     cells = [(row, column) for row in range(_GRID - 1) for column in range(_GRID - 1)]
     mean = prepared.mean(axis=(1, 2), keepdims=True).astype(prepared.dtype)
     whole = float(engine.score(prepared)[0, label])
     heat, covers = (np.zeros((_GRID, _GRID), np.float32) for _ in range(2))
-    for start in range(0, len(cells), _AT_ONCE):
-        part = cells[start : start + _AT_ONCE]
+    for start in range(0, len(cells), _BATCH):
+        part = cells[start : start + _BATCH]
         covered = np.repeat(prepared, len(part), axis=0)
         for image, (row, column) in zip(covered, part, strict=True):
             image[rows[row] : rows[row + 2], columns[column] : columns[column + 2]] = mean[0]

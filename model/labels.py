@@ -1,4 +1,4 @@
-"""Labels and what is said with them. Standard library only, so that clients may import it."""
+"""Labels, predictions and explanations. Standard library only, so that clients may import it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+# Limits of the number of labels and of the characters of a label. ImageNet has at most 21,841 labels.
 MAX_LABELS, MAX_LABEL = 100_000, 500
-"""How many labels a model may have, and how many characters a label. ImageNet has 21,841 at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One label the model believes in, and how much: `score` is 0..1, rounded to 4 decimals."""
+    """A label and its probability: `score` is 0..1, rounded to 4 decimals."""
 
     label: str
     score: float
@@ -20,7 +20,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Which part of an image decided for a label: `png` is a picture of what the model saw, with that part in colour.
+    """Which part of an image decided its label: `png` is the model's input as an image, with that part coloured.
 
     `method`: `class_activation` or `occlusion`.
     """
@@ -31,10 +31,10 @@ class Explanation:
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Read labels.txt: one label a line, line i names column i of the scores.
+    """Parse labels.txt: one label per line; line i names column i of the scores.
 
-    Raises ValueError when there is no label, an empty line between labels, a label twice, one that is too long or holds
-    control characters, or too many.
+    Raises ValueError when there are no labels or too many, or when a label is empty, repeated, too long or contains
+    control characters.
     """
     labels = tuple(line.strip() for line in text.rstrip().splitlines())
     if not labels:

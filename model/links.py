@@ -1,4 +1,4 @@
-"""Symbolic links in folders that others may have filled. Standard library only, so that clients may import it."""
+"""Symbolic links in untrusted folders. Standard library only, so that clients may import it."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether the file or folder at `path` is in truth outside of `folder`: a link on the way to it leads there."""
+    """Whether a symbolic link takes the file or folder at `path` outside of `folder`."""
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

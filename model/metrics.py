@@ -1,6 +1,6 @@
-"""Figures about answers: how often right, for which labels, how far scores can be believed. NumPy only; no TensorFlow.
+"""Metrics of predictions: accuracy, precision, recall, calibration. NumPy only; no TensorFlow.
 
-Rows of arrays are images; labels are numbers from 0, as columns of the scores.
+Rows of arrays are images; labels are numbers from 0, the columns of the scores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One label's figures, 0..1; None where nothing can be said: no image has it, or no answer is it (precision)."""
+    """One label's metrics, 0..1, and how often it is predicted (`answers`).
+
+    None means undefined: precision when the label is never predicted, recall and F1 when no image has it.
+    """
 
     images: int
     answers: int
@@ -30,7 +33,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers with a best score above `low` and at most `high`: how many, their mean score, the share that is right."""
+    """Predictions whose best score is above `low` and at most `high`: their number, mean score and accuracy."""
 
     low: float
     high: float
@@ -41,35 +44,35 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`error`: by how much best scores differ from how often they are right, on average (0: they can be believed)."""
+    """`error`: the mean difference between best scores and accuracy (expected calibration error; 0 is best)."""
 
     error: float
     bins: tuple[Bin, ...]
 
 
 def confusion(truth: Numbers, best: Numbers, labels: int) -> Numbers:
-    """How many images of each label (rows) were answered with each label (columns): [labels, labels]."""
+    """The confusion matrix [labels, labels]: how many images of each label (row) got each prediction (column)."""
     return np.bincount(truth * labels + best, minlength=labels * labels).reshape(labels, labels).astype(np.int64)
 
 
 def accuracy(matrix: Numbers) -> float:
-    """The share of images that were answered rightly; 0 when there are none."""
+    """The share of images with a correct prediction; 0 when there are no images."""
     return float(np.trace(matrix) / max(1, matrix.sum()))
 
 
 def class_figures(matrix: Numbers) -> list[ClassFigures]:
     """Precision, recall and F1 of each label of a confusion matrix."""
     figures = []
-    for right, images, answers in zip(np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0), strict=True):
-        precision = float(right / answers) if answers else None
+    for right, images, predicted in zip(np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0), strict=True):
+        precision = float(right / predicted) if predicted else None
         recall = float(right / images) if images else None
-        f1 = float(2 * right / (images + answers)) if images else None
-        figures.append(ClassFigures(int(images), int(answers), precision, recall, f1))
+        f1 = float(2 * right / (images + predicted)) if images else None
+        figures.append(ClassFigures(int(images), int(predicted), precision, recall, f1))
     return figures
 
 
 def macro(figures: Sequence[ClassFigures]) -> tuple[float, float, float]:
-    """Mean precision, recall and F1 over the labels that images have; one that is never answered has precision 0."""
+    """Mean precision, recall and F1 over the labels of the images. A label that is never predicted has precision 0."""
     present = [figure for figure in figures if figure.images]
     if not present:
         return 0.0, 0.0, 0.0
@@ -79,13 +82,13 @@ def macro(figures: Sequence[ClassFigures]) -> tuple[float, float, float]:
 
 
 def top_k_accuracy(scores: Scores, right: Mask, k: int) -> float:
-    """The share of images with a right label among their `k` best; `right` [N, labels] marks the right labels."""
+    """The share of images with a correct label among the `k` best; `right` [N, labels] marks the correct labels."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float(np.take_along_axis(right, best, axis=1).any(axis=1).mean())
 
 
 def calibration(confidence: npt.NDArray[np.float32], right: Mask, bins: int = 15) -> Calibration:
-    """Best scores [N] against whether they were right [N].
+    """Compare the best scores [N] with whether they were correct [N].
 
     Expected calibration error: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks" (2017), eq. 3.
     """

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
 from model.engines.base import Engine, Images, Scores
-from model.engines.micro_batcher import submit
 from model.explain import explain
 from model.images.limits import Limits
 from model.images.memory_budget import Room
 from model.labels import Explanation, Prediction
 from model.preprocessing.recipe import preprocess
-
-T = TypeVar("T")
 
 Predictions = tuple[Prediction, ...]
 
@@ -40,24 +35,17 @@ class Predictor:
         """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
         return preprocess(image, self.engine.signature, self.limits, self.room)
 
+    def rank(self, scores: Scores, top_k: int) -> Predictions:
+        """The `top_k` best labels by `scores` [labels], best first; all labels when there are fewer."""
+        return rank(scores, self.engine.signature.labels, top_k)
+
     def predict(self, prepared: Images, top_k: int) -> Predictions:
-        """The `top_k` best labels of one prepared image (all of them when there are fewer), best first."""
-        return rank(self.engine.score(prepared)[0], self.engine.signature.labels, top_k)
-
-    def predict_later(
-        self, prepare: Callable[[], Images], top_k: int, conclude: Callable[[Callable[[], Predictions]], T]
-    ) -> Future[T]:
-        """What `conclude` makes of what `predict` gives, or raises, when it calls for it; `prepare` gives the image.
-
-        Later, where the engine gathers batches, whose thread does all three.
-        """
-        labels = self.engine.signature.labels
-        return submit(self.engine, prepare, lambda scores: conclude(lambda: rank(scores()[0], labels, top_k)))
+        """The `top_k` best labels of one prepared image [1, height, width, channels]."""
+        return self.rank(self.engine.score(prepared)[0], top_k)
 
     def predict_each(self, prepared: Sequence[Images], top_k: int) -> list[Predictions]:
-        """The same of each of several prepared images, at least one, which are scored at once."""
-        scores = self.engine.score(np.concatenate(prepared))
-        return [rank(row, self.engine.signature.labels, top_k) for row in scores]
+        """The `top_k` best labels of each of several prepared images, at least one, scored in one call."""
+        return [self.rank(row, top_k) for row in self.engine.score(np.concatenate(prepared))]
 
     def explain(self, prepared: Images, label: str) -> Explanation:
         """Which part of one prepared image decided for `label`."""

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from functions.entrypoints.http import AwaitedDelivery
 from functions.errors import ImageNotFound
-from functions.messages.contract import Model, ObjectRef, Response
-from functions.service.pipeline import Service
+from functions.messages.contract import Envelope, Ignored, Model, ObjectRef, Response
+from functions.messages.request_decoder import decode
+from functions.service.handler import Handler
+from functions.service.pipeline import Pipeline
 from model.engines.base import Activations, Images, Scores, Signature
 from model.errors import ImageTooLarge
 from model.predictor import Predictor
@@ -65,7 +68,7 @@ class BrightnessEngine:
 
 
 @dataclass
-class MemoryImages:
+class MemoryObjects:
     """A bucket in memory."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -114,12 +117,34 @@ class MemoryResponseStore:
         return self.answers.setdefault(identity, response)
 
 
-def fake_service(**parts: Any) -> Service:
-    """A service of fakes; each part may be given."""
-    return Service(
-        parts.pop("predictor", None) or Predictor(parts.pop("engine", None) or BrightnessEngine()),
+def fake_handler(**parts: Any) -> Handler:
+    """A handler of fakes; each part of it and of its pipeline may be given, or an `engine`."""
+    engine = parts.pop("engine", None)
+    pipeline = Pipeline(
+        parts.pop("predictor", None) or Predictor(engine or BrightnessEngine()),
         MODEL,
-        parts.pop("images", None) or MemoryImages(),
-        parts.pop("responses", None) or MemoryResponses(),
-        **parts,
+        parts.pop("objects", None) or MemoryObjects(),
+        **{name: parts.pop(name) for name in ("executor", "batches", "spans", "now") if name in parts},
     )
+    return Handler(pipeline, parts.pop("responses", None) or MemoryResponses(), **parts)
+
+
+def respond(handler: Handler, envelope: Envelope) -> Response:
+    """The response that the pipeline makes, neither cached nor published."""
+    request = decode(envelope)
+    assert not isinstance(request, Ignored)
+    return handler.pipeline.submit(request).result(30)
+
+
+def handle(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
+    """The delivery of an envelope, handled as a push is."""
+    delivery = AwaitedDelivery(envelope)
+    handler.handle(delivery)
+    return delivery
+
+
+def handle_dead_letter(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
+    """The delivery of a dead letter, handled as a push is."""
+    delivery = AwaitedDelivery(envelope)
+    handler.handle_dead_letter(delivery)
+    return delivery

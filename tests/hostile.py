@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.image_files import chunk, grey_tiff, jpeg, png, png_size, save, scan, tiff, tiff_of
+from tests.image_files import chunk, grey_tiff, jpeg, png, png_size, save, scan, tiff, tiff_of, webp_of_groups
 
 _MEGABYTE = 1 << 20
 
@@ -183,6 +183,23 @@ def large_webp() -> bytes:
     return save(Image.new("RGBA", (4_000, 4_000), (9, 9, 9, 9)), "WEBP", lossless=True, quality=0, method=0)
 
 
+def webp_of_prefix_codes() -> bytes:
+    """A million pixels in 65,536 groups, each with tables of its own: 383 MB in 295 KB."""
+    return webp_of_groups(256, 65_536)
+
+
+def avif_of_a_larger_frame() -> bytes:
+    """A frame of 36 million pixels in an image that is said to have 64x64: it is decoded, and made smaller then."""
+    data = save(Image.new("L", (6_000, 6_000), 90), "AVIF", speed=10, quality=10)
+    return data.replace(b"ispe" + struct.pack(">III", 0, 6_000, 6_000), b"ispe" + struct.pack(">III", 0, 64, 64))
+
+
+def png_of_a_raw_profile() -> bytes:
+    """EXIF as text, in three million lines of a byte each: Pillow makes an object of a line."""
+    text = chunk(b"tEXt", b"Raw profile type exif\0" + b"ab\n" * 3_200_000)
+    return png(png_size(40, 40), text, chunk(b"IDAT", zlib.compress(bytes(41 * 40))), chunk(b"IEND", b""))
+
+
 COSTLY: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", " "): cache(each)
     for each in (
@@ -200,6 +217,8 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         jpeg_of_exif,
         png_of_exif,
         large_webp,
+        webp_of_prefix_codes,
+        avif_of_a_larger_frame,
         jpeg_in_parts,
         cmyk_in_parts,
         progressive_cmyk,
@@ -209,6 +228,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         tiff_of_the_same_bytes,
         tiff_of_tags,
         png_of_texts,
+        png_of_a_raw_profile,
     )
 }
 """Each over a limit, so that `image_too_large` answers it, and under 10 MB, so that it travels in a message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 
@@ -80,3 +81,79 @@ def tiff_of(body: bytes, width: int, height: int, compression: int, *more: Entry
     entries = [each for each in grey_tiff(width, height, compression) if each[0] not in (258, 262, 277)]
     colours = (258, 3, 1, 8), (262, 3, 1, 2 if samples == 3 else 5 if samples == 4 else 1), (277, 3, 1, samples)
     return tiff([*entries, *colours, *strip, *more], body)
+
+
+def bits(number: int, count: int) -> str:
+    """A number as a lossless WebP writes it: the lowest bit first."""
+    return f"{number:0{count}b}"[::-1]
+
+
+_ONE_SYMBOL = "1000"
+"""A prefix code of a lossless WebP for the symbol 0 alone: it takes no bits."""
+
+
+def _code_of_bytes(symbols: int) -> str:
+    """A prefix code in which each byte is its own word, the highest bit first."""
+    lengths = "".join(bits(number in (2, 11), 3) for number in range(12))  # at these two places: of 0 and of 8
+    ends_early = "1" + bits(3, 3) + bits(256 - 2, 8) if symbols > 256 else "0"
+    return "0" + bits(12 - 4, 4) + lengths + ends_early + "1" * 256
+
+
+def webp_of_groups(edge: int, groups: int) -> bytes:
+    """A black lossless WebP, its edge in blocks of 4 pixels, each of a group of its own until there are as many."""
+    size = bits(4 * edge - 1, 14) * 2 + "0" + bits(0, 3)
+    numbers = (min(number, groups - 1) for number in range(edge * edge))
+    blocks = "0" + _code_of_bytes(280) + _code_of_bytes(256) + _ONE_SYMBOL * 3
+    blocks += "".join(f"{number & 255:08b}{number >> 8:08b}" for number in numbers)
+    stream = bits(0x2F, 8) + size + "0" + "0" + "1" + bits(0, 3) + blocks + _ONE_SYMBOL * 5 * groups
+    body = int(stream[::-1], 2).to_bytes(len(stream) // 8 + 10 & ~1, "little")
+    return b"RIFF" + struct.pack("<I", 12 + len(body)) + b"WEBPVP8L" + struct.pack("<I", len(body)) + body
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of an AVIF."""
+    body = b"".join(parts)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def obu(kind: int, fields: str) -> bytes:
+    """A unit of an AV1 stream from its bits; what they do not fill is 0."""
+    body = int(fields.ljust(-(-len(fields) // 8) * 8, "0"), 2).to_bytes(-(-len(fields) // 8), "big")
+    return bytes([kind << 3 | 2, len(body)]) + body
+
+
+def still_sequence(width: int, height: int) -> bytes:
+    """A sequence header as for an image."""
+    return obu(1, f"00011{0:05b}{15:04b}{15:04b}{width - 1:016b}{height - 1:016b}")
+
+
+def moving_sequence(width: int, height: int) -> bytes:
+    """A sequence header as for a video, with all that may come before its size."""
+    timing = f"1{0:064b}0" + f"1{9:05b}{0:032b}{0:05b}{6:05b}"
+    points = f"1{1:05b}" + f"{0:012b}{9:05b}01{0:021b}1{0:04b}" + f"{0:012b}{3:05b}00"
+    size = f"{15:04b}{15:04b}{width - 1:016b}{height - 1:016b}"
+    return obu(1, "00000" + timing + points + size + "1" + f"{2:04b}{1:03b}" + f"{0:07b}1{0:02b}" + "11")
+
+
+def moving_frame(own_size: bool) -> bytes:
+    """A frame that is shown, of the stream above, up to where it says that its size is its own."""
+    return obu(6, "0" + "01" + "1" + f"{0:07b}" + "0" + "0" + "11" + f"{0:06b}" + str(int(own_size)) + "0" * 90)
+
+
+def avif(*streams: bytes, pieces: int = 1, inside: bool = False) -> bytes:
+    """The boxes that say where coded images lie: no decoder would take it. `inside`: they lie in the boxes, too."""
+    head = box(b"ftyp", b"avif", bytes(4), b"avif")
+    kinds = (box(b"infe", struct.pack(">IHH4s", 2 << 24, 1 + each, 0, b"av01")) for each in range(len(streams)))
+    infos = box(b"iinf", struct.pack(">IH", 0, len(streams)), *kinds)
+    items_bytes = 8 + 8 + len(streams) * (8 + 8 * pieces)
+    at = 0 if inside else len(head) + 12 + len(infos) + items_bytes + 8
+    places = b""
+    for number, stream in enumerate(streams):
+        places += struct.pack(">HHHH", 1 + number, int(inside), 0, pieces)
+        cuts = [len(stream) * cut // pieces for cut in range(pieces + 1)]
+        for start, stop in itertools.pairwise(cuts):
+            places += struct.pack(">II", at + start, stop - start)
+        at += len(stream)
+    items = box(b"iloc", struct.pack(">IBBH", 1 << 24, 0x44, 0, len(streams)), places)
+    meta = box(b"meta", bytes(4), infos, items, *([box(b"idat", *streams)] if inside else []))
+    return head + meta + box(b"mdat", *([] if inside else streams))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-from collections.abc import Iterator, Mapping
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,9 +20,11 @@ from PIL import Image
 from model.images.decode import decoded
 from model.images.limits import Limits
 from model.images.memory_budget import Room
+from model.images.webp import MAX_GROUPS
 from tests.fault.watch import peak_kb, reset_peak
-from tests.image_files import save
+from tests.image_files import chunk, save, tiff, webp_of_groups
 
+LIMITS = Limits(max_bytes=1 << 40, max_seconds=60)
 SIZE, THIN, DECODE_SIZE = (1800, 1600), (12_000, 200), 448
 _M_MMAP_THRESHOLD, _RETURNED_FROM = -3, 100_000
 
@@ -54,6 +58,61 @@ CASES: tuple[tuple[str, str, Mapping[str, object]], ...] = (
 """Format, mode and what the encoder is asked for: every pair of a format and a mode that is served."""
 
 
+_PIXEL = Image.new("RGB", (16, 16))
+_MEGABYTES = bytes(4_000_000)
+
+
+def _jpeg_with(kind: int, head: bytes) -> bytes:
+    """A JPEG with four megabytes in segments of a kind."""
+    part = head + bytes(65_000)
+    segment = b"\xff" + bytes([kind]) + struct.pack(">H", len(part) + 2) + part
+    return b"\xff\xd8" + segment * 60 + save(_PIXEL, "JPEG")[2:]
+
+
+def _png_with(kind: bytes, text: bytes) -> bytes:
+    whole = save(_PIXEL, "PNG")
+    return whole[:33] + chunk(kind, text) + whole[33:]
+
+
+def _exif() -> bytes:
+    """An orientation of 60,000 fractions."""
+    return tiff([(0x112, 5, 60_000, 1000), (0x128, 3, 1, 2)], struct.pack("<II", 1, 1) * 60_000)
+
+
+def _jpeg_with_exif() -> bytes:
+    exif = _exif()
+    parts = [b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000)]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+    return b"\xff\xd8" + segments + save(_PIXEL, "JPEG")[20:]
+
+
+METADATA: dict[str, Callable[[], bytes]] = {
+    "JPEG, profile": lambda: save(_PIXEL, "JPEG", icc_profile=_MEGABYTES),
+    "JPEG, comments": lambda: _jpeg_with(0xFE, b""),
+    "JPEG, Photoshop": lambda: _jpeg_with(0xED, b"Photoshop 3.0\0"),
+    "JPEG, EXIF": _jpeg_with_exif,
+    "PNG, text": lambda: _png_with(b"tEXt", b"a\0" + _MEGABYTES.replace(b"\0", b"b")),
+    "PNG, wide text": lambda: _png_with(b"iTXt", b"a\0\0\0\0\0" + "\U0001f600".encode() + b"b" * 4_000_000),
+    "PNG, compressed text": lambda: _png_with(b"zTXt", b"a\0\0" + zlib.compress(b"b" * 1_000_000)),
+    "PNG, private chunk": lambda: _png_with(b"prVt", _MEGABYTES),
+    "PNG, EXIF": lambda: _png_with(b"eXIf", _exif()),
+    "PNG, raw profile": lambda: _png_with(
+        b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n1\n" + _exif().hex().encode())
+    ),
+    "WebP, profile": lambda: save(_PIXEL, "WEBP", icc_profile=_MEGABYTES),
+    "WebP, EXIF": lambda: save(_PIXEL, "WEBP", exif=b"Exif\0\0" + _exif()),
+    "WebP, groups of prefix codes": lambda: webp_of_groups(64, MAX_GROUPS),
+    "AVIF, profile": lambda: save(_PIXEL, "AVIF", icc_profile=_MEGABYTES),
+    "AVIF, XMP": lambda: save(_PIXEL, "AVIF", xmp=_MEGABYTES),
+    "AVIF, larger frame": lambda: save(Image.new("RGB", (3_000, 3_000), "red"), "AVIF", speed=10).replace(
+        struct.pack(">II", 3_000, 3_000), struct.pack(">II", 64, 64)
+    ),
+    "TIFF, profile": lambda: save(_PIXEL, "TIFF", icc_profile=_MEGABYTES),
+    "TIFF, fax": lambda: save(_PIXEL.convert("1"), "TIFF", compression="group4") + _MEGABYTES,
+}
+"""Small images with much beside their pixels."""
+
+
 class _Counted(Room):
     """A memory budget that notes what was asked for last."""
 
@@ -83,19 +142,27 @@ def _drawn(mode: str, size: tuple[int, int]) -> Image.Image:
 
 
 def main() -> None:
-    """Print format, mode, options, size, decode size, bytes at the peak and bytes as counted, for each case."""
+    """Print format, mode, options, size, decode size, bytes at the peak and bytes as counted, for each case; then name
+    and the last two of these for each image with much beside its pixels.
+    """
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
     budget = _Counted(1 << 40)
-    limits = Limits(max_bytes=1 << 40, max_seconds=60)
     for format, mode, options in CASES:
         for size, decode_size in ((SIZE, DECODE_SIZE), (SIZE, None), (THIN, DECODE_SIZE)):
-            data = save(_drawn(mode, size), format, **options)
-            gc.collect()
-            reset_peak()
-            before = peak_kb()
-            with decoded(data, limits, decode_size, budget):
-                peak = 1024 * (peak_kb() - before)
+            peak = _peak(save(_drawn(mode, size), format, **options), decode_size, budget)
             print(json.dumps([format, mode, options, size, decode_size, peak, budget.asked]), flush=True)
+    for name, make in METADATA.items():
+        peak = _peak(make(), DECODE_SIZE, budget)
+        print(json.dumps([name, peak, budget.asked]), flush=True)
+
+
+def _peak(data: bytes, decode_size: int | None, budget: Room) -> int:
+    """Bytes of memory that decoding takes at most."""
+    gc.collect()
+    reset_peak()
+    before = peak_kb()
+    with decoded(data, LIMITS, decode_size, budget):
+        return 1024 * (peak_kb() - before)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,97 @@
-"""Watching: every response as it comes, whoever asked."""
+"""The command watch: prints every response as it arrives, whichever client sent the request."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import queue
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from client.cli.parser import cloud_of
-from client.results.output import Talk, as_json
-from client.text import brief
-from client.transport.response_subscription import Inbox
-from functions.messages.contract import Response
+import click
 
-_WAITING = 1000
-"""Responses held for a slow terminal; then the stream waits too."""
+from client.cli import options
+from client.gcp import Cloud
 
-_LOOK_UP_S = 0.5
-"""No wait is longer: some systems hear no Ctrl-C meanwhile."""
+if TYPE_CHECKING:
+    from client.results.output import Messages
+    from functions.messages.contract import Response
+
+_MAX_QUEUED = 1000
+"""Responses queued for a slow terminal. When the queue is full, the stream waits."""
+
+_POLL_S = 0.5
+"""Seconds of the longest wait, because on some systems a waiting thread does not notice Ctrl-C."""
 
 
-def run_watch(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print responses until `--limit`, Ctrl-C or the end of the stream (exit code 1)."""
-    talk = Talk()
-    waiting: queue.Queue[Response | str] = queue.Queue(_WAITING)
+@click.command(
+    cls=options.Command,
+    epilog="""\b
+Exit codes:
+  0    N responses were printed
+  1    no more responses can be received
+  2    wrong usage
+  130  interrupted with Ctrl-C""",
+)
+@options.project
+@options.receiving
+@options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each response.")
+@options.option("--limit", type=options.Number(1, whole=True), metavar="N", help="End after N responses.")
+def watch(project: str, response_topic: str, subscription: str, as_json: bool, limit: int | None) -> int:
+    """Print every response as it arrives, until Ctrl-C.
+
+    \b
+    Example:
+      predictions watch --json --limit 10
+    """
+    from client.results.output import Messages
+    from client.transport.response_subscription import ResponseSubscription
+
+    messages = Messages()
+    arrived: queue.Queue[Response | str] = queue.Queue(_MAX_QUEUED)
     done = threading.Event()
 
-    def hold(got: Response | str) -> None:
-        """Wait for room, but not for one who has stopped looking."""
+    def put(received: Response | str) -> None:
+        """Wait for space in the queue, until the command ends."""
         while not done.is_set():
             with suppress(queue.Full):
-                return waiting.put(got, timeout=_LOOK_UP_S)
+                return arrived.put(received, timeout=_POLL_S)
 
-    with Inbox(cloud_of(args), hold, hold, talk.say, subscription=args.subscription, everyone=True) as inbox:
+    cloud = Cloud(project, response_topic=response_topic)
+    with ResponseSubscription(cloud, put, put, messages.show, subscription=subscription, all_clients=True) as responses:
         try:
-            talk.say(f"watching {inbox.path}; Ctrl-C ends it")
-            return _show(args, waiting, talk)
+            messages.show(f"watching {responses.path}; Ctrl-C ends it")
+            return _show(arrived, messages, as_json, limit)
         finally:
             done.set()
 
 
-def _show(args: argparse.Namespace, waiting: queue.Queue[Response | str], talk: Talk) -> int:
-    seen = 0
-    while args.limit is None or seen < args.limit:
+def _show(arrived: queue.Queue[Response | str], messages: Messages, as_json: bool, limit: int | None) -> int:
+    from client.results.output import as_json as json_of
+
+    count = 0
+    while limit is None or count < limit:
         try:
-            got = waiting.get(timeout=_LOOK_UP_S)
+            received = arrived.get(timeout=_POLL_S)
         except queue.Empty:
             continue
-        if isinstance(got, str):
-            talk.say(got)
+        if isinstance(received, str):
+            messages.show(received)
             return 1
-        print(json.dumps(as_json(got)) if args.json else line(got), flush=True)
-        seen += 1
+        print(json.dumps(json_of(received)) if as_json else line(received), flush=True)
+        count += 1
     return 0
 
 
 def line(response: Response) -> str:
-    """A response in one line: when, what for, and the best label or the error."""
+    """Return a response as one line: its time, its image, and the best label or the error."""
+    from client.text import brief
+
     name = response.source.filename or response.source.image_uri or response.request_id
     if response.error:
-        said = f"{response.error.code}: {response.error.message}"
+        result = f"{response.error.code}: {response.error.message}"
     elif response.predictions:
-        said = f"{response.predictions[0].label} {response.predictions[0].score:.4f}"
+        result = f"{response.predictions[0].label} {response.predictions[0].score:.4f}"
     else:
-        said = "no label"
-    return "  ".join(map(brief, (response.completed_at, name, said)))
+        result = "no label"
+    return "  ".join(map(brief, (response.completed_at, name, result)))

@@ -1,1 +1,1 @@
-"""The doctor: looks a deployment over with the caller's rights, one file for each thing that is looked at."""
+"""The doctor: checks a deployment with the caller's own permissions. Each kind of check is a module in checks/."""

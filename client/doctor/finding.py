@@ -1,4 +1,4 @@
-"""What was found: one line each, with the command that mends it."""
+"""The result of a check: one line each, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is so about one thing. `mend`: a line for a shell, empty where nothing is to be done."""
+    """What a check found about its subject. `fix` is a shell command, empty where nothing needs to be done."""
 
     level: Level
-    what: str
-    said: str
-    mend: str = ""
+    subject: str
+    message: str
+    fix: str = ""
 
 
-def ok(what: str, said: str) -> Finding:
-    """As it should be."""
-    return Finding("ok", what, said)
+def ok(subject: str, message: str) -> Finding:
+    """The subject is as it should be."""
+    return Finding("ok", subject, message)
 
 
-def warn(what: str, said: str, mend: str) -> Finding:
-    """It may be meant so, or nobody could look."""
-    return Finding("warn", what, said, mend)
+def warn(subject: str, message: str, fix: str) -> Finding:
+    """The subject may be intended this way, or it could not be checked."""
+    return Finding("warn", subject, message, fix)
 
 
-def fail(what: str, said: str, mend: str) -> Finding:
-    """Images, answers or dead letters are lost or stay away."""
-    return Finding("fail", what, said, mend)
+def fail(subject: str, message: str, fix: str) -> Finding:
+    """Images, responses or dead letters are lost or delayed."""
+    return Finding("fail", subject, message, fix)

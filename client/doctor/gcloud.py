@@ -1,10 +1,10 @@
-"""Commands for people's hands, quoted for a shell."""
+"""gcloud commands as text, quoted for a shell. A person runs them; the doctor changes nothing."""
 
 from __future__ import annotations
 
 import shlex
 
-_READERS = {
+_ROLES = {
     "pubsub.topics.get": "roles/pubsub.viewer",
     "pubsub.topics.getIamPolicy": "roles/iam.securityReviewer",
     "pubsub.subscriptions.get": "roles/pubsub.viewer",
@@ -14,14 +14,15 @@ _READERS = {
     "storage.objects.list": "roles/storage.objectViewer",
     "storage.objects.get": "roles/storage.objectViewer",
 }
+"""A role that holds each permission, and as few others as possible."""
 
 
 def gcloud(project: str, *words: str) -> str:
-    """A gcloud command on a project."""
+    """Return a gcloud command for a project."""
     return shlex.join(["gcloud", *words, f"--project={project}"])
 
 
-def allow_caller(project: str, permission: str) -> str:
-    """Give the person whom gcloud knows the role that lets them look."""
-    who = '--member="user:$(gcloud config get account)"'
-    return f"gcloud projects add-iam-policy-binding {shlex.quote(project)} {who} --role={_READERS[permission]}"
+def grant_caller(project: str, permission: str) -> str:
+    """Return the command that grants gcloud's current account a role with the permission."""
+    member = '--member="user:$(gcloud config get account)"'
+    return f"gcloud projects add-iam-policy-binding {shlex.quote(project)} {member} --role={_ROLES[permission]}"

@@ -1,4 +1,4 @@
-"""How to deploy the worker, how fast it then is and what it costs: from a measurement, a load and a price list.
+"""Plans a deployment: its kind and size, its latency and its cost, from measurements, a workload and a price list.
 
-Nothing here asks a cloud. Arrows run command → choice → simulation, cost → sizing → load, worker, prices → files.
+Nothing here calls the cloud. Imports run command → planner → simulation, cost → sizing → workload, performance, prices.
 """

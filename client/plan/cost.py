@@ -1,4 +1,4 @@
-"""What a month costs, line by line: quantities of a load on a deployment, times the price list. 30 days a month."""
+"""The monthly cost, line by line: the quantities of a workload on a deployment, times the price list."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
 
-from client.plan.load import DAY_S, MONTH_DAYS, Load
 from client.plan.prices import Behaviour, Prices
 from client.plan.sizing import Size
+from client.plan.workload import DAY_S, MONTH_DAYS, Workload
 
 MONTH_S = MONTH_DAYS * DAY_S
 GIB = 2**30
 
 LEAST_BILLED_S = 0.1
-"""Cloud Run rounds up to 100 ms ("Pricing", Cloud Run)."""
+"""Seconds of the shortest time that Cloud Run bills: it rounds up to 100 ms ("Pricing", Cloud Run)."""
 
 LEAST_BILLED_BYTES = 1000
-"""Of a publish, a push or a pull ("Pricing", Pub/Sub); a message is counted as a request of its own."""
+"""Bytes of the smallest publish, push or pull that Pub/Sub bills ("Pricing", Pub/Sub). The plan counts one call for
+each message."""
 
 RESPONSE_BYTES = 900
-"""Body and attributes of a response with five labels."""
+"""Bytes of a response with five labels: body and attributes."""
 
 REQUEST_BYTES = {"message": 250, "reference": 400, "upload": 1500}
-"""Of a request beside the image's own: attributes, a reference, the notification of an upload."""
+"""Bytes of a request without the image: attributes, a reference, or the notification of an upload."""
 
 RETAINED_DAYS = 1
-"""How long both topics keep what was published (infra/topology.yaml)."""
+"""Days that both topics keep messages for replay (infra/topology.yaml)."""
 
 KEPT_DAYS = {"message": 0, "reference": 8 + 7, "upload": 30 + 7}
-"""Until the bucket's rule deletes an image (infra/topology.yaml), and the week of Cloud Storage's soft delete after."""
+"""Days that an image is stored: until the bucket's lifecycle rule deletes it (infra/topology.yaml), and a week more by
+Cloud Storage's soft delete."""
 
 
 EGRESS = "Egress (all in one region)"
@@ -37,15 +39,15 @@ EGRESS = "Egress (all in one region)"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill, in USD a month: `gross` as if nothing were free, `free` what the free tier takes off."""
+    """A line of the bill in USD a month: `gross` without free tiers, and the amount that the free tier covers."""
 
     name: str
     gross: float
     free: float
 
 
-def monthly(load: Load, size: Size, prices: Prices) -> list[Line]:
-    """The lines of the bill, those of what is not used at 0."""
+def monthly(load: Workload, size: Size, prices: Prices) -> list[Line]:
+    """Return the lines of the bill; a line of an unused service has the amount 0."""
     lines: dict[str, Line] = {}
     for name, price_name, quantity in _quantities(load, size, prices.behaviour):
         price, before = prices.price[price_name], lines.get(name, Line(name, 0, 0))
@@ -55,12 +57,12 @@ def monthly(load: Load, size: Size, prices: Prices) -> list[Line]:
 
 
 def total(lines: Sequence[Line], *, free_tiers: bool = True) -> float:
-    """USD a month."""
+    """Return the sum in USD a month."""
     return sum(line.gross - (line.free if free_tiers else 0) for line in lines)
 
 
-def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[str, str, float]]:
-    """The line, the name of its price, and how much of it a month takes."""
+def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tuple[str, str, float]]:
+    """Yield each line's name, the name of its price, and its monthly quantity."""
     images, gib = load.images_per_month, size.memory_mib / 1024
     if size.delivery == "push":
         active_s = _active_s(load, size)
@@ -76,13 +78,17 @@ def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[
     inline = load.image_bytes if load.carrier == "message" else 0
     request = REQUEST_BYTES[load.carrier] + inline
     billed = max(LEAST_BILLED_BYTES, request) + max(LEAST_BILLED_BYTES, RESPONSE_BYTES)
-    yield "Pub/Sub throughput", "pubsub_throughput", images * 2 * billed / GIB  # published, and delivered
+    yield "Pub/Sub throughput", "pubsub_throughput", images * 2 * billed / GIB  # published and delivered
     retained = load.images_per_day * RETAINED_DAYS * (request + RESPONSE_BYTES)
     yield "Pub/Sub, kept for replay", "pubsub_retention", retained / GIB
     if load.carrier != "message":
         upload = load.carrier == "upload"
         yield "Storage operations", "storage_writes", images
-        yield "Storage operations", "storage_reads", images * (2 if upload else 1)  # a notification is one more
+        yield (
+            "Storage operations",
+            "storage_reads",
+            images * (2 if upload else 1),
+        )  # its notification is one more operation
         kept = load.images_per_day * KEPT_DAYS[load.carrier] * load.image_bytes
         yield "Storage, images kept", "storage_kept", kept / GIB
     logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.delivery == "push" else 0)
@@ -93,10 +99,10 @@ def _quantities(load: Load, size: Size, behaviour: Behaviour) -> Iterator[tuple[
         yield "BigQuery, a month's rows", "bigquery_stored", rows
 
 
-def _active_s(load: Load, size: Size) -> float:
-    """Seconds of instances that are paid by request: while one is under way, and while an instance starts.
+def _active_s(load: Workload, size: Size) -> float:
+    """Return the billed seconds of instances that are billed by request: during requests, and during starts.
 
-    Requests of one instance overlap; with Poisson arrivals one is under way for 1 - exp(-rate * time) of a second
+    Requests of one instance overlap. With Poisson arrivals at least one runs for 1 - exp(-rate * time) of each second
     (M/G/∞: Takács, Introduction to the Theory of Queues, 1962).
     """
     rate = load.peak_per_s / size.needed

@@ -1,4 +1,4 @@
-"""The dated file of prices and of what is known or assumed about the cloud: prices.toml, or a person's own."""
+"""Reads the price list, with what is known or assumed about the cloud's behaviour: prices.toml, or a user's file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).with_name("prices.toml")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """`usd` for one unit (`per`), beyond the units that are `free` each month."""
+    """A price: `usd` for one unit (`per`), after the units that are `free` each month."""
 
     usd: float
     per: str
@@ -27,7 +27,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the cloud behaves: seconds, requests, shares and bytes, as each name says (the sources are in the file)."""
+    """The cloud's behaviour in seconds, requests, shares and bytes, as each name says. The file holds the sources."""
 
     hop_s: float
     publish_s: float
@@ -50,7 +50,7 @@ class Prices:
 
     @classmethod
     def read(cls, path: Path = SHIPPED) -> Prices:
-        """Read a file of the form of prices.toml. Raises UsageError, naming the file, the field and what it must be."""
+        """Read a file in the form of prices.toml. Raises UsageError, which names the file and the field."""
         shipped, given = _toml(SHIPPED), _toml(path)
         prices = {name: _price(given, name, path) for name in shipped["price"]}
         known = {name: _number(given, ("behaviour", name, "value"), path) for name in Behaviour.__slots__}
@@ -73,8 +73,8 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _price(given: Mapping[str, Any], name: str, path: Path) -> Price:
     usd, free = (_number(given, ("price", name, field), path) for field in ("usd", "free"))
-    said = given["price"][name]
-    return Price(usd, str(said.get("per", "")), free, str(said.get("date", "")), str(said.get("source", "")))
+    price = given["price"][name]
+    return Price(usd, str(price.get("per", "")), free, str(price.get("date", "")), str(price.get("source", "")))
 
 
 def _number(given: Any, keys: tuple[str, ...], path: Path) -> float:
@@ -82,6 +82,6 @@ def _number(given: Any, keys: tuple[str, ...], path: Path) -> float:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
-        said = "missing" if value is None else printable(repr(value))
-        raise UsageError(f"{'.'.join(keys)} in {printable(str(path))} is {said}; it must be a number from 0 up")
+        shown = "missing" if value is None else printable(repr(value))
+        raise UsageError(f"{'.'.join(keys)} in {printable(str(path))} is {shown}; it must be a number from 0 up")
     return float(value)

@@ -1,6 +1,7 @@
-"""A burst from zero, simulated in steps of time: how many wait, how many instances run, how long answers take.
+"""Simulates a burst from zero in time steps: waiting images, running instances, latency.
 
-Images are counted, not followed, so that a billion a day cost what a thousand do. The same seed gives the same run.
+The simulation counts images and does not follow single ones, so a billion a day take no longer than a thousand. The
+same seed gives the same result.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from dataclasses import dataclass, field
 from math import ceil, exp, sqrt
 from random import Random
 
-from client.plan.load import Load
 from client.plan.prices import Behaviour
 from client.plan.sizing import Size
+from client.plan.workload import Workload
 
-STEP_S, MOST_STEPS = 0.1, 100_000
-"""A step is longer where a burst would need more of them."""
+STEP_S, MAX_STEPS = 0.1, 100_000
+"""Seconds of a step, and the most steps of a burst. A step is longer where a burst would need more of them."""
 
 COLD_S = 10.0
-"""Images of the first seconds count as cold, the others as warm."""
+"""Images of the first ten seconds count as cold, because instances start then; the others count as warm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The end of a step: `waiting` images, `ready` instances, and the most seconds that an answer took (0: none)."""
+    """The end of a step: `waiting` images, `ready` instances, and the longest latency in seconds (0: no answer)."""
 
     at_s: float
     waiting: int
@@ -33,7 +34,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Run:
-    """What came of it. Waits are counted in steps: `cold` of the images of the first seconds, `warm` of the others."""
+    """The result of a simulation. `cold` and `warm` count the waits of images, measured in steps."""
 
     step_s: float
     base_s: float
@@ -52,12 +53,12 @@ class Run:
 
     @property
     def settled_s(self) -> float:
-        """Seconds until answers are as quick as they get, and a little more; at least those that count as cold."""
+        """Seconds until the latency settles, and a fifth more; at least COLD_S."""
         slow = [moment.at_s for moment in self.moments if moment.latency_s > 2 * self.base_s]
         return max(COLD_S, 1.2 * slow[-1] if slow else 0)
 
     def percentile(self, share: float, waits: Counter[int] | None = None) -> float:
-        """Seconds within which this share of the images (by default all of them) is answered."""
+        """Return the seconds within which this share of the images is answered; `waits` selects some of them."""
         waits = self.cold + self.warm if waits is None else waits
         left = share * waits.total()
         for wait in sorted(waits):
@@ -67,12 +68,13 @@ class Run:
         return self.base_s
 
 
-def simulate(load: Load, size: Size, behaviour: Behaviour, seed: int) -> Run:
-    """One burst until its last image is answered. Push wakes instances as its window fills; a pool is awake.
+def simulate(load: Workload, size: Size, behaviour: Behaviour, seed: int) -> Run:
+    """Simulate one burst until its last image is answered.
 
-    Pub/Sub's push window grows from `push_window`, doubled with each round of answers. No instance ends within a burst.
+    Push starts instances as its window fills; all instances of a pool run from the beginning. Pub/Sub's push window
+    starts at `push_window` and doubles with each round of answers. No instance stops during a burst.
     """
-    faults, step_s = Random(seed), max(STEP_S, load.burst_s / MOST_STEPS)  # nosec B311  # no secret hangs on it
+    random, step_s = Random(seed), max(STEP_S, load.burst_s / MAX_STEPS)  # nosec B311  # not used for secrets
     run = Run(step_s, 2 * behaviour.hop_s + size.hold_s)
     queue: deque[tuple[int, int]] = deque()
     starting: deque[tuple[float, int]] = deque()
@@ -83,8 +85,8 @@ def simulate(load: Load, size: Size, behaviour: Behaviour, seed: int) -> Run:
         now = step * step_s
         while starting and starting[0][0] <= now:
             ready += starting.popleft()[1]
-        new = _poisson(faults, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
-        if new := new or int(not step):  # without an image there is no burst
+        new = _poisson(random, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
+        if new := new or int(not step):  # a burst has at least one image
             queue.append((step, new))
             waiting += new
             run.arrived += new
@@ -99,16 +101,16 @@ def simulate(load: Load, size: Size, behaviour: Behaviour, seed: int) -> Run:
         if size.delivery == "push":
             per_s = served / step_s
             wanted = _wanted(size, behaviour, min(window, waiting + per_s * size.hold_s), per_s)
-            asked = ready + sum(count for _, count in starting)
-            if wanted > asked:
-                starting.append((now + size.start_s, wanted - asked))
+            requested = ready + sum(count for _, count in starting)
+            if wanted > requested:
+                starting.append((now + size.start_s, wanted - requested))
         run.moments.append(Moment(now + step_s, waiting, ready, run.base_s + longest * step_s if served else 0.0))
         step += 1
     return run
 
 
 def _serve(run: Run, queue: deque[tuple[int, int]], step: int, served: int) -> int:
-    """Answer the oldest; gives how many steps the first of them waited, which waited longest."""
+    """Answer the oldest images, and return the steps that the first of them, which waited longest, has waited."""
     longest = step - queue[0][0] if served else 0
     while served:
         came, count = queue.popleft()
@@ -120,18 +122,18 @@ def _serve(run: Run, queue: deque[tuple[int, int]], step: int, served: int) -> i
     return longest
 
 
-def _wanted(size: Size, behaviour: Behaviour, under_way: float, per_s: float) -> int:
-    """Instances that Cloud Run wants: for the requests under way, and for the CPU that was used."""
-    by_requests = under_way / (size.concurrency * behaviour.utilisation)
+def _wanted(size: Size, behaviour: Behaviour, in_flight: float, per_s: float) -> int:
+    """Return the instances that Cloud Run starts for the requests in flight and for the CPU in use."""
+    by_requests = in_flight / (size.concurrency * behaviour.utilisation)
     by_cpu = per_s / (size.per_s * behaviour.utilisation)
     return min(size.max_instances, ceil(max(by_requests, by_cpu)))
 
 
-def _poisson(faults: Random, mean: float) -> int:
-    """How many come where `mean` are expected: Knuth's product for few, the normal distribution for many."""
+def _poisson(random: Random, mean: float) -> int:
+    """Draw a number of arrivals: by Knuth's product for a small mean, from the normal distribution for a large one."""
     if mean > 50:
-        return max(0, round(faults.gauss(mean, sqrt(mean))))
-    count, product, least = 0, faults.random(), exp(-mean)
+        return max(0, round(random.gauss(mean, sqrt(mean))))
+    count, product, least = 0, random.random(), exp(-mean)
     while product > least:
-        count, product = count + 1, product * faults.random()
+        count, product = count + 1, product * random.random()
     return count

@@ -1,13 +1,13 @@
-"""A deployment's numbers as infra/ takes them."""
+"""A deployment's numbers as Terraform variables of infra/."""
 
 from __future__ import annotations
 
+from client.plan.formatting import memory
 from client.plan.sizing import Size
-from client.plan.units import memory
 
 
-def written(size: Size, said: str) -> str:
-    """A .tfvars file; `said` is a line of comment. The variables are those of infra/sizes.tf, and `compute`."""
+def written(size: Size, comment: str) -> str:
+    """Return a .tfvars file that begins with a comment. The variables are `compute` and those of infra/sizes.tf."""
     given: dict[str, object] = {
         "compute": f'"{"worker" if size.delivery == "pull" else "push"}"',
         "cpu": size.cpu,
@@ -21,4 +21,4 @@ def written(size: Size, said: str) -> str:
         given |= {"max_instances": size.max_instances}
         given |= dict(zip(("timeout_seconds", "ack_deadline_seconds"), size.deadlines, strict=True))
     width = max(map(len, given))
-    return f"# {said}\n" + "".join(f"{name:<{width}} = {value}\n" for name, value in given.items())
+    return f"# {comment}\n" + "".join(f"{name:<{width}} = {value}\n" for name, value in given.items())

@@ -1,1 +1,1 @@
-"""What became of images that were sent."""
+"""What came of the images: matching of responses to requests, tables and JSON lines, explanation files."""

@@ -1,4 +1,4 @@
-"""What a person or a program sees: tables and JSON lines on stdout, talk on stderr. Names are printed harmlessly."""
+"""Output of the commands: tables and JSON lines on stdout, messages and progress on stderr. File names are escaped."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class View(Protocol):
     """Shows outcomes."""
 
     def add(self, outcome: Outcome) -> None:
-        """One more picture has ended."""
+        """Take the outcome of one image."""
         ...
 
     def close(self) -> None:
-        """That was the last."""
+        """Show what is left: there are no more outcomes."""
         ...
 
 
 class Table:
-    """A table at the end, in the pictures' own order; with `all_labels` a row for each label."""
+    """A table at the end, in the order of the image files; with `all_labels` it has a row for each label."""
 
     def __init__(self, order: Sequence[str], all_labels: bool) -> None:
-        self._place = {path: number for number, path in enumerate(order)}
+        self._position = {path: number for number, path in enumerate(order)}
         self._all_labels = all_labels
         self._outcomes: list[Outcome] = []
 
@@ -40,17 +40,17 @@ class Table:
         self._outcomes.append(outcome)
 
     def close(self) -> None:
-        ordered = sorted(self._outcomes, key=lambda o: self._place.get(str(o.picture.path), len(self._place)))
+        ordered = sorted(self._outcomes, key=lambda o: self._position.get(str(o.image.path), len(self._position)))
         if ordered:
             show_rows([row for outcome in ordered for row in rows(outcome, self._all_labels)])
 
 
 class JsonLines:
-    """One JSON line a picture, as soon as it ends."""
+    """One JSON line for each image, as soon as its outcome is known."""
 
     def add(self, outcome: Outcome) -> None:
         line = {
-            "file": str(outcome.picture.path),
+            "file": str(outcome.image.path),
             "request_id": outcome.request_id or None,
             "trace_id": outcome.trace_id or None,
             "ms": round(outcome.ms, 1) if outcome.response else None,
@@ -63,41 +63,41 @@ class JsonLines:
         pass
 
 
-class Ids:
-    """The request's id and the file, one line a picture: what was sent without waiting."""
+class RequestIds:
+    """The request id and the file of each image that was sent, one line each: the output of --no-wait."""
 
     def add(self, outcome: Outcome) -> None:
         if outcome.ok:
-            print(f"{printable(outcome.request_id)}\t{shown(outcome.picture)}", flush=True)
+            print(f"{printable(outcome.request_id)}\t{shown(outcome.image)}", flush=True)
 
     def close(self) -> None:
         pass
 
 
-class Talk:
-    """Sentences and progress on stderr; progress only where a person looks."""
+class Messages:
+    """Messages and a progress line on stderr. The progress line appears only on a terminal."""
 
     def __init__(self) -> None:
-        self._lively = sys.stderr.isatty()
+        self._on_terminal = sys.stderr.isatty()
 
-    def say(self, text: str) -> None:
-        """A line of its own."""
-        print(f"\r\033[K{text}" if self._lively else text, file=sys.stderr, flush=True)
+    def show(self, text: str) -> None:
+        """Print a message on a line of its own."""
+        print(f"\r\033[K{text}" if self._on_terminal else text, file=sys.stderr, flush=True)
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is; overwritten by what comes next."""
-        if self._lively:
+        """Show how many images are done. The next output overwrites this line."""
+        if self._on_terminal:
             print(f"\r\033[K{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the progress away."""
-        if self._lively:
+        """Remove the progress line."""
+        if self._on_terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def rows(outcome: Outcome, all_labels: bool = False) -> list[Row]:
-    """An outcome as table rows; the text is harmless to print."""
-    file, response = shown(outcome.picture), outcome.response
+    """Return an outcome as table rows whose text is safe to print."""
+    file, response = shown(outcome.image), outcome.response
     if response is None:
         return [(file, outcome.problem or "sent", "", "")]
     ms = f"{outcome.ms:.0f}"
@@ -110,7 +110,7 @@ def rows(outcome: Outcome, all_labels: bool = False) -> list[Row]:
 def show_rows(table: Sequence[Row]) -> None:
     """Print a table: with rules and colour on a terminal, as aligned text elsewhere."""
     if sys.stdout.isatty():
-        _show_richly(table)
+        _show_on_terminal(table)
         return
     lines = [_HEADINGS, *table]
     file, label, score, ms = (max(len(line[i]) for line in lines) for i in range(4))
@@ -120,11 +120,11 @@ def show_rows(table: Sequence[Row]) -> None:
 
 
 def as_json(response: Response) -> Any:
-    """A response's JSON, as the contract has it."""
+    """Return a response as a JSON object in the form of the message contract."""
     return json.loads(encode_response(response))
 
 
-def _show_richly(table: Sequence[Row]) -> None:
+def _show_on_terminal(table: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -133,6 +133,6 @@ def _show_richly(table: Sequence[Row]) -> None:
     for heading in _HEADINGS:
         drawn.add_column(heading, justify="right" if heading in {"score", "ms"} else "left", overflow="fold")
     for line in table:
-        # Text, not str: a file may be called [red].
+        # Text and not str, because rich reads markup in a str and a file may be named [red].
         drawn.add_row(*(Text(cell) for cell in line))
     Console().print(drawn)

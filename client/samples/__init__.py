@@ -1,1 +1,1 @@
-"""The project's own drawings, one garment a class, and the script that draws them."""
+"""The project's own sample images, one garment for each class, and the script that draws them."""

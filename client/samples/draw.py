@@ -1,7 +1,7 @@
-"""Draws the samples: one garment a class of Fashion-MNIST, as a shop would photograph it, in assorted formats.
+"""Draws the samples: one garment for each class of Fashion-MNIST, like a shop's photograph, in several formats.
 
-`python -m client.samples.draw FOLDER` writes the pictures and labels.csv. Only needed when a drawing changes; what it
-wrote is committed beside it.
+`python -m client.samples.draw FOLDER` writes the images and labels.csv. It is needed only when a drawing changes: its
+output is committed in this folder.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Point = tuple[float, float]
 Colour = tuple[int, int, int]
 
 SIDE = 480
-"""Pixels of a finished picture's edge; drawings are made twice as large on a grid of 100 x 100."""
+"""Pixels of a finished image's edge. Drawings are made twice as large, on a grid of 100 x 100."""
 
 _SCALE = 2 * SIDE / 100
 PAPER: Colour = (244, 243, 240)
 
 
 class Board:
-    """A sheet of paper, and scissors for cloth. Everything is in grid units; y points down."""
+    """A sheet of paper to draw on. All lengths are in grid units; y points down."""
 
     def __init__(self, seed: int) -> None:
         self.image = Image.new("RGB", (2 * SIDE, 2 * SIDE), PAPER)
         self.cover = Image.new("L", self.image.size)
-        self._random = random.Random(seed)  # nosec B311  # the weave of cloth
+        self._random = random.Random(seed)  # nosec B311  # not used for secrets
 
     def cloth(self, outline: Sequence[Point], colour: Colour, weave: float = 0.12, fold: float = 0.25) -> None:
-        """A piece of cloth: `weave` is how rough it is, `fold` how much darker its sides are than its middle."""
+        """Draw a piece of cloth. `weave` is its roughness, `fold` how much darker its sides are than its middle."""
         mask = self._mask(outline)
         box = mask.getbbox()
         if box is None:
@@ -45,31 +45,31 @@ class Board:
         self.cover.paste(255, mask=mask)
 
     def hole(self, outline: Sequence[Point]) -> None:
-        """Cut paper-coloured."""
+        """Cut a hole, which shows the paper."""
         mask = self._mask(outline)
         self.image.paste(PAPER, mask=mask)
         self.cover.paste(0, mask=mask)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 0.6) -> None:
-        """A seam or a lace, only where there is cloth."""
+        """Draw a seam or a lace, only where there is cloth."""
         mask = Image.new("L", self.image.size)
         ImageDraw.Draw(mask).line(_pixels(points), 255, max(1, round(width * _SCALE)), joint="curve")
         self.image.paste(colour, mask=ImageChops.multiply(mask, self.cover))
 
     def dot(self, centre: Point, radius: float, colour: Colour) -> None:
-        """A button or an eyelet."""
+        """Draw a button or an eyelet."""
         (x, y), r = _pixels([centre])[0], radius * _SCALE
         ImageDraw.Draw(self.image).ellipse((x - r, y - r, x + r, y + r), colour)
 
     def strap(self, points: Sequence[Point], colour: Colour, width: float) -> None:
-        """A band that stands on the paper by itself."""
+        """Draw a band on the paper, outside of the cloth."""
         mask = Image.new("L", self.image.size)
         ImageDraw.Draw(mask).line(_pixels(points), 255, round(width * _SCALE), joint="curve")
         self.image.paste(colour, mask=mask)
         self.cover.paste(255, mask=mask)
 
     def finished(self) -> Image.Image:
-        """The picture at its final size, RGBA: the paper is clear."""
+        """Return the image at its final size in RGBA; the paper is transparent."""
         return Image.merge("RGBA", [*self.image.split(), self.cover]).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
     def _mask(self, outline: Sequence[Point]) -> Image.Image:
@@ -78,14 +78,14 @@ class Board:
         return mask
 
     def _noise(self, strength: float) -> Image.Image:
-        """Grey clouds, not grains: they survive being made small, and files stay small."""
+        """Return grey clouds. Finer noise would vanish in a smaller image and enlarge the files."""
         edge = 60
         clouds = Image.frombytes("L", (edge, edge), self._random.randbytes(edge * edge))
         clouds = clouds.filter(ImageFilter.GaussianBlur(0.8)).resize(self.image.size, Image.Resampling.BICUBIC)
         return clouds.point([round(255 * (1 - strength * (255 - v) / 255)) for v in range(256)])
 
     def _round(self, box: tuple[int, int, int, int], depth: float) -> Image.Image:
-        """Light that falls off to the left and right of a box, as on something round."""
+        """Return light that decreases to the left and right of a box, as on a round body."""
         left, _, right, _ = box
         width = max(1, right - left)
         row = bytes(
@@ -100,12 +100,15 @@ def _pixels(points: Sequence[Point]) -> list[Point]:
 
 
 def both(half: Sequence[Point]) -> list[Point]:
-    """A right half, from the top of the middle to its foot, with its mirror image."""
+    """Return a right half, given from the top to the bottom of the middle, with its mirror image."""
     return [*half, *((100 - x, y) for x, y in reversed(half))]
 
 
 def curve(points: Sequence[Point], steps: int = 12) -> list[Point]:
-    """A smooth closed line through the points (Catmull and Rom, "A class of local interpolating splines", 1974)."""
+    """Return a smooth closed line through the points.
+
+    Catmull and Rom, "A class of local interpolating splines", 1974.
+    """
     count = len(points)
     smooth = []
     for i in range(count):
@@ -244,7 +247,7 @@ def boot(board: Board) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A drawing, its label, and how it is kept: `clear` keeps the paper transparent, `colours` makes a palette."""
+    """A drawing, its label and its file format: `clear` leaves the paper transparent, `colours` makes a palette."""
 
     file: str
     label: str
@@ -269,8 +272,8 @@ SAMPLES = (
 )
 
 
-def picture(sample: Sample, seed: int) -> Image.Image:
-    """One drawing, in the mode that its file keeps."""
+def render(sample: Sample, seed: int) -> Image.Image:
+    """Return one drawing in the mode of its file."""
     board = Board(seed)
     sample.draw(board)
     image = board.finished()
@@ -291,7 +294,7 @@ def main(folder: Path) -> None:
             options["quality"] = sample.quality
         if sample.file.endswith(".tif"):
             options["compression"] = "tiff_lzw"
-        picture(sample, seed).save(folder / sample.file, **options)
+        render(sample, seed).save(folder / sample.file, **options)
     lines = ["file,label", *(f"{sample.file},{sample.label}" for sample in SAMPLES)]
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 

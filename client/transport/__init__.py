@@ -1,1 +1,1 @@
-"""The ways to send images and to receive responses."""
+"""The three ways to send images (topic, bucket, HTTP) and the subscription that receives the responses."""

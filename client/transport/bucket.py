@@ -1,52 +1,116 @@
-"""Dropping pictures in the watched bucket: its notification is the request, the object's metadata its attributes."""
+"""Uploads images to the watched bucket: the bucket's notification is the request, the object's metadata its options."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from client.image_files import Picture
+from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
+from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
-from client.transport.topic import Bucket, Wishes, object_name
-from functions.messages.contract import upload_id
+from client.transport.base import RequestOptions, content_type, cut
+from client.transport.response_subscription import ResponseSubscription, reply_address
+from functions.messages.contract import ObjectRef, upload_id
 from functions.messages.trace_context import HEADER, TraceContext
 
-THREADS = 8
+_OBJECT_NAME_BYTES = 1024
+"""Bytes of an object's name in UTF-8: the limit of Cloud Storage."""
 
 
-class Uploader:
-    """Uploads pictures. `send` may be called from several threads."""
+class Bucket:
+    """A bucket of Cloud Storage that images are uploaded to."""
+
+    def __init__(self, cloud: Cloud, name: str) -> None:
+        self.name = name
+        self._client: Any = cloud.storage_client()
+        self._bucket = self._client.bucket(name)
+
+    def upload(self, image: ImageFile, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
+        """Upload a file and return a reference to the object. Reads the file in parts, so its size does not matter."""
+        blob = self._bucket.blob(name)
+        blob.metadata = dict(metadata or {})
+        blob.upload_from_filename(
+            str(image.path), content_type=content_type(image), timeout=UPLOAD_TIMEOUT_S, retry=storage_retry()
+        )
+        return ObjectRef(self.name, name, int(blob.generation), blob.size)
+
+    def close(self) -> None:
+        """Close the connections. Call it only when no upload is running."""
+        self._client.close()
+
+
+class BucketTransport:
+    """Uploads images. Several threads may call `send`."""
+
+    threads = 8
+    """Uploads at the same time, so that the waits for single replies overlap."""
 
     def __init__(
-        self, bucket: Bucket, tracker: RequestTracker, wishes: Wishes, reply_to: str | None, names: dict[Picture, str]
+        self,
+        bucket: Bucket,
+        tracker: RequestTracker,
+        options: RequestOptions,
+        reply_to: str | None,
+        names: Mapping[ImageFile, str],
     ) -> None:
-        self._bucket, self._tracker, self._wishes = bucket, tracker, wishes
+        self._bucket, self._tracker, self._options = bucket, tracker, options
         self._reply_to, self._names = reply_to, names
 
-    def send(self, picture: Picture) -> None:
-        """Upload one picture; its generation makes the request's id. Raises what went wrong."""
+    def send(self, image: ImageFile) -> None:
+        """Upload one image. Bucket, name and generation of the object make the request id."""
         trace = TraceContext.begin()
-        metadata = self._wishes.attributes() | {HEADER: trace.header}
+        metadata = {**self._options.attributes(), HEADER: trace.header}
         if self._reply_to:
             metadata["reply_to"] = self._reply_to
         started = time.monotonic()
-        ref = self._bucket.put(picture, self._names[picture], metadata)
+        ref = self._bucket.upload(image, self._names[image], metadata)
         request_id = upload_id(ref.bucket, ref.name, ref.generation or 0)
         if self._reply_to:
-            self._tracker.expect(request_id, picture, started, trace.trace_id)
+            self._tracker.expect(request_id, image, started, trace.trace_id)
         else:
-            self._tracker.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
+            self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
 
 
-def object_names(pictures: Sequence[Picture], prefix: str) -> dict[Picture, str]:
-    """Each picture's object name; equal names are numbered, because the second object would replace the first."""
-    names: dict[Picture, str] = {}
+@contextmanager
+def open_bucket(
+    cloud: Cloud,
+    name: str,
+    images: Sequence[ImageFile],
+    tracker: RequestTracker,
+    responses: ResponseSubscription | None,
+    *,
+    prefix: str = "",
+    options: RequestOptions | None = None,
+) -> Iterator[BucketTransport]:
+    """Open the transport to the watched bucket `name`, and the subscription first, so that no response is missed.
+
+    Without `responses` no response is expected. `prefix` starts the name of every object.
+    """
+    with reply_address(responses) as reply_to:
+        names = object_names(images, prefix)
+        bucket = Bucket(cloud, name)
+        yield BucketTransport(bucket, tracker, options or RequestOptions(), reply_to, names)
+        if tracker.all_sent:
+            bucket.close()
+
+
+def object_name(name: str, prefix: str = "") -> str:
+    """Return a name that Cloud Storage accepts: no control characters, at most 1,024 bytes."""
+    clean = "".join(c if c.isprintable() else "_" for c in name)
+    return prefix + cut(clean, _OBJECT_NAME_BYTES - len(prefix.encode()))
+
+
+def object_names(images: Sequence[ImageFile], prefix: str) -> dict[ImageFile, str]:
+    """Return each image's object name. Equal names get a number, because the second object would replace the first."""
+    names: dict[ImageFile, str] = {}
     taken: set[str] = set()
-    for picture in pictures:
-        name, number = object_name(picture.name, prefix), 1
+    for image in images:
+        name, number = object_name(image.name, prefix), 1
         while name in taken:
             number += 1
-            name = object_name(f"{number}-{picture.path.name}", prefix)
+            name = object_name(f"{number}-{image.path.name}", prefix)
         taken.add(name)
-        names[picture] = name
+        names[image] = name
     return names

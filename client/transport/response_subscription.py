@@ -1,66 +1,73 @@
-"""The inbox: a subscription to the responses, its life, and what is read from it."""
+"""The subscription on which the client receives responses: its own, or one that exists already."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from client.gcp import CALL_TIMEOUT_S, Cloud, patience
+from client.gcp import CALL_TIMEOUT_S, Cloud, pubsub_retry
 from client.text import brief, plain
 from functions.messages.contract import Response, decode_response
 
-RETENTION_S = 3600
-EXPIRY_S = 86400
-"""A subscription that a killed client left behind goes away by itself: a day is the least that Pub/Sub allows."""
+ACK_DEADLINE_S = 60
+"""Seconds to ack a response: a slow terminal may hold `watch` up for some seconds."""
 
-_OUTSTANDING = 500
-"""Responses held at once, of at most some 100 kB each."""
+RETENTION_S = 3600
+"""Seconds that Pub/Sub keeps unacked responses: longer than a command waits for one."""
+
+EXPIRY_S = 86400
+"""Seconds without a client after which Pub/Sub deletes the subscription. It removes what a killed client left behind;
+a day is the minimum that Pub/Sub allows."""
+
+_MAX_OUTSTANDING = 500
+"""Responses in memory at the same time, each of about 100 kB at most."""
 
 _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
 
 
-class Inbox:
-    """Receives the responses that are for one client, from its own subscription or from one made beforehand.
+class ResponseSubscription:
+    """Receives the responses for one client; a context manager.
 
-    Own subscriptions are filtered by `reply_to` (unless `everyone`), made on entering and deleted on leaving. `deliver`
-    gets each response, `broken` why there can be no more; both are called from other threads.
+    By default it creates a subscription with a filter on `reply_to` and deletes it at the end. `all_clients` leaves the
+    filter out. `subscription` names an existing subscription to use instead. `on_response` gets each response, and
+    `on_failure` the reason why no more can arrive; both are called from other threads. `log` prints a message.
     """
 
     def __init__(
         self,
         cloud: Cloud,
-        deliver: Callable[[Response], None],
-        broken: Callable[[str], None],
-        say: Callable[[str], None],
+        on_response: Callable[[Response], None],
+        on_failure: Callable[[str], None],
+        log: Callable[[str], None],
         *,
         subscription: str = "",
-        everyone: bool = False,
+        all_clients: bool = False,
     ) -> None:
         self.client_id = uuid.uuid4().hex
-        self._cloud, self._deliver, self._broken, self._say = cloud, deliver, broken, say
-        self._own, self._everyone = not subscription, everyone
+        self._cloud, self._on_response, self._on_failure, self._log = cloud, on_response, on_failure, log
+        self._temporary, self._all_clients = not subscription, all_clients
         short = cloud.response_topic.rpartition("/")[2]
         self.path = cloud.subscription_path(subscription or f"{short}-{self.client_id}")
         self._client: Any = None
         self._stream: Any = None
-        self._made = False
+        self._created = False
 
     def __enter__(self) -> Self:
         from google.cloud import pubsub_v1
 
-        from functions.gcp.subscriber import subscriber  # imports Google's client, which takes a moment
+        from functions.gcp.subscriber import subscriber  # imports Google's library, which takes a moment
 
         self._client = subscriber()
         try:
-            if self._own:
+            if self._temporary:
                 self._create()
             else:
-                self._adopt()
-            flow = pubsub_v1.types.FlowControl(max_messages=_OUTSTANDING)
+                self._read_client_id()
+            flow = pubsub_v1.types.FlowControl(max_messages=_MAX_OUTSTANDING)
             self._stream = self._client.subscribe(self.path, self._receive, flow_control=flow)
             self._stream.add_done_callback(self._ended)
         except BaseException:
@@ -77,53 +84,63 @@ class Inbox:
         request = {
             "name": self.path,
             "topic": self._cloud.topic_path(self._cloud.response_topic),
-            "ack_deadline_seconds": 60,
+            "ack_deadline_seconds": ACK_DEADLINE_S,
             "message_retention_duration": {"seconds": RETENTION_S},
             "expiration_policy": {"ttl": {"seconds": EXPIRY_S}},
-            "filter": "" if self._everyone else f'attributes.reply_to = "{self.client_id}"',
+            "filter": "" if self._all_clients else f'attributes.reply_to = "{self.client_id}"',
         }
-        self._client.create_subscription(request=request, retry=patience(), timeout=CALL_TIMEOUT_S)
-        self._made = True
+        self._client.create_subscription(request=request, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
+        self._created = True
 
-    def _adopt(self) -> None:
-        """A subscription made beforehand may be filtered: then its filter says who this client is."""
+    def _read_client_id(self) -> None:
+        """Take the client id from the filter of an existing subscription, if it has one and may be read."""
         from google.api_core.exceptions import PermissionDenied
 
         request = {"subscription": self.path}
         try:
-            found = self._client.get_subscription(request=request, retry=patience(), timeout=CALL_TIMEOUT_S)
+            found = self._client.get_subscription(request=request, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
         except PermissionDenied:
             return
         if match := _REPLY_TO_FILTER.fullmatch(found.filter):
             self.client_id = match[1]
 
     def _receive(self, message: Any) -> None:
-        """Not every server applies filters, so the address is looked at here too. What is no response is dropped."""
-        if self._everyone or message.attributes.get("reply_to") == self.client_id:
+        """Pass a message on as a response. Checks `reply_to` again, because not every server applies filters."""
+        if self._all_clients or message.attributes.get("reply_to") == self.client_id:
             try:
-                self._deliver(decode_response(message.data, message.attributes))
+                self._on_response(decode_response(message.data, message.attributes))
             except ValueError as exc:
-                asked = message.attributes.get("request_id", "unknown")
-                self._say(f"dropped a message that is no response (request {brief(asked)}): {brief(str(exc))}")
+                request_id = brief(message.attributes.get("request_id", "unknown"))
+                self._log(f"dropped a message that is no response (request {request_id}): {brief(str(exc))}")
         message.ack()
 
     def _ended(self, stream: Any) -> None:
         if not stream.cancelled() and (exc := stream.exception()):
-            self._broken(f"responses can no longer be received: {plain(exc)}")
+            self._on_failure(f"responses can no longer be received: {plain(exc)}")
 
     def _close(self) -> None:
         try:
             if self._stream:
                 self._stream.cancel()
-                # The last acks are sent while it ends; the channel must still be there.
+                # The stream sends its last acks while it ends, so the channel must still be open.
                 with suppress(Exception):
                     self._stream.result(CALL_TIMEOUT_S)
-            if self._own:
+            if self._temporary:
                 request = {"subscription": self.path}
                 self._client.delete_subscription(request=request, retry=None, timeout=CALL_TIMEOUT_S)
         except Exception as exc:
-            # Where making it failed it may be there all the same, but that was said already.
-            if self._made and type(exc).__name__ != "NotFound":
-                self._say(f"{self.path} could not be deleted ({plain(exc)}); it expires after a day")
+            # After a failed creation the subscription may exist all the same, but that error was reported already.
+            if self._created and type(exc).__name__ != "NotFound":
+                self._log(f"{self.path} could not be deleted ({plain(exc)}); it expires after a day")
         finally:
             self._client.close()
+
+
+@contextmanager
+def reply_address(responses: ResponseSubscription | None) -> Iterator[str | None]:
+    """Receive responses during the block. Yields the client id for `reply_to`; None without a subscription."""
+    if responses is None:
+        yield None
+    else:
+        with responses:
+            yield responses.client_id

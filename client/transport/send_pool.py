@@ -1,41 +1,41 @@
-"""The threads that send: a few at a time, so that only a few images are in memory at once."""
+"""Thread pool that sends images: few threads, so that only a few images are in memory at the same time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 
-from client.image_files import Picture
+from client.image_files import ImageFile
 from client.results.request_tracker import RequestTracker
 from client.text import plain
 
-Send = Callable[[Picture], None]
-"""Sends one picture and tells the request tracker; blocks until it is out of this machine's hands. May raise."""
+Send = Callable[[ImageFile], None]
+"""Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
 
 
-def start(pictures: Iterable[Picture], send: Send, tracker: RequestTracker, threads: int) -> None:
-    """Send all of them from `threads` daemon threads, and return at once; the request tracker hears of every failure.
+def start(images: Iterable[ImageFile], send: Send, tracker: RequestTracker, threads: int) -> None:
+    """Start `threads` daemon threads that send all images, and return at once. Failures go to the request tracker.
 
-    Daemon threads, because Ctrl-C must not wait for a slow upload.
+    The threads are daemons because Ctrl-C must not wait for a slow upload.
     """
-    waiting = iter(pictures)
+    waiting = iter(images)
     lock = threading.Lock()
-    at_work = threads
+    running = threads
 
-    def following() -> Picture | None:
+    def next_image() -> ImageFile | None:
         with lock:
             return None if tracker.stopped else next(waiting, None)
 
     def work() -> None:
-        nonlocal at_work
-        while picture := following():
+        nonlocal running
+        while image := next_image():
             try:
-                send(picture)
-            except Exception as exc:  # whatever goes wrong with one picture, the others go on
-                tracker.fail(picture, plain(exc))
+                send(image)
+            except Exception as exc:  # one image's failure does not affect the others
+                tracker.fail(image, plain(exc))
         with lock:
-            at_work -= 1
-            last = at_work == 0
+            running -= 1
+            last = running == 0
         if last:
             tracker.finish_sending()
 

@@ -1,149 +1,117 @@
-"""Publishing pictures: small ones whole, large ones as a reference to an object in the payloads bucket."""
+"""Publishes images on the request topic: small images in the message, large ones as a reference to an object."""
 
 from __future__ import annotations
 
-import mimetypes
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, patience, publisher, storage_patience
-from client.image_files import Picture
+from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, publisher, pubsub_retry
+from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
-from client.text import Unsendable, plain
-from functions.messages.contract import ObjectRef, encode_reference, encode_time
+from client.text import SendError, plain
+from client.transport.base import RequestOptions, content_type, cut
+from client.transport.bucket import Bucket, object_name
+from client.transport.response_subscription import ResponseSubscription, reply_address
+from functions.messages.contract import encode_reference
 from functions.messages.trace_context import TraceContext
 
-THREADS = 16
 INLINE_LIMIT = 1_000_000
-INLINE_LIMIT_MOST = 3_000_000
-"""Above 4 MiB a stock client on an emulator receives nothing, and a base64 push body is a third larger."""
+"""Bytes of the largest image that travels in the message itself, unless the variable INLINE_LIMIT sets another size."""
+
+MAX_INLINE_LIMIT = 3_000_000
+"""Upper bound of INLINE_LIMIT in bytes. Google's client library on an emulator receives no message above 4 MiB, and
+the base64 body of a push is a third larger than the image."""
 
 _ATTRIBUTE_BYTES = 1024
-_OBJECT_NAME_BYTES = 1024
+"""Bytes of a message attribute's value in UTF-8: the limit of Pub/Sub."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What each request may ask for, besides its image."""
+class TopicTransport:
+    """Publishes requests. Several threads may call `send`."""
 
-    top_k: int | None = None
-    model: str | None = None
-    expires_in_s: float | None = None
-    explain: bool = False
-
-    def attributes(self) -> dict[str, str]:
-        """As the contract's optional attributes; `expires_at` counts from now."""
-        given: dict[str, str] = {}
-        if self.top_k is not None:
-            given["top_k"] = str(self.top_k)
-        if self.model:
-            given["model"] = self.model
-        if self.expires_in_s is not None:
-            given["expires_at"] = encode_time(datetime.now(UTC) + timedelta(seconds=self.expires_in_s))
-        if self.explain:
-            given["explain"] = "true"
-        return given
-
-
-class Bucket:
-    """Puts files into one bucket."""
-
-    def __init__(self, cloud: Cloud, name: str) -> None:
-        self.name = name
-        self._client: Any = cloud.storage_client()
-        self._bucket = self._client.bucket(name)
-
-    def put(self, picture: Picture, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
-        """Upload a file and say what it became; read piece by piece, so its size does not matter."""
-        blob = self._bucket.blob(name)
-        blob.metadata = dict(metadata or {})
-        blob.upload_from_filename(
-            str(picture.path), content_type=content_type(picture), timeout=UPLOAD_TIMEOUT_S, retry=storage_patience()
-        )
-        return ObjectRef(self.name, name, int(blob.generation), blob.size)
-
-    def close(self) -> None:
-        """Let the connections go; only when nothing is being uploaded any more."""
-        self._client.close()
-
-
-class Sender:
-    """Publishes requests. `send` may be called from several threads."""
+    threads = 16
+    """Images published at the same time, so that several of them share one publish call."""
 
     def __init__(
         self,
         cloud: Cloud,
         tracker: RequestTracker,
-        wishes: Wishes,
+        options: RequestOptions,
         reply_to: str | None,
-        payloads: Bucket | None,
+        payload_bucket: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
     ) -> None:
-        self._tracker, self._wishes, self._reply_to = tracker, wishes, reply_to
-        self._payloads, self._inline_limit = payloads, inline_limit
+        self._tracker, self._options, self._reply_to = tracker, options, reply_to
+        self._payload_bucket, self._inline_limit = payload_bucket, inline_limit
         self._folder = reply_to or uuid.uuid4().hex
         self._topic = cloud.topic_path(cloud.topic)
         self._publisher = publisher()
 
-    def send(self, picture: Picture) -> None:
-        """Publish one picture and wait for the broker. Raises what went wrong."""
+    def send(self, image: ImageFile) -> None:
+        """Publish one image and wait until the broker confirms it."""
         request_id, trace = uuid.uuid4().hex, TraceContext.begin()
-        by_reference = picture.path.stat().st_size > self._inline_limit
-        if by_reference and self._payloads is None:
-            raise Unsendable(
-                f"it is over {self._inline_limit:,} bytes and must go through a bucket: "
+        by_reference = image.path.stat().st_size > self._inline_limit
+        if by_reference and self._payload_bucket is None:
+            raise SendError(
+                f"it is larger than {self._inline_limit:,} bytes and must go through a bucket: "
                 "give --bucket, or set PAYLOAD_BUCKET"
             )
         if self._reply_to:
-            self._tracker.expect(request_id, picture, trace_id=trace.trace_id)
-        data = self._park(picture, request_id) if by_reference else picture.path.read_bytes()
-        self._publish(data, self._attributes(picture, request_id) | trace.attributes)
+            self._tracker.expect(request_id, image, trace_id=trace.trace_id)
+        data = self._upload(image, request_id) if by_reference else image.path.read_bytes()
+        self._publish(data, self._attributes(image, request_id) | trace.attributes)
         if not self._reply_to:
-            self._tracker.settle(Outcome(picture, request_id, trace_id=trace.trace_id))
+            self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
 
     def close(self) -> None:
-        """Let the connection go; only when nothing is being sent any more."""
+        """Close the connection. Call it only when no thread is sending."""
         self._publisher.stop()
         self._publisher.transport.close()
 
-    def _park(self, picture: Picture, request_id: str) -> bytes:
-        assert self._payloads is not None
-        name = object_name(picture.path.name, f"{self._folder}/{request_id}/")
-        return encode_reference(self._payloads.put(picture, name))
+    def _upload(self, image: ImageFile, request_id: str) -> bytes:
+        assert self._payload_bucket is not None
+        name = object_name(image.path.name, f"{self._folder}/{request_id}/")
+        return encode_reference(self._payload_bucket.upload(image, name))
 
-    def _attributes(self, picture: Picture, request_id: str) -> dict[str, str]:
-        attributes = self._wishes.attributes()
-        attributes |= {"request_id": request_id, "filename": cut(picture.path.name, _ATTRIBUTE_BYTES)}
+    def _attributes(self, image: ImageFile, request_id: str) -> dict[str, str]:
+        attributes = dict(self._options.attributes())
+        attributes |= {"request_id": request_id, "filename": cut(image.path.name, _ATTRIBUTE_BYTES)}
         if self._reply_to:
             attributes["reply_to"] = self._reply_to
-        if kind := content_type(picture):
+        if kind := content_type(image):
             attributes["content_type"] = kind
         return attributes
 
     def _publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
         try:
             future = self._publisher.publish(
-                self._topic, data, retry=patience(), timeout=UPLOAD_TIMEOUT_S, **attributes
+                self._topic, data, retry=pubsub_retry(), timeout=UPLOAD_TIMEOUT_S, **attributes
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            raise Unsendable(f"it could not be published: {plain(exc)}") from exc
+            raise SendError(f"it could not be published: {plain(exc)}") from exc
 
 
-def content_type(picture: Picture) -> str | None:
-    """What the file's name says that it is."""
-    return mimetypes.guess_type(picture.path.name)[0]
+@contextmanager
+def open_topic(
+    cloud: Cloud,
+    tracker: RequestTracker,
+    responses: ResponseSubscription | None,
+    *,
+    options: RequestOptions | None = None,
+    payload_bucket: str = "",
+    inline_limit: int = INLINE_LIMIT,
+) -> Iterator[TopicTransport]:
+    """Open the transport to the request topic, and the subscription first, so that no response is missed.
 
-
-def cut(text: str, size: int) -> str:
-    """The first `size` bytes of text as UTF-8, whole characters only."""
-    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
-
-
-def object_name(name: str, prefix: str = "") -> str:
-    """A name that Cloud Storage takes: no control characters, at most 1,024 bytes."""
-    clean = "".join(c if c.isprintable() else "_" for c in name)
-    return prefix + cut(clean, _OBJECT_NAME_BYTES - len(prefix.encode()))
+    Without `responses` no response is expected. `payload_bucket` is the bucket for images above `inline_limit` bytes.
+    """
+    with reply_address(responses) as reply_to:
+        bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
+        transport = TopicTransport(cloud, tracker, options or RequestOptions(), reply_to, bucket, inline_limit)
+        yield transport
+        if tracker.all_sent:
+            transport.close()
+            if bucket:
+                bucket.close()

@@ -1,13 +1,15 @@
-"""What a connection has sent, and until when it may send more: heads, and small bodies, are collected without a thread.
+"""What a connection has sent, until when it may send more, and what it has yet to take of its response.
 
-The worker class of gunicorn_worker.py owns the sockets; nothing here blocks. Limits of heads: request_head.py. Limits
-of bodies: request_body.py.
+Heads and small bodies are collected, and responses sent, without a thread. The worker class of gunicorn_worker.py owns
+the sockets; nothing here blocks. Limits of heads: request_head.py. Limits of bodies: request_body.py.
 """
 
 from __future__ import annotations
 
 import io
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.http.body import LengthReader
@@ -24,17 +26,35 @@ SMALL_BYTES = 131_072
 them; references, notifications and small images fit.
 """
 
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SLOW = Refused(408, f"the head of the request came too slowly; it must be whole in {HEAD_S:g} s")
 _BROKEN = Refused(400, "the head of the request broke off")
 
 
-class Connection:
-    """One connection, and the request that comes on it."""
+class Output:
+    """What gunicorn and the application take for the socket of a request: a response that is written to it is kept."""
 
-    def __init__(self, cfg: Any, sock: Any, client: Any, server: Any) -> None:
-        self.sock, self.client, self.server = sock, client, server
+    def __init__(self, sock: socket.socket) -> None:
+        self.shutdown = sock.shutdown
+        """For request_body.py, which ends the reading of a slow body."""
+        self.kept = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        """Keep the next bytes of the response."""
+        self.kept += data
+
+
+class Connection:
+    """One connection, the request that comes on it, and the response to it."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        self.socket, self.client, self.server = sock, client, server
+        self.sock = Output(sock)
+        """Has this name for gunicorn."""
         self.parser = RequestParser(cfg, sock, client)
         self.request: Any = None
+        self.keeps = True
+        """Whether another request may come behind this one."""
         self.until = 0.0
         """When its patience ends, by the monotonic clock."""
         self.linger_bytes = 0
@@ -47,6 +67,17 @@ class Connection:
     def is_streamed(self) -> bool:
         """Whether a thread has to wait for the body of the request."""
         return not isinstance(self.request.body, io.BytesIO | SlowBody)
+
+    @property
+    def output(self) -> bytearray:
+        """What is left of the response."""
+        return self.sock.kept
+
+    def send(self) -> None:
+        """Send as much of the response as the socket takes now."""
+        with suppress(BlockingIOError):
+            while self.output:
+                del self.output[: self.socket.send(self.output)]
 
     def next_request(self, idle_s: float) -> bool:
         """Forget the request. Returns whether the next one is here; it may have come behind this one."""
@@ -94,19 +125,25 @@ class Connection:
         self._came.clear()
         self.request = next(self.parser)
         check(self.request)
+        self.request.path = self.request.path or "/"  # of an absolute target (RFC 9110, 4.2.3)
+        if self.request._expected_100_continue:
+            self.request._expected_100_continue = False  # gunicorn would wait for the socket
+            if self.socket.send(_CONTINUE) < len(_CONTINUE):
+                raise _BROKEN
         length = (
             self.request.body.reader.length if isinstance(self.request.body.reader, LengthReader) else SMALL_BYTES + 1
         )
         if length == 0:
             self.request.body = io.BytesIO()
-        elif length <= SMALL_BYTES and not self.request._expected_100_continue:  # a thread has to send that first
+        elif length <= SMALL_BYTES:
             self._pace = Pace()
             self._came += self.parser.unreader.take_buffered()
 
     def _collect(self) -> bool:
         assert self._pace
         length = self.request.body.reader.length
-        self.until = self._pace.until(len(self._came))
+        self._pace.came(len(self._came))
+        self.until = self._pace.until()
         if len(self._came) < length:
             return False
         self.request.body = io.BytesIO(self._came[:length])

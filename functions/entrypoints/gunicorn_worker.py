@@ -1,8 +1,9 @@
 """The gunicorn worker class of the push worker: its main loop waits for senders, threads answer.
 
-Silent connections, slow heads and slow small bodies hold no thread. A request whose body is larger, or of unknown
-length, has to be waited for, in threads of its own kind: small requests are answered whatever slow senders do. `GET
-/health` has a thread of its own. It is the only path that is known here; nothing here imports the application.
+Silent connections, slow heads, slow small bodies and responses that are not read hold no thread. A request whose body
+is larger, or of unknown length, has to be waited for, in threads of its own kind: small requests are answered whatever
+slow senders do. `GET /health` has a thread of its own. It is the only path that is known here; nothing here imports
+the application.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -29,8 +31,10 @@ from functions.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
-SEND_S = 30.0
-"""Seconds in which a sender must take its response."""
+SEND_S, STOP_SEND_S = 30.0, 4.0
+"""Seconds in which a sender must take its response. A stopping worker waits for that so much longer than for requests:
+6 s in all.
+"""
 
 LINGER_S, LINGER_BYTES = 2.0, 1_000_000
 """How long, and for how many bytes, a closed connection is still read: a reset could destroy the response."""
@@ -38,15 +42,16 @@ LINGER_S, LINGER_BYTES = 2.0, 1_000_000
 DRAIN_BYTES = 65_536
 """A body that was not read is skipped up to this size; behind a larger one the connection is closed."""
 
-WAITING, QUEUED = 500, 400
-"""Connections that may wait for their sender, and requests that may wait for a thread. Both fit the 1,024 open files
-that a process usually may have; beyond them the connection that waits longest is closed, and a request is refused.
+WAITING, QUEUED, QUEUED_LARGE = 500, 300, 100
+"""Connections that may wait for their sender, requests that may wait for a thread, and those with large bodies, which
+keep no others out. All fit the 1,024 open files that a process usually may have; beyond them the connection that waits
+longest is closed, and a request is refused.
 """
 
 _LOOK_S = 0.25
 _READ_BYTES = 65_536
 _BUSY = Refused(503, "too many requests wait; try again")
-_FAULT = Refused(500, "the request could not be read")
+_FAULT = Refused(500, "the request could not be answered")
 
 
 class Worker(ThreadWorker):
@@ -55,11 +60,13 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         """Set up the process after its fork, and serve until it ends."""
         self._waiting: dict[Connection, None] = {}
-        self._under_way = 0
+        self._under_way: Counter[ThreadPoolExecutor] = Counter()
         self._looked, self._latest = 0.0, math.inf
         self._health = ThreadPoolExecutor(1, "health")
         self._streamed = ThreadPoolExecutor(self.cfg.threads, "streamed")
-        self.worker_connections = WAITING + QUEUED + 2 * self.cfg.threads + 2  # never reached: it always accepts
+        self.worker_connections = (
+            WAITING + QUEUED + QUEUED_LARGE + 2 * self.cfg.threads + 2
+        )  # never reached: it always accepts
         with suppress(SettingsError):  # the routes say so
             bootstrap.settings()  # which also directs the log
         super().init_process()
@@ -77,33 +84,33 @@ class Worker(ThreadWorker):
         conn = Connection(self.cfg, sock, client, listener.getsockname())
         conn.until = time.monotonic() + HEAD_S
         self._wait(conn)
-        self._readable(conn)
+        self._receive(conn)
         if len(self._waiting) > WAITING:
             self._close_oldest()
 
-    def handle(self, conn: Connection) -> bool:
-        """Answer the request of a connection, in a thread. Returns whether it may send another."""
+    def handle(self, conn: Connection) -> None:
+        """Answer the request of a connection, in a thread, which never waits for the response to be taken."""
+        conn.socket.setblocking(True)  # for the body; request_body.py ends a reading that takes too long
         try:
-            conn.sock.settimeout(SEND_S)
-            if not self.handle_request(conn.request, conn):
-                return False
-            conn.sock.setblocking(False)
-            return bool(conn.parser.finish_body(max_bytes=DRAIN_BYTES))
-        except (OSError, StopIteration) as exc:  # the sender is gone, does not read, or has more to send
+            conn.keeps = bool(self.handle_request(conn.request, conn))
+        except Exception:
+            log.exception("a request could not be answered")
+            conn.keeps, conn.output[:] = False, _reply(_FAULT)
+        conn.socket.setblocking(False)
+        try:
+            conn.send()
+            conn.keeps &= bool(conn.parser.finish_body(max_bytes=DRAIN_BYTES))
+        except Exception as exc:  # the sender is gone, has more to send, or has sent malformed chunks
             self.log.debug("connection ends: %r", exc)
-        except Exception as exc:
-            self.handle_error(conn.request, conn.sock, conn.client, exc)
-        return False
+            conn.keeps = False
 
-    def finish_request(self, conn: Connection, done: Future[bool]) -> None:
-        """Go on with a connection that a thread is done with."""
-        self._under_way -= 1
-        conn.sock.setblocking(False)
+    def finish_request(self, conn: Connection, threads: ThreadPoolExecutor, done: Future[None]) -> None:
+        """Go on with a connection that one of these threads is done with."""
+        done.result()
+        self._under_way[threads] -= 1
+        conn.until = time.monotonic() + SEND_S
         self._wait(conn)
-        if done.result():
-            self._go_on(conn, partial(conn.next_request, self.cfg.keepalive))
-        else:
-            self._linger(conn)
+        self._send(conn)
 
     def murder_pending(self) -> None:
         """End the patience with connections that have waited long enough. The main loop calls it every second."""
@@ -111,8 +118,10 @@ class Worker(ThreadWorker):
         if now < self._looked + _LOOK_S:
             return
         self._looked = now
-        for conn in [each for each in self._waiting if min(each.until, self._latest) < now]:
-            if conn.linger_bytes or not self._go_on(conn, conn.expire):
+        for conn in list(self._waiting):
+            if min(conn.until, self._latest + STOP_SEND_S if conn.output else self._latest) > now:
+                continue
+            if conn.output or conn.linger_bytes or not self._go_on(conn, conn.expire):
                 self._close(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
@@ -128,17 +137,40 @@ class Worker(ThreadWorker):
 
     def _wait(self, conn: Connection) -> None:
         self._waiting[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._readable(conn))
+        self.poller.register(conn.socket, selectors.EVENT_READ, self._step(conn))
 
     def _leave(self, conn: Connection) -> None:
         del self._waiting[conn]
-        self.poller.unregister(conn.sock)
+        self.poller.unregister(conn.socket)
 
-    def _readable(self, conn: Connection) -> None:
-        if conn not in self._waiting:  # closed since the poller saw it
-            return
+    def _step(self, conn: Connection) -> Callable[[object], None]:
+        """What the main loop does when the socket of a connection is ready."""
+
+        def step(_: object) -> None:
+            if conn in self._waiting:  # it may have been closed since the poller saw it
+                (self._send if conn.output else self._receive)(conn)
+
+        return step
+
+    def _send(self, conn: Connection) -> None:
+        """Send what is left of a response; when all is sent, wait for the next request, or close."""
         try:
-            data = conn.sock.recv(_READ_BYTES)
+            conn.send()
+        except OSError:  # the sender is gone
+            self._close(conn)
+            return
+        wanted = selectors.EVENT_WRITE if conn.output else selectors.EVENT_READ
+        self.poller.modify(conn.socket, wanted, self._step(conn))
+        if conn.output:
+            return
+        if conn.keeps:
+            self._go_on(conn, partial(conn.next_request, self.cfg.keepalive))
+        else:
+            self._linger(conn)
+
+    def _receive(self, conn: Connection) -> None:
+        try:
+            data = conn.socket.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -169,35 +201,33 @@ class Worker(ThreadWorker):
         return True
 
     def _submit(self, conn: Connection) -> None:
-        if not conn.is_streamed and conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
-            threads = self._health
-            conn.request.force_close()  # one small response fits into the socket's buffer: its thread never waits
-        elif self._under_way >= 2 * self.cfg.threads + QUEUED:
+        if conn.is_streamed:
+            threads, most = self._streamed, self.cfg.threads + QUEUED_LARGE
+        elif conn.request.path == "/health" and conn.request.method in ("GET", "HEAD"):
+            threads, most = self._health, math.inf
+        else:
+            threads, most = self.tpool, self.cfg.threads + QUEUED
+        if self._under_way[threads] >= most:
             self._refuse(conn, _BUSY)
             return
-        else:
-            threads = self._streamed if conn.is_streamed else self.tpool
         self._leave(conn)
-        self._under_way += 1
+        self._under_way[threads] += 1
         done = threads.submit(self.handle, conn)
-        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
+        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn, threads))
 
     def _refuse(self, conn: Connection, refused: Refused) -> None:
         """Answer from the main loop, count it, and close."""
-        outcomes = bootstrap.outcomes()
-        (outcomes.refused if refused is _BUSY else outcomes.malformed)(str(refused))
-        text = f"{refused}\n"
-        head = f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nConnection: close\r\n"
-        head += f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"
-        with suppress(OSError):  # its sender is gone, or has sent without reading
-            conn.sock.send((head + text).encode())
-        self._linger(conn)
+        request_log = bootstrap.request_log()
+        (request_log.refused if refused is _BUSY else request_log.malformed)(str(refused))
+        conn.keeps, conn.output[:] = False, _reply(refused)
+        conn.until = time.monotonic() + SEND_S
+        self._send(conn)
 
     def _linger(self, conn: Connection) -> None:
         """Say that nothing follows, and wait a moment for the sender to close."""
         conn.linger_bytes, conn.until = LINGER_BYTES, time.monotonic() + LINGER_S
         try:
-            conn.sock.shutdown(socket.SHUT_WR)
+            conn.socket.shutdown(socket.SHUT_WR)
         except OSError:
             self._close(conn)
 
@@ -210,4 +240,11 @@ class Worker(ThreadWorker):
     def _close(self, conn: Connection) -> None:
         self._leave(conn)
         self.nr_conns -= 1
-        conn.sock.close()
+        conn.socket.close()
+
+
+def _reply(refused: Refused) -> bytes:
+    text = f"{refused}\n"
+    head = f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\nConnection: close\r\n"
+    head += f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"
+    return (head + text).encode()

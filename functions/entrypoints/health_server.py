@@ -1,4 +1,4 @@
-"""GET /health of the pull worker, its only way in. Listens where HEALTH_ADDRESS says, if anywhere."""
+"""GET /health of the pull worker, which listens to nothing else. HEALTH_ADDRESS sets its address."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import asyncio
 import json
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from functions import bootstrap
 from functions.settings import SettingsError
 
 Report = Callable[[], tuple[bool, dict[str, Any]]]
+"""Returns whether the worker works, and the JSON object of the reply."""
 
 _SENDER_S = 5.0
-"""Seconds for a whole request and its response."""
+"""Seconds for a whole request and its reply."""
 
 _HEAD_BYTES = 8192
 _CONNECTIONS = 200
@@ -35,8 +36,7 @@ def answering(address: str, report: Report) -> Iterator[None]:
         raise SettingsError(f"HEALTH_ADDRESS is {address!r}; nothing can listen there ({exc})") from exc
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        thread = threading.Thread(target=runner.run, args=(_serve(listener, report, stop),), name="health", daemon=True)
-        thread.start()
+        thread = bootstrap.supervisor().start("health", lambda: runner.run(_serve(listener, report, stop)))
         try:
             yield
         finally:
@@ -56,7 +56,7 @@ async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -
                 writer.write(_reply(await reader.readuntil(b"\r\n\r\n"), report))
                 await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()  # nobody is there to be answered, or it asks for nothing that is here
+            writer.transport.abort()  # the sender is gone, too slow, or sends no HTTP request
         finally:
             del connections[writer]
             writer.close()
@@ -64,7 +64,7 @@ async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -
     server = await asyncio.start_server(answer, sock=listener, limit=_HEAD_BYTES)
     await stop.wait()
     server.close()
-    while connections:  # each ends by itself: to cancel one would be logged as a failure
+    while connections:  # each ends by itself: asyncio would log its cancellation as a failure
         for writer in connections:
             writer.transport.abort()
         await asyncio.sleep(0)
@@ -73,7 +73,7 @@ async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -
 def _reply(head: bytes, report: Report) -> bytes:
     if not _REQUEST.match(head):
         return b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-    well, said = report()
-    body = json.dumps(said).encode()
-    status = "200 OK" if well else "503 Service Unavailable"
+    works, counts = report()
+    body = json.dumps(counts).encode()
+    status = "200 OK" if works else "503 Service Unavailable"
     return f"HTTP/1.0 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

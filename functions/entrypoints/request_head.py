@@ -35,6 +35,7 @@ _HEADERS_TOO_LARGE = Refused(
     f"{HEADERS_BYTES:,} bytes together, are allowed",
 )
 _CODING = Refused(501, "the Transfer-Encoding is not supported; only chunked is")
+_VERSION = Refused(400, "the version of HTTP is not supported; it must be HTTP/1.1 or HTTP/1.0")
 _MALFORMED = Refused(400, "the request is malformed; it must be HTTP/1.1 or HTTP/1.0")
 _HEADER = Refused(
     400,
@@ -51,7 +52,7 @@ _REFUSALS: tuple[tuple[type[Exception], Refused], ...] = (
         Refused(400, "the request line is malformed; it must be METHOD TARGET HTTP/1.1, with a target in ASCII"),
     ),
     (errors.InvalidRequestMethod, Refused(400, "the method is malformed; it must be 3 to 20 capital letters")),
-    (errors.InvalidHTTPVersion, Refused(400, "the version of HTTP is not supported; it must be HTTP/1.1 or HTTP/1.0")),
+    (errors.InvalidHTTPVersion, _VERSION),
     (errors.InvalidHeader, _HEADER),
     (errors.InvalidHeaderName, _HEADER),
     (errors.ObsoleteFolding, _HEADER),
@@ -77,6 +78,8 @@ def is_whole(head: bytes | bytearray, searched: int = 0) -> bool:
 
 def check(request: Request) -> None:
     """Refuse what the parser lets pass and this server does not understand. Raises Refused."""
+    if request.version > (1, 1):
+        raise _VERSION
     codings = [value for name, value in request.headers if name == "TRANSFER-ENCODING"]
     if codings and [value.lower() for value in codings] != ["chunked"]:
         raise _CODING

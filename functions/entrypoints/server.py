@@ -45,6 +45,8 @@ class Server(BaseApplication):
             "worker_class": Worker,
             "timeout": 0,  # a request may take as long as its own deadlines allow
             "loglevel": os.environ.get("GUNICORN_LOG_LEVEL", "error"),
+            "forwarded_allow_ips": "",  # no header is believed: not X-Forwarded-Proto, and not SCRIPT_NAME,
+            "forwarder_headers": "",  # which moves a path
             "limit_request_line": LINE_BYTES,
             "limit_request_fields": FIELDS,
             "limit_request_field_size": FIELD_BYTES,

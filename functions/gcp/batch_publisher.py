@@ -1,7 +1,7 @@
-"""Publishing many small messages: in few calls, by threads that stay.
+"""Publishes many small messages in few calls, from threads that live as long as the process.
 
-Google's own batching starts a thread for each batch, and whoever publishes waits until it runs: under a full load that
-was a third of the time of the threads that score. Messages that come one by one go out at once.
+Google's own publisher starts a thread for each batch, and the caller waits until that thread runs: under full load a
+third of the time of the scoring threads. Here a message that comes alone is sent at once.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GATHER_S = 0.01
-"""From call to call, where several messages come at a time: for so long they may wait for others."""
+"""Seconds from call to call while several messages come at a time: a message may wait that long for others."""
 
 LONGEST_GATHER_S = 0.05
-"""The same while there is more to do, and no longer than that takes: what a call costs is missing there."""
+"""The same while images wait to be scored, and at most as long as they wait: each call takes CPU time from them."""
 
 MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
-"""Of a call, as Google's own batches have."""
+"""Most messages and bytes of a call, as in Google's own batches."""
 
 _SENDERS = 4
-"""Calls under way at once."""
+"""Calls at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Letter:
-    """One message, and its id once the broker has it. `waited`: somebody stands still until then."""
+class Message:
+    """One message. `sent` ends with its id once the broker has it. `waited`: a thread waits for that."""
 
     data: bytes
     attributes: Mapping[str, str]
@@ -40,80 +40,92 @@ class Letter:
     sent: Future[str] = field(default_factory=Future)
 
 
-class Refused(Exception):
-    """The broker will not have one of the messages of a call."""
+class MessageRefused(Exception):
+    """The broker refuses a message of the call."""
+
+
+class IncompleteReply(Exception):
+    """The broker's reply does not have an id for each message of the call."""
 
 
 class Send(Protocol):
-    """A call to the broker: gives the messages' ids, in order; blocks. From any thread. Raises Refused."""
+    """Makes one call and returns the ids of the messages, in order; blocks. Raises MessageRefused. From any thread."""
 
-    def __call__(self, letters: Sequence[Letter], /) -> Sequence[str]: ...
+    def __call__(self, messages: Sequence[Message], /) -> Sequence[str]: ...
 
 
 Backlog = Callable[[], float]
-"""Seconds until what waits to be done is done."""
+"""Returns the seconds until the images that wait are scored."""
 
 
-def idle() -> float:
-    """Nothing waits."""
+def no_backlog() -> float:
+    """No image waits."""
     return 0.0
 
 
-class Outbox:
-    """Sends what is put in. Callable from any thread; its own threads end with the process."""
+class BatchPublisher:
+    """Publishes messages. Callable from any thread. `start` starts its threads, which end with the process."""
 
-    def __init__(self, send: Send, backlog: Backlog = idle, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        send: Send,
+        start: Callable[[str, Callable[[], None]], object],
+        backlog: Backlog = no_backlog,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._send, self._backlog, self._sleep = send, backlog, sleep
-        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
-        self._turn = threading.Lock()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._gathering = threading.Lock()
         self._latest, self._several = -LONGEST_GATHER_S, False
         for number in range(_SENDERS):
-            threading.Thread(target=self._run, name=f"outbox-{number}", daemon=True).start()
+            start(f"publisher-{number}", self._run)
 
-    def put(self, data: bytes, attributes: Mapping[str, str], *, waited: bool = False) -> Future[str]:
-        """Returns at once; the future is done when the broker has the message, or fails.
+    def publish(self, data: bytes, attributes: Mapping[str, str], *, waited: bool = False) -> Future[str]:
+        """Return at once; the future ends when the broker has the message, or fails.
 
-        `waited`: somebody stands still until then, so it waits for no others.
+        `waited`: a thread waits for it, so the message is sent without waiting for others.
         """
-        letter = Letter(data, attributes, waited)
-        self._letters.put(letter)
-        return letter.sent
+        message = Message(data, attributes, waited)
+        self._messages.put(message)
+        return message.sent
 
     def _run(self) -> None:
         while True:
-            with self._turn:  # one at a time: two would each get half of them
-                letters = self._gather()
-            self._deliver(letters)
+            with self._gathering:  # one thread at a time: two would each get half a batch
+                messages = self._gather()
+            self._deliver(messages)
 
-    def _gather(self) -> list[Letter]:
-        letters = [self._letters.get()]
-        if not letters[0].waited and (self._several or not self._letters.empty()):
+    def _gather(self) -> list[Message]:
+        messages = [self._messages.get()]
+        if not messages[0].waited and (self._several or not self._messages.empty()):
             self._wait(GATHER_S)
             self._wait(min(LONGEST_GATHER_S, self._backlog()))
-        size = len(letters[0].data)
-        while len(letters) < MAX_MESSAGES and size < MAX_BYTES and not self._letters.empty():
-            letters.append(self._letters.get())
-            size += len(letters[-1].data)
-        self._latest, self._several = time.monotonic(), len(letters) > 1
-        return letters
+        size = len(messages[0].data)
+        while len(messages) < MAX_MESSAGES and size < MAX_BYTES and not self._messages.empty():
+            messages.append(self._messages.get())
+            size += len(messages[-1].data)
+        self._latest, self._several = time.monotonic(), len(messages) > 1
+        return messages
 
     def _wait(self, gather_s: float) -> None:
         early_s = self._latest + gather_s - time.monotonic()
         if early_s > 0:
             self._sleep(early_s)
 
-    def _deliver(self, letters: Sequence[Letter]) -> None:
+    def _deliver(self, messages: Sequence[Message]) -> None:
         try:
-            ids = self._send(letters)
-        except Refused as exc:
-            if len(letters) == 1:
-                letters[0].sent.set_exception(exc)
+            ids = self._send(messages)
+            if len(ids) != len(messages):  # which of them the broker has is not known
+                raise IncompleteReply(f"the broker gave {len(ids)} ids for {len(messages)} messages")
+        except MessageRefused as exc:
+            if len(messages) == 1:
+                messages[0].sent.set_exception(exc)
                 return
-            for letter in letters:
-                self._deliver([letter])
+            for message in messages:
+                self._deliver([message])
         except Exception as exc:
-            for letter in letters:
-                letter.sent.set_exception(exc)
+            for message in messages:
+                message.sent.set_exception(exc)
         else:
-            for letter, message_id in zip(letters, ids, strict=True):
-                letter.sent.set_result(message_id)
+            for message, message_id in zip(messages, ids, strict=True):
+                message.sent.set_result(message_id)

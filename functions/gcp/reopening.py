@@ -1,4 +1,4 @@
-"""The log lines on pull streams that are opened again, each with its reason: no stream fails in silence."""
+"""Log lines on pull streams that are opened again, each with its reason: no stream fails in silence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from google.api_core.exceptions import ServiceUnavailable
 log = logging.getLogger(__name__)
 
 ROUTINE_S = 600.0
-"""Pub/Sub closes each stream after about half an hour, as unavailable: one that lived this long needs no warning."""
+"""A stream that was open this many seconds may end without a warning: Pub/Sub closes each after half an hour."""
 
 QUIET_S = 60.0
-"""From one line to the next: a stream that cannot stay open is opened every two seconds, and each failure is heard of
-twice, by the thread that reads and by gRPC's own."""
+"""Seconds from one line to the next: a stream that cannot stay open is opened every two seconds, and each failure is
+reported twice, by the reading thread and by gRPC's own."""
 
 
 class Reopenings:
@@ -29,14 +29,14 @@ class Reopenings:
     def note(self, failure: BaseException) -> None:
         """The stream failed and is opened again."""
         now = self._clock()
-        lived_s, self._opened = now - self._opened, now
+        open_s, self._opened = now - self._opened, now
         if now < self._quiet_until:
             return
         self._quiet_until = now + QUIET_S
-        routine = isinstance(failure, ServiceUnavailable) and lived_s >= ROUTINE_S
+        routine = isinstance(failure, ServiceUnavailable) and open_s >= ROUTINE_S
         log.log(
             logging.INFO if routine else logging.WARNING,
             "the pull stream is opened again: %s",
             failure,
-            extra={"subscription": self._subscription, "open_s": round(lived_s, 1)},
+            extra={"subscription": self._subscription, "open_s": round(open_s, 1)},
         )

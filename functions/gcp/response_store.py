@@ -1,6 +1,6 @@
-"""Stores the first response to each request in a bucket, so that every worker publishes the same one.
+"""Stores the first response to each request in a bucket, so that all workers publish the same one.
 
-It is not exactly-once delivery: copies still come, and each request costs a write to the bucket.
+Delivery stays at least once: copies of a response still come. Each request costs a write to the bucket.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from google.api_core.exceptions import Forbidden, PreconditionFailed
 
-from functions.gcp.clients import FETCH_RETRY_S, FETCH_TIMEOUT_S
+from functions.gcp.object_store import FETCH_RETRY_S, FETCH_TIMEOUT_S
 from functions.messages.contract import Response, decode_response, encode_response
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class BucketResponseStore:
         return storage.Client(project=self._project or None).bucket(self._bucket_name)
 
     def keep(self, identity: str, response: Response) -> Response:
-        """Store an answer unless there is one. Raises what the bucket says, which is transient."""
+        """Store a response unless there is one, and return the stored one. The bucket's errors are transient."""
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         retry = DEFAULT_RETRY.with_timeout(FETCH_RETRY_S)
@@ -46,6 +46,6 @@ class BucketResponseStore:
                 retry=retry,
             )
         except (PreconditionFailed, Forbidden):
-            # Forbidden: who may create objects and not replace them may hear of that first.
+            # Forbidden: Cloud Storage may check the missing right to replace objects before the precondition.
             return decode_response(blob.download_as_bytes(timeout=FETCH_TIMEOUT_S, retry=retry))
         return response

@@ -1,7 +1,7 @@
-"""A streaming pull on Google's generated client: what comes is handed on, what is settled is told in few calls.
+"""A streaming pull on Google's generated client: messages are handled at once, acks are sent in few calls.
 
-The stock client's own streaming pull asks the broker to extend each response's leases before it hands anything on, and
-hands each message from thread to thread: more than a small image costs to score.
+The stock client's streaming pull asks the broker to extend the leases of each response before it passes messages on,
+and moves each message from thread to thread: that takes longer than to score a small image.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from google.pubsub_v1 import (
     SubscriberClient,
 )
 
-from functions.gcp.lease_manager import Leases
+from functions.gcp.lease_manager import LeaseManager
 from functions.gcp.reopening import Reopenings
-from functions.messages.contract import Envelope
+from functions.messages.contract import Envelope, Response
 from functions.messages.event_decoder import from_pulled
+from functions.runtime.supervised import Supervisor
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 20
-"""How long the broker waits for a worker that died; one that lives extends its leases as long as it needs."""
+"""Seconds after which the broker delivers the messages of a dead worker again; a live worker extends its leases."""
 
 HEARTBEAT_S = 30.0
-"""The broker closes a stream that sends nothing for a minute."""
+"""Seconds between heartbeats: the broker closes a stream on which nothing is sent for a minute."""
 
-TELL_TIMEOUT_S = 10.0
-"""Of a call that tells what is settled, with its retries."""
+CALL_TIMEOUT_S = 10.0
+"""Seconds for a call that acks, nacks or extends, with its retries."""
 
-_SOON = Retry(maximum=1.0, timeout=TELL_TIMEOUT_S)
+_RETRY = Retry(maximum=1.0, timeout=CALL_TIMEOUT_S)
 
 _IDS = 1000
-"""Of a call: a request may have 512 KiB, an ack id some 200 bytes."""
+"""Most ack ids of a call: a call may have 512 KiB, and an ack id has some 200 bytes."""
 
-_PASSING = (
+_RECOVERABLE = (
     exceptions.Aborted,
     exceptions.DeadlineExceeded,
     exceptions.GatewayTimeout,
@@ -57,89 +58,89 @@ _PASSING = (
     exceptions.ServiceUnavailable,
     exceptions.Unknown,
 )
-"""After these a stream is opened again, as the stock client does: the broker itself closes each after half an hour."""
+"""After these a stream is opened again, as by the stock client: the broker closes each stream after half an hour."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message that came, to be acked or nacked once."""
+class PulledDelivery:
+    """A message of the stream."""
 
     envelope: Envelope
     _ack_id: str
-    _leases: Leases
+    _leases: LeaseManager
+    is_awaited: bool = False
 
-    def ack(self) -> None:
-        """It is done."""
+    def ack(self, response: Response | None = None, /) -> None:
+        """Have the broker remove the message."""
         self._leases.settle(self._ack_id, True)
 
     def nack(self) -> None:
-        """Somebody is to get it again."""
+        """Have the broker deliver the message again."""
         self._leases.settle(self._ack_id, False)
 
 
 class PullStream:
-    """One subscription's messages, handed to `receive`, which must not wait, until `stop`.
+    """Passes the messages of one subscription to `receive`, which must not block, until `stop`.
 
-    `most`, `most_bytes`: of messages that are held at once. `ended`: done when no more come, with the failure if it was
-    one that does not pass.
+    `max_messages`, `max_bytes`: limits of the messages that are not settled. `ended`: ends when no more messages come,
+    with the exception if the stream failed for good.
     """
 
     def __init__(
         self,
         client: SubscriberClient,
         subscription: str,
-        receive: Callable[[Delivery], None],
-        most: int,
-        most_bytes: int,
+        receive: Callable[[PulledDelivery], None],
+        max_messages: int,
+        max_bytes: int,
+        supervisor: Supervisor,
         lease_s: int = LEASE_S,
     ) -> None:
         self.ended: Future[None] = Future()
         self._client, self._subscription, self._receive, self._lease_s = client, subscription, receive, lease_s
-        self._leases = Leases(lease_s, most, most_bytes)
+        self._leases = LeaseManager(lease_s, max_messages, max_bytes)
         self._stopping = threading.Event()
         self._reopenings = Reopenings(subscription)
         first = {
             "subscription": subscription,
             "stream_ack_deadline_seconds": lease_s,
             "client_id": uuid.uuid4().hex,
-            "max_outstanding_messages": most,
-            "max_outstanding_bytes": most_bytes,
+            "max_outstanding_messages": max_messages,
+            "max_outstanding_bytes": max_bytes,
         }
         self._rpc = ResumableBidiRpc(
             client.streaming_pull,
-            should_recover=self._passes,
+            should_recover=self._is_recoverable,
             initial_request=StreamingPullRequest(first),
             metadata=[("x-goog-request-params", f"subscription={subscription}")],
             throttle_reopen=True,
         )
         name = subscription.rpartition("/")[2]
-        self._reading = threading.Thread(target=self._read, name=f"read-{name}", daemon=True)
-        self._telling = threading.Thread(target=self._tell_all, name=f"tell-{name}", daemon=True)
-        beating = threading.Thread(target=self._beat, name=f"beat-{name}", daemon=True)
-        for thread in (self._reading, self._telling, beating):
-            thread.start()
+        self._reader = supervisor.start(f"read-{name}", self._read)
+        self._acker = supervisor.start(f"ack-{name}", self._send_all)
+        supervisor.start(f"heartbeat-{name}", self._beat)
 
     def stop(self, timeout_s: float) -> None:
-        """Have no more messages come; what came can still be settled."""
+        """Receive no more messages; those that came can still be settled."""
         self._stopping.set()
         self._leases.stop()
         self._rpc.close()
-        self._reading.join(timeout_s)
+        self._reader.join(timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Tell the broker what is settled by now; what is not comes again when its lease is over."""
+        """Send the acks and nacks so far; the other messages are delivered again when their leases end."""
         self._leases.close()
-        self._telling.join(timeout_s)
+        self._acker.join(timeout_s)
 
     def _read(self) -> None:
         try:
             self._rpc.open()
             while not self._stopping.is_set():
                 received = StreamingPullResponse.pb(self._rpc.recv()).received_messages
-                self._leases.hold({each.ack_id: len(each.message.data) for each in received})
+                self._leases.add({each.ack_id: len(each.message.data) for each in received})
                 for each in received:
-                    self._hand_on(Delivery(from_pulled(each), each.ack_id, self._leases))
-                self._leases.wait_for_room()
+                    self._pass_on(PulledDelivery(from_pulled(each), each.ack_id, self._leases))
+                self._leases.wait_for_capacity()
         except Exception as exc:
             if not self._stopping.is_set():
                 self.ended.set_exception(exc)
@@ -147,51 +148,51 @@ class PullStream:
         self._rpc.close()
         self.ended.set_result(None)
 
-    def _hand_on(self, delivery: Delivery) -> None:
+    def _pass_on(self, delivery: PulledDelivery) -> None:
         if self._stopping.is_set():
             delivery.nack()
         else:
             self._receive(delivery)
 
-    def _passes(self, exc: BaseException) -> bool:
+    def _is_recoverable(self, exc: BaseException) -> bool:
         if isinstance(exc, grpc.RpcError):
             exc = exceptions.from_grpc_error(exc)
-        if not isinstance(exc, _PASSING) or self._stopping.is_set():
+        if not isinstance(exc, _RECOVERABLE) or self._stopping.is_set():
             return False
         self._reopenings.note(exc)
         return True
 
     def _beat(self) -> None:
-        with suppress(exceptions.GoogleAPICallError):  # whoever reads gets it too
+        with suppress(exceptions.GoogleAPICallError):  # the reading thread gets it too
             while not self._stopping.wait(HEARTBEAT_S) and self._rpc.is_active:
                 self._rpc.send(StreamingPullRequest())
 
-    def _tell_all(self) -> None:
-        while news := self._leases.news():
-            for ids in _parts(news.acked):
-                self._tell(ids, self._acknowledge)
-            for ids in _parts(news.nacked):
-                self._tell(ids, partial(self._extend, 0))
-            for ids in _parts(news.extended):
-                self._tell(ids, partial(self._extend, self._lease_s))
+    def _send_all(self) -> None:
+        while due := self._leases.due():
+            for ids in _parts(due.acked):
+                self._send(ids, self._acknowledge)
+            for ids in _parts(due.nacked):
+                self._send(ids, partial(self._extend, 0))
+            for ids in _parts(due.extended):
+                self._send(ids, partial(self._extend, self._lease_s))
 
-    def _tell(self, ids: Sequence[str], call: Callable[[Sequence[str]], None]) -> None:
+    def _send(self, ids: Sequence[str], call: Callable[[Sequence[str]], None]) -> None:
         try:
             call(ids)
-        except exceptions.GoogleAPIError as exc:  # they come again, and are answered in the same words
-            log.warning("the broker could not be told of %d messages: %s", len(ids), exc)
+        except exceptions.GoogleAPIError as exc:  # these messages are delivered again, and get the same responses
+            log.warning("acks, nacks or lease extensions of %d messages failed: %s", len(ids), exc)
 
-    # The plain messages: to fill the library's wrappers of them takes ten times as long.
+    # The plain protocol buffers: the library's wrappers take ten times as long to fill.
 
     def _acknowledge(self, ids: Sequence[str]) -> None:
-        asked = AcknowledgeRequest.pb()(subscription=self._subscription, ack_ids=ids)
-        self._client.acknowledge(AcknowledgeRequest(asked), retry=_SOON, timeout=TELL_TIMEOUT_S)
+        request = AcknowledgeRequest.pb()(subscription=self._subscription, ack_ids=ids)
+        self._client.acknowledge(AcknowledgeRequest(request), retry=_RETRY, timeout=CALL_TIMEOUT_S)
 
     def _extend(self, seconds: int, ids: Sequence[str]) -> None:
-        asked = ModifyAckDeadlineRequest.pb()(
+        request = ModifyAckDeadlineRequest.pb()(
             subscription=self._subscription, ack_ids=ids, ack_deadline_seconds=seconds
         )
-        self._client.modify_ack_deadline(ModifyAckDeadlineRequest(asked), retry=_SOON, timeout=TELL_TIMEOUT_S)
+        self._client.modify_ack_deadline(ModifyAckDeadlineRequest(request), retry=_RETRY, timeout=CALL_TIMEOUT_S)
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

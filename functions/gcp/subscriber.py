@@ -1,8 +1,8 @@
-"""The subscriber client that everything of ours pulls with: it receives messages of any size, wherever the server is.
+"""The subscriber client of the pull worker and the client: it receives messages of any size, also from an emulator.
 
-Pub/Sub takes messages of 10 MB, and a response of it may hold several. For the cloud Google's client makes a channel
-without a limit. For PUBSUB_EMULATOR_HOST it makes one with gRPC's own limit of 4 MiB: a larger message then never
-arrives, and the client opens its stream again and again in silence.
+Pub/Sub takes messages of 10 MB, and a response to a pull may hold several. For the cloud, Google's client makes a
+channel without a limit. For PUBSUB_EMULATOR_HOST it makes one with gRPC's default limit of 4 MiB: a larger message then
+never arrives, and the client opens its stream again and again without a log line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, ServiceUnavailable
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
@@ -17,12 +19,24 @@ _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 def subscriber() -> SubscriberClient:
-    """A new client; close it when nothing is pulled any more. Raises google.auth's DefaultCredentialsError."""
+    """A new client, for the caller to close. Raises google.auth's DefaultCredentialsError."""
     return SubscriberClient(transport=_Transport)
 
 
+def is_reachable(client: SubscriberClient, subscription: str, timeout_s: float) -> bool:
+    """Whether the broker replies on the connection of the client's streams. The question needs no permission."""
+    question = {"resource": subscription, "permissions": ["pubsub.subscriptions.consume"]}
+    try:
+        client.test_iam_permissions(request=question, retry=None, timeout=timeout_s)
+    except (ServiceUnavailable, DeadlineExceeded, GoogleAuthError):
+        return False
+    except GoogleAPICallError:
+        return True  # the broker replied, if only with an error
+    return True
+
+
 class _Transport(SubscriberGrpcTransport):  # type: ignore[misc]
-    """Google's transport. A channel that the client brings along is replaced by one without a limit."""
+    """Google's transport. It replaces the channel that the client made for an emulator by one without a limit."""
 
     def __init__(self, *, host: str, channel: grpc.Channel | None = None, **others: Any) -> None:
         if channel is not None:

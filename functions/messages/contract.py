@@ -1,6 +1,6 @@
-"""The messages: what travels, and its codec. Standard library and our own words only, so that clients may import it.
+"""The messages between sender, worker and client, and their JSON. Standard library only, so that clients may import it.
 
-What the worker makes of a request's attributes and body is in request_decoder.py.
+request_decoder.py makes a request of an envelope.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ SCHEMA_VERSION = 1
 DEFAULT_TOP_K = 5
 TOP_K_LIMIT = 100
 ID_LIMIT = 256
-"""Bytes of a request_id and of a reply_to: what a subscription filter can hold."""
+"""Most bytes of a request_id and of a reply_to: what a subscription filter can hold."""
 
 RESPONSE_LIMIT = 1_000_000
-"""Bytes of a response that is read: many times a hundred long labels with an explanation."""
+"""Most bytes of a response that is read: many times a hundred long labels with an explanation."""
+
+OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain")
+"""The attributes by which a sender states options of a request, beside request_id and those of a trace."""
 
 _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
 
@@ -61,18 +64,6 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A decoded envelope."""
-
-    request_id: str
-    image: bytes | ObjectRef
-    top_k: int = DEFAULT_TOP_K
-    model: str | None = None
-    expires_at: datetime | None = None
-    explain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Error:
     """Why there are no predictions: a code from functions/errors.py and a sentence for the sender."""
 
@@ -98,9 +89,61 @@ class Source:
     image_uri: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """The fields of a message that every response and log line to it has.
+
+    `reply_to` is None also when the sender gave one that is over ID_LIMIT. `event`: the eventType of a bucket
+    notification. `dead_letter_attempts`: how often a dead letter was delivered before, 0 when that is not known.
+    """
+
+    request_id: str
+    message_id: str = ""
+    source: Source = Source()
+    reply_to: str | None = None
+    trace: TraceContext | None = None
+    published_at: datetime | None = None
+    delivery_attempt: int = 0
+    event: str | None = None
+    dead_letter_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a sender may ask for. `model`: a name or digest that the worker's model must have."""
+
+    top_k: int = DEFAULT_TOP_K
+    model: str | None = None
+    expires_at: datetime | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Decoded):
+    """A message that asks for a prediction. `image`: the bytes of an image file, or the object that holds them."""
+
+    image: bytes | ObjectRef
+    options: RequestOptions = RequestOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected(Decoded):
+    """A message that breaks the contract. `reason` names the field, its value and what is allowed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored(Decoded):
+    """A bucket notification that asks for no prediction, for `reason`."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds: waiting at the broker, fetching from the bucket, decoding, scoring, and receipt to answer."""
+    """Milliseconds: `queue` at the broker, `fetch` from the bucket, `decode`, `predict` (scoring, and waiting for a
+    turn), and `total` from receipt to response."""
 
     queue: float = 0.0
     fetch: float = 0.0

@@ -1,7 +1,4 @@
-"""Reading requests: one decoder for all three carriers (image bytes, a reference, a bucket notification).
-
-Every refusal is an InvalidRequest that names the field, its value and what is allowed.
-"""
+"""Decodes an envelope, once, whatever carries the image: the message itself, a reference, or a bucket notification."""
 
 from __future__ import annotations
 
@@ -16,8 +13,11 @@ from functions.messages.contract import (
     ID_LIMIT,
     TOP_K_LIMIT,
     Envelope,
+    Ignored,
     ObjectRef,
+    Rejected,
     Request,
+    RequestOptions,
     Source,
     bounded_id,
     upload_id,
@@ -27,82 +27,59 @@ from functions.settings import BUCKET
 from model.text import quoted, whole
 
 JSON_BYTES = 200_000
-"""Of a reference or a bucket's notification: 10 MB of brackets would take half a gigabyte and seconds to read."""
+"""Longest JSON of a reference or a notification, in bytes: to read 10 MB of brackets takes 500 MB and seconds."""
+
+DEAD_LETTER_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
+"""The attribute that Pub/Sub adds to a dead letter ("Handle message failures", Google Cloud)."""
 
 _FINALIZE = "OBJECT_FINALIZE"
 _DIGITS = 18
-"""Of a generation or a size: any more might not be one, in 64 bits."""
+"""Most digits of a generation, size or count: a number with more might not fit into 64 bits."""
 
 
-def decode_request(envelope: Envelope) -> Request:
-    """Read a request, or raise InvalidRequest naming the field, its value and what is allowed."""
-    notified = is_notification(envelope)
-    options, beside = _options(envelope), {} if notified else _body(envelope) or {}
-    for name in ("reply_to",) if notified else ("request_id", "reply_to"):
-        if (size := len(options.get(name, "").encode())) > ID_LIMIT:
-            raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
-    return Request(
-        request_id_of(envelope),
-        _notified(envelope) if notified else _image(envelope),
-        _top_k(options.get("top_k")),
-        options.get("model") or None,
-        _time(options.get("expires_at")),
-        _flag("explain", options.get("explain", beside.get("explain", False))),
-    )
-
-
-def is_notification(envelope: Envelope) -> bool:
-    """Whether a bucket sent it."""
-    attributes = envelope.attributes
-    return "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
-
-
-def is_inline(envelope: Envelope) -> bool:
-    """Whether it carries an image itself, and not the name of one."""
-    return envelope.payload[:1] != b"{" and not is_notification(envelope)
-
-
-def ignorable(envelope: Envelope) -> str | None:
-    """Why a bucket notification asks for no prediction, or None: only finished objects with bytes in them do."""
-    if not is_notification(envelope):
-        return None
-    attributes = envelope.attributes
-    if attributes["eventType"] != _FINALIZE:
-        return f"event {attributes['eventType'][:80]}"
-    if attributes["objectId"].endswith("/"):
-        return "folder marker"
-    if str(_resource(envelope).get("size")) == "0":
-        return "empty object"
-    return None
-
-
-def request_id_of(envelope: Envelope) -> str:
-    """The id that the response will carry, also when the request cannot be read: never empty, never over ID_LIMIT."""
-    attributes = envelope.attributes
-    if is_notification(envelope):
-        return upload_id(attributes["bucketId"], attributes["objectId"], attributes.get("objectGeneration", "0"))
-    return bounded_id(attributes.get("request_id") or envelope.id)
-
-
-def source_of(envelope: Envelope) -> Source:
-    """Where the image came from, as far as the envelope says; never fails."""
-    filename = envelope.attributes.get("filename")
+def decode(envelope: Envelope) -> Request | Rejected | Ignored:
+    """Read a message. Never raises: what breaks the contract is a Rejected, also with a request_id and a source."""
+    attributes, body = envelope.attributes, _json_object(envelope.payload)
+    notified = "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
+    options = _metadata(body) if notified else attributes
+    image: bytes | ObjectRef | InvalidRequest
     try:
-        image = _notified(envelope) if is_notification(envelope) else _image(envelope)
-    except InvalidRequest:
-        return Source(filename)
-    return Source(filename, image.uri if isinstance(image, ObjectRef) else None)
-
-
-def reply_to_of(envelope: Envelope) -> str | None:
-    """Whom the response is for; one over ID_LIMIT can be nobody's filter and is dropped."""
-    reply_to = _options(envelope).get("reply_to") or None
-    return reply_to if reply_to is None or len(reply_to.encode()) <= ID_LIMIT else None
-
-
-def trace_of(envelope: Envelope) -> TraceContext | None:
-    """The trace that the sender began; for an upload without one, the trace of its delivery."""
-    return TraceContext.of(_options(envelope)) or TraceContext.of(envelope.attributes)
+        image = _notified(attributes, body or {}) if notified else _image(envelope.payload, body)
+    except InvalidRequest as exc:
+        image = exc
+    reply_to, attempts = options.get("reply_to") or None, attributes.get(DEAD_LETTER_ATTEMPTS, "")
+    common: dict[str, Any] = {
+        "request_id": _upload_id(attributes) if notified else bounded_id(attributes.get("request_id") or envelope.id),
+        "message_id": envelope.id,
+        "source": Source(attributes.get("filename"), image.uri if isinstance(image, ObjectRef) else None),
+        "reply_to": reply_to if reply_to and len(reply_to.encode()) <= ID_LIMIT else None,
+        # The sender's own trace; for an upload without one, the trace of its delivery.
+        "trace": TraceContext.of(options) or (TraceContext.of(attributes) if notified else None),
+        "published_at": envelope.published_at,
+        "delivery_attempt": envelope.delivery_attempt,
+        "event": attributes["eventType"] if notified else None,
+        "dead_letter_attempts": _number(attempts) or 0,
+    }
+    if notified and (reason := _ignorable(attributes, body or {})):
+        return Ignored(reason=reason, **common)
+    try:
+        for name in ("reply_to",) if notified else ("request_id", "reply_to"):
+            _check_length(name, options.get(name, ""))
+        if isinstance(image, InvalidRequest):
+            raise image
+        in_body = {} if notified else body or {}
+        return Request(
+            image=image,
+            options=RequestOptions(
+                _top_k(options.get("top_k")),
+                options.get("model") or None,
+                _time(options.get("expires_at")),
+                _flag("explain", options.get("explain", in_body.get("explain", False))),
+            ),
+            **common,
+        )
+    except InvalidRequest as exc:
+        return Rejected(reason=str(exc), **common)
 
 
 def parse_uri(uri: object) -> ObjectRef:
@@ -123,45 +100,61 @@ def parse_uri(uri: object) -> ObjectRef:
     )
 
 
-def _options(envelope: Envelope) -> Mapping[str, str]:
-    """Where the optional attributes are: on the message, or for an upload in the object's own metadata."""
-    if not is_notification(envelope):
-        return envelope.attributes
-    metadata = _resource(envelope).get("metadata")
+def _json_object(payload: bytes) -> dict[str, Any] | None:
+    """The JSON object that a message carries in place of an image, or None."""
+    if payload[:1] != b"{" or len(payload) > JSON_BYTES:
+        return None
+    try:
+        body: dict[str, Any] = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return body
+
+
+def _metadata(resource: dict[str, Any] | None) -> dict[str, str]:
+    """The options of an upload: the custom metadata of its object."""
+    metadata = (resource or {}).get("metadata")
     if not isinstance(metadata, dict):
         return {}
     return {whole(str(key)): whole(str(value)) for key, value in metadata.items()}
 
 
-def _resource(envelope: Envelope) -> dict[str, Any]:
-    """The object resource that a JSON_API_V1 notification carries; empty when it carries none."""
-    return _body(envelope) or {}
+def _upload_id(attributes: Mapping[str, str]) -> str:
+    return upload_id(attributes["bucketId"], attributes["objectId"], attributes.get("objectGeneration", "0"))
 
 
-def _notified(envelope: Envelope) -> ObjectRef:
-    attributes = envelope.attributes
+def _ignorable(attributes: Mapping[str, str], resource: dict[str, Any]) -> str | None:
+    """Why a notification asks for no prediction, or None: only finished objects with bytes in them ask for one."""
+    if attributes["eventType"] != _FINALIZE:
+        return f"event {attributes['eventType'][:80]}"
+    if attributes["objectId"].endswith("/"):
+        return "folder marker"
+    if str(resource.get("size")) == "0":
+        return "empty object"
+    return None
+
+
+def _notified(attributes: Mapping[str, str], resource: dict[str, Any]) -> ObjectRef:
     return ObjectRef(
         attributes["bucketId"],
         attributes["objectId"],
         _number(attributes.get("objectGeneration", "")),
-        _number(str(_resource(envelope).get("size", ""))),
+        _number(str(resource.get("size", ""))),
     )
 
 
 def _number(text: str) -> int | None:
-    """A whole number of Cloud Storage's or None; Python itself refuses to read thousands of digits."""
+    """A whole number of up to _DIGITS digits, or None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
-def _image(envelope: Envelope) -> bytes | ObjectRef:
-    payload = envelope.payload
+def _image(payload: bytes, body: dict[str, Any] | None) -> bytes | ObjectRef:
     if not payload:
         raise InvalidRequest(
             'the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}'
         )
     if payload[:1] == b"{" and len(payload) > JSON_BYTES:
         raise InvalidRequest(f"the message is JSON of {len(payload):,} bytes; at most {JSON_BYTES:,} are read")
-    body = _body(envelope)
     if body is None:
         return payload
     if "image_uri" not in body:
@@ -171,15 +164,9 @@ def _image(envelope: Envelope) -> bytes | ObjectRef:
     return parse_uri(body["image_uri"])
 
 
-def _body(envelope: Envelope) -> dict[str, Any] | None:
-    """The JSON object that a message carries in place of an image, or None."""
-    if envelope.payload[:1] != b"{" or len(envelope.payload) > JSON_BYTES:
-        return None
-    try:
-        body: dict[str, Any] = json.loads(envelope.payload)
-    except (ValueError, RecursionError):
-        return None
-    return body
+def _check_length(name: str, value: str) -> None:
+    if (size := len(value.encode())) > ID_LIMIT:
+        raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
 
 
 def _top_k(value: str | None) -> int:

@@ -1,4 +1,4 @@
-"""How each request ended: one line in the log and one count, made in one place so that they never disagree."""
+"""Logs and counts how each request ended, in one place, so that log and counts never disagree."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from functions.errors import UNAVAILABLE
-from functions.messages.contract import Envelope, Response, encode_time
-from functions.messages.request_decoder import request_id_of, trace_of
+from functions.messages.contract import Decoded, Ignored, Response, encode_time
 
 log = logging.getLogger(__name__)
 
 OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
 
 
-class Outcomes:
+class RequestLog:
     """The outcomes since the process began. Callable from any thread.
 
-    ok, error: answered. ignored: nothing was asked. nacked: ours to try again. malformed: nobody can be answered.
-    refused: turned away at the entry point, unread.
+    ok, error: a response was published or returned. ignored: the message asked for no response. nacked: a transient
+    failure. malformed: no request could be read. refused: unauthorized, or over the worker's capacity, and not read.
     """
 
     def __init__(self) -> None:
@@ -33,11 +32,11 @@ class Outcomes:
         self._expected: Mapping[str, float | None] = {}
 
     def expect(self, scores: Mapping[str, float | None]) -> None:
-        """From now on, beside each score stands the mean that its label had on validation images, where it is known."""
+        """Log with each score the mean score of its label on validation images, where it is known."""
         self._expected = scores
 
     def answered(self, response: Response, failure: Exception | None = None) -> None:
-        """A response is out; `failure` is what made it `unavailable`."""
+        """A response was published or returned; `failure` is the reason of an `unavailable`."""
         timing, error = response.timing_ms, response.error
         best = response.predictions[0] if response.predictions else None
         level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
@@ -56,35 +55,35 @@ class Outcomes:
             trace=response.trace,
         )
 
-    def ignored(self, envelope: Envelope, reason: str) -> None:
-        """A notification that asks for nothing."""
+    def ignored(self, notification: Ignored) -> None:
+        """A notification that asks for no prediction."""
         self._end(
             "ignored",
             logging.INFO,
             "ignored",
-            request_id=request_id_of(envelope),
-            reason=reason,
-            trace=trace_of(envelope),
+            request_id=notification.request_id,
+            reason=notification.reason,
+            trace=notification.trace,
         )
 
-    def nacked(self, envelope: Envelope | None, failure: Exception) -> None:
-        """A failure of ours: the broker delivers the request again, or sets it aside. No envelope: it was not read."""
-        self._end("nacked", logging.ERROR, "nacked", UNAVAILABLE, failure, delivery=envelope)
+    def nacked(self, request: Decoded | None, failure: Exception) -> None:
+        """A transient failure: the broker delivers the message again. None: the message was not read."""
+        self._end("nacked", logging.ERROR, "nacked", UNAVAILABLE, failure, delivery=request)
 
-    def handed_back(self, envelope: Envelope) -> None:
-        """A request that a stopping worker had received and not begun: another one gets it."""
-        self._end("handed back", logging.INFO, "nacked", reason="the worker is stopping", delivery=envelope)
+    def cancelled(self, request: Decoded | None) -> None:
+        """A request that a stopping worker had received and not begun; the broker delivers it to another worker."""
+        self._end("cancelled", logging.INFO, "nacked", reason="the worker is stopping", delivery=request)
 
     def malformed(self, reason: str) -> None:
-        """An event that nobody can be answered for."""
+        """An event without a message that can be read: there is nobody to respond to."""
         self._end("malformed event", logging.WARNING, "malformed", reason=reason)
 
     def refused(self, reason: str) -> None:
-        """A request of somebody who may not ask, or at an entry point that is closed."""
-        self._end("turned away", logging.WARNING, "refused", reason=reason)
+        """A request from a sender without authorization, to a closed endpoint, or over the worker's capacity."""
+        self._end("refused", logging.WARNING, "refused", reason=reason)
 
     def counts(self) -> dict[str, Any]:
-        """Since when, how many of each outcome, and the codes of the errors."""
+        """The time of the start, the number of each outcome, and the number of each error code."""
         with self._lock:
             outcomes = {name: self._outcomes[name] for name in OUTCOMES}
             return {"since": self._since, "outcomes": outcomes, "codes": dict(self._codes)}
@@ -96,23 +95,18 @@ class Outcomes:
         outcome: str,
         code: str | None = None,
         failure: Exception | None = None,
-        delivery: Envelope | None = None,
-        **about: object,
+        delivery: Decoded | None = None,
+        **fields: object,
     ) -> None:
         if delivery:
-            about |= _delivery(delivery)
+            fields |= {
+                "request_id": delivery.request_id,
+                "message_id": delivery.message_id,
+                "delivery_attempt": delivery.delivery_attempt,
+                "trace": delivery.trace,
+            }
         with self._lock:
             self._outcomes[outcome] += 1
             if code:
                 self._codes[code] += 1
-        log.log(level, message, extra={"outcome": outcome, "code": code, **about}, exc_info=failure)
-
-
-def _delivery(envelope: Envelope) -> dict[str, object]:
-    """What a line says about a message that will come again."""
-    return {
-        "request_id": request_id_of(envelope),
-        "message_id": envelope.id,
-        "delivery_attempt": envelope.delivery_attempt,
-        "trace": trace_of(envelope),
-    }
+        log.log(level, message, extra={"outcome": outcome, "code": code, **fields}, exc_info=failure)

@@ -5,12 +5,17 @@ Small payloads are not counted: as many as there are threads take little, and th
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from model.images.memory_budget import Room
 
 LARGE_BYTES = 1_000_000
 """From this size on a payload is counted."""
+
+
+Reserve = Callable[[int], Callable[[], bool]]
+"""Reserves memory for so many bytes, and may wait. Returns a function: whether other payloads wait for memory."""
 
 
 class Payloads:
@@ -19,9 +24,24 @@ class Payloads:
     def __init__(self, capacity: int) -> None:
         self._budget = Room(capacity)
 
+    @contextmanager
+    def reservation(self) -> Iterator[Reserve]:
+        """A function that reserves memory for a payload until the block ends."""
+        with ExitStack() as stack:
+
+            def reserve(size: int) -> Callable[[], bool]:
+                stack.enter_context(self.held(size))
+                return self.is_wanted
+
+            yield reserve
+
     def held(self, size: int) -> AbstractContextManager[None]:
         """Hold memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.
 
         A thread never holds two: one that waits for its second would keep its first from the others.
         """
         return self._budget.taken(size) if size >= LARGE_BYTES else nullcontext()
+
+    def is_wanted(self) -> bool:
+        """Whether a payload waits for memory."""
+        return self._budget.is_wanted

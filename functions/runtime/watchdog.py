@@ -1,8 +1,7 @@
-"""Whether the pull worker lives: what shows it, who asks, and what is done when nothing does.
+"""The watchdog of the pull worker: notices a silent broker and a stuck delivery.
 
-A stream that is silent may be idle or stuck: the broker stopped, or something between here and there swallows bytes. So
-the broker is asked something small on the stream's own connection, again and again. A worker that holds a message for
-ever is stuck too.
+A silent stream may be idle or broken: the broker may have stopped, or the network may swallow packets. So the watchdog
+asks the broker a small question on the connection of the stream, again and again.
 """
 
 from __future__ import annotations
@@ -11,68 +10,68 @@ import threading
 import time
 from collections.abc import Callable
 
-WORK_S = 600.0
-"""No request takes longer, with every retry and timeout on its way, nor behind all others that a process holds, at two
-seconds an image."""
+STUCK_S = 600.0
+"""Seconds after which a delivery counts as stuck: more than all retries and timeouts of one request take, even after
+every other message that a process may hold, at two seconds an image."""
 
-_ASKS = 4
-"""How often the broker is asked in the time that it may be silent."""
+_QUESTIONS = 4
+"""Questions to the broker in the time that it may be silent."""
 
 
-class Liveness:
-    """What shows that the worker lives. Callable from any thread.
+class Watchdog:
+    """Judges whether the worker works. Callable from any thread.
 
-    `ask(timeout_s)` says whether the broker answers; it may block so long. `longest_s()`: for how long a message has
-    been worked on. `silence_s`: how long nothing may be heard.
+    `is_reachable(timeout_s)`: whether the broker replies; may block that long. `longest_s()`: seconds since the oldest
+    delivery was begun. `silence_s`: seconds that the broker may be silent.
     """
 
     def __init__(
         self,
-        ask: Callable[[float], bool],
+        is_reachable: Callable[[float], bool],
         longest_s: Callable[[], float],
         silence_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask, self._longest_s, self._silence_s, self._clock = ask, longest_s, silence_s, clock
+        self._is_reachable, self._longest_s, self._silence_s, self._clock = is_reachable, longest_s, silence_s, clock
         self._lock = threading.Lock()
         self._heard = clock()
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
     def heard(self) -> None:
-        """The broker said something."""
+        """The broker sent something."""
         with self._lock:
             self._heard = self._clock()
 
-    def trouble(self) -> str:
-        """Why the worker counts as stuck; empty while it does not."""
-        return self._after(self._silence_s, WORK_S)
+    def failure(self) -> str:
+        """Why the worker does not work, as a sentence; empty while it works."""
+        return self._after(self._silence_s, STUCK_S)
 
-    def doubt(self) -> str:
-        """Like `trouble`, but in half the time."""
-        return self._after(self._silence_s / 2, WORK_S / 2)
+    def warning(self) -> str:
+        """Like `failure`, after half the time."""
+        return self._after(self._silence_s / 2, STUCK_S / 2)
 
     def watch(self) -> str:
-        """Ask until there is trouble: gives what it is; empty after `end`."""
-        rest = pause = self._silence_s / _ASKS
-        while not self._over.wait(rest):
+        """Ask the broker until there is a failure, and return it; empty after `end`."""
+        rest = pause = self._silence_s / _QUESTIONS
+        while not self._ended.wait(rest):
             began = self._clock()
-            if self._ask(pause):
+            if self._is_reachable(pause):
                 self.heard()
-            if trouble := self.trouble():
-                return trouble
+            if failure := self.failure():
+                return failure
             rest = max(0.0, pause - (self._clock() - began))
         return ""
 
     def end(self) -> None:
-        """Nobody is to be asked any more."""
-        self._over.set()
+        """Stop `watch`."""
+        self._ended.set()
 
-    def _after(self, silence_s: float, work_s: float) -> str:
+    def _after(self, silence_s: float, stuck_s: float) -> str:
         with self._lock:
             silent = self._clock() - self._heard
         longest = self._longest_s()
         if silent >= silence_s:
             return f"the broker has not answered for {silent:.1f} s"
-        if longest >= work_s:
+        if longest >= stuck_s:
             return f"a request has been worked on for {longest:.0f} s"
         return ""

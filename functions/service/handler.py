@@ -1,84 +1,144 @@
-"""One pulled message from its arrival to its ack, each step done by the thread that ended the one before."""
+"""Handles deliveries: one response to each, published before the ack. Only this module acks and nacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TypeVar
 
-from functions.messages.contract import Envelope, Response
-from functions.service.in_flight import Begun, Pending
-from functions.service.pipeline import Service
-from model.errors import Withdrawn
+from functions.errors import UNAVAILABLE
+from functions.messages.contract import Decoded, Error, Ignored, Rejected, Request, Response, Timing
+from functions.messages.request_decoder import decode
+from functions.messages.trace_context import TraceContext
+from functions.observability.request_log import RequestLog
+from functions.service.in_flight import Begun, InFlight
+from functions.service.pipeline import Pipeline
+from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
+from functions.service.response_cache import ResponseCache, identity_of
 
+T = TypeVar("T")
 
-class Delivered(Protocol):
-    """A message that came, to be settled once."""
-
-    @property
-    def envelope(self) -> Envelope: ...
-    def ack(self) -> None: ...
-    def nack(self) -> None: ...
-
-
-Answered = Callable[[Envelope], "Future[Response] | Future[Response | None]"]
-"""Gives what the answer to an envelope will be."""
-
-
-def on_message(message: Delivered, answered: Answered, service: Service, pending: Pending) -> None:
-    """Begin to answer one message; it is acked when the broker has the response, and nacked for every failure."""
-    work = _Work(message, service, pending, pending.begin())
-    try:
-        answer = answered(message.envelope)
-    except Exception as exc:  # in the stream's own thread, which it would end
-        work.settle(exc)
-        return
-    answer.add_done_callback(work.publish)
+PUBLISH_TIMEOUT_S = 45.0
+"""Below the 55 s of a push request: the nack must reach the broker before it delivers again."""
 
 
 @dataclass(frozen=True, slots=True)
+class Handler:
+    """Publishes the response to each delivery and acks it; nacks it after a transient failure. From any thread.
+
+    A request that was answered before gets the same response: from the cache, or across workers from the store.
+    """
+
+    pipeline: Pipeline
+    publisher: ResponsePublisher
+    request_log: RequestLog = field(default_factory=RequestLog)
+    response_store: ResponseStore | None = None
+    response_cache: ResponseCache = field(default_factory=ResponseCache)
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    def handle(self, delivery: Delivery) -> None:
+        """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not. Never raises."""
+        self._begin(delivery, _Work.submit)
+
+    def handle_dead_letter(self, delivery: Delivery) -> None:
+        """Like `handle`, for a dead letter: its response has the error `unavailable`."""
+        self._begin(delivery, _Work.announce)
+
+    def _begin(self, delivery: Delivery, first: Callable[[_Work, Request | Rejected], None]) -> None:
+        work = _Work(self, delivery, self.in_flight.begin())
+        try:
+            request = work.request = decode(delivery.envelope)
+            if isinstance(request, Ignored):
+                self.request_log.ignored(request)
+                work.ack(None)
+            else:
+                first(work, request)
+        except Exception as exc:
+            work.nack(exc)
+
+
+@dataclass(slots=True, eq=False)
 class _Work:
-    """One message from its arrival to its ack; each step is done by the thread that ended the one before."""
+    """One delivery from its arrival to its ack. Each step runs in the thread that completed the one before."""
 
-    message: Delivered
-    service: Service
-    pending: Pending
+    handler: Handler
+    delivery: Delivery
     begun: Begun
+    request: Decoded | None = None
+    identity: str = ""
 
-    def publish(self, answered: Future[Response] | Future[Response | None]) -> None:
-        try:
-            response = answered.result()
-            published = self.service.responses.publish(response) if response else None
-        except Exception as exc:
-            self.settle(exc)
-            return
-        if response is None or published is None:
-            self.settle(None)
-            return
-        published.add_done_callback(partial(self._confirm, response))
-
-    def _confirm(self, response: Response, published: Future[str]) -> None:
-        try:
-            published.result()
-        except Exception as exc:
-            self.settle(exc)
+    def submit(self, request: Request | Rejected) -> None:
+        handler = self.handler
+        self.identity = identity_of(request, handler.pipeline.model.digest)
+        if cached := handler.response_cache.get(self.identity):
+            self.publish(_readdressed(cached, request, request.trace))
         else:
-            self.settle(None, response)
+            self._after(handler.pipeline.submit(request), self.keep)
 
-    def settle(self, failure: Exception | None, response: Response | None = None) -> None:
+    def announce(self, request: Request | Rejected) -> None:
+        pipeline = self.handler.pipeline
+        error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
+        response = pipeline.respond(request, Timing(queue=pipeline.queue_ms(request)), error=error)
+        self.publish(replace(response, delivery_attempt=request.dead_letter_attempts))
+
+    def keep(self, made: Future[Response]) -> None:
+        """Publish the response that is made, or the one that was stored before."""
+        handler = self.handler
         try:
-            if failure:
-                # Told before it is done: a dead letter that can be seen has its reasons in the log.
-                if isinstance(failure, Withdrawn):
-                    self.service.outcomes.handed_back(self.message.envelope)
-                else:
-                    self.service.outcomes.nacked(self.message.envelope, failure)
-                self.message.nack()
-                return
-            self.message.ack()
+            response = made.result()
+            first = handler.response_store.keep(self.identity, response) if handler.response_store else response
+            first = handler.response_cache.keep(self.identity, first)
+            assert self.request
+            self.publish(response if first is response else _readdressed(first, self.request, response.trace))
+        except Exception as exc:
+            self.nack(exc)
+
+    def publish(self, response: Response) -> None:
+        published = self.handler.publisher.publish(response, waited=self.delivery.is_awaited)
+        self._after(published, partial(self.confirm, response))
+
+    def confirm(self, response: Response, published: Future[str]) -> None:
+        try:
+            published.result(PUBLISH_TIMEOUT_S)
+        except Exception as exc:
+            self.nack(exc)
+        else:
+            self.ack(response)
+
+    def ack(self, response: Response | None) -> None:
+        try:
+            self.delivery.ack(response)
             if response:
-                self.service.outcomes.answered(response)
+                self.handler.request_log.answered(response)
         finally:
-            self.pending.settle(self.begun)
+            self._settle()
+
+    def nack(self, failure: Exception) -> None:
+        # The log line comes first: who sees a dead letter finds its reasons in the log.
+        try:
+            if isinstance(failure, CancelledError):
+                self.handler.request_log.cancelled(self.request)
+            else:
+                self.handler.request_log.nacked(self.request, failure)
+            self.delivery.nack()
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.delivery.is_awaited:
+            self.handler.pipeline.flush()
+        self.handler.in_flight.settle(self.begun)
+
+    def _after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
+        """Take the next step when the future ends: a delivery that is awaited waits for it."""
+        if self.delivery.is_awaited:
+            step(future)
+        else:
+            future.add_done_callback(step)
+
+
+def _readdressed(response: Response, request: Decoded, trace: TraceContext | None) -> Response:
+    """An earlier response for another delivery: reply_to and trace are the delivery's."""
+    return replace(response, reply_to=request.reply_to, trace=trace)

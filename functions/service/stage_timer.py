@@ -1,4 +1,4 @@
-"""How long each stage of a request took."""
+"""Measures how long each stage of a request takes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import defaultdict
 from functions.messages.contract import Timing
 
 
-class Clock:
-    """Of one request, from when it is made; `queue_ms`: what it had waited at the broker by then."""
+class StageTimer:
+    """The timer of one request, started when it is made. `queue_ms`: milliseconds that the request waited before."""
 
     def __init__(self, queue_ms: float) -> None:
         self._queue = queue_ms
@@ -17,7 +17,7 @@ class Clock:
         self._stages: defaultdict[str, float] = defaultdict(float)
 
     def stage(self, name: str) -> None:
-        """A stage ends: one of Timing's names, to which it is added."""
+        """End a stage and add its time to `name`, a field of Timing."""
         now = time.perf_counter()
         self._stages[name] += now - self._last
         self._last = now

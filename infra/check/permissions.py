@@ -21,10 +21,11 @@ PAGE = INFRA / "PERMISSIONS.md"
 REASONS = Path(__file__).with_name("grants.toml")
 
 _HEAD = """\
-# Who may do what
+# Permissions
 
-Every grant that Terraform makes, over each `compute` and each option. `python -m infra.check.permissions` writes this
-page from what `make infra-check` rehearses, which holds it to that; reasons stand in [grants.toml](check/grants.toml).
+This page lists every grant that Terraform makes, for each `compute` and each option.
+`python -m infra.check.permissions` generates it from the plans of `make infra-check`, which also checks it. The reasons
+come from [grants.toml](check/grants.toml).
 
 | who | role | on | when | why |
 |---|---|---|---|---|

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import Picture
-from client.text import Unsendable
+from client.image_files import ImageFile
+from client.text import SendError
 from infra.deploy import smoke
 from infra.deploy.grammar import parser
 from infra.deploy.remove import destroy
@@ -85,13 +85,13 @@ def _smoke(args: argparse.Namespace, root: Path) -> int:
         try:
             return shell.ask("gcloud", "auth", "print-identity-token", otherwise="")
         except (Stopped, OSError) as exc:
-            raise Unsendable(
+            raise SendError(
                 "gcloud gives no identity token, and the entry point lets in only those of endpoint_callers"
             ) from exc
 
     entry_points = smoke.all_entry_points(cloud, args.bucket, args.url, token, args.timeout)
     good = []
-    for line in smoke.lines(entry_points, Picture(root / smoke.IMAGE, smoke.IMAGE.name), args.timeout):
+    for line in smoke.lines(entry_points, ImageFile(root / smoke.IMAGE, smoke.IMAGE.name), args.timeout):
         print(line, flush=True)
         good.append(line.ok)
     return 0 if all(good) else 1

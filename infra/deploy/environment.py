@@ -8,7 +8,7 @@ from typing import Any
 
 
 def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
-    """`export NAME=value` lines for `python -m client`; none for what is not there."""
+    """`export NAME=value` lines for `predictions`; none for what is not there."""
     topics, buckets = outputs["topics"], outputs["buckets"]
     given = {
         "GOOGLE_CLOUD_PROJECT": project,

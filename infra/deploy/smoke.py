@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import Picture
-from client.results.request_tracker import Outcome, RequestTracker
+from client.image_files import ImageFile
+from client.results.request_tracker import Outcome
 from client.text import plain, printable
 from infra import entry_points
-from infra.entry_points import EntryPoint
+from infra.entry_points import EntryPoint, send_through
 
 IMAGE = Path("client") / "samples" / "sneaker.jpg"
 
@@ -41,27 +40,19 @@ def all_entry_points(
     return found | ({"HTTP": entry_points.http(url, limit_s, token)} if url else {})
 
 
-def lines(entry_points: Mapping[str, EntryPoint], picture: Picture, limit_s: float) -> Iterator[Line]:
-    """Send the picture through one entry point after the other; whatever goes wrong is that entry point's line."""
+def lines(entry_points: Mapping[str, EntryPoint], image: ImageFile, limit_s: float) -> Iterator[Line]:
+    """Send the image through one entry point after the other; whatever goes wrong is that entry point's line."""
     for name, entry_point in entry_points.items():
         try:
-            outcome = _through(entry_point, picture, limit_s)
+            [outcome] = send_through(entry_point, [image], limit_s)
         except Exception as exc:
             yield Line(name, False, plain(exc))
         else:
             yield Line(name, outcome.ok, _said(outcome))
 
 
-def _through(entry_point: EntryPoint, picture: Picture, limit_s: float) -> Outcome:
-    tracker = RequestTracker()
-    with ExitStack() as stack:
-        entry_point([picture], tracker, stack)
-        [outcome] = tracker.outcomes(limit_s)
-    return outcome
-
-
 def _said(outcome: Outcome) -> str:
-    response, what = outcome.response, outcome.picture.name
+    response, what = outcome.response, outcome.image.name
     if response is None:
         return f"{what}: {outcome.problem}"
     if response.error:

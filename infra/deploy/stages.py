@@ -132,7 +132,7 @@ def _doctor(target: Target) -> str:
     given = {"--prefix": target.prefix, "--region": target.region, "--compute": target.compute}
     default = {"--region": REGION, "--compute": COMPUTE}
     words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
-    return f"python -m client doctor --project {target.project}{''.join(words)}"
+    return f"predictions doctor --project {target.project}{''.join(words)}"
 
 
 def _python(root: Path) -> str:

@@ -21,21 +21,21 @@ from infra.local.ports import LOOPBACK, is_loopback, own_address
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from infra.local.twin import Twin
 
-_EXAMPLES = """examples:
-  python -m infra.local up                          everything on free ports, until Ctrl-C
-  eval "$(python -m infra.local up --env)"          in another terminal: use the twin that runs
-  python -m infra.local up --worker pull --pubsub google
-  python -m infra.local pubsub --port 8085          the Pub/Sub server alone
+_UP_EXAMPLES = """examples:
+  {program} up                   everything on free ports, until Ctrl-C
+  eval "$({program} up --env)"   in another terminal: use the twin that runs
+  {program} up --worker pull --pubsub google
 """
+_EXAMPLES = f"{_UP_EXAMPLES}  {{program}} pubsub --port 8085   the Pub/Sub server alone\n"
 
 _COLLECT_EVERY = 10_000
 """Objects made between two searches for garbage: few of them are, and where topics retain messages there are many."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.local") -> int:
     """Run the command line: 0 when it was stopped as asked, 1 when something did not start or died, 2 for bad words."""
     began = time.monotonic()
-    options = _parser().parse_args(argv)
+    options = _parser(program).parse_args(argv)
     _obey_signals()
     try:
         return int(options.run(options, began))
@@ -46,13 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "python -m infra.local", description=__doc__, epilog=_EXAMPLES, formatter_class=raw
+        program, description=__doc__, epilog=_EXAMPLES.format(program=program), formatter_class=raw
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="start everything in topology.yaml", epilog=_EXAMPLES, formatter_class=raw)
+    up = commands.add_parser(
+        "up", help="start everything in topology.yaml", epilog=_UP_EXAMPLES.format(program=program), formatter_class=raw
+    )
     up.add_argument(
         "--pubsub", choices=["embedded", "google"], default="embedded", help="our server, or Google's emulator"
     )

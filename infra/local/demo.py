@@ -14,15 +14,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import Picture
+from client.image_files import ImageFile
 from client.results.output import rows
-from client.results.request_tracker import Outcome, RequestTracker
 from infra import entry_points
-from infra.entry_points import EntryPoint, complain
+from infra.entry_points import EntryPoint, complain, send_through
 from infra.local.child import ChildFailed
 from infra.local.twin import Twin
 from model.labels import parse_labels
@@ -43,7 +41,7 @@ _ANSWER_S = 30.0
 _NEEDED = 8
 """Of ten, through each entry point."""
 
-Labelled = Mapping[Picture, str]
+Labelled = Mapping[ImageFile, str]
 
 
 def main() -> int:
@@ -69,21 +67,18 @@ def main() -> int:
 
 def _through(name: str, entry_point: EntryPoint, images: Labelled) -> bool:
     """Send all images through one entry point and print what comes back."""
-    tracker, began = RequestTracker(), time.monotonic()
-    outcomes: list[Outcome] = []
-    with ExitStack() as stack:
-        entry_point(images, tracker, stack)
-        outcomes.extend(tracker.outcomes(_ANSWER_S))
+    began = time.monotonic()
+    outcomes = send_through(entry_point, images, _ANSWER_S)
     took = time.monotonic() - began
-    order = {picture: number for number, picture in enumerate(images)}
+    order = {image: number for number, image in enumerate(images)}
     print(f"{'through':7} {'file':18} {'label':12} {'expected':12} {'':5} {'score':>6} {'ms':>6}")
-    for outcome in sorted(outcomes, key=lambda outcome: order[outcome.picture]):
+    for outcome in sorted(outcomes, key=lambda outcome: order[outcome.image]):
         _, label, score, ms = rows(outcome)[0]
-        expected = images[outcome.picture]
+        expected = images[outcome.image]
         verdict = "right" if label == expected else "wrong"
-        print(f"{name:7} {outcome.picture.name:18} {label:12} {expected:12} {verdict} {score:>6} {ms:>6}")
+        print(f"{name:7} {outcome.image.name:18} {label:12} {expected:12} {verdict} {score:>6} {ms:>6}")
     answered = sum(outcome.ok for outcome in outcomes)
-    right = sum(rows(outcome)[0][1] == images[outcome.picture] for outcome in outcomes)
+    right = sum(rows(outcome)[0][1] == images[outcome.image] for outcome in outcomes)
     print(f"{name}: {answered} of {len(images)} answered, {right} of {len(images)} right, in {took:.2f} s\n")
     return answered == len(images) and right >= _NEEDED * len(images) // 10
 
@@ -111,7 +106,7 @@ def _images() -> tuple[Labelled, str]:
     if files := _published(cache):
         return _test_images(*files), "the first Fashion-MNIST test image of each class (downloaded)"
     with (_SAMPLES / "labels.csv").open() as file:
-        drawings = {Picture(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)}
+        drawings = {ImageFile(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)}
     return drawings, "the project's own drawings, client/samples/"
 
 
@@ -160,7 +155,7 @@ def _test_images(images: bytes, labels: bytes) -> Labelled:
         place = 16 + 28 * 28 * (labels.index(number, 8) - 8)
         path = folder / f"{label.lower().replace('/', '-').replace(' ', '-')}.png"
         Image.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)
-        found[Picture(path, path.name)] = label
+        found[ImageFile(path, path.name)] = label
     return found
 
 

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from infra.local.worker import ROOT
 
-BUILD = ROOT / "build" / "local"
+
+def _folder() -> Path:
+    """Return build/local in a checkout, and the user's cache folder where the package is installed."""
+    if (ROOT / "pyproject.toml").is_file():
+        return ROOT / "build" / "local"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "predictions" / "local"
+
+
+BUILD = _folder()
 
 
 def own_folder() -> Path:

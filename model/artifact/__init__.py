@@ -1,1 +1,1 @@
-"""An exported model as a folder: its files, and what they must hold."""
+"""Reads, verifies and loads an artifact: the folder with an exported model."""

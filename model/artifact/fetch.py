@@ -1,4 +1,4 @@
-"""Where an artifact comes from: a folder, or a bucket (downloaded once into a cache, every file verified)."""
+"""Finds an artifact: a local folder, or a bucket, from which it is downloaded into a cache and verified."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SCHEME = "gs://"
 
 
 def fetch_artifact(uri: str, cache: Path) -> Path:
-    """The local folder of the artifact at `uri`: a folder as it is, or `gs://bucket/prefix` downloaded to `cache`.
+    """The local folder of the artifact at `uri`: a local folder itself, or `gs://bucket/prefix` downloaded to `cache`.
 
-    A version is downloaded once: its folder in the cache is named by its digest and appears only when it is whole, so
-    processes may race. Raises ArtifactError when something is missing, altered, or may not be read, or when the cache
-    cannot be written; Google's other errors pass through, because they pass by.
+    A version is downloaded once. Its folder in the cache is named by its digest and appears only when it is complete,
+    so several processes may download it at once. Raises ArtifactError when a file is missing, altered or not readable,
+    or when the cache cannot be written. Other errors of Google's client pass through, because they are temporary.
     """
     if not uri.startswith(_SCHEME):
         if "://" in uri:
@@ -44,7 +44,7 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
 
 
 def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> Path:
-    """Download into `scratch` and move it, whole, to its place in the cache."""
+    """Download into `scratch`, then move the complete folder to its place in the cache."""
     whole = scratch / "artifact"
     _download(bucket, root, f"{prefix}/{MANIFEST}", whole / MANIFEST, MAX_TEXT_BYTES, cache)
     written = (whole / MANIFEST).read_bytes()
@@ -52,11 +52,11 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
         manifest = parse_manifest(written)
     except ArtifactError as exc:
         raise ArtifactError(f"{root}{prefix}: {exc}") from None
-    # The manifest's own hash is in the name too: a renamed or re-measured artifact keeps its digest.
+        # The folder's name holds the manifest's hash too: renaming or measuring an artifact again keeps its digest.
     target = cache / f"{manifest.digest.removeprefix('sha256:')}-{hashlib.sha256(written).hexdigest()[:12]}"
     if target.is_dir():
         if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != written:
-            raise ArtifactError(f"{target} is not what {root}{prefix} holds: somebody changed it; delete it")
+            raise ArtifactError(f"{target} is not what {root}{prefix} holds: the cache has been changed; delete it")
         return target
     for path, file in manifest.verified.items():
         _download(bucket, root, f"{prefix}/{path}", whole / path, file.size, cache)
@@ -68,13 +68,13 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
         try:
             os.rename(whole, target)
         except OSError:
-            if not target.is_dir():  # otherwise another process was first, with the same bytes
+            if not target.is_dir():  # otherwise another process was first, with the same files
                 raise
     return target
 
 
 def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: Path) -> None:
-    """Download an object that has at most `size` bytes: one that has more might fill the disk."""
+    """Download an object of at most `size` bytes, so that an altered one cannot fill the disk."""
     from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 
     with _writing(cache):
@@ -84,15 +84,15 @@ def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: P
         try:
             bucket.blob(name).download_to_file(_Limited(file, f"{root}{name}", size, cache))
         except NotFound:
-            raise ArtifactError(f"{root}{name} is not there: the bucket or the object is missing") from None
+            raise ArtifactError(f"{root}{name} is missing: the bucket or the object does not exist") from None
         except (Forbidden, Unauthorized):
             raise ArtifactError(
-                f"{root}{name} may not be read: the worker's account needs roles/storage.objectViewer on the bucket"
+                f"{root}{name} is not readable: the worker's account needs roles/storage.objectViewer on the bucket"
             ) from None
 
 
 class _Limited:
-    """Where a download is written: no more than `size` bytes of it."""
+    """A file for a download that accepts at most `size` bytes."""
 
     def __init__(self, file: BinaryIO, name: str, size: int, cache: Path) -> None:
         self._file, self._name, self._size, self._cache = file, name, size, cache
@@ -114,11 +114,11 @@ class _Limited:
 
 @contextmanager
 def _writing(cache: Path) -> Iterator[None]:
-    """Say what is wrong with the cache when it cannot be written."""
+    """Turn an OSError while writing the cache into an ArtifactError that names the setting."""
     try:
         yield
     except OSError as exc:
         raise ArtifactError(
             f"ARTIFACT_CACHE is {str(cache)!r}; it cannot be written ({exc.strerror}): name a folder that the worker "
-            "may write, on a disk that has room for the model"
+            "may write, on a disk with enough space for the model"
         ) from exc

@@ -1,7 +1,7 @@
-"""Golden images: what an artifact's engines scored when it was made, compared when one is loaded, before it serves.
+"""Golden images: an artifact records the scores of its engines for them, and loading an engine compares its scores.
 
-golden.json holds two small image files with the scores of each engine. An artifact without it is older: images that are
-drawn here must at least give scores. The comparison goes the whole way from a file's bytes to scores.
+golden.json holds two small image files with the scores of each engine. For an older artifact without it, the scores of
+images that are drawn here must at least be valid. The comparison covers decoding, preprocessing and scoring.
 """
 
 from __future__ import annotations
@@ -21,32 +21,31 @@ from model.engines.base import Engine, Scores, Signature
 from model.errors import ArtifactError
 from model.preprocessing.recipe import preprocess
 
+# Decimals of the recorded scores.
 DIGITS = 4
-"""Decimals of a score that is kept."""
 
+# Allowed difference of a score: this share of the image's highest score, and at least LEAST. On other processors
+# quantised models differ by a few steps of 1/256. A wrong recipe or a damaged file changes scores by more.
 TOLERANCE, LEAST = 0.1, 0.02
-"""By how much a score may differ: a share of the image's highest, or this much where that is more. On other processors
-quantised models round differently, by some steps of 1/256. A wrong recipe or a damaged file gives other scores.
-"""
 
+# How far a score may lie outside 0..1.
 _SLACK = 1e-3
-"""By how much a score may leave 0..1."""
 
+# Allowed difference of an image's scores from a sum of 1, when the recorded scores sum to 1.
 _SUM_SLACK = 0.05
-"""By how much the scores of an image may differ from a sum of 1, where they summed to 1 when the artifact was made."""
 
+# Longest edge of a drawn image, in pixels: the files stay small and quick to score.
 _LARGEST = 128
-"""Pixels of an edge of a drawn image: small files, quick to score."""
 
 
 def draw(signature: Signature) -> tuple[bytes, bytes]:
-    """Two PNG files: one of the very size that the model takes, where that is small, and one like a photo."""
+    """Two PNG files: one of the model's input size where that is small, and one larger, with a photo's proportions."""
     exact = min(signature.width, _LARGEST), min(signature.height, _LARGEST)
     return _drawn(*exact), _drawn(_LARGEST + 32, _LARGEST)
 
 
 def record(signature: Signature, engines: Mapping[str, Engine]) -> bytes:
-    """The content of golden.json: drawn images, and what each engine makes of them."""
+    """The content of golden.json: drawn images and each engine's scores for them."""
     images = [
         {
             "png": base64.b64encode(file).decode(),
@@ -63,7 +62,7 @@ def record(signature: Signature, engines: Mapping[str, Engine]) -> bytes:
 def check_golden(folder: Path, recorded: bool, name: str, engine: Engine) -> None:
     """Raise ArtifactError unless the engine `name` scores the golden images as it did when the artifact was made.
 
-    Without golden.json (not `recorded`) drawn images must give finite scores in 0..1, one for each label.
+    Without golden.json (not `recorded`), drawn images must give finite scores in 0..1, one for each label.
     """
     known: Sequence[tuple[bytes, Any]] = [(file, None) for file in draw(engine.signature)]
     if recorded:
@@ -72,7 +71,7 @@ def check_golden(folder: Path, recorded: bool, name: str, engine: Engine) -> Non
         what = f"{folder}: {name} scores the golden image {number}"
         try:
             scores = _scores(engine, file)
-        except Exception as exc:  # what an engine raises for a graph that cannot be run, or a recipe for its image
+        except Exception as exc:  # anything that an engine or a recipe raises for this image
             raise ArtifactError(f"{what} not at all: {' '.join(str(exc).split()) or type(exc).__name__}") from exc
         _check(scores, expected, what)
 
@@ -90,7 +89,7 @@ def _check(scores: Scores, expected: Any, what: str) -> None:
     difference, allowed = float(np.abs(scores - expected).max()), max(LEAST, TOLERANCE * float(expected.max()))
     if difference > allowed:
         raise ArtifactError(
-            f"{what} otherwise than when the artifact was made: by {difference:.4f}, at most {allowed:.4f} is allowed"
+            f"{what} differently from when the artifact was made: by {difference:.4f}, at most {allowed:.4f} is allowed"
         )
     rounding = len(expected) / 10**DIGITS
     if abs(expected.sum() - 1) <= rounding and abs(scores.sum() - 1) > rounding + _SUM_SLACK:
@@ -119,7 +118,7 @@ def _read(folder: Path, name: str, labels: int) -> list[tuple[bytes, Any]]:
 
 
 def _drawn(width: int, height: int) -> bytes:
-    """A dark shape on a light, sloping background, in whole numbers alone: the same bytes of pixels everywhere."""
+    """A dark shape on a light gradient, computed in integers only, so that the pixels are the same on every machine."""
     down, right = np.mgrid[0:height, 0:width]
     slope = np.stack(
         [250 - 30 * right // width, 245 - 40 * down // height, 240 - 20 * (right + down) // (width + height)]

@@ -1,8 +1,8 @@
-"""An exported model as a folder: read, verified, and loaded into the engine that is asked for or fastest.
+"""Reads and verifies an artifact, and loads the requested or the fastest of its engines.
 
-Layout: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json, MODEL_CARD.md, training/.
-Written by training/pack.py; brought from a bucket by fetch.py. Importing this module loads neither TensorFlow nor
-LiteRT.
+An artifact is a folder: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json,
+MODEL_CARD.md, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. Importing this module
+loads neither TensorFlow nor LiteRT.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What an engine needs: a module, the requirement that installs it, a file or folder of the artifact."""
+    """What an engine needs: its Python module, the requirement that installs it, and its path in the artifact."""
 
     module: str
     requirement: str
@@ -48,7 +48,7 @@ ENGINES = {
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A verified artifact. `digest` names the version for ever; `engines` stand fastest first, as export measured."""
+    """A verified artifact. `digest` identifies its files; `engines` are ordered by speed as export measured it."""
 
     name: str
     version: str
@@ -61,9 +61,9 @@ class Artifact:
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Read and verify an artifact: every deciding file is there, whole and unaltered.
+    """Read and verify an artifact: every file that affects a prediction is present and unaltered.
 
-    Raises ArtifactError, naming the file and what is wrong with it.
+    Raises ArtifactError, which names the file and the problem.
     """
     written = read_text_file(folder, MANIFEST)
     try:
@@ -102,7 +102,7 @@ def read_artifact(folder: Path) -> Artifact:
 
 
 def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
-    """The name of the engine to load: the one asked for, or for `auto` the fastest whose runtime is installed.
+    """The name of the engine to load: `engine`, or for `auto` the fastest one whose runtime is installed.
 
     Raises ArtifactError when the artifact has no such engine or its runtime is not installed.
     """
@@ -121,10 +121,10 @@ def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
 
 
 def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tuple[str, Engine]:
-    """Load an engine (see `choose_engine`); gives its name and the engine. `threads`: CPU threads of one call.
+    """Load an engine (see `choose_engine`); returns its name and the engine. `threads`: CPU threads of one call.
 
-    Raises ArtifactError when it cannot be chosen, when the model's inputs or outputs are not the signature's, when the
-    preprocessing recipe cannot be run, or when the engine does not score as it did when the artifact was made.
+    Raises ArtifactError when no engine can be chosen, when the model's inputs or outputs do not match the signature,
+    when the preprocessing recipe cannot be run, or when the scores of the golden images differ from the recorded ones.
     """
     from model.artifact.golden import check_golden
     from model.preprocessing.recipe import check_recipe
@@ -141,7 +141,7 @@ def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tup
 
 
 def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -> Engine:
-    """The engine `name` on the model at `path`; ArtifactError when that is no model or not the signature's."""
+    """The engine `name` on the model at `path`. Raises ArtifactError when it is no model or not the signature's."""
     if name == "litert":
         from model.engines.litert import LiteRTEngine
 

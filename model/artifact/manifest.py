@@ -1,6 +1,6 @@
-"""The manifest: which files make an artifact, what they must hash to, and the digest that names them all.
+"""The manifest: the files of an artifact with their sha256 and size, and the digest that identifies all of them.
 
-Shared by whoever reads an artifact (load.py), fetches one (fetch.py) or writes one (training/writing.py).
+load.py and fetch.py read it; model/training/export/artifact_writer.py writes it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from model.errors import ArtifactError
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 
+# Scores of the golden images (see golden.py). They affect no prediction, so the digest leaves the file out; the
+# manifest's `golden` has its sha256 and size.
 GOLDEN = "golden.json"
-"""Decides nothing, so the digest leaves it out; the manifest's `golden` has its sha256 and size (see golden.py)."""
 
+# Bytes of each of manifest.json, signature.json, labels.txt and golden.json. A thousand labels take 30,000.
 MAX_TEXT_BYTES = 10_000_000
-"""Bytes of manifest.json, signature.json, labels.txt and golden.json each. A thousand labels take 30,000."""
 
+# Bytes of one file of an artifact.
 _MAX_SIZE = 1 << 40
-"""Bytes of a file of an artifact."""
 
+# Characters of a path, and of the name and of the version.
 _MAX_PATH, _MAX_TEXT = 200, 200
-"""Characters of a path, and of the name and the version."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -38,7 +39,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a file must be: its sha256 in hex, its size in bytes."""
+    """The expected content of a file: its sha256 in hex and its size in bytes."""
 
     sha256: str
     size: int
@@ -46,10 +47,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What manifest.json says: `files` are those that decide a prediction, `engines` stand fastest first.
+    """The content of manifest.json: `files` are those that affect a prediction, `engines` are ordered by speed.
 
-    `parameters`: how many numbers were trained; None where whoever exported did not know. `golden`: what golden.json
-    must be; None where the artifact has none.
+    `parameters`: the number of trained parameters, None when the export did not know it. `golden`: the expected
+    golden.json, None when the artifact has none.
     """
 
     name: str
@@ -62,12 +63,12 @@ class Manifest:
 
     @property
     def verified(self) -> Mapping[str, File]:
-        """Every file that must be what the manifest says."""
+        """All files that must match the manifest."""
         return {**self.files, **({GOLDEN: self.golden} if self.golden else {})}
 
 
 def digest_of(files: Mapping[str, File]) -> str:
-    """`sha256:` and the hash of one line `<sha256>  <path>` for each file, in the order of their paths."""
+    """`sha256:` and the hash of the lines `<sha256>  <path>`, one for each file, sorted by path."""
     lines = "".join(f"{files[path].sha256}  {path}\n" for path in sorted(files))
     return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
 
@@ -83,7 +84,7 @@ def describe_file(path: Path) -> File:
 
 
 def check_file(folder: Path, path: str, expected: File) -> None:
-    """Raise ArtifactError unless `folder` holds the file that the manifest describes."""
+    """Raise ArtifactError unless `folder` holds the file as the manifest describes it."""
     size = _size(folder, path)
     if size < expected.size:
         raise ArtifactError(f"{path} in {folder} is truncated: {size} of {expected.size} bytes")
@@ -106,7 +107,7 @@ def read_text_file(folder: Path, path: str) -> bytes:
 
 
 def _size(folder: Path, path: str) -> int:
-    """The size of a plain file: what else has a name, such as a pipe, might be read for ever."""
+    """The size of a regular file. Other kinds, such as pipes, are rejected because reading them may never end."""
     try:
         found = (folder / path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +120,7 @@ def _size(folder: Path, path: str) -> int:
 
 
 def parse_json(data: bytes, name: str) -> Any:
-    """What a JSON file of an artifact holds. Raises ArtifactError, which calls it `name`."""
+    """The content of a JSON file of an artifact. Raises ArtifactError, whose message calls the file `name`."""
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=lambda pairs: _object(pairs, name))
     except UnicodeDecodeError:
@@ -139,7 +140,7 @@ def _object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read manifest.json, or raise ArtifactError; its digest has been recomputed and its paths stay in the folder."""
+    """Parse manifest.json. Recomputes the digest and rejects paths outside the folder. Raises ArtifactError."""
     if len(data) > MAX_TEXT_BYTES:
         raise ArtifactError(f"{MANIFEST} has {len(data):,} bytes; at most {MAX_TEXT_BYTES:,} are allowed")
     body = parse_json(data, MANIFEST)
@@ -148,8 +149,8 @@ def parse_manifest(data: bytes) -> Manifest:
     files = _files(body.get("files"))
     digest = digest_of(files)
     if body.get("digest") != digest:
-        told = reprlib.repr(body.get("digest"))
-        raise ArtifactError(f"{MANIFEST} is altered: its digest is {told}, its files make {digest}")
+        found = reprlib.repr(body.get("digest"))
+        raise ArtifactError(f"{MANIFEST} is altered: its digest is {found}, but its files have the digest {digest}")
     engines, parameters = _engines(body.get("engines")), body.get("parameters")
     if parameters is not None and not _is_size(parameters):
         raise ArtifactError(
@@ -166,7 +167,7 @@ def _is_size(value: object) -> bool:
 def _text(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
-        allowed = f"a text of 1 to {_MAX_TEXT} characters that can be printed"
+        allowed = f"1 to {_MAX_TEXT} printable characters"
         raise ArtifactError(f"{MANIFEST}: {key} is {reprlib.repr(value)}; it must be {allowed}")
     return value
 
@@ -182,8 +183,8 @@ def _file(path: str, entry: object) -> File:
     plain = "/".join(parts) == path and parts and parts[0] != "/" and ".." not in parts
     if not plain or len(path) > _MAX_PATH or not path.isprintable() or "\\" in path or ":" in path:
         raise ArtifactError(
-            f"{MANIFEST} names {path[:80]!r}; only plain paths inside the artifact are allowed, of at most {_MAX_PATH} "
-            "characters that can be printed"
+            f"{MANIFEST} names {path[:80]!r}; only relative paths inside the artifact are allowed, of at most "
+            f"{_MAX_PATH} printable characters"
         )
     sha256, size = (entry.get("sha256"), entry.get("size")) if isinstance(entry, dict) else (None, None)
     if not isinstance(sha256, str) or not _HEX.fullmatch(sha256) or not isinstance(size, int) or not _is_size(size):
@@ -197,5 +198,5 @@ def _engines(value: object) -> tuple[str, ...]:
     )
     engines = tuple(name for name in names if isinstance(name, str))
     if not engines or len(engines) != len(names):
-        raise ArtifactError(f"{MANIFEST}: engines must be a list of objects with a name, at least one")
+        raise ArtifactError(f"{MANIFEST}: engines must be a list of at least one object with a name")
     return engines

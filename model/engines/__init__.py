@@ -1,1 +1,1 @@
-"""Runtimes that score batches of images."""
+"""Inference engines (LiteRT, SavedModel) and what surrounds them: checks of model files, micro-batching."""

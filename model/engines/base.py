@@ -6,7 +6,8 @@ The runtimes themselves are in savedmodel.py and litert.py; which one is loaded 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,4 +56,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop what runs behind the engine. Scoring afterwards is an error."""
+        ...
+
+
+class AsyncEngine(Protocol):
+    """Scores images without blocking the caller. Callable from any thread."""
+
+    def submit(self, prepare: Callable[[], Images], /) -> Future[Scores]:
+        """Scores float32 [1, labels] of the one image that `prepare` returns; another thread calls `prepare`."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel the futures of the images that wait."""
         ...

@@ -1,9 +1,9 @@
-"""The LiteRT engine: model.tflite on the CPU. Small, quick to start, no TensorFlow.
+"""The LiteRT engine: runs model.tflite on the CPU, without TensorFlow.
 
-An interpreter serves one thread at a time and one batch size without reallocating, so there is a pool of them for each
-of a few batch sizes, and other batches are cut into these: seven images into four, two and one. On a CPU a call costs
-little beside its images, and padding is paid for like images. Where a model takes or gives whole numbers in place of
-real ones, they are translated here, so that its signature is that of the network it was made from.
+An interpreter serves one thread at a time, and a new batch size reallocates its tensors. The engine therefore pools
+interpreters for a few batch sizes and splits other batches into these sizes: seven images into four, two and one.
+Padding would cost as much as images do, and a call costs little more than its images. The engine quantises the inputs
+and dequantises the outputs of a quantised model, so that its signature is that of the float32 network.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from model.engines.quantization import quantisation_of
 from model.engines.signature_checks import check_images, check_model
 from model.errors import ArtifactError
 
+# Batch sizes, in images, that the engine allocates interpreters for.
 BUCKETS = (1, 2, 4, 8, 16, 32)
+
+# Name of the model's signature that computes activation maps.
 EXPLAINING = "explain"
 
 
 class LiteRTEngine:
-    """Scores with LiteRT. Threads that score at once get an interpreter each, made at first use and kept.
+    """Scores with LiteRT. Each concurrent call uses its own interpreter, which is made at first use and reused.
 
-    `threads`: CPU threads of one call. Raises ArtifactError when the file is no model or not the signature's.
+    `threads`: CPU threads of one call. Raises ArtifactError when the file is not a model or does not match `signature`.
     """
 
     def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
@@ -49,7 +52,7 @@ class LiteRTEngine:
         self._explaining = threading.Lock()
         self._explain: Any = None
         inputs, outputs = first.get_input_details(), first.get_output_details()
-        real = signature.dtype == "float32"  # a signature of whole numbers asks for the tensor's own
+        real = signature.dtype == "float32"  # an integer signature describes the tensor's own numbers
         check_model(
             path, signature, [_spec(tensor, real) for tensor in inputs], [_spec(tensor, True) for tensor in outputs]
         )
@@ -78,7 +81,7 @@ class LiteRTEngine:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def activations(self, images: Images, /) -> Activations | None:
-        """One call at a time, by an interpreter of its own, made at first use: scoring never waits for it."""
+        """Compute activation maps, one call at a time, with a separate interpreter, so that scoring never waits."""
         check_images(images, self._signature)
         if self._closed:
             raise RuntimeError("the engine is closed")
@@ -101,7 +104,7 @@ class LiteRTEngine:
         count = len(images)
         if self._into:
             images = self._into.quantise(images)
-        if count < bucket:  # of a model that takes no fewer
+        if count < bucket:  # the model has a fixed batch size
             padding = np.zeros((bucket - count, *images.shape[1:]), images.dtype)
             images = np.concatenate([images, padding])
         with self._borrowed(bucket) as interpreter:
@@ -119,7 +122,7 @@ class LiteRTEngine:
             interpreter = idle.pop() if idle else None
         if interpreter is None:
             interpreter = self._sized(self._interpreter(model_path=str(self._path), num_threads=self._threads), bucket)
-        yield interpreter  # one that failed is dropped: its state is unknown
+        yield interpreter  # after an exception it is dropped, because its state is unknown
         with self._lock:
             if not self._closed:
                 self._idle[bucket].append(interpreter)
@@ -132,11 +135,11 @@ class LiteRTEngine:
 
 
 def _reason(exc: Exception) -> str:
-    """LiteRT's words, in one line: they are for the log of whoever brought the model."""
+    """LiteRT's error message in one line, for the log."""
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def _spec(tensor: dict[str, Any], real: bool) -> tuple[tuple[int, ...], str]:
-    """Shape and dtype; the dtype of what the numbers stand for when they are quantised and `real` ones are meant."""
+    """Shape and dtype of a tensor. With `real`, a quantised tensor counts as float32, the dtype that it represents."""
     dtype = "float32" if real and quantisation_of(tensor) else np.dtype(tensor["dtype"]).name
     return tuple(int(n) for n in tensor["shape_signature"]), dtype

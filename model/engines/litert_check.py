@@ -1,7 +1,7 @@
-"""Reads a .tflite file as data, before LiteRT loads it, and refuses what is not computed by LiteRT's own operators.
+"""Reads a .tflite file as data, before LiteRT loads it, and rejects operators that are not LiteRT's own.
 
-Field numbers and operator codes: LiteRT's schema.fbs. The engine and the import call it. It reads the table of
-operators alone, because a worker that starts has no time for more.
+Field numbers and operator codes are those of LiteRT's schema.fbs. The engine and the import run this check. It reads
+only the table of operators, to keep the worker's start short.
 """
 
 from __future__ import annotations
@@ -15,40 +15,44 @@ from model.errors import ArtifactError
 
 _Buffer = mmap.mmap
 
+# Field numbers of the tables Model and OperatorCode.
 _MODEL_OPERATORS, _OPERATOR_OLD_CODE, _OPERATOR_CUSTOM, _OPERATOR_CODE = 1, 0, 1, 3
+
+# Field numbers of Model that name other files with weights.
 _MODEL_EXTERNAL = 8, 9
-"""Weights in other files, whose names the model gives."""
 
+# Operator codes that run code from outside LiteRT.
 _FOREIGN = {32: "custom", 51: "delegate", 127: "placeholder", 173: "StableHLO custom call"}
-BUILTIN = frozenset(range(210)) - _FOREIGN.keys()
-"""Codes of the operators that LiteRT brings along. They compute in memory; none reads or writes a file."""
 
+# Codes of LiteRT's built-in operators. They compute in memory; none reads or writes a file.
+BUILTIN = frozenset(range(210)) - _FOREIGN.keys()
+
+# Entries of a model's operator table. LiteRT has about 200 operators, each in a few versions.
 MAX_OPERATORS = 10_000
-"""Kinds of operators. LiteRT has about 200, each in a few versions."""
 
 
 def check_lite(path: Path) -> None:
-    """Raise ArtifactError unless every operator of the file is LiteRT's own, and all weights are in the file."""
+    """Raise ArtifactError unless all operators of the file are built in and all its weights are in the file."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[4:8] != b"TFL3":
-                raise ArtifactError(f"{path} is not a model that LiteRT can load: it is no .tflite file")
+                raise ArtifactError(f"{path} is not a model that LiteRT can load: it is not a .tflite file")
             model = _indirect(data, 0)
             if any(_field(data, model, number) for number in _MODEL_EXTERNAL):
-                raise ArtifactError(f"{path} keeps weights in other files; a model that is served holds all of them")
+                raise ArtifactError(f"{path} keeps weights in other files; a served model must hold all its weights")
             for code, name in _operators(data, model):
                 if code not in BUILTIN:
                     what = _FOREIGN.get(code, f"number {code}")
                     raise ArtifactError(
-                        f"{path} runs the operator {name or what!r}, which is not LiteRT's own; convert the model with "
-                        "LiteRT's built-in operators alone"
+                        f"{path} runs the operator {name or what!r}, which is not built into LiteRT; convert the model "
+                        "with built-in operators only"
                     )
     except (struct.error, ValueError):
         raise ArtifactError(f"{path} is not a model that LiteRT can load: it is truncated or damaged") from None
 
 
 def _operators(data: _Buffer, model: int) -> Iterator[tuple[int, str]]:
-    """The code and the custom name of each kind of operator."""
+    """Yield the code and the custom name of each operator in the model's table."""
     vector = _indirect(data, _field(data, model, _MODEL_OPERATORS))
     (count,) = struct.unpack_from("<I", data, vector)
     if count > MAX_OPERATORS:
@@ -73,7 +77,7 @@ def _indirect(data: _Buffer, place: int) -> int:
 
 
 def _field(data: _Buffer, table: int, number: int) -> int:
-    """Where a table's field stands; 0 when it is not there."""
+    """The offset of a table's field, 0 when the table lacks it (FlatBuffers' binary format)."""
     vtable = table - int(struct.unpack_from("<i", data, table)[0])
     (size,) = struct.unpack_from("<H", data, vtable)
     entry = 4 + 2 * number

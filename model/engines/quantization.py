@@ -1,4 +1,4 @@
-"""Whole numbers that stand for real ones: the inputs and outputs of quantised LiteRT models."""
+"""Quantised tensors: conversion between integers and the real numbers that they represent."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """real = (whole - zero_point) * scale, for a whole tensor ("LiteRT 8-bit quantization specification")."""
+    """real = (quantised - zero_point) * scale, for a whole tensor (LiteRT's "8-bit quantization specification")."""
 
     dtype: str
     scale: float
     zero_point: int
 
     def quantise(self, values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-        """The nearest whole numbers; what lies outside the range of the dtype becomes its end."""
+        """The nearest integers; values outside the range of the dtype are clipped to it."""
         limits = np.iinfo(self.dtype)
         quantised: npt.NDArray[Any] = np.empty(values.shape, self.dtype)
-        for real, whole in zip(values, quantised, strict=True):  # a batch at once would leave the processor's cache
+        for real, whole in zip(values, quantised, strict=True):  # image by image, to stay in the processor's cache
             steps = real / np.float32(self.scale)
             steps += self.zero_point
             np.rint(steps, out=steps)
@@ -34,7 +34,7 @@ class Quantisation:
 
 
 def quantisation_of(tensor: Mapping[str, Any]) -> Quantisation | None:
-    """Of a tensor as LiteRT's interpreter describes it; None when its numbers mean themselves."""
+    """The quantisation of a tensor as LiteRT's interpreter describes it; None when the tensor is not quantised."""
     scale, zero_point = tensor["quantization"]
     dtype = np.dtype(tensor["dtype"])
     return Quantisation(dtype.name, float(scale), int(zero_point)) if dtype.kind in "iu" and scale > 0 else None

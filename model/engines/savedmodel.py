@@ -1,5 +1,7 @@
-"""The SavedModel engine: TensorFlow runs the `serving_default` signature of saved_model/, once savedmodel_check.py has
-read it. Both are the only modules with TensorFlow outside training/."""
+"""The SavedModel engine: TensorFlow runs the `serving_default` signature after savedmodel_check.py has checked it.
+
+Outside model/training/ only these two modules import TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,22 @@ EXPLAINING = "explain"
 
 
 class SavedModelEngine:
-    """Scores with TensorFlow, which runs calls from several threads side by side.
+    """Scores with TensorFlow, which runs calls from several threads in parallel.
 
-    `threads`: CPU threads of one call. Raises ArtifactError when the folder is no model, is not the signature's, or
-    holds an operation that is not on the allow-list.
+    `threads`: CPU threads of one call. Raises ArtifactError when the folder is not a SavedModel, does not match
+    `signature`, or holds an operation that is not on the allow-list.
     """
 
     def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
         import tensorflow as tf
 
         check_saved_model(path)
-        with suppress(RuntimeError):  # one setting for the whole process: refused once TensorFlow has run anything
+        with suppress(RuntimeError):  # TensorFlow refuses this process-wide setting after its first operation
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         try:
             self._loaded = tf.saved_model.load(str(path))
             signatures = self._loaded.signatures
-        except Exception as exc:  # a damaged graph makes TensorFlow raise a dozen kinds, KeyError among them
+        except Exception as exc:  # TensorFlow raises many kinds of exceptions for a damaged graph, even KeyError
             reason = str(exc).strip().partition("\n")[0] or type(exc).__name__
             raise ArtifactError(f"{path} is not a SavedModel that TensorFlow can load: {reason}") from exc
         if SERVING not in signatures:

@@ -1,8 +1,8 @@
-"""Reads a SavedModel as data, before TensorFlow loads it, and refuses every operation that is not on an allow-list.
+"""Reads a SavedModel as data, before TensorFlow loads it, and rejects operations that are not on an allow-list.
 
-The engine calls it when a worker loads a SavedModel, and the import calls it for a SavedModel folder. It looks at every
-MetaGraph and at every function in it, whether or not a signature leads there: loading runs initialisers and the
-conversion to LiteRT runs the saver's function that restores.
+The engine runs this check when a worker loads a SavedModel, and the import runs it for a SavedModel folder. It covers
+every MetaGraph and every function, even those that no signature calls: loading runs initialisers, and the conversion to
+LiteRT runs the saver's restore function.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from model.errors import ArtifactError
 _ROOT = "saved_model.pb"
 _FILES = {_ROOT, "fingerprint.pb", "keras_metadata.pb", "variables/variables.index"}
 _DATA = "variables/variables.data-*-of-*"
+# DT_INT64 and DT_UINT32 of TensorFlow's types.proto: dtypes of the state of Keras' random number generators.
 _SEEDS = {9, 22}
-"""DT_INT64 and DT_UINT32 of TensorFlow's types.proto: what the state of Keras' random numbers is."""
 
 _INITIALISER = "__saved_model_init_op"
+
+# Operations of the saver's nodes in the graph, apart from the placeholder of the file name.
 _CALLING = {"Identity", "NoOp", "PartitionedCall", "StatefulPartitionedCall", "VarHandleOp"}
-"""What the saver's nodes of the graph itself are, besides the placeholder of the file."""
 
+# Kinds of objects that the object graph may hold.
 _KINDS = {"user_object", "function", "bare_concrete_function", "variable", "constant", "captured_tensor"}
+
+# TensorFlow's own classes that an object may name.
 _CLASSES = {"tf.TrackableConstant"}
-"""Classes of TensorFlow itself that an object may name."""
 
+# Bytes of saved_model.pb. Weights are in separate files, so a graph takes a few megabytes.
 MAX_ROOT_BYTES = 1_000_000_000
-"""Bytes of saved_model.pb. Weights stand in files of their own, so that a graph takes a few megabytes."""
 
+# Numbers in all constants together. One number in the file can represent any number of equal ones.
 MAX_CONSTANTS = 500_000_000
-"""Numbers that all constants may have together: one number in the file can stand for any number of equal ones."""
 
 
 class ForbiddenModel(ArtifactError):
-    """A SavedModel that is not loaded; the message names the operation, the object or the file."""
+    """A SavedModel that must not be loaded; the message names the operation, the object or the file."""
 
 
 def check_saved_model(path: Path) -> None:
-    """Raise ForbiddenModel, or ArtifactError for a file that is no SavedModel, before TensorFlow sees `path`."""
+    """Check `path` before TensorFlow loads it. Raises ForbiddenModel, or ArtifactError when it is not a SavedModel."""
     _check_files(path)
     _Graph(path, _parse(path)).check()
 
@@ -59,29 +62,28 @@ def _parse(path: Path) -> Any:
         raise ArtifactError(f"{root} is truncated or damaged") from None
     if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].HasField("object_graph_def"):
         raise ForbiddenModel(
-            f"{root} holds {len(saved.meta_graphs)} MetaGraphs in the form of TensorFlow 1; it must hold one in the "
-            "form of TensorFlow 2: load it with tf.saved_model.load and save it with tf.saved_model.save"
+            f"{root} holds {len(saved.meta_graphs)} MetaGraphs in the format of TensorFlow 1; it must hold one in the "
+            "format of TensorFlow 2: load it with tf.saved_model.load and save it with tf.saved_model.save"
         )
     return saved.meta_graphs[0]
 
 
 def _check_files(path: Path) -> None:
-    """TensorFlow also reads a saved_model.pbtxt or .cpb, and whatever a link leads to."""
+    """Reject links and unknown files: TensorFlow follows links and also reads saved_model.pbtxt and saved_model.cpb."""
     if not (path / _ROOT).is_file():
-        raise ArtifactError(f"{path / _ROOT} is missing or no file")
+        raise ArtifactError(f"{path / _ROOT} is missing or not a file")
     for each in sorted(path.rglob("*")):
         name = each.relative_to(path)
         if each.is_symlink():
             raise ForbiddenModel(f"{path} holds the link {name}; it must hold plain files: copy it with cp -rL")
         if not (each.is_dir() or (each.is_file() and (name.as_posix() in _FILES or name.match(_DATA)))):
             raise ForbiddenModel(
-                f"{path} holds the file {name}; a SavedModel that is served holds {', '.join(sorted(_FILES))} and "
-                f"{_DATA} alone"
+                f"{path} holds the file {name}; a served SavedModel holds only {', '.join(sorted(_FILES))} and {_DATA}"
             )
 
 
 class _Graph:
-    """A MetaGraph: which functions reach which, and what each may do."""
+    """A MetaGraph: which functions call which, and which operations each may hold."""
 
     def __init__(self, path: Path, graph: Any) -> None:
         self._path, self._graph = path, graph
@@ -94,11 +96,11 @@ class _Graph:
         graph, saver = self._graph, self._graph.saver_def
         if graph.asset_file_def:
             name = graph.asset_file_def[0].filename
-            raise ForbiddenModel(f"{self._path} reads the asset file {name!r}; a model that is served reads none")
+            raise ForbiddenModel(f"{self._path} reads the asset file {name!r}; a served model must not read files")
         ends = [graph.signature_def[name].outputs.values() for name in graph.signature_def if name != _INITIALISER]
         served = self._before(*(tensor.name for outputs in ends for tensor in outputs))
         restoring, saving = self._before(saver.restore_op_name), self._before(saver.save_tensor_name)
-        # The saver's functions are its own if its nodes call them and nothing else does: not even they themselves.
+        # A function is the saver's own when only the saver's nodes call it, and no function does, not even itself.
         savers_nodes = (restoring | saving) - served
         restorers = self._called(restoring - served)
         savers = self._called(saving - served)
@@ -127,25 +129,25 @@ class _Graph:
             if node.op not in allowed and not _draws(node):
                 what = "writes a variable with" if node.op in WRITING else "runs"
                 raise ForbiddenModel(
-                    f"{self._path} {what} {node.op} ({node.name!r} of {where}); a model that is served may compute "
-                    "and read its own variables, and nothing else: save it with its serving function alone"
+                    f"{self._path} {what} {node.op} ({node.name!r} of {where}); a served model may only compute and "
+                    "read its own variables: save it with only its serving function"
                 )
 
     def _check_restoring(self, nodes: set[str], functions: set[str]) -> None:
-        """What restores reads the file that it is given, which is the SavedModel's own, and no other."""
+        """Check that restoring reads only the file that it is given, which is the SavedModel's own."""
         file = _node(self._graph.saver_def.filename_tensor_name)
         for name in sorted(nodes):
             if self._nodes[name].op not in _CALLING and not (name == file and self._nodes[name].op == "Placeholder"):
                 raise ForbiddenModel(
                     f"{self._path} restores its variables with {self._nodes[name].op} ({name!r} of its graph); allowed "
-                    f"are {', '.join(sorted(_CALLING))} and the file's placeholder"
+                    f"are {', '.join(sorted(_CALLING))} and the placeholder of the file name"
                 )
         for function in map(self._function, sorted(functions)):
             given = {each.name for each in function.signature.input_arg}
             for node in function.node_def:
                 if node.op in RESTORING and node.input[0] not in given:
                     where = f"{node.name!r} of the function {function.signature.name}"
-                    raise ForbiddenModel(f"{self._path} runs {node.op} ({where}) on a file that it names itself")
+                    raise ForbiddenModel(f"{self._path} runs {node.op} ({where}) on a file that the model names")
 
     def _check_constants(self) -> None:
         functions = (node for function in self._functions.values() for node in function.node_def)
@@ -157,7 +159,7 @@ class _Graph:
             )
 
     def _objects(self) -> set[str]:
-        """The functions that the object graph gives to whoever loads it."""
+        """The functions that the object graph exposes to the code that loads the model."""
         objects = self._graph.object_graph_def
         for each in objects.nodes:
             kind = each.WhichOneof("kind")
@@ -167,7 +169,7 @@ class _Graph:
         return set(objects.concrete_functions)
 
     def _before(self, *ends: str) -> set[str]:
-        """The names of the nodes that these nodes or tensors are computed from, themselves among them."""
+        """The names of these nodes (or the nodes of these tensors) and of all nodes that they depend on."""
         found: set[str] = set()
         waiting = [_node(end) for end in ends if end]
         while waiting:
@@ -180,11 +182,11 @@ class _Graph:
         return found
 
     def _called(self, nodes: Iterable[str]) -> set[str]:
-        """The functions that these nodes of the graph call themselves."""
+        """The functions that these nodes of the graph call directly."""
         return {called for name in nodes for called in _names(self._nodes[name])}
 
     def _reached(self, names: set[str]) -> set[str]:
-        """These functions, and those that they call, however deep."""
+        """These functions and all functions that they call, directly or indirectly."""
         found: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -201,17 +203,17 @@ class _Graph:
 
 
 def _node(tensor: str) -> str:
-    """The node of `^node`, `node:0` or `node`."""
+    """The node's name in `^node`, `node:0` or `node`."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
 def _draws(node: Any) -> bool:
-    """Whether a node moves the state of random numbers on, as augmentation does even where it changes no image."""
+    """Whether a node advances a random number generator, as augmentation layers do even when they change no image."""
     return bool(node.op == "AssignVariableOp" and node.attr["dtype"].type in _SEEDS)
 
 
 def _names(node: Any) -> set[str]:
-    """The functions that a node's attributes name, however deep."""
+    """The functions that a node's attributes name, at any depth."""
     found: set[str] = set()
     waiting = list(node.attr.values())
     while waiting:

@@ -1,4 +1,4 @@
-"""Operations that a SavedModel may hold. What is not listed here is refused; savedmodel_check.py applies the lists.
+"""Operations that a SavedModel may hold. savedmodel_check.py rejects all others.
 
 Each operation of the lists computes its outputs from its inputs and from variables in memory. None reads or writes a
 file, prints, opens a connection, calls Python or loads a library.
@@ -54,7 +54,7 @@ _SERVING = (
     LogSoftmax MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax MirrorPad Pad PadV2 Relu Relu6 Selu Sigmoid Softmax
     Softplus Softsign SpaceToBatch SpaceToBatchND SpaceToDepth
     """
-    # Images: resizing, cropping, colours; files of images that come as strings are decoded in memory.
+    # Images: resizing, cropping, colours; image files in string tensors are decoded in memory.
     """
     AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation CombinedNonMaxSuppression CropAndResize DecodeAndCropJpeg
     DecodeBase64 DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeRaw DecodeWebP ExtractGlimpse
@@ -63,7 +63,7 @@ _SERVING = (
     NonMaxSuppressionV5 RGBToHSV ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor
     SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 ScaleAndTranslate StatelessSampleDistortedBoundingBox
     """
-    # Whole numbers in place of real ones.
+    # Quantised tensors.
     """
     Dequantize FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel
     QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4
@@ -94,27 +94,27 @@ _SERVING = (
     TensorListPushBack TensorListPushBackBatch TensorListReserve TensorListResize TensorListScatter
     TensorListScatterIntoExistingList TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack While
     """
-    # Variables, read alone.
+    # Variables, only read.
     """
     DisableCopyOnRead IsVariableInitialized ReadVariableOp ResourceGather ResourceGatherNd VarHandleOp
     VarIsInitializedOp Variable VariableV2
     """
 )
 
+# Operations that any function may hold, including those that a signature calls.
 SERVING = frozenset(_SERVING.split())
-"""What any function may do, those of the signatures among them."""
 
 _WRITING = """
     Assign AssignAdd AssignAddVariableOp AssignSub AssignSubVariableOp AssignVariableOp DestroyResourceOp
     ResourceScatterAdd ResourceScatterSub ResourceScatterUpdate ResourceStridedSliceAssign
 """
 
+# Operations that write variables in memory, as initialisers and training do. Functions that no signature calls may hold
+# them too; in a signature they would carry information from one image to the next.
 WRITING = frozenset(_WRITING.split())
-"""What a function may do besides that no signature leads to: write variables in memory, as initialisers and training
-do. A signature that did would remember one image while it scores the next."""
 
+# The saver's restore function may also read the SavedModel's own variables.
 RESTORING = frozenset({"RestoreV2"})
-"""What the saver's function that restores may do besides: read the SavedModel's own variables."""
 
+# The saver's save function may also hold these. Nothing runs it.
 SAVING = frozenset({"MergeV2Checkpoints", "Select", "SaveV2", "ShardedFilename", "StaticRegexFullMatch", "StringJoin"})
-"""What the saver's function that saves may do besides. Nothing runs it."""

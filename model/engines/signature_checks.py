@@ -1,4 +1,4 @@
-"""What both engines check in the same words: the model against the signature, a batch against the signature."""
+"""Checks that both engines share: a model and a batch of images against the signature."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_model(
 ) -> None:
     """Raise ArtifactError unless the model takes the signature's images and gives float32 [N, labels].
 
-    `inputs` and `outputs` are (shape, dtype), None or a number in place of N.
+    `inputs` and `outputs` are (shape, dtype); the first dimension, N, is None or a number.
     """
     if len(inputs) != 1 or len(outputs) != 1:
         raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have one of each")
@@ -28,12 +28,12 @@ def check_model(
     for verb, (shape, dtype), row, row_dtype in wanted:
         if tuple(shape[1:]) != row or dtype != row_dtype:
             raise ArtifactError(
-                f"{path} {verb} {dtype} {_text(shape[1:])} per image; the signature says {row_dtype} {_text(row)}"
+                f"{path} {verb} {dtype} {_text(shape[1:])} per image; the signature has {row_dtype} {_text(row)}"
             )
 
 
 def check_images(images: Images, signature: Signature) -> None:
-    """Raise ValueError unless `images` is a batch of at least one that the signature describes."""
+    """Raise ValueError unless `images` is a batch of at least one image that matches the signature."""
     row = signature.height, signature.width, signature.channels
     if images.ndim != 4 or not len(images) or images.shape[1:] != row or images.dtype != signature.dtype:
         raise ValueError(

@@ -10,18 +10,18 @@ import mmap
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 from model.images.format_sniffing import foreign_format
-from model.images.jpeg import exif_bytes, read_jpeg
+from model.images.header import Header, read_header
 from model.images.libtiff import check_fax, no_errors
 from model.images.limits import Limits, check_exif, check_jpeg, check_size
 from model.images.memory_budget import Room
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
-from model.images.tiff import check_directory
+from model.images.png import check_rows, prepare
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may open; its JPEG reader also opens MPO, the JPEGs of many phones."""
@@ -37,6 +37,9 @@ _PIXEL_BYTES = {"WEBP": 16, "AVIF": 26}
 alpha and animations; the most of an AVIF is one of 12 bits with alpha and film grain.
 """
 
+_CODED_BYTES = 13
+"""Bytes of memory for a pixel of an AVIF's frames, where they have more than the image and its transparency."""
+
 _FLATTEN_BYTES = 12
 """Bytes that a pixel takes at most while the image is flattened, after it has been made smaller."""
 
@@ -45,10 +48,8 @@ _OPENING_BYTES = 100_000_000
 
 _FAX = {"tiff_ccitt", "group3", "group4"}
 
-_TEXT_BYTES, MAX_TEXTS = 4_000_000, 20
-"""Bytes of memory for a compressed text in a PNG (Pillow unpacks a megabyte, and a character takes up to four bytes),
-and how many texts are read. They may say how the image is turned.
-"""
+_RAW_PROFILE = "Raw profile type exif"
+"""A text of a PNG with EXIF in hexadecimal numbers, as ImageMagick writes it behind three lines of another kind."""
 
 _PADDING = bytes(8)
 """Data behind the only scan of a JPEG, in place of its end marker: as many bytes as libjpeg looks ahead.
@@ -71,15 +72,16 @@ def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
     `room`: the memory that all threads may take that decode; it is held until the block ends, and with it the image.
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
-    TimeoutError when there is no room for long.
+    TimeoutError when there is no room for long. MemoryError and OSError when the system has no memory or no file left.
     """
-    image, cost = _opened(data, limits, decode_size, room)
+    opened, cost = _opened(data, limits, decode_size, room)
     with room.taken(cost):
-        image = _loaded(image, limits, decode_size, cost)  # the name is given up: what is made small lives on alone
+        image = _loaded(data, opened, limits, decode_size, cost)
+        del opened  # what is made small lives on alone
         yield image
 
 
-def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> tuple[Image.Image, int]:
+def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> tuple[ImageFile.ImageFile, int]:
     """An image that may be decoded, to judge by its header, and the bytes of memory that this takes."""
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
@@ -88,28 +90,22 @@ def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
     if name := foreign_format(data):
         raise UnsupportedFormat(f"the image is {name}; allowed are {_formats()}")
     try:
-        # Opening costs as the file is long: some are a million parts without a pixel.
-        with room.taken(len(data)):
-            image, decoder_bytes = _open(data, limits, decode_size)
+        header = read_header(data, limits)
+        with room.taken(header.opening_bytes):
+            image = _open(data, header, limits, decode_size)
         image.decodermaxblock = _READ_BLOCK
-        return image, len(data) + decoder_bytes + _pixel_bytes(image, decode_size)
+        return image, header.opening_bytes + header.decoder_bytes + _pixel_bytes(image, header, decode_size)
     except Exception as exc:
         raise _failure(exc, limits, _OPENING_BYTES) from exc
 
 
-def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFile.ImageFile, int]:
-    """Look at what Pillow would act on at once, then let it. Gives the image, at a fraction of its size where its
-    decoder can do that, and the bytes of memory that the decoder takes beside the pixels.
-    """
-    jpeg = None
-    if data.startswith(b"\xff\xd8"):
-        check_exif(exif_bytes(data), limits)
-        jpeg = read_jpeg(data)
-        if not jpeg.several_scans:
-            data = data[: jpeg.end] + _PADDING
+def _open(data: bytes, header: Header, limits: Limits, decode_size: int | None) -> ImageFile.ImageFile:
+    """Open an image, at a fraction of its size where its decoder can do that, and check what was not known before."""
+    jpeg = header.jpeg
+    if jpeg and not jpeg.several_scans:
+        data = data[: jpeg.end] + _PADDING
     if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
         data = _EXIF_ITEM.sub(rb"\1none", data)
-    decoder_bytes = jpeg.coefficient_bytes if jpeg else check_directory(data, limits) + _text_bytes(data)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
     image = Image.open(file, formats=FORMATS)
     check_size(image, jpeg, limits)
@@ -119,33 +115,38 @@ def _open(data: bytes, limits: Limits, decode_size: int | None) -> tuple[ImageFi
         check_jpeg(jpeg, image, limits)
         if decode_size and not jpeg.lossless:
             image.draft(None, (decode_size, decode_size))
-    return image, decoder_bytes
+    return image
 
 
-def _pixel_bytes(image: Image.Image, decode_size: int | None) -> int:
+def _pixel_bytes(image: Image.Image, header: Header, decode_size: int | None) -> int:
     pixels = image.width * image.height
     per_pixel = _PIXEL_BYTES.get(image.format or "", 8)
     flattened = _FLATTEN_BYTES * pixels // shrinking(image.size, decode_size) ** 2
-    return per_pixel * pixels + flattened + BAND_BYTES * min(pixels, BAND)
+    larger = _CODED_BYTES * max(0, header.coded_pixels - 2 * pixels)
+    return per_pixel * pixels + flattened + BAND_BYTES * min(pixels, BAND) + larger
 
 
-def _text_bytes(data: bytes) -> int:
-    """Bytes of memory for a PNG's compressed texts; 0 for other formats."""
-    if not data.startswith(b"\x89PNG"):
-        return 0
-    if (texts := data.count(b"iTXt") + data.count(b"zTXt")) > MAX_TEXTS:
-        raise ImageTooLarge(f"the image has {texts} compressed texts; at most {MAX_TEXTS} are allowed")
-    return _TEXT_BYTES * texts
-
-
-def _loaded(image: Image.Image, limits: Limits, decode_size: int | None, cost: int) -> Image.Image:
+def _loaded(data: bytes, image: ImageFile.ImageFile, limits: Limits, decode_size: int | None, cost: int) -> Image.Image:
     try:
+        if image.format == "PNG":
+            prepare(image)
         with no_errors() if image.format == "TIFF" else nullcontext():
             image.load()
-        check_exif(len(image.info.get("exif", b"")), limits)
+        if image.format == "PNG":
+            check_rows(image, data, limits)
+        _check_exif(image, limits)
         return flatten(image, decode_size)
     except Exception as exc:
         raise _failure(exc, limits, cost) from exc
+
+
+def _check_exif(image: Image.Image, limits: Limits) -> None:
+    """Pillow would split a raw profile into its lines, which may be millions; here it is unpacked at once."""
+    check_exif(len(image.info.get("exif", b"")), limits)
+    if profile := image.info.pop(_RAW_PROFILE, ""):
+        check_exif(len(profile) // 2, limits)
+        with suppress(ValueError):
+            image.info.setdefault("exif", bytes.fromhex(profile.split("\n", 3)[-1]))
 
 
 def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
@@ -157,6 +158,8 @@ def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
         return exc
     if isinstance(exc, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})")
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return exc  # The system has no file, no memory or no disk left. Pillow's own errors have no number.
     if _memory_is_short(cost):
         return MemoryError(f"there is no memory to decode an image that takes {cost:,} bytes")
     if isinstance(exc, UnidentifiedImageError):

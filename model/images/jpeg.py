@@ -23,7 +23,8 @@ long, and time in proportion to the square of their number where no marker follo
 """
 
 _EXIF = re.compile(rb"\xff\xe1(..)Exif\x00\x00", re.DOTALL)
-_END, _SCAN = 0xD9, 0xDA
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_END, _SCAN, _RESTARTS, _FIRST_APPLICATION = 0xD9, 0xDA, 0xDD, 0xE0
 _SEQUENTIAL, _PROGRESSIVE, _LOSSLESS = (0xC0, 0xC1), 0xC2, 0xC3
 _FOREIGN = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7), "a hierarchical JPEG"),
@@ -40,8 +41,10 @@ class Jpeg:
 
     `coefficient_bytes`: memory that libjpeg takes for coefficients (samples where it is lossless): 0 unless the image
     comes in several scans. `scans` counts those that it decodes. `starved`: a scan has fewer bits than its blocks need
-    at the very least. `end`: offset behind the image's last byte of data, before its end marker if it has one.
-    `segments`: how many were looked at.
+    at the very least. `end`: offset behind the image's last byte of data, before its end marker if it has one, or
+    before whatever makes libjpeg end the only scan: any marker, also one for a restart where none is announced.
+    `application_bytes`: of segments for applications, such as EXIF, and of comments. `segments`: how many were
+    looked at.
     """
 
     width: int
@@ -52,6 +55,7 @@ class Jpeg:
     coefficient_bytes: int
     starved: bool
     end: int
+    application_bytes: int
     segments: int
 
     @property
@@ -69,7 +73,7 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
     stop = len(data) if stop is None else min(stop, len(data))
     frame: _Frame | None = None
     scans: list[_Scan] = []
-    at, segments = start + 2, 0
+    at, segments, application_bytes, restarts = start + 2, 0, 0, False
     for _ in range(max_segments):
         segments += 1
         found = _MARKER.search(data, at, stop)
@@ -92,12 +96,20 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
             if not frame:
                 raise InvalidImage("the image is damaged: it has a scan before its frame")
             scans.append(_scan(segment, at))
+        elif marker == _RESTARTS and not scans:
+            restarts = int.from_bytes(segment, "big") > 0
+        elif marker >= _FIRST_APPLICATION:
+            application_bytes += len(segment)
     else:
         raise ImageTooLarge(f"the image has too many segments; at most {MAX_SEGMENTS:,} are read")
     if not frame or not scans:
         raise InvalidImage("the image is truncated or damaged: it has no scan")
     several = frame.kind == _PROGRESSIVE or len(scans[0].components) < len(frame.components)
     decoded = scans if several else scans[:1]
+    if not several:
+        end = scans[0].stop or end
+        if not restarts and (restart := _RESTART.search(data, scans[0].start, end)):
+            end = restart.start()
     return Jpeg(
         frame.width,
         frame.height,
@@ -107,6 +119,7 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
         frame.coefficient_bytes() if several else 0,
         any(frame.starved(scan) for scan in decoded),
         end,
+        application_bytes,
         segments,
     )
 
@@ -128,12 +141,12 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A frame header. `kind`: its marker. `components`: horizontal and vertical sampling factors by component id."""
+    """A frame header. `kind`: its marker. `components`: id, horizontal and vertical sampling factor of each."""
 
     width: int
     height: int
     kind: int
-    components: dict[int, tuple[int, int]]
+    components: tuple[tuple[int, int, int], ...]
 
     @property
     def _edge(self) -> int:
@@ -143,7 +156,7 @@ class _Frame:
     def coefficient_bytes(self) -> int:
         """Two bytes for each of all components, in whole blocks, and these in multiples of the sampling factors."""
         blocks = 0
-        for across, down in self.components.values():
+        for _, across, down in self.components:
             columns, rows = self._blocks(across, down)
             blocks += _up(columns, across) * _up(rows, down)
         return blocks if self.kind == _LOSSLESS else blocks * 64 * 2
@@ -155,7 +168,7 @@ class _Frame:
         assert scan.stop is not None
         if self.kind == _PROGRESSIVE and scan.spectral_start:
             return False
-        sampling = [self.components.get(component, (1, 1)) for component in scan.components]
+        sampling = self._sampling(scan)
         if len(sampling) == 1:
             columns, rows = self._blocks(*sampling[0])
             blocks = columns * rows
@@ -163,9 +176,18 @@ class _Frame:
             blocks = self._units() * sum(across * down for across, down in sampling)
         return 8 * (scan.stop - scan.start) < blocks * (2 if self.kind in _SEQUENTIAL else 1)
 
+    def _sampling(self, scan: _Scan) -> list[tuple[int, int]]:
+        """Sampling factors of a scan's components. Where an id is there twice, libjpeg takes one after the other."""
+        left, sampling = list(self.components), []
+        for wanted in scan.components:
+            found = next((component for component in left if component[0] == wanted), None)
+            if found:
+                left.remove(found)
+            sampling.append(found[1:] if found else (1, 1))
+        return sampling
+
     def _most(self) -> tuple[int, int]:
-        factors = self.components.values()
-        return max(across for across, _ in factors), max(down for _, down in factors)
+        return max(across for _, across, _ in self.components), max(down for *_, down in self.components)
 
     def _blocks(self, across: int, down: int) -> tuple[int, int]:
         most_across, most_down = self._most()
@@ -186,9 +208,9 @@ def _frame(segment: bytes, kind: int) -> _Frame:
         raise InvalidImage("the image is truncated or damaged: its frame is cut off") from None
     if precision != 8:
         raise UnsupportedFormat(f"the image is a JPEG of {precision} bits; allowed are those of 8 bits")
-    components = {component: (factors >> 4, factors & 15) for component, factors in rows}
-    if len(components) != count or not all(1 <= factor <= 4 for pair in components.values() for factor in pair):
-        raise InvalidImage("the image is damaged: its frame names components or sampling factors that are not allowed")
+    components = tuple((component, factors >> 4, factors & 15) for component, factors in rows)
+    if not all(1 <= factor <= 4 for component in components for factor in component[1:]):
+        raise InvalidImage("the image is damaged: its frame names sampling factors that are not allowed")
     if not components:
         raise InvalidImage("the image is damaged: its frame has no component")
     return _Frame(width, height, kind, components)

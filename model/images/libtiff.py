@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -62,12 +63,13 @@ def check_fax(data: bytes) -> None:
     options = ctypes.c_void_p(library.TIFFOpenOptionsAlloc())
     library.TIFFOpenOptionsSetErrorHandlerExtR(options, handler, None)
     library.TIFFOpenOptionsSetWarningHandlerExtR(options, handler, None)
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        file.seek(0)
-        opened = library.TIFFFdOpenExt(os.dup(file.fileno()), b"image", b"r", options)  # it closes what it is given
-    library.TIFFOpenOptionsFree(options)
+    try:
+        descriptor = _file_of(data)
+        opened = library.TIFFFdOpenExt(descriptor, b"image", b"r", options)
+    finally:
+        library.TIFFOpenOptionsFree(options)
     if not opened:
+        os.close(descriptor)  # else libtiff closes it with the image
         raise InvalidImage(_DAMAGED)
     tiff = ctypes.c_void_p(opened)
     reports = 0  # those about the directory say nothing of the pixels
@@ -80,6 +82,27 @@ def check_fax(data: bytes) -> None:
                 raise InvalidImage(_DAMAGED)
     finally:
         library.TIFFClose(tiff)
+
+
+def _file_of(data: bytes) -> int:
+    """The descriptor of a file with these bytes, in memory where the system has such files.
+
+    Raises OSError where no descriptor, no memory or no disk is left.
+    """
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("image")
+    else:
+        descriptor, name = tempfile.mkstemp()
+        os.unlink(name)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _note(module: bytes, form: bytes, values: int) -> None:

@@ -57,6 +57,13 @@ def check_size(image: Image.Image, jpeg: Jpeg | None, limits: Limits) -> None:
         raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {allowed:,} are allowed for {kind}")
 
 
+def check_coded(pixels: int, limits: Limits) -> None:
+    """Raise ImageTooLarge when the frames of an AVIF have more pixels than the largest image and its transparency."""
+    allowed = 2 * limits.max_pixels_of.get("AVIF", limits.max_pixels)
+    if pixels > allowed:
+        raise ImageTooLarge(f"the image's frames have {pixels:,} pixels together; at most {allowed:,} are allowed")
+
+
 def check_jpeg(jpeg: Jpeg, image: Image.Image, limits: Limits) -> None:
     """Raise ImageTooLarge when a JPEG's scans cost too much, InvalidImage when its segments contradict themselves."""
     if jpeg.scans > limits.max_scans:

@@ -31,6 +31,11 @@ class Room:
         self._line: deque[_Ticket] = deque()
         self._changed = threading.Condition()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for memory now."""
+        return bool(self._line)
+
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
         """Hold `amount` bytes for the block. Raises TimeoutError, our fault and not the sender's, after a long wait.

@@ -1,1 +1,1 @@
-"""From pixels to the array that a model takes."""
+"""Preprocessing: turns decoded pixels into the array that a model takes."""

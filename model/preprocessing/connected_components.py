@@ -1,4 +1,4 @@
-"""Connected pieces of a mask, and its holes. NumPy on runs of pixels; a few hundred runs are joined in Python."""
+"""Connected components of a mask, and its holes. NumPy on runs of pixels; Python joins the few hundred runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 
-def pieces(mask: Mask) -> npt.NDArray[np.int32]:
-    """Number the connected pieces (by edges, not corners) of a mask [H, W] from 1; 0 is outside."""
-    padded = np.pad(mask, ((0, 0), (0, 1)))  # so that no run goes on in the next row
+def connected_components(mask: Mask) -> npt.NDArray[np.int32]:
+    """Label the 4-connected components of a mask [H, W] from 1; 0 is the background."""
+    padded = np.pad(mask, ((0, 0), (0, 1)))  # no run continues in the next row
     edges = np.flatnonzero(np.diff(padded.ravel(), prepend=False))
     starts, ends = edges[::2], edges[1::2]
-    # Which runs of the row above each run touches: they stand side by side in the list.
+    # The runs of the row above that each run touches are consecutive in the list.
     first = np.searchsorted(ends + padded.shape[1], starts, "right")
     counts = np.searchsorted(starts + padded.shape[1], ends, "left") - first
     runs = np.repeat(np.arange(len(starts)), counts)
@@ -34,9 +34,9 @@ def pieces(mask: Mask) -> npt.NDArray[np.int32]:
     return numbered[:, :-1]
 
 
-def filled(mask: Mask) -> Mask:
-    """With its holes: what is outside but does not reach the border."""
+def fill_holes(mask: Mask) -> Mask:
+    """The mask together with its holes: background that does not reach the border."""
     outside = np.pad(~mask, 1, constant_values=True)
-    labels = pieces(outside)
+    labels = connected_components(outside)
     inside: Mask = labels[1:-1, 1:-1] != labels[0, 0]
     return inside

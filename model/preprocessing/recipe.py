@@ -1,8 +1,8 @@
-"""A model's own recipe: from decoded pixels to the array that its signature asks for. Training and serving both run it.
+"""The preprocessing recipe of a model: turns decoded pixels into the array of its signature, in training and serving.
 
 A recipe is data (signature.json, "preprocessing"): `decode_size` for the decoder, and `steps`, each an `op` of the
-table below with its parameters. Steps work on Pillow images; `scale`, always the last, makes the array: pixels times
-`factor` plus `offset`, each one number or one for each channel.
+table below with its parameters. Steps work on Pillow images. `scale`, always the last step, makes the array: pixels
+times `factor` plus `offset`, each one number or one per channel.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _Step = Mapping[str, Any]
 
 
 def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, room: Room | None = None) -> Images:
-    """Decode one image file and run the recipe: the signature's dtype, [1, height, width, channels].
+    """Decode one image file and run its recipe: returns the signature's dtype, [1, height, width, channels].
 
-    `room`: the memory that decoding may take, where several threads do; the recipe is run within it.
-    Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) for what is wrong with the file.
+    `room`: the memory budget that threads share for decoding; the recipe runs within it too.
+    Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) when the file cannot be used.
     """
     recipe = signature.preprocessing
     with decoded(data, limits or Limits(), recipe.get("decode_size"), room or Room(len(data))) as image:
@@ -47,7 +47,7 @@ def run_recipe(image: Image.Image, signature: Signature) -> Images:
 
 
 def check_recipe(signature: Signature) -> None:
-    """Raise ValueError, naming the step, when the recipe is not one or cannot be run."""
+    """Raise ValueError, which names the step, when the recipe is invalid or cannot be run."""
     check_schema(signature)
     exact = signature.width, signature.height
     for size in (exact, (2 * signature.width + 1, signature.height + 3)):
@@ -65,21 +65,21 @@ def _run(image: Image.Image, steps: Sequence[_Step]) -> Image.Image:
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # which would copy it
+    return image if image.mode == mode else image.convert(mode)  # convert() copies even without a change
 
 
 def _unless_size(image: Image.Image, step: _Step) -> Image.Image:
-    """An image of exactly this size is taken for one of the dataset's own and passes unchanged."""
+    """Run the inner steps, unless the image has exactly this size and so counts as one of the dataset's own."""
     return image if image.size == (step["width"], step["height"]) else _run(image, step["steps"])
 
 
 def _isolate(image: Image.Image, step: _Step) -> Image.Image:
-    """Make the background black and what stands on it light."""
+    """Make the background black and the object light."""
     return isolate(image, step["level"], step["gain"])
 
 
 def _trim(image: Image.Image, step: _Step) -> Image.Image:
-    """Cut away the border in which nothing is lighter than the threshold."""
+    """Crop the border in which no pixel is brighter than the threshold."""
     threshold = step["threshold"]
     box = image.point([255 if value > threshold else 0 for value in range(256)]).getbbox()
     return image.crop(box) if box else image
@@ -94,15 +94,15 @@ def _fit(image: Image.Image, step: _Step) -> Image.Image:
 
 
 def _resize(image: Image.Image, step: _Step) -> Image.Image:
-    """Resize to width x height, whatever the proportions."""
+    """Resize to width x height, without keeping the proportions."""
     resampling = Image.Resampling[step.get("resampling", "bilinear").upper()]
     return image.resize((step["width"], step["height"]), resampling, reducing_gap=2.0)
 
 
 def _crop(image: Image.Image, step: _Step) -> Image.Image:
-    """The largest box in the middle with the proportions of width x height, `share` of it, resized to them.
+    """Resize the largest centred box with the proportions of width x height, scaled by `share`, to width x height.
 
-    One step, not a resize and a cut: the shorter edge of a very long image would make it enormous.
+    Resizing first and cropping afterwards would need an enormous image when the proportions are extreme.
     """
     width, height = step["width"], step["height"]
     factor = step["share"] * min(image.width / width, image.height / height)
@@ -113,7 +113,7 @@ def _crop(image: Image.Image, step: _Step) -> Image.Image:
 
 
 def _bgr(image: Image.Image, step: _Step) -> Image.Image:
-    """Blue first: what networks that were trained with Caffe take."""
+    """Reorder the channels to blue, green, red, as networks trained with Caffe expect."""
     return Image.merge("RGB", image.convert("RGB").split()[::-1])
 
 
@@ -122,7 +122,7 @@ def _sharpen(image: Image.Image, step: _Step) -> Image.Image:
 
 
 def _centre(image: Image.Image, step: _Step) -> Image.Image:
-    """Set the image in the middle of a black canvas."""
+    """Paste the image into the middle of a black canvas."""
     canvas = Image.new(image.mode, (step["width"], step["height"]))
     canvas.paste(image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2))
     return canvas

@@ -1,6 +1,6 @@
-"""signature.json: read by a schema, every field and every step of the recipe with its type and its range.
+"""The schema of signature.json: every field and every step of the recipe with its type and range.
 
-load.py reads an artifact's, training/recipe.py a recipe that somebody wrote. What is not in the schema is refused.
+Both artifacts and hand-written recipes are checked with it. Unknown fields are rejected.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from model.engines.base import Signature
 
 DTYPES = ("float32", "uint8", "int8")
 
+# Pixels of an edge of a model's input or of a step's result: 200 MB as three channels of float32.
 MAX_EDGE = 4_096
-"""Pixels of an edge of what a model takes, or of what a step makes: 200 MB as three channels of float32."""
 
+# Steps of a recipe in all, and how deeply steps may be nested.
 MAX_STEPS, MAX_DEPTH = 32, 4
-"""Steps of a recipe in all, and how deep steps may stand in steps."""
 
+# Absolute value of a factor or an offset for pixels. Recipes use some hundreds.
 MAX_GAIN = 1e6
-"""What a pixel is multiplied by, or moved by, at most. Recipes have some hundreds."""
 
+# A description of the allowed values, and a test of a value.
 Rule = tuple[str, Callable[[Any], bool]]
-"""What is allowed, in words, and whether a value is."""
 
 
 def _whole(low: int, high: int) -> Rule:
@@ -60,6 +60,7 @@ _MORE_FIELDS: dict[str, Rule] = {"reference": ("an object", lambda value: isinst
 _SIZE: dict[str, Rule] = {"width": _EDGE, "height": _EDGE}
 _RESAMPLING = _one_of("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
+# The required and the optional parameters of each op.
 _OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
     "grayscale": ({}, {}),
     "rgb": ({}, {}),
@@ -74,11 +75,10 @@ _OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
     "centre": (_SIZE, {}),
     "scale": ({"factor": _FACTOR, "offset": _GAIN}, {}),
 }
-"""Of each op the parameters that it needs and those that it may have."""
 
 
 def parse_signature(body: object, labels: tuple[str, ...]) -> Signature:
-    """The signature of signature.json's content. Raises ValueError, naming the field, its value and what is allowed."""
+    """Parse signature.json. Raises ValueError, which names the field, its value and the allowed values."""
     fields = _checked(body, "signature.json", _FIELDS, _MORE_FIELDS)
     size = fields["height"], fields["width"], fields["channels"]
     signature = Signature(*size, fields["dtype"], labels, fields[_RECIPE])
@@ -93,7 +93,7 @@ _RECIPE = "preprocessing"
 
 
 def check_schema(signature: Signature) -> None:
-    """Raise ValueError unless the recipe is one, naming the step, the parameter, its value and what is allowed."""
+    """Raise ValueError unless the recipe is valid; the message names the step, the parameter and the allowed values."""
     sizes = {"decode_size": _whole(1, 65_535)}
     recipe = _checked(signature.preprocessing, _RECIPE, {"steps": _STEPS}, sizes)
     steps = recipe["steps"]
@@ -116,9 +116,9 @@ def check_schema(signature: Signature) -> None:
 
 
 def _check_steps(steps: Sequence[Any], place: str, depth: int) -> int:
-    """How many steps there are, those in them among them."""
+    """Check the steps; returns their number, including nested steps."""
     if not depth:
-        raise ValueError(f"{place} stands {MAX_DEPTH} steps deep; at most {MAX_DEPTH - 1} are allowed")
+        raise ValueError(f"{place} is nested {MAX_DEPTH} steps deep; at most {MAX_DEPTH - 1} are allowed")
     count = len(steps)
     for number, step in enumerate(steps):
         where = f"{place}[{number}]"
@@ -135,7 +135,7 @@ def _check_steps(steps: Sequence[Any], place: str, depth: int) -> int:
 
 
 def _checked(value: object, place: str, needed: Mapping[str, Rule], more: Mapping[str, Rule]) -> Mapping[str, Any]:
-    """`value` as an object that has the needed fields and no others but `more`, each as its rule says."""
+    """`value` as an object with all `needed` fields and no others but `more`, each allowed by its rule."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{place} is {reprlib.repr(value)}; it must be an object")
     rules = {**needed, **more}
@@ -162,5 +162,5 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """A finite number; a whole one may be too large for a float."""
+    """Whether the value is finite. The test of an integer avoids float, which it may overflow."""
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))

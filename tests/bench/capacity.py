@@ -1,4 +1,4 @@
-"""What `python -m client plan` reckons with: CPU time for an image and until the first answer, and memory.
+"""The inputs of `predictions plan`: CPU time for an image and until the first answer, and memory.
 
 CPU time, not the clock's: a vCPU of the cloud is the worker's alone, these are shared with the client and the broker.
 """

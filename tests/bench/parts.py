@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from functions.gcp.streaming_pull import Delivery, PullStream
+from functions.gcp.streaming_pull import PulledDelivery, PullStream
 from functions.gcp.subscriber import subscriber
+from functions.runtime.supervised import Supervisor
 from infra.local.ports import listens
 from tests.dockerfile import instructions
 
@@ -101,9 +102,9 @@ class Ear:
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
         subscription = f"projects/{project}/subscriptions/res_predict-sub"
-        self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000)
+        self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000, Supervisor())
 
-    def _hear(self, delivery: Delivery) -> None:
+    def _hear(self, delivery: PulledDelivery) -> None:
         now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]
         delivery.ack()
         with self._lock:

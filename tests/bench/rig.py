@@ -18,7 +18,8 @@ from typing import Protocol
 import requests
 from google.cloud import pubsub_v1
 
-from functions.gcp.clients import outbox
+from functions.gcp.response_publisher import topic_publisher
+from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
 from tests.bench.parts import (
     GIVE_UP_S,
@@ -82,12 +83,12 @@ class Publishing(Ear):
 
     def __init__(self, project: str) -> None:
         super().__init__(project)
-        self._outbox = outbox(f"projects/{project}/topics/req_predict")
+        self._publisher = topic_publisher(f"projects/{project}/topics/req_predict", Supervisor())
 
     def send(self, image: bytes) -> str:
         """Publish, without waiting for the broker; gives the request's id."""
         request_id = uuid.uuid4().hex
-        self._outbox.put(image, {"request_id": request_id})
+        self._publisher.publish(image, {"request_id": request_id})
         return request_id
 
 

@@ -11,6 +11,8 @@ import os
 import sys
 import time
 
+from tests.fakes import respond
+
 
 def main() -> None:
     """The steps that the worker takes before its first answer is published."""
@@ -20,12 +22,12 @@ def main() -> None:
     from functions import bootstrap
     from functions.messages.contract import Envelope
 
-    service = bootstrap.service()
+    handler = bootstrap.handler()
     done["model"] = time.perf_counter()
-    response = service.answer(Envelope("bench", sys.stdin.buffer.read()))
+    response = respond(handler, Envelope("bench", sys.stdin.buffer.read()))
     assert response.status == "ok", response.error
     done["first answer"] = time.perf_counter()
-    service.responses.publish(response).result(60)
+    handler.publisher.publish(response).result(60)
     done["first publish"] = time.perf_counter()
     print(json.dumps(done), flush=True)
     os._exit(0)  # as in life, nothing of the end belongs to the start

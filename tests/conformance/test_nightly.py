@@ -12,10 +12,10 @@ from google.cloud import storage
 
 from functions.entrypoints import batch_publish
 from functions.messages.contract import Envelope, ObjectRef
-from functions.messages.request_decoder import decode_request
 from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
+from tests.decoding import requested
 from tests.waiting import pull
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
@@ -51,7 +51,7 @@ def test_each_image_is_a_request(cloud: Cloud, bucket: StorageServer, monkeypatc
     assert batch_publish.main(["gs://photos/in/", "--topic", topic, "--hours", "25"]) == 0
 
     messages = [each.message for each in pull(cloud, subscription, 2)]
-    asked = {decode_request(Envelope("m", each.data, each.attributes)).image for each in messages}
+    asked = {requested(Envelope("m", each.data, each.attributes)).image for each in messages}
     assert asked == set(batch_publish.images("photos", "in/"))
     assert {each.attributes["request_id"] for each in messages} == {
         f"photos/{ref.name}#{ref.generation}" for ref in asked if isinstance(ref, ObjectRef)

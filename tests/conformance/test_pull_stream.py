@@ -13,7 +13,8 @@ from google.api_core.exceptions import NotFound
 from google.pubsub_v1 import SubscriberClient
 
 from functions.gcp.lease_manager import GATHER_S
-from functions.gcp.streaming_pull import Delivery, PullStream
+from functions.gcp.streaming_pull import PulledDelivery, PullStream
+from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
 from infra.local.pubsub.server import PubsubServer
 from tests.brokers import Cloud
@@ -31,10 +32,10 @@ def stream(
     most: int = 100,
     client: SubscriberClient | None = None,
     most_bytes: int = 1_000_000,
-) -> Iterator[tuple[PullStream, list[Delivery]]]:
+) -> Iterator[tuple[PullStream, list[PulledDelivery]]]:
     """A stream and what it has handed on."""
-    came: list[Delivery] = []
-    opened = PullStream(client or cloud.subscriber, subscription, came.append, most, most_bytes, LEASE_S)
+    came: list[PulledDelivery] = []
+    opened = PullStream(client or cloud.subscriber, subscription, came.append, most, most_bytes, Supervisor(), LEASE_S)
     try:
         yield opened, came
     finally:
@@ -42,7 +43,7 @@ def stream(
         opened.close(10)
 
 
-def bodies(came: list[Delivery]) -> set[bytes]:
+def bodies(came: list[PulledDelivery]) -> set[bytes]:
     return {each.envelope.payload for each in came}
 
 

@@ -22,10 +22,11 @@ from functions.messages.contract import (
     encode_response,
     response_attributes,
 )
-from functions.messages.request_decoder import decode_request, ignorable, reply_to_of, request_id_of, source_of
+from functions.messages.request_decoder import decode
 from model.errors import InvalidImage
 from model.images.decode import decode_image
 from model.images.limits import Limits
+from tests.image_files import avif, moving_frame, moving_sequence, webp_of_groups
 from tests.samples import HEIC, SVG, encoded
 
 _TINY = Limits(max_pixels=1_000_000, max_pixels_of={})
@@ -53,13 +54,13 @@ def payload(data: bytes) -> None:
 
 
 def request(envelope: Envelope) -> None:
-    """Every question that is asked of an envelope, and the answer to it."""
-    with contextlib.suppress(InvalidRequest):
-        assert len(decode_request(envelope).request_id.encode()) <= ID_LIMIT
-    ignorable(envelope)
-    request_id, source, reply_to = request_id_of(envelope), source_of(envelope), reply_to_of(envelope)
-    assert request_id or not envelope.id
-    answer = Response(request_id, error=Error("invalid_request", "no"), source=source, reply_to=reply_to)
+    """An envelope is decoded, and the response to it can be written."""
+    decoded = decode(envelope)
+    assert decoded.request_id or not envelope.id
+    assert len(decoded.request_id.encode()) <= ID_LIMIT
+    answer = Response(
+        decoded.request_id, error=Error("invalid_request", "no"), source=decoded.source, reply_to=decoded.reply_to
+    )
     body, attributes = encode_response(answer), response_attributes(answer)
     assert all(len(value.encode()) <= 1024 for value in attributes.values()), "what Pub/Sub takes"
     assert decode_response(body, attributes) == answer
@@ -110,7 +111,14 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "response": (response, [_ANSWER, b"{}", b"[" * 100]),
     "image": (
         image,
-        [HEIC, SVG, *(encoded(format, (6, 5), "RGB") for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))],
+        [
+            HEIC,
+            SVG,
+            *(encoded(format, (6, 5), "RGB") for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")),
+            encoded("WEBP", (140, 140), "RGBA", lossless=True),
+            webp_of_groups(40, 9),
+            avif(moving_sequence(64, 48) + moving_frame(own_size=True), pieces=2),
+        ],
     ),
 }
 """Name to function and seeds. What fuzzing finds becomes a seed."""

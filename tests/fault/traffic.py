@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import pubsub_v1, storage
 
-from client.gcp import patience, storage_patience
+from client.gcp import pubsub_retry, storage_retry
 from functions.bootstrap import build
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.settings import Settings
 from tests.bench.pictures import garments
+from tests.fakes import respond
 from tests.fault.book import Book
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES
@@ -98,21 +99,21 @@ class Traffic:
 
     def _publish(self, request_id: str, data: bytes, expected: Response) -> tuple[str, Response]:
         topic = f"projects/{self._project}/topics/req_predict"
-        self._publisher.publish(topic, data, retry=patience(), request_id=request_id).result()
+        self._publisher.publish(topic, data, retry=pubsub_retry(), request_id=request_id).result()
         return request_id, expected
 
     def _put(self, bucket: str, name: str, data: bytes) -> int:
         blob = self._storage.bucket(bucket).blob(name)
-        blob.upload_from_string(data, "image/png", retry=storage_patience())
+        blob.upload_from_string(data, "image/png", retry=storage_retry())
         return int(blob.generation)
 
     def _make_samples(self) -> list[Sample]:
         images = garments(_GOOD) + [data for data, _ in BAD_IMAGES.values() if len(data) > 1][:3]
-        service = build(Settings(project=self._project))
+        handler = build(Settings(project=self._project))
         try:
-            answers = [service.answer(Envelope("expected", data)) for data in images]
+            answers = [respond(handler, Envelope("expected", data)) for data in images]
         finally:
-            service.predictor.engine.close()
+            handler.pipeline.predictor.engine.close()
         refs = [ObjectRef("payloads", name, self._put("payloads", name, data)) for name, data in _named(images)]
         return [Sample(*each) for each in zip(images, answers, refs, strict=True)]
 

@@ -36,10 +36,10 @@ def commands(root: Path) -> list[str]:
 
 
 def argv(line: str) -> list[str]:
-    """The arguments of a command line that begins as the README's do."""
-    python, *words = shlex.split(line)
-    assert (python, words[0]) == (".venv/bin/python", "-m")
-    return words[1:]
+    """The module and its arguments for a line that begins with `predictions`."""
+    command, *words = shlex.split(line)
+    assert command == "predictions"
+    return words if words[0] == "model" else ["client", *words]
 
 
 def test_the_five_commands(

@@ -344,7 +344,7 @@ def splat(graph: Any) -> None:
         (as_kind, "an object of the kind 'asset'"),
         (registered, "an object of the kind 'Custom>Class'"),
         (splat, "constants of 1,099,511,"),
-        (lambda graph: graph.ClearField("object_graph_def"), "the form of TensorFlow 1"),
+        (lambda graph: graph.ClearField("object_graph_def"), "the format of TensorFlow 1"),
     ],
 )
 def test_what_else_a_graph_may_not_be(model: Path, how: Callable[[Any], Any], words: str) -> None:

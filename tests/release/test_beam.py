@@ -14,10 +14,11 @@ import pytest
 
 from functions.bootstrap import build
 from functions.messages.contract import Envelope, encode_response
-from functions.service.pipeline import Service
+from functions.service.handler import Handler
 from functions.settings import Settings
 from infra.check.workshop import Unavailable, environment
 from tests.conftest import ROOT, absent
+from tests.fakes import respond
 from tests.hostile import COSTLY
 from tests.samples import BAD_IMAGES
 
@@ -71,23 +72,23 @@ def bulk(beam: Path, tmp_path: Path) -> Bulk:
 
 
 @pytest.fixture
-def worker() -> Iterator[Service]:
-    service = build(Settings(project="p"))
-    yield service
-    service.predictor.engine.close()
+def worker() -> Iterator[Handler]:
+    handler = build(Settings(project="p"))
+    yield handler
+    handler.pipeline.predictor.engine.close()
 
 
 def lines(folder: Path, pattern: str) -> list[str]:
     return [line for shard in folder.glob(pattern) for line in shard.read_text().splitlines()]
 
 
-def said(worker: Service, files: Mapping[str, bytes]) -> dict[str, Any]:
+def said(worker: Handler, files: Mapping[str, bytes]) -> dict[str, Any]:
     """What the worker says of the same bytes."""
-    bodies = {name: json.loads(encode_response(worker.answer(Envelope("m", data)))) for name, data in files.items()}
+    bodies = {name: json.loads(encode_response(respond(worker, Envelope("m", data)))) for name, data in files.items()}
     return {name: {key: body[key] for key in KEPT} for name, body in bodies.items()}
 
 
-def test_good_and_bad_images_are_answered_as_by_the_worker(bulk: Bulk, worker: Service) -> None:
+def test_good_and_bad_images_are_answered_as_by_the_worker(bulk: Bulk, worker: Handler) -> None:
     samples = {path.name: path.read_bytes() for path in (ROOT / "client" / "samples").glob("*.*")}
     bad = {name.replace("/", "-"): data for name, (data, _) in BAD_IMAGES.items()}
     files = {**samples, **bad, **{name: COSTLY[name]() for name in HOSTILE}, "large": bytes(20_000_002)}
@@ -100,7 +101,7 @@ def test_good_and_bad_images_are_answered_as_by_the_worker(bulk: Bulk, worker: S
     assert codes == {"invalid_image", "image_too_large", "unsupported_format"}
 
 
-def test_photos_are_answered_as_by_the_worker(bulk: Bulk, worker: Service, shared_data: Path) -> None:
+def test_photos_are_answered_as_by_the_worker(bulk: Bulk, worker: Handler, shared_data: Path) -> None:
     photos = sorted((shared_data / "imagenet-samples").glob("*.JPEG"))
     files = {path.name: path.read_bytes() for path in photos}
     assert len(files) > 200

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from client.plan.bench import read
+from client.plan.measurements import read
 
 UNITS = {"cold_start": "s", "start": "ms", "import": "ms", "throughput": "images/s", "memory": "MB"}
 OTHER_UNITS = {"of the loop": "1", "growth": "MB per 100,000 requests"}

@@ -25,6 +25,7 @@ from model.images.decode import FORMATS
 from model.labels import Prediction
 from tests import dockerfile
 from tests.conftest import ROOT, absent
+from tests.fakes import respond
 from tests.pubsub_client import Desk
 from tests.samples import BAD_IMAGES, encoded
 from tests.waiting import until
@@ -66,9 +67,9 @@ def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
 @pytest.fixture(scope="module")
 def expected() -> Iterator[tuple[Prediction, ...]]:
     """What the checkout itself answers."""
-    service = build_service(Settings(project="p"))
-    yield service.answer(Envelope("m", GOOD)).predictions
-    service.predictor.engine.close()
+    handler = build_service(Settings(project="p"))
+    yield respond(handler, Envelope("m", GOOD)).predictions
+    handler.pipeline.predictor.engine.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import RetryError
 
-from functions.gcp.clients import BucketImages
+from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import ObjectRef
 from functions.runtime.payload_memory import Payloads
 from model.errors import ImageTooLarge
@@ -26,7 +26,7 @@ _BLOCK = bytes(65_536)
 
 
 def fetched(allowed: Collection[str], ref: ObjectRef, max_bytes: int) -> bytes:
-    with BucketImages("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
+    with BucketObjects("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
         return data
 
 
@@ -128,7 +128,7 @@ def test_memory_for_an_object_is_held_until_it_is_given_up(bucket: Bucket, monke
     monkeypatch.setattr("functions.runtime.payload_memory.Room", partial(Room, patience_s=0.1))
     bucket.size = bucket.said = 48 * len(_BLOCK)
     payloads = Payloads(4 * LIMIT)
-    with BucketImages("p", {"b"}, payloads).fetch(ObjectRef("b", "o", 1), 4 * LIMIT):
+    with BucketObjects("p", {"b"}, payloads).fetch(ObjectRef("b", "o", 1), 4 * LIMIT):
         with pytest.raises(TimeoutError), payloads.held(2 * LIMIT):
             pass
         with payloads.held(LIMIT - 1):
@@ -144,7 +144,7 @@ def test_what_fits_is_whole(bucket: Bucket) -> None:
 
 
 def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.gcp.clients.FETCH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("functions.gcp.object_store.FETCH_TIMEOUT_S", 0.5)
     bucket.said = bucket.size = 300 * len(_BLOCK)
     bucket.pause_s = 0.003
     began = time.monotonic()
@@ -154,8 +154,8 @@ def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeyp
 
 @pytest.mark.timing
 def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.gcp.clients.FETCH_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("functions.gcp.clients.FETCH_RETRY_S", 0.1)
+    monkeypatch.setattr("functions.gcp.object_store.FETCH_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("functions.gcp.object_store.FETCH_RETRY_S", 0.1)
     bucket.slow_s = 5.0
     began = time.monotonic()
     with pytest.raises(RetryError):
@@ -164,7 +164,7 @@ def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_both_calls_share_the_time_for_retries(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.gcp.clients.FETCH_RETRY_S", 1.5)
+    monkeypatch.setattr("functions.gcp.object_store.FETCH_RETRY_S", 1.5)
     bucket.said, bucket.size, bucket.slow_s, bucket.broken = 9, 0, 1.5, True
     with pytest.raises(RetryError):
         fetched({"b"}, ObjectRef("b", "o", 1), LIMIT)

@@ -1,4 +1,4 @@
-"""The client against the whole twin: what a person types, what comes back, and what is left behind (nothing)."""
+"""The client against the whole twin: commands, their output, and that they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
 
 @pytest.fixture
 def large(tmp_path: Path, samples: Path) -> Path:
-    """A picture over the inline limit: a sample with a long tail that decoders do not read."""
+    """An image above the inline limit: a sample with trailing bytes that decoders do not read."""
     path = tmp_path / "large.jpg"
     path.write_bytes((samples / "trouser.jpg").read_bytes() + bytes(1_000_001))
     return path
@@ -115,13 +115,13 @@ def test_the_missing_are_named_and_end_with_1(desk: Desk, samples: Path) -> None
     assert re.search(r"no answer within 0\.2 s: .*bag\.bmp \(request [0-9a-f]{32}\)\n0 of 1 answered\n$", err)
 
 
-def test_no_topic_is_said_per_file(desk: Desk, samples: Path) -> None:
+def test_a_missing_topic_is_reported_for_each_file(desk: Desk, samples: Path) -> None:
     code, lines = desk.lines("publish", str(samples), "--topic", "nope")
     assert code == 1 and len(lines) == 10
     assert all(line["problem"].startswith("it could not be published: NotFound") for line in lines)
 
 
-def test_no_bucket_is_said_per_file(desk: Desk, samples: Path) -> None:
+def test_a_missing_bucket_is_reported_for_each_file(desk: Desk, samples: Path) -> None:
     code, [line] = desk.lines("upload", str(samples / "bag.bmp"), "--bucket", "nope")
     assert code == 1 and "NotFound" in line["problem"]
 
@@ -143,7 +143,7 @@ def test_ctrl_c_names_the_unanswered_and_leaves_nothing(
     assert desk.subscriptions() == STANDING
 
 
-def test_a_reader_that_goes_away_is_no_drama(desk: Desk, samples: Path, root: Path) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(desk: Desk, samples: Path, root: Path) -> None:
     command = [sys.executable, "-m", "client", "publish", "--json", str(samples)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
@@ -152,7 +152,7 @@ def test_a_reader_that_goes_away_is_no_drama(desk: Desk, samples: Path, root: Pa
     assert process.returncode == 1 and "Traceback" not in err and "Exception" not in err
 
 
-def test_watch_shows_everybodys_responses(desk: Desk, samples: Path, root: Path) -> None:
+def test_watch_shows_the_responses_of_all_clients(desk: Desk, samples: Path, root: Path) -> None:
     command = [sys.executable, "-m", "client", "watch", "--json", "--limit", "3"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr and process.stderr.readline().startswith("watching projects/local/subscriptions/")

@@ -1,4 +1,4 @@
-"""Whose answers the client takes, on which subscription, and what it does with those that are none."""
+"""Which responses the client accepts, on which subscription, and how it reports other messages."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_not_waiting_prints_the_ids_of_requests_that_are_answered(desk: Desk, sa
 
 
 @pytest.mark.parametrize("filter_", ["", 'attributes.reply_to = "desk-7"'])
-def test_a_subscription_made_beforehand_is_used_and_left(desk: Desk, samples: Path, filter_: str) -> None:
+def test_an_existing_subscription_is_used_and_kept(desk: Desk, samples: Path, filter_: str) -> None:
     path = desk.subscription("made", "res_predict", filter=filter_)
     code, [line] = desk.lines("publish", str(samples / "bag.bmp"), "--subscription", "made")
     assert code == 0 and line["response"]["status"] == "ok"
     desk.subscriber.delete_subscription(subscription=path)
 
 
-def test_a_subscription_that_is_not_there_is_said(desk: Desk, samples: Path) -> None:
+def test_a_missing_subscription_is_reported(desk: Desk, samples: Path) -> None:
     code, out, err = desk.run("publish", str(samples / "bag.bmp"), "--subscription", "nope")
     assert code == 1 and not out and "NotFound" in err
 
@@ -69,7 +69,7 @@ def answer_by_hand(desk: Desk, requests: str, *answers: Response | bytes, reply_
         desk.publisher.publish(f"projects/{PROJECT}/topics/res_predict", data, **attributes).result(10)
 
 
-def test_duplicates_and_what_is_no_response_are_dropped(desk: Desk, samples: Path) -> None:
+def test_duplicates_and_other_messages_are_dropped(desk: Desk, samples: Path) -> None:
     requests = desk.subscription("by-hand", desk.topic("by-hand"))
     first, second = (Response("", (Prediction(label, 1.0),)) for label in ("first", "second"))
     late = Response("", error=Error("unavailable", "set aside"))
@@ -81,7 +81,7 @@ def test_duplicates_and_what_is_no_response_are_dropped(desk: Desk, samples: Pat
     desk.subscriber.delete_subscription(subscription=requests)
 
 
-def test_a_mistyped_response_is_said_and_ends_nothing(desk: Desk, samples: Path) -> None:
+def test_a_mistyped_response_is_reported_and_ends_nothing(desk: Desk, samples: Path) -> None:
     requests = desk.subscription("by-hand-4", desk.topic("by-hand-4"))
     mistyped = encode_response(Response("r", (Prediction("first", 1.0),))).replace(b"1.0", b'"high"')
     good = Response("", (Prediction("good", 1.0),))
@@ -94,13 +94,13 @@ def test_a_mistyped_response_is_said_and_ends_nothing(desk: Desk, samples: Path)
     desk.subscriber.delete_subscription(subscription=requests)
 
 
-def test_answers_for_somebody_else_are_not_ours(desk: Desk, samples: Path) -> None:
+def test_responses_for_other_clients_are_ignored(desk: Desk, samples: Path) -> None:
     """An unfiltered subscription, as on a server that applies no filters."""
     requests = desk.subscription("by-hand-2", desk.topic("by-hand-2"))
     unfiltered = desk.subscription("unfiltered", "res_predict")
-    stranger = Response("", (Prediction("stranger", 1.0),))
+    foreign = Response("", (Prediction("foreign", 1.0),))
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(answer_by_hand, desk, requests, stranger, reply_to="somebody else")
+        done = pool.submit(answer_by_hand, desk, requests, foreign, reply_to="another client")
         words = ["--topic", "by-hand-2", "--subscription", "unfiltered", "--timeout", "1"]
         code, [line] = desk.lines("publish", str(samples / "bag.bmp"), *words)
         done.result(20)
@@ -109,7 +109,7 @@ def test_answers_for_somebody_else_are_not_ours(desk: Desk, samples: Path) -> No
         desk.subscriber.delete_subscription(subscription=path)
 
 
-def test_a_stream_that_ends_is_said_at_once(desk: Desk, samples: Path) -> None:
+def test_a_broken_stream_is_reported_at_once(desk: Desk, samples: Path) -> None:
     requests = desk.subscription("by-hand-3", desk.topic("by-hand-3"))
 
     def sabotage() -> None:

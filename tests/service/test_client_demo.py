@@ -39,7 +39,7 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty folders of our own, nothing shared, nobody to download from."""
+    """Empty folders, no shared data, and no server to download from."""
     sums = {name: hashlib.sha256((published / name).read_bytes()).hexdigest() for name in NAMES}
     monkeypatch.setattr(demo, "_SHA256", sums)
     monkeypatch.setattr(demo, "_BUILD", tmp_path / "build")
@@ -70,8 +70,8 @@ def test_the_first_image_of_each_class_is_written(
     images, what = demo._images()
     assert what.endswith("(found on this machine)") and len(images) == 10
     values = {}
-    for picture, label in images.items():
-        with Image.open(picture.path) as image:
+    for file, label in images.items():
+        with Image.open(file.path) as image:
             assert image.format == "PNG" and image.size == (28, 28)
             values[label] = image.getextrema()[0]
     assert (values["T-shirt/top"], values["Dress"], values["Ankle boot"]) == (9, 6, 0)
@@ -83,13 +83,13 @@ def test_they_are_downloaded_once(origin: None, build: Path, monkeypatch: pytest
     assert demo._images()[1].endswith("(downloaded)")
 
 
-def test_without_a_network_the_drawings_are_taken(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_network_the_drawings_are_used(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, what = demo._images()
-    assert "drawings" in what and len(images) == 10 and all(picture.path.is_file() for picture in images)
+    assert "drawings" in what and len(images) == 10 and all(file.path.is_file() for file in images)
     assert "could not be downloaded" in capsys.readouterr().err
 
 
-def test_another_file_is_not_taken(
+def test_another_file_is_rejected(
     origin: None, published: Path, build: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (published / NAMES[0]).write_bytes(b"something else")
@@ -98,7 +98,7 @@ def test_another_file_is_not_taken(
     assert not (build / "data" / "fashion-mnist" / NAMES[0]).exists()
 
 
-def test_a_cache_that_was_altered_is_fetched_again(origin: None, build: Path) -> None:
+def test_an_altered_cache_is_downloaded_again(origin: None, build: Path) -> None:
     demo._images()
     (build / "data" / "fashion-mnist" / NAMES[1]).write_bytes(b"altered")
     assert demo._images()[1].endswith("(downloaded)")

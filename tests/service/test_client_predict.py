@@ -1,4 +1,4 @@
-"""Asking over HTTP: what is sent, and what is said when the other side is not what it should be."""
+"""predict: what is sent over HTTP, and what is reported when the server is not a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from model.labels import Explanation, Prediction
 
 
 class Worker(HTTPServer):
-    """Answers every POST with what it was told to; keeps the last request."""
+    """Answers every POST with `status` and `body`, and keeps the last request."""
 
     status, body, path = 200, b"", ""
     headers: dict[str, str]
@@ -64,7 +64,7 @@ def shoe(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("url", ["http://w:1", "http://w:1/", "w:1", "http://w:1/predict", "http://w:1/predict/"])
-def test_the_entry_point(url: str) -> None:
+def test_the_endpoint(url: str) -> None:
     assert endpoint(url) == "http://w:1/predict"
 
 
@@ -86,13 +86,13 @@ def test_explanations_become_files(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / shoe.name).write_bytes(b"x")
-    why = Explanation("Sneaker", "occlusion", b"a picture")
+    why = Explanation("Sneaker", "occlusion", b"a PNG")
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), explanation=why))
     assert main(["predict", str(shoe), "more", "--url", worker.url, "--explain"], {}) == 0
     assert parse_qs(urlsplit(worker.path).query)["explain"] == ["true"]
     names = ["shoe & sock-2.explained.png", "shoe & sock.explained.png"]
     assert sorted(path.name for path in tmp_path.glob("*.explained.png")) == names
-    assert {(tmp_path / name).read_bytes() for name in names} == {b"a picture"}
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"a PNG"}
     capsys.readouterr()
 
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
@@ -107,7 +107,7 @@ def test_an_error_is_shown_as_code_and_message(worker: Worker, shoe: Path, capsy
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"{}", b"\xff"])
-def test_what_is_no_response_is_said(
+def test_an_invalid_response_is_reported(
     worker: Worker, shoe: Path, body: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worker.status, worker.body = 502, body
@@ -126,7 +126,7 @@ def test_what_is_no_response_is_said(
         ),
     ],
 )
-def test_a_reply_that_is_almost_a_response_is_said(
+def test_a_malformed_response_is_reported(
     worker: Worker, shoe: Path, body: bytes, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worker.body = body
@@ -134,7 +134,9 @@ def test_a_reply_that_is_almost_a_response_is_said(
     assert f"answered HTTP 200 and no response: {said}" in capsys.readouterr().out
 
 
-def test_nobody_there(shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_server(
+    shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     url = f"http://127.0.0.1:{free_port()}"
     assert main(["predict", str(shoe), "--url", url], {}) == 1
@@ -184,7 +186,7 @@ def test_a_link_in_a_folder_is_refused_and_the_others_are_sent(
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "file"])
-def test_an_explanation_is_written_through_nothing(
+def test_an_explanation_is_not_written_through_links_or_pipes(
     kind: str,
     worker: Worker,
     shoe: Path,
@@ -207,7 +209,7 @@ def test_an_explanation_is_written_through_nothing(
         case _:
             planted.write_bytes(b"old")
     worker.body = encode_response(
-        Response("r", (Prediction("Sneaker", 0.99),), explanation=Explanation("Sneaker", "occlusion", b"a picture"))
+        Response("r", (Prediction("Sneaker", 0.99),), explanation=Explanation("Sneaker", "occlusion", b"a PNG"))
     )
     assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
     said = capsys.readouterr().err
@@ -215,5 +217,5 @@ def test_an_explanation_is_written_through_nothing(
     if "link" in kind and kind != "hard link":
         assert planted.is_symlink() and f"{planted} was not written: a symbolic link has that name" in said
     else:
-        assert planted.is_file() and planted.read_bytes() == b"a picture"
+        assert planted.is_file() and planted.read_bytes() == b"a PNG"
     assert list(Path().iterdir()) == [planted], "no part is left"

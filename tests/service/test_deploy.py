@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from client.cli.parser import parser
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
+from tests.command_line import parsed
 from tests.tools import REGISTRY, Tools, printed
 from tests.waiting import until
 
@@ -130,17 +130,17 @@ def test_the_clients_shell_is_told(tools: Tools, capfd: pytest.CaptureFixture[st
     script = "\n".join([*lines, "env"])
     told = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
     environ = dict(line.split("=", 1) for line in told.stdout.splitlines())
-    options = parser(environ).parse_args(["publish", "shoe.png"])
+    options = parsed(["publish", "shoe.png"], environ)
     assert (options.project, options.bucket) == ("some-project", "some-project-payloads")
     assert options.topic == "projects/some-project/topics/req_predict"
     assert options.response_topic == "projects/some-project/topics/res_predict"
-    assert parser(environ).parse_args(["upload", "shoe.png"]).bucket == "some-project-uploads"
-    assert parser(environ).parse_args(["doctor"]).url == "https://worker.example"
+    assert parsed(["upload", "shoe.png"], environ).bucket == "some-project-uploads"
+    assert parsed(["doctor"], environ).url == "https://worker.example"
     assert "ENDPOINT_URL" not in environ  # none is open
 
 
 def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
-    tools.output(endpoint_url="https://endpoint.example", http_endpoint="anywhere")
+    tools.output(endpoint_url="https://entry point.example", http_endpoint="anywhere")
     assert run(tools, PREFIX="dev") == 0
     assert tools.calls[-1][1:] == [
         "smoke",
@@ -148,12 +148,12 @@ def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
         "--topic=dev-req_predict",
         "--response-topic=dev-res_predict",
         "--bucket=some-project-dev-uploads",
-        "--url=https://endpoint.example",
+        "--url=https://entry point.example",
     ]
 
 
 def test_an_entry_point_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
-    tools.output(endpoint_url="https://endpoint.example", http_endpoint="internal")
+    tools.output(endpoint_url="https://entry point.example", http_endpoint="internal")
     assert run(tools) == 0
     assert not any(word.startswith("--url") for word in tools.calls[-1])
 

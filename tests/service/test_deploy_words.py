@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.doctor.worker import Deployment
+from client.doctor.deployment import Deployment
 from infra.deploy.__main__ import main
 from infra.deploy.target import COMPUTE, REGION, RULES, Target
 from tests.tools import Tools
@@ -83,7 +83,7 @@ def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
 def test_the_doctor_has_pushes_let_in(compute: str, service: str, audience: str) -> None:
     deployment = Deployment("some-project", "https://w", "dev-", "us-east1", compute)
     assert deployment.service == service
-    assert deployment.flags("/dead") == [
+    assert deployment.push_flags("/dead") == [
         "--push-endpoint=https://w/dead",
         "--push-auth-service-account=dev-prediction-invoker@some-project.iam.gserviceaccount.com",
         f"--push-auth-token-audience={audience}",
@@ -105,7 +105,7 @@ def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.Capture
     tools.answer("smoke", code=1)
     assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
     said = capfd.readouterr().err
-    assert "What is not well: python -m client doctor --project some-project --prefix dev --compute worker\n" in said
+    assert "What is not well: predictions doctor --project some-project --prefix dev --compute worker\n" in said
 
 
 def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:

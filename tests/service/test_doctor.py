@@ -1,4 +1,4 @@
-"""The doctor against the whole twin: each thing broken in turn is found, and its command mends it."""
+"""The doctor against the whole twin: each fault is found, and the printed command fixes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield running
 
 
-def test_a_healthy_twin_is_well(ward: Ward) -> None:
+def test_a_healthy_twin_passes_all_checks(ward: Ward) -> None:
     assert main(["doctor"], os.environ) == 0
     said = ward.capsys.readouterr()
     assert len(said.out.splitlines()) == 19 and all(line.startswith("ok    ") for line in said.out.splitlines())
@@ -33,9 +33,9 @@ Break = Callable[[Ward], object]
 REQ, RES, DEAD = "req_predict-sub", "res_predict-sub", "dead_predict-sub"
 BROKEN: list[tuple[str, Break, str, str, str]] = [
     ("topic gone", lambda w: w.hands.publisher.delete_topic(topic=w.hands.topic("res_predict")),
-     "fail", "topic res_predict", "is not there"),
+     "fail", "topic res_predict", "does not exist"),
     ("dead topic gone", lambda w: w.hands.publisher.delete_topic(topic=w.hands.topic("dead_predict")),
-     "fail", "dead letters dead_predict", "are lost: nobody holds them"),
+     "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
     ("topic not replayable", lambda w: w.hands.obey(
         "gcloud pubsub topics update req_predict --clear-message-retention-duration --project=local"),
      "warn", "topic req_predict", "can be replayed for 0s, not 86400s"),
@@ -43,9 +43,9 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
         "gcloud pubsub topics update dead_predict --message-retention-duration=3600s --project=local"),
      "warn", "topic dead_predict", "can be replayed for 3600s, not 0s"),
     ("subscription gone", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(RES)),
-     "fail", f"subscription {RES}", "is not there"),
+     "fail", f"subscription {RES}", "does not exist"),
     ("pushed subscription gone", lambda w: w.hands.subscriber.delete_subscription(
-        subscription=w.hands.subscription(REQ)), "fail", f"subscription {REQ}", "is not there"),
+        subscription=w.hands.subscription(REQ)), "fail", f"subscription {REQ}", "does not exist"),
     ("deadline", lambda w: w.update(REQ, ack_deadline_seconds=30),
      "fail", f"subscription {REQ}", "ack deadline is 30s, not 60s"),
     ("retention", lambda w: w.update(RES, message_retention_duration={"seconds": 600}),
@@ -53,9 +53,9 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
     ("expires", lambda w: w.update(RES, expiration_policy={"ttl": {"seconds": 86400}}),
      "fail", f"subscription {RES}", "expiration is 86400s, not never"),
     ("no backoff", lambda w: w.update(RES, retry_policy=None),
-     "fail", f"subscription {RES}", "retry is at once, not 10s to 600s"),
+     "fail", f"subscription {RES}", "retry is immediately, not 10s to 600s"),
     ("backoff", lambda w: w.update(DEAD, retry_policy={"minimum_backoff": {"seconds": 10}}),
-     "fail", f"subscription {DEAD}", "retry is 10s to 600s, not at once"),
+     "fail", f"subscription {DEAD}", "retry is 10s to 600s, not immediately"),
     ("no dead letters", lambda w: w.update(REQ, dead_letter_policy=None),
      "fail", f"subscription {REQ}", "dead-letter policy is none, not dead_predict after 20 attempts"),
     ("attempts", lambda w: w.update(REQ, dead_letter_policy=LETTERS, ack_deadline_seconds=30),
@@ -65,60 +65,60 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
     ("filter", lambda w: w.remake(RES, "res_predict", filter='attributes.a = "b"'),
      "fail", f"subscription {RES}", 'has the filter attributes.a = "b", not none'),
     ("other topic", lambda w: w.remake(DEAD, "req_predict"),
-     "fail", "dead letters dead_predict", "are lost: nobody holds them"),
+     "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
     ("detached", lambda w: w.hands.publisher.detach_subscription({"subscription": w.hands.subscription(DEAD)}),
      "fail", f"subscription {DEAD}", "is detached from its topic"),
     ("nobody holds", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(DEAD)),
-     "fail", "dead letters dead_predict", "are lost: nobody holds them"),
+     "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
     ("pushed elsewhere", lambda w: w.push(REQ, "http://127.0.0.1:9/"),
-     "warn", f"push {REQ}", "goes to http://127.0.0.1:9, and not to the worker at http://127.0.0.1:"),
+     "warn", f"push {REQ}", "pushes to http://127.0.0.1:9, not to the worker at http://127.0.0.1:"),
     ("wrong entry point", lambda w: w.push("dead_predict-announce", f"{w.twin.worker_url}/"),
-     "fail", "push dead_predict-announce", "which is not the worker's entry point /dead"),
+     "fail", "push dead_predict-announce", "which is not the worker's path /dead"),
     ("unsigned", lambda w: w.push(REQ, w.secure),
-     "fail", f"push {REQ}", "/ and nobody is let in: no service account is set"),
+     "fail", f"push {REQ}", "/ without a valid token: no service account is set"),
     ("for anybody", lambda w: w.push(REQ, w.secure, {"service_account_email": "a@b.iam.gserviceaccount.com"}),
-     "fail", f"push {REQ}", "/ and nobody is let in: no audience is set"),
+     "fail", f"push {REQ}", "/ without a valid token: no audience is set"),
     ("not pushed", lambda w: w.push(REQ, ""),
-     "warn", f"push {REQ}", "waits for a worker that pulls; there is one at http://127.0.0.1:"),
+     "warn", f"push {REQ}", "waits for a pull worker, but there is a push worker at http://127.0.0.1:"),
     ("responses pushed", lambda w: w.push(RES, "http://127.0.0.1:9/"),
-     "fail", f"push {RES}", "goes to http://127.0.0.1:9/, and it is to be pulled"),
+     "fail", f"push {RES}", "pushes to http://127.0.0.1:9/, but should be pulled"),
     ("no grant to move", lambda w: w.revoke(w.hands.topic("dead_predict"), PUBLISH),
-     "fail", "grant dead_predict", "Pub/Sub's agent may not publish to it"),
+     "fail", "grant dead_predict", "Pub/Sub's service agent may not publish to it"),
     ("no grant to take", lambda w: w.revoke(w.hands.subscription(REQ), SUBSCRIBE),
-     "fail", f"grant {REQ}", "Pub/Sub's agent may not subscribe to it"),
+     "fail", f"grant {REQ}", "Pub/Sub's service agent may not subscribe to it"),
     ("no grant to notify", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH),
-     "fail", "grant req_predict", "Storage's agent may not publish to it"),
+     "fail", "grant req_predict", "Storage's service agent may not publish to it"),
     ("another role", lambda w: w.revoke(w.hands.topic("req_predict"), SUBSCRIBE, members=[STORAGE]),
-     "fail", "grant req_predict", "Storage's agent may not publish to it"),
+     "fail", "grant req_predict", "Storage's service agent may not publish to it"),
     ("a grant for a while", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH, members=[STORAGE], condition=
         {"title": "for a while", "expression": 'request.time < timestamp("2020-01-01T00:00:00Z")'}),
-     "fail", "grant req_predict", "Storage's agent may not publish to it"),
-    ("no uploads bucket", lambda w: w.empty("uploads"), "fail", "bucket uploads", "is not there"),
-    ("no payloads bucket", lambda w: w.empty("payloads"), "fail", "bucket payloads", "is not there"),
+     "fail", "grant req_predict", "Storage's service agent may not publish to it"),
+    ("no uploads bucket", lambda w: w.empty("uploads"), "fail", "bucket uploads", "does not exist"),
+    ("no payloads bucket", lambda w: w.empty("payloads"), "fail", "bucket payloads", "does not exist"),
     ("no notification", lambda w: w.hush(),
-     "fail", "notification uploads", "does not tell req_predict: images dropped there are not answered"),
+     "fail", "notification uploads", "does not notify req_predict: images uploaded there are not answered"),
     ("other events", lambda w: w.renotify(event_types=["OBJECT_DELETE"]),
-     "fail", "notification uploads", "tells req_predict of OBJECT_DELETE, not of OBJECT_FINALIZE"),
+     "fail", "notification uploads", "notifies req_predict of OBJECT_DELETE, not of OBJECT_FINALIZE"),
     ("no payload", lambda w: w.renotify(payload_format="NONE"),
-     "fail", "notification uploads", "tells req_predict with the payload NONE, not JSON_API_V1"),
+     "fail", "notification uploads", "notifies req_predict with the payload NONE, not JSON_API_V1"),
     ("some names", lambda w: w.renotify(object_name_prefix="in/"),
-     "fail", "notification uploads", "tells req_predict only of names that begin with in/"),
+     "fail", "notification uploads", "notifies req_predict only of names that begin with in/"),
     ("twice", lambda w: w.notify(),
-     "warn", "notification uploads", "tells req_predict 2 times, so images may be answered as often"),
+     "warn", "notification uploads", "notifies req_predict 2 times, so each image may be answered 2 times"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("broken", "level", "what", "said"), [pytest.param(*row[1:], id=row[0]) for row in BROKEN])
-def test_what_is_broken_is_found_and_its_command_mends_it(
+def test_what_is_broken_is_found_and_its_command_fixes_it(
     ward: Ward, broken: Break, level: str, what: str, said: str
 ) -> None:
     broken(ward)
     code, findings = ward.visit()
     assert code == (1 if any(each["level"] == "fail" for each in findings) else 0)
-    [found] = [each for each in findings if each["what"] == what]
-    assert found["level"] == level and said in found["said"] and found["mend"].startswith("gcloud ")
+    [found] = [each for each in findings if each["subject"] == what]
+    assert found["level"] == level and said in found["message"] and found["fix"].startswith("gcloud ")
     for _ in range(2):  # what is made anew has lost its grants
-        for command in dict.fromkeys(each["mend"] for each in findings):
+        for command in dict.fromkeys(each["fix"] for each in findings):
             ward.hands.obey(command)
         code, findings = ward.visit()
     assert (code, findings) == (0, [])

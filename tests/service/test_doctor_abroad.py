@@ -1,4 +1,4 @@
-"""The doctor where gcloud alone does not mend it, where it was asked badly, and in a project that has nothing yet."""
+"""The doctor where gcloud alone does not fix it, with wrong arguments, and in an empty project."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def artifact(root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(root / "model" / "artifacts" / "fashion-mnist", tmp_path / "mine"))
 
 
-def test_a_worker_that_pulls_is_well(ward: Ward) -> None:
+def test_a_pull_worker_passes_all_checks(ward: Ward) -> None:
     assert ward.visit() == (0, [])
 
 
-def test_a_worker_that_is_away(ward: Ward) -> None:
+def test_a_worker_that_does_not_answer(ward: Ward) -> None:
     ward.push(REQ, f"http://127.0.0.1:{free_port()}/")
     code, [found] = ward.visit()
-    assert (code, found["level"], found["what"], found["mend"]) == (1, "fail", f"push {REQ}", "make up")
-    assert found["said"].startswith("nothing answers at http://127.0.0.1:")
+    assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"push {REQ}", "predictions up")
+    assert found["message"].startswith("nothing answers at http://127.0.0.1:")
     ward.push(REQ, "")
     assert ward.visit() == (0, [])
 
@@ -53,15 +53,15 @@ def test_a_worker_that_is_away(ward: Ward) -> None:
 def test_a_worker_that_is_not_ready(ward: Ward, endpoint: Endpoint) -> None:
     ward.push(REQ, f"{endpoint.url}/")
     code, [found] = ward.visit()
-    assert (code, found["what"], found["mend"]) == (1, f"push {REQ}", "tail build/local/*/worker.log")
-    assert found["said"] == f"the worker at {endpoint.url} is not ready, it answers 501"
+    assert (code, found["subject"], found["fix"]) == (1, f"push {REQ}", "tail build/local/*/worker.log")
+    assert found["message"] == f"the worker at {endpoint.url} is not ready: it answers 501"
     ward.push(REQ, "")
 
 
-def test_a_deployed_worker_that_is_away(ward: Ward) -> None:
+def test_a_deployed_worker_that_does_not_answer(ward: Ward) -> None:
     ward.push(REQ, f"https://127.0.0.1:{free_port()}/", TOKEN)
     code, [found] = ward.visit()
-    assert (code, found["mend"]) == (1, "make deploy PROJECT=local REGION=europe-west1")
+    assert (code, found["fix"]) == (1, "make deploy PROJECT=local REGION=europe-west1")
     ward.push(REQ, "")
 
 
@@ -76,8 +76,8 @@ def test_a_deployed_worker(
     with secure(status, tmp_path / "trusted.pem") as url:
         ward.push(REQ, f"{url}/", TOKEN)
         code, findings = ward.visit()
-    mend = f"gcloud run services {verb} prediction-worker --region=europe-west1 --project=local"
-    assert [(each["level"], each["mend"]) for each in findings] == ([(level, mend)] if verb else [])
+    fix = f"gcloud run services {verb} prediction-worker --region=europe-west1 --project=local"
+    assert [(each["level"], each["fix"]) for each in findings] == ([(level, fix)] if verb else [])
     assert code == (1 if level == "fail" else 0)
     ward.push(REQ, "")
 
@@ -86,8 +86,8 @@ def test_an_artifact_that_was_altered(ward: Ward, artifact: Path) -> None:
     assert ward.visit("--artifact", str(artifact)) == (0, [])
     (artifact / "labels.txt").write_text("altered")
     code, [found] = ward.visit("--artifact", str(artifact))
-    assert (code, found["what"]) == (1, "artifact") and "labels.txt" in found["said"]
-    assert found["mend"] == "python -m model export --run build/train/mine"
+    assert (code, found["subject"]) == (1, "artifact") and "labels.txt" in found["message"]
+    assert found["fix"] == "predictions model export --run build/train/mine"
 
 
 def test_an_artifact_in_a_bucket(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -96,18 +96,18 @@ def test_an_artifact_in_a_bucket(ward: Ward, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     place, bucket = "gs://models/fashion-mnist", ward.hands.storage.bucket("models")
     code, [found] = ward.visit("--artifact", place)
-    assert (code, found["said"]) == (1, f"manifest.json is missing from {place}")
-    ward.hands.obey(found["mend"])
+    assert (code, found["message"]) == (1, f"manifest.json is missing from {place}")
+    ward.hands.obey(found["fix"])
     assert ward.visit("--artifact", place) == (0, [])
     bucket.blob("fashion-mnist/../../escaped").upload_from_string(b"x")
     bucket.blob("fashion-mnist/model.tflite").upload_from_string(b"altered")
     code, [found] = ward.visit("--artifact", place)
-    assert code == 1 and "model.tflite" in found["said"] and str(scratch) not in found["said"]
+    assert code == 1 and "model.tflite" in found["message"] and str(scratch) not in found["message"]
     assert list(scratch.parent.rglob("*")) == [scratch]
-    ward.hands.obey(found["mend"])
+    ward.hands.obey(found["fix"])
     assert ward.visit("--artifact", place) == (0, [])
     code, [found] = ward.visit("--artifact", "gs://nowhere/fashion-mnist")
-    assert (code, found["said"]) == (1, "the bucket nowhere is not there")
+    assert (code, found["message"]) == (1, "the bucket nowhere does not exist")
 
 
 @pytest.mark.parametrize(
@@ -117,25 +117,25 @@ def test_an_artifact_in_a_bucket(ward: Ward, monkeypatch: pytest.MonkeyPatch, tm
 def test_a_clock_that_is_wrong(
     ward: Ward, monkeypatch: pytest.MonkeyPatch, off_s: float, level: str, said: str
 ) -> None:
-    monkeypatch.setattr("client.doctor.clock.time", lambda: time.time() + off_s)
+    monkeypatch.setattr("client.doctor.checks.clock.time", lambda: time.time() + off_s)
     code, [found] = ward.visit()
-    assert (code, found["level"], found["what"]) == (1 if level == "fail" else 0, level, "clock")
-    seconds, side = re.fullmatch(r"is (\d+) s (.*)", found["said"]).groups()  # type: ignore[union-attr]
+    assert (code, found["level"], found["subject"]) == (1 if level == "fail" else 0, level, "clock")
+    seconds, side = re.fullmatch(r"is (\d+) s (.*)", found["message"]).groups()  # type: ignore[union-attr]
     # The server tells whole seconds.
     assert side == f"{said} the server's" and abs(int(seconds) - abs(off_s)) <= 2
-    assert found["mend"].startswith("sudo ")
+    assert found["fix"].startswith("sudo ")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--project", ""], "no project is known: give --project, or set GOOGLE_CLOUD_PROJECT"),
+        (["--project", ""], "no project is set: give --project, or set GOOGLE_CLOUD_PROJECT"),
         (["--artifact", "s3://a/b"], "--artifact is 's3://a/b'; it must be a folder or look like gs://bucket/prefix"),
         (["--artifact", "gs://a"], "--artifact is 'gs://a'; it must be a folder or look like gs://bucket/prefix"),
         (["--url", "8080"], "--url is '8080'; it must look like http://HOST or https://HOST"),
         (["--topology", "absent.yaml"], "--topology absent.yaml cannot be read: no such file or directory"),
-        (["--topology", "LICENSE"], "--topology LICENSE does not read as infra/topology.yaml does: "),
-        (["--topology", "client/requirements.txt"], "does not read as infra/topology.yaml does: "),
+        (["--topology", "LICENSE"], "--topology LICENSE does not have the form of infra/topology.yaml: "),
+        (["--topology", "client/requirements.txt"], "does not have the form of infra/topology.yaml: "),
     ],
 )
 def test_bad_input_is_one_sentence(ward: Ward, words: list[str], sentence: str) -> None:
@@ -145,20 +145,19 @@ def test_bad_input_is_one_sentence(ward: Ward, words: list[str], sentence: str) 
 
 
 def test_a_prefix_that_terraform_would_refuse(ward: Ward) -> None:
-    with pytest.raises(SystemExit):
-        main(["doctor", "--prefix", "My_"], os.environ)
-    assert "'My_' is not up to 11 lower-case letters and digits" in ward.capsys.readouterr().err
+    assert main(["doctor", "--prefix", "My_"], os.environ) == 2
+    assert "'My_' must be at most 11 lower-case letters and digits" in ward.capsys.readouterr().err
 
 
 def test_its_commands_build_an_environment_from_nothing(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("UPLOAD_BUCKET", "PAYLOAD_BUCKET"):
         monkeypatch.delenv(name)
     code, findings = ward.visit("--prefix", "dev")
-    assert code == 1 and {"topic dev-req_predict", "bucket local-dev-uploads"} <= {each["what"] for each in findings}
-    _mended(ward, ward.hands.obey, "--prefix", "dev")
+    assert code == 1 and {"topic dev-req_predict", "bucket local-dev-uploads"} <= {each["subject"] for each in findings}
+    _fixed(ward, ward.hands.obey, "--prefix", "dev")
 
 
-def test_gcloud_obeys_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_gcloud_accepts_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
     monkeypatch.setenv("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true")
@@ -178,12 +177,12 @@ def test_gcloud_obeys_its_commands(ward: Ward, monkeypatch: pytest.MonkeyPatch, 
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, (command, done.stderr)
 
-    _mended(ward, run)
+    _fixed(ward, run)
 
 
-def _mended(ward: Ward, run: Callable[[str], None], *words: str) -> None:
+def _fixed(ward: Ward, run: Callable[[str], None], *words: str) -> None:
     """Run the commands of what is broken, twice, as what is made anew has no grants yet; then all is well."""
     for _ in range(2):
-        for command in dict.fromkeys(each["mend"] for each in ward.visit(*words)[1]):
+        for command in dict.fromkeys(each["fix"] for each in ward.visit(*words)[1]):
             run(command)
     assert ward.visit(*words) == (0, [])

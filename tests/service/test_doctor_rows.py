@@ -53,66 +53,69 @@ def test_rows_that_are_written(writing: Ward) -> None:
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        ("PERMISSION_DENIED", "Pub/Sub's agent may not write there, or BigQuery is switched off"),
-        ("NOT_FOUND", "there is no such table"),
-        ("SCHEMA_MISMATCH", "the table's columns do not fit responses"),
+        ("PERMISSION_DENIED", "Pub/Sub's service agent may not write there, or BigQuery is not enabled"),
+        ("NOT_FOUND", "the table does not exist"),
+        ("SCHEMA_MISMATCH", "the table's columns do not match the responses"),
         ("IN_TRANSIT_LOCATION_RESTRICTION", "IN_TRANSIT_LOCATION_RESTRICTION"),
     ],
 )
 def test_rows_that_are_not_written(writing: Ward, state: str, why: str) -> None:
     _state(writing, state)
     code, [found] = writing.visit()
-    assert (code, found["level"], found["what"], found["mend"]) == (1, "fail", f"rows {SINK}", APPLY)
-    assert found["said"] == f"writes nothing to {TABLE}: {why}"
+    assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"rows {SINK}", APPLY)
+    assert found["message"] == f"writes nothing to {TABLE}: {why}"
 
 
 def test_a_subscription_that_writes_to_no_table(writing: Ward) -> None:
     _state(writing, "STATE_UNSPECIFIED", table="")
     code, [found] = writing.visit()
-    assert (code, found["said"], found["mend"]) == (1, "writes to no table", APPLY)
+    assert (code, found["message"], found["fix"]) == (1, "writes to no table", APPLY)
 
 
 def test_rows_of_other_messages(writing: Ward) -> None:
     writing.remake(SINK, "req_predict")
     _, findings = writing.visit()
-    [found] = [each for each in findings if each["what"] == f"rows {SINK}"]
-    assert found["said"] == "is on the topic req_predict, not res_predict"
-    assert found["mend"] == f"gcloud pubsub subscriptions delete {SINK} --project={PROJECT} && {APPLY}"
+    [found] = [each for each in findings if each["subject"] == f"rows {SINK}"]
+    assert found["message"] == "is on the topic req_predict, not res_predict"
+    assert found["fix"] == f"gcloud pubsub subscriptions delete {SINK} --project={PROJECT} && {APPLY}"
 
 
 Break = Callable[[Ward], object]
 BROKEN: list[tuple[str, Break, str, str]] = [
     ("nobody holds", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(KEEPER)),
-     f"dead letters {DEAD}", "are lost: nobody holds them"),
+     f"dead letters {DEAD}", "are lost: no subscription holds them"),
     ("expires", lambda w: w.update(KEEPER, expiration_policy={"ttl": {"seconds": 86400}}),
      f"subscription {KEEPER}", "expiration is 86400s, not never"),
     ("no grant to move", lambda w: w.revoke(w.hands.topic(DEAD), "roles/pubsub.publisher"),
-     f"grant {DEAD}", "Pub/Sub's agent may not publish to it"),
+     f"grant {DEAD}", "Pub/Sub's service agent may not publish to it"),
     ("no grant to take", lambda w: w.revoke(w.hands.subscription(SINK), "roles/pubsub.subscriber"),
-     f"grant {SINK}", "Pub/Sub's agent may not subscribe to it"),
+     f"grant {SINK}", "Pub/Sub's service agent may not subscribe to it"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("broken", "what", "said"), [pytest.param(*row[1:], id=row[0]) for row in BROKEN])
-def test_dead_letters_of_rows_are_found_and_the_command_mends_them(
+def test_dead_letters_of_rows_are_found_and_the_command_fixes_them(
     writing: Ward, broken: Break, what: str, said: str
 ) -> None:
     broken(writing)
     code, findings = writing.visit()
-    [found] = [each for each in findings if each["what"] == what]
-    assert code == 1 and said in found["said"]
-    for command in dict.fromkeys(each["mend"] for each in findings):
+    [found] = [each for each in findings if each["subject"] == what]
+    assert code == 1 and said in found["message"]
+    for command in dict.fromkeys(each["fix"] for each in findings):
         writing.hands.obey(command)
     assert writing.visit() == (0, [])
 
 
-def test_rows_that_die_too_soon(ward: Ward) -> None:
+def test_rows_with_too_few_delivery_attempts(ward: Ward) -> None:
     for command in MADE:
         ward.hands.obey(f"gcloud pubsub {command} --project={PROJECT}")
     letters = {"dead_letter_topic": ward.hands.topic(DEAD), "max_delivery_attempts": 5}
     ward.update(SINK, dead_letter_policy=letters)  # before it writes: the twin changes none that does
     _state(ward, "ACTIVE")
     code, [found] = ward.visit()
-    assert (code, found["said"]) == (1, f"dead-letter policy is {DEAD} after 5 attempts, not {DEAD} after 20 attempts")
+    assert (code, found["message"]) == (
+        1,
+        f"dead-letter policy is {DEAD} after 5 attempts, not {DEAD} after 20 attempts",
+    )
     update = f"gcloud pubsub subscriptions update {SINK} --dead-letter-topic={DEAD} --max-delivery-attempts=20"
-    assert found["mend"] == f"{update} --project={PROJECT}"
+    assert found["fix"] == f"{update} --project={PROJECT}"

@@ -1,4 +1,4 @@
-"""The doctor where it may not look, where nobody answers, and where nobody is signed in."""
+"""The doctor without permissions, without an answer, and without credentials."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ def refusing(status: Status, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (grpc.StatusCode.PERMISSION_DENIED, "you may not look at it: pubsub."),
-        (grpc.StatusCode.UNIMPLEMENTED, "cannot be looked at: this server keeps no such thing"),
+        (grpc.StatusCode.PERMISSION_DENIED, "could not be checked: pubsub."),
+        (grpc.StatusCode.UNIMPLEMENTED, "could not be checked: this server does not support it"),
     ],
 )
-def test_what_one_may_not_look_at_is_said(
+def test_a_missing_permission_is_reported(
     ward: Ward, monkeypatch: pytest.MonkeyPatch, status: grpc.StatusCode, words: str
 ) -> None:
     with refusing(Status(code=status.value[0], message="no"), monkeypatch):
         code, findings = ward.visit()
     assert code == 0 and len(findings) == 3 + 4 + 1 + 3 + 1
-    assert all(each["level"] == "warn" and each["said"].startswith(words) for each in findings)
+    assert all(each["level"] == "warn" and each["message"].startswith(words) for each in findings)
     if status is grpc.StatusCode.PERMISSION_DENIED:
-        missing = {each["said"].partition(": ")[2] for each in findings}
+        missing = {each["message"].partition(": ")[2] for each in findings}
         assert missing == {
             f"pubsub.{kind}.{verb} is missing"
             for kind, verb in [("topics", "get"), ("subscriptions", "get"),
                                ("topics", "getIamPolicy"), ("subscriptions", "getIamPolicy")]
         }  # fmt: skip
-        assert findings[0]["mend"] == (
+        assert findings[0]["fix"] == (
             'gcloud projects add-iam-policy-binding local --member="user:$(gcloud config get account)" '
             "--role=roles/pubsub.viewer"
         )
@@ -90,11 +90,11 @@ def test_what_one_may_not_look_at_is_said(
         ("/b/models/o", "artifact", "storage.objects.list"),
     ],
 )
-def test_what_one_may_not_look_at_in_storage_is_said(ward: Ward, path: str, what: str, permission: str) -> None:
+def test_a_missing_permission_in_storage_is_reported(ward: Ward, path: str, what: str, permission: str) -> None:
     ward.twin.storage.fail(status=403, path=path)
     code, [found] = ward.visit(*(["--artifact", "gs://models/any"] if what == "artifact" else []))
-    assert (code, found["level"], found["what"]) == (0, "warn", what)
-    assert found["said"] == f"you may not look at it: {permission} is missing"
+    assert (code, found["level"], found["subject"]) == (0, "warn", what)
+    assert found["message"] == f"could not be checked: {permission} is missing"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_one_may_not_look_at_in_storage_is_said(ward: Ward, path: str, what
         ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:{}", "Cloud Storage", 13),
     ],
 )
-def test_a_service_that_is_silent_is_said_once(
+def test_a_service_that_does_not_answer_is_reported_once(
     ward: Ward, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, silent: str, lines: int
 ) -> None:
     monkeypatch.setenv(variable, address.format(free_port()))
@@ -113,31 +113,29 @@ def test_a_service_that_is_silent_is_said_once(
     out = ward.capsys.readouterr().out.splitlines()
     [failed] = [line for line in out if line.startswith("fail")]
     assert failed.split(maxsplit=1)[1].startswith(silent) and "does not answer: " in failed
-    assert out[out.index(failed) + 1] == "      mend: make up" and len(out) == lines
+    assert out[out.index(failed) + 1] == "      fix: predictions up" and len(out) == lines
 
 
-def test_a_service_that_is_switched_off_is_said_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disabled_service_is_reported_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = Any()
     reason.Pack(ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com"))
     off = Status(code=code_pb2.PERMISSION_DENIED, message="it was never used in project local", details=[reason])
     with refusing(off, monkeypatch):
         code, findings = ward.visit()
-    assert code == 1 and [each["what"] for each in findings] == ["Pub/Sub"]
-    assert "it was never used in project local" in findings[0]["said"]
+    assert code == 1 and [each["subject"] for each in findings] == ["Pub/Sub"]
+    assert "it was never used in project local" in findings[0]["message"]
 
 
-def test_nobody_is_signed_in(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     code, [found] = ward.visit()
-    assert (code, found["what"], found["mend"]) == (1, "credentials", "gcloud auth application-default login")
+    assert (code, found["subject"], found["fix"]) == (1, "credentials", "gcloud auth application-default login")
 
 
-def test_credentials_that_no_longer_hold(
-    ward: Ward, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_revoked_credentials(ward: Ward, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     endpoint.statuses = [400]
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -147,4 +145,4 @@ def test_credentials_that_no_longer_hold(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     code, [found] = ward.visit()
-    assert (code, found["what"], found["mend"]) == (1, "Cloud Storage", "gcloud auth application-default login")
+    assert (code, found["subject"], found["fix"]) == (1, "Cloud Storage", "gcloud auth application-default login")

@@ -46,7 +46,7 @@ def test_who_asks_why_is_told_and_nobody_else(
         commands.append(["predict", "--url", twin.env["WORKER_URL"]])
     for command in commands:
         assert main([*command, "shoe.png", "--explain"], twin.env) == 0
-        assert "shoe.png: what decided is in shoe.explained.png" in capsys.readouterr().err
+        assert "shoe.png: the explanation is in shoe.explained.png" in capsys.readouterr().err
         written = tmp_path / "shoe.explained.png"
         assert written.read_bytes() == why.png
         written.unlink()

@@ -1,4 +1,4 @@
-"""The costs in infra/README.md are what `python -m client plan` prints."""
+"""The costs in infra/README.md are what `predictions plan` prints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(load: str) -> str:
     sums = [sum(usd for name, usd in bill.items() if name.startswith(group)) for group in GROUPS]
     assert sum(sums) == pytest.approx(plan["usd"]["to_pay"]), bill
     size = plan["size"]
-    worker = f"{size['entry_point']}, at most {size['max_instances']} of {size['cpu']} vCPU"
+    worker = f"{size['delivery']}, at most {size['max_instances']} of {size['cpu']} vCPU"
     cells = [f"{usd:,.2f}" for usd in (*sums, plan["usd"]["to_pay"], plan["usd_per_million"]["to_pay"])]
     return f"| `{load}` | {' | '.join([worker, *cells])} |"
 

@@ -20,10 +20,8 @@ from PIL.PngImagePlugin import PngInfo
 from functions import bootstrap
 from functions.messages.contract import Envelope
 from functions.observability.json_logging import JsonLines
-from functions.service.handler import on_message
-from functions.service.in_flight import Pending
-from functions.service.pipeline import Service
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, fake_service
+from functions.service.handler import Handler
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, handle
 from tests.samples import encoded
 
 SECRET = b"somebody's face, pixel by pixel"
@@ -70,13 +68,13 @@ def responses() -> MemoryResponses:
 
 
 @pytest.fixture
-def service(engine: BrightnessEngine, responses: MemoryResponses) -> Service:
-    return fake_service(engine=engine, responses=responses, images=MemoryImages({"gs://photos/a": picture()}))
+def handler(engine: BrightnessEngine, responses: MemoryResponses) -> Handler:
+    return fake_handler(engine=engine, responses=responses, objects=MemoryObjects({"gs://photos/a": picture()}))
 
 
 @pytest.fixture
-def client(root: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "DEBUG"}.items():
         monkeypatch.setenv(name, value)
     bootstrap.settings.cache_clear()
@@ -148,26 +146,14 @@ def test_of_what_a_library_warns(root: Path) -> None:
     assert json.loads(line)["severity"] == "WARNING" and "Corrupt\nEXIF" in json.loads(line)["message"]
 
 
-class Message:
-    """What a stream hands to the worker."""
-
-    def __init__(self, data: bytes) -> None:
-        self.envelope = Envelope("m1", data, {"request_id": "r1"}, datetime.now(UTC), 1)
-
-    def ack(self) -> None: ...
-
-    def nack(self) -> None: ...
-
-
 def test_of_the_pull_entry_point(
-    service: Service, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
+    handler: Handler, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
 ) -> None:
-    pending = Pending()
     for failing in (None, RuntimeError("out of luck")):
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
             for data in (picture(), SECRET, b"{" + SECRET):
-                on_message(Message(data), service.respond_later, service, pending)
+                handle(handler, Envelope("m1", data, {"request_id": "r1"}, datetime.now(UTC), 1))
     assert_quiet(lines, at_least=12)
 
 

@@ -8,21 +8,22 @@ import pytest
 from google.cloud import storage
 
 from functions.errors import ImageNotFound, InvalidRequest
-from functions.gcp.clients import BucketImages
+from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import Envelope, ObjectRef
-from functions.messages.request_decoder import decode_request, parse_uri
+from functions.messages.request_decoder import parse_uri
 from functions.runtime.payload_memory import Payloads
 from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
 from infra.local.storage.server import StorageServer
 from model.errors import ImageTooLarge
+from tests.decoding import requested
 
 PLAIN_ODD = ("a b", "ü/靴.png", "#1", "a#b#c", "?alt=media", "...", "%2e%2e", "%2e%2e%2f", "../../o/x", "x" * 1024)
 ODD_NAMES = (*PLAIN_ODD, "a\x1b[31m\u202e.png", "\x9b2J", "a\tb")
 
 
 def fetched(allowed: Collection[str], ref: ObjectRef, max_bytes: int) -> bytes:
-    with BucketImages("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
+    with BucketObjects("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
         return data
 
 
@@ -117,7 +118,7 @@ def test_a_notification_cannot_name_what_is_no_bucket() -> None:
         "objectId": "a",
         "objectGeneration": "1",
     }
-    image = decode_request(Envelope("m1", b"", attributes)).image
+    image = requested(Envelope("m1", b"", attributes)).image
     assert isinstance(image, ObjectRef)
     with pytest.raises(InvalidRequest, match="this worker reads from: photos"):
         fetched({"photos"}, image, 100)

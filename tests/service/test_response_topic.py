@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from google.cloud import pubsub_v1
 
-from functions.gcp.batch_publisher import Refused
-from functions.gcp.clients import TopicResponses
+from functions.gcp.batch_publisher import MessageRefused
+from functions.gcp.response_publisher import TopicResponses
 from functions.messages.contract import Response
+from functions.runtime.supervised import Supervisor
 from infra.local.pubsub.server import PubsubServer
 
 
@@ -16,12 +17,12 @@ def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
         topic = "projects/p/topics/res"
         pubsub_v1.PublisherClient().create_topic(name=topic)
-        responses = TopicResponses(topic)
+        responses = TopicResponses(topic, Supervisor())
         futures = [responses.publish(Response(f"r{number}")) for number in range(300)]
         assert len({future.result(10) for future in futures}) == 300
-        with pytest.raises(Refused):  # over the 10 MB of a request
+        with pytest.raises(MessageRefused):  # over the 10 MB of a request
             responses.publish(Response("r" * 6_000_000)).result(10)
         good, broken = responses.publish(Response("good")), responses.publish(Response("\ud800"))
         assert good.result(10)
-        with pytest.raises(Refused):
+        with pytest.raises(MessageRefused):
             broken.result(10)

@@ -36,7 +36,7 @@ def test_redrive_asks_again_under_the_old_id(ward: Ward, root: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == [f"asked again: r{number}" for number in range(3)]
+    assert sorted(done.stdout.splitlines()) == [f"published again: r{number}" for number in range(3)]
     found: dict[bytes, dict[str, str]] = {}
     while len(found) < 3:
         pulled = ward.hands.subscriber.pull(subscription=ward.hands.subscription(REQUESTS), max_messages=10, timeout=20)

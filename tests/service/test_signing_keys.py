@@ -16,7 +16,7 @@ import jwt
 import pytest
 
 from functions.gcp.signing_keys import MAX_BYTES, MAX_KEYS, TIMEOUT_S
-from functions.observability.request_log import Outcomes
+from functions.observability.request_log import RequestLog
 from infra.local.pubsub.token import JWKS_PATH, Tokens
 from tests.service.test_who_may_ask import (  # noqa: F401
     AUDIENCE,
@@ -138,7 +138,7 @@ def settings(server: Server) -> dict[str, str]:
 def test_what_is_no_key_set_is_a_nack_and_asked_for_once(
     app: App,  # noqa: F811
     tokens: Tokens,  # noqa: F811
-    outcomes: Outcomes,  # noqa: F811
+    outcomes: RequestLog,  # noqa: F811
     caplog: pytest.LogCaptureFixture,
     send: Send,
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_good_key_among_others_is_found(app: App, tokens: Tokens) -> None:  # 
 def test_a_token_that_is_nested_deep_is_the_senders_fault(
     app: App,  # noqa: F811
     tokens: Tokens,  # noqa: F811
-    outcomes: Outcomes,  # noqa: F811
+    outcomes: RequestLog,  # noqa: F811
     part: int,
 ) -> None:
     with serving(document(tokens.documents[JWKS_PATH]())) as server:

@@ -15,12 +15,13 @@ from functions_framework import create_app
 from werkzeug.serving import make_server
 
 from functions import bootstrap
-from functions.gcp.clients import TopicResponses
-from functions.service.pipeline import Service
+from functions.gcp.response_publisher import TopicResponses
+from functions.runtime.supervised import Supervisor
+from functions.service.handler import Handler
 from infra.local.topology import Topology
 from infra.local.twin import Delivery, Twin
 from model.engines.base import Images, Scores
-from tests.fakes import BrightnessEngine, fake_service
+from tests.fakes import BrightnessEngine, fake_handler
 from tests.pubsub_client import Desk
 from tests.samples import encoded
 
@@ -57,9 +58,9 @@ class FailingEngine(BrightnessEngine):
 
 
 @contextmanager
-def worker_of(service: Service, root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The real application around a service, pushed to: no real part can make an engine fail on demand."""
-    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+def worker_of(handler: Handler, root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The real application around a handler, pushed to: no real part can make an engine fail on demand."""
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     bootstrap.settings.cache_clear()
     server = make_server("127.0.0.1", 0, create_app("serve", str(root / "functions" / "main.py")), threaded=True)
     serving = threading.Thread(target=server.serve_forever)
@@ -81,8 +82,8 @@ def worker_of(service: Service, root: Path, desk: Desk, monkeypatch: pytest.Monk
 def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FailingEngine(failures=1000)
     with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
-        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict")
-        with worker_of(fake_service(engine=engine, responses=responses), root, desk, monkeypatch):
+        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1", reply_to="me")
             (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert response.error is not None and response.error.code == "unavailable"
@@ -99,8 +100,8 @@ def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatc
 def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FailingEngine(failures=2)
     with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
-        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict")
-        with worker_of(fake_service(engine=engine, responses=responses), root, desk, monkeypatch):
+        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1")
             (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert (response.status, response.delivery_attempt) == ("ok", 3)

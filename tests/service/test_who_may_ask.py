@@ -19,10 +19,10 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from functions import bootstrap
-from functions.observability.request_log import Outcomes
-from functions.service.pipeline import Service
+from functions.observability.request_log import RequestLog
+from functions.service.handler import Handler
 from infra.local.pubsub.token import JWKS_PATH, PEM_PATH, Tokens
-from tests.fakes import MemoryResponses, fake_service
+from tests.fakes import MemoryResponses, fake_handler
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -86,8 +86,8 @@ def responses() -> MemoryResponses:
 
 @pytest.fixture
 def app(root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses) -> Iterator[App]:
-    service: Service = fake_service(responses=responses)
-    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+    handler: Handler = fake_handler(responses=responses)
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     monkeypatch.syspath_prepend(str(root))
 
     def make(**settings: str) -> FlaskClient:
@@ -102,10 +102,10 @@ def app(root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses)
 
 
 @pytest.fixture
-def outcomes() -> Outcomes:
+def outcomes() -> RequestLog:
     """Counted from nothing."""
-    bootstrap.outcomes.cache_clear()
-    return bootstrap.outcomes()
+    bootstrap.request_log.cache_clear()
+    return bootstrap.request_log()
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def push(client: FlaskClient, authorization: str | None, path: str = "/") -> Any
     return client.post(path, json={"message": message}, headers=headers)
 
 
-def ended(outcomes: Outcomes) -> dict[str, int]:
+def ended(outcomes: RequestLog) -> dict[str, int]:
     return {name: count for name, count in outcomes.counts()["outcomes"].items() if count}
 
 
@@ -145,7 +145,7 @@ def test_the_pushing_account_is_let_in(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer junk", "Bearer a.b.c"]
 )
 def test_without_a_token_nobody_is(
-    guarded: FlaskClient, responses: MemoryResponses, outcomes: Outcomes, path: str, authorization: str | None
+    guarded: FlaskClient, responses: MemoryResponses, outcomes: RequestLog, path: str, authorization: str | None
 ) -> None:
     reply = push(guarded, authorization, path)
     assert reply.status_code == 401 and reply.headers["WWW-Authenticate"] == "Bearer"
@@ -204,7 +204,7 @@ def test_a_token_that_needs_no_key_is_turned_away(
     assert responses.published == []
 
 
-def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens, outcomes: Outcomes) -> None:
+def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens, outcomes: RequestLog) -> None:
     nowhere = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL="http://127.0.0.1:9/certs")
     assert push(nowhere, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 503
     assert ended(outcomes) == {"nacked": 1}
@@ -240,7 +240,7 @@ def test_a_token_is_not_looked_at_unless_asked(app: App) -> None:
     assert push(app(), None).status_code == 204
 
 
-def test_the_http_endpoint_is_closed_unless_opened(app: App, outcomes: Outcomes) -> None:
+def test_the_http_endpoint_is_closed_unless_opened(app: App, outcomes: RequestLog) -> None:
     closed = app()
     reply = closed.post("/predict", data=encoded())
     assert reply.status_code == 404 and "HTTP_ENDPOINT=on opens it" in reply.get_data(as_text=True)

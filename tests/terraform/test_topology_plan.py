@@ -11,7 +11,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from client.doctor.rows import rows
+from client.doctor.checks.bigquery import bigquery
 from client.gcp import Cloud
 from infra.check.ways import EXAMPLE
 from infra.local.admin import create
@@ -76,7 +76,7 @@ def test_what_the_twin_lacks(planned: list[dict[str, Any]]) -> None:
 def test_the_doctor_knows_rows_as_terraform_makes_them(planned: list[dict[str, Any]]) -> None:
     made = {each["values"]["id"]: each["values"] for each in planned if each["type"] == "google_pubsub_subscription"}
 
-    for wanted in rows(Cloud(PROJECT), "").subscriptions:
+    for wanted in bigquery(Cloud(PROJECT), "").subscriptions:
         cloud = _cloud_subscription(made[wanted.name])
         assert (cloud["topic"], cloud["ack_deadline_s"]) == (wanted.topic, wanted.settings.ack_deadline_s)
         assert (cloud["retention_s"], cloud["ttl_s"]) == (wanted.settings.retention_s, wanted.settings.ttl_s)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +14,12 @@ from hypothesis import strategies as st
 
 from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
-from model.errors import Withdrawn
 from tests.fakes import BrightnessEngine
 from tests.waiting import until
 
 
 def batch(value: float) -> Images:
     return np.full((1, 4, 4, 1), value, np.float32)
-
-
-def scored(scores: Callable[[], Scores]) -> Scores:
-    return scores()
 
 
 @settings(max_examples=40)
@@ -62,7 +57,7 @@ def test_a_busy_engine_fills_its_batches() -> None:
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(batcher.score, batch(0.5))
         assert engine.entered.wait(10)
-        rest = [batcher.submit(lambda: batch(0.5), scored) for _ in range(7)]
+        rest = [batcher.submit(lambda: batch(0.5)) for _ in range(7)]
         engine.go.set()
         for future in [first, *rest]:
             assert future.result(10).shape == (1, 3)
@@ -102,7 +97,7 @@ def test_no_more_are_scored_at_once_than_there_are_scorers() -> None:
     batcher = MicroBatcher(Counting(), max_batch_size=2, scorers=2)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(batcher.score, batch(0.5)) for _ in range(40)]
-        later = [batcher.submit(lambda: batch(0.5), scored) for _ in range(40)]
+        later = [batcher.submit(lambda: batch(0.5)) for _ in range(40)]
         assert all(future.result(10).shape == (1, 3) for future in [*asked, *later])
     assert most == 2
     batcher.close()
@@ -111,9 +106,9 @@ def test_no_more_are_scored_at_once_than_there_are_scorers() -> None:
 def test_a_few_that_wait_are_shared_by_all_who_score() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=8, scorers=2)
-    begun = [batcher.submit(lambda: batch(0.5), scored) for _ in range(2)]
+    begun = [batcher.submit(lambda: batch(0.5)) for _ in range(2)]
     assert until(lambda: engine.waiting == 2)
-    few = [batcher.submit(lambda: batch(0.5), scored) for _ in range(6)]
+    few = [batcher.submit(lambda: batch(0.5)) for _ in range(6)]
     engine.go.set()
     assert all(future.result(10).shape == (1, 3) for future in [*begun, *few])
     assert max(engine.sizes) <= 3
@@ -131,12 +126,12 @@ def test_the_backlog_is_what_waits_by_what_the_latest_took() -> None:
     assert batcher.backlog_s() == 0
     engine.go.set()
     for _ in range(40):
-        batcher.submit(made, scored).result(10)
+        batcher.submit(made).result(10)
     engine.go.clear()
     engine.entered.clear()
-    busy = batcher.submit(made, scored)
+    busy = batcher.submit(made)
     assert engine.entered.wait(10) and batcher.backlog_s() == 0
-    waiting = [batcher.submit(made, scored) for _ in range(6)]
+    waiting = [batcher.submit(made) for _ in range(6)]
     assert 6 * 0.9 * image_s < batcher.backlog_s() < 6 * 10 * image_s
     engine.go.set()
     assert all(future.result(10).shape == (1, 3) for future in [busy, *waiting])
@@ -192,7 +187,7 @@ def test_closing_answers_what_was_handed_in_then_refuses() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"max_batch_size": 0}, {"max_batch_size": 1, "max_wait_s": -1}])
-def test_the_knobs_are_checked(wrong: dict[str, int]) -> None:
+def test_the_knobs_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         MicroBatcher(BrightnessEngine(), **wrong)
 
@@ -200,14 +195,14 @@ def test_the_knobs_are_checked(wrong: dict[str, int]) -> None:
 def test_several_threads_score_at_once_and_share_no_batch() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=2, scorers=2)
-    futures = [batcher.submit(lambda: batch(0.5), scored) for _ in range(7)]
+    futures = [batcher.submit(lambda: batch(0.5)) for _ in range(7)]
     assert engine.entered.wait(10)
     engine.go.set()
     assert [future.result(10).shape for future in futures] == [(1, 3)] * 7
     assert max(engine.sizes) == 2
     batcher.close()
     with pytest.raises(RuntimeError, match="closed"):
-        batcher.submit(lambda: batch(0.5), scored)
+        batcher.submit(lambda: batch(0.5))
 
 
 def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
@@ -215,26 +210,26 @@ def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
         raise ValueError("no image")
 
     batcher = MicroBatcher(BrightnessEngine(), max_batch_size=3, max_wait_s=0.2)
-    good, bad, last = [batcher.submit(make, scored) for make in (lambda: batch(0.5), broken, lambda: batch(0.5))]
+    good, bad, last = [batcher.submit(make) for make in (lambda: batch(0.5), broken, lambda: batch(0.5))]
     assert good.result(10).shape == last.result(10).shape == (1, 3)
     with pytest.raises(ValueError, match="no image"):
         bad.result(10)
     batcher.close()
 
 
-def test_what_waits_can_be_withdrawn_and_what_is_begun_is_not() -> None:
+def test_what_waits_can_be_cancelled_and_what_is_begun_is_not() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=1)
-    begun = batcher.submit(lambda: batch(0.5), scored)
+    begun = batcher.submit(lambda: batch(0.5))
     assert engine.entered.wait(10)
-    waiting = [batcher.submit(lambda: batch(0.5), scored) for _ in range(3)]
-    batcher.withdraw()
+    waiting = [batcher.submit(lambda: batch(0.5)) for _ in range(3)]
+    batcher.cancel()
     for future in waiting:
-        with pytest.raises(Withdrawn):
+        with pytest.raises(CancelledError):
             future.result(10)
     engine.go.set()
     assert begun.result(10).shape == (1, 3)
-    after = batcher.submit(lambda: batch(0.5), scored)
+    after = batcher.submit(lambda: batch(0.5))
     assert after.result(10).shape == (1, 3) and engine.sizes == [1, 1]
     batcher.close()
 
@@ -242,7 +237,7 @@ def test_what_waits_can_be_withdrawn_and_what_is_begun_is_not() -> None:
 def test_what_was_handed_in_is_scored_before_it_closes() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=4, scorers=3)
-    futures = [batcher.submit(lambda: batch(0.5), scored) for _ in range(9)]
+    futures = [batcher.submit(lambda: batch(0.5)) for _ in range(9)]
     threading.Timer(0.05, engine.go.set).start()
     batcher.close()
     assert all(future.done() for future in futures) and sum(engine.sizes) == 9

@@ -1,4 +1,4 @@
-"""The command line: defaults, refusals with a sentence and code 2, and a quick --help."""
+"""The command line: defaults, refusals with a message and exit code 2, and a quick --help."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from pathlib import Path
 import pytest
 
 from client.__main__ import main
-from client.cli.parser import cloud_of, inline_limit, parser, wishes_of
+from client.cli.commands import inline_limit
 from client.gcp import Cloud, UsageError
-from client.transport.topic import Wishes, cut
+from client.transport.base import RequestOptions, cut
+from tests.command_line import parsed
 
 PROJECT = {"GOOGLE_CLOUD_PROJECT": "p"}
 
 
 def test_defaults_come_from_the_environment() -> None:
     environ = PROJECT | {"PAYLOAD_BUCKET": "pay", "UPLOAD_BUCKET": "up", "WORKER_URL": "http://w"}
-    publish = parser(environ).parse_args(["publish", "a.png"])
-    assert cloud_of(publish) == Cloud("p", "req_predict", "res_predict")
-    assert publish.bucket == "pay" and publish.timeout == 60 and wishes_of(publish) == Wishes()
-    assert parser(environ).parse_args(["upload", "a.png"]).bucket == "up"
-    assert parser(environ).parse_args(["predict", "a.png"]).url == "http://w"
+    publish = parsed(["publish", "a.png"], environ)
+    assert (publish.project, publish.topic, publish.response_topic) == ("p", "req_predict", "res_predict")
+    assert publish.bucket == "pay" and publish.timeout == 60
+    assert (publish.top_k, publish.model, publish.expires_in, publish.explain) == (None, None, None, False)
+    assert parsed(["upload", "a.png"], environ).bucket == "up"
+    assert parsed(["predict", "a.png"], environ).url == "http://w"
     environ |= {"ENDPOINT_URL": "http://d", "REQUEST_TOPIC": "dev-req_predict", "RESPONSE_TOPIC": "dev-res_predict"}
-    assert parser(environ).parse_args(["predict", "a.png"]).url == "http://d"
-    assert cloud_of(parser(environ).parse_args(["publish", "a.png"])) == Cloud(
-        "p", "dev-req_predict", "dev-res_predict"
-    )
+    assert parsed(["predict", "a.png"], environ).url == "http://d"
+    publish = parsed(["publish", "a.png"], environ)
+    assert (publish.topic, publish.response_topic) == ("dev-req_predict", "dev-res_predict")
+    assert parsed(["publish", "a.png", "--topic", "mine"], environ).topic == "mine"
+    assert parsed(["publish", "a.png"], {"REQUEST_TOPIC": ""}).topic == "req_predict"
 
 
 @pytest.mark.parametrize(
@@ -44,12 +47,10 @@ def test_defaults_come_from_the_environment() -> None:
         ["watch", "--limit", "0"],
     ],
 )
-def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(words, PROJECT)
-    assert exit_.value.code == 2
+def test_wrong_arguments_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words, PROJECT) == 2
     said = capsys.readouterr()
-    assert "error:" in said.err and not said.out
+    assert ("Error: " in said.err or not words) and "Usage: predictions " in said.err and not said.out
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture
         (["watch"], {}, "set GOOGLE_CLOUD_PROJECT"),
     ],
 )
-def test_what_is_missing_is_said(
+def test_a_missing_setting_is_named(
     words: list[str],
     environ: dict[str, str],
     sentence: str,
@@ -96,9 +97,9 @@ def test_the_inline_limit() -> None:
     assert inline_limit({"INLINE_LIMIT": "3000000"}) == 3_000_000
 
 
-def test_wishes_become_attributes() -> None:
-    assert Wishes().attributes() == {}
-    given = Wishes(top_k=3, model="m", expires_in_s=60).attributes()
+def test_request_options_become_attributes() -> None:
+    assert RequestOptions().attributes() == {}
+    given = dict(RequestOptions(top_k=3, model="m", expires_in_s=60).attributes())
     left = datetime.fromisoformat(given.pop("expires_at")) - datetime.now(UTC)
     assert timedelta(seconds=50) < left <= timedelta(seconds=60)
     assert given == {"top_k": "3", "model": "m"}

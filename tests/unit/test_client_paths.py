@@ -1,4 +1,4 @@
-"""From what is typed to pictures."""
+"""Paths of the command line become image files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import Picture, expand
+from client.image_files import ImageFile, expand
 from client.transport.bucket import object_names
 
 
@@ -22,7 +22,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*given: str) -> list[str]:
-    return [picture.name for picture in expand(given)[0]]
+    return [image.name for image in expand(given)[0]]
 
 
 def test_a_file_is_taken_whatever_its_name(shop: Path) -> None:
@@ -47,14 +47,14 @@ def test_each_file_once(shop: Path) -> None:
     assert names("shop/a.png", "shop/*.png", "shop/a.png") == ["a.png", "e[1].png"]
 
 
-def test_what_matches_nothing_is_said(shop: Path) -> None:
+def test_paths_without_a_match_are_reported(shop: Path) -> None:
     (shop / "empty").mkdir()
-    pictures, unmatched = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
-    assert [picture.path for picture in pictures] == [Path("shop/a.png")]
+    images, unmatched = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
+    assert [image.path for image in images] == [Path("shop/a.png")]
     assert unmatched == ["nope.png", "*.gif", "empty"]
 
 
-def test_what_is_no_file_is_not_opened(shop: Path) -> None:
+def test_only_regular_files_are_opened(shop: Path) -> None:
     os.mkfifo(shop / "shop" / "pipe.png")
     (shop / "loop.png").symlink_to("loop.png")
     assert "pipe.png" not in names("shop")
@@ -62,12 +62,12 @@ def test_what_is_no_file_is_not_opened(shop: Path) -> None:
 
 
 def test_object_names_keep_folders_and_are_never_equal() -> None:
-    pictures = [Picture(Path(path), name) for path, name in [("x/a", "a"), ("y/a", "a"), ("z/s/b", "s/b")]]
-    assert list(object_names(pictures, "in/").values()) == ["in/a", "in/2-a", "in/s/b"]
+    images = [ImageFile(Path(path), name) for path, name in [("x/a", "a"), ("y/a", "a"), ("z/s/b", "s/b")]]
+    assert list(object_names(images, "in/").values()) == ["in/a", "in/2-a", "in/s/b"]
 
 
-def test_object_names_are_what_a_bucket_takes() -> None:
-    name = object_names([Picture(Path("p"), "line\nbreak\r" + "é" * 2000)], "in/")
+def test_object_names_are_valid_in_a_bucket() -> None:
+    name = object_names([ImageFile(Path("p"), "line\nbreak\r" + "é" * 2000)], "in/")
     [made] = name.values()
     assert made.startswith("in/line_break_é") and len(made.encode()) <= 1024
 
@@ -102,9 +102,9 @@ def trap(shop: Path) -> Path:
         "s*",
     ],
 )
-def test_links_that_lead_out_are_not_followed_and_are_said(trap: Path, given: str) -> None:
-    pictures, unmatched = expand([given])
-    seen = [picture.path.resolve() for picture in pictures]
+def test_links_that_lead_out_are_reported_and_not_followed(trap: Path, given: str) -> None:
+    images, unmatched = expand([given])
+    seen = [image.path.resolve() for image in images]
     assert not any(path.is_relative_to(trap) for path in seen)
     assert unmatched and all(
         text.endswith("(a symbolic link that leads out of the folder; name the file itself to send it)")
@@ -114,13 +114,13 @@ def test_links_that_lead_out_are_not_followed_and_are_said(trap: Path, given: st
 
 def test_links_that_stay_are_followed_and_so_is_one_that_is_named(trap: Path) -> None:
     assert "same.png" in names("shop") and "same.png" in names("shop/*.png")
-    assert expand(["shop/file.png"]) == ([Picture(Path("shop/file.png"), "file.png")], [])
+    assert expand(["shop/file.png"]) == ([ImageFile(Path("shop/file.png"), "file.png")], [])
     assert names("shop/folder") == ["key.png", "deep/key.png"] == names("shop/folder/")
 
 
 def test_links_that_lead_back_up_do_not_multiply_what_is_found(shop: Path) -> None:
     (shop / "shop" / "one").symlink_to(".")
-    assert [str(picture.path) for picture in expand(["shop/**/*.avif"])[0]] == ["shop/sub/deep/d.avif"]
+    assert [str(image.path) for image in expand(["shop/**/*.avif"])[0]] == ["shop/sub/deep/d.avif"]
     assert expand(["shop/**"])[0] == expand(["shop"])[0]
 
 

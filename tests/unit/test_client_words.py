@@ -1,4 +1,4 @@
-"""What is printed: harmless, aligned, in the right place."""
+"""Output: escaped, aligned, in the right order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from client.cli.watch import line
-from client.image_files import Picture
-from client.results.output import Ids, JsonLines, Table, rows, show_rows
+from client.image_files import ImageFile
+from client.results.output import JsonLines, RequestIds, Table, rows, show_rows
 from client.results.request_tracker import Outcome
-from client.text import Unsendable, plain, printable
+from client.text import SendError, plain, printable
 from functions.messages.contract import Error, Response, Source
 from model.labels import Prediction
 
@@ -20,7 +20,7 @@ EVIL = "[red]x\x1b[31m\ny\u202e\udcff.png"
 
 
 def outcome(path: str, response: Response | None = None, problem: str = "") -> Outcome:
-    return Outcome(Picture(Path(path), path), "r1", response, problem, 12.34)
+    return Outcome(ImageFile(Path(path), path), "r1", response, problem, 12.34)
 
 
 def test_printable_leaves_nothing_that_moves_a_cursor() -> None:
@@ -30,13 +30,13 @@ def test_printable_leaves_nothing_that_moves_a_cursor() -> None:
 
 def test_plain_is_one_line() -> None:
     assert plain(FileNotFoundError(2, "No such file or directory")) == "no such file or directory"
-    assert plain(Unsendable("it is large")) == "it is large"
+    assert plain(SendError("it is large")) == "it is large"
     assert plain(ValueError("one\ntwo")) == "ValueError: one"
     assert plain(ValueError()) == "ValueError"
     assert len(plain(ValueError("x" * 5000))) <= 300
 
 
-def test_plain_says_on_what_google_gave_up() -> None:
+def test_plain_names_the_cause_of_a_retry_error() -> None:
     from google.api_core.exceptions import RetryError, ServiceUnavailable
 
     assert plain(RetryError("Timeout of 20s exceeded", ServiceUnavailable("no route"))) == (
@@ -89,8 +89,8 @@ def test_json_lines_are_one_line_of_ascii_each(capsys: pytest.CaptureFixture[str
     assert second["response"] is None and second["ms"] is None and second["problem"] == "no answer"
 
 
-def test_ids_are_of_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    view = Ids()
+def test_request_ids_are_those_of_sent_images(capsys: pytest.CaptureFixture[str]) -> None:
+    view = RequestIds()
     view.add(outcome(EVIL))
     view.add(outcome("b.png", problem="no such topic"))
     assert capsys.readouterr().out == f"r1\t{printable(EVIL)}\n"

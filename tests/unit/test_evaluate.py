@@ -143,7 +143,7 @@ def test_limit_takes_some_of_every_class(folders: Path, capsys: pytest.CaptureFi
     assert sum(figures["images"] > 0 for figures in found["classes"].values()) >= 8
     with pytest.raises(SystemExit):
         main(["evaluate", str(SHIPPED), "--limit", "0"])
-    assert "--limit: 0 is not a whole number from 1 up" in capsys.readouterr().err
+    assert "--limit: 0 is not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_what_cannot_be_evaluated_is_said(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

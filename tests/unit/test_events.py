@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from functions.errors import InvalidRequest
 from functions.messages.contract import Envelope, ObjectRef
 from functions.messages.event_decoder import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
-from functions.messages.request_decoder import decode_request, ignorable
-from tests.fakes import fake_service
+from tests.decoding import ignored, requested
+from tests.fakes import fake_handler, respond
 
 PUSH = {
     "subscription": "projects/p/subscriptions/s",
@@ -71,10 +71,10 @@ def test_a_message_without_data_or_attributes() -> None:
 def test_a_cloud_event_of_storage_is_a_notification() -> None:
     envelope = structured(STORAGE_EVENT + "finalized", RESOURCE)
     assert envelope == binary(STORAGE_EVENT + "finalized", RESOURCE)
-    assert decode_request(envelope).image == ObjectRef("b-1", "x/y.png", 5, 9)
-    assert ignorable(envelope) is None
-    assert ignorable(structured(STORAGE_EVENT + "deleted", RESOURCE)) == "event OBJECT_DELETE"
-    assert ignorable(structured(STORAGE_EVENT + "metadataUpdated", RESOURCE)) == "event metadataUpdated"
+    assert requested(envelope).image == ObjectRef("b-1", "x/y.png", 5, 9)
+    assert ignored(envelope) is None
+    assert ignored(structured(STORAGE_EVENT + "deleted", RESOURCE)) == "event OBJECT_DELETE"
+    assert ignored(structured(STORAGE_EVENT + "metadataUpdated", RESOURCE)) == "event metadataUpdated"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_publish_time_that_is_none_in_utc_is_not_known(time: object) -> None:
     envelope = from_http({}, body({"message": {"messageId": "m", "publishTime": time}}))
     assert envelope.published_at is None
     expired = {"expires_at": "2020-01-01T00:00:00Z"}
-    response = fake_service().answer(replace(envelope, payload=b"image", attributes=expired))
+    response = respond(fake_handler(), replace(envelope, payload=b"image", attributes=expired))
     assert response.error and response.error.code == "expired"
 
 

@@ -90,7 +90,7 @@ def test_a_recipe_that_answers_otherwise_is_refused(folder: Path, change: Any) -
     preprocessing = json.loads((folder / "signature.json").read_text())["preprocessing"]
     change(preprocessing["steps"])
     change_signature(folder, preprocessing=preprocessing)
-    with pytest.raises(ArtifactError, match=r"litert scores the golden image \d otherwise than when .*: by 0\.\d+, at"):
+    with pytest.raises(ArtifactError, match=r"litert scores the golden image \d differently from .*: by 0\.\d+, at"):
         load_engine(read_artifact(folder), "litert")
 
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from functions import bootstrap
-from tests.fakes import BrightnessEngine, fake_service
+from tests.fakes import BrightnessEngine, fake_handler
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, TRACE
 
@@ -30,10 +30,10 @@ def test_every_request_is_counted_once(
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
     bootstrap.settings.cache_clear()
-    bootstrap.outcomes.cache_clear()
+    bootstrap.request_log.cache_clear()
     engine = BrightnessEngine()
-    service = fake_service(engine=engine, outcomes=bootstrap.outcomes())
-    monkeypatch.setattr(bootstrap, "_service", lambda: service)
+    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     client = create_app("serve", str(root / "functions" / "main.py")).test_client()
     with caplog.at_level(logging.INFO, "functions"):
         assert push(client, encoded()) == 204

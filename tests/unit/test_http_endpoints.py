@@ -19,9 +19,9 @@ from PIL import Image
 from functions import bootstrap
 from functions.errors import HTTP_STATUS
 from functions.messages.contract import Response, decode_response, encode_response
-from functions.service.pipeline import Service
+from functions.service.handler import Handler
 from tests.conftest import ROOT
-from tests.fakes import BrightnessEngine, MemoryImages, MemoryResponses, MemoryResponseStore, fake_service
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
 from tests.samples import BAD_IMAGES, encoded
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -38,19 +38,19 @@ def engine() -> BrightnessEngine:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine: BrightnessEngine) -> Iterator[Service]:
-    made = fake_service(responses=responses, engine=engine, images=MemoryImages({"gs://bucket/a": encoded()}))
+def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine: BrightnessEngine) -> Iterator[Handler]:
+    made = fake_handler(responses=responses, engine=engine, objects=MemoryObjects({"gs://bucket/a": encoded()}))
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
-    monkeypatch.setattr(bootstrap, "_service", lambda: made)
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: made)
     bootstrap.settings.cache_clear()
     yield made
     bootstrap.settings.cache_clear()
 
 
 @pytest.fixture
-def client(root: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     monkeypatch.syspath_prepend(str(root))
     app: Flask = create_app("serve", str(root / "functions" / "main.py"))
     return app.test_client()
@@ -134,8 +134,8 @@ def test_what_predict_publishes_twice_is_the_same(
 ) -> None:
     response_store = MemoryResponseStore()
     for _ in range(2):  # two workers
-        made = fake_service(responses=responses, response_store=response_store)
-        monkeypatch.setattr(bootstrap, "_service", lambda made=made: made)
+        made = fake_handler(responses=responses, response_store=response_store)
+        monkeypatch.setattr(bootstrap, "_handler", lambda executor, made=made: made)
         reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
         assert reply.status_code == 200
         assert reply.get_data() == encode_response(responses.published[0])
@@ -191,11 +191,11 @@ def test_an_event_that_we_fail_to_read_is_a_nack(
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("functions.messages.event_decoder.from_http", fail)
-    before = bootstrap.outcomes().counts()["outcomes"]["nacked"]
+    monkeypatch.setattr("functions.entrypoints.push.from_http", fail)
+    before = bootstrap.request_log().counts()["outcomes"]["nacked"]
     reply = client.post(path, **pushed(encoded()))
     assert (reply.status_code, reply.get_data()) == (503, b"not now; deliver it again\n")
-    assert bootstrap.outcomes().counts()["outcomes"]["nacked"] == before + 1
+    assert bootstrap.request_log().counts()["outcomes"]["nacked"] == before + 1
 
 
 def test_our_failures_are_503_and_say_nothing(client: FlaskClient, engine: BrightnessEngine) -> None:
@@ -251,10 +251,10 @@ def test_the_other_paths(client: FlaskClient) -> None:
 
 
 def test_not_ready_is_503_and_says_nothing(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> Service:
+    def broken(executor: object) -> Handler:
         raise OSError("secret path")
 
-    monkeypatch.setattr(bootstrap, "_service", broken)
+    monkeypatch.setattr(bootstrap, "_handler", broken)
     reply = client.get("/ready")
     assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
 
@@ -269,7 +269,7 @@ def test_wrong_settings_are_503_and_say_nothing(root: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("target", ["on_request", "on_upload"])
-def test_targets_of_their_own(root: Path, service: Service, responses: MemoryResponses, target: str) -> None:
+def test_targets_of_their_own(root: Path, handler: Handler, responses: MemoryResponses, target: str) -> None:
     app = create_app(target, str(root / "functions" / "main.py")).test_client()
     resource = {"bucket": "bucket", "name": "a", "size": "9"}
     headers = {"ce-type": "google.cloud.storage.object.v1.finalized", "ce-id": "e1", "ce-specversion": "1.0"}
@@ -278,7 +278,7 @@ def test_targets_of_their_own(root: Path, service: Service, responses: MemoryRes
     assert [r.status for r in responses.published] == ["ok", "ok"]
 
 
-def test_predict_is_a_target_of_its_own(root: Path, service: Service) -> None:
+def test_predict_is_a_target_of_its_own(root: Path, handler: Handler) -> None:
     app = create_app("predict", str(root / "functions" / "main.py")).test_client()
     assert app.post("/", data=encoded()).status_code == 200
 
@@ -287,7 +287,7 @@ def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: 
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
     bootstrap.settings.cache_clear()
-    bootstrap._service.cache_clear()
+    bootstrap._handler.cache_clear()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()
     assert app.get("/ready").get_json()["engine"] in {"litert", "savedmodel"}
     response = read(app.post("/predict?top_k=3", data=encoded("JPEG", (600, 400), "RGB")))
@@ -296,6 +296,6 @@ def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: 
     explained = read(app.post("/predict?top_k=3&explain=true", data=encoded("JPEG", (600, 400), "RGB")))
     assert explained.predictions == response.predictions
     assert explained.explanation is not None and explained.explanation.method == "class_activation"
-    bootstrap.service().predictor.engine.close()
+    bootstrap.handler().pipeline.predictor.engine.close()
     bootstrap.settings.cache_clear()
-    bootstrap._service.cache_clear()
+    bootstrap._handler.cache_clear()

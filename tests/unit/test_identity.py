@@ -10,11 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from functions.errors import InvalidRequest
-from functions.messages.contract import Envelope, Response
-from functions.messages.request_decoder import decode_request, is_notification, request_id_of, source_of
+from functions.messages.contract import Envelope, Ignored, Rejected, Request, Response
+from functions.messages.request_decoder import decode
 from functions.service.response_cache import identity_of
-from tests.fakes import MemoryImages, MemoryResponses, MemoryResponseStore, fake_service
+from tests.fakes import MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler, handle
 from tests.samples import encoded
 
 NOTIFICATION = {"eventType": "OBJECT_FINALIZE", "bucketId": "uploads", "objectId": "x.png", "objectGeneration": "17"}
@@ -60,17 +59,24 @@ ENVELOPES = st.builds(
 )
 
 
-def decides(envelope: Envelope) -> object:
-    """All that the worker makes of an envelope before it looks at the world, and the id and source of its response."""
-    about = (
-        (is_notification(envelope) and envelope.attributes["eventType"]),
-        request_id_of(envelope),
-        source_of(envelope),
+def decided(envelope: Envelope) -> Request | Rejected:
+    """The decoded envelope without what differs between copies; an ignored one as a rejected one."""
+    request = decode(envelope)
+    if isinstance(request, Ignored):
+        request = Rejected(request_id=request.request_id, source=request.source, event=request.event, reason="ignored")
+    return replace(
+        request,
+        message_id="",
+        reply_to=None,
+        trace=None,
+        published_at=None,
+        delivery_attempt=0,
+        dead_letter_attempts=0,
     )
-    try:
-        return *about, decode_request(envelope)
-    except InvalidRequest as refusal:
-        return *about, str(refusal)
+
+
+def identity(envelope: Envelope, digest: str = "d") -> str:
+    return identity_of(decided(envelope), digest)
 
 
 @settings(max_examples=2000)
@@ -78,7 +84,7 @@ def decides(envelope: Envelope) -> object:
 @example(Envelope("m", RESOURCE, NOTIFICATION), Envelope("m", RESOURCE, {"request_id": UPLOAD}))
 @example(Envelope("m", b"x", {"request_id": "r", "reply_to": "i" * 257}), Envelope("m", b"x", {"request_id": "r"}))
 def test_two_envelopes_share_an_identity_only_where_they_are_decoded_alike(one: Envelope, other: Envelope) -> None:
-    assert (identity_of(one, "d") == identity_of(other, "d")) == (decides(one) == decides(other))
+    assert (identity(one) == identity(other)) == (decided(one) == decided(other))
 
 
 @settings(max_examples=300)
@@ -87,20 +93,18 @@ def test_copies_share_one(envelope: Envelope, message_id: str, attempt: int, pub
     envelope = replace(envelope, attributes={"request_id": "r1", **envelope.attributes})
     delivery = {"traceparent": "00-x", "CloudPubSubDeadLetterSourceDeliveryCount": "20", "eventTime": "later"}
     copy = Envelope(message_id, envelope.payload, {**envelope.attributes, **delivery}, published, attempt)
-    assert identity_of(envelope, "d") == identity_of(copy, "d") != identity_of(envelope, "e")
+    assert identity(envelope) == identity(copy) != identity(envelope, "e")
 
 
 @given(st.lists(st.text(max_size=4), min_size=2, max_size=2), st.lists(st.text(max_size=4), min_size=2, max_size=2))
 def test_nothing_moves_from_one_field_to_the_next(one: list[str], other: list[str]) -> None:
-    identities = [
-        identity_of(Envelope("m", b"x", {"filename": a, "request_id": f"r{b}"}), "d") for a, b in (one, other)
-    ]
+    identities = [identity(Envelope("m", b"x", {"filename": a, "request_id": f"r{b}"})) for a, b in (one, other)]
     assert (identities[0] == identities[1]) == (one == other)
 
 
 @pytest.fixture
-def uploads() -> MemoryImages:
-    return MemoryImages({f"gs://{UPLOAD}": encoded()})
+def uploads() -> MemoryObjects:
+    return MemoryObjects({f"gs://{UPLOAD}": encoded()})
 
 
 @pytest.mark.parametrize(
@@ -115,24 +119,24 @@ def uploads() -> MemoryImages:
         Envelope("evil", b"no image", {"request_id": UPLOAD}),
     ],
 )
-def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, uploads: MemoryImages) -> None:
+def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, uploads: MemoryObjects) -> None:
     """An attacker may publish what it likes before the notification of an upload: under its id, with its body."""
     upload, clean, poisoned = Envelope("m", RESOURCE, NOTIFICATION), MemoryResponseStore(), MemoryResponseStore()
-    fake_service(images=uploads, response_store=poisoned).respond(planted)
-    found = fake_service(images=uploads, response_store=poisoned).respond(upload)
-    wanted = fake_service(images=uploads, response_store=clean).respond(upload)
+    handle(fake_handler(objects=uploads, response_store=poisoned), planted)
+    found = handle(fake_handler(objects=uploads, response_store=poisoned), upload).response
+    wanted = handle(fake_handler(objects=uploads, response_store=clean), upload).response
     assert found and wanted and (found.predictions, found.source) == (wanted.predictions, wanted.source)
 
 
 def test_a_corrected_request_is_answered() -> None:
     responses = MemoryResponses()
-    service = fake_service(responses=responses, response_store=MemoryResponseStore())
+    handler = fake_handler(responses=responses, response_store=MemoryResponseStore())
     for reply_to in ("i" * 257, "me"):
-        service.handle(Envelope("m", encoded(), {"request_id": "r1", "reply_to": reply_to}))
+        handle(handler, Envelope("m", encoded(), {"request_id": "r1", "reply_to": reply_to}))
     assert [response.status for response in responses.published] == ["error", "ok"]
 
 
 def test_a_refusal_has_one_wording_across_workers() -> None:
     response_store, refused = MemoryResponseStore(), Envelope("m", encoded(), {"request_id": "r1", "top_k": "no"})
-    first, second = (fake_service(response_store=response_store).respond(refused) for _ in range(2))
+    first, second = (handle(fake_handler(response_store=response_store), refused).response for _ in range(2))
     assert isinstance(first, Response) and first == second

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 from model.images.decode import FORMATS, decode_image
@@ -131,6 +132,20 @@ def test_photos_stand_upright(orientation: int) -> None:
     assert image.size == (30, 20)
     assert int(np.asarray(image)[5, 5]) > 200
     assert int(np.asarray(image)[15, 25]) < 50
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_exif_in_a_text_of_a_png_says_how_it_is_turned(compressed: bool) -> None:
+    """ImageMagick writes it so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    body = exif.tobytes()
+    text = f"\nexif\n{len(body):8}\n" + "\n".join(body.hex()[at : at + 72] for at in range(0, 2 * len(body), 72)) + "\n"
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", text, zip=compressed)
+    assert decode_image(encoded("PNG", (40, 20), pnginfo=texts), Limits()).size == (20, 40)
+    texts.add_text("Raw profile type exif", "no numbers", zip=compressed)
+    assert decode_image(encoded("PNG", (40, 20), pnginfo=texts), Limits()).size == (40, 20)
 
 
 def test_transparency_lies_over_white() -> None:

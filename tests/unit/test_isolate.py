@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
-from model.preprocessing.connected_components import Mask, pieces
+from model.preprocessing.connected_components import Mask, connected_components
 from model.preprocessing.foreground import isolate, object_mask
 
 
 def flooded(mask: Mask) -> list[set[tuple[int, int]]]:
-    """The pieces by the plainest of ways."""
+    """The connected components, found by flood fill."""
     left = {(int(y), int(x)) for y, x in np.argwhere(mask)}
     found = []
     while left:
@@ -31,8 +31,8 @@ def flooded(mask: Mask) -> list[set[tuple[int, int]]]:
 
 @settings(max_examples=200)
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
-def test_pieces_are_those_of_a_flood(mask: Mask) -> None:
-    labels = pieces(mask)
+def test_connected_components_equal_those_of_a_flood_fill(mask: Mask) -> None:
+    labels = connected_components(mask)
     assert ((labels > 0) == mask).all()
     by_label = [{(int(y), int(x)) for y, x in np.argwhere(labels == label)} for label in np.unique(labels[mask])]
     assert sorted(map(sorted, by_label)) == sorted(map(sorted, flooded(mask)))

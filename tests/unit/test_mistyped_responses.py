@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client.cli.watch import line
-from client.image_files import Picture
-from client.results.explanation_files import Explained
-from client.results.output import JsonLines, Table, Talk
+from client.image_files import ImageFile
+from client.results.explanation_files import ExplanationFiles
+from client.results.output import JsonLines, Messages, Table
 from client.results.request_tracker import Outcome
 from functions.messages.contract import RESPONSE_LIMIT, Model, Response, decode_response, encode_response
 from model.labels import Explanation, Prediction
@@ -75,12 +75,12 @@ PLACES = [(body, place) for body in (GOOD, FAILED) for place in places(body)]
 
 def show(response: Response, folder: Path) -> None:
     """Every way in which the client shows a response."""
-    outcome = Outcome(Picture(folder / "a.png", "a.png"), "r", response)
+    outcome = Outcome(ImageFile(folder / "a.png", "a.png"), "r", response)
     for view in (
         Table(["a.png"], all_labels=True),
         Table([], all_labels=False),
         JsonLines(),
-        Explained(JsonLines(), Talk()),
+        ExplanationFiles(JsonLines(), Messages()),
     ):
         view.add(outcome)
         view.close()
@@ -157,6 +157,6 @@ def test_a_table_is_not_padded_to_a_sender_s_megabyte(capsys: pytest.CaptureFixt
     table = Table([], all_labels=True)
     for _ in range(100):
         predictions = (Prediction("x" * 900_000, 1e308),)
-        table.add(Outcome(Picture(Path("a.png"), "a.png"), "r", Response("r", predictions)))
+        table.add(Outcome(ImageFile(Path("a.png"), "a.png"), "r", Response("r", predictions)))
     table.close()
     assert len(capsys.readouterr().out) < 200_000

@@ -1,4 +1,4 @@
-"""What is recommended: sizes that Cloud Run has, the cheaper delivery that is fast enough, or none."""
+"""The plan: sizes that Cloud Run has, and the cheaper delivery that meets the target, or none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.gcp import UsageError
-from client.plan.choice import plan
 from client.plan.cost import KEPT_DAYS, RETAINED_DAYS
-from client.plan.load import Load, usual_peak
+from client.plan.performance import DELIVERIES, Measured, Worker
+from client.plan.planner import plan
 from client.plan.prices import Prices
 from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
-from client.plan.worker import DELIVERIES, Measured, Worker
+from client.plan.workload import Workload, usual_peak
 from functions.gcp import streaming_pull
 from infra.check.workshop import INFRA
 
@@ -25,8 +25,8 @@ def worker(measured: Measured) -> Worker:
     return Worker("litert", {delivery: measured for delivery in DELIVERIES})
 
 
-def load(images: float, latency_s: float = 10, peak: float = 0) -> Load:
-    return Load(images, peak or usual_peak(images), 24, 750, "message", latency_s)
+def load(images: float, latency_s: float = 10, peak: float = 0) -> Workload:
+    return Workload(images, peak or usual_peak(images), 24, 750, "message", latency_s)
 
 
 @settings(max_examples=200)
@@ -50,7 +50,7 @@ def test_every_size_is_one_that_cloud_run_has(images: float, latency_s: float, m
 
 
 def test_large_images_are_not_all_held_at_once() -> None:
-    large = Load(1e6, 100, 24, 10_000_000, "message", 10)
+    large = Workload(1e6, 100, 24, 10_000_000, "message", 10)
     size = sized(large, QUICK, "push", PRICES.behaviour)
     assert size.concurrency * 4 * large.image_bytes <= 500_000_000
     assert size.memory_mib == 1024  # 1.25 times 110 + 200 + 480 MB, in MiB, and the next size up
@@ -63,46 +63,46 @@ def test_a_worker_that_fits_no_instance_is_refused() -> None:
         sized(load(10), Measured(10, 5, 40_000), "push", PRICES.behaviour)
 
 
-def test_a_few_images_go_by_push_which_sleeps() -> None:
+def test_a_few_images_go_by_push_which_scales_to_zero() -> None:
     chosen = plan(load(10_000), worker(QUICK), PRICES)
-    assert chosen.way.size.delivery == "push" and chosen.way.size.min_instances == 0 and chosen.met
+    assert chosen.option.size.delivery == "push" and chosen.option.size.min_instances == 0 and chosen.met
     assert "would cost" in chosen.reason
-    assert chosen.way.cost < chosen.others[0].cost
+    assert chosen.option.cost < chosen.others[0].cost
 
 
-def test_a_flood_without_end_goes_by_pull() -> None:
+def test_a_constant_high_load_goes_by_pull() -> None:
     chosen = plan(load(1e9), worker(QUICK), PRICES)
-    assert chosen.way.size.delivery == "pull" and chosen.met
+    assert chosen.option.size.delivery == "pull" and chosen.met
 
 
-def test_an_impatient_wish_keeps_an_instance_warm_and_costs() -> None:
-    patient, hasty = (plan(load(500, wish), worker(QUICK), PRICES, ("push",)) for wish in (10, 0.5))
-    assert patient.way.size.min_instances == 0 and hasty.way.size.min_instances == 1
-    assert hasty.met and hasty.way.latency_s <= 0.5 < patient.way.latency_s
-    assert hasty.way.cost > patient.way.cost
+def test_a_short_latency_target_keeps_an_instance_warm_and_costs_more() -> None:
+    patient, hasty = (plan(load(500, target), worker(QUICK), PRICES, ("push",)) for target in (10, 0.5))
+    assert patient.option.size.min_instances == 0 and hasty.option.size.min_instances == 1
+    assert hasty.met and hasty.option.latency_s <= 0.5 < patient.option.latency_s
+    assert hasty.option.cost > patient.option.cost
 
 
-def test_a_wish_that_nothing_meets_is_said_to_be_unmet() -> None:
+def test_a_target_that_no_option_meets_is_reported() -> None:
     chosen = plan(load(10_000, 0.1), worker(QUICK), PRICES)  # there and back through Pub/Sub take 0.2 s
-    assert not chosen.met and chosen.way.latency_s > 0.1
-    assert chosen.way.latency_s == min(way.latency_s for way in (chosen.way, *chosen.others))
+    assert not chosen.met and chosen.option.latency_s > 0.1
+    assert chosen.option.latency_s == min(way.latency_s for way in (chosen.option, *chosen.others))
 
 
 def test_slow_images_get_the_long_deadlines_and_slower_ones_are_pulled() -> None:
     assert sized(load(10), Measured(0.2, 5, 500), "push", PRICES.behaviour).deadlines == (590, 600)
     slow = worker(Measured(0.01, 5, 500))  # 100 s an image
     assert sized(load(10), slow.deliveries["push"], "push", PRICES.behaviour).deadlines is None
-    assert plan(load(10, 86_400), slow, PRICES).way.size.delivery == "pull"
+    assert plan(load(10, 86_400), slow, PRICES).option.size.delivery == "pull"
     with pytest.raises(UsageError, match="too long for a push"):
         plan(load(10), slow, PRICES, ("push",))
 
 
 def test_a_patient_burst_needs_a_smaller_pool() -> None:
-    hasty, patient = (sized(load(1e8, wish), QUICK, "pull", PRICES.behaviour).needed for wish in (1, 3600))
+    hasty, patient = (sized(load(1e8, target), QUICK, "pull", PRICES.behaviour).needed for target in (1, 3600))
     assert patient < hasty
 
 
-def test_what_is_taken_from_the_deployment_is_what_it_says() -> None:
+def test_the_constants_are_those_of_the_deployment() -> None:
     topology = yaml.safe_load((INFRA / "topology.yaml").read_text())
     pushed = [each for each in topology["subscriptions"].values() if each["delivery"] == "worker"]
     assert {each["ack_deadline_seconds"] for each in pushed} == {DEADLINES[0][1]}

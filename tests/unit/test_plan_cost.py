@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.plan.bench import read, shipped
-from client.plan.choice import plan
 from client.plan.cost import Line, monthly, total
-from client.plan.load import Carrier, Load, usual_peak
+from client.plan.measurements import read, shipped
+from client.plan.performance import Delivery, workers
+from client.plan.planner import plan
 from client.plan.prices import Prices
 from client.plan.sizing import Size, sized
-from client.plan.worker import Delivery, workers
+from client.plan.workload import Carrier, Workload, usual_peak
 
 PRICES = Prices.read()
-MILLION = Load(1e6, 100, 24, 750, "message", 10)  # 750 bytes and 250 beside them: the 1,000 that are billed at least
+MILLION = Workload(1e6, 100, 24, 750, "message", 10)  # 750 and 250 bytes: the 1,000 that are billed at least
 PUSH = Size("push", 1, 512, 8, 1, 0, 2, (55, 60), 500, 0.05, 2)
 PULL = replace(PUSH, delivery="pull", min_instances=1, max_instances=1)
 
 
-def bill(load: Load, size: Size) -> dict[str, Line]:
+def bill(load: Workload, size: Size) -> dict[str, Line]:
     return {line.name: line for line in monthly(load, size, PRICES)}
 
 
@@ -50,8 +50,8 @@ def test_a_pool_is_paid_day_and_night() -> None:
     )  # no request, no entry of Cloud Run's own
 
 
-def test_push_is_paid_while_a_request_is_under_way_or_an_instance_starts() -> None:
-    load = Load(864_000, 10, 1, 750, "message", 10)  # ten a second, all day
+def test_push_is_paid_while_a_request_is_in_flight_or_an_instance_starts() -> None:
+    load = Workload(864_000, 10, 1, 750, "message", 10)  # ten a second, all day
     lines = bill(load, PUSH)
     # 1 - 1/e of the time, since each request is billed for a tenth of a second; and one start of 2 s a day.
     assert lines["Cloud Run CPU"].gross == pytest.approx((2_592_000 * 0.6321206 + 30 * 2) * 0.000024)
@@ -67,7 +67,7 @@ def test_a_bucket_is_paid_for_operations_and_for_keeping(carrier: Carrier, reads
     assert lines["Storage, images kept"].gross == pytest.approx(days * 1e12 / 2**30 * 0.02)
 
 
-def test_bigquery_is_paid_where_it_is_asked_for() -> None:
+def test_bigquery_is_paid_where_it_is_requested() -> None:
     assert "BigQuery, written" not in bill(MILLION, PUSH)
     rows = 30e6 * 1000
     assert bill(replace(MILLION, bigquery=True), PUSH)["BigQuery, written"].gross == pytest.approx(rows / 2**40 * 50)
@@ -84,7 +84,7 @@ def test_more_images_never_cost_less(images: float, more: float, size: int, deli
     (worker, _) = workers(read([shipped(size)]))
     costs = []
     for each in (images, min(1e9, images * more)):
-        load = Load(each, usual_peak(each), 24, size, "message", 10)
+        load = Workload(each, usual_peak(each), 24, size, "message", 10)
         lines = monthly(load, sized(load, worker.deliveries[delivery], delivery, PRICES.behaviour), PRICES)
         costs.append(total(lines))
     assert costs[0] <= costs[1] * (1 + 1e-9)
@@ -94,6 +94,6 @@ def test_more_images_never_cost_less_whatever_delivery_is_taken() -> None:
     (worker, _) = workers(read([shipped(750)]))
     costs = []
     for images in (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9):
-        load = Load(images, usual_peak(images), 24, 750, "message", 10)
-        costs.append(plan(load, worker, PRICES).way.cost)
+        load = Workload(images, usual_peak(images), 24, 750, "message", 10)
+        costs.append(plan(load, worker, PRICES).option.cost)
     assert costs == sorted(costs)

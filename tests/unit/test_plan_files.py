@@ -1,4 +1,4 @@
-"""The files that a plan stands on: what is shipped says where it is from, what is given is refused in plain words."""
+"""The files of a plan: shipped ones name their sources, invalid ones are refused with a clear message."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from client.gcp import UsageError
-from client.plan.bench import SMALL_BYTES, UNITS, read, shipped
+from client.plan.measurements import SMALL_BYTES, UNITS, read, shipped
+from client.plan.performance import workers
 from client.plan.prices import SHIPPED, Prices
-from client.plan.worker import workers
 
 SIZES = (SMALL_BYTES, SMALL_BYTES + 1)
 
@@ -24,7 +24,7 @@ def test_every_price_has_a_date_and_a_source() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_shipped_measurement_stands_on_the_page_it_names(size: int, root: Path) -> None:
+def test_every_shipped_measurement_is_on_the_page_it_names(size: int, root: Path) -> None:
     rows = json.loads(shipped(size).read_text())
     assert len(rows) == len(UNITS) * 2 * 2
     for row in rows:
@@ -54,7 +54,7 @@ def test_ours_comes_first_and_is_the_lighter(size: int) -> None:
         ("value = 0.6", "value =", "is no TOML file"),
     ],
 )
-def test_a_price_list_that_will_not_do(before: str, after: str, sentence: str, tmp_path: Path) -> None:
+def test_an_invalid_price_list_is_refused(before: str, after: str, sentence: str, tmp_path: Path) -> None:
     text = SHIPPED.read_text()
     assert before in text
     (tmp_path / "mine.toml").write_text(text.replace(before, after, 1))
@@ -78,21 +78,21 @@ ROW = {"name": "throughput.push.litert", "value": 500, "unit": "images/s", "mach
         ([ROW | {"name": "throughput.push.savedmodel"}, ROW], "memory.pull.savedmodel"),
     ],
 )
-def test_measurements_that_will_not_do(content: Any, sentence: str, tmp_path: Path) -> None:
+def test_invalid_measurements_are_refused(content: Any, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UsageError, match=sentence):
         workers(read([path]))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be read from .*: No such file"):
         read([tmp_path / "none.json"])
     with pytest.raises(UsageError, match=r"cannot be read from .*: Is a directory"):
         Prices.read(tmp_path)
 
 
-def test_measurements_may_lie_in_several_files_beside_others(tmp_path: Path) -> None:
+def test_measurements_may_be_in_several_files_with_other_rows(tmp_path: Path) -> None:
     rows = [
         ROW | {"name": f"{what}.{delivery}.litert", "unit": unit}
         for what, unit in UNITS.items()

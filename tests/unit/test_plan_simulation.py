@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.plan.load import Load
 from client.plan.prices import Prices
-from client.plan.simulation import MOST_STEPS, simulate
+from client.plan.simulation import MAX_STEPS, simulate
 from client.plan.sizing import Size
+from client.plan.workload import Workload
 
 CLOUD = Prices.read().behaviour
-LOAD = Load(1e6, 100, 24, 750, "message", 10)
+LOAD = Workload(1e6, 100, 24, 750, "message", 10)
 PUSH = Size("push", 1, 512, 26, 1, 0, 2, (55, 60), 500, 0.052, 2)
 
 
@@ -33,7 +33,7 @@ def test_every_image_that_comes_is_answered(
     peak = max(1.0, times * images / 86_400)
     most = int(3 * peak / per_s) + 1
     size = replace(PUSH, per_s=per_s, start_s=start_s, needed=most, max_instances=most)
-    run = simulate(Load(images, peak, 24, 750, "message", 10), size, CLOUD, seed)
+    run = simulate(Workload(images, peak, 24, 750, "message", 10), size, CLOUD, seed)
     assert run.arrived == run.answered >= 1
     assert run.moments[-1].waiting == 0
     assert all(0 <= moment.ready <= most for moment in run.moments)
@@ -74,10 +74,10 @@ def test_a_pool_that_is_too_small_answers_late_and_all() -> None:
 
 
 def test_a_billion_in_a_day_without_a_pause_is_simulated_in_seconds() -> None:
-    load = Load(1e9, 1e9 / 86_400, 1, 750, "message", 10)
+    load = Workload(1e9, 1e9 / 86_400, 1, 750, "message", 10)
     size = replace(PUSH, needed=39, max_instances=60)
     before = time.process_time()
     run = simulate(load, size, CLOUD, 0)
     assert time.process_time() - before < 10  # about half a second; the rest is for a slow machine
     assert run.arrived == run.answered == pytest.approx(1e9, rel=0.001)
-    assert len(run.moments) <= MOST_STEPS + 100
+    assert len(run.moments) <= MAX_STEPS + 100

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import Picture
+from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
 from client.transport import send_pool
 from functions.messages.contract import Error, Response
 from model.labels import Prediction
 
 
-def picture(name: str) -> Picture:
-    return Picture(Path("shop") / name, name)
+def image(name: str) -> ImageFile:
+    return ImageFile(Path("shop") / name, name)
 
 
 def ok(request_id: str, label: str = "Bag") -> Response:
@@ -29,24 +29,24 @@ def error(request_id: str, code: str) -> Response:
 
 def ended(tracker: RequestTracker, timeout_s: float = 5.0) -> dict[str, Outcome]:
     outcomes = list(tracker.outcomes(timeout_s))
-    by_name = {outcome.picture.name: outcome for outcome in outcomes}
-    assert len(by_name) == len(outcomes), "a picture ended twice"
+    by_name = {outcome.image.name: outcome for outcome in outcomes}
+    assert len(by_name) == len(outcomes), "an image ended twice"
     return by_name
 
 
-def said(outcome: Outcome) -> str:
+def result(outcome: Outcome) -> str:
     assert outcome.response
     return outcome.response.error.code if outcome.response.error else outcome.response.predictions[0].label
 
 
 def test_answers_are_matched_by_request_id() -> None:
     tracker = RequestTracker()
-    tracker.expect("r1", picture("a"))
-    tracker.expect("r2", picture("b"))
+    tracker.expect("r1", image("a"))
+    tracker.expect("r2", image("b"))
     tracker.finish_sending()
-    tracker.offer(ok("r2", "Coat"))
-    tracker.offer(ok("r1", "Bag"))
-    assert {name: said(outcome) for name, outcome in ended(tracker).items()} == {"a": "Bag", "b": "Coat"}
+    tracker.receive(ok("r2", "Coat"))
+    tracker.receive(ok("r1", "Bag"))
+    assert {name: result(outcome) for name, outcome in ended(tracker).items()} == {"a": "Bag", "b": "Coat"}
 
 
 @pytest.mark.parametrize(
@@ -64,70 +64,70 @@ def test_answers_are_matched_by_request_id() -> None:
         ([ok("r", "first"), error("r", "expired")], "first"),
     ],
 )
-@pytest.mark.parametrize("early", [False, True], ids=["asked before", "asked after"])
+@pytest.mark.parametrize("early", [False, True], ids=["registered before", "registered after"])
 def test_of_several_answers_the_first_predictions_are_kept(answers: list[Response], kept: str, early: bool) -> None:
     tracker = RequestTracker()
-    tracker.expect("other", picture("b"))
+    tracker.expect("other", image("b"))
     if not early:
-        tracker.expect("r", picture("a"))
+        tracker.expect("r", image("a"))
     for answer in answers:
-        tracker.offer(answer)
+        tracker.receive(answer)
     if early:
-        tracker.expect("r", picture("a"))
+        tracker.expect("r", image("a"))
     tracker.finish_sending()
-    tracker.offer(ok("other"))
-    assert said(ended(tracker)["a"]) == kept
+    tracker.receive(ok("other"))
+    assert result(ended(tracker)["a"]) == kept
 
 
 @pytest.mark.parametrize("code", ["unavailable", "invalid_image"])
 def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
     tracker = RequestTracker()
-    tracker.expect("r", picture("a"))
-    tracker.offer(error("r", code))
+    tracker.expect("r", image("a"))
+    tracker.receive(error("r", code))
     tracker.finish_sending()
     began = time.monotonic()
     outcome = ended(tracker, 30)["a"]
-    assert said(outcome) == code and not outcome.ok and not outcome.missing
-    assert time.monotonic() - began < 5, "nobody waits for a better one"
+    assert result(outcome) == code and not outcome.ok and not outcome.missing
+    assert time.monotonic() - began < 5, "the tracker does not wait for a better response"
 
 
 def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
     tracker = RequestTracker()
-    tracker.offer(ok("uploads/a#1"))
-    tracker.expect("uploads/a#1", picture("a"))
+    tracker.receive(ok("uploads/a#1"))
+    tracker.expect("uploads/a#1", image("a"))
     tracker.finish_sending()
-    assert said(ended(tracker)["a"]) == "Bag"
+    assert result(ended(tracker)["a"]) == "Bag"
 
 
-def test_strangers_answers_do_not_fill_the_memory() -> None:
+def test_responses_to_unknown_requests_do_not_fill_the_memory() -> None:
     tracker = RequestTracker()
     for number in range(5000):
-        tracker.offer(ok(f"stranger-{number}"))
-    tracker.expect("stranger-0", picture("a"))
+        tracker.receive(ok(f"unknown-{number}"))
+    tracker.expect("unknown-0", image("a"))
     tracker.finish_sending()
     assert ended(tracker, 0.01)["a"].missing
 
 
 def test_the_missing_are_named_after_the_timeout() -> None:
     tracker = RequestTracker()
-    tracker.expect("r1", picture("a"))
-    tracker.expect("r2", picture("b"))
-    tracker.offer(ok("r1"))
+    tracker.expect("r1", image("a"))
+    tracker.expect("r2", image("b"))
+    tracker.receive(ok("r1"))
     tracker.finish_sending()
     outcomes = ended(tracker, 0.05)
     assert outcomes["a"].ok
-    assert outcomes["b"] == Outcome(picture("b"), "r2", problem="no answer within 0.05 s", missing=True)
+    assert outcomes["b"] == Outcome(image("b"), "r2", problem="no answer within 0.05 s", missing=True)
 
 
 def test_the_timeout_counts_from_the_last_sent() -> None:
     now = [0.0]
     tracker = RequestTracker(clock=lambda: now[0])
-    tracker.expect("r", picture("a"))
+    tracker.expect("r", image("a"))
     now[0] = 1000.0
 
     def end() -> None:
         tracker.finish_sending()
-        tracker.offer(ok("r"))
+        tracker.receive(ok("r"))
 
     threading.Timer(0.05, end).start()
     outcome = ended(tracker, 1)["a"]
@@ -136,16 +136,16 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
 
 def test_when_the_stream_breaks_the_rest_is_missing_at_once() -> None:
     tracker = RequestTracker()
-    tracker.expect("r", picture("a"))
-    tracker.give_up("the stream broke")
+    tracker.expect("r", image("a"))
+    tracker.abort("the stream broke")
     assert ended(tracker, 60)["a"].problem == "the stream broke"
 
 
-def test_a_picture_that_cannot_be_sent_is_not_waited_for() -> None:
+def test_an_image_that_cannot_be_sent_is_not_waited_for() -> None:
     tracker = RequestTracker()
-    tracker.expect("r", picture("a"))
-    tracker.fail(picture("a"), "no such topic")
-    tracker.fail(picture("b"), "no such file")
+    tracker.expect("r", image("a"))
+    tracker.fail(image("a"), "no such topic")
+    tracker.fail(image("b"), "no such file")
     tracker.finish_sending()
     outcomes = ended(tracker, 60)
     assert outcomes["a"].problem == "no such topic" and outcomes["b"].problem == "no such file"
@@ -153,37 +153,37 @@ def test_a_picture_that_cannot_be_sent_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("answer", [ok("r"), error("r", "invalid_image")])
-def test_an_answer_outlives_a_failure_to_hear_that_it_was_sent(answer: Response) -> None:
+def test_a_response_takes_precedence_over_a_failed_confirmation(answer: Response) -> None:
     tracker = RequestTracker()
-    tracker.expect("r", picture("a"))
-    tracker.offer(answer)
-    tracker.fail(picture("a"), "deadline exceeded")
+    tracker.expect("r", image("a"))
+    tracker.receive(answer)
+    tracker.fail(image("a"), "deadline exceeded")
     tracker.finish_sending()
     assert ended(tracker)["a"].response == answer
 
 
-def test_stopping_gives_the_errors_that_are_held() -> None:
+def test_stopping_returns_the_kept_error_responses() -> None:
     tracker = RequestTracker()
-    tracker.expect("r", picture("a"))
-    tracker.offer(error("r", "invalid_image"))
-    assert [said(outcome) for outcome in tracker.stop()] == ["invalid_image"]
+    tracker.expect("r", image("a"))
+    tracker.receive(error("r", "invalid_image"))
+    assert [result(outcome) for outcome in tracker.stop()] == ["invalid_image"]
 
 
-def test_stopping_gives_what_was_not_read_and_names_the_unanswered() -> None:
+def test_stopping_returns_unread_outcomes_and_names_the_unanswered() -> None:
     tracker = RequestTracker()
-    tracker.expect("r1", picture("a"))
-    tracker.expect("r2", picture("b"))
-    tracker.offer(ok("r1"))
+    tracker.expect("r1", image("a"))
+    tracker.expect("r2", image("b"))
+    tracker.receive(ok("r1"))
     assert [(outcome.request_id, outcome.missing) for outcome in tracker.stop()] == [("r1", False), ("r2", True)]
     assert tracker.stopped
 
 
-def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
-    tracker, pictures = RequestTracker(), [picture(str(number)) for number in range(50)]
+def test_the_send_pool_sends_all_images_and_survives_failures() -> None:
+    tracker, images = RequestTracker(), [image(str(number)) for number in range(50)]
     at_once, most = [0], [0]
     lock = threading.Lock()
 
-    def send(each: Picture) -> None:
+    def send(each: ImageFile) -> None:
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
@@ -195,15 +195,15 @@ def test_the_crew_sends_everything_and_survives_what_goes_wrong() -> None:
             with lock:
                 at_once[0] -= 1
 
-    send_pool.start(pictures, send, tracker, threads=4)
+    send_pool.start(images, send, tracker, threads=4)
     outcomes = ended(tracker, 10)
     assert len(outcomes) == 50 and most[0] <= 4
     assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["7"]
     assert outcomes["7"].problem == "no such file or directory"
 
 
-def test_the_crew_stops_when_nothing_more_is_wanted() -> None:
+def test_the_send_pool_stops_when_the_tracker_is_stopped() -> None:
     tracker, sent = RequestTracker(), threading.Event()
     tracker.stop()
-    send_pool.start([picture("a")], lambda each: sent.set(), tracker, threads=1)
+    send_pool.start([image("a")], lambda each: sent.set(), tracker, threads=1)
     assert ended(tracker, 0.2) == {} and not sent.is_set()

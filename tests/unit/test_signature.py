@@ -97,8 +97,8 @@ NAN, INFINITE = float("nan"), float("inf")
         (steps(SCALE | {"offset": None}), "offset is None"),
         (steps(SCALE | {"offset": [10**400]}), "offset is "),
         (steps({"op": "scale", "factor": 1.0}), r"\(scale\): offset is missing"),
-        (steps(nested(4), SCALE), "stands 4 steps deep; at most 3 are allowed"),
-        (steps(nested(90), SCALE), "stands 4 steps deep"),
+        (steps(nested(4), SCALE), "is nested 4 steps deep; at most 3 are allowed"),
+        (steps(nested(90), SCALE), "is nested 4 steps deep"),
         (steps(*[{"op": "rgb"}] * 32, SCALE), "holds 33 steps; at most 32 are allowed"),
     ],
 )

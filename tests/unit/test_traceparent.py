@@ -6,7 +6,7 @@ import pytest
 
 from functions.messages.contract import Envelope, Response, decode_response, encode_response, response_attributes
 from functions.messages.event_decoder import from_http
-from functions.messages.request_decoder import trace_of
+from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -50,21 +50,25 @@ def test_googles_attribute_is_the_newer_one() -> None:
     assert TraceContext.of({"traceparent": OTHER, "googclient_traceparent": "?"}) == TraceContext.parse(OTHER)
 
 
+def traced(envelope: Envelope) -> TraceContext | None:
+    return decode(envelope).trace
+
+
 def test_an_uploads_trace_is_in_the_objects_metadata() -> None:
     about = {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o", "traceparent": OTHER}
     with_metadata = Envelope("m", b'{"metadata": {"traceparent": "%s"}}' % GIVEN.encode(), about)
-    assert trace_of(with_metadata) == TraceContext.parse(GIVEN)
-    assert trace_of(Envelope("m", b"{}", about)) == TraceContext.parse(OTHER)
+    assert traced(with_metadata) == TraceContext.parse(GIVEN)
+    assert traced(Envelope("m", b"{}", about)) == TraceContext.parse(OTHER)
 
 
 @pytest.mark.parametrize("header", ["traceparent", "ce-traceparent"])
 def test_a_delivery_has_a_trace_of_its_own_where_the_sender_gave_none(header: str) -> None:
     body = b'{"message": {"data": "eA==", "messageId": "m", "attributes": %s}}'
-    assert trace_of(from_http({header: OTHER}, body % b"{}")) == TraceContext.parse(OTHER)
+    assert traced(from_http({header: OTHER}, body % b"{}")) == TraceContext.parse(OTHER)
     for name in ("traceparent", "googclient_traceparent"):
         given = b'{"%s": "%s"}' % (name.encode(), GIVEN.encode())
-        assert trace_of(from_http({header: OTHER}, body % given)) == TraceContext.parse(GIVEN)
-    assert trace_of(from_http({}, body % b"{}")) is None
+        assert traced(from_http({header: OTHER}, body % given)) == TraceContext.parse(GIVEN)
+    assert traced(from_http({}, body % b"{}")) is None
 
 
 def test_a_response_carries_it_beside_its_body() -> None:

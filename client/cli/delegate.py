@@ -1,0 +1,41 @@
+"""The commands `model` and `up`: they pass their arguments on to the programs in model/ and infra/local/.
+
+The module is imported by its name when the command runs. So the client depends on neither package, and no other command
+imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from client.cli import options
+
+_PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+
+
+@click.command(cls=options.Command, context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def model(arguments: Sequence[str]) -> int:
+    """Train, import, export and measure models."""
+    return _run("model.__main__", arguments, "predictions model")
+
+
+@click.command(cls=options.Command, context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def up(arguments: Sequence[str]) -> int:
+    """Start the local twin."""
+    return _run("infra.local.__main__", ["up", *arguments], "predictions")
+
+
+def _run(module: str, arguments: Sequence[str], program: str) -> int:
+    try:
+        main = importlib.import_module(module).main
+    except ModuleNotFoundError as exc:
+        missing = f"{exc.name} is not installed: make setup, or pip install '.[training]' in a checkout"
+        print(f"{program}: {missing}", file=sys.stderr)
+        return 1
+    return int(main(list(arguments), program=program))

@@ -1,0 +1,187 @@
+"""Parts of the command line that several commands share: the command class, the types of values, the options.
+
+This module and those of the commands import nothing heavy, so that --help and completion are quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from client.gcp import UsageError
+from functions.messages.contract import TOP_K_LIMIT
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells report it."""
+
+MAX_SECONDS = 604_800
+"""Seconds of the longest timeout: a week, as long as Pub/Sub keeps a message by default."""
+
+RENAMED = {"DOOR_URL": "ENDPOINT_URL", "DOOR_TOKEN": "ENDPOINT_TOKEN"}
+"""Environment variables of versions before 1.0.0, and their names since then."""
+
+IMAGE_EXIT_CODES = """\b
+Exit codes:
+  0    every image has its labels
+  1    some images have an error or no answer
+  2    wrong usage
+  130  interrupted with Ctrl-C"""
+
+
+class Command(click.Command):
+    """A command that refuses variables with an old name, so that no setting is silently ignored."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for old, new in RENAMED.items():
+            if old in ctx.obj:
+                raise UsageError(f"{old} is set; its name is {new} since version 1.0.0")
+        return super().invoke(ctx)
+
+
+class Option(click.Option):
+    """An option whose default may come from the environment, which is the context's object and not os.environ."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        environ: Mapping[str, str] = ctx.obj or {}
+        names = [self.envvar] if isinstance(self.envvar, str) else self.envvar or ()
+        return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def option(*flags: str, **settings: Any) -> Callable[[Function], Function]:
+    """Declare an option; see `click.option`."""
+    return click.option(*flags, cls=Option, **settings)
+
+
+class Number(click.ParamType[float]):
+    """A number from `least` to `most`; `whole` allows only whole numbers, `positive` excludes `least` itself."""
+
+    def __init__(
+        self, least: float, most: float = inf, *, whole: bool = False, positive: bool = False, kind: str = ""
+    ) -> None:
+        self.name = kind or ("whole number" if whole else "number")
+        self._least, self._most, self._whole, self._positive = least, most, whole, positive
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        inside = self._least < number <= self._most if self._positive else self._least <= number <= self._most
+        if not inside or number == inf or (self._whole and number != int(number)):
+            least = f"above {self._least:g}, at most" if self._positive else f"from {self._least:g} to"
+            limits = f"{least} {self._most:,.0f}" if self._most < inf else f"from {self._least:g} up"
+            self.fail(f"{value} is not a {self.name} {limits}", param, ctx)
+        return int(number) if self._whole else number
+
+
+class FilePath(click.ParamType[Path]):
+    """A path of a file or folder, which need not exist. Shells complete it."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+class ImagePath(FilePath):
+    """A path of a command that sends images: text, because it may be a glob."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return str(value)
+
+
+SECONDS = Number(0, MAX_SECONDS, positive=True, kind="number of seconds")
+
+
+def sending(command: Function) -> Function:
+    """Declare what all commands share that send images: the paths, and the options of a request."""
+    for declare in reversed(
+        (
+            click.argument(
+                "paths",
+                nargs=-1,
+                required=True,
+                metavar="PATH...",
+                type=ImagePath(),
+                help="Image files, folders and globs. Symbolic links that lead out of a folder are not followed.",
+            ),
+            option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
+            option(
+                "--top-k",
+                type=Number(1, TOP_K_LIMIT, whole=True),
+                metavar="N",
+                help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
+            ),
+            option(
+                "--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."
+            ),
+            option(
+                "--explain",
+                is_flag=True,
+                help="Request an explanation: <name>.explained.png in the current folder shows which part of the image "
+                "decided.",
+            ),
+            option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
+            option(
+                "--timeout",
+                type=SECONDS,
+                default=60.0,
+                metavar="S",
+                help="Wait S seconds for answers after the last image is sent.  [default: 60]",
+            ),
+        )
+    ):
+        command = declare(command)
+    return command
+
+
+def no_wait(command: Function) -> Function:
+    """Declare --no-wait."""
+    return option("--no-wait", is_flag=True, help="Do not wait for answers; print the request ids.")(command)
+
+
+def project(command: Function) -> Function:
+    """Declare --project."""
+    return option(
+        "--project",
+        default="",
+        envvar="GOOGLE_CLOUD_PROJECT",
+        metavar="ID",
+        help="Project id.  [env: GOOGLE_CLOUD_PROJECT]",
+    )(command)
+
+
+def receiving(command: Function) -> Function:
+    """Declare --response-topic and --subscription."""
+    for declare in (
+        option(
+            "--subscription",
+            default="",
+            metavar="NAME",
+            help="Receive through this subscription, which exists for this client alone, and not through a temporary "
+            "one.",
+        ),
+        option(
+            "--response-topic",
+            default="res_predict",
+            envvar="RESPONSE_TOPIC",
+            metavar="NAME",
+            help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
+        ),
+    ):
+        command = declare(command)
+    return command

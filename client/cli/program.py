@@ -1,0 +1,85 @@
+"""The program `predictions`: its commands, each imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "publish": ("client.cli.commands", "Publish images on the request topic."),
+    "upload": ("client.cli.commands", "Upload images to the watched bucket."),
+    "predict": ("client.cli.commands", "Post images to a worker over HTTP."),
+    "watch": ("client.cli.watch", "Print responses as they arrive."),
+    "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
+    "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),
+    "model": ("client.cli.delegate", "Train, import, export and measure models."),
+    "up": ("client.cli.delegate", "Start the local twin until Ctrl-C."),
+    "completion": ("client.cli.completion", "Print the completion script for a shell."),
+}
+"""Each command's module and summary. The summaries are here so that --help imports no command."""
+
+
+class Program(click.Group):
+    """A group whose commands are imported by name. A command's function has the command's name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: Any = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command), cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"{args[0]!r} is no command; the commands are {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from client.version import version
+
+        click.echo(f"predictions {version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  predictions up                      start a local twin
+  eval "$(predictions up --env)"      use it in another terminal
+  predictions publish shoe.png        send an image and see its label
+  predictions publish --help          show the options of a command
+
+\b
+Completion of commands, options and files in bash (zsh, fish: see --help of
+the command completion):
+  eval "$(predictions completion bash)"
+
+\b
+Exit codes: 0 success, 1 failure or some images without labels, 2 wrong usage,
+130 interrupted with Ctrl-C.""",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def program() -> None:
+    """Send images to the prediction pipeline and see their labels."""

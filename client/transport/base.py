@@ -1,0 +1,71 @@
+"""What all transports share: their Protocol, the options of a request, and `send_all`, which drives any of them."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from client.image_files import ImageFile
+from client.results.request_tracker import Outcome, RequestTracker
+from client.transport import send_pool
+from functions.messages.contract import encode_time
+
+
+class Transport(Protocol):
+    """A way to send images. The request tracker that it was created with gets the outcome of every image."""
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that may call `send` at the same time."""
+        ...
+
+    def send(self, image: ImageFile) -> None:
+        """Send one image; returns when it has left this machine. Raises the error that prevented it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """The optional attributes of a request, the same for every image of a command."""
+
+    top_k: int | None = None
+    model: str | None = None
+    expires_in_s: float | None = None
+    explain: bool = False
+
+    def attributes(self) -> Mapping[str, str]:
+        """Return the options as message attributes. `expires_at` counts from now."""
+        given: dict[str, str] = {}
+        if self.top_k is not None:
+            given["top_k"] = str(self.top_k)
+        if self.model:
+            given["model"] = self.model
+        if self.expires_in_s is not None:
+            given["expires_at"] = encode_time(datetime.now(UTC) + timedelta(seconds=self.expires_in_s))
+        if self.explain:
+            given["explain"] = "true"
+        return given
+
+
+def send_all(
+    transport: Transport, images: Iterable[ImageFile], tracker: RequestTracker, timeout_s: float
+) -> Iterator[Outcome]:
+    """Send all images and yield each outcome as it arrives.
+
+    Ends when every image has its outcome, or `timeout_s` seconds after the last image was sent.
+    """
+    send_pool.start(images, transport.send, tracker, transport.threads)
+    yield from tracker.outcomes(timeout_s)
+
+
+def content_type(image: ImageFile) -> str | None:
+    """Return the media type that the file's name suggests."""
+    return mimetypes.guess_type(image.path.name)[0]
+
+
+def cut(text: str, size: int) -> str:
+    """Return the first `size` bytes of a text in UTF-8, without a partial character."""
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")

@@ -1,0 +1,38 @@
+"""The replies about the worker itself: /health, /ready, and what it is."""
+
+from __future__ import annotations
+
+import logging
+
+from functions import bootstrap
+from functions.entrypoints.http import TEXT, HttpReply, HttpRequest, json_reply
+from functions.settings import SettingsError
+from model.errors import ArtifactError
+
+log = logging.getLogger(__name__)
+
+_ABOUT = (
+    "This is an image-prediction worker. If its HTTP endpoint is open, POST an image to /predict, for example:\n"
+    "  curl --data-binary @shoe.png -H 'Content-Type: image/png' '<this address>predict?top_k=3'\n"
+)
+
+
+def about(request: HttpRequest) -> HttpReply:
+    """What this server is, for a person with a browser."""
+    return HttpReply(200, _ABOUT.replace("<this address>", request.root or "<this address>").encode(), TEXT)
+
+
+def health(request: HttpRequest) -> HttpReply:
+    """The process lives; the body counts the outcomes of its requests."""
+    return json_reply(200, {"status": "ok", **bootstrap.request_log().counts()})
+
+
+def ready(request: HttpRequest) -> HttpReply:
+    """Whether the model is loaded; loads it at the first call."""
+    try:
+        model = bootstrap.handler().pipeline.model
+    except Exception as exc:
+        # Every probe logs this: errors in our own words need no traceback each time.
+        log.error("not ready: %s", exc, exc_info=None if isinstance(exc, ArtifactError | SettingsError) else exc)
+        return json_reply(503, {"status": "not ready"})
+    return json_reply(200, {"status": "ready", "model": model.name, "version": model.version, "engine": model.engine})

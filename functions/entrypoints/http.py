@@ -1,0 +1,71 @@
+"""An HTTP request and its reply, as the entry points see them, whatever server runs them. main.py adapts Flask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from functions.entrypoints.request_body import RequestBody
+from functions.messages.contract import Envelope, Response
+
+JSON = {"Content-Type": "application/json"}
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Headers(Protocol):
+    """Header names in any case."""
+
+    def get(self, key: str, /) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request. `query`: the first value of each name. `root`: the address of this server, with a
+    slash at its end; empty when the request does not state it.
+    """
+
+    method: str
+    path: str
+    headers: Headers
+    body: RequestBody
+    query: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A reply with the whole body."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def text_reply(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> HttpReply:
+    """A reply of one line of plain text."""
+    return HttpReply(status, f"{sentence}\n".encode(), TEXT | dict(headers or {}))
+
+
+def json_reply(status: int, value: Mapping[str, Any]) -> HttpReply:
+    """A reply of a JSON object."""
+    return HttpReply(status, json.dumps(value).encode(), JSON)
+
+
+@dataclass(slots=True)
+class AwaitedDelivery:
+    """A delivery that an HTTP request carries and whose outcome is the reply to it."""
+
+    envelope: Envelope
+    is_awaited: bool = True
+    is_acked: bool = False
+    response: Response | None = None
+    """The published response."""
+
+    def ack(self, response: Response | None, /) -> None:
+        """Let the reply be a success."""
+        self.is_acked, self.response = True, response
+
+    def nack(self) -> None:
+        """Let the reply be 503."""

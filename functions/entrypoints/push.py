@@ -1,0 +1,86 @@
+"""The push entry point: messages, bucket notifications and dead letters that Pub/Sub or Eventarc post.
+
+The reply 204 is an ack and 503 a nack. 400 is a nack too, for an event without a message that can be read: the broker
+delivers it again and at last makes it a dead letter, where a person sees it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+
+from functions import bootstrap
+from functions.entrypoints.http import AwaitedDelivery, HttpReply, HttpRequest, text_reply
+from functions.entrypoints.request_body import BodyTooLarge, read_body
+from functions.errors import InvalidRequest
+from functions.gcp.push_tokens import NotAllowed
+from functions.messages.contract import Envelope
+from functions.messages.event_decoder import from_http
+from functions.messages.request_decoder import decode
+from functions.runtime.payload_memory import Reserve
+from functions.service.handler import Handler
+from functions.service.ports import Delivery
+
+MAX_EVENT_BYTES = 15_000_000
+"""Largest body: a message of 10 MB in base64, and its attributes."""
+
+LARGE_EVENT_BYTES = 1_000_000
+_large_event = threading.Lock()
+"""Serializes the reading of large events: their JSON takes several times their bytes of memory."""
+
+_NACK = text_reply(503, "not now; deliver it again")
+
+
+def receive(request: HttpRequest) -> HttpReply:
+    """Handle a message or a bucket notification, pushed or as a CloudEvent."""
+    return _receive(request, Handler.handle)
+
+
+def receive_dead_letter(request: HttpRequest) -> HttpReply:
+    """Handle a dead letter: its sender gets an `unavailable` response."""
+    return _receive(request, Handler.handle_dead_letter)
+
+
+def _receive(request: HttpRequest, handle: Callable[[Handler, Delivery], None]) -> HttpReply:
+    if refusal := _unauthorized(request):
+        return refusal
+    with bootstrap.payloads().reservation() as reserve:
+        try:
+            envelope = _read(request, reserve)
+        except (InvalidRequest, BodyTooLarge) as exc:
+            bootstrap.request_log().malformed(str(exc))
+            return text_reply(413 if isinstance(exc, BodyTooLarge) else 400, str(exc))
+        except Exception as exc:
+            return _nack(exc)
+        delivery = AwaitedDelivery(envelope)
+        try:
+            handler = bootstrap.handler()
+        except Exception as exc:
+            return _nack(exc, envelope)
+        handle(handler, delivery)
+        return HttpReply(204) if delivery.is_acked else _NACK
+
+
+def _read(request: HttpRequest, reserve: Reserve) -> Envelope:
+    body = read_body(request.body, MAX_EVENT_BYTES, reserve)
+    with _large_event if len(body) > LARGE_EVENT_BYTES else nullcontext():
+        return from_http(request.headers, body)
+
+
+def _unauthorized(request: HttpRequest) -> HttpReply | None:
+    """Authorize a push before its body is read. Returns the error reply, or None when it is authorized."""
+    try:
+        if pushers := bootstrap.pushers():
+            pushers.check(request.headers.get("Authorization"))
+    except NotAllowed as exc:
+        bootstrap.request_log().refused(str(exc))
+        return text_reply(exc.status, str(exc), {"WWW-Authenticate": "Bearer"})
+    except Exception as exc:
+        return _nack(exc)
+    return None
+
+
+def _nack(failure: Exception, envelope: Envelope | None = None) -> HttpReply:
+    bootstrap.request_log().nacked(decode(envelope) if envelope else None, failure)
+    return _NACK

@@ -1,0 +1,59 @@
+"""What the service needs of the outside: a bucket, a topic, a response store, a delivery. gcp/ implements them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from functions.messages.contract import Envelope, ObjectRef, Response
+
+
+class ObjectStore(Protocol):
+    """The objects that requests refer to. Callable from any thread."""
+
+    def fetch(self, ref: ObjectRef, max_bytes: int) -> AbstractContextManager[bytes]:
+        """The object's bytes, whose memory is reserved until the block ends; blocks.
+
+        Raises ImageNotFound, ImageTooLarge before the download, and TimeoutError when there is no memory for long.
+        """
+        ...
+
+
+class ResponsePublisher(Protocol):
+    """Publishes responses. Callable from any thread."""
+
+    def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
+        """Return at once; the future ends when the broker has the response, or fails.
+
+        `waited`: a thread does nothing else until then, so the response is sent without waiting for others.
+        """
+        ...
+
+
+class ResponseStore(Protocol):
+    """Holds the first response to each request, for all workers. Callable from any thread."""
+
+    def keep(self, identity: str, response: Response) -> Response:
+        """Store a response unless there is one, and return the stored one; blocks."""
+        ...
+
+
+class Delivery(Protocol):
+    """One delivery of a message, to be acked or nacked once."""
+
+    @property
+    def envelope(self) -> Envelope: ...
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a thread waits for the ack: an HTTP request that ends with it."""
+        ...
+
+    def ack(self, response: Response | None, /) -> None:
+        """The message is done: the broker has `response`, or it asked for none."""
+        ...
+
+    def nack(self) -> None:
+        """The message is to be delivered again."""
+        ...

@@ -1,0 +1,129 @@
+"""What decoding a PNG will take beside its pixels, read from its chunks; and whether all its rows are there.
+
+Pillow takes a stream of pixels that ends early, but properly, for a whole image: the rows that it lacks stay empty.
+Format: "Portable Network Graphics (PNG) Specification (Third Edition)", sections 5, 8 and 11.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+from PIL import Image, ImageFile, _imaging
+
+from model.errors import ImageTooLarge, InvalidImage
+from model.images.limits import Limits
+
+MAX_TEXTS = 20
+"""Compressed texts that are read. They may say how the image is turned."""
+
+_TEXT_BYTES = 4_000_000
+"""Bytes of memory for a compressed text: Pillow unpacks a megabyte, and a character takes up to four bytes."""
+
+_CHARACTER_BYTES = 10
+"""Bytes of memory for a byte of another text, most of them while it is read and taken apart."""
+
+_EXIF_BYTES = 20
+_RAW_PROFILE, _RAW_PROFILE_BYTES = b"Raw profile type exif\0", 10_000_000
+"""A text with EXIF, and bytes of memory for what is in it."""
+
+_UNWRITTEN = 90
+"""What each sample of an image is before it is decoded."""
+
+_CHUNK = struct.Struct(">I4s").unpack_from
+_INFLATED_AT_ONCE = 65_536
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PASSES = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+"""Of an interlaced image: first column and row of a pass, and how far apart its columns and rows are."""
+
+
+def metadata_bytes(data: bytes, limits: Limits) -> int:
+    """Bytes of memory that Pillow takes for a PNG's texts and other chunks that are no pixels."""
+    compressed = taken = 0
+    for kind, start, stop in _chunks(data, limits):
+        if kind in (b"IDAT", b"fdAT"):
+            continue
+        taken += (_EXIF_BYTES if kind == b"eXIf" else 1) * (stop - start)
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        if kind == b"zTXt" or (kind == b"iTXt" and _is_compressed(data[start:stop])):
+            compressed += 1
+        else:
+            taken += _CHARACTER_BYTES * (stop - start)
+        if data.startswith(_RAW_PROFILE, start):
+            taken += _RAW_PROFILE_BYTES
+    if compressed > MAX_TEXTS:
+        raise ImageTooLarge(f"the image has {compressed} compressed texts; at most {MAX_TEXTS} are allowed")
+    return taken + _TEXT_BYTES * compressed
+
+
+def prepare(image: ImageFile.ImageFile) -> None:
+    """Give an image that is not yet decoded pixels of which `check_rows` knows that nothing was written there."""
+    if [tile.extents for tile in image.tile] == [(0, 0, *image.size)]:
+        image.im = _imaging.fill(image.mode, image.size, _unwritten(image))
+
+
+def check_rows(image: Image.Image, data: bytes, limits: Limits) -> None:
+    """Raise InvalidImage when the stream of pixels has fewer bytes than a decoded image needs.
+
+    They are counted only if it looks so: a second inflation takes a third of the time of decoding.
+    """
+    interlaced = bool(image.info.get("interlace"))
+    last = image.height - 1
+    if interlaced and image.height > 1:
+        last = (image.height // 2) * 2 - 1  # The last pass brings every other row.
+    row, unwritten = (0, last, image.width, last + 1), _unwritten(image)
+    if image.getpixel((image.width - 1, last)) != unwritten and (image.height > 1 or not interlaced):
+        return
+    if image.height > 1 and image.crop(row).tobytes() != Image.new(image.mode, (image.width, 1), unwritten).tobytes():
+        return
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    bits = depth * _SAMPLES[colour]
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    if _inflated(data, limits) < sum(_pass_bytes(width, height, bits, *each) for each in passes):
+        raise InvalidImage("the image is truncated: it has fewer rows than it says")
+
+
+def _unwritten(image: Image.Image) -> int | tuple[int, ...]:
+    bands = len(image.getbands())
+    if image.mode == "1":
+        return 0
+    return _UNWRITTEN if bands == 1 else (_UNWRITTEN,) * bands
+
+
+def _pass_bytes(width: int, height: int, bits: int, left: int, top: int, across: int, down: int) -> int:
+    columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+    return rows * (1 + -(-columns * bits // 8)) if columns > 0 and rows > 0 else 0
+
+
+def _inflated(data: bytes, limits: Limits) -> int:
+    """Bytes of the stream of pixels, as far as it can be inflated."""
+    inflate, count = zlib.decompressobj(), 0
+    with suppress(zlib.error):
+        for kind, start, stop in _chunks(data, limits):
+            packed = data[start:stop] if kind == b"IDAT" else b""
+            while packed and not inflate.eof:
+                count += len(inflate.decompress(packed, _INFLATED_AT_ONCE))
+                packed = inflate.unconsumed_tail
+    return count
+
+
+def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and stop of the chunks' data, to the end of the image."""
+    start = 16
+    for _ in range(limits.max_reads):
+        if start > len(data):
+            return
+        length, kind = _CHUNK(data, start - 8)
+        if kind == b"IEND":
+            return
+        yield kind, start, min(start + length, len(data))
+        start += length + 12
+    raise ImageTooLarge(f"the image has too many parts; at most {limits.max_reads:,} are read")
+
+
+def _is_compressed(text: bytes) -> bool:
+    """Whether an international text is: a flag says so, behind its keyword and a zero."""
+    return text.partition(b"\0")[2][:1] != b"\0"

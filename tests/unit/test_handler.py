@@ -1,0 +1,352 @@
+"""The handler, with every kind of delivery: one response each, published before the ack, and a nack when that fails."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from functions.messages.contract import Envelope, Response, Timing
+from functions.messages.request_decoder import DEAD_LETTER_ATTEMPTS
+from functions.service.handler import Handler
+from functions.service.pipeline import SMALL_BYTES
+from model.engines.base import Images, Scores
+from model.engines.micro_batcher import MicroBatcher
+from model.images.memory_budget import Room
+from model.predictor import Predictor
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
+from tests.samples import BAD_IMAGES, encoded
+from tests.waiting import until
+
+
+@dataclass
+class RecordedDelivery:
+    """A delivery that remembers its verdicts."""
+
+    envelope: Envelope = field(default_factory=lambda: Envelope("m1", encoded()))
+    is_awaited: bool = False
+    verdicts: list[str] = field(default_factory=list)
+    response: Response | None = None
+
+    def ack(self, response: Response | None, /) -> None:
+        self.verdicts.append("ack")
+        self.response = response
+
+    def nack(self) -> None:
+        self.verdicts.append("nack")
+
+
+@dataclass
+class Kind:
+    """A way in which deliveries come: makes handlers and deliveries for it."""
+
+    is_awaited: bool
+    executor: Executor | None = None
+    is_batched: bool = False
+    batchers: list[MicroBatcher] = field(default_factory=list)
+
+    def handler(self, engine: BrightnessEngine | None = None, **parts: Any) -> Handler:
+        """A handler as the worker builds it for this kind."""
+        batcher = MicroBatcher(engine or BrightnessEngine(), max_batch_size=4, scorers=2)
+        self.batchers.append(batcher)
+        if self.executor:
+            parts["executor"] = self.executor
+        return fake_handler(predictor=Predictor(batcher), batches=batcher if self.is_batched else None, **parts)
+
+    def handle(self, handler: Handler, envelope: Envelope | None = None, dead: bool = False) -> RecordedDelivery:
+        """A delivery that is settled, unless the publisher holds its response."""
+        delivery = RecordedDelivery(envelope or Envelope("m1", encoded()), self.is_awaited)
+        (handler.handle_dead_letter if dead else handler.handle)(delivery)
+        holds = isinstance(handler.publisher, MemoryResponses) and handler.publisher.hold
+        assert until(lambda: bool(delivery.verdicts) or (holds and bool(handler.publisher.futures)), 10)  # type: ignore[attr-defined]
+        return delivery
+
+
+@pytest.fixture(params=["push", "pull", "pull in batches"])
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    """Push and HTTP wait for the ack; pull uses a thread pool, and for small images the scoring threads."""
+    pool = ThreadPoolExecutor(4)
+    made = Kind(request.param == "push", None if request.param == "push" else pool, request.param == "pull in batches")
+    yield made
+    pool.shutdown()
+    for batcher in made.batchers:
+        batcher.close()
+
+
+def counts(handler: Handler) -> dict[str, int]:
+    outcomes: dict[str, int] = handler.request_log.counts()["outcomes"]
+    return {name: count for name, count in outcomes.items() if count}
+
+
+def test_a_request_is_answered_and_acked(kind: Kind) -> None:
+    handler = kind.handler()
+    delivery = kind.handle(handler, Envelope("m1", encoded(), {"top_k": "2", "reply_to": "me"}, delivery_attempt=3))
+    assert delivery.verdicts == ["ack"] and delivery.response
+    assert (delivery.response.request_id, delivery.response.reply_to) == ("m1", "me")
+    assert len(delivery.response.predictions) == 2 and delivery.response.delivery_attempt == 3
+    assert counts(handler) == {"ok": 1} and handler.in_flight.drain(1) == 0
+
+
+def test_a_reference_is_answered_and_acked(kind: Kind) -> None:
+    handler = kind.handler(objects=MemoryObjects({"gs://bucket/a": encoded()}))
+    delivery = kind.handle(handler, Envelope("m1", b'{"image_uri": "gs://bucket/a"}'))
+    assert delivery.verdicts == ["ack"] and delivery.response and delivery.response.status == "ok"
+
+
+@pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_a_permanent_failure_is_answered_and_acked(kind: Kind, data: bytes, code: str) -> None:
+    handler = kind.handler()
+    delivery = kind.handle(handler, Envelope("m1", data))
+    assert delivery.verdicts == ["ack"] and delivery.response and delivery.response.error
+    assert delivery.response.error.code == code and counts(handler) == {"error": 1}
+
+
+def test_a_rejected_request_is_answered_and_acked(kind: Kind) -> None:
+    delivery = kind.handle(kind.handler(), Envelope("m1", encoded(), {"top_k": "many"}))
+    assert delivery.verdicts == ["ack"] and delivery.response and delivery.response.error
+    assert delivery.response.error.code == "invalid_request"
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_notification_that_asks_for_nothing_is_acked_without_a_response(kind: Kind, dead: bool) -> None:
+    responses = MemoryResponses()
+    handler = kind.handler(responses=responses)
+    attributes = {"eventType": "OBJECT_DELETE", "bucketId": "b", "objectId": "o"}
+    delivery = kind.handle(handler, Envelope("m1", b"", attributes), dead)
+    assert delivery.verdicts == ["ack"] and responses.published == [] and counts(handler) == {"ignored": 1}
+    assert handler.in_flight.drain(1) == 0
+
+
+@pytest.mark.parametrize("part", ["engine", "objects", "responses", "response_store"])
+def test_a_transient_failure_is_nacked_without_a_response(kind: Kind, part: str) -> None:
+    class FailingStore(MemoryResponseStore):
+        def keep(self, identity: str, response: Response) -> Response:
+            raise TimeoutError("slow today")
+
+    engine, objects, responses = BrightnessEngine(), MemoryObjects({"gs://bucket/a": encoded()}), MemoryResponses()
+    failing: dict[str, Any] = {"engine": engine, "objects": objects, "responses": responses}
+    if part in failing:
+        failing[part].failure = TimeoutError("slow today")
+    else:
+        failing[part] = FailingStore()
+    handler = kind.handler(**failing)
+    delivery = kind.handle(handler, Envelope("m1", b'{"image_uri": "gs://bucket/a"}'))
+    assert delivery.verdicts == ["nack"] and responses.published == []
+    assert counts(handler) == {"nacked": 1} and handler.in_flight.drain(1) == 0
+
+
+def test_a_failed_engine_nacks_a_small_image(kind: Kind) -> None:
+    engine, responses = BrightnessEngine(), MemoryResponses()
+    engine.failure = RuntimeError("broken")
+    delivery = kind.handle(kind.handler(engine, responses=responses))
+    assert delivery.verdicts == ["nack"] and responses.published == []
+
+
+def test_a_delivery_is_acked_only_when_the_broker_has_the_response(kind: Kind) -> None:
+    responses = MemoryResponses(hold=True)
+    handler = kind.handler(responses=responses)
+    delivery = RecordedDelivery(is_awaited=kind.is_awaited)
+    thread = threading.Thread(target=handler.handle, args=(delivery,))
+    thread.start()
+    assert until(lambda: bool(responses.futures), 10)
+    assert delivery.verdicts == [] and handler.in_flight.drain(0.01) == 1
+    responses.futures[0].set_result("id")
+    thread.join(10)
+    assert delivery.verdicts == ["ack"] and handler.in_flight.drain(1) == 0
+
+
+def test_a_redelivery_gets_the_same_response_without_scoring(kind: Kind) -> None:
+    engine = BrightnessEngine()
+    handler = kind.handler(engine)
+    first, second = (kind.handle(handler, Envelope(f"m{n}", encoded(), {"request_id": "r"})) for n in range(2))
+    assert first.response == second.response and engine.sizes == [1]
+
+
+def test_two_copies_at_once_get_the_first_response(kind: Kind) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(BrightnessEngine):
+        def score(self, images: Images, /) -> Scores:
+            both.wait()
+            return super().score(images)
+
+    handler = kind.handler(Meeting())
+    if kind.is_batched:
+        pytest.skip("one scoring thread may take both copies as one batch")
+    with ThreadPoolExecutor(2) as pool:
+        deliveries = list(pool.map(lambda _: kind.handle(handler), range(2)))
+    assert deliveries[0].response == deliveries[1].response, "with its times"
+
+
+def test_workers_with_one_response_store_publish_the_same_response(kind: Kind) -> None:
+    store = MemoryResponseStore()
+    handlers = [kind.handler(response_store=store) for _ in range(2)]
+    first, second = (kind.handle(handler) for handler in handlers)
+    assert first.response == second.response and len(store.answers) == 1
+
+
+def test_a_dead_letter_gets_an_unavailable_response(kind: Kind) -> None:
+    handler = kind.handler()
+    attributes = {"request_id": "r1", "reply_to": "me", DEAD_LETTER_ATTEMPTS: "20"}
+    delivery = kind.handle(handler, Envelope("m9", encoded(), attributes), dead=True)
+    response = delivery.response
+    assert delivery.verdicts == ["ack"] and response and response.error and response.error.code == "unavailable"
+    assert (response.request_id, response.reply_to, response.delivery_attempt) == ("r1", "me", 20)
+
+
+def test_neither_a_failure_nor_a_dead_letter_is_cached(kind: Kind) -> None:
+    engine, responses = BrightnessEngine(), MemoryResponses()
+    handler = kind.handler(engine, responses=responses)
+    engine.failure = RuntimeError("busy")
+    assert kind.handle(handler).verdicts == ["nack"]
+    kind.handle(handler, dead=True)
+    engine.failure = None
+    kind.handle(handler)
+    assert [response.status for response in responses.published] == ["error", "ok"]
+
+
+def test_a_request_that_finds_no_memory_is_nacked_and_logged(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
+    budget = Room(1, patience_s=0.01)
+    handler = kind.handler()
+    pipeline = replace(handler.pipeline, predictor=replace(handler.pipeline.predictor, room=budget))
+    handler = replace(handler, pipeline=pipeline)
+    with budget.taken(1), caplog.at_level(logging.INFO, "functions"):
+        delivery = kind.handle(handler, Envelope("m1", encoded(), {"request_id": "r"}))
+    (record,) = caplog.records
+    assert delivery.verdicts == ["nack"] and counts(handler) == {"nacked": 1}
+    assert (vars(record)["outcome"], vars(record)["request_id"]) == ("nacked", "r")
+
+
+ASKED = {
+    "good": Envelope("m1", encoded()),
+    "top_k": Envelope("m1", encoded(), {"top_k": "2", "reply_to": "me"}),
+    "wrong top_k": Envelope("m1", encoded(), {"top_k": "many"}),
+    "unknown model": Envelope("m1", encoded(), {"model": "other"}),
+    "expired": Envelope("m1", encoded(), {"expires_at": "2020-01-01T00:00:00Z"}),
+    **{name: Envelope("m1", data) for name, (data, _) in BAD_IMAGES.items()},
+}
+
+
+@pytest.mark.parametrize("envelope", ASKED.values(), ids=ASKED)
+def test_every_kind_of_delivery_gets_the_same_response(kind: Kind, envelope: Envelope) -> None:
+    moment = datetime.now(UTC)
+    here = kind.handle(kind.handler(now=lambda: moment), envelope).response
+    plain = Kind(is_awaited=True)
+    there = plain.handle(plain.handler(now=lambda: moment), envelope).response
+    plain.batchers[0].close()
+    assert here and there
+    assert replace(here, timing_ms=Timing()) == replace(there, timing_ms=Timing())
+    assert 0 <= here.timing_ms.decode + here.timing_ms.predict <= here.timing_ms.total + 0.03
+
+
+def held_engine(go: threading.Event, entered: threading.Event) -> BrightnessEngine:
+    class Held(BrightnessEngine):
+        def score(self, images: Images, /) -> Scores:
+            entered.set()
+            assert go.wait(10)
+            return super().score(images)
+
+    return Held()
+
+
+@pytest.mark.parametrize("payload", [encoded(), b'{"image_uri": "gs://bucket/a"}'], ids=["small", "reference"])
+def test_a_stopping_worker_cancels_what_has_not_begun(payload: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    go, entered = threading.Event(), threading.Event()
+    batcher = MicroBatcher(held_engine(go, entered), max_batch_size=1)
+    handler = fake_handler(
+        predictor=Predictor(batcher),
+        batches=batcher,
+        executor=ThreadPoolExecutor(1),
+        objects=MemoryObjects({"gs://bucket/a": encoded()}),
+    )
+    deliveries = [RecordedDelivery(Envelope("m", payload, {"request_id": f"r{number}"})) for number in range(3)]
+    for delivery in deliveries:
+        handler.handle(delivery)
+    assert entered.wait(10)
+    with caplog.at_level(logging.INFO, "functions"):
+        handler.pipeline.cancel()
+    assert [vars(record)["request_id"] for record in caplog.records] == ["r1", "r2"]
+    go.set()
+    assert handler.in_flight.drain(10) == 0
+    assert [delivery.verdicts for delivery in deliveries] == [["ack"], ["nack"], ["nack"]]
+    assert counts(handler) == {"ok": 1, "nacked": 2} and handler.request_log.counts()["codes"] == {}
+    batcher.close()
+
+
+@pytest.mark.parametrize("begun", [1, 3])
+def test_a_stopping_worker_waits_for_what_it_has_begun(begun: int) -> None:
+    responses = MemoryResponses(hold=True)
+    handler = fake_handler(responses=responses)
+    deliveries = [RecordedDelivery() for _ in range(begun)]
+    for delivery in deliveries:
+        handler.handle(delivery)
+    left: list[int] = []
+    closing = threading.Thread(target=lambda: left.append(handler.in_flight.drain(10)))
+    closing.start()
+    for future in responses.futures:
+        assert left == []
+        future.set_result("id")
+    closing.join(10)
+    assert left == [0] and all(delivery.verdicts == ["ack"] for delivery in deliveries)
+
+
+SMALL = {
+    "image": (Envelope("m1", encoded()), True),
+    "larger image": (Envelope("m1", bytes(SMALL_BYTES + 1)), False),
+    "reference": (Envelope("m1", b'{"image_uri": "gs://bucket/object"}'), False),
+    "explanation": (Envelope("m1", encoded(), {"explain": "true"}), False),
+    "upload": (Envelope("m1", b"", {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o"}), False),
+}
+
+
+@pytest.mark.parametrize(("envelope", "is_small"), SMALL.values(), ids=SMALL)
+def test_only_small_images_are_prepared_in_the_scoring_threads(envelope: Envelope, is_small: bool) -> None:
+    threads: list[str] = []
+
+    class Watched(BrightnessEngine):
+        def score(self, images: Images, /) -> Scores:
+            threads.append(threading.current_thread().name)
+            return super().score(images)
+
+    batcher = MicroBatcher(Watched(), max_batch_size=4)
+    submitted: list[Callable[[], Images]] = []
+
+    class Spied:
+        def submit(self, prepare: Callable[[], Images], /) -> Any:
+            submitted.append(prepare)
+            return batcher.submit(prepare)
+
+        def cancel(self) -> None:
+            batcher.cancel()
+
+    handler = fake_handler(predictor=Predictor(batcher), batches=Spied(), executor=ThreadPoolExecutor(1))
+    delivery = RecordedDelivery(envelope)
+    handler.handle(delivery)
+    assert until(lambda: bool(delivery.verdicts), 10)
+    assert bool(submitted) == is_small
+    batcher.close()
+
+
+def test_a_refused_image_is_freed_without_the_garbage_collector() -> None:
+    batcher = MicroBatcher(BrightnessEngine(), max_batch_size=4)
+    image = bytes(bytearray(b"no image"))
+    gc.disable()
+    try:
+        handler = fake_handler(predictor=Predictor(batcher), batches=batcher)
+        delivery = RecordedDelivery(Envelope("m1", image))
+        handler.handle(delivery)
+        verdicts = delivery.verdicts
+        assert until(lambda: bool(verdicts), 10) and delivery.response and delivery.response.error
+        del delivery, handler
+        batcher.close()  # its threads hold nothing any more
+        assert sys.getrefcount(image) == 2
+    finally:
+        gc.enable()

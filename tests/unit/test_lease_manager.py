@@ -1,0 +1,98 @@
+"""What a pull worker holds: what the broker is told, and when; who waits for room."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from functions.gcp.lease_manager import Due, LeaseManager
+
+LEASE_S = 20.0
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def held(*ack_ids: str, most: int = 8, clock: Callable[[], float] | None = None) -> LeaseManager:
+    leases = LeaseManager(LEASE_S, most, 1000, clock or Clock())
+    leases.add(dict.fromkeys(ack_ids, 10))
+    return leases
+
+
+def test_acks_and_nacks_are_told_together_and_once() -> None:
+    leases = held("a", "b", "c")
+    leases.settle("a", True)
+    leases.settle("b", False)
+    leases.settle("a", False)  # too late: it is acked
+    assert leases.due() == Due(("a",), ("b",))
+    leases.settle("c", True)
+    assert leases.due() == Due(("c",))
+
+
+def test_whoever_tells_waits_for_something_to_tell() -> None:
+    leases = held("a")
+    with ThreadPoolExecutor(1) as teller:
+        told = teller.submit(leases.due)
+        leases.settle("a", True)
+        assert told.result(10) == Due(("a",))
+
+
+def test_what_is_not_settled_is_extended_at_half_its_time_again_and_again() -> None:
+    clock = Clock()
+    leases = held("a", "b", clock=clock)
+    clock.now += 1
+    leases.add({"later": 10})
+    clock.now += LEASE_S / 2 - 1
+    assert leases.due() == Due(extended=("a", "b"))
+    leases.settle("a", True)
+    clock.now += 1
+    assert leases.due() == Due(("a",), extended=("later",))
+    clock.now += LEASE_S / 2 - 1
+    assert leases.due() == Due(extended=("b",))
+
+
+def test_a_lease_that_comes_due_wakes_whoever_tells() -> None:
+    leases = LeaseManager(0.02, 8, 1000)
+    with ThreadPoolExecutor(1) as teller:
+        told = teller.submit(leases.due)
+        leases.add({"a": 10})
+        assert told.result(10) == Due(extended=("a",))
+
+
+def test_who_holds_too_many_or_too_much_waits_for_room() -> None:
+    for leases in (held("a", "b", most=2), LeaseManager(LEASE_S, 8, 20)):
+        leases.add({"a": 10, "b": 10})
+        with ThreadPoolExecutor(1) as reader:
+            waiting = reader.submit(leases.wait_for_capacity)
+            assert not waiting.done()
+            leases.settle("a", True)
+            waiting.result(10)
+        leases.wait_for_capacity()
+
+
+def test_nobody_waits_for_room_when_no_more_come() -> None:
+    leases, full = held("a", most=1), threading.Event()
+
+    def read() -> None:
+        full.set()
+        leases.wait_for_capacity()
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(read)
+        assert full.wait(10)
+        leases.stop()
+        waiting.result(10)
+
+
+def test_the_last_news_are_told_and_then_none() -> None:
+    leases = held("a", "b")
+    leases.settle("a", True)
+    leases.close()
+    assert leases.due() == Due(("a",)) and leases.due() is None
