@@ -42,12 +42,12 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 PARALLEL = -n $(or $(JOBS),4) --dist loadgroup -m "not timing" --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
-test: $(FULL)  ## Run the unit tests, the tests of the twin, and a stock client's image through it: minutes
+test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in at most four minutes
 	$(PY) -m pytest $(PARALLEL) tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
 	$(PY) -m pytest -m timing tests/unit tests/service
 
 # Coverage is of this run's own processes: what is started and killed by a test reports nothing.
-test-all: $(FULL)  ## Run every test: both brokers, TensorFlow, terraform, the image, Beam, benchmarks, faults (COVERAGE=1)
+test-all: $(FULL)  ## Run every test (COVERAGE=1 reports coverage)
 	$(PY) -m pytest $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=)
 	$(PY) -m pytest -m timing $(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
 

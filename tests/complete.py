@@ -14,8 +14,8 @@ class Complete:
         self._skipped: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test; one that was expected to fail and did has been run."""
-        if report.skipped and not hasattr(report, "wasxfail"):
+        """Note a test; one that was expected to fail and did has been run, and what is `optional` need not be there."""
+        if report.skipped and not hasattr(report, "wasxfail") and "optional" not in report.keywords:
             self._skipped.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

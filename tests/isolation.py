@@ -40,18 +40,14 @@ class Isolation:
 
     def __init__(self) -> None:
         self._test: str | None = None
-        self._elder: frozenset[int] = frozenset()
+        self._elder: frozenset[threading.Thread] = frozenset()
         self._seen: list[str] = []
 
     @contextmanager
     def of(self, test: str) -> Iterator[list[str]]:
         """Audit until the block ends; gives the list of what is seen."""
         self._seen = []
-        self._elder = frozenset(
-            thread.ident
-            for thread in threading.enumerate()
-            if thread.ident and thread is not threading.current_thread()
-        )
+        self._elder = frozenset(threading.enumerate()) - {threading.current_thread()}
         self._test = test
         try:
             yield self._seen
@@ -60,7 +56,7 @@ class Isolation:
 
     def audit(self, event: str, arguments: tuple[object, ...]) -> None:
         """Raise Forbidden at what a unit test may not do. For sys.addaudithook."""
-        if self._test is None or event not in FORBIDDEN or threading.get_ident() in self._elder:
+        if self._test is None or event not in FORBIDDEN or threading.current_thread() in self._elder:
             return
         self._seen.append(f"{event}{arguments!r:.200}")
         raise Forbidden(f"{self._test} is in tests/unit and called {self._seen[-1]}: move it to tests/service")
