@@ -39,20 +39,6 @@ def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> N
     assert done.stdout.strip() == wanted
 
 
-def test_help_imports_nothing_heavy(root: Path) -> None:
-    code = (
-        "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
-        "for words in [['--help'], *([name, '--help'] for name in COMMANDS if name not in ('model', 'up'))]:\n"
-        "    assert main(words) == 0, words\n"
-        "heavy = {'google.cloud.pubsub_v1', 'google.cloud.storage', 'rich', 'requests', 'numpy', 'PIL', 'yaml'}\n"
-        "heavy |= {'client.transport.topic', 'client.results.output', 'client.doctor.runner', 'client.plan.planner'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Example:" in done.stdout
-
-
 def test_no_command_imports_tensorflow(root: Path) -> None:
     code = (
         "import sys\nfrom contextlib import suppress\nfrom client.__main__ import main\n"

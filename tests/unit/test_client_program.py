@@ -39,20 +39,6 @@ def test_a_command_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> No
     assert "'fly' is no command; the commands are publish, upload, predict, watch" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("shell", "line"),
-    [
-        ("bash", "complete -o nosort -F _predictions_completion predictions"),
-        ("zsh", "#compdef predictions"),
-        ("fish", "complete --no-files --command predictions"),
-    ],
-)
-def test_each_shell_has_a_script(shell: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", shell], {}) == 0
-    shown = capsys.readouterr().out
-    assert line in shown and f"_PREDICTIONS_COMPLETE={shell}_complete" in shown
-
-
 def test_a_shell_without_completion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "tcsh"], {}) == 2
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in capsys.readouterr().err
