@@ -31,12 +31,11 @@ from functions.runtime.memory_tuning import collect_seldom, give_back_large_bloc
 from functions.runtime.payload_memory import Payloads
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
-from functions.service.pipeline import Pipeline
+from functions.service.pipeline import CallerRuns, Pipeline
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
 from model.artifact.load import load_engine, read_artifact
 from model.drift import read_reference
-from model.engines.futures import CallerRuns
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import ArtifactError
 from model.images.limits import Limits

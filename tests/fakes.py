@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from functions.entrypoints.http import AwaitedDelivery
 from functions.errors import ImageNotFound
 from functions.messages.contract import Envelope, Ignored, Model, ObjectRef, Response
 from functions.messages.request_decoder import decode
-from functions.service.handler import Handler
+from functions.service.handler import AwaitedDelivery, Handler
 from functions.service.pipeline import Pipeline
 from model.engines.base import Activations, Images, Scores, Signature
 from model.errors import ImageTooLarge

@@ -26,7 +26,7 @@ INTERRUPTED = 130
 MAX_SECONDS = 604_800
 """Seconds of the longest timeout: a week, as long as Pub/Sub keeps a message by default."""
 
-RENAMED = {"DOOR_URL": "ENDPOINT_URL", "DOOR_TOKEN": "ENDPOINT_TOKEN"}
+RENAMED = {f"DOOR_{name}": f"ENDPOINT_{name}" for name in ("URL", "TOKEN")}
 """Environment variables of versions before 1.0.0, and their names since then."""
 
 IMAGE_EXIT_CODES = """\b

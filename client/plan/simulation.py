@@ -74,7 +74,7 @@ def simulate(load: Workload, size: Size, behaviour: Behaviour, seed: int) -> Run
     Push starts instances as its window fills; all instances of a pool run from the beginning. Pub/Sub's push window
     starts at `push_window` and doubles with each round of answers. No instance stops during a burst.
     """
-    random, step_s = Random(seed), max(STEP_S, load.burst_s / MAX_STEPS)  # nosec B311  # not used for secrets
+    generator, step_s = Random(seed), max(STEP_S, load.burst_s / MAX_STEPS)  # nosec B311  # not used for secrets
     run = Run(step_s, 2 * behaviour.hop_s + size.hold_s)
     queue: deque[tuple[int, int]] = deque()
     starting: deque[tuple[float, int]] = deque()
@@ -85,7 +85,7 @@ def simulate(load: Workload, size: Size, behaviour: Behaviour, seed: int) -> Run
         now = step * step_s
         while starting and starting[0][0] <= now:
             ready += starting.popleft()[1]
-        new = _poisson(random, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
+        new = _poisson(generator, load.peak_per_s * min(step_s, max(0.0, load.burst_s - now)))
         if new := new or int(not step):  # a burst has at least one image
             queue.append((step, new))
             waiting += new
@@ -129,11 +129,11 @@ def _wanted(size: Size, behaviour: Behaviour, in_flight: float, per_s: float) ->
     return min(size.max_instances, ceil(max(by_requests, by_cpu)))
 
 
-def _poisson(random: Random, mean: float) -> int:
+def _poisson(generator: Random, mean: float) -> int:
     """Draw a number of arrivals: by Knuth's product for a small mean, from the normal distribution for a large one."""
     if mean > 50:
-        return max(0, round(random.gauss(mean, sqrt(mean))))
-    count, product, least = 0, random.random(), exp(-mean)
+        return max(0, round(generator.gauss(mean, sqrt(mean))))
+    count, product, least = 0, generator.random(), exp(-mean)
     while product > least:
-        count, product = count + 1, product * random.random()
+        count, product = count + 1, product * generator.random()
     return count

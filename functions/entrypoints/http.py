@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from functions.entrypoints.request_body import RequestBody
-from functions.messages.contract import Envelope, Response
 
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -51,21 +50,3 @@ def text_reply(status: int, sentence: str, headers: Mapping[str, str] | None = N
 def json_reply(status: int, value: Mapping[str, Any]) -> HttpReply:
     """A reply of a JSON object."""
     return HttpReply(status, json.dumps(value).encode(), JSON)
-
-
-@dataclass(slots=True)
-class AwaitedDelivery:
-    """A delivery that an HTTP request carries and whose outcome is the reply to it."""
-
-    envelope: Envelope
-    is_awaited: bool = True
-    is_acked: bool = False
-    response: Response | None = None
-    """The published response."""
-
-    def ack(self, response: Response | None, /) -> None:
-        """Let the reply be a success."""
-        self.is_acked, self.response = True, response
-
-    def nack(self) -> None:
-        """Let the reply be 503."""

@@ -11,7 +11,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 
 from functions import bootstrap
 from functions.entrypoints.form import read_file
-from functions.entrypoints.http import JSON, AwaitedDelivery, HttpReply, HttpRequest, text_reply
+from functions.entrypoints.http import JSON, HttpReply, HttpRequest, text_reply
 from functions.entrypoints.request_body import BodyTooLarge, read_body
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.messages.contract import (
@@ -28,6 +28,7 @@ from functions.messages.event_decoder import from_post
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import HEADER, TraceContext
 from functions.runtime.payload_memory import Reserve
+from functions.service.handler import AwaitedDelivery
 from functions.settings import SettingsError
 from model.text import printable
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from functions import bootstrap
-from functions.entrypoints.http import AwaitedDelivery, HttpReply, HttpRequest, text_reply
+from functions.entrypoints.http import HttpReply, HttpRequest, text_reply
 from functions.entrypoints.request_body import BodyTooLarge, read_body
 from functions.errors import InvalidRequest
 from functions.gcp.push_tokens import NotAllowed
@@ -19,7 +19,7 @@ from functions.messages.contract import Envelope
 from functions.messages.event_decoder import from_http
 from functions.messages.request_decoder import decode
 from functions.runtime.payload_memory import Reserve
-from functions.service.handler import Handler
+from functions.service.handler import AwaitedDelivery, Handler
 from functions.service.ports import Delivery
 
 MAX_EVENT_BYTES = 15_000_000

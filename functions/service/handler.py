@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
@@ -9,11 +11,10 @@ from functools import partial
 from typing import TypeVar
 
 from functions.errors import UNAVAILABLE
-from functions.messages.contract import Decoded, Error, Ignored, Rejected, Request, Response, Timing
+from functions.messages.contract import Decoded, Envelope, Error, Ignored, Rejected, Request, Response, Timing
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
-from functions.service.in_flight import Begun, InFlight
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
@@ -22,6 +23,64 @@ T = TypeVar("T")
 
 PUBLISH_TIMEOUT_S = 45.0
 """Below the 55 s of a push request: the nack must reach the broker before it delivers again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """One delivery. `at`: when it was begun, by the monotonic clock."""
+
+    at: float
+
+
+class InFlight:
+    """Every delivery from its arrival until it is acked or nacked. Callable from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._begun: set[Begun] = set()
+
+    def begin(self) -> Begun:
+        """Add a delivery."""
+        with self._changed:
+            begun = Begun(self._clock())
+            self._begun.add(begun)
+            return begun
+
+    def settle(self, begun: Begun) -> None:
+        """Remove a delivery that is acked or nacked."""
+        with self._changed:
+            self._begun.remove(begun)
+            self._changed.notify_all()
+
+    def longest_s(self) -> float:
+        """Seconds since the oldest delivery was begun; 0 when there is none."""
+        with self._changed:
+            return max((self._clock() - begun.at for begun in self._begun), default=0.0)
+
+    def drain(self, timeout_s: float) -> int:
+        """Wait until there is none; return how many are left after `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._begun, timeout_s)
+            return len(self._begun)
+
+
+@dataclass(slots=True)
+class AwaitedDelivery:
+    """A delivery that an HTTP request carries and whose outcome is the reply to it."""
+
+    envelope: Envelope
+    is_awaited: bool = True
+    is_acked: bool = False
+    response: Response | None = None
+    """The published response."""
+
+    def ack(self, response: Response | None, /) -> None:
+        """Let the reply be a success."""
+        self.is_acked, self.response = True, response
+
+    def nack(self) -> None:
+        """Let the reply be 503."""
 
 
 @dataclass(frozen=True, slots=True)

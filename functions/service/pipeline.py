@@ -5,10 +5,14 @@ A permanent failure is an error response. A transient failure is the exception o
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
 
 from functions.errors import PERMANENT, Expired, UnknownModel, code_of
 from functions.messages.contract import (
@@ -24,15 +28,48 @@ from functions.messages.contract import (
 )
 from functions.observability.spans import Spans
 from functions.service.ports import ObjectStore
-from functions.service.stage_timer import StageTimer
 from model.engines.base import AsyncEngine, Images, Scores
-from model.engines.futures import CallerRuns, then
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
 from model.text import quoted
 
+T = TypeVar("T")
+
 SMALL_BYTES = 64_000
 """Largest image file that the scoring threads decode: some milliseconds, for which the rest of the batch waits."""
+
+
+class CallerRuns(Executor):
+    """Runs each call at once, in the thread that submits it."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """A future that has ended."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as exc:
+            future.set_exception(exc)
+        return future
+
+
+class StageTimer:
+    """The timer of one request, started when it is made. `queue_ms`: milliseconds that the request waited before."""
+
+    def __init__(self, queue_ms: float) -> None:
+        self._queue = queue_ms
+        self._start = self._last = time.perf_counter()
+        self._stages: defaultdict[str, float] = defaultdict(float)
+
+    def stage(self, name: str) -> None:
+        """End a stage and add its time to `name`, a field of Timing."""
+        now = time.perf_counter()
+        self._stages[name] += now - self._last
+        self._last = now
+
+    def timing(self) -> Timing:
+        """The stages so far, and the total."""
+        stages = {"total": time.perf_counter() - self._start, **self._stages}
+        return Timing(queue=self._queue, **{name: round(1000 * seconds, 2) for name, seconds in stages.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +93,11 @@ class Pipeline:
         if isinstance(request, Rejected):
             return self.executor.submit(self._reject, request)
         work = _Work(self, request, StageTimer(self.queue_ms(request)))
-        if self.batches and _is_small(request):
-            scores = self.batches.submit(work.prepare)
-        else:
-            scores = self.executor.submit(work.score)
-        return then(scores, work.conclude)
+        if not (self.batches and _is_small(request)):
+            return self.executor.submit(work.run)
+        responded: Future[Response] = Future()
+        self.batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
+        return responded
 
     def _reject(self, request: Rejected) -> Response:
         error = Error("invalid_request", request.reason)
@@ -138,15 +175,22 @@ class _Work:
             self.images = prepared
         return prepared
 
-    def score(self) -> Scores:
-        """Scores [1, labels]; blocks."""
-        return self.pipeline.predictor.engine.score(self.prepare())
+    def run(self) -> Response:
+        """All stages, in this thread; blocks."""
+        return self.conclude(lambda: self.pipeline.predictor.engine.score(self.prepare()))
 
-    def conclude(self, scores: Future[Scores]) -> Response:
-        """The response that the scores make, or what went wrong before."""
+    def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
+        """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""
+        try:
+            responded.set_result(self.conclude(scores.result))
+        except Exception as exc:
+            responded.set_exception(exc)
+
+    def conclude(self, scores: Callable[[], Scores]) -> Response:
+        """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
         pipeline, options, explanation = self.pipeline, self.request.options, None
         try:
-            predictions = pipeline.predictor.rank(scores.result()[0], options.top_k)
+            predictions = pipeline.predictor.rank(scores()[0], options.top_k)
             self.timer.stage("predict")
             if self.images is not None:  # its time is part of the total alone
                 explanation = pipeline.predictor.explain(self.images, predictions[0].label)
