@@ -40,7 +40,7 @@ from model.engines.futures import CallerRuns
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import ArtifactError
 from model.images.limits import Limits
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,9 @@ def build(settings: Settings, executor: Executor | None = None) -> Handler:
     )
     pipeline = Pipeline(
         Predictor(
-            batcher, Limits(max_bytes=settings.max_image_bytes), Room(settings.decode_bytes - settings.payload_bytes)
+            batcher,
+            Limits(max_bytes=settings.max_image_bytes),
+            MemoryBudget(settings.decode_bytes - settings.payload_bytes),
         ),
         Model(artifact.name, artifact.version, artifact.digest, name),
         BucketObjects(settings.project, settings.buckets, _payloads(settings.payload_bytes)),

@@ -1,1 +1,1 @@
-"""The local twin and the deployment checks."""
+"""The local twin, the deployment, and the checks of the Terraform configuration."""

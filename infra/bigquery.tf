@@ -1,4 +1,4 @@
-# Every response as a row: Pub/Sub itself writes them, and a view has one for each request.
+# Responses as rows in BigQuery, written by Pub/Sub, and a view with one row per request.
 resource "google_bigquery_dataset" "this" {
   count = var.bigquery ? 1 : 0
 
@@ -15,7 +15,7 @@ resource "google_bigquery_dataset" "this" {
     }
   }
 
-  # Without this, everybody who may view the project could read.
+  # Without this block, every viewer of the project could read the dataset.
   access {
     role          = "OWNER"
     special_group = "projectOwners"
@@ -59,7 +59,7 @@ resource "google_bigquery_table" "answers" {
   }
 }
 
-# Who reads the view reads the table under it.
+# A reader of the view also needs to read its table.
 resource "google_bigquery_table_iam_member" "analyst" {
   for_each = {
     for pair in setproduct(var.analysts, var.bigquery ? ["responses", "answers"] : []) :
@@ -76,7 +76,7 @@ resource "google_bigquery_table_iam_member" "analyst" {
 locals {
   responses_table = var.bigquery ? join(".", [var.project_id, google_bigquery_dataset.this[0].dataset_id, google_bigquery_table.responses[0].table_id]) : null
 
-  # The columns are response.json's fields, records and all. None is REQUIRED: a column that is added later could not be.
+  # The columns are the fields of response.json, including records. None is REQUIRED, because later columns cannot be.
   response       = jsondecode(file("${path.module}/schemas/response.json")).properties
   bigquery_types = { string = "STRING", integer = "INTEGER", number = "FLOAT", object = "RECORD", array = "RECORD" }
   columns = [for name, given in local.response : merge(
@@ -97,8 +97,8 @@ locals {
   )]
   metadata_columns = [
     { name = "publish_time", type = "TIMESTAMP", mode = "NULLABLE", description = "When the response was published." },
-    { name = "message_id", type = "STRING", mode = "NULLABLE", description = "The response's message." },
-    { name = "subscription_name", type = "STRING", mode = "NULLABLE", description = "What wrote the row." },
+    { name = "message_id", type = "STRING", mode = "NULLABLE", description = "The id of the response's message." },
+    { name = "subscription_name", type = "STRING", mode = "NULLABLE", description = "The subscription that wrote the row." },
     { name = "attributes", type = "JSON", mode = "NULLABLE", description = "The message's attributes: request_id, status, model, reply_to." },
   ]
 }

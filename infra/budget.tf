@@ -1,4 +1,4 @@
-# A word when the project costs more than was meant, where var.budget says how much that is. It stops nothing.
+# A notification when the project costs more than var.budget. It stops nothing.
 variable "budget" {
   description = "Budget of the whole project per month, in whole units of the billing account's currency; needs permissions on that account."
   type = object({
@@ -8,15 +8,15 @@ variable "budget" {
   default = null
   validation {
     condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
-    error_message = "budget takes a billing_account such as 012345-6789AB-CDEF01, and a whole amount from 1 up."
+    error_message = "budget needs a billing_account such as 012345-6789AB-CDEF01, and a whole amount of at least 1."
   }
   validation {
     condition     = var.budget == null || length(var.alerts.emails) <= 5
-    error_message = "budget tells five addresses at most, which is what Google takes: alerts.emails has more."
+    error_message = "a budget can notify at most five addresses, a limit of Google: alerts.emails has more."
   }
 }
 
-# A budget knows projects by number: one that is named by its id would be changed by every apply.
+# The API returns project numbers in a budget, so a budget with the project's id would change with every apply.
 data "google_project" "this" {
   count = var.budget == null ? 0 : 1
 
@@ -47,12 +47,12 @@ resource "google_billing_budget" "this" {
     }
   }
 
-  threshold_rules { # while there is still time
+  threshold_rules { # a forecast, before the amount is spent
     threshold_percent = 1
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  # The account's administrators are told anyway.
+  # The billing account's administrators are always notified.
   dynamic "all_updates_rule" {
     for_each = length(var.alerts.emails) == 0 ? [] : [values(google_monitoring_notification_channel.email)[*].id]
     content {

@@ -1,5 +1,5 @@
-# Whoever builds: the worker's image in Cloud Build (cloudbuild.yaml), or the function. Its sources lie in the models bucket.
-# On the project, because builds log there, and the bucket to which Cloud Functions copies the source is of its own making.
+# The service account that builds the worker's image (cloudbuild.yaml) or the function. Its sources are in the models bucket.
+# Rights on the project, because builds log there, and Cloud Functions copies the source to a bucket that it creates itself.
 resource "google_project_iam_member" "builder" {
   for_each = merge(
     { "roles/logging.logWriter" = [] },

@@ -1,4 +1,4 @@
-# Who may send images and read responses. A filtered subscription of one's own needs a right on the project besides: README.md.
+# Rights to send images and read responses. A client's own filtered subscription also needs a right on the project: README.md.
 resource "google_pubsub_topic_iam_member" "client" {
   for_each = var.clients
 

@@ -1,6 +1,6 @@
-# What the last 24 hours cost, about: what was used, as Cloud Monitoring counts it, at list prices.
+# The approximate cost of the last 24 hours: usage metrics of Cloud Monitoring at list prices.
 locals {
-  # USD in tier 1 regions, as client/plan/prices.toml has them (a test compares).
+  # USD in tier 1 regions, the same as in client/plan/prices.toml (a test compares them).
   usd = {
     run_cpu           = 0.000024
     run_memory        = 0.0000025
@@ -11,7 +11,7 @@ locals {
   }
   gib = tonumber(regex("^[0-9]+", var.memory)) / (endswith(var.memory, "Gi") ? 1 : 1024)
 
-  # A second of an instance. With a GPU a service is paid for as a pool is: always.
+  # One second of an instance. A service with a GPU is billed like a pool: always.
   usd_a_second = {
     service = var.gpu == null ? var.cpu * local.usd.run_cpu + local.gib * local.usd.run_memory : var.cpu * local.usd.pool_cpu + local.gib * local.usd.pool_memory
     pool    = var.cpu * local.usd.pool_cpu + local.gib * local.usd.pool_memory

@@ -1,6 +1,6 @@
-# One page that answers: does it work, how fast, how sure is it, and what does it cost.
+# The dashboard: availability, latency, scores and cost.
 locals {
-  # Each line of a chart by a name of its own, as a label.
+  # Each line of a chart with its own name, as a label.
   named = {
     for chart, lines in {
       traffic = {
@@ -21,23 +21,23 @@ locals {
   }
 
   charts = [
-    { title = "Age of the oldest message that waits", unit = "s", query = local.waiting.oldest_unacked_message_age.live },
-    { title = "Messages that wait, dead letters among them", unit = "1", query = "${local.waiting.num_undelivered_messages.live} or ${local.waiting.num_undelivered_messages.dead_letters}" },
-    { title = "Requests a second", unit = "1/s", query = local.named.traffic },
+    { title = "Age of the oldest waiting message", unit = "s", query = local.waiting.oldest_unacked_message_age.live },
+    { title = "Waiting messages, including dead letters", unit = "1", query = "${local.waiting.num_undelivered_messages.live} or ${local.waiting.num_undelivered_messages.dead_letters}" },
+    { title = "Requests per second", unit = "1/s", query = local.named.traffic },
     { title = "Outcomes in 10 minutes", unit = "1", query = "sum by (outcome, code) (${local.increase.ended["10m"]})" },
     { title = "Latency by stage, 95th percentile", unit = "ms", query = local.named.latency },
     { title = "Mean score by class", unit = "1", query = "sum by (label) (${local.increase.scores["10m"]}) / sum by (label) (${local.increase.answers["10m"]})" },
-    { title = "Scores below what is usual, by class, over a day", unit = "1", query = "(${local.shortfall}) / sum by (label) (${local.increase.compared["1d"]})" },
+    { title = "Scores below their usual values, by class, over a day", unit = "1", query = "(${local.shortfall}) / sum by (label) (${local.increase.compared["1d"]})" },
     { title = "Cold starts in 10 minutes", unit = "1", query = local.named.starts },
     { title = "Duration of a cold start, 95th percentile", unit = "ms", query = local.named.start },
-    { title = "About what the last 24 hours cost, in USD", unit = "USD", query = local.named.cost },
+    { title = "Approximate cost of the last 24 hours, in USD", unit = "USD", query = local.named.cost },
   ]
 
   notes = <<-EOT
-    **Cost** is reckoned, not billed: seconds of instances, requests and bytes of messages at list prices, nothing free.
-    Storage, logs, BigQuery, nightly jobs${var.gpu == null ? "" : ", the GPU itself"} and rebates are not in it; min_instances count as if they always worked.
+    **Cost** is an estimate: instance seconds, requests and message bytes at list prices, without the free tier.
+    Storage, logs, BigQuery, nightly jobs${var.gpu == null ? "" : ", the GPU itself"} and discounts are not included; min_instances count as always active.
 
-    **Scores** are compared with the mean of the same label on validation images, where the artifact says it.
+    **Scores** are compared with the mean of the same label on validation images, if the artifact records it.
   EOT
 }
 

@@ -1,14 +1,14 @@
-# What is the HTTP endpoint's own: who may call it, and how little it can do. Its service is in run.tf.
+# Settings, grants and callers of the HTTP endpoint. Its service is in run.tf.
 locals {
   endpoint = {
     HTTP_ENDPOINT = "on"
-    # Its callers could post a made-up push as well as an image. Only the invoker's would be taken, whom nobody lets in here.
+    # Its callers could also post a forged push. Only the invoker's are accepted, and no caller can act as the invoker.
     PUSH_AUDIENCE        = "${local.prefix}prediction-endpoint"
     PUSH_SERVICE_ACCOUNT = google_service_account.this["invoker"].email
   }
 }
 
-# Images come with the request, so of the buckets it reads models alone.
+# Requests contain their images, so the endpoint needs to read only the models bucket.
 resource "google_storage_bucket_iam_member" "endpoint" {
   count = var.http_endpoint == "off" ? 0 : 1
 

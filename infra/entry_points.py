@@ -15,8 +15,8 @@ from client.transport.http import HttpTransport
 from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import open_topic
 
+# Opens the transport of an entry point for these images. The request tracker gets their outcomes. May raise.
 EntryPoint = Callable[[Collection[ImageFile], RequestTracker], AbstractContextManager[Transport]]
-"""Opens the transport of an entry point for these images. The request tracker gets their outcomes. May raise."""
 
 
 def topic(cloud: Cloud) -> EntryPoint:

@@ -1,10 +1,10 @@
-# The worker as a 2nd-gen function: an HTTP function behind our own push subscription, not an event trigger, whose hidden
-# subscription has no dead letters and forgets after a day.
+# The worker as a 2nd-gen function: an HTTP function behind the project's push subscription. It has no event trigger, whose
+# hidden subscription would have no dead letters and keep messages for only a day.
 resource "google_storage_bucket_object" "function" {
   count = var.compute == "function" ? 1 : 0
 
   bucket = google_storage_bucket.this[local.models_bucket].name
-  name   = "functions/${filesha256(var.function_source)}.zip" # another source, another name: so the function is built anew
+  name   = "functions/${filesha256(var.function_source)}.zip" # the name changes with the source, so that the function is built again
   source = var.function_source
 }
 
@@ -18,7 +18,7 @@ resource "google_cloudfunctions2_function" "worker" {
   labels       = var.labels
 
   build_config {
-    runtime           = "python311" # as the image
+    runtime           = "python311" # the same as in the image
     entry_point       = "serve"
     service_account   = google_service_account.this["builder"].id
     docker_repository = google_artifact_registry_repository.images.id

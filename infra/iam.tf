@@ -1,14 +1,14 @@
-# Who the parts are, and what each may do beside what its own file grants. No keys, no default service accounts.
+# Service accounts and their common grants; other grants are in the files of their resources. No keys, no default accounts.
 locals {
   accounts = { for name, what in {
     worker   = { wanted = true, is = "Reads images, publishes predictions" }
-    invoker  = { wanted = true, is = "Whom Pub/Sub is when it calls the worker" }
+    invoker  = { wanted = true, is = "Identity of Pub/Sub's pushes to the worker" }
     builder  = { wanted = true, is = "Builds the image or the function" }
-    nightly  = { wanted = var.nightly != null, is = "Asks about what is new in a bucket, every night" }
-    endpoint = { wanted = var.http_endpoint != "off", is = "Answers images over HTTP" }
+    nightly  = { wanted = var.nightly != null, is = "Sends requests for new images in a bucket, every night" }
+    endpoint = { wanted = var.http_endpoint != "off", is = "Serves the HTTP endpoint" }
   } : name => what.is if what.wanted }
 
-  # Those that score: each reads models and publishes answers.
+  # Accounts that score images: each reads models and publishes responses.
   scorers = [for name in ["worker", "endpoint"] : name if contains(keys(local.accounts), name)]
 }
 
@@ -47,7 +47,7 @@ resource "google_pubsub_subscription_iam_member" "worker" {
   member       = google_service_account.this["worker"].member
 }
 
-# Pub/Sub's agent makes the invoker's tokens, where it pushes.
+# Pub/Sub's agent creates the invoker's tokens for pushes.
 resource "google_service_account_iam_member" "pubsub_agent" {
   count = var.compute == "worker" ? 0 : 1
 

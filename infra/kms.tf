@@ -1,4 +1,4 @@
-# A key of one's own for all that is stored, where var.kms_key names one: each of Google's agents that store may use it.
+# A customer-managed key (var.kms_key) for all stored data: each of Google's service agents that stores data may use it.
 locals {
   encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions"] : [])
   agents = merge(
@@ -10,7 +10,7 @@ locals {
     { for agent in data.google_bigquery_default_service_account.this : "bigquery" => "serviceAccount:${agent.email}" },
   )
 
-  # By agent, read from its grant: what is encrypted waits until its agent may use the key. None without a key.
+  # By agent, read from the grant, so that an encrypted resource waits for its agent's grant. Empty without a key.
   keys = { for agent, grant in google_kms_crypto_key_iam_member.agent : agent => grant.crypto_key_id }
 }
 
@@ -22,7 +22,7 @@ resource "google_project_service_identity" "encrypting" {
   service = google_project_service.this[each.value].service
 }
 
-# Asking for BigQuery's agent makes it.
+# Reading this data source creates BigQuery's agent.
 data "google_bigquery_default_service_account" "this" {
   count = var.kms_key != null && var.bigquery ? 1 : 0
 

@@ -1,6 +1,6 @@
-# What became of requests, over all instances: counted by Cloud Logging from the worker's own lines, which outlive the instance.
+# Metrics of requests over all instances, which Cloud Logging counts from the worker's log lines.
 locals {
-  # Under each name that scorers have: a change of compute is no gap.
+  # With the names of all scorers, so that a change of compute leaves no gap.
   lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "endpoint"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
 
   outcomes = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
@@ -8,29 +8,29 @@ locals {
   stages   = ["queue", "fetch", "decode", "predict", "total"]
 
   milliseconds = merge(
-    # A stage that took nothing was not there: an image that came with its message is not fetched.
+    # A stage of 0 ms did not occur: an image inside its message is not fetched.
     { for stage in local.stages : stage => {
-      is     = "Milliseconds of answered requests: ${stage}, as timing_ms of the response."
+      is     = "Milliseconds of successful requests in the stage ${stage}, from the response's timing_ms."
       filter = "${local.answered} AND jsonPayload.timing_ms.${stage}>0"
       field  = "timing_ms.${stage}"
     } },
     { load = {
-      is     = "Milliseconds until the model was loaded, once a process: how many there are is how many cold starts."
+      is     = "Milliseconds until the model was loaded, once per process; the count is the number of cold starts."
       filter = "${local.lines} AND jsonPayload.logger=\"functions.bootstrap\" AND jsonPayload.load_ms>0"
       field  = "load_ms"
     } },
   )
 
   scores = {
-    score          = "Best score of answered requests, by its label."
-    expected-score = "What is usual for that label: its mean on validation images, as the artifact says."
+    score          = "Best score of successful requests, by label."
+    expected-score = "Mean best score of that label on validation images, from the artifact."
   }
 }
 
 resource "google_logging_metric" "outcomes" {
   project     = var.project_id
   name        = "${local.prefix}prediction-outcomes"
-  description = "Requests by how they ended."
+  description = "Requests by outcome."
   filter      = local.outcomes
 
   metric_descriptor {
@@ -75,7 +75,7 @@ resource "google_logging_metric" "milliseconds" {
     exponential_buckets {
       num_finite_buckets = 48
       growth_factor      = 1.5
-      scale              = 0.5 # to a day and a half, which is what a request may wait in the queue
+      scale              = 0.5 # up to a day and a half, the longest wait of a request in the queue
     }
   }
 

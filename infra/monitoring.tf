@@ -1,10 +1,10 @@
-# The figures that alerts (alerts.tf) and charts (dashboard.tf) are made of, in PromQL. There a metric of several kinds of
-# resource is asked of each by name ("Mapping Cloud Monitoring metrics to PromQL", Google Cloud), so each is asked and joined.
+# PromQL series for alerts (alerts.tf) and charts (dashboard.tf). A metric with several resource types must be selected by
+# each type ("Mapping Cloud Monitoring metrics to PromQL", Google Cloud), so each type is selected and the results joined.
 locals {
   services_matcher = "monitored_resource=\"cloud_run_revision\", service_name=~\"${join("|", [for part in ["worker", "function", "endpoint"] : "${local.prefix}prediction-${part}"])}\""
   pool_matcher     = "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"${local.prefix}prediction-pool\""
 
-  # Where scorers run: a service in every mode but one, and besides the pool the endpoint may be one.
+  # Where scorers run: a service in every mode except `worker`, where a pool and possibly the endpoint's service run.
   scored_on = merge(
     var.compute == "worker" ? { pool = local.pool_matcher } : {},
     var.compute != "worker" || var.http_endpoint != "off" ? { service = local.services_matcher } : {},
@@ -18,7 +18,7 @@ locals {
   series = merge(
     {
       ended    = "${local.logged.outcomes}{%s}"
-      failed   = "${local.logged.outcomes}{code=\"unavailable\", %s}" # ours, each time: nacks, and dead letters that are announced
+      failed   = "${local.logged.outcomes}{code=\"unavailable\", %s}" # failures of the service: nacks and announced dead letters
       answers  = "${local.logged.score}_count{%s}"
       scores   = "${local.logged.score}_sum{%s}"
       compared = "${local.logged.expected-score}_count{%s}"
@@ -44,7 +44,7 @@ locals {
     dead_letters = concat([google_pubsub_subscription.this[local.dead_letters].name], google_pubsub_subscription.dead_bigquery[*].name)
   }
 
-  # By gauge and whose it is.
+  # By metric and group of subscriptions.
   waiting = {
     for gauge in ["num_undelivered_messages", "oldest_unacked_message_age"] : gauge => {
       for whose, names in local.watched : whose => "max by (subscription_id) (pubsub_googleapis_com:subscription_${gauge}{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", names)}\"})"
@@ -53,6 +53,6 @@ locals {
 
   acked = "sum by (subscription_id) (increase(pubsub_googleapis_com:subscription_ack_message_count{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", local.watched.requests)}\"}[10m]))"
 
-  # By how much the scores of a day's answers lie below what is usual, in sum, by label; labels without a reference drop out.
+  # By label: how far the scores of a day's predictions are below their expected values, in total. Labels without a reference drop out.
   shortfall = "sum by (label) (${local.increase.expected["1d"]}) - sum by (label) (${local.increase.scores["1d"]})"
 }

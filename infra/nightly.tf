@@ -1,21 +1,21 @@
-# Nightly batches, where var.nightly asks for them: Scheduler starts a job that asks about what is new under a prefix.
+# Nightly batches, if var.nightly is set: Cloud Scheduler starts a job that sends requests for new objects under a prefix.
 variable "nightly" {
   description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone."
   type = object({
     bucket    = string
     prefix    = optional(string, "")
-    hours     = optional(number, 25) # an hour over a day: rather asked twice, which is answered once, than never
+    hours     = optional(number, 25) # one hour more than a day: repeated requests have the same id, and none is missed
     schedule  = optional(string, "0 3 * * *")
     time_zone = optional(string, "Etc/UTC")
   })
   default = null
   validation {
     condition     = var.nightly == null ? true : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", var.nightly.bucket)) && var.nightly.hours > 0
-    error_message = "nightly takes a bucket's name, without gs://, and more than 0 hours."
+    error_message = "nightly needs a bucket's name without gs:, and more than 0 hours."
   }
 }
 
-# The worker reads there what the job found.
+# The job lists the objects, and the worker reads them.
 resource "google_storage_bucket_iam_member" "nightly" {
   for_each = toset(var.nightly == null ? [] : ["nightly", "worker"])
 
@@ -48,7 +48,7 @@ resource "google_cloud_run_v2_job" "nightly" {
     template {
       service_account = google_service_account.this["nightly"].email
       timeout         = "3600s" # an hour to list and to publish
-      max_retries     = 3       # what was asked before a failure is asked again, under the same id
+      max_retries     = 3       # a retry repeats earlier requests with the same ids
       encryption_key  = lookup(local.keys, "run", null)
 
       dynamic "vpc_access" {
@@ -119,7 +119,7 @@ resource "google_cloud_scheduler_job" "nightly" {
   }
 
   retry_config {
-    retry_count = 3 # of the start; the job has retries of its own
+    retry_count = 3 # of the job's start; the job itself has retries too
   }
 
   depends_on = [google_cloud_run_v2_job_iam_member.nightly]

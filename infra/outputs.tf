@@ -1,4 +1,4 @@
-# Each output waits for the grants without which what it names would not work.
+# Each output waits for the grants that its resource needs to work.
 output "topics" {
   description = "Full names of the topics by their name in topology.yaml."
   value       = { for name, topic in google_pubsub_topic.this : name => topic.id }
@@ -30,12 +30,12 @@ output "endpoint_url" {
 }
 
 output "http_endpoint" {
-  description = "To whom the HTTP endpoint is open: off, internal or anywhere."
+  description = "Callers of the HTTP endpoint: off, internal or anywhere."
   value       = var.http_endpoint
 }
 
 output "worker_service_account" {
-  description = "Whom the worker is: what else it should be allowed is granted to this address."
+  description = "Email of the worker's service account, for further grants."
   value       = google_service_account.this["worker"].email
 }
 
@@ -54,7 +54,7 @@ output "images" {
 output "deployed" {
   description = "The deployment: region and compute of the worker, and the model that it serves."
   value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix }
-  # Not before it runs: the first stage of a deploy does not know the model.
+  # After the worker, because the first stage of a deployment does not know the model.
   depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
 }
 

@@ -1,6 +1,6 @@
 """Stages the source of a 2nd-gen function: `python -m infra.package` writes build/package/ and function-source.zip.
 
-A function's source has main.py and requirements.txt at its top; our entry points stay in functions/, beside model/.
+A function's source needs main.py and requirements.txt at its top, while the entry points are in functions/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("functions", "model")
+PACKAGES = ("functions", "model")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "training", "requirements*", "__main__.py", "beam.py")
 MAIN = '''"""The function's entry points: the entry points of functions/main.py."""
 
@@ -23,12 +23,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def stage(target: Path) -> Path:
-    """Write the source folder and its archive under `target`; the same files give the same bytes. Gives the archive."""
+    """Write the source folder and its archive under `target`; returns the archive. The archive is reproducible."""
     source = target / "source"
     shutil.rmtree(target, ignore_errors=True)
-    for room in ROOMS:
-        shutil.copytree(ROOT / room, source / room, ignore=LEFT_OUT)
-    # With its hashes, pip installs nothing else: not another file of the same version, nothing that is not listed.
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=LEFT_OUT)
+    # The lock file's hashes make pip reject every other file.
     shutil.copy(ROOT / "functions" / "requirements.lock", source / "requirements.txt")
     (source / "main.py").write_text(MAIN)
     archive = target / "function-source.zip"
@@ -42,7 +42,7 @@ def stage(target: Path) -> Path:
 
 
 def main() -> int:
-    """Stage and say where, in bytes."""
+    """Stage the source and print the archive's path and size."""
     archive = stage(ROOT / "build" / "package")
     print(f"{archive.relative_to(ROOT)}  {archive.stat().st_size:,} bytes")
     return 0

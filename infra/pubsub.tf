@@ -25,7 +25,7 @@ resource "google_pubsub_topic" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Protocol buffers, because Avro's JSON would want a name beside every value that may be null.
+# Protocol buffers, because JSON for Avro would need a type name for every nullable value.
 resource "google_pubsub_schema" "response" {
   project    = var.project_id
   name       = "${local.prefix}response"
@@ -41,7 +41,7 @@ locals {
   )
 }
 
-# Whatever `compute` is, these stay: what waits in a subscription survives the switch.
+# Subscriptions do not depend on `compute`, so waiting messages survive a switch.
 resource "google_pubsub_subscription" "this" {
   for_each = local.subscriptions
 
@@ -57,7 +57,7 @@ resource "google_pubsub_subscription" "this" {
     ttl = "" # never; the default removes a subscription after 31 idle days
   }
 
-  dynamic "retry_policy" { # without one, a failing message comes back at once
+  dynamic "retry_policy" { # without one, a failed message is redelivered at once
     for_each = try([each.value.retry], [])
     content {
       minimum_backoff = retry_policy.value.minimum_backoff
@@ -79,12 +79,12 @@ resource "google_pubsub_subscription" "this" {
       push_endpoint = "${local.worker_url}${push_config.value}"
       oidc_token {
         service_account_email = google_service_account.this["invoker"].email
-        audience              = var.compute == "push" ? local.audience : local.worker_url # a function has no audiences of its own
+        audience              = var.compute == "push" ? local.audience : local.worker_url # a function has no custom audiences
       }
     }
   }
 
-  # A push that is not allowed in yet would be counted as a delivery attempt, and its dead letters must find their way.
+  # A push rejected for a missing grant would count as a delivery attempt, and dead letters need their grants too.
   depends_on = [
     google_pubsub_topic_iam_member.dead_letter,
     google_cloud_run_v2_service_iam_member.invoker,
@@ -92,7 +92,7 @@ resource "google_pubsub_subscription" "this" {
   ]
 }
 
-# Dead letters are moved by Pub/Sub's own agent: it publishes them to the dead topic and acks them at the source.
+# Pub/Sub's agent forwards dead letters: it publishes them to the dead-letter topic and acks the originals.
 resource "google_pubsub_topic_iam_member" "dead_letter" {
   for_each = toset(values(local.dead_lettered))
 

@@ -1,4 +1,4 @@
-# Where the worker's image is pushed, and a function's too. Tags may move, because a function's do: deploy by digest.
+# The repository of the worker's image and of function images. Tags are mutable, because functions need it: deploy by digest.
 resource "google_artifact_registry_repository" "images" {
   project       = var.project_id
   location      = var.region
@@ -17,7 +17,7 @@ resource "google_artifact_registry_repository" "images" {
 
   cleanup_policies {
     id     = "newest"
-    action = "KEEP" # however old: what runs, and what one may want to go back to
+    action = "KEEP" # at any age: the deployed image and candidates for a rollback
     most_recent_versions {
       keep_count = 20
     }

@@ -1,4 +1,4 @@
-# Where each answer is stored before it is published, so that all its copies are the same; only where var.response_store asks for it.
+# The store of each response before it is published, so that all its copies are equal; only with var.response_store.
 resource "google_storage_bucket" "response_store" {
   count = var.response_store ? 1 : 0
 
@@ -27,13 +27,13 @@ resource "google_storage_bucket" "response_store" {
   }
 
   soft_delete_policy {
-    retention_duration_seconds = 0 # nobody restores an answer, and a week more of all of them would be paid for
+    retention_duration_seconds = 0 # responses are never restored, and soft delete would cost another week of storage
   }
 
   depends_on = [google_project_service.this]
 }
 
-# To create and to read, not to replace: the first answer stays.
+# To create and read but not replace objects: the first response stays.
 resource "google_storage_bucket_iam_member" "response_store" {
   for_each = {
     for pair in setproduct(local.scorers, ["roles/storage.objectCreator", "roles/storage.objectViewer"]) :
@@ -46,6 +46,6 @@ resource "google_storage_bucket_iam_member" "response_store" {
 }
 
 locals {
-  # A day longer than a message lives: until then it may come again, and must find its answer.
+  # One day longer than a message's retention: a redelivery within it must find its response.
   response_store_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
 }

@@ -1,4 +1,4 @@
-# How responses come into BigQuery: a subscription of its own, and dead letters of its own for what does not fit the table.
+# Responses to BigQuery: a separate subscription, with separate dead letters for responses that do not fit the table.
 resource "google_pubsub_subscription" "bigquery" {
   count = var.bigquery ? 1 : 0
 
@@ -6,14 +6,14 @@ resource "google_pubsub_subscription" "bigquery" {
   name                       = "${local.prefix}res_predict-bigquery"
   topic                      = google_pubsub_topic.this[local.response_topic].id
   ack_deadline_seconds       = 60
-  message_retention_duration = "604800s" # a week in which BigQuery may be mended
+  message_retention_duration = "604800s" # a week to repair problems with BigQuery
   labels                     = var.labels
 
   bigquery_config {
     table               = local.responses_table
     use_table_schema    = true
     write_metadata      = true
-    drop_unknown_fields = false # a field without a column is a dead letter to be seen, not a silent loss
+    drop_unknown_fields = false # a field without a column makes a visible dead letter instead of being lost
   }
 
   expiration_policy {
@@ -27,7 +27,7 @@ resource "google_pubsub_subscription" "bigquery" {
 
   dead_letter_policy {
     dead_letter_topic     = google_pubsub_topic.dead_bigquery[0].id
-    max_delivery_attempts = 20 # BigQuery's own bad minutes count too
+    max_delivery_attempts = 20 # outages of BigQuery count as attempts too
   }
 
   depends_on = [google_bigquery_table_iam_member.pubsub_agent, google_pubsub_topic_iam_member.dead_bigquery]
@@ -51,7 +51,7 @@ resource "google_pubsub_topic" "dead_bigquery" {
   depends_on = [google_project_service.this]
 }
 
-# Holds them for a person.
+# Keeps dead letters for an operator.
 resource "google_pubsub_subscription" "dead_bigquery" {
   count = var.bigquery ? 1 : 0
 
@@ -67,7 +67,7 @@ resource "google_pubsub_subscription" "dead_bigquery" {
   }
 }
 
-# Pub/Sub's agent writes the rows, and moves the dead letters.
+# Pub/Sub's agent writes the rows and forwards the dead letters.
 resource "google_bigquery_table_iam_member" "pubsub_agent" {
   count = var.bigquery ? 1 : 0
 

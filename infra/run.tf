@@ -1,10 +1,10 @@
-# Cloud Run services, of one image: the worker where requests are pushed to it, and the HTTP endpoint where it is open.
+# Cloud Run services with the same image: the worker, when requests are pushed, and the HTTP endpoint, when it is open.
 locals {
   services = setunion(var.compute == "push" ? ["worker"] : [], var.http_endpoint == "off" ? [] : ["endpoint"])
-  audience = "${local.prefix}prediction-worker" # a name of our own outlives a change of the service's address
+  audience = "${local.prefix}prediction-worker" # a custom audience survives a change of the service's URL
 
   environment = merge(
-    # Whoever may publish a request may name an object: of the buckets that the worker can read, models is not for them.
+    # A publisher of requests may name any object, so the models bucket, which the worker can read, is not among these.
     { ALLOWED_BUCKETS = join(",", concat(
       [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name],
       var.nightly[*].bucket,
@@ -34,7 +34,7 @@ resource "google_cloud_run_v2_service" "this" {
   project              = var.project_id
   name                 = "${local.prefix}prediction-${each.key}"
   location             = var.region
-  ingress              = each.key == "endpoint" && var.http_endpoint == "anywhere" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY" # push from the same project counts as internal
+  ingress              = each.key == "endpoint" && var.http_endpoint == "anywhere" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY" # pushes from the same project count as internal
   invoker_iam_disabled = false
   custom_audiences     = each.key == "worker" ? [local.audience] : null
   deletion_protection  = var.deletion_protection
@@ -44,7 +44,7 @@ resource "google_cloud_run_v2_service" "this" {
     service_account                  = google_service_account.this[each.key].email
     timeout                          = "${var.timeout_seconds}s"
     max_instance_request_concurrency = var.concurrency
-    gpu_zonal_redundancy_disabled    = var.gpu == null ? null : true # a spare GPU in another zone costs more than a retry
+    gpu_zonal_redundancy_disabled    = var.gpu == null ? null : true # a reserve GPU in another zone costs more than a retry
     encryption_key                   = lookup(local.keys, "run", null)
     labels                           = var.labels
 
@@ -79,8 +79,8 @@ resource "google_cloud_run_v2_service" "this" {
 
       resources {
         limits            = local.limits
-        cpu_idle          = var.gpu == null # pay for requests, not for waiting; a GPU is not to be had that way
-        startup_cpu_boost = true            # costs the seconds of a start only, and loading a model is most of one
+        cpu_idle          = var.gpu == null # CPU is billed only during requests; not available with a GPU
+        startup_cpu_boost = true            # billed only during the start, most of which is loading the model
       }
 
       dynamic "env" {
@@ -91,7 +91,7 @@ resource "google_cloud_run_v2_service" "this" {
         }
       }
 
-      # Every second, so that the probe itself adds at most one; two minutes for an artifact from the bucket.
+      # Every second, so that the probe adds at most one second; two minutes to download an artifact from the bucket.
       startup_probe {
         period_seconds    = 1
         timeout_seconds   = 1
@@ -104,7 +104,7 @@ resource "google_cloud_run_v2_service" "this" {
     }
   }
 
-  # An instance that starts must be able to read its artifact, and to store and publish its first answer. Images go after it.
+  # A new instance must be able to read its artifact, and to store and publish its first response. The repository outlives it.
   depends_on = [
     google_project_service.this,
     google_artifact_registry_repository.images,

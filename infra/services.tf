@@ -1,4 +1,4 @@
-# The interfaces that everything else needs, and Google's own agents, to whom some grants go.
+# APIs that the other resources need, and Google's service agents, which some grants name.
 resource "google_project_service" "this" {
   for_each = toset(concat(
     ["artifactregistry", "cloudbuild", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
@@ -10,10 +10,10 @@ resource "google_project_service" "this" {
 
   project            = var.project_id
   service            = "${each.value}.googleapis.com"
-  disable_on_destroy = false # others in the project may use it
+  disable_on_destroy = false # other users of the project may need it
 }
 
-# Agents are made lazily: on a new project a grant to one fails unless it was asked for first.
+# Service agents are created lazily: in a new project, a grant to one fails unless this resource created it first.
 resource "google_project_service_identity" "pubsub" {
   provider = google-beta
 
@@ -21,7 +21,7 @@ resource "google_project_service_identity" "pubsub" {
   service = google_project_service.this["pubsub"].service
 }
 
-# Asking for the storage agent makes it.
+# Reading this data source creates Storage's agent.
 data "google_storage_project_service_account" "this" {
   project    = var.project_id
   depends_on = [google_project_service.this]

@@ -2,7 +2,7 @@ resource "google_storage_bucket" "this" {
   for_each = local.topology.buckets
 
   project                     = var.project_id
-  name                        = "${var.project_id}-${local.prefix}${each.key}" # bucket names are shared by the whole world
+  name                        = "${var.project_id}-${local.prefix}${each.key}" # bucket names are globally unique
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"

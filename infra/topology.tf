@@ -1,4 +1,4 @@
-# What topology.yaml says, made ready for for_each.
+# The content of topology.yaml, in the form that for_each needs.
 locals {
   topology = yamldecode(file("${path.module}/topology.yaml"))
   prefix   = var.prefix == "" ? "" : "${var.prefix}-"

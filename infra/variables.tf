@@ -1,9 +1,9 @@
 variable "project_id" {
-  description = "Project that holds everything."
+  description = "Project id of the deployment."
   type        = string
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id takes a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
+    error_message = "project_id must be a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
   }
 }
 
@@ -14,7 +14,7 @@ variable "region" {
   nullable    = false
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "region takes a region such as europe-west1, not a zone or a multi-region."
+    error_message = "region must be a region such as europe-west1, not a zone or a multi-region."
   }
 }
 
@@ -25,7 +25,7 @@ variable "prefix" {
   nullable    = false
   validation {
     condition     = can(regex("^([a-z][a-z0-9]{0,10})?$", var.prefix))
-    error_message = "prefix takes up to 11 lower-case letters and digits, a letter first; the hyphen after it is added."
+    error_message = "prefix must be at most 11 lower-case letters and digits, starting with a letter; the hyphen after it is added."
   }
 }
 
@@ -36,7 +36,7 @@ variable "compute" {
   nullable    = false
   validation {
     condition     = contains(["push", "worker", "function"], var.compute)
-    error_message = "compute takes push, worker or function."
+    error_message = "compute must be push, worker or function."
   }
 }
 
@@ -46,7 +46,7 @@ variable "image" {
   default     = null
   validation {
     condition     = var.image == null ? var.compute == "function" && var.http_endpoint == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
-    error_message = "image takes a full name, registry first, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
+    error_message = "image must be a full name with its registry, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
   }
 }
 
@@ -57,7 +57,7 @@ variable "function_source" {
   nullable    = false
   validation {
     condition     = var.compute != "function" || fileexists(var.function_source)
-    error_message = "function_source names no file; make package writes build/package/function-source.zip."
+    error_message = "function_source does not exist; make package writes build/package/function-source.zip."
   }
 }
 
@@ -67,7 +67,7 @@ variable "artifact_prefix" {
   default     = null
   validation {
     condition     = var.artifact_prefix == null ? true : can(regex("^[^/].*[^/]$", var.artifact_prefix)) && !startswith(coalesce(var.artifact_prefix, "-"), "gs:")
-    error_message = "artifact_prefix takes a path inside the models bucket, such as fashion-mnist/3, without gs:// and without a slash at either end."
+    error_message = "artifact_prefix must be a path inside the models bucket, such as fashion-mnist/3, without gs:// and without a slash at either end."
   }
 }
 
@@ -78,15 +78,15 @@ variable "settings" {
   nullable    = false
   validation {
     condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_ENDPOINT", "RESPONSE_STORE", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings may not hold what is set here already: ARTIFACT (artifact_prefix), HTTP_ENDPOINT (http_endpoint), RESPONSE_STORE (response_store), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    error_message = "settings must not contain variables that other inputs set: ARTIFACT (artifact_prefix), HTTP_ENDPOINT (http_endpoint), RESPONSE_STORE (response_store), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
-    error_message = "settings may not hold PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT: Cloud Run checks the tokens of pushes itself and passes them on without their signature, so the worker would refuse them all."
+    error_message = "settings must not contain PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT: Cloud Run verifies push tokens itself and forwards them without their signature, so the worker would reject all of them."
   }
   validation {
     condition     = contains(["DEBUG", "INFO"], lookup(var.settings, "LOG_LEVEL", "INFO"))
-    error_message = "settings may not hold a LOG_LEVEL above INFO: alerts and charts are made of the worker's lines."
+    error_message = "settings must not contain a LOG_LEVEL above INFO: alerts and charts need the worker's log lines."
   }
 }
 
@@ -97,7 +97,7 @@ variable "http_endpoint" {
   nullable    = false
   validation {
     condition     = contains(["off", "internal", "anywhere"], var.http_endpoint)
-    error_message = "http_endpoint takes off, internal or anywhere."
+    error_message = "http_endpoint must be off, internal or anywhere."
   }
 }
 
@@ -108,7 +108,7 @@ variable "endpoint_callers" {
   nullable    = false
   validation {
     condition     = alltrue([for member in var.endpoint_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "endpoint_callers takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is let in nowhere."
+    error_message = "endpoint_callers must be members such as user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
   }
 }
 
@@ -126,7 +126,7 @@ variable "clients" {
   nullable    = false
   validation {
     condition     = alltrue([for member in var.clients : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "clients takes members of the form user:, group:, serviceAccount:, principal: or principalSet:. The public is not a client."
+    error_message = "clients must be members such as user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
   }
 }
 
@@ -144,7 +144,7 @@ variable "bigquery_days" {
   nullable    = false
   validation {
     condition     = var.bigquery_days >= 1
-    error_message = "bigquery_days takes 1 or more."
+    error_message = "bigquery_days must be at least 1."
   }
 }
 
@@ -155,7 +155,7 @@ variable "analysts" {
   nullable    = false
   validation {
     condition     = alltrue([for member in var.analysts : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "analysts takes members of the form user:, group:, serviceAccount:, principal: or principalSet:."
+    error_message = "analysts must be members such as user:, group:, serviceAccount:, principal: or principalSet:."
   }
 }
 
@@ -165,7 +165,7 @@ variable "kms_key" {
   default     = null
   validation {
     condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
-    error_message = "kms_key takes projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
+    error_message = "kms_key must be projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
   }
 }
 
@@ -175,11 +175,11 @@ variable "subnetwork" {
   default     = null
   validation {
     condition     = var.subnetwork == null ? true : can(regex("^projects/[^/]+/regions/${var.region}/subnetworks/[^/]+$", var.subnetwork))
-    error_message = "subnetwork takes projects/P/regions/R/subnetworks/S, where R is the region."
+    error_message = "subnetwork must be projects/P/regions/R/subnetworks/S, where R is the region."
   }
   validation {
     condition     = var.subnetwork == null || var.compute != "function"
-    error_message = "subnetwork is for push and worker: a function reaches a network by a connector only, which is not made here."
+    error_message = "subnetwork needs compute push or worker: a function would need a connector, which this configuration does not create."
   }
 }
 

@@ -1,11 +1,11 @@
-# The worker as a pool that pulls. It neither scales by backlog nor to zero: for a load that is steady and large.
+# The worker as a worker pool that pulls. It does not scale automatically, so it suits a steady, large load.
 resource "google_cloud_run_v2_worker_pool" "worker" {
   count = var.compute == "worker" ? 1 : 0
 
   project             = var.project_id
   name                = "${local.prefix}prediction-pool"
   location            = var.region
-  launch_stage        = "BETA" # as 6.50 knows it
+  launch_stage        = "BETA" # as version 6.50 of the provider requires
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
@@ -58,7 +58,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     }
   }
 
-  # A pool that may not pull yet would end and be started again and again.
+  # A pool without the right to pull would be restarted again and again.
   depends_on = [
     google_pubsub_subscription_iam_member.worker,
     google_pubsub_topic_iam_member.answers,

@@ -15,7 +15,7 @@ from model.text import printable, printable_lines
 from model.training.commands import (
     add_commands,
     add_train_options,
-    answer,
+    artifact_output,
     run_catalog,
     run_import,
     run_transfer,
@@ -82,9 +82,9 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.transfer.export import export_run, is_transfer_run
 
     if arguments.run and is_transfer_run(arguments.run):
-        return answer(export_run(arguments.run, arguments.out, arguments.engines))
+        return artifact_output(export_run(arguments.run, arguments.out, arguments.engines))
     kept, trained = _ARTIFACT / "training", _RUNS / "fashion-mnist"
-    return answer(export(arguments.run or (trained if trained.is_dir() else kept), arguments.out or _ARTIFACT))
+    return artifact_output(export(arguments.run or (trained if trained.is_dir() else kept), arguments.out or _ARTIFACT))
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:

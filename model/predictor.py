@@ -1,4 +1,4 @@
-"""The pure core: image bytes in, ranked labels out. No clock, no network, no environment."""
+"""Predicts ranked labels from the bytes of an image file, without clock, network or environment."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from model.engines.base import Engine, Images, Scores
 from model.explain import explain
 from model.images.limits import Limits
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.labels import Explanation, Prediction
 from model.preprocessing.recipe import preprocess
 
 Predictions = tuple[Prediction, ...]
 
+# Decimals of a score. Runtimes agree to more decimals, and a redelivery must get the same response.
 DIGITS = 4
-"""Decimals of a score: runtimes agree to more, and a redelivery must give the same answer."""
 
+# Default memory budget for decoding, in bytes.
 DECODE_BYTES = 200_000_000
-"""Memory that decoding takes at once, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """Everything between an image and its ranked labels. Callable from any thread."""
+    """Decodes, preprocesses, scores and ranks images. Callable from any thread."""
 
     engine: Engine
     limits: Limits = field(default_factory=Limits)
-    room: Room = field(default_factory=lambda: Room(DECODE_BYTES))
+    memory_budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(DECODE_BYTES))
 
     def prepare(self, image: bytes) -> Images:
         """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
-        return preprocess(image, self.engine.signature, self.limits, self.room)
+        return preprocess(image, self.engine.signature, self.limits, self.memory_budget)
 
     def rank(self, scores: Scores, top_k: int) -> Predictions:
         """The `top_k` best labels by `scores` [labels], best first; all labels when there are fewer."""
@@ -55,7 +55,7 @@ class Predictor:
 def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> Predictions:
     """The `top_k` best of `scores` [labels], best first; equal scores keep the labels' order.
 
-    Raises ArithmeticError when a score is not a number: a broken model must not answer.
+    Raises ArithmeticError when a score is not a number: a broken model must not predict.
     """
     if not np.isfinite(scores).all():
         raise ArithmeticError("the model gave a score that is not a number")

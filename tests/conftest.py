@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infra.check.terraform import Terraform, attached
-from infra.check.workshop import Unavailable, Workshop, prepare
+from infra.check.toolchain import Toolchain, Unavailable, prepare
 from infra.deploy.images import source_tag
 from tests.tools import Tools
 
@@ -59,7 +59,7 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Workshop:
+def toolchain() -> Toolchain:
     """What the checks of infra/ need."""
     try:
         return prepare()
@@ -69,9 +69,9 @@ def workshop() -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def terraform(workshop: Workshop) -> Iterator[Terraform]:
+def terraform(toolchain: Toolchain) -> Iterator[Terraform]:
     """The real terraform, attached to stand-ins of its providers: started once for all tests."""
-    with attached(workshop) as terraform:
+    with attached(toolchain) as terraform:
         yield terraform
 
 

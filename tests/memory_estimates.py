@@ -19,7 +19,7 @@ from PIL import Image
 
 from model.images.decode import decoded
 from model.images.limits import Limits
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.images.webp import MAX_GROUPS
 from tests.fault.watch import peak_kb, reset_peak
 from tests.image_files import chunk, save, tiff, webp_of_groups
@@ -113,15 +113,15 @@ METADATA: dict[str, Callable[[], bytes]] = {
 """Small images with much beside their pixels."""
 
 
-class _Counted(Room):
+class _Counted(MemoryBudget):
     """A memory budget that notes what was asked for last."""
 
     asked = 0
 
     @contextmanager
-    def taken(self, amount: int) -> Iterator[None]:
+    def reserve(self, amount: int) -> Iterator[None]:
         self.asked = amount
-        with super().taken(amount):
+        with super().reserve(amount):
             yield
 
 
@@ -156,7 +156,7 @@ def main() -> None:
         print(json.dumps([name, peak, budget.asked]), flush=True)
 
 
-def _peak(data: bytes, decode_size: int | None, budget: Room) -> int:
+def _peak(data: bytes, decode_size: int | None, budget: MemoryBudget) -> int:
     """Bytes of memory that decoding takes at most."""
     gc.collect()
     reset_peak()

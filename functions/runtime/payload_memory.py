@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 
 LARGE_BYTES = 1_000_000
 """From this size on a payload is counted."""
@@ -22,7 +22,7 @@ class Payloads:
     """`capacity` bytes for the large payloads of all threads. One larger than all of it is let in alone."""
 
     def __init__(self, capacity: int) -> None:
-        self._budget = Room(capacity)
+        self._budget = MemoryBudget(capacity)
 
     @contextmanager
     def reservation(self) -> Iterator[Reserve]:
@@ -40,7 +40,7 @@ class Payloads:
 
         A thread never holds two: one that waits for its second would keep its first from the others.
         """
-        return self._budget.taken(size) if size >= LARGE_BYTES else nullcontext()
+        return self._budget.reserve(size) if size >= LARGE_BYTES else nullcontext()
 
     def is_wanted(self) -> bool:
         """Whether a payload waits for memory."""

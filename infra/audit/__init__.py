@@ -1,1 +1,1 @@
-"""What is known of the worker's dependencies: known vulnerabilities, a bill of materials, the locked file itself."""
+"""`make audit`: looks up known vulnerabilities of the worker's locked dependencies."""

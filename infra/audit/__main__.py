@@ -1,7 +1,7 @@
-"""`make audit`: is a vulnerability known in what is deployed? Says so plainly when no advisory service could be asked.
+"""`make audit`: whether the deployed packages have known vulnerabilities; fails clearly without an advisory service.
 
-pip-audit takes a service that knows nothing for one that has nothing to tell. So it is first asked of a release that is
-known to be vulnerable: who has nothing to say of that one has not audited the others either.
+pip-audit cannot distinguish a service without data from one without findings. The audit therefore first asks about a
+release that is known to be vulnerable; when the service knows nothing of it, nothing was audited.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "functions" / "requirements.lock"
+# A release with known vulnerabilities, to test the advisory service.
 CANARY = "pillow==5.0.0"
 _PIP_AUDIT = (sys.executable, "-m", "pip_audit", "--strict", "--disable-pip", "--no-deps", "--progress-spinner=off")
 
+# Exit codes.
 CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 3
 
 
 class NotAudited(Exception):
-    """No advisory service could be asked; the sentence says why."""
+    """No advisory service answered; the message gives the reason."""
 
 
-def advisories(said: str, complaint: str) -> dict[str, list[str]]:
-    """Advisories by package and version, from pip-audit's JSON; raises NotAudited where it audited less than all."""
+def advisories(output: str, errors: str) -> dict[str, list[str]]:
+    """Advisories by package and version, from pip-audit's JSON. Raises NotAudited when a package is missing."""
     try:
-        found: list[dict[str, Any]] = json.loads(said)["dependencies"]
+        found: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        raise NotAudited(
-            complaint.strip().splitlines()[-1] if complaint.strip() else "pip-audit said nothing"
-        ) from None
+        raise NotAudited(errors.strip().splitlines()[-1] if errors.strip() else "pip-audit printed nothing") from None
     for each in found:
         if "skip_reason" in each:
             raise NotAudited(each["skip_reason"])
@@ -40,9 +40,9 @@ def advisories(said: str, complaint: str) -> dict[str, list[str]]:
 
 
 def verdict(canary: dict[str, list[str]], deployed: dict[str, list[str]]) -> tuple[int, str]:
-    """The exit code and what to say. Raises NotAudited when the service does not know what everybody knows."""
+    """The exit code and the report. Raises NotAudited when the service does not know the canary's vulnerabilities."""
     if not any(canary.values()):
-        raise NotAudited(f"the advisory service knows nothing of {CANARY}, so its silence says nothing")
+        raise NotAudited(f"the advisory service knows no vulnerability of {CANARY}, so its results mean nothing")
     known = {name: ids for name, ids in deployed.items() if ids}
     if not known:
         return CLEAN, f"audited: {len(deployed)} packages, no known vulnerability"
@@ -51,16 +51,16 @@ def verdict(canary: dict[str, list[str]], deployed: dict[str, list[str]]) -> tup
 
 
 def main() -> int:
-    """0: no known vulnerability. 1: some. 3: not audited."""
+    """Run the audit. Returns 0 without known vulnerabilities, 1 with some, 3 when it could not audit."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             known = Path(folder) / "canary.txt"
             known.write_text(CANARY)
-            code, said = verdict(_ask(known), _ask(LOCK))
+            code, report = verdict(_ask(known), _ask(LOCK))
     except NotAudited as exc:
         print(f"NOT AUDITED: {exc}", file=sys.stderr)
         return NOT_AUDITED
-    print(said)
+    print(report)
     return code
 
 

@@ -1,4 +1,4 @@
-"""The Terraform files checked without a cloud: `python -m infra.check`.
+"""Checks the Terraform files without a cloud: `python -m infra.check`.
 
-The real terraform runs against a stand-in for Google's provider that knows its schema and nothing else.
+The real terraform binary runs against a fake of Google's provider, which knows the provider's schema and nothing else.
 """

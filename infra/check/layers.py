@@ -1,4 +1,4 @@
-"""The layers of the check, cheapest first. Each looks at a folder of Terraform files and says whether it holds."""
+"""The layers of the check, cheapest first. Each one checks a folder of Terraform files."""
 
 from __future__ import annotations
 
@@ -11,52 +11,54 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check import order, permissions, scan, variables, ways
+from infra.check import order, permissions, scan, scenarios, variables
 from infra.check.terraform import Outcome, Terraform
-from infra.check.workshop import ROOT, Workshop
+from infra.check.toolchain import ROOT, Toolchain
 
-_UNREHEARSED = Outcome(False, "there is nothing to look at: the rehearsal failed")
+_UNREHEARSED = Outcome(False, "there is nothing to check, because the rehearsal failed")
 
-Layer = Callable[[Workshop, Terraform, Path], Outcome]
+Layer = Callable[[Toolchain, Terraform, Path], Outcome]
 
 
-def _topology(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """topology.yaml keeps to its JSON Schema, and every name in it is declared."""
+def _topology(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """topology.yaml follows its JSON Schema, and every name that it uses is declared."""
     schema = folder / "schemas" / "topology.schema.json"
-    return _judged(_tool(workshop, "topology", folder / "topology.yaml", schema), "as its JSON Schema says")
+    return _judged(_tool(toolchain, "topology", folder / "topology.yaml", schema), "follows its JSON Schema")
 
 
-def schema_findings(workshop: Workshop, folders: Sequence[Path]) -> dict[str, list[str]]:
-    """What static.py finds, by folder; one start of the tools for all of them."""
-    found = _tool(workshop, "static", *workshop.schemas.values(), "--", *folders)
+def schema_findings(toolchain: Toolchain, folders: Sequence[Path]) -> dict[str, list[str]]:
+    """The findings of static.py by folder, with one process for all folders."""
+    found = _tool(toolchain, "static", *toolchain.schemas.values(), "--", *folders)
     return {str(folder): list(findings) for folder, findings in found.items()}
 
 
-def _schema(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """The *.tf files keep to the providers' schemas."""
+def _schema(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """The *.tf files follow the providers' schemas."""
     files = len(list(folder.glob("*.tf")))
-    return _judged(schema_findings(workshop, [folder])[str(folder)], f"{files} files as google 6.50.0 wants them")
+    return _judged(schema_findings(toolchain, [folder])[str(folder)], f"{files} files match google 6.50.0")
 
 
-def _variables(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """README.md has the variables as they are."""
-    return _judged(list(variables.check(folder, variables.PAGE.read_text())), f"as {variables.PAGE.name} has them")
+def _variables(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """README.md documents the current variables."""
+    return _judged(
+        list(variables.check(folder, variables.PAGE.read_text())), f"as {variables.PAGE.name} documents them"
+    )
 
 
-def _fmt(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """`terraform fmt -check`."""
+def _fmt(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Run `terraform fmt -check`."""
     outcome = terraform(folder, "fmt", "-check", "-diff", "-recursive")
-    return Outcome(outcome.ok, outcome.said or "formatted")
+    return Outcome(outcome.ok, outcome.output or "formatted")
 
 
-def _validate(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """`terraform init` and `terraform validate`."""
+def _validate(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Run `terraform init` and `terraform validate`."""
     outcome = terraform(folder, "init", "-backend=false", "-input=false")
     return terraform(folder, "validate") if outcome.ok else outcome
 
 
-def _test(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """`terraform test`, with mocked providers: a process for each file, because Terraform takes them one by one."""
+def _test(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Run `terraform test` with mocked providers, in one process per file, because Terraform runs files in sequence."""
 
     def one(file: Path) -> Outcome:
         return terraform(folder, "test", f"-filter={file.relative_to(folder)}")
@@ -66,49 +68,49 @@ def _test(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
         return Outcome(False, "there are no tests")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(one, files))
-    passed = [re.search(r"([1-9]\d*) passed, 0 failed", outcome.said) if outcome.ok else None for outcome in outcomes]
-    failed = [outcome.said for outcome, runs in zip(outcomes, passed, strict=True) if not runs]
+    passed = [re.search(r"([1-9]\d*) passed, 0 failed", outcome.output) if outcome.ok else None for outcome in outcomes]
+    failed = [outcome.output for outcome, runs in zip(outcomes, passed, strict=True) if not runs]
     return _judged(failed, f"{sum(int(runs[1]) for runs in passed if runs)} runs")
 
 
-def _order(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """A fresh project is built in an order that works, whatever the variables are."""
+def _order(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """A fresh project is created in a working order, for all values of the variables."""
     outcome = terraform(folder, "graph", "-type=plan")
     if not outcome.ok:
         return outcome
-    graph = order.read(outcome.said)
+    graph = order.read(outcome.output)
     return _judged(list(order.check(graph)), f"{len(order.RULES)} rules over {len(graph)} nodes")
 
 
-def _rehearsal(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """Plan and apply on the stand-ins, in every way: the whole graph, walked in order. Later layers read what comes."""
+def _rehearsal(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Plan and apply every scenario with the fake providers. Later layers read the resulting plans and states."""
     try:
-        count = ways.rehearse(terraform, folder)
+        count = scenarios.rehearse(terraform, folder)
     except RuntimeError as exc:
         return Outcome(False, str(exc))
-    return Outcome(True, f"{len(ways.WAYS)} deployments, {count} resources planned and applied")
+    return Outcome(True, f"{len(scenarios.SCENARIOS)} deployments, {count} resources planned and applied")
 
 
-def _permissions(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """Every grant has its reason, and PERMISSIONS.md says so."""
-    if not ways.rehearsed(folder):
+def _permissions(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Every grant has a reason, and PERMISSIONS.md lists it."""
+    if not scenarios.rehearsed(folder):
         return _UNREHEARSED
-    found, reasons = ways.resources(folder), permissions.reasons()
+    found, reasons = scenarios.resources(folder), permissions.reasons()
     findings = permissions.check(found, permissions.PAGE.read_text(), reasons)
-    return _judged(list(findings), f"as {permissions.PAGE.name} has them")
+    return _judged(list(findings), f"as {permissions.PAGE.name} lists them")
 
 
-def _checkov(workshop: Workshop, terraform: Terraform, folder: Path) -> Outcome:
-    """checkov finds nothing in the plans that is not argued."""
-    if not ways.rehearsed(folder):
+def _checkov(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """checkov finds nothing in the plans, apart from the exceptions of skips.toml."""
+    if not scenarios.rehearsed(folder):
         return _UNREHEARSED
     skips = scan.skips()
     try:
-        reports = scan.run(workshop.checkov, ways.plans(folder))
+        reports = scan.run(toolchain.checkov, scenarios.plans(folder))
     except RuntimeError as exc:
         return Outcome(False, str(exc))
     passed = sum(report["summary"]["passed"] for report in reports)
-    return _judged(list(scan.check(reports, skips)), f"{passed} looks passed, {len(skips)} checks argued away")
+    return _judged(list(scan.check(reports, skips)), f"{passed} checks passed, {len(skips)} exceptions")
 
 
 LAYERS: dict[str, Layer] = {
@@ -125,11 +127,11 @@ LAYERS: dict[str, Layer] = {
 }
 
 
-def _judged(findings: list[str], praise: str) -> Outcome:
-    return Outcome(not findings, "\n".join(findings) or praise)
+def _judged(findings: list[str], success: str) -> Outcome:
+    return Outcome(not findings, "\n".join(findings) or success)
 
 
-def _tool(workshop: Workshop, module: str, *arguments: Path | str) -> Any:
-    """What one of our modules prints as JSON in the tools' environment."""
-    command = [str(workshop.python), "-m", f"infra.check.{module}", *map(str, arguments)]
+def _tool(toolchain: Toolchain, module: str, *arguments: Path | str) -> Any:
+    """The JSON output of one of this package's modules, run in the tools' environment."""
+    command = [str(toolchain.python), "-m", f"infra.check.{module}", *map(str, arguments)]
     return json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)

@@ -1,6 +1,6 @@
-"""The order in which a fresh project is built, read from Terraform's graph: what must be there before what, and why.
+"""Checks, with Terraform's graph, that a fresh project is created in a working order: the rules and their reasons.
 
-A graph has every resource and output of the files, whatever the variables are; so one is the proof for all of them.
+The graph contains every resource and output for all values of the variables, so one graph covers all deployments.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain
 
+# All nodes that each node waits for, directly or indirectly.
 Graph = Mapping[str, frozenset[str]]
-"""What each node waits for, directly or not."""
 
 _EDGE = re.compile(r'^\s*"\[root\] ([^"]+?)(?: \(expand\))?" -> "\[root\] ([^"]+?)(?: \(expand\))?"$', re.M)
 _GRANT = re.compile(r"^google_\w+_iam_member\.")
@@ -28,7 +28,7 @@ _REQUESTS, _ROWS = "google_pubsub_subscription.this", "google_pubsub_subscriptio
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Each of `after` waits for each of `before`; names are patterns."""
+    """Each of `after` must wait for each of `before`; both are patterns of names."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -39,17 +39,17 @@ RULES = (
     Rule(
         ("google_project_service.this",),
         ("google_*", "data.google_*"),
-        "an interface is switched on before it is asked for anything",
+        "an API must be enabled before it is used",
     ),
     Rule(
         ("google_project_service_identity.pubsub",),
         ("*_iam_member.dead_letter", "*_iam_member.dead_bigquery", "*_iam_member.pubsub_agent"),
-        "nobody can be granted anything who does not exist: asking for Pub/Sub's agent makes it",
+        "a grant needs an existing member: this resource creates Pub/Sub's agent",
     ),
     Rule(
         ("data.google_storage_project_service_account.this",),
         ("google_pubsub_topic_iam_member.notification",),
-        "nobody can be granted anything who does not exist: asking for Storage's agent makes it",
+        "a grant needs an existing member: this data source creates Storage's agent",
     ),
     Rule(
         ("google_pubsub_topic_iam_member.notification",),
@@ -59,12 +59,12 @@ RULES = (
     Rule(
         ("google_cloud_run_v2_service_iam_member.invoker", "google_service_account_iam_member.pubsub_agent"),
         (_REQUESTS,),
-        "a push that is not let in yet counts as a delivery attempt",
+        "a push that is rejected for a missing grant counts as a delivery attempt",
     ),
     Rule(
         ("google_pubsub_topic_iam_member.dead_letter",),
         (_REQUESTS,),
-        "from its first attempt a request may become a dead letter, which Pub/Sub's agent publishes",
+        "a request may become a dead letter from its first attempt, and Pub/Sub's agent publishes it",
     ),
     Rule(
         ("google_bigquery_table_iam_member.pubsub_agent",),
@@ -74,7 +74,7 @@ RULES = (
     Rule(
         ("google_pubsub_topic_iam_member.dead_bigquery",),
         (_ROWS,),
-        "from its first attempt a response may become a dead letter, which Pub/Sub's agent publishes",
+        "a response may become a dead letter from its first attempt, and Pub/Sub's agent publishes it",
     ),
     Rule(
         ("google_kms_crypto_key_iam_member.agent",),
@@ -86,12 +86,12 @@ RULES = (
             "google_bigquery_dataset.this",
             "google_artifact_registry_repository.images",
         ),
-        "nothing is encrypted with a key that its agent may not use",
+        "a resource's service agent must be allowed to use the key",
     ),
     Rule(
         ("google_artifact_registry_repository.images",),
         (*_RUNS, _JOB),
-        "images have their place before what runs them, and go after it",
+        "the image repository is created before the services that run its images, and deleted after them",
     ),
     Rule(
         (
@@ -100,38 +100,38 @@ RULES = (
             "google_storage_bucket_iam_member.response_store",
         ),
         _RUNS,
-        "an instance that starts must be able to read its artifact, and to store and publish its first answer",
+        "a new instance must be able to read its artifact, and to store and publish its first response",
     ),
     Rule(
         ("google_storage_bucket_iam_member.endpoint",),
         ("google_cloud_run_v2_service.this",),
-        "an instance that starts must be able to read its artifact",
+        "a new instance must be able to read its artifact",
     ),
     Rule(
         ("google_pubsub_subscription_iam_member.worker",),
         ("google_cloud_run_v2_worker_pool.worker",),
-        "a pool that may not pull yet would end and be started again and again",
+        "a worker pool without the right to pull would be restarted again and again",
     ),
     Rule(
         ("google_project_iam_member.builder", "google_artifact_registry_repository_iam_member.builder"),
         ("google_cloudfunctions2_function.worker",),
-        "a function is built while it is made, by an account that must be able to",
+        "a function is built during its creation, and its build account needs these rights",
     ),
     Rule(
         ("google_storage_bucket_iam_member.nightly", "google_pubsub_topic_iam_member.nightly"),
         (_JOB,),
-        "the job must be able to list and to publish when it is first started",
+        "the job's first run must be able to list and to publish",
     ),
     Rule(
         ("google_cloud_run_v2_job_iam_member.nightly",),
         ("google_cloud_scheduler_job.nightly",),
-        "a schedule that may not start its job fails at its first hour",
+        "a schedule without the right to start its job fails at its first run",
     ),
 )
 
 
 def read(dot: str) -> Graph:
-    """The graph of `terraform graph -type=plan`."""
+    """Parse the output of `terraform graph -type=plan`."""
     direct: dict[str, set[str]] = {}
     for one, other in _EDGE.findall(dot):
         direct.setdefault(one, set()).add(other)
@@ -145,7 +145,7 @@ def read(dot: str) -> Graph:
 
 
 def check(graph: Graph) -> Iterator[str]:
-    """What would be built too early, and which grants nothing waits for."""
+    """Yield violations of the rules, and grants that nothing waits for."""
     for rule in RULES:
         before, after = (
             {pattern: [node for node in sorted(graph) if fnmatchcase(node, pattern)] for pattern in patterns}
@@ -153,7 +153,7 @@ def check(graph: Graph) -> Iterator[str]:
         )
         for pattern, nodes in (before | after).items():
             if not nodes:
-                yield f"{pattern} has a place in the order and is nowhere declared: {rule.why}"
+                yield f"{pattern} is in a rule of the order but not declared: {rule.why}"
         for first in chain(*before.values()):
             for then in chain(*after.values()):
                 if then != first and first not in graph[then]:

@@ -1,6 +1,6 @@
-"""Who may do what: every grant of every rehearsed deployment as one table, infra/PERMISSIONS.md, each with its reason.
+"""Lists every grant of every rehearsed deployment in infra/PERMISSIONS.md, each with its reason.
 
-`python -m infra.check.permissions` writes it; the layer holds it to the *.tf files.
+`python -m infra.check.permissions` writes the page; the layer compares it with the *.tf files.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.check import ways
+from infra.check import scenarios
 from infra.check.terraform import attached, copy_files
-from infra.check.workshop import BUILD, INFRA, Unavailable, prepare
+from infra.check.toolchain import BUILD, INFRA, Unavailable, prepare
 
 PAGE = INFRA / "PERMISSIONS.md"
 REASONS = Path(__file__).with_name("grants.toml")
@@ -30,6 +30,7 @@ come from [grants.toml](check/grants.toml).
 | who | role | on | when | why |
 |---|---|---|---|---|
 """
+# By the type of a grant: the kind of its resource, and the argument that names the resource.
 _ON = {
     "google_artifact_registry_repository_iam_member": ("repository", "repository"),
     "google_bigquery_table_iam_member": ("table", "table_id"),
@@ -42,10 +43,9 @@ _ON = {
     "google_service_account_iam_member": ("account", "service_account_id"),
     "google_storage_bucket_iam_member": ("bucket", "bucket"),
 }
-"""What a grant is on, by its type: the word for it, and the argument that names it."""
 
+# Fields of a dataset's access block that name a member.
 _ACCESS = ("special_group", "iam_member", "user_by_email", "group_by_email", "domain")
-"""Whom an access block of a dataset may name."""
 
 _BASIC = {"roles/owner", "roles/editor", "roles/viewer"}
 _PUBLIC = {"allUsers", "allAuthenticatedUsers"}
@@ -55,7 +55,7 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Grant:
-    """`source`: the resource in the *.tf files that makes it, without an index."""
+    """A grant. `source`: the resource of the *.tf files that makes it, without an index."""
 
     who: str
     role: str
@@ -64,7 +64,7 @@ class Grant:
 
 
 def grants(resources: Iterable[Resource]) -> Iterator[Grant]:
-    """Every grant among the resources of a deployment."""
+    """Yield every grant among the resources of a deployment."""
     for each in resources:
         source, values = f"{each['type']}.{each['name']}", each["values"]
         if each["type"] in _ON:
@@ -79,7 +79,7 @@ def grants(resources: Iterable[Resource]) -> Iterator[Grant]:
 
 
 def check(found: Mapping[str, Sequence[Resource]], page: str, reasons: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong: grants to anybody, grants without a reason, reasons without a grant, a page that is old."""
+    """Yield findings: public or basic roles, grants without a reason, reasons without a grant, and an outdated page."""
     given = {grant for resources in found.values() for grant in grants(resources)}
     for grant in sorted(given):
         if grant.role in _BASIC or grant.who in _PUBLIC | {"?"}:
@@ -87,23 +87,23 @@ def check(found: Mapping[str, Sequence[Resource]], page: str, reasons: Mapping[s
         if grant.source not in reasons:
             yield f"{grant.source}: has no reason in {REASONS.name}"
     for source in sorted(reasons.keys() - {grant.source for grant in given}):
-        yield f"{source}: has a reason in {REASONS.name} and grants nothing"
+        yield f"{source}: has a reason in {REASONS.name} but does not exist"
     written = table(found, reasons)
     if page != written:
         gone, come = (
             set(one.splitlines()) - set(other.splitlines()) for one, other in ((page, written), (written, page))
         )
-        yield f"{PAGE.name} is old: write it anew with `python -m infra.check.permissions`"
+        yield f"{PAGE.name} is outdated: write it again with `python -m infra.check.permissions`"
         yield from (f"- {line}" for line in sorted(gone))
         yield from (f"+ {line}" for line in sorted(come))
 
 
 def table(found: Mapping[str, Sequence[Resource]], reasons: Mapping[str, str]) -> str:
-    """The page, a row a grant."""
+    """The page, with one row per grant."""
     when: dict[Grant, list[str]] = {}
-    for way, resources in found.items():
+    for scenario, resources in found.items():
         for grant in dict.fromkeys(grants(resources)):
-            when.setdefault(grant, []).append(way)
+            when.setdefault(grant, []).append(scenario)
     rows = [
         f"| {grant.who} | `{grant.role}` | {grant.on} | {_when(there)} | {reasons.get(grant.source, '')} |"
         for grant, there in sorted(when.items())
@@ -112,11 +112,11 @@ def table(found: Mapping[str, Sequence[Resource]], reasons: Mapping[str, str]) -
 
 
 def _when(there: list[str]) -> str:
-    """In which deployments: whatever `compute` is, for some of it only, or with an option."""
-    modes = [way for way in there if way in ways.COMPUTE]
+    """The deployments with a grant, as text: always, for some values of `compute`, or with an option."""
+    modes = [scenario for scenario in there if scenario in scenarios.COMPUTE]
     if not modes:
         return f"with {there[0]}"
-    return "always" if len(modes) == len(ways.COMPUTE) else f"`compute` is {' or '.join(modes)}"
+    return "always" if len(modes) == len(scenarios.COMPUTE) else f"`compute` is {' or '.join(modes)}"
 
 
 def _who(member: str) -> str:
@@ -131,26 +131,26 @@ def _who(member: str) -> str:
 
 
 def _short(name: str) -> str:
-    """The last part of a full name, with PROJECT for the example's."""
-    return name.rpartition("/")[2].replace(ways.EXAMPLE["project_id"], "PROJECT")
+    """The last part of a full name, with PROJECT instead of the example's project."""
+    return name.rpartition("/")[2].replace(scenarios.EXAMPLE["project_id"], "PROJECT")
 
 
 def reasons() -> dict[str, str]:
-    """Why each grant is made."""
+    """The reason of each grant, by its resource."""
     return tomllib.loads(REASONS.read_text())
 
 
 def main() -> int:
-    """Rehearse, and write the page."""
+    """Rehearse the deployments and write the page."""
     try:
-        workshop = prepare()
+        toolchain = prepare()
     except Unavailable as exc:
         print(exc, file=sys.stderr)
         return 1
-    with attached(workshop) as terraform:
+    with attached(toolchain) as terraform:
         folder = copy_files(BUILD / "permissions")
-        ways.rehearse(terraform, folder)
-    PAGE.write_text(table(ways.resources(folder), reasons()))
+        scenarios.rehearse(terraform, folder)
+    PAGE.write_text(table(scenarios.resources(folder), reasons()))
     return 0
 
 

@@ -1,6 +1,6 @@
-"""checkov over what Terraform plans: what it finds must be argued in skips.toml, and what is argued must be found.
+"""Runs checkov on the plans. Each of its findings must be an exception in skips.toml, and each exception a finding.
 
-It runs in an environment of its own, on files, without a platform's key: it asks nobody.
+checkov runs in a separate environment, on files only, without a platform key and without network requests.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Report = Mapping[str, Any]
 
 
 def run(python: Path, plans: Sequence[Path]) -> list[Report]:
-    """What checkov says of the plans. Raises RuntimeError where it looked at nothing."""
+    """checkov's reports on the plans. Raises RuntimeError when it checked nothing."""
     files = [word for plan in plans for word in ("-f", str(plan))]
-    home = plans[0].parent  # a person's own configuration and keys have no say here
+    home = plans[0].parent  # hides the user's own configuration and keys
     done = subprocess.run(
         [str(python), *_COMMAND, *files],
         cwd=home,
@@ -44,32 +44,32 @@ def run(python: Path, plans: Sequence[Path]) -> list[Report]:
         check=False,
     )
     try:
-        said = json.loads(done.stdout)
+        output = json.loads(done.stdout)
     except ValueError as exc:
         raise RuntimeError(f"checkov failed:\n{done.stderr or done.stdout}") from exc
-    reports = said if isinstance(said, list) else [said]
+    reports = output if isinstance(output, list) else [output]
     if not all("results" in report for report in reports):
-        raise RuntimeError(f"checkov looked at nothing: {done.stdout}")
+        raise RuntimeError(f"checkov checked nothing: {done.stdout}")
     return reports
 
 
 def check(reports: Sequence[Report], skips: Mapping[str, Any]) -> Iterator[str]:
-    """What is not argued, and arguments about nothing."""
+    """Yield findings without an exception, and exceptions without a finding."""
     found = {
         (each["check_id"], each["resource"], each["check_name"])
         for report in reports
         for each in report["results"]["failed_checks"]
     }
     argued = {(name, kind) for name, skip in skips.items() for kind in skip["on"]}
-    for name, resource, says in sorted(found):
+    for name, resource, title in sorted(found):
         if (name, _kind(resource)) not in argued:
-            yield f"{resource}: {says} ({name})"
+            yield f"{resource}: {title} ({name})"
     for name, kind in sorted(argued - {(name, _kind(resource)) for name, resource, _ in found}):
-        yield f"{SKIPS.name}: {name} is argued for {kind}, where checkov no longer finds it"
+        yield f"{SKIPS.name}: {name} is an exception for {kind}, where checkov finds nothing"
 
 
 def skips() -> dict[str, Any]:
-    """What is argued, by checkov's name of the check."""
+    """The exceptions, by checkov's id of the check."""
     return tomllib.loads(SKIPS.read_text())
 
 

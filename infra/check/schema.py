@@ -1,7 +1,7 @@
-"""A provider's schema, read from a package of generated code: no provider, no registry.
+"""Reads a provider's schema from a package of generated code, without the provider or a registry.
 
-The package holds compiled JavaScript whose source maps carry TypeScript, and that names every argument with its flags
-and its type. Standard library only; stand_in.py serves what is read here, static.py holds the files against it.
+The package contains compiled JavaScript with source maps of TypeScript code, which names every argument with its flags
+and type. Standard library only. fake_provider.py serves this schema, and static.py checks the files with it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# `{"resource": {type: block}, "data": {type: block}, "provider": block}`; a block is `{"attributes": {name: {"type",
+# "required", "optional", "computed", "values"}}, "block_types": {name: {"nesting", "min", "max", "block"}}}`, types as
+# Terraform writes them in JSON.
 Document = dict[str, Any]
-"""`{"resource": {type: block}, "data": {type: block}, "provider": block}`; a block is
-`{"attributes": {name: {"type", "required", "optional", "computed", "values"}}, "block_types": {name: {"nesting", "min",
-"max", "block"}}}`, types as Terraform writes them in JSON."""
 
 _SOURCE_MAP = re.compile(r"sourceMappingURL=data:application/json;base64,(\S+)")
 _CLASS = re.compile(r"export class (\w+) extends [\w.]+ \{(.*?)\n\}", re.S)
@@ -42,14 +42,14 @@ _PRIMITIVES = {"string": "string", "number": "number", "boolean": "bool", "any":
 
 
 def read(wheel: Path, wanted: Iterable[str]) -> Document:
-    """The schema of the provider and of the `wanted` types (`google_x`, `data.google_x`) that it has."""
+    """The schema of the provider, and of those `wanted` types (`google_x`, `data.google_x`) that it has."""
     folders = {_folder(name): name for name in wanted}
     texts: dict[str, list[str]] = defaultdict(list)
     with zipfile.ZipFile(wheel) as packed:
         inner = next(name for name in packed.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(packed.read(inner))) as archive:
             for member in archive:
-                # package/lib/FOLDER/FILE.js; google-beta puts google- before every folder
+                # package/lib/FOLDER/FILE.js; google-beta prefixes every folder with google-
                 parts = member.name.split("/")
                 if len(parts) != 4 or not member.name.endswith(".js"):
                     continue
@@ -79,7 +79,7 @@ def _typescript(javascript: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One resource's TypeScript: bodies by class; types and allowed values by lower-case owner and argument."""
+    """One resource's TypeScript: class bodies by class; types and allowed values by owner (lower case) and argument."""
 
     classes: dict[str, str]
     types: dict[tuple[str, str], tuple[str, str]]
@@ -133,7 +133,7 @@ class _Reader:
 
 
 def _type(kind: str, storage: str, getter: str) -> Any:
-    """An attribute's type, from its row in the table, or from its getter where only the provider sets it."""
+    """An attribute's type: from its row in the table, or from its getter when only the provider sets it."""
     if kind in ("list", "set", "map"):
         element = re.sub(r"(List|Set|Map)$", "", storage).lower()
         return [kind, _PRIMITIVES.get(element, "string")]

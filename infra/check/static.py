@@ -1,7 +1,7 @@
-"""The *.tf files held against the providers' schemas: every finding at once, with the place and the likeliest spelling.
+"""Checks the *.tf files against the providers' schemas: all findings at once, with their place and a suggestion.
 
-It also knows which words an argument allows, which `terraform validate` leaves to the real provider. Run in the tools'
-environment: `python -m infra.check.static SCHEMA... -- FOLDER...` prints findings by folder as JSON.
+It also knows the allowed values of an argument, which `terraform validate` leaves to the real provider. It runs in the
+tools' environment: `python -m infra.check.static SCHEMA... -- FOLDER...` prints the findings by folder as JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Block = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One resource or data source as it is written. `kind` is `resource` or `data`."""
+    """A resource or data source in a file. `kind` is `resource` or `data`."""
 
     file: str
     kind: str
@@ -37,7 +37,7 @@ class Entry:
 
 
 def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
-    """What is wrong in the folder's *.tf files; `schemas` by provider, as schema.py writes them."""
+    """The findings in the folder's *.tf files; `schemas`: by provider, as schema.py returns them."""
     findings: list[str] = []
     entries: list[Entry] = []
     used: dict[str, set[tuple[str, ...]]] = {}
@@ -57,13 +57,13 @@ def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
         if entry.type in types:
             written = {k: v for k, v in _items(entry.body) if k not in _META}
             findings.extend(_block(where, types[entry.type], written))
-            # Optional to the provider, which then asks its own configuration: there is none here.
+            # These are optional in the schema, because the provider has its own defaults; no provider block sets any.
             known = types[entry.type]["attributes"]
             lacking = [name for name in _PLACES if name in known and known[name]["optional"] and name not in written]
-            findings.extend(f"{where}: '{name}' is missing, and no provider block says it" for name in lacking)
+            findings.extend(f"{where}: '{name}' is missing, and no provider block sets it" for name in lacking)
         else:
             findings.append(_unknown(where, f"{entry.kind} type of {provider}", entry.type, types))
-    # What a file that does not parse declares is not known: everything that uses it would be reported.
+    # The declarations of a file with syntax errors are unknown, so every use of them would be a finding.
     return findings if len(used) < len(files) else findings + list(_references(used, entries, schemas))
 
 
@@ -76,7 +76,7 @@ def _entries(file: str, document: Block) -> Iterator[Entry]:
 
 
 def _items(body: Block) -> Iterator[tuple[str, Any]]:
-    """What is written in a body, without the parser's own marks and quotes."""
+    """The items of a body, without the parser's metadata and quotes."""
     return ((key.strip('"'), value) for key, value in body.items() if not key.startswith("__"))
 
 
@@ -110,7 +110,7 @@ def _nested(where: str, name: str, schema: Block, value: Any) -> Iterator[str]:
         yield f"{where}: '{name}' is a block: write '{name} {{ ... }}', without '='"
         return
     if schema["max"] and len(value) > schema["max"]:
-        yield f"{where}: at most {schema['max']} '{name}' may be there"
+        yield f"{where}: at most {schema['max']} '{name}' blocks are allowed"
     for inner in value:
         yield from _block(f"{where}.{name}", schema["block"], inner)
 
@@ -121,17 +121,17 @@ def _argument(where: str, name: str, schema: Block, value: Any) -> Iterator[str]
     if _is_block(value):
         yield f"{where}: '{name}' is an argument: write '{name} = ...'"
     elif not schema["required"] and not schema["optional"]:
-        yield f"{where}: '{name}' is set by the provider and cannot be given"
+        yield f"{where}: '{name}' is set by the provider and cannot be configured"
     elif allowed and literal and value.strip('"') not in allowed:
         yield _unknown(where, f"value of '{name}'", value.strip('"'), allowed)
     elif isinstance(value, (list, dict)) and isinstance(schema["type"], str):
         yield f"{where}: '{name}' takes one {schema['type']}"
     elif schema["type"] in ("number", "bool") and literal:
-        yield f"{where}: '{name}' takes a {schema['type']}, not a text"
+        yield f"{where}: '{name}' takes a {schema['type']}, not a string"
 
 
 def _expressions(value: Any) -> Iterator[str]:
-    """Every expression in a document, and what is interpolated into its texts."""
+    """Yield every expression in a document, including interpolations in strings."""
     if isinstance(value, dict):
         for inner in value.values():
             yield from _expressions(inner)
@@ -151,7 +151,7 @@ def _references(
             kind = "data" if data else "resource"
             block = next((types[kind][type_] for types in schemas.values() if type_ in types[kind]), None)
             if (kind, type_, name) not in declared:
-                yield f"{file}: {kind} {type_}.{name} is used but nowhere declared"
+                yield f"{file}: {kind} {type_}.{name} is used but not declared"
             elif block and attribute and attribute not in (known := {**block["attributes"], **block["block_types"]}):
                 yield _unknown(file, f"attribute of {type_}.{name}", attribute, known)
 

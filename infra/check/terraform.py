@@ -1,6 +1,6 @@
-"""The terraform binary, run in a copy of the files and attached to stand-ins of its providers.
+"""Runs the terraform binary in a copy of the files, attached to fake providers.
 
-Nothing is written into infra/, nothing is installed, no registry is asked, no cloud is called.
+It writes nothing into infra/, installs nothing, and contacts no registry and no cloud.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.check.workshop import INFRA, ROOT, Workshop
+from infra.check.toolchain import INFRA, ROOT, Toolchain
 
 REGISTRY = "registry.terraform.io/hashicorp"
 _PLAN = "rehearsal.tfplan"
@@ -26,15 +26,15 @@ Shown = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended: its exit status and everything that it said."""
+    """The result of a command: whether it succeeded, and its output."""
 
     ok: bool
-    said: str
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
 class Terraform:
-    """The binary with the stand-ins running; made by `attached`."""
+    """The binary with running fake providers; made by `attached`."""
 
     binary: str
     environment: Mapping[str, str]
@@ -52,13 +52,13 @@ class Terraform:
         return Outcome(done.returncode == 0, f"{done.stdout}{done.stderr}".strip())
 
     def planned(self, folder: Path, variables: Mapping[str, str]) -> Shown:
-        """Plan on the stand-ins, which want no `init`: what `terraform show -json` says. Raises RuntimeError."""
+        """Plan with the fake providers, without `init`; returns `terraform show -json`. Raises RuntimeError."""
         given = [f"-var={name}={value}" for name, value in variables.items()]
         self._must(folder, "plan", "-input=false", f"-out={_PLAN}", *given)
         return self._shown(folder, _PLAN)
 
     def applied(self, folder: Path) -> Shown:
-        """Carry out what was planned there: what `terraform show -json` says of the state. Raises RuntimeError."""
+        """Apply the plan; returns `terraform show -json` of the state. Raises RuntimeError."""
         self._must(folder, "apply", "-input=false", _PLAN)
         return self._shown(folder)
 
@@ -68,14 +68,14 @@ class Terraform:
     def _must(self, folder: Path, *arguments: str) -> str:
         outcome = self(folder, *arguments)
         if not outcome.ok:
-            raise RuntimeError(f"terraform {arguments[0]} failed:\n{outcome.said}")
-        return outcome.said
+            raise RuntimeError(f"terraform {arguments[0]} failed:\n{outcome.output}")
+        return outcome.output
 
 
 def copy_files(target: Path, source: Path = INFRA) -> Path:
-    """Copy what Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`.
+    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`.
 
-    But not backend.tf: where a person keeps their state is not looked at here.
+    backend.tf is left out, because it names the user's own state.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -88,15 +88,15 @@ def copy_files(target: Path, source: Path = INFRA) -> Path:
 
 
 @contextmanager
-def attached(workshop: Workshop) -> Iterator[Terraform]:
-    """Terraform with a stand-in for each provider; they end with the block, or with this process."""
+def attached(toolchain: Toolchain) -> Iterator[Terraform]:
+    """Terraform with a fake of each provider. The fakes end with the block, or with this process."""
     with ExitStack() as stack:
-        # A socket's path may hold about 100 characters: the checkout may lie deeper than that.
-        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stand-in-")))
+        # In a temporary folder, because a socket's path is limited to about 100 characters.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fake-provider-")))
         reattach = {}
-        for name, schema in workshop.schemas.items():
+        for name, schema in toolchain.schemas.items():
             socket = sockets / name
-            process = stack.enter_context(_stand_in(workshop.python, schema, socket))
+            process = stack.enter_context(_fake_provider(toolchain.python, schema, socket))
             reattach[f"{REGISTRY}/{name}"] = {
                 "Protocol": "grpc",
                 "ProtocolVersion": 6,
@@ -106,19 +106,19 @@ def attached(workshop: Workshop) -> Iterator[Terraform]:
             }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
         quiet = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_ARGS": "-no-color"}
-        # A person's own configuration (mirrors, credentials) has no say here.
+        # The user's own configuration (mirrors, credentials) is ignored.
         settings = {"TF_CLI_CONFIG_FILE": os.devnull, "TF_REATTACH_PROVIDERS": json.dumps(reattach)}
-        yield Terraform(workshop.terraform, kept | quiet | settings)
+        yield Terraform(toolchain.terraform, kept | quiet | settings)
 
 
 @contextmanager
-def _stand_in(python: Path, schema: Path, socket: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [str(python), "-m", "infra.check.stand_in", str(schema), str(socket)]
+def _fake_provider(python: Path, schema: Path, socket: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [str(python), "-m", "infra.check.fake_provider", str(schema), str(socket)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         try:
             if process.stdout.readline() != "ready\n":
-                raise RuntimeError("the stand-in for the provider did not start")
+                raise RuntimeError("the fake provider did not start")
             yield process
         finally:
             process.stdin.close()

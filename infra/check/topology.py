@@ -1,6 +1,6 @@
-"""topology.yaml held against its JSON Schema, and its names against each other.
+"""Checks topology.yaml against its JSON Schema, and that the names it uses are declared.
 
-Run in the tools' environment: `python -m infra.check.topology FILE SCHEMA` prints the findings as JSON.
+It runs in the tools' environment: `python -m infra.check.topology FILE SCHEMA` prints the findings as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 
 def check(content: Any, schema: Mapping[str, Any]) -> list[str]:
-    """What is wrong in the file's content; names are looked at when the shape is right."""
+    """The findings in the file's content. Names are checked only when the schema is satisfied."""
     wrong = [
         f"{'.'.join(map(str, error.absolute_path)) or 'topology.yaml'}: {error.message}"
         for error in sorted(
@@ -39,11 +39,11 @@ def _dangling(content: Mapping[str, Any]) -> Iterator[str]:
         named.append((f"notifications.{name}.bucket", given["bucket"], buckets))
     for where, name, known in named:
         if name not in known:
-            yield f"{where}: there is no {name!r}; there are {', '.join(known)}"
+            yield f"{where}: {name!r} is not declared; declared are {', '.join(known)}"
     held = {given["topic"] for given in subscriptions.values()}
     for name in topics:
         if name not in held:
-            yield f"topics.{name}: has no subscription, so what is published there is lost"
+            yield f"topics.{name}: has no subscription, so messages to it would be lost"
 
 
 def main(file: Path, schema: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m infra.deploy`: from words to a deployment, and from what went wrong to a sentence and an exit code."""
+"""`python -m infra.deploy`: runs a command, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from client.text import SendError
 from infra.deploy import smoke
 from infra.deploy.grammar import parser
 from infra.deploy.remove import destroy
-from infra.deploy.shell import Shell, Stopped
+from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import deploy, rollback
-from infra.deploy.target import Target, Wrong
+from infra.deploy.target import Target, UsageError
 from model.artifact.load import Artifact, read_artifact
 from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
@@ -27,14 +27,14 @@ _EMULATORS = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> int:
-    """Run one command; gives the exit code. argparse itself exits with 2 for wrong usage."""
+    """Run one command; returns the exit code. argparse itself exits with 2 for invalid arguments."""
     args = parser(environ).parse_args(argv)
     try:
         return _smoke(args, root) if args.command == "smoke" else _change(args, environ, root)
-    except Wrong as exc:
+    except UsageError as exc:
         print(f"{args.command}: {printable_lines(str(exc))}", file=sys.stderr)
         return 2
-    except Stopped as exc:
+    except CommandFailed as exc:
         print(f"{args.command} stopped: {printable_lines(str(exc))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -45,10 +45,12 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
     given = {name.upper(): value for name, value in vars(args).items() if isinstance(value, str)}
     target = Target.read(given)
     if args.dry_run not in ("", "1"):
-        raise Wrong(f"DRY_RUN is {quoted(args.dry_run)}; it takes 1 or nothing")
+        raise UsageError(f"DRY_RUN is {quoted(args.dry_run)}; it must be 1 or empty")
     set_here = [name for name in _EMULATORS if environ.get(name)]
     if set_here and args.command != "destroy":
-        raise Wrong(f"{' and '.join(set_here)} is set, so an emulator would be tried in place of the cloud: unset it")
+        raise UsageError(
+            f"{' and '.join(set_here)} is set, so an emulator would be used instead of the cloud: unset it"
+        )
     shell = Shell(root, dry=args.dry_run == "1", attended=sys.stdin.isatty())
     try:
         if args.command == "deploy":
@@ -57,10 +59,10 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
             rollback(shell, target, _artifact(args.artifact), args.image)
         else:
             destroy(shell, target, args.confirm)
-    except Stopped as exc:
+    except CommandFailed as exc:
         others = [f"{name}={given[name]}" for name in ("ARTIFACT", "IMAGE", "CONFIRM") if given.get(name)]
         again = shlex.join(["make", args.command, *target.words(), *others])
-        raise Stopped(f"{exc}\nWhat was done stays, and is not done twice. When that is mended: {again}") from exc
+        raise CommandFailed(f"{exc}\nCompleted steps are kept. When the problem is fixed, run: {again}") from exc
     return 0
 
 
@@ -68,25 +70,25 @@ def _artifact(place: str) -> Artifact | None:
     try:
         return read_artifact(Path(place)) if place else None
     except (ArtifactError, OSError) as exc:
-        raise Wrong(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
+        raise UsageError(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
 
 
 def _smoke(args: argparse.Namespace, root: Path) -> int:
     for name in ("project", "bucket"):
         if not getattr(args, name):
-            raise Wrong(f"no {name} is given: --{name}")
+            raise UsageError(f"the {name} is missing: --{name}")
     if not 0 < args.timeout <= 3600:
-        raise Wrong(f"--timeout is {args.timeout:g}; it takes seconds above 0, at most 3600")
+        raise UsageError(f"--timeout is {args.timeout:g}; it must be more than 0 and at most 3600 seconds")
     cloud, shell = Cloud(args.project, args.topic, args.response_topic), Shell(root)
 
     def token() -> str:
         if not args.url.startswith("https://"):
             return ""
         try:
-            return shell.ask("gcloud", "auth", "print-identity-token", otherwise="")
-        except (Stopped, OSError) as exc:
+            return shell.ask("gcloud", "auth", "print-identity-token", hint="")
+        except (CommandFailed, OSError) as exc:
             raise SendError(
-                "gcloud gives no identity token, and the entry point lets in only those of endpoint_callers"
+                "gcloud provides no identity token, and the endpoint accepts only members of endpoint_callers"
             ) from exc
 
     entry_points = smoke.all_entry_points(cloud, args.bucket, args.url, token, args.timeout)

@@ -1,4 +1,4 @@
-"""What the client's shell is told about a deployment, made of Terraform's outputs."""
+"""The environment variables of the client for a deployment, from Terraform's outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
-    """`export NAME=value` lines for `predictions`; none for what is not there."""
+    """`export NAME=value` lines for `predictions`, without missing outputs."""
     topics, buckets = outputs["topics"], outputs["buckets"]
     given = {
         "GOOGLE_CLOUD_PROJECT": project,
@@ -16,7 +16,7 @@ def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
         "RESPONSE_TOPIC": topics["res_predict"],
         "UPLOAD_BUCKET": buckets["uploads"],
         "PAYLOAD_BUCKET": buckets["payloads"],
-        # Where no worker is pushed to or no entry point is open the output is null, which Terraform leaves out.
+        # Without a push worker or an open endpoint the output is null, which Terraform omits.
         "WORKER_URL": outputs.get("worker_url"),
         "ENDPOINT_URL": outputs.get("endpoint_url"),
     }

@@ -1,4 +1,4 @@
-"""What may be typed: `python -m infra.deploy COMMAND`. Defaults are the variables that make passes on."""
+"""The command line of `python -m infra.deploy COMMAND`. Defaults are the environment variables that make passes."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ import argparse
 from collections.abc import Mapping
 
 _FOLLOWED = """\
-Every command is printed before it is run; with --dry-run (DRY_RUN=1) none is. At a terminal Terraform shows what it
-would change and asks; elsewhere it goes on.
+Every command is printed before it runs; with --dry-run (DRY_RUN=1) none runs. At a terminal Terraform shows its changes
+and asks for confirmation; elsewhere it continues without asking.
 """
 _DEPLOY = f"""\
-Make the registry and the buckets, build the image, make everything else, and send an image through every entry point.
-What is there already stays; run it again after a failure, a change of the code or of --tfvars.
+Create the registry and the buckets, build the image, create everything else, and send an image through every entry
+point. Existing resources are kept; run it again after a failure, a change of the code or of --tfvars.
 
 {_FOLLOWED}
 example:
   python -m infra.deploy deploy --project some-project --tfvars infra/examples/prod.tfvars
 """
 _ROLLBACK = f"""\
-Run an image that was built before. Everything else is as it is given: give what `deploy` was given. Without --image
-it lists what there is.
+Run an image that was built before. All other settings are as given: pass the same as to `deploy`. Without --image it
+lists the available images.
 
 {_FOLLOWED}
 example:
   python -m infra.deploy rollback --project some-project --image sha256:0f3a...
 """
 _DESTROY = f"""\
-Remove everything but buckets that hold something. The worker and the tables are protected (deletion_protection);
-that is taken off first.
+Remove everything except non-empty buckets. The worker and the tables are protected (deletion_protection); the command
+first removes the protection.
 
 {_FOLLOWED}
 example:
   python -m infra.deploy destroy --project some-project --confirm some-project
 """
 _SMOKE = """\
-Send one image through every entry point, with the rights of the signed-in account: published, dropped in the bucket
-(where it stays for the bucket's 30 days), and posted where --url is given.
+Send one image through every entry point, with the permissions of the signed-in account: published, uploaded to the
+bucket (which deletes it after 30 days), and posted when --url is given.
 
 example:
   python -m infra.deploy smoke --project some-project --bucket some-project-uploads
 """
-_EXIT = "exit code: 0 done, 1 a command failed or an entry point did not answer, 2 wrong usage, 130 Ctrl-C"
+_EXIT = "exit code: 0 success, 1 a command failed or an entry point did not respond, 2 invalid arguments, 130 Ctrl-C"
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The whole grammar; defaults come from `environ`."""
+    """The argument parser; defaults come from `environ`."""
     top = argparse.ArgumentParser(
-        prog="python -m infra.deploy", description="Get the pipeline into a project of Google Cloud.", epilog=_EXIT
+        prog="python -m infra.deploy", description="Deploy the pipeline to a Google Cloud project.", epilog=_EXIT
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -74,7 +74,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             nargs="?",
             const="1",
             metavar="1",
-            help="print only (DRY_RUN)",
+            help="only print the commands (DRY_RUN)",
         )
     smoke = add("smoke", _SMOKE)
     smoke.add_argument(
@@ -85,20 +85,20 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--response-topic", default=environ.get("RESPONSE_TOPIC") or "res_predict", help="response topic"
     )
     smoke.add_argument("--bucket", default=environ.get("UPLOAD_BUCKET", ""), help="the watched bucket")
-    smoke.add_argument("--url", default=environ.get("ENDPOINT_URL", ""), help="the HTTP endpoint, where one is open")
+    smoke.add_argument("--url", default=environ.get("ENDPOINT_URL", ""), help="the HTTP endpoint, if it is open")
     smoke.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each answer (default 120)"
+        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each response (default 120)"
     )
     return top
 
 
 _HELP = {
     "project": "the project's id",
-    "region": "its region, europe-west1 unless --tfvars says another",
-    "prefix": "put before every name, for several deployments in a project",
+    "region": "the region, europe-west1 unless --tfvars sets another",
+    "prefix": "prefix of every name, for several deployments in a project",
     "compute": "push, worker or function",
     "tfvars": "a file with Terraform's other variables",
-    "artifact": "a model's folder, uploaded and served in place of the image's own",
+    "artifact": "a model's folder, to upload and serve instead of the image's own model",
     "image": "an image that was deployed before: its name, digest or tag",
-    "confirm": "the project's id once more",
+    "confirm": "the project's id again, to confirm",
 }

@@ -1,4 +1,4 @@
-"""The worker's images: built by Cloud Build under a tag that names their sources, found again, and run by digest."""
+"""The worker's images: built by Cloud Build with a tag of their sources, looked up, and deployed by digest."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.deploy.shell import Shell, Stopped
+from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.target import Target
 
-_ROOMS = ("functions", "model")
-_BESIDE = (Path("Dockerfile"), Path("infra") / "slim.py")
+# The image's sources. Those under _LEFT_OUT are not in the image (.dockerignore).
+_PACKAGES = ("functions", "model")
+_FILES = (Path("Dockerfile"), Path("infra") / "slim.py")
 _LEFT_OUT = {"training", "__pycache__"}
-"""All that an image is made of, and a few files more that .dockerignore keeps out."""
 
+# Stands for the registry's digest in a dry run.
 UNKNOWN = "sha256:DIGEST"
-"""Stands in a dry run for the digest that the registry would tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image in the registry. `name`: full, by digest."""
+    """An image in the registry. `name`: its full name with digest."""
 
     name: str
     tags: tuple[str, ...]
@@ -29,15 +29,15 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """sha256:…"""
+        """The digest, `sha256:...`."""
         return self.name.partition("@")[2]
 
 
 def source_tag(root: Path) -> str:
-    """The tag for what lies in `root`: the same files make the same one, so they are built once."""
+    """A tag derived from the sources in `root`: the same files give the same tag, so they are built once."""
     found = hashlib.sha256()
-    files = [path for room in _ROOMS for path in (root / room).rglob("*") if path.is_file()]
-    for path in sorted([*(root / path for path in _BESIDE), *files]):
+    files = [path for package in _PACKAGES for path in (root / package).rglob("*") if path.is_file()]
+    for path in sorted([*(root / path for path in _FILES), *files]):
         name = path.relative_to(root)
         if _LEFT_OUT.isdisjoint(name.parts):
             found.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -45,28 +45,28 @@ def source_tag(root: Path) -> str:
 
 
 def listed(shell: Shell, target: Target) -> list[Image]:
-    """What is in the registry, newest first; nothing in a dry run. Raises Stopped.
+    """The images in the registry, newest first; none in a dry run. Raises CommandFailed.
 
-    Not `images describe`: it asks Container Analysis too, which a new project has not switched on.
+    It does not use `images describe`, which also needs Container Analysis, an API that is off in a new project.
     """
-    said = shell.ask(
+    output = shell.ask(
         *("gcloud", "artifacts", "docker", "images", "list", target.worker_image),
         *("--include-tags", "--format=json", f"--project={target.project}"),
-        otherwise="Is there a deployment yet, and may you read its image repository?",
+        hint="Is there a deployment yet, and may you read its image repository?",
     )
     found = [
         Image(f"{each['package']}@{each['version']}", tuple(each["tags"]), each["createTime"])
-        for each in json.loads(said or "[]")
+        for each in json.loads(output or "[]")
     ]
     return sorted(found, key=lambda image: image.made, reverse=True)
 
 
 def built(shell: Shell, target: Target) -> str:
-    """The image of what lies here, by digest; built unless it is there already. Raises Stopped."""
+    """The image of the current sources, by digest; built unless it exists. Raises CommandFailed."""
     tag = source_tag(shell.root)
     found = _tagged(tag, listed(shell, target))
     if found:
-        shell.say(f"an image of these sources is there already, so none is built: {found}")
+        shell.say(f"the image of these sources exists already: {found}")
         return found
     shell.run(
         *("gcloud", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
@@ -74,18 +74,18 @@ def built(shell: Shell, target: Target) -> str:
         f"--gcs-source-staging-dir=gs://{target.bucket('models')}/builds",
         f"--service-account=projects/{target.project}/serviceAccounts/{target.builder}",
         *(f"--region={target.region}", f"--project={target.project}"),
-        otherwise="Grants may need a minute after they are made; what the build said is in Cloud Build's log.",
+        hint="New grants may need a minute to take effect; Cloud Build's log has the build's output.",
     )
     if shell.dry:
         return f"{target.worker_image}@{UNKNOWN}"
     found = _tagged(tag, listed(shell, target))
     if not found:
-        raise Stopped(f"the build ended, but {target.worker_image}:{tag} is not in the registry.")
+        raise CommandFailed(f"the build succeeded, but {target.worker_image}:{tag} is not in the registry.")
     return found
 
 
 def chosen(images: list[Image], wanted: str) -> Image | None:
-    """The image that is meant by its full name, its digest or one of its tags."""
+    """The image with this full name, digest or tag; None when there is none."""
     return next((each for each in images if wanted in (each.name, each.digest, *each.tags)), None)
 
 

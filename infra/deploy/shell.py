@@ -1,4 +1,4 @@
-"""Commands: each is printed, ready to be pasted, before it is run; a dry run prints alone."""
+"""Runs commands. Each is printed, ready to be copied, before it runs; a dry run only prints."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class Stopped(Exception):
-    """A command failed, so nothing further was done; the sentence says which, and what to do."""
+class CommandFailed(Exception):
+    """A command failed, so the following ones were not run; the message names it and gives a hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Runs commands in `root`. `dry`: prints them and runs none. `attended`: somebody is there to be asked."""
+    """Runs commands in `root`. `dry`: only prints them. `attended`: a user at a terminal can answer questions."""
 
     root: Path
     dry: bool = False
     attended: bool = False
 
     def say(self, text: str = "") -> None:
-        """Talk, as a comment between the commands: what a dry run prints is a script."""
+        """Print a message as a comment between the commands, because the output of a dry run is a script."""
         print(f"# {text}" if text else "", flush=True)
 
-    def run(self, *command: str, otherwise: str) -> None:
-        """Run a command that talks for itself. Raises Stopped, which says `otherwise`."""
+    def run(self, *command: str, hint: str) -> None:
+        """Run a command that prints its own output. Raises CommandFailed, with the hint."""
         self._show(command)
         if not self.dry:
-            self._checked(command, otherwise, capture=False)
+            self._checked(command, hint, capture=False)
 
-    def ask(self, *command: str, otherwise: str) -> str:
-        """What a command prints, unseen; nothing in a dry run. Raises Stopped, which says `otherwise`."""
+    def ask(self, *command: str, hint: str) -> str:
+        """Return a command's output without printing it; "" in a dry run. Raises CommandFailed, with the hint."""
         self._show(command)
-        return "" if self.dry else self._checked(command, otherwise, capture=True).strip()
+        return "" if self.dry else self._checked(command, hint, capture=True).strip()
 
     def _show(self, command: tuple[str, ...]) -> None:
         print(shlex.join(command), flush=True)
 
-    def _checked(self, command: tuple[str, ...], otherwise: str, capture: bool) -> str:
+    def _checked(self, command: tuple[str, ...], hint: str, capture: bool) -> str:
         stdout = subprocess.PIPE if capture else None
         with subprocess.Popen(command, cwd=self.root, stdout=stdout, text=True) as process:
-            said, interrupted = None, False
+            output, interrupted = None, False
             while process.returncode is None:
                 try:
-                    said, _ = process.communicate()
+                    output, _ = process.communicate()
                 except KeyboardInterrupt:
-                    # It has heard Ctrl-C too. A Terraform that is killed in the middle forgets what it made.
+                    # The command gets Ctrl-C too. A Terraform that is killed would lose track of new resources.
                     interrupted = True
         if interrupted:
             raise KeyboardInterrupt
         if process.returncode:
-            raise Stopped(f"{shlex.join(command)}\nended with {process.returncode}. {otherwise}")
-        return said or ""
+            raise CommandFailed(f"{shlex.join(command)}\nfailed with exit code {process.returncode}. {hint}")
+        return output or ""

@@ -1,4 +1,4 @@
-"""The smoke test: one image through every entry point of a deployment, each answered in time; a line each."""
+"""The smoke test: sends one image through every entry point of a deployment, and reports one line for each."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ IMAGE = Path("client") / "samples" / "sneaker.jpg"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What became of the image at one entry point."""
+class SmokeResult:
+    """The result of one entry point."""
 
     entry_point: str
     ok: bool
-    said: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{'ok' if self.ok else 'fail':<4}  {self.entry_point:<6}  {printable(self.said)}"
+        return f"{'ok' if self.ok else 'fail':<4}  {self.entry_point:<6}  {printable(self.text)}"
 
 
 def all_entry_points(
     cloud: Cloud, bucket: str, url: str, token: Callable[[], str], limit_s: float
 ) -> dict[str, EntryPoint]:
-    """Every entry point there is; HTTP where it has an address. A folder of its own each time: nothing is replaced."""
+    """All entry points; HTTP only with a `url`. Each run uploads to a new folder, so that nothing is replaced."""
     found = {
         "topic": entry_points.topic(cloud),
         "bucket": entry_points.bucket(cloud, bucket, f"smoke/{uuid.uuid4().hex}"),
@@ -40,18 +40,18 @@ def all_entry_points(
     return found | ({"HTTP": entry_points.http(url, limit_s, token)} if url else {})
 
 
-def lines(entry_points: Mapping[str, EntryPoint], image: ImageFile, limit_s: float) -> Iterator[Line]:
-    """Send the image through one entry point after the other; whatever goes wrong is that entry point's line."""
+def lines(entry_points: Mapping[str, EntryPoint], image: ImageFile, limit_s: float) -> Iterator[SmokeResult]:
+    """Send the image through each entry point in turn. An exception becomes a failed line."""
     for name, entry_point in entry_points.items():
         try:
             [outcome] = send_through(entry_point, [image], limit_s)
         except Exception as exc:
-            yield Line(name, False, plain(exc))
+            yield SmokeResult(name, False, plain(exc))
         else:
-            yield Line(name, outcome.ok, _said(outcome))
+            yield SmokeResult(name, outcome.ok, _describe(outcome))
 
 
-def _said(outcome: Outcome) -> str:
+def _describe(outcome: Outcome) -> str:
     response, what = outcome.response, outcome.image.name
     if response is None:
         return f"{what}: {outcome.problem}"

@@ -1,4 +1,4 @@
-"""What `make deploy` and `make rollback` do, one command after the other, and what both begin and end with."""
+"""The steps of `make deploy` and `make rollback`, and those that they share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from infra.deploy.environment import exports
+from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.images import UNKNOWN, built, chosen, listed
-from infra.deploy.shell import Shell, Stopped
-from infra.deploy.standing import Standing
-from infra.deploy.target import COMPUTE, REGION, Target, Wrong
+from infra.deploy.shell import CommandFailed, Shell
+from infra.deploy.target import COMPUTE, REGION, Target, UsageError
 from infra.deploy.terraform import Terraform
 from model.artifact.load import Artifact
 from model.text import quoted
@@ -21,20 +21,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def deploy(shell: Shell, target: Target, artifact: Artifact | None) -> None:
-    """Both stages, then what is there and whether it answers. Raises Stopped, Wrong."""
+    """Run both stages, print the client's settings, and run the smoke test. Raises CommandFailed, UsageError."""
     place = _place(artifact)
     sign_in(shell, target)
-    # Terraform itself asks through these; on a new project they are off.
+    # Terraform itself needs these APIs, which are off in a new project.
     shell.run(
         *("gcloud", "services", "enable", "cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com"),
         f"--project={target.project}",
-        otherwise="Has the project billing, and may you switch services on (roles/serviceusage.serviceUsageAdmin)?",
+        hint="Does the project have billing, and the account the role roles/serviceusage.serviceUsageAdmin?",
     )
     terraform, _ = prepare(shell, target, "region")
     shell.say("1 of 2: the registry and the buckets")
     terraform.apply_first()
     shell.say("2 of 2: the image, the artifact, and everything else")
-    # A function has none of ours: Google builds it from the archive.
+    # A function has no image of the project's own: Google builds it from the archive.
     image = {} if target.compute == "function" else {"image": built(shell, target)}
     if artifact:
         _upload(shell, target, artifact, place["artifact_prefix"])
@@ -43,12 +43,12 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None) -> None:
 
 
 def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: str) -> None:
-    """Run an image that was built before, with the model that is served unless another is given, the rest as given.
+    """Run an image that was built before, with the served model or another `artifact`; other settings are as given.
 
-    Raises Stopped, and Wrong, which lists the images.
+    Raises CommandFailed, and UsageError, which lists the images.
     """
     if target.compute == "function":
-        raise Wrong("a function has no image to go back to: check out what it was, and deploy that")
+        raise UsageError("a function has no earlier image: check out the earlier sources and deploy them")
     place = _place(artifact)
     sign_in(shell, target)
     images = listed(shell, target)
@@ -57,48 +57,50 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
         image = found.name
     if not image:
         lines = [f"  {each.digest}  {each.made[:19]}  {' '.join(each.tags)}" for each in images]
-        said = f"IMAGE is {quoted(wanted)}, which is not in the registry" if wanted else "no image is given"
-        raise Wrong("\n".join([f"{said}; IMAGE= takes one of these, newest first:", *(lines or ["  (none)"])]))
-    terraform, standing = prepare(shell, target, "region", "compute")
-    terraform.apply(image=image, **(place or standing.place))
+        reason = f"IMAGE is {quoted(wanted)}, which is not in the registry" if wanted else "IMAGE is missing"
+        raise UsageError("\n".join([f"{reason}; it must be one of these, newest first:", *(lines or ["  (none)"])]))
+    terraform, existing = prepare(shell, target, "region", "compute")
+    terraform.apply(image=image, **(place or existing.artifact))
     _finish(shell, target, terraform)
 
 
 def sign_in(shell: Shell, target: Target) -> None:
-    """See that the tools are here and that somebody is signed in. Raises Stopped."""
+    """Check that the tools are installed and that an account is signed in. Raises CommandFailed."""
     for tool, origin in _TOOLS.items():
         if not (shell.dry or shutil.which(tool)):
-            raise Stopped(f"{tool} is not installed: {origin}")
+            raise CommandFailed(f"{tool} is not installed: {origin}")
     shell.ask(
         *("gcloud", "projects", "describe", target.project, "--format=value(projectNumber)"),
-        otherwise=f"Sign in with `gcloud auth login`, as somebody who may see the project {target.project}.",
+        hint=f"Sign in with `gcloud auth login`, with an account that can view the project {target.project}.",
     )
     shell.ask(
         *("gcloud", "auth", "application-default", "print-access-token"),
-        otherwise="Terraform and the client have a sign-in of their own: gcloud auth application-default login",
+        hint="Terraform and the client need a sign-in of their own: gcloud auth application-default login",
     )
 
 
-def prepare(shell: Shell, target: Target, *fixed: str) -> tuple[Terraform, Standing]:
-    """Make ready what every command of Terraform wants; what stands already. `fixed`: what may be no other than there.
+def prepare(shell: Shell, target: Target, *fixed: str) -> tuple[Terraform, ExistingDeployment]:
+    """Initialise Terraform and read the existing deployment. The settings `fixed` must equal those of the deployment.
 
-    Raises Stopped, Wrong.
+    Raises CommandFailed, UsageError.
     """
     if target.compute == "function":
-        shell.run("make", "package", otherwise="A function is built from what that writes.")
+        shell.run("make", "package", hint="The function is built from its output.")
     terraform = Terraform(shell, target)
     terraform.init()
-    standing = Standing(terraform.outputs())
-    standing.check(target, *fixed)
-    return terraform, standing
+    existing = ExistingDeployment(terraform.outputs())
+    existing.check(target, *fixed)
+    return terraform, existing
 
 
 def _place(artifact: Artifact | None) -> dict[str, str]:
-    """Where in the models bucket an artifact goes, by its digest: another model never takes its place."""
+    """The variable with the artifact's prefix in the models bucket, by digest, so that models do not collide."""
     if not artifact:
         return {}
     if not _NAME.fullmatch(artifact.name):
-        raise Wrong(f"the artifact's name is {quoted(artifact.name)}; a place in a bucket takes letters, digits, . _ -")
+        raise UsageError(
+            f"the artifact's name is {quoted(artifact.name)}; its prefix in a bucket may hold A-Z, a-z, 0-9, . _ and -"
+        )
     return {"artifact_prefix": f"{artifact.name}/{artifact.digest.removeprefix('sha256:')[:16]}"}
 
 
@@ -106,29 +108,29 @@ def _upload(shell: Shell, target: Target, artifact: Artifact, place: str) -> Non
     shell.run(
         *("gcloud", "storage", "rsync", "--recursive", "--exclude=^training/"),
         *(str(artifact.folder.absolute()), f"gs://{target.bucket('models')}/{place}", f"--project={target.project}"),
-        otherwise="May you write to the models bucket?",
+        hint="Can the account write to the models bucket?",
     )
 
 
 def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
-    """Say what there is and what the client is told of it, and try every entry point."""
+    """Print the deployment and the client's settings, and run the smoke test."""
     outputs = terraform.outputs()
     if outputs:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
-        shell.say("for the client, in your shell:")
+        shell.say("the client's settings, for your shell:")
         print("\n".join(exports(target.project, outputs)), flush=True)
-    # Who deploys is outside, where an internal entry point answers nobody.
+    # An internal endpoint does not accept requests from outside, where this command runs.
     entry_point = outputs.get("endpoint_url") if outputs.get("http_endpoint") == "anywhere" else None
     shell.run(
         *(_python(shell.root), "-m", "infra.deploy", "smoke", f"--project={target.project}"),
         *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),
         *(f"--bucket={target.bucket('uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
-        otherwise=f"All is made, but not every entry point answers. What is not well: {_doctor(target)}",
+        hint=f"Everything is deployed, but not every entry point responds. To diagnose: {_doctor(target)}",
     )
 
 
 def _doctor(target: Target) -> str:
-    """The command that looks a deployment over."""
+    """The command that diagnoses a deployment."""
     given = {"--prefix": target.prefix, "--region": target.region, "--compute": target.compute}
     default = {"--region": REGION, "--compute": COMPUTE}
     words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
@@ -136,6 +138,6 @@ def _doctor(target: Target) -> str:
 
 
 def _python(root: Path) -> str:
-    """This Python, as short as it can be said from there."""
+    """This Python's path, relative to `root` if possible."""
     here = Path(sys.executable)
     return str(here.relative_to(root) if here.is_relative_to(root) else here)

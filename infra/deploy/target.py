@@ -1,4 +1,4 @@
-"""What is deployed where: the words that make and Terraform take, and the names that Terraform makes of them."""
+"""The target of a deployment: the settings of make and Terraform, and the names that Terraform derives from them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 
 from model.text import quoted
 
+# The defaults of infra/variables.tf.
 REGION, COMPUTE = "europe-west1", "push"
-"""As infra/variables.tf has them."""
 
+# The allowed values: the pattern of infra/variables.tf and a description.
 RULES = {
     "PROJECT": (
         "^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
-        "a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number",
+        "a project's id (6 to 30 characters of a-z, 0-9 and -), not its name or number",
     ),
     "REGION": ("^[a-z]+-[a-z]+[0-9]+$", "a region such as europe-west1, not a zone or a multi-region"),
-    "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "up to 11 lower-case letters and digits, a letter first"),
+    "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "at most 11 characters of a-z and 0-9, starting with a-z"),
     "COMPUTE": ("^(push|worker|function)$", "push, worker or function"),
 }
-"""What each takes, as infra/variables.tf says it, and that in words."""
 
 _VARIABLES = {"project_id": "PROJECT", "region": "REGION", "prefix": "PREFIX", "compute": "COMPUTE"}
 _ASSIGNMENT = re.compile(r'^(\w+)\s*=\s*"([^"\\]*)"\s*(?:#.*|//.*)?$', re.M)
 
 
-class Wrong(Exception):
-    """A command cannot be run as it was given; the sentence says what to give instead."""
+class UsageError(Exception):
+    """A command cannot run with these arguments; the message says what to pass instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment: one project, region and prefix. `tfvars`: a file with everything else. Raises Wrong."""
+    """A deployment: a project, a region and a prefix. `tfvars`: a file with all other variables. Raises UsageError."""
 
     project: str
     region: str = REGION
@@ -43,61 +43,61 @@ class Target:
 
     def __post_init__(self) -> None:
         if not self.project:
-            raise Wrong("no project is given: PROJECT=some-project")
+            raise UsageError("the project is missing: PROJECT=some-project")
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
         for name, value in given.items():
             rule, takes = RULES[name]
-            # Not search and $: a line break at the end is not allowed either.
+            # fullmatch, because `$` would accept a trailing line break.
             if not re.fullmatch(rule, value):
-                raise Wrong(f"{name} is {quoted(value)}; it takes {takes}")
+                raise UsageError(f"{name} is {quoted(value)}; it must be {takes}")
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Target:
-        """From PROJECT, REGION, PREFIX, COMPUTE and TFVARS; what is not given is as that file says. Raises Wrong."""
+        """Read PROJECT, REGION, PREFIX, COMPUTE and TFVARS; the file supplies what is missing. Raises UsageError."""
         file = Path(given["TFVARS"]).absolute() if given.get("TFVARS") else None
-        told = assignments(file) if file else {}
-        said = {name: given.get(name) or told.get(variable, "") for variable, name in _VARIABLES.items()}
-        return cls(said["PROJECT"], said["REGION"] or REGION, said["PREFIX"], said["COMPUTE"] or COMPUTE, file)
+        defaults = assignments(file) if file else {}
+        values = {name: given.get(name) or defaults.get(variable, "") for variable, name in _VARIABLES.items()}
+        return cls(values["PROJECT"], values["REGION"] or REGION, values["PREFIX"], values["COMPUTE"] or COMPUTE, file)
 
     @property
     def workspace(self) -> str:
-        """The name of this deployment's state: two that share one would replace each other.
+        """The name of this deployment's Terraform workspace; deployments with the same one would replace each other.
 
-        Not joined by a hyphen: some-project with the prefix dev is not the project some-project-dev.
+        The parts are not joined by a hyphen: some-project with prefix dev differs from the project some-project-dev.
         """
         return ".".join(filter(None, (self.project, self.prefix)))
 
     @property
     def worker_image(self) -> str:
-        """The worker's image, without a tag or a digest."""
+        """The worker's image, without tag or digest."""
         return f"{self.region}-docker.pkg.dev/{self.project}/{self.named('images')}/worker"
 
     @property
     def builder(self) -> str:
-        """Whom Cloud Build is."""
+        """The service account of Cloud Build."""
         return f"{self.named('prediction-builder')}@{self.project}.iam.gserviceaccount.com"
 
     def named(self, name: str) -> str:
-        """A name of topology.yaml or Terraform, with the prefix."""
+        """A name of topology.yaml or Terraform with the prefix."""
         return f"{self.prefix}-{name}" if self.prefix else name
 
     def bucket(self, name: str) -> str:
-        """A bucket's name, in which the project is: it is shared by the whole world."""
+        """A bucket's name, which starts with the project's id because bucket names are globally unique."""
         return f"{self.project}-{self.named(name)}"
 
     def words(self) -> list[str]:
-        """What make is told to come back here: what is not the default."""
+        """The arguments of make for this target, without defaults."""
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
         default = {"REGION": REGION, "PREFIX": "", "COMPUTE": COMPUTE}
-        said = [f"{name}={value}" for name, value in given.items() if value != default.get(name)]
-        return [*said, *([f"TFVARS={self.tfvars}"] if self.tfvars else [])]
+        arguments = [f"{name}={value}" for name, value in given.items() if value != default.get(name)]
+        return [*arguments, *([f"TFVARS={self.tfvars}"] if self.tfvars else [])]
 
 
 def assignments(file: Path) -> dict[str, str]:
-    """The plain strings that a .tfvars file sets, by variable. Raises Wrong."""
+    """The plain strings that a .tfvars file assigns, by variable. Raises UsageError."""
     if file.suffix != ".tfvars":
-        raise Wrong(f"TFVARS is {quoted(str(file))}; it takes a file whose name ends in .tfvars")
+        raise UsageError(f"TFVARS is {quoted(str(file))}; it must be a file whose name ends in .tfvars")
     try:
         return dict(_ASSIGNMENT.findall(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError):
-        raise Wrong(f"TFVARS is {quoted(str(file))}; there is no such file that can be read") from None
+        raise UsageError(f"TFVARS is {quoted(str(file))}; the file cannot be read") from None

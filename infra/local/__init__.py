@@ -1,1 +1,1 @@
-"""The local twin: the cloud's topics, subscriptions and buckets, and the worker, on one machine's loopback."""
+"""The local twin: the cloud's topics, subscriptions, buckets and the worker on this machine."""

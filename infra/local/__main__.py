@@ -1,4 +1,4 @@
-"""The command line: `python -m infra.local up`, or the Pub/Sub or the Storage server alone."""
+"""The twin's command line: `python -m infra.local up` starts everything; `pubsub` or `storage` start one server."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from infra.local.twin import Twin
 
 _UP_EXAMPLES = """examples:
   {program} up                   everything on free ports, until Ctrl-C
-  eval "$({program} up --env)"   in another terminal: use the twin that runs
+  eval "$({program} up --env)"   in another terminal: use the running twin
   {program} up --worker pull --pubsub google
 """
-_EXAMPLES = f"{_UP_EXAMPLES}  {{program}} pubsub --port 8085   the Pub/Sub server alone\n"
+_EXAMPLES = f"{_UP_EXAMPLES}  {{program}} pubsub --port 8085   only the Pub/Sub server\n"
 
+# Allocated objects between two garbage collections. Few objects become garbage, and retained messages are many.
 _COLLECT_EVERY = 10_000
-"""Objects made between two searches for garbage: few of them are, and where topics retain messages there are many."""
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.local") -> int:
-    """Run the command line: 0 when it was stopped as asked, 1 when something did not start or died, 2 for bad words."""
+    """Run the command line. Returns 0 after a requested stop, 1 after a failure, 2 for invalid arguments."""
     began = time.monotonic()
     options = _parser(program).parse_args(argv)
     _obey_signals()
@@ -56,38 +56,41 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "up", help="start everything in topology.yaml", epilog=_UP_EXAMPLES.format(program=program), formatter_class=raw
     )
     up.add_argument(
-        "--pubsub", choices=["embedded", "google"], default="embedded", help="our server, or Google's emulator"
+        "--pubsub",
+        choices=["embedded", "google"],
+        default="embedded",
+        help="the project's server, or Google's emulator",
     )
     up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
     for part in ("pubsub", "storage", "worker"):
-        up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="by default a free one")
+        up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
     up.add_argument("--project", default="local", help="project id (local)")
-    up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="by default infra/topology.yaml")
+    up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
     up.add_argument(
-        "--log", type=Path, metavar="FILE", help="the worker's output; by default build/local/PID/worker.log"
+        "--log", type=Path, metavar="FILE", help="the worker's output (default: build/local/PID/worker.log)"
     )
     up.add_argument(
         "--env", nargs="?", type=int, const=0, metavar="PID",
-        help="print the export lines of the twin that runs, of several the newest or that process's, and end",
+        help="print the export lines of the running twin (of several: the newest, or process PID) and exit",
     )  # fmt: skip
     up.set_defaults(run=_up)
-    pubsub = commands.add_parser("pubsub", help="the Pub/Sub server alone, without topics")
-    pubsub.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
+    pubsub = commands.add_parser("pubsub", help="only the Pub/Sub server, without topics")
+    pubsub.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
     pubsub.set_defaults(run=_pubsub)
-    storage = commands.add_parser("storage", help="the Storage server alone, with the topology's buckets")
-    storage.add_argument("--port", type=int, default=0, metavar="N", help="by default a free one")
+    storage = commands.add_parser("storage", help="only the Storage server, with the topology's buckets")
+    storage.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
     storage.set_defaults(run=_storage)
     for each in (up, pubsub, storage):
         each.add_argument(
-            "--host", type=_host, default=LOOPBACK, help="address to listen on (127.0.0.1); 0.0.0.0: every one"
+            "--host", type=_host, default=LOOPBACK, help="address to listen on (127.0.0.1); 0.0.0.0 for all addresses"
         )
         each.add_argument(
-            "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there, over a restart and a kill"
+            "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there across restarts and kills"
         )
         each.add_argument(
             "--fault-plan",
             metavar="PLAN",
-            help="have things go wrong: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file of such fields",
+            help="inject faults: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file with such fields",
         )
     return parser
 
@@ -114,7 +117,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
         if twin.jwks_url:
-            _say(f"keys     {twin.jwks_url}  (of the tokens of pushes)")
+            _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
         _warn(options.host)
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
@@ -148,8 +151,8 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
         data_dir=options.data_dir,
     ) as server:
         _warn(options.host)
-        told = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
-        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {told})")
+        events = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
+        _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {events})")
         _wait()
 
 
@@ -158,16 +161,16 @@ def _fault_plan(options: argparse.Namespace) -> FaultPlan | None:
 
 
 def _wait(check: Callable[[], None] = lambda: None) -> NoReturn:
-    """Wait for a signal, which raises KeyboardInterrupt; meanwhile `check` may raise."""
-    gc.freeze()  # what is there now stays
+    """Wait for a signal, which raises KeyboardInterrupt. `check` is called regularly and may raise."""
+    gc.freeze()  # the objects of the start are never garbage
     gc.set_threshold(_COLLECT_EVERY)
     while True:
-        time.sleep(0.5)  # not signal.pause(), which would sleep through a signal that came just before it
+        time.sleep(0.5)  # signal.pause() would miss a signal that arrives just before it
         check()
 
 
 def _obey_signals() -> None:
-    """Have the first SIGINT, SIGTERM or SIGHUP unwind everything, as Ctrl-C does, and later ones not disturb that."""
+    """Make the first SIGINT, SIGTERM or SIGHUP stop everything, like Ctrl-C, and ignore later ones."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, frame: Any) -> None:
@@ -204,11 +207,11 @@ def _host(text: str) -> str:
 
 
 def _warn(host: str) -> None:
-    """Say who else can do what, when it is not this machine alone."""
+    """Warn about open access when the server listens on more than the loopback address."""
     if not is_loopback(host):
         _say(
-            f"WARNING: it listens on {host}, not on this machine's loopback alone, and asks nobody for credentials: "
-            "whoever reaches these ports can read and change everything"
+            f"WARNING: it listens on {host}, which other machines may reach, and checks no credentials: anyone who "
+            "reaches these ports can read and change everything"
         )
 
 
@@ -218,8 +221,8 @@ def _short(path: Path) -> str:
     return str(path)
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

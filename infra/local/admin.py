@@ -1,4 +1,4 @@
-"""Creating the topology through Google's stock admin clients, on any Pub/Sub backend that asks for no credentials."""
+"""Creates the topology with Google's admin clients, on a Pub/Sub server that checks no credentials."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from infra.local.topology import Subscription, Topic, Topology, TopologyError
 
+# Settings of a subscription that an update may change.
 _CHANGEABLE = (
     "ack_deadline_seconds",
     "message_retention_duration",
@@ -26,11 +27,11 @@ _CHANGEABLE = (
 
 
 def create(topology: Topology, pubsub_host: str, project: str, *, push_to: str | None = None) -> None:
-    """Create the topics and subscriptions on a Pub/Sub server without credentials, or bring theirs up to date.
+    """Create the topics and subscriptions on a Pub/Sub server without credentials, or update existing ones.
 
-    `push_to`: the worker's URL without a path; subscriptions that are delivered to the worker are pushed there,
-    without it they wait to be pulled. Raises google.api_core.exceptions.GoogleAPICallError, or TopologyError when a
-    subscription exists with a topic or a filter that it cannot change.
+    `push_to`: the worker's URL without a path, which the worker's subscriptions push to; without it they are pulled.
+    Raises google.api_core.exceptions.GoogleAPICallError, or TopologyError when an existing subscription has another
+    topic or filter, which cannot be changed.
     """
     with Admin(pubsub_host, project) as admin:
         for topic in topology.topics:
@@ -40,7 +41,7 @@ def create(topology: Topology, pubsub_host: str, project: str, *, push_to: str |
 
 
 class Admin:
-    """The admin clients of one project, on one channel; a context manager that closes it."""
+    """The admin clients of one project on one channel. As a context manager it closes the channel."""
 
     def __init__(self, pubsub_host: str, project: str) -> None:
         self._project = project
@@ -57,7 +58,7 @@ class Admin:
         self._channel.close()
 
     def create_topic(self, topic: Topic) -> None:
-        """Create one topic, or change how long it retains messages."""
+        """Create a topic, or update its retention."""
         wanted = types.Topic(name=self._path("topics", topic.name))
         if topic.retention_s:
             wanted.message_retention_duration = _duration(topic.retention_s)
@@ -67,13 +68,13 @@ class Admin:
             self._publisher.update_topic(topic=wanted, update_mask=FieldMask(paths=["message_retention_duration"]))
 
     def create_subscription(self, subscription: Subscription, push_to: str | None) -> None:
-        """Create one subscription, or change its settings; its topics are there already."""
+        """Create a subscription, or update its settings. Its topics must exist."""
         wanted = types.Subscription(
             name=self._path("subscriptions", subscription.name),
             topic=self._path("topics", subscription.topic),
             ack_deadline_seconds=subscription.ack_deadline_s,
             message_retention_duration=_duration(subscription.retention_s),
-            expiration_policy=types.ExpirationPolicy(),  # never; without one it is 31 idle days
+            expiration_policy=types.ExpirationPolicy(),  # never expires; the default is after 31 idle days
             filter=subscription.filter,
         )
         if subscription.minimum_backoff_s is not None and subscription.maximum_backoff_s is not None:
@@ -100,7 +101,7 @@ class Admin:
             if was != now:
                 raise TopologyError(
                     f"{wanted.name} exists with the {field} {was!r}, which cannot be changed to {now!r}; delete the "
-                    "subscription or take another data folder"
+                    "subscription or use another data folder"
                 )
         self._subscriber.update_subscription(subscription=wanted, update_mask=FieldMask(paths=_CHANGEABLE))
 

@@ -1,4 +1,4 @@
-"""A process that the twin starts: in a group of its own, with a log file, gone when the twin is gone."""
+"""A child process of the twin: in its own process group, with a log file, and ended when the twin ends."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-_LEASH = Path(__file__).with_name("leash.py")
+_LAUNCHER = Path(__file__).with_name("die_with_parent.py")
+
+# Bytes of the log's end that an error shows.
 _TAIL_BYTES = 4000
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildFailed(RuntimeError):
-    """A process that the twin needs did not start; the message ends with what it logged last."""
+    """A process that the twin needs did not start, or ended; the message shows the end of its log."""
 
 
 class Child:
-    """One child process, running from construction to `stop`; what it prints goes to `log`."""
+    """A child process, which runs from construction to `stop`. Its output goes to `log`."""
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> None:
         self.name, self.log = name, log
         log.parent.mkdir(parents=True, exist_ok=True)
-        # -S -E: the leash needs nothing but the standard library, and is there in 20 ms.
-        leashed = [sys.executable, "-S", "-E", str(_LEASH), str(os.getpid()), *command]
+        # -S -E: the launcher needs only the standard library, and starts in 20 ms.
+        launched = [sys.executable, "-S", "-E", str(_LAUNCHER), str(os.getpid()), *command]
         process = None
         try:
-            with log.open("wb") as output, _signals_held_back():
+            with log.open("wb") as output, _signals_deferred():
                 process = subprocess.Popen(
-                    leashed,
+                    launched,
                     cwd=cwd,
                     env=dict(env),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C at the terminal is for the twin, which stops its children in order
+                    start_new_session=True,  # the terminal's Ctrl-C reaches only the twin, which stops its children
                 )
         except BaseException:
             if process:
@@ -50,35 +52,35 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The leader's process id, which is also the group's."""
+        """The child's process id, which is also the id of its process group."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code, None while the child runs."""
         return self._process.poll()
 
     def failed(self, why: str) -> ChildFailed:
-        """The error to raise, with the end of the log."""
+        """An error with the reason `why` and the end of the log."""
         tail = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
         return ChildFailed(f"the {self.name} {why}; {self.log} ends with:\n{tail or '(nothing)'}")
 
     def check(self) -> None:
-        """Raise ChildFailed when it has ended."""
+        """Raise ChildFailed when the child has ended."""
         if (code := self.exit_code) is not None:
-            raise self.failed(f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}")
+            raise self.failed(f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}")
 
     def terminate(self) -> None:
-        """Ask it to end, and return at once."""
+        """Ask the child to end, and return at once."""
         if self.exit_code is None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """Kill its group and return at once: no handler runs, as when a machine is gone."""
+        """Kill the process group and return at once. No handler runs, as when a machine fails."""
         _signal_group(self.pid, signal.SIGKILL)
 
     def stop(self, grace_s: float = 8.0) -> None:
-        """Ask it to end, wait, and kill what is left of its group."""
+        """Ask the child to end, wait, and kill the rest of its group."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
@@ -90,26 +92,26 @@ class Child:
 
 
 @contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Let what they raise be raised at the block's end: between a fork and its return nobody could end the child."""
-    came: list[int] = []
+def _signals_deferred() -> Iterator[None]:
+    """Defer signals to the end of the block. Between fork and return, an exception would leave the child running."""
+    deferred: list[int] = []
     handled = {each: signal.getsignal(each) for each in _SIGNALS}
     held = {each: handler for each, handler in handled.items() if callable(handler)}
     if threading.current_thread() is not threading.main_thread():
-        held = {}  # raised elsewhere
+        held = {}  # only the main thread handles signals
     for each in held:
-        signal.signal(each, lambda number, frame: came.append(number))
+        signal.signal(each, lambda number, frame: deferred.append(number))
     try:
         yield
     finally:
         for each, handler in held.items():
             signal.signal(each, handler)
-        for number in came:
+        for number in deferred:
             signal.raise_signal(number)
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Whether there still was anybody to signal."""
+    """Send a signal to a process group; False when it has no processes."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

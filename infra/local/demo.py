@@ -1,6 +1,6 @@
-"""`python -m infra.local.demo`: ten labelled images through each entry point of the twin, and how many are right.
+"""`python -m infra.local.demo`: sends ten labelled images through each entry point of the twin, and checks the labels.
 
-The images are test images of Fashion-MNIST where they can be had, else the drawings in client/samples/.
+The images are Fashion-MNIST test images if they can be read or downloaded, else the drawings in client/samples/.
 """
 
 from __future__ import annotations
@@ -35,24 +35,28 @@ _SHA256 = {
     "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
+# Seconds to connect, and to download both files.
 _CONNECT_S = 5.0
 _DOWNLOAD_S = 20.0
+
+# Seconds until all responses of an entry point must have arrived.
 _ANSWER_S = 30.0
+
+# Correct predictions out of ten that an entry point needs.
 _NEEDED = 8
-"""Of ten, through each entry point."""
 
 Labelled = Mapping[ImageFile, str]
 
 
 def main() -> int:
-    """Run the demo: 0 when every request was answered and enough are right, 1 when not, 130 on Ctrl-C."""
+    """Run the demo. Returns 0 when every request got a response and enough labels are right, else 1; 130 on Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     try:
         images, what = _images()
         print(f"images: {what}")
         with Twin(worker="push") as twin:
-            # Google's clients look here.
+            # Google's clients read their settings from the environment.
             os.environ.update(twin.env)
             print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
             good = [_through(name, entry_point, images) for name, entry_point in _entry_points(twin).items()]
@@ -61,12 +65,12 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"everything is stopped again, after {time.monotonic() - began:.1f} s")
+    print(f"everything has stopped, after {time.monotonic() - began:.1f} s")
     return 0 if all(good) else 1
 
 
 def _through(name: str, entry_point: EntryPoint, images: Labelled) -> bool:
-    """Send all images through one entry point and print what comes back."""
+    """Send all images through one entry point and print the responses."""
     began = time.monotonic()
     outcomes = send_through(entry_point, images, _ANSWER_S)
     took = time.monotonic() - began
@@ -93,7 +97,7 @@ def _entry_points(twin: Twin) -> dict[str, EntryPoint]:
 
 
 def _images() -> tuple[Labelled, str]:
-    """Ten labelled image files, one a class, and what they are."""
+    """Ten labelled image files, one per class, and a description of them."""
     shared = Path(os.environ.get("SHARED", _ROOT.parent / "shared")) / "data" / "fashion-mnist"
     cache = _BUILD / "data" / "fashion-mnist"
     for folder, origin in ((shared, "found on this machine"), (cache, "downloaded")):
@@ -107,11 +111,11 @@ def _images() -> tuple[Labelled, str]:
         return _test_images(*files), "the first Fashion-MNIST test image of each class (downloaded)"
     with (_SAMPLES / "labels.csv").open() as file:
         drawings = {ImageFile(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)}
-    return drawings, "the project's own drawings, client/samples/"
+    return drawings, "the project's drawings in client/samples/"
 
 
 def _published(folder: Path) -> list[bytes] | None:
-    """The dataset's two test files, unpacked, when they are there and are what was published."""
+    """The dataset's two test files, decompressed; None when one is missing or differs from the published file."""
     unpacked = []
     for name, sha256 in _SHA256.items():
         path = folder / name
@@ -119,34 +123,34 @@ def _published(folder: Path) -> list[bytes] | None:
             return None
         packed = path.read_bytes()
         if hashlib.sha256(packed).hexdigest() != sha256:
-            complain(f"{path} is not the published file; it is not used")
+            complain(f"{path} differs from the published file and is not used")
             return None
         unpacked.append(gzip.decompress(packed))
     return unpacked
 
 
 def _download(folder: Path) -> None:
-    """Fetch the test files, 4 MB. Raises OSError, or ValueError for a file that is not the published one."""
+    """Download the test files, 4 MB. Raises OSError, or ValueError when a file differs from the published one."""
     complain(f"downloading the Fashion-MNIST test images (4 MB) from {_ORIGIN}")
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _DOWNLOAD_S
     for name, sha256 in _SHA256.items():
         received = bytearray()
-        with urllib.request.urlopen(_ORIGIN + name, timeout=_CONNECT_S) as answer:  # nosec B310  # https, and hashed
-            while chunk := answer.read(65536):
+        with urllib.request.urlopen(_ORIGIN + name, timeout=_CONNECT_S) as response:  # nosec B310  # https, and hashed
+            while chunk := response.read(65536):
                 received += chunk
                 if time.monotonic() > deadline:
                     raise OSError(f"it takes longer than {_DOWNLOAD_S:g} s")
         if hashlib.sha256(received).hexdigest() != sha256:
-            raise ValueError(f"what came is not the published {name}")
-        # Never half a file under its own name.
+            raise ValueError(f"the download differs from the published {name}")
+        # Written under another name first, so that the final name never has a partial file.
         part = folder / f"{name}.part"
         part.write_bytes(received)
         part.replace(folder / name)
 
 
 def _test_images(images: bytes, labels: bytes) -> Labelled:
-    """The first image of each class as a PNG file. Both files are IDX: 16 and 8 bytes of header, then the values."""
+    """The first image of each class as a PNG file. Both files are IDX: a header of 16 or 8 bytes, then the values."""
     from PIL import Image
 
     folder, found = _BUILD / "demo", {}

@@ -1,6 +1,6 @@
-"""Fault plans: what goes wrong, how often, and the dice that decide it; the same seed gives the same day.
+"""Fault plans: which faults the twin injects and how often, and the random decisions, which a seed makes repeatable.
 
-Nothing fails here: the servers ask, and each makes its own trouble.
+This module only decides; the servers inject the faults.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ from typing import Any
 
 import yaml
 
+# Fields that are shares, from 0 to 1.
 _SHARES = ("duplicate", "lose_acks", "reorder", "late", "errors", "slow_reads", "resets")
+
+# Longest delay, in seconds.
 _LONGEST_S = 600.0
 
 
 class FaultPlanError(ValueError):
-    """A plan that cannot be followed; says which field and what is allowed."""
+    """An invalid plan; the message names the field and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """A plan of what goes wrong. Shares are from 0 to 1, of messages, deliveries, acks or requests; times in seconds.
+    """The faults to inject. Shares (0 to 1) are of messages, deliveries, acks or requests; times are in seconds.
 
-    Pub/Sub: `duplicate` messages come twice; `lose_acks` are forgotten; `reorder` ones are overtaken; every message
-    waits up to `delay_s`; `late` deliveries arrive when their lease has ended. Storage: `slow_reads` take `slow_s`
-    longer; `resets` end the connection, half of them after the request was obeyed. Both: `errors` begin a burst of
-    `burst` requests that are refused. Messages with an ordering key are not duplicated, delayed or reordered.
+    Pub/Sub: `duplicate` messages are delivered twice; `lose_acks` acks are ignored; `reorder` messages are overtaken;
+    every message waits up to `delay_s`; the leases of `late` deliveries have expired on arrival. Storage: `slow_reads`
+    take `slow_s` longer; `resets` reset the connection, half of them after the request was processed. Both: `errors`
+    start a burst of `burst` refused requests. Messages with an ordering key are not duplicated, delayed or reordered.
     """
 
     seed: int = 0
@@ -60,7 +63,7 @@ class FaultPlan:
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
-        """Read `key=value,key=value`, or the YAML or JSON file of that name."""
+        """Parse `key=value,key=value`, or read a YAML or JSON file."""
         if "=" in text and not Path(text).is_file():
             pairs = [each.partition("=") for each in text.split(",") if each.strip()]
             return cls.of({key.strip(): yaml.safe_load(value) for key, _, value in pairs})
@@ -73,42 +76,43 @@ class FaultPlan:
 
     @classmethod
     def of(cls, given: Any) -> FaultPlan:
-        """A plan from fields by their names."""
+        """A plan from a mapping of its fields."""
         if not isinstance(given, Mapping):
-            raise FaultPlanError("a fault plan must be fields with their values, such as errors: 0.1")
+            raise FaultPlanError("a fault plan must be a mapping of fields to values, such as errors: 0.1")
         known = [each.name for each in fields(cls)]
         if unknown := [name for name in given if name not in known]:
-            raise FaultPlanError(f"{unknown[0]!r} is no field of a fault plan; there are {', '.join(known)}")
+            raise FaultPlanError(f"{unknown[0]!r} is not a field of a fault plan; the fields are {', '.join(known)}")
         return cls(**given)
 
 
-class Faults:
-    """The throws for one part of the twin; callable from any thread. The n-th throw of a kind is the same each day."""
+class FaultInjector:
+    """Decides about faults in one part of the twin, from any thread. The seed fixes each kind's n-th decision."""
 
-    def __init__(self, day: FaultPlan, part: str) -> None:
-        self.day = day
+    def __init__(self, plan: FaultPlan, part: str) -> None:
+        self.plan = plan
         self._part = part
         self._kinds: dict[str, random.Random] = {}
         self._refusing = 0
         self._lock = threading.Lock()
 
     def happens(self, kind: str) -> bool:
-        """Whether it goes wrong this time; `kind` is a field that holds a share."""
-        share = getattr(self.day, kind)
+        """Whether this fault happens now; `kind` is a field of the plan that holds a share."""
+        share = getattr(self.plan, kind)
         return bool(share) and self.number(kind) < share
 
     def number(self, kind: str) -> float:
-        """A number from 0 to 1; each kind has its own row of them, so that one kind does not disturb another."""
+        """A number from 0 to 1. Each kind has its own sequence, so that kinds do not influence each other."""
         with self._lock:
-            row = self._kinds.setdefault(kind, random.Random(f"{self.day.seed}/{self._part}/{kind}"))  # nosec B311  # dice
-            return row.random()
+            seed = f"{self.plan.seed}/{self._part}/{kind}"
+            sequence = self._kinds.setdefault(kind, random.Random(seed))  # nosec B311  # not for secrets
+            return sequence.random()
 
     def refuses(self) -> bool:
-        """Whether this request is refused: a burst begins, or one goes on."""
+        """Whether this request is refused, because a burst starts or continues."""
         begins = self.happens("errors")
         with self._lock:
             if self._refusing == 0 and begins:
-                self._refusing = self.day.burst
+                self._refusing = self.plan.burst
             refused = self._refusing > 0
             self._refusing -= refused
             return refused

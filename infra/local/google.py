@@ -1,4 +1,4 @@
-"""Google's own Pub/Sub emulator as the other backend: its jar where there is Java, else gcloud."""
+"""Google's Pub/Sub emulator as the other backend: run as a jar with Java, else through gcloud."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pathlib import Path
 from infra.local.child import Child
 from infra.local.ports import LOOPBACK, free_port, listens, reachable
 
-_JAVA_FLAGS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]  # half a second earlier up
+_JAVA_FLAGS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]  # starts half a second sooner
 _COMMON_ROOTS = ("/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "~/google-cloud-sdk")
+
+# Seconds until the emulator must listen.
 _START_S = 30.0
 
 
 class NoEmulator(RuntimeError):
-    """Google's emulator is not on this machine; the message says how to get it."""
+    """Google's emulator is not installed; the message says how to install it."""
 
 
 def find(port: int, host: str = LOOPBACK) -> list[str]:
-    """The command that starts the emulator on a port; NoEmulator when there is none."""
+    """The command that starts the emulator on a port. Raises NoEmulator."""
     gcloud, java, address = shutil.which("gcloud"), shutil.which("java"), f"{host}:{port}"
     roots = [Path(gcloud).resolve().parents[1]] if gcloud else []
     roots += [Path(root).expanduser() for root in _COMMON_ROOTS]
@@ -30,7 +32,7 @@ def find(port: int, host: str = LOOPBACK) -> list[str]:
         if jars and java:
             return [java, *_JAVA_FLAGS, "-jar", str(jars[-1]), f"--host={host}", f"--port={port}"]
         if jars and gcloud:
-            data = tempfile.gettempdir()  # must exist; the emulator keeps nothing in it
+            data = tempfile.gettempdir()  # must exist, though the emulator stores nothing there
             return [gcloud, "beta", "emulators", "pubsub", "start", f"--host-port={address}", f"--data-dir={data}"]
     raise NoEmulator(
         "Google's Pub/Sub emulator is not installed: it needs Java and `gcloud components install pubsub-emulator` "
@@ -39,7 +41,7 @@ def find(port: int, host: str = LOOPBACK) -> list[str]:
 
 
 class GoogleEmulator:
-    """Google's emulator on `host`, an IPv4 address, from `start` to `stop`. `port` 0 takes a free one."""
+    """Google's emulator on `host`, an IPv4 address, between `start` and `stop`. `port` 0 takes a free one."""
 
     def __init__(self, port: int = 0, *, host: str = LOOPBACK, log: Path) -> None:
         self._address, self._port, self._log = host, port or free_port(host), log
@@ -47,11 +49,11 @@ class GoogleEmulator:
 
     @property
     def host(self) -> str:
-        """What PUBSUB_EMULATOR_HOST wants: `address:port`."""
+        """The value for PUBSUB_EMULATOR_HOST: `address:port`."""
         return f"{reachable(self._address)}:{self._port}"
 
     def start(self) -> None:
-        """Start it and wait until it listens; NoEmulator or ChildFailed."""
+        """Start the emulator and wait until it listens. Raises NoEmulator or ChildFailed."""
         command = find(self._port, self._address)
         if listens(self._port, reachable(self._address)):
             raise OSError(f"Google's emulator cannot listen on {self.host}; the port is taken")
@@ -64,9 +66,9 @@ class GoogleEmulator:
             time.sleep(0.02)
 
     def push(self) -> None:
-        """Nothing to begin: it forgets everything, so that it has nothing to push when it starts."""
+        """Do nothing: the emulator keeps no messages, so it has nothing to push at its start."""
 
     def stop(self) -> None:
-        """Stop it; it forgets everything."""
+        """Stop the emulator, which loses its state."""
         if self._child:
             self._child.stop(grace_s=2.0)

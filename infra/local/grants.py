@@ -1,4 +1,4 @@
-"""The grants of the topology on the twin: what Terraform gives Google's own agents, kept there and not enforced."""
+"""Grants the topology's roles to Google's service agents on the twin, as Terraform does. They are not enforced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 
 
 def grant(topology: Topology, pubsub_host: str, project: str) -> None:
-    """Let Pub/Sub's agent move dead letters, and Storage's agent publish notifications; twice changes nothing.
+    """Let Pub/Sub's agent forward dead letters, and Storage's agent publish notifications. Repeating changes nothing.
 
-    The agents have the project's id where the cloud has its number. Raises google.api_core's GoogleAPICallError.
+    The agents are named with the project's id instead of its number. Raises google.api_core's GoogleAPICallError.
     """
     topics, subscriptions = f"projects/{project}/topics", f"projects/{project}/subscriptions"
     pubsub = f"serviceAccount:service-{project}@gcp-sa-pubsub.iam.gserviceaccount.com"

@@ -1,4 +1,4 @@
-"""Addresses and ports of this machine: which are free, whether somebody listens, and who may reach them."""
+"""Addresses and ports of this machine: free ports, whether a server listens, and who can reach an address."""
 
 from __future__ import annotations
 
@@ -57,28 +57,28 @@ def _can_bind(host: str, port: int) -> bool:
 
 
 def listens(port: int, host: str = LOOPBACK) -> bool:
-    """Whether somebody accepts connections on a port."""
+    """Whether a server accepts connections on a port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((host, port)) == 0
 
 
 def own_address(host: str) -> str:
-    """The IPv4 address of a name or address of this machine; ValueError, in a sentence, when it is not of this one."""
+    """The IPv4 address of a name or address of this machine. Raises ValueError when it belongs to another machine."""
     try:
         address = socket.gethostbyname(host or "::")  # silence would be every address
         with socket.socket() as probe:
             probe.bind((address, 0))
     except (OSError, UnicodeError) as exc:
-        raise ValueError(f"{host!r} is no IPv4 address or name of this machine; 0.0.0.0 is all of them") from exc
+        raise ValueError(f"{host!r} is not an IPv4 address or name of this machine; 0.0.0.0 means all of them") from exc
     return address
 
 
 def reachable(host: str) -> str:
-    """Where programs on this machine reach a server that listens on `host`."""
+    """The address under which programs on this machine reach a server that listens on `host`."""
     return LOOPBACK if host == "0.0.0.0" else host  # nosec B104  # compared, not listened on
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine can reach the address."""
     return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""What running twins leave to be found: a folder of build/local for each process, with its log and environment."""
+"""Records running twins: each process has a folder in build/local with its log and environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILD = _folder()
 
 
 def own_folder() -> Path:
-    """The folder of this process, build/local/PID; those of processes that are gone are removed."""
+    """The folder of this process, build/local/PID. Folders of ended processes are removed."""
     for folder in BUILD.glob("[0-9]*"):
         if not _runs(int(folder.name)):
             shutil.rmtree(folder, ignore_errors=True)  # another twin may be removing it too
@@ -34,7 +34,7 @@ def own_folder() -> Path:
 
 @contextlib.contextmanager
 def written(env: Mapping[str, str]) -> Iterator[None]:
-    """The environment in this process's folder, as lines for a shell, for as long as the block runs."""
+    """Write the environment to this process's folder, as shell lines, while the block runs."""
     path = own_folder() / "env"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
@@ -48,12 +48,12 @@ def written(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def living() -> dict[int, str]:
-    """The environments of the twins that run, by process id, the newest last."""
+    """The environments of the running twins by process id, the newest last."""
     found = {}
     for path in BUILD.glob("[0-9]*/env"):
         with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
             try:
-                # A lock, not the process id: after a restart of the machine another process may have that.
+                # A lock rather than the process id, which another process may have after a reboot.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 found[path.stat().st_mtime_ns, int(path.parent.name)] = file.read()
@@ -66,5 +66,5 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # another user's process
     return True

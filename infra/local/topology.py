@@ -1,6 +1,6 @@
-"""topology.yaml, read and checked: which topics, subscriptions, buckets and notifications there are.
+"""Reads and checks topology.yaml: topics, subscriptions, buckets and notifications.
 
-Terraform builds it in the cloud; admin.py builds it on any Pub/Sub backend.
+Terraform creates them in the cloud; admin.py creates them on any Pub/Sub server.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.local.fields import Fields, TopologyError
+from infra.local.yaml_fields import Fields, TopologyError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "topology.yaml"
 
@@ -19,7 +19,7 @@ __all__ = ["SHIPPED", "Bucket", "Notification", "Subscription", "Topic", "Topolo
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `retention_s`: seconds that it can be replayed, 0: not at all."""
+    """A topic. `retention_s`: seconds for which messages can be replayed, 0 for none."""
 
     name: str
     retention_s: float = 0
@@ -27,7 +27,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscription; seconds throughout. `path`: the worker's path when it is pushed, empty when it never is."""
+    """A subscription; times are in seconds. `path`: the worker's path for push, empty when it is never pushed."""
 
     name: str
     topic: str
@@ -43,14 +43,14 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One bucket, by the name that the twin gives it."""
+    """A bucket, with its name on the twin."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a bucket tells a topic."""
+    """A bucket's notifications to a topic."""
 
     bucket: str
     topic: str
@@ -59,7 +59,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything in the file."""
+    """The content of the file."""
 
     topics: tuple[Topic, ...]
     subscriptions: tuple[Subscription, ...]
@@ -68,7 +68,7 @@ class Topology:
 
     @classmethod
     def read(cls, path: Path = SHIPPED) -> Topology:
-        """Read a file; TopologyError names the field that is wrong and says what is allowed."""
+        """Read a file. Raises TopologyError, which names the field and the allowed values."""
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as exc:
@@ -80,7 +80,7 @@ class Topology:
 
     @classmethod
     def parse(cls, content: object) -> Topology:
-        """Read the file's content: a mapping of topics, subscriptions, buckets and notifications."""
+        """Parse the file's content: a mapping of topics, subscriptions, buckets and notifications."""
         root = Fields("", content)
         topics = tuple(_topic(each) for each in root.items("topics"))
         names = [topic.name for topic in topics]
@@ -92,7 +92,7 @@ class Topology:
         return cls(topics, subscriptions, buckets, notifications)
 
     def with_retry(self, minimum_s: float, maximum_s: float, max_delivery_attempts: int = 0) -> Topology:
-        """The same with another backoff wherever there is one, and other attempts (0: as they are); for tests."""
+        """A copy with another backoff where there is one, and other attempts (0 keeps them); for tests."""
 
         def retried(each: Subscription) -> Subscription:
             if each.dead_letter_topic and max_delivery_attempts:
@@ -134,7 +134,7 @@ def _subscription(fields: Fields, topics: list[str]) -> Subscription:
 
 
 def _bucket(fields: Fields) -> Bucket:
-    fields.number("delete_after_days", 1, 36_500, default=1)  # the cloud's; the twin forgets all when it stops
+    fields.number("delete_after_days", 1, 36_500, default=1)  # only in the cloud; the twin deletes nothing by age
     fields.done()
     return Bucket(fields.name)
 

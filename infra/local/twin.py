@@ -1,4 +1,4 @@
-"""The whole twin: a Pub/Sub server, a Storage server, the topology and the worker, started and stopped together."""
+"""The twin: starts and stops a Pub/Sub server, a Storage server, the topology and the worker together."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class PubsubBackend(Protocol):
 
 
 class Twin:
-    """Everything in a topology on `host`, an IPv4 address; a context manager. Ports that are 0 are chosen.
+    """Everything in a topology on `host`, an IPv4 address; a context manager. A port 0 takes a free one.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
-    `data_dir`: the folder that keeps messages and objects over a restart; the topology may change, addresses may too.
-    Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for an absent backend.
+    `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
+    Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend.
     """
 
     def __init__(
@@ -62,9 +62,11 @@ class Twin:
         self.log_path = log_path or runs.own_folder() / "worker.log"
         self._host, self._at = host, reachable(host)
         if fault_plan and pubsub == "google":
-            raise FaultPlanError("a fault plan needs the embedded Pub/Sub server; Google's emulator knows none")
+            raise FaultPlanError(
+                "a fault plan needs the embedded Pub/Sub server; Google's emulator does not support it"
+            )
         if data_dir and pubsub == "google":
-            raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator keeps nothing")
+            raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator does not support it")
         self._fault_plan, self._data_dir = fault_plan, data_dir
         self._backend, self._delivery = pubsub, worker
         self._pubsub_port = pubsub_port or free_port(host)
@@ -87,24 +89,24 @@ class Twin:
 
     @property
     def jwks_url(self) -> str | None:
-        """Where the public key is that checks the tokens of pushes; Google's emulator signs none."""
+        """The URL of the public key of push tokens; None for Google's emulator, which signs none."""
         return f"http://{self.pubsub_host}{JWKS_PATH}" if self._backend == "embedded" else None
 
     @property
     def worker_url(self) -> str | None:
-        """`http://address:port` of the worker, when it is one that listens."""
+        """`http://address:port` of the worker; None when it does not listen."""
         return f"http://{self._at}:{self._worker_port}" if self._delivery == "push" else None
 
     @property
     def storage(self) -> StorageServer:
-        """The Storage server, for tests that make it fail; only while the twin runs."""
+        """The Storage server, for tests that make it fail. Available only while the twin runs."""
         if self._storage is None:
-            raise RuntimeError("the twin does not run")
+            raise RuntimeError("the twin is not running")
         return self._storage
 
     @property
     def env(self) -> dict[str, str]:
-        """What Google's clients and ours read to use the twin."""
+        """The environment with which Google's clients and this project's use the twin."""
         buckets = {bucket.name for bucket in self.topology.buckets}
         named = {"UPLOAD_BUCKET": "uploads", "PAYLOAD_BUCKET": "payloads"}
         return {
@@ -121,7 +123,7 @@ class Twin:
         }
 
     def start(self) -> None:
-        """Start everything; when this returns, the worker is ready. What was started is stopped when it raises."""
+        """Start everything and wait until the worker is ready. An exception stops what was started."""
         try:
             self._start()
         except BaseException:
@@ -129,16 +131,16 @@ class Twin:
             raise
 
     def stop(self) -> None:
-        """Stop everything, the worker first; nothing is left running."""
+        """Stop everything, the worker first."""
         worker, storage, pubsub = self._worker, self._storage, self._pubsub
         self._worker = self._storage = self._pubsub = None
-        with ExitStack() as stack:  # each is stopped even when another fails to
+        with ExitStack() as stack:  # each is stopped even when stopping another fails
             for part in (pubsub, storage, worker):
                 if part:
                     stack.callback(part.stop)
 
     def check(self) -> None:
-        """Raise ChildFailed when the worker has died."""
+        """Raise ChildFailed when the worker has ended."""
         if self._worker:
             self._worker.check()
 
@@ -156,14 +158,14 @@ class Twin:
         if self._delivery == "push":
             if listens(self._worker_port, self._at):
                 raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
-            # Before anything else: it loads the model while this process imports Google's clients.
+            # First, because it loads the model while this process imports Google's clients.
             self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
         self._pubsub = self._make_pubsub()
         self._pubsub.start()
-        from infra.local.admin import create  # here: Google's clients are imported while the worker loads its model
+        from infra.local.admin import create  # imported while the worker loads its model
 
         create(self.topology, self.pubsub_host, self.project, push_to=self.worker_url)
-        if self._backend == "embedded":  # Google's emulator knows no policies
+        if self._backend == "embedded":  # Google's emulator has no policies
             from infra.local.grants import grant
 
             grant(self.topology, self.pubsub_host, self.project)
@@ -174,7 +176,7 @@ class Twin:
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port, host=self._at)
-        self._pubsub.push()  # what an earlier run left would be nacked by a worker that is not ready
+        self._pubsub.push()  # only now, because a worker that is not ready would nack messages of an earlier run
 
     def _make_pubsub(self) -> PubsubBackend:
         if self._backend == "google":

@@ -1,4 +1,4 @@
-"""The worker as the twin runs it: under functions-framework behind push, or as the pull worker, awaited until ready."""
+"""Starts the worker for the twin, as push worker under functions-framework or as pull worker, and waits until ready."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _PULL_READY = re.compile(rb'"message":\s*"worker ready"')
 _CRASHED = re.compile(rb'"message":\s*"a worker process ended while it loaded')
+
+# Seconds between two checks.
 _POLL_S = 0.02
+
+# Seconds for which /ready may have another status than 200 before the start counts as failed.
 _PATIENCE_S = 2.0
-"""How long a worker may answer /ready with another status before it is given up."""
 
 
 def start_push(port: int, env: Mapping[str, str], log: Path, host: str = LOOPBACK) -> Child:
-    """Start the HTTP worker on a port of an address."""
+    """Start the push worker on a port of an address."""
     command = [
         sys.executable,
         "-m",
@@ -44,11 +47,11 @@ def start_pull(env: Mapping[str, str], log: Path) -> Child:
 
 
 def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = LOOPBACK) -> None:
-    """Wait until GET /ready answers 200, which loads the model; ChildFailed when it dies, cannot, or takes too long."""
+    """Wait until GET /ready returns 200, which loads the model. ChildFailed when it ends, fails or takes too long."""
     deadline, refused = time.monotonic() + timeout_s, 0.0
     while time.monotonic() < deadline:
         worker.check()
-        if _CRASHED.search(worker.log.read_bytes()):  # its server starts another process, again and again
+        if _CRASHED.search(worker.log.read_bytes()):  # its server would restart the process forever
             raise worker.failed("crashed while it loaded its model")
         status = _get(host, port, "/ready", timeout_s)
         if status == 200:
@@ -62,7 +65,7 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
 
 
 def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
-    """Wait until the pull worker logs that it is ready; ChildFailed when it dies or takes too long."""
+    """Wait until the pull worker logs that it is ready. ChildFailed when it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not _PULL_READY.search(worker.log.read_bytes()):
         worker.check()
@@ -72,13 +75,13 @@ def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    # The framework finds functions/main.py by its path, but the packages only by PYTHONPATH.
+    # functions-framework finds functions/main.py by its path, but its imports need PYTHONPATH.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
 
 
 def _get(host: str, port: int, path: str, timeout_s: float) -> int | None:
-    """The status of a GET, or None when nobody answers. No proxy is asked, whatever the environment says."""
+    """The status of a GET, or None without a response. Proxies of the environment are not used."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-# Responses as rows: the table, what writes it, who reads it.
+# Responses as rows: the table, its writer and its readers.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -26,7 +26,7 @@ run "rows" {
   }
   assert {
     condition     = google_bigquery_table.responses[0].deletion_protection && google_bigquery_dataset.this[0].delete_contents_on_destroy == false
-    error_message = "Responses are not destroyed with the rest."
+    error_message = "Responses survive the destruction of the deployment."
   }
   assert {
     condition     = google_bigquery_table.responses[0].time_partitioning[0].field == "publish_time" && google_bigquery_table.responses[0].time_partitioning[0].expiration_ms == 7776000000
@@ -34,7 +34,7 @@ run "rows" {
   }
   assert {
     condition     = length(google_bigquery_dataset.this[0].access) == 1 && one(google_bigquery_dataset.this[0].access).special_group == "projectOwners" && length(google_bigquery_table_iam_member.analyst) == 0
-    error_message = "Nobody reads responses by being in the project."
+    error_message = "Viewers of the project cannot read responses."
   }
 }
 
@@ -48,7 +48,7 @@ run "view" {
 run "dead_letters_of_rows" {
   assert {
     condition     = google_pubsub_subscription.bigquery[0].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_bigquery[0].id && google_pubsub_subscription.dead_bigquery[0].topic == google_pubsub_topic.dead_bigquery[0].id
-    error_message = "What does not fit the table is held for a person, apart from dead requests."
+    error_message = "Responses that do not fit the table are kept for an operator, separate from dead requests."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.dead_bigquery[0].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.dead_bigquery[0].member == google_project_service_identity.pubsub.member
@@ -56,14 +56,14 @@ run "dead_letters_of_rows" {
   }
   assert {
     condition     = google_pubsub_subscription_iam_member.dead_bigquery[0].subscription == "res_predict-bigquery" && google_pubsub_subscription_iam_member.dead_bigquery[0].role == "roles/pubsub.subscriber" && google_pubsub_subscription_iam_member.dead_bigquery[0].member == google_project_service_identity.pubsub.member
-    error_message = "Pub/Sub's agent must be subscriber where it takes dead letters from."
+    error_message = "Pub/Sub's agent must be a subscriber of the source of dead letters."
   }
 }
 
 run "schema_of_responses" {
   assert {
     condition     = google_pubsub_topic.this["res_predict"].schema_settings[0].schema == google_pubsub_schema.response.id && google_pubsub_topic.this["res_predict"].schema_settings[0].encoding == "JSON"
-    error_message = "What is no response is refused when it is published."
+    error_message = "Publishing a message that is not a response is refused."
   }
   assert {
     condition     = alltrue([for name in ["req_predict", "dead_predict"] : length(google_pubsub_topic.this[name].schema_settings) == 0])
@@ -78,7 +78,7 @@ run "analysts_may_read" {
   }
   assert {
     condition     = toset([for grant in google_bigquery_table_iam_member.analyst : "${grant.dataset_id}.${grant.table_id} ${grant.role} ${grant.member}"]) == toset(["dev_predictions.responses roles/bigquery.dataViewer group:analysts@example.com", "dev_predictions.answers roles/bigquery.dataViewer group:analysts@example.com"])
-    error_message = "Analysts read the view and the table under it."
+    error_message = "Analysts can read the view and its table."
   }
   assert {
     condition     = alltrue([for name in [google_pubsub_subscription.bigquery[0].name, google_pubsub_topic.dead_bigquery[0].name, google_pubsub_subscription.dead_bigquery[0].name, google_pubsub_schema.response.name] : startswith(name, "dev-")])
@@ -93,7 +93,7 @@ run "no_rows" {
   }
   assert {
     condition     = length(google_bigquery_dataset.this) == 0 && length(google_bigquery_table.responses) == 0 && length(google_pubsub_subscription.bigquery) == 0 && length(google_pubsub_topic.dead_bigquery) == 0 && length(google_bigquery_table_iam_member.analyst) == 0 && output.answers == null
-    error_message = "Who wants no table has none."
+    error_message = "Without bigquery there is no table."
   }
 }
 

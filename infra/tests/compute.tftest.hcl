@@ -1,4 +1,4 @@
-# The worker in its three forms, one after the other over the same state, as somebody who switches would apply them.
+# The worker in its three compute modes, applied one after the other to the same state, as in a switch.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -14,19 +14,19 @@ run "push" {
   }
   assert {
     condition     = length(google_pubsub_subscription_iam_member.worker) == 0
-    error_message = "A worker that is pushed to may not pull."
+    error_message = "A push worker must not pull."
   }
   assert {
     condition     = keys(google_service_account.this) == ["builder", "invoker", "worker"]
-    error_message = "Nobody has an account who has nothing to do."
+    error_message = "Accounts exist only for enabled parts."
   }
   assert {
     condition     = google_artifact_registry_repository_iam_member.builder.role == "roles/artifactregistry.writer" && google_storage_bucket_iam_member.builder.bucket == "some-project-models" && google_storage_bucket_iam_member.builder.role == "roles/storage.objectViewer"
-    error_message = "Whoever builds the image writes it, and reads its sources."
+    error_message = "The builder can write images and read sources."
   }
   assert {
     condition     = keys(google_project_iam_member.builder) == ["roles/logging.logWriter"]
-    error_message = "Whoever builds the image may do nothing on the project but write logs."
+    error_message = "The builder's only right on the project is to write logs."
   }
   assert {
     condition     = output.image == var.image
@@ -42,15 +42,15 @@ run "worker" {
   }
   assert {
     condition     = { for name, id in output.subscriptions : name => id } == { for name, id in run.push.subscriptions : name => id }
-    error_message = "The subscriptions survive the switch, with what waits in them."
+    error_message = "The subscriptions survive the switch, with their messages."
   }
   assert {
     condition     = alltrue([for subscription in google_pubsub_subscription.this : length(subscription.push_config) == 0])
-    error_message = "A pool pulls: nothing may be pushed."
+    error_message = "A pool pulls: no subscription may push."
   }
   assert {
     condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_service_iam_member.invoker) == 0 && length(google_service_account_iam_member.pubsub_agent) == 0 && output.worker_url == null
-    error_message = "A pool has no address, nobody who may call it, and nobody who makes tokens for that."
+    error_message = "A pool has no URL, no invoker, and no creator of tokens."
   }
   assert {
     condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["req_predict-sub", "dead_predict-announce"]) && alltrue([for grant in google_pubsub_subscription_iam_member.worker : grant.role == "roles/pubsub.subscriber" && grant.member == google_service_account.this["worker"].member])
@@ -58,7 +58,7 @@ run "worker" {
   }
   assert {
     condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].scaling_mode == "MANUAL" && google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 3 && google_cloud_run_v2_worker_pool.worker[0].deletion_protection
-    error_message = "A pool has the instances that it was given, and is protected."
+    error_message = "A pool has the given number of instances, and is protected."
   }
   assert {
     condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].service_account == google_service_account.this["worker"].email && google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.pull_worker"])
@@ -75,7 +75,7 @@ run "worker" {
       RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
       THREADS              = "8"
     }
-    error_message = "The pool is told what to pull, and all that the service is told."
+    error_message = "The pool gets its subscriptions and all settings of the service."
   }
   assert {
     condition     = strcontains(google_logging_metric.outcomes.filter, "worker_pool_name=\"${google_cloud_run_v2_worker_pool.worker[0].name}\"")
@@ -92,7 +92,7 @@ run "function" {
   }
   assert {
     condition     = { for name, id in output.subscriptions : name => id } == { for name, id in run.push.subscriptions : name => id }
-    error_message = "The subscriptions survive the switch, with what waits in them."
+    error_message = "The subscriptions survive the switch, with their messages."
   }
   assert {
     condition     = length(google_cloud_run_v2_service.this) == 0 && length(google_cloud_run_v2_worker_pool.worker) == 0
@@ -104,19 +104,19 @@ run "function" {
   }
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].push_config[0].oidc_token[0].audience == google_cloudfunctions2_function.worker[0].service_config[0].uri
-    error_message = "A function accepts tokens for its own address alone."
+    error_message = "A function accepts only tokens for its own URL."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-function" && google_cloud_run_v2_service_iam_member.invoker[0].member == google_service_account.this["invoker"].member
-    error_message = "The invoker, and nobody else, may call the function."
+    error_message = "Only the invoker may call the function."
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].service_config[0].all_traffic_on_latest_revision
-    error_message = "What is deployed answers."
+    error_message = "The function serves all traffic with its latest revision."
   }
   assert {
     condition     = length(google_cloudfunctions2_function.worker[0].event_trigger) == 0
-    error_message = "An event trigger would bring a hidden subscription without dead letters."
+    error_message = "An event trigger would create a hidden subscription without dead letters."
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && google_cloudfunctions2_function.worker[0].service_config[0].service_account_email == google_service_account.this["worker"].email
@@ -124,15 +124,15 @@ run "function" {
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["THREADS"] == tostring(google_cloudfunctions2_function.worker[0].service_config[0].max_instance_request_concurrency) && google_cloudfunctions2_function.worker[0].service_config[0].environment_variables["ARTIFACT"] == "gs://some-project-models/fashion-mnist/3"
-    error_message = "The function is told what the service is told."
+    error_message = "The function gets the settings of the service."
   }
   assert {
     condition     = google_cloudfunctions2_function.worker[0].build_config[0].service_account == google_service_account.this["builder"].id && google_cloudfunctions2_function.worker[0].build_config[0].source[0].storage_source[0].object == "functions/${filesha256("topology.yaml")}.zip"
-    error_message = "The function is built by an account of its own, from the archive that was given."
+    error_message = "The function is built by the builder's account, from the given archive."
   }
   assert {
     condition     = google_project_iam_member.builder["roles/storage.objectViewer"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")" && length(google_project_iam_member.builder) == 2
-    error_message = "Whoever builds may read sources of functions and write logs, not read every bucket."
+    error_message = "The builder can read sources of functions and write logs, but not read every bucket."
   }
 }
 
@@ -144,11 +144,11 @@ run "gpu" {
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "16Gi", "nvidia.com/gpu" = "1" }) && google_cloud_run_v2_service.this["worker"].template[0].node_selector[0].accelerator == "nvidia-l4"
-    error_message = "One GPU of the kind that was asked for."
+    error_message = "One GPU of the given kind."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].cpu_idle == false && google_cloud_run_v2_service.this["worker"].template[0].gpu_zonal_redundancy_disabled
-    error_message = "A GPU is to be had with CPU that is always there, and no spare one is paid for."
+    error_message = "A GPU needs CPU that is always allocated, and there is no reserve GPU."
   }
 }
 
@@ -161,7 +161,7 @@ run "pool_with_gpu" {
   }
   assert {
     condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].resources[0].limits["nvidia.com/gpu"] == "1" && google_cloud_run_v2_worker_pool.worker[0].template[0].node_selector[0].accelerator == "nvidia-l4"
-    error_message = "One GPU of the kind that was asked for."
+    error_message = "One GPU of the given kind."
   }
 }
 

@@ -1,4 +1,4 @@
-# The HTTP endpoint: a service of its own, closed unless asked for, open to nobody who is not named.
+# The HTTP endpoint: a separate service, off by default, which only named members may call.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -11,7 +11,7 @@ variables {
 run "closed" {
   assert {
     condition     = !contains(keys(google_cloud_run_v2_service.this), "endpoint") && length(google_cloud_run_v2_service_iam_member.endpoint) == 0 && length(google_storage_bucket_iam_member.endpoint) == 0 && output.endpoint_url == null
-    error_message = "No endpoint unless somebody opens it."
+    error_message = "The endpoint is off by default."
   }
 }
 
@@ -22,7 +22,7 @@ run "internal" {
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_ENDPOINT"] == "off"
-    error_message = "The service that is pushed to answers nobody by hand."
+    error_message = "The push worker has no HTTP endpoint."
   }
   assert {
     condition = { for env in google_cloud_run_v2_service.this["endpoint"].template[0].containers[0].env : env.name => env.value } == {
@@ -34,19 +34,19 @@ run "internal" {
       RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
       THREADS              = "8"
     }
-    error_message = "The endpoint takes images that are posted: no pushes, and none out of buckets."
+    error_message = "The endpoint accepts posted images: no pushes, and none from buckets."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["endpoint"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.this["endpoint"].invoker_iam_disabled == false
-    error_message = "Internal is to callers inside the project, and to those alone who may call it."
+    error_message = "`internal` accepts only permitted callers inside the project."
   }
   assert {
     condition     = keys(google_cloud_run_v2_service_iam_member.endpoint) == ["user:someone@example.com"] && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint" && grant.role == "roles/run.invoker"])
-    error_message = "Who is named may call the endpoint, and not the worker."
+    error_message = "Named members may call the endpoint, but not the worker."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["endpoint"].template[0].service_account == google_service_account.this["endpoint"].email && google_storage_bucket_iam_member.endpoint[0].bucket == "some-project-models" && google_storage_bucket_iam_member.endpoint[0].role == "roles/storage.objectViewer"
-    error_message = "The endpoint has an account of its own, which reads models and no images."
+    error_message = "The endpoint has its own account, which can read models but no images."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-worker"
@@ -62,11 +62,11 @@ run "anywhere_beside_a_pool" {
   }
   assert {
     condition     = keys(google_cloud_run_v2_service.this) == ["endpoint"] && google_cloud_run_v2_service.this["endpoint"].ingress == "INGRESS_TRAFFIC_ALL" && google_cloud_run_v2_service.this["endpoint"].invoker_iam_disabled == false
-    error_message = "Anywhere is to callers from anywhere, and to those alone who may call it."
+    error_message = "`anywhere` accepts only permitted callers, from anywhere."
   }
   assert {
     condition     = toset([for grant in google_storage_bucket_iam_member.response_store : grant.member]) == toset([google_service_account.this["endpoint"].member, google_service_account.this["worker"].member])
-    error_message = "The endpoint's answers are in the response store too."
+    error_message = "The endpoint's responses are in the response store too."
   }
 }
 

@@ -1,4 +1,4 @@
-# What is watched, when somebody is told, and what of it depends on the variables.
+# Monitoring: alerts, dashboard and metrics, and how they depend on the variables.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -10,39 +10,39 @@ variables {
 run "alerts" {
   assert {
     condition     = toset(keys(google_monitoring_alert_policy.this)) == toset(["backlog", "dead_letters", "drift", "errors", "stuck"])
-    error_message = "Five things are worth a person's time."
+    error_message = "There are five alerts."
   }
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.this : policy.conditions[0].condition_prometheus_query_language[0].disable_metric_validation])
-    error_message = "An alert can be made before the first line of the worker makes its metric."
+    error_message = "An alert can be created before its metric exists."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "> 900") && alltrue([for name in ["req_predict-sub", "dead_predict-announce", "res_predict-bigquery"] : strcontains(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, name)])
-    error_message = "A backlog is watched wherever something must read all the time."
+    error_message = "The backlog of every subscription with a permanent reader is watched."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "\"dead_predict-sub|dead_bigquery-sub\"")
-    error_message = "Dead letters are watched where they are held."
+    error_message = "The subscriptions that keep dead letters are watched."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "code=\"unavailable\"") && strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "> 0.05 and")
-    error_message = "Errors are our own failures as a share of all requests."
+    error_message = "Errors are the service's failures as a share of all requests."
   }
   assert {
     condition     = can(regex("expected_score_sum.* - .*prediction_score_sum.*expected_score_count.*> 0.1 and .*> 100$", google_monitoring_alert_policy.this["drift"].conditions[0].condition_prometheus_query_language[0].query))
-    error_message = "Drift is how far scores lie below what is usual, of answers that have both and are enough."
+    error_message = "Drift is the mean fall of scores below their expected values, over enough predictions with both."
   }
   assert {
     condition     = can(regex("num_undelivered_messages.*> 0 unless on \\(subscription_id\\).*ack_message_count.*\\[10m\\].*> 0$", google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].query)) && google_monitoring_alert_policy.this["stuck"].severity == "CRITICAL"
-    error_message = "A backlog without a single ack is the worst: none were there at all counts as none."
+    error_message = "A backlog without acks is critical, even when the metric of acks has no data."
   }
   assert {
     condition     = length(google_monitoring_notification_channel.email) == 0 && length(google_billing_budget.this) == 0
-    error_message = "Nobody is told, and nothing is asked of a billing account, unless somebody says so."
+    error_message = "By default there are no recipients and no budget."
   }
 }
 
-run "somebody_is_told" {
+run "recipients_are_notified" {
   variables {
     alerts = { emails = ["someone@example.com", "other@example.com"], backlog_seconds = 60, error_ratio = 0.2, score_drop = 0.3 }
     budget = { billing_account = "012345-6789AB-CDEF01", amount = 50 }
@@ -54,19 +54,19 @@ run "somebody_is_told" {
   }
   assert {
     condition     = toset([for channel in google_monitoring_notification_channel.email : channel.labels.email_address]) == toset(["someone@example.com", "other@example.com"])
-    error_message = "Each address is a channel."
+    error_message = "Each address has a channel."
   }
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.this : toset(policy.notification_channels) == toset(values(google_monitoring_notification_channel.email)[*].id) && startswith(policy.display_name, "dev-")])
-    error_message = "Everybody is told of each alert, and of which environment it is."
+    error_message = "Every alert notifies all recipients and names the environment."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "> 60") && strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "> 0.2 and") && strcontains(google_monitoring_alert_policy.this["drift"].conditions[0].condition_prometheus_query_language[0].query, "> 0.3 and")
-    error_message = "Limits as given."
+    error_message = "Thresholds are as given."
   }
   assert {
     condition     = alltrue(flatten([for policy in google_monitoring_alert_policy.this : [for names in regexall("(?:_id|_name)=~\"([^\"]+)\"", policy.conditions[0].condition_prometheus_query_language[0].query) : [for name in split("|", names[0]) : startswith(name, "dev-")]]]))
-    error_message = "An environment is not alarmed by another one's figures."
+    error_message = "An environment's alerts use only its own metrics."
   }
   assert {
     condition     = google_billing_budget.this[0].billing_account == "012345-6789AB-CDEF01" && google_billing_budget.this[0].amount[0].specified_amount[0].units == "50" && google_billing_budget.this[0].budget_filter[0].projects == toset(["projects/123456789012"])
@@ -74,22 +74,22 @@ run "somebody_is_told" {
   }
   assert {
     condition     = [for rule in google_billing_budget.this[0].threshold_rules : rule.threshold_percent if rule.spend_basis == "FORECASTED_SPEND"] == [1] && length(google_billing_budget.this[0].threshold_rules) == 4
-    error_message = "A budget that will be used up is told of before it is."
+    error_message = "The budget also warns of forecasted spend."
   }
   assert {
     condition     = toset(google_billing_budget.this[0].all_updates_rule[0].monitoring_notification_channels) == toset(values(google_monitoring_notification_channel.email)[*].id)
-    error_message = "Whoever is told of alerts is told of the budget."
+    error_message = "Recipients of alerts get notifications of the budget."
   }
   assert {
     condition     = alltrue([for service in ["billingbudgets", "cloudresourcemanager", "monitoring"] : contains(keys(google_project_service.this), service)])
-    error_message = "What a budget and alerts need is switched on."
+    error_message = "The APIs that a budget and alerts need are enabled."
   }
 }
 
 run "dashboard" {
   assert {
     condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 11 && !strcontains(google_monitoring_dashboard.this.dashboard_json, "cloud_run_worker_pool")
-    error_message = "Ten charts and a note, of what there is."
+    error_message = "The dashboard has ten charts and a note."
   }
   assert {
     condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "sum(5.05e-05 * increase(run_googleapis_com:container_billable_instance_time")
@@ -105,7 +105,7 @@ run "dashboard_of_a_pool" {
   }
   assert {
     condition     = !strcontains(google_monitoring_dashboard.this.dashboard_json, "cloud_run_revision") && strcontains(google_monitoring_dashboard.this.dashboard_json, "worker_pool_name=\\\"prediction-pool\\\"")
-    error_message = "A pool is asked as a pool: a metric is not looked up under a kind of resource that it has not."
+    error_message = "A pool's metrics are selected by the resource type of pools."
   }
   assert {
     condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "sum(7.6e-05 * increase(") && !strcontains(google_monitoring_dashboard.this.dashboard_json, "request_count")
@@ -120,26 +120,26 @@ run "dashboard_of_a_pool_and_an_endpoint" {
   }
   assert {
     condition     = can(regex("sum by \\(outcome, code\\) \\(increase\\([^()]*cloud_run_worker_pool[^()]*\\) or increase\\([^()]*cloud_run_revision[^()]*\\)\\)", replace(google_monitoring_dashboard.this.dashboard_json, "\\\"", "'")))
-    error_message = "What the endpoint answers counts with what the pool answers."
+    error_message = "The endpoint's metrics are added to the pool's."
   }
 }
 
 run "metrics" {
   assert {
     condition     = strcontains(google_logging_metric.outcomes.filter, "jsonPayload.logger=\"functions.observability.request_log\"")
-    error_message = "Outcomes are counted from the lines that this worker writes, one a request."
+    error_message = "Outcomes are counted from this worker's log lines, one per request."
   }
   assert {
     condition     = alltrue([for metric in concat([google_logging_metric.outcomes], values(google_logging_metric.scores)) : toset([for label in metric.metric_descriptor[0].labels : label.key]) == toset(keys(metric.label_extractors))])
-    error_message = "Every label of a metric is read from the line."
+    error_message = "Every label of a metric is read from the log line."
   }
   assert {
     condition     = alltrue([for metric in concat([google_logging_metric.outcomes], values(google_logging_metric.milliseconds), values(google_logging_metric.scores)) : strcontains(metric.filter, "\"prediction-worker\"") && strcontains(metric.filter, "worker_pool_name=\"prediction-pool\"")])
-    error_message = "Only lines of this worker count, whatever it runs as."
+    error_message = "Only this worker's log lines count, in every compute mode."
   }
   assert {
     condition     = toset(keys(google_logging_metric.milliseconds)) == toset(["queue", "fetch", "decode", "predict", "total", "load"])
-    error_message = "Latency is kept by stage, and that of a start."
+    error_message = "There are metrics of the latency of each stage and of a start."
   }
 }
 

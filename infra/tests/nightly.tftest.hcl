@@ -1,4 +1,4 @@
-# Nightly batches: off unless asked for, then one job, one schedule, and what both need.
+# Nightly batches: off by default, else one job, one schedule, and their grants.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -10,7 +10,7 @@ variables {
 run "none" {
   assert {
     condition     = length(google_cloud_run_v2_job.nightly) == 0 && length(google_cloud_scheduler_job.nightly) == 0 && length(google_storage_bucket_iam_member.nightly) == 0
-    error_message = "No nightly job unless somebody asks for one."
+    error_message = "There is no nightly job by default."
   }
 }
 
@@ -20,11 +20,11 @@ run "nightly" {
   }
   assert {
     condition     = google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.batch_publish"]) && google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].args == tolist(["gs://photos/2026/", "--topic=${google_pubsub_topic.this["req_predict"].id}", "--hours=25"])
-    error_message = "The job asks about what came under the prefix in a day and an hour."
+    error_message = "The job requests predictions for objects of the last 25 hours under the prefix."
   }
   assert {
     condition     = google_cloud_run_v2_job.nightly[0].template[0].template[0].service_account == google_service_account.this["nightly"].email && google_cloud_run_v2_job.nightly[0].deletion_protection
-    error_message = "The job has an account of its own, and is protected."
+    error_message = "The job has its own account, and is protected."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.nightly[0].topic == "req_predict" && google_pubsub_topic_iam_member.nightly[0].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.nightly[0].member == google_service_account.this["nightly"].member
@@ -32,11 +32,11 @@ run "nightly" {
   }
   assert {
     condition     = { for name, grant in google_storage_bucket_iam_member.nightly : name => "${grant.bucket} ${grant.role}" } == { nightly = "photos roles/storage.objectViewer", worker = "photos roles/storage.objectViewer" }
-    error_message = "The job may list the bucket, and the worker read it."
+    error_message = "The job can list the bucket, and the worker can read it."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads,photos"
-    error_message = "The worker takes images from the bucket."
+    error_message = "The worker accepts images from the bucket."
   }
   assert {
     condition     = google_cloud_scheduler_job.nightly[0].schedule == "0 3 * * *" && google_cloud_scheduler_job.nightly[0].http_target[0].uri == "https://run.googleapis.com/v2/${google_cloud_run_v2_job.nightly[0].id}:run" && google_cloud_scheduler_job.nightly[0].http_target[0].oauth_token[0].service_account_email == google_service_account.this["nightly"].email

@@ -1,4 +1,4 @@
-# What those ask for who must: a key of their own, a network of their own, messages that stay where they are.
+# Compliance options: a customer-managed key, a subnetwork, and message storage in the region.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -10,15 +10,15 @@ variables {
 run "none" {
   assert {
     condition     = length(google_kms_crypto_key_iam_member.agent) == 0 && length(google_project_service_identity.encrypting) == 0
-    error_message = "Without a key nobody is let near one."
+    error_message = "Without a key there are no grants on one."
   }
   assert {
     condition     = length(google_cloud_run_v2_service.this["worker"].template[0].vpc_access) == 0 && alltrue([for topic in google_pubsub_topic.this : length(topic.message_storage_policy) == 0])
-    error_message = "Nothing is asked of networks and regions."
+    error_message = "By default there are no settings of networks and storage regions."
   }
   assert {
     condition     = { for policy in google_artifact_registry_repository.images.cleanup_policies : policy.id => policy.action } == { newest = "KEEP", old = "DELETE" } && one([for policy in google_artifact_registry_repository.images.cleanup_policies : policy.most_recent_versions[0].keep_count if policy.id == "newest"]) == 20
-    error_message = "Old images go, and the newest stay."
+    error_message = "Old images are deleted, and the newest are kept."
   }
 }
 
@@ -30,7 +30,7 @@ run "key" {
   }
   assert {
     condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "pubsub", "run", "storage"]) && alltrue([for grant in google_kms_crypto_key_iam_member.agent : grant.crypto_key_id == var.kms_key && grant.role == "roles/cloudkms.cryptoKeyEncrypterDecrypter"])
-    error_message = "Each agent that stores may use the key, and nobody else."
+    error_message = "Only agents that store data may use the key."
   }
   assert {
     condition     = alltrue([for topic in concat(values(google_pubsub_topic.this), google_pubsub_topic.dead_bigquery) : topic.kms_key_name == var.kms_key])
@@ -42,7 +42,7 @@ run "key" {
   }
   assert {
     condition     = alltrue([for service in google_cloud_run_v2_service.this : service.template[0].encryption_key == var.kms_key]) && google_artifact_registry_repository.images.kms_key_name == var.kms_key && google_bigquery_dataset.this[0].default_encryption_configuration[0].kms_key_name == var.kms_key
-    error_message = "Images, what runs and rows are encrypted with the key."
+    error_message = "Images, services and rows are encrypted with the key."
   }
 }
 
@@ -54,11 +54,11 @@ run "key_of_a_pool" {
   }
   assert {
     condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].encryption_key == var.kms_key
-    error_message = "What runs is encrypted with the key."
+    error_message = "The worker is encrypted with the key."
   }
   assert {
     condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "pubsub", "run", "storage"])
-    error_message = "Each agent that stores may use the key, and nobody else."
+    error_message = "Only agents that store data may use the key."
   }
 }
 

@@ -1,4 +1,4 @@
-# The pipeline as topology.yaml and the defaults give it. Mocked: what the cloud fills in is made up.
+# The pipeline with topology.yaml and default variables. The providers are mocked, so computed values are invented.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -22,7 +22,7 @@ run "messages" {
   }
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.this["dead_predict"].id
-    error_message = "Requests that cannot be answered must end as dead letters."
+    error_message = "Requests that cannot be processed must become dead letters."
   }
   assert {
     condition     = google_pubsub_subscription.this["req_predict-sub"].dead_letter_policy[0].max_delivery_attempts >= 20
@@ -34,14 +34,14 @@ run "messages" {
   }
   assert {
     condition     = length([for subscription in google_pubsub_subscription.this : subscription if subscription.topic == google_pubsub_topic.this["dead_predict"].id]) >= 2
-    error_message = "Dead letters need a subscription that holds them and one that announces them."
+    error_message = "Dead letters need a subscription that keeps them and one that announces them."
   }
 }
 
 run "dead_letter_grants" {
   assert {
     condition     = google_pubsub_topic_iam_member.dead_letter["dead_predict"].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.dead_letter["dead_predict"].member == google_project_service_identity.pubsub.member
-    error_message = "Pub/Sub's agent must be publisher on the dead topic."
+    error_message = "Pub/Sub's agent must be a publisher of the dead-letter topic."
   }
   assert {
     condition = alltrue([
@@ -50,7 +50,7 @@ run "dead_letter_grants" {
         try(google_pubsub_subscription_iam_member.dead_letter[name].member, "") == google_project_service_identity.pubsub.member
       )
     ])
-    error_message = "Pub/Sub's agent must be subscriber wherever it takes dead letters from."
+    error_message = "Pub/Sub's agent must be a subscriber of every source of dead letters."
   }
 }
 
@@ -74,11 +74,11 @@ run "push" {
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.invoker[0].role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.invoker[0].member == google_service_account.this["invoker"].member
-    error_message = "The invoker, and nobody else, may call the worker."
+    error_message = "Only the invoker may call the worker."
   }
   assert {
     condition     = google_service_account_iam_member.pubsub_agent[0].role == "roles/iam.serviceAccountTokenCreator" && google_service_account_iam_member.pubsub_agent[0].member == google_project_service_identity.pubsub.member
-    error_message = "Pub/Sub's agent must be able to make the invoker's tokens."
+    error_message = "Pub/Sub's agent must be able to create the invoker's tokens."
   }
 }
 
@@ -89,7 +89,7 @@ run "worker" {
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].deletion_protection
-    error_message = "The worker must be protected unless somebody says otherwise."
+    error_message = "The worker must be protected by default."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].service_account == google_service_account.this["worker"].email
@@ -97,7 +97,7 @@ run "worker" {
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["THREADS"] == tostring(google_cloud_run_v2_service.this["worker"].template[0].max_instance_request_concurrency)
-    error_message = "Each request that an instance is given needs a thread."
+    error_message = "Each concurrent request of an instance needs a thread."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["RESPONSE_TOPIC"] == google_pubsub_topic.this["res_predict"].id
@@ -105,11 +105,11 @@ run "worker" {
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["HTTP_ENDPOINT"] == "off"
-    error_message = "The HTTP endpoint is closed unless somebody opens it."
+    error_message = "The HTTP endpoint is closed by default."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["ALLOWED_BUCKETS"] == "some-project-payloads,some-project-uploads"
-    error_message = "Requests may name images that clients put there, and nothing else."
+    error_message = "Requests may name only images that clients uploaded."
   }
   assert {
     condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "ARTIFACT")
@@ -117,37 +117,37 @@ run "worker" {
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].http_get[0].path == "/ready" && google_cloud_run_v2_service.this["worker"].template[0].containers[0].ports[0].container_port == 8080
-    error_message = "An instance takes requests when its model is loaded."
+    error_message = "An instance accepts requests when its model is loaded."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.answers["worker"].topic == "res_predict" && google_pubsub_topic_iam_member.answers["worker"].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.answers["worker"].member == google_service_account.this["worker"].member
-    error_message = "The worker may publish responses, and nothing else."
+    error_message = "The worker may publish only responses."
   }
   assert {
     condition     = length(google_storage_bucket_iam_member.worker) == 3 && alltrue([for grant in google_storage_bucket_iam_member.worker : grant.role == "roles/storage.objectViewer"])
-    error_message = "The worker may read the three buckets, not write them."
+    error_message = "The worker may read the three buckets, but not write to them."
   }
 }
 
 run "no_response_store" {
   assert {
     condition     = length(google_storage_bucket.response_store) == 0 && length(google_storage_bucket_iam_member.response_store) == 0
-    error_message = "Who does not ask for a response store pays for none."
+    error_message = "There is no response store by default."
   }
   assert {
     condition     = !contains([for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name], "RESPONSE_STORE")
-    error_message = "Without a response store the worker stores no answer."
+    error_message = "Without a response store the worker stores no response."
   }
 }
 
 run "storage" {
   assert {
     condition     = alltrue([for bucket in google_storage_bucket.this : bucket.public_access_prevention == "enforced" && bucket.uniform_bucket_level_access && !bucket.force_destroy])
-    error_message = "No bucket may be public, have its own access lists or be destroyed with what is in it."
+    error_message = "No bucket may be public, use access control lists or be destroyed with its content."
   }
   assert {
     condition     = one(google_storage_bucket.this["payloads"].lifecycle_rule[0].condition).age == 8 && one(google_storage_bucket.this["payloads"].lifecycle_rule[0].action).type == "Delete"
-    error_message = "Payloads are deleted a day after the last message that may name them."
+    error_message = "Payloads are deleted one day after the last message that may name them expires."
   }
   assert {
     condition     = length(google_storage_bucket.this["models"].lifecycle_rule) == 0
@@ -159,10 +159,10 @@ run "storage" {
   }
   assert {
     condition     = google_storage_notification.this["uploads"].payload_format == "JSON_API_V1" && google_storage_notification.this["uploads"].event_types == toset(["OBJECT_FINALIZE"])
-    error_message = "The worker reads finished objects, as JSON."
+    error_message = "Notifications are of finished objects, as JSON."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.notification["req_predict"].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.notification["req_predict"].member == "serviceAccount:${data.google_storage_project_service_account.this.email_address}"
-    error_message = "The storage agent must be publisher on the topic that it notifies."
+    error_message = "Storage's agent must be a publisher of the topic that it notifies."
   }
 }

@@ -1,4 +1,4 @@
-# What a project is left with: which interfaces are on, where things lie, how long they are kept, what is told of them.
+# Properties of the project: enabled APIs, locations, retention times, costs and outputs.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -13,11 +13,11 @@ run "interfaces" {
   }
   assert {
     condition     = length(setsubtract(["artifactregistry", "iam", "logging", "pubsub", "run", "storage"], keys(google_project_service.this))) == 0 && length(setintersection(["bigquery", "cloudfunctions", "cloudscheduler"], keys(google_project_service.this))) == 0
-    error_message = "Every interface that is used is switched on, and none for what is off."
+    error_message = "Exactly the APIs that the enabled parts use are enabled."
   }
   assert {
     condition     = alltrue([for service in google_project_service.this : service.disable_on_destroy == false])
-    error_message = "Others in the project may use an interface: none is switched off."
+    error_message = "APIs are never disabled, because others in the project may use them."
   }
 }
 
@@ -29,7 +29,7 @@ run "interfaces_of_everything" {
   }
   assert {
     condition     = length(setsubtract(["bigquery", "cloudbuild", "cloudfunctions", "cloudscheduler"], keys(google_project_service.this))) == 0
-    error_message = "Each option switches on what it uses."
+    error_message = "Each option enables the APIs that it uses."
   }
 }
 
@@ -50,7 +50,7 @@ run "places" {
       google_bigquery_dataset.this[*].location,
       [google_artifact_registry_repository.images.location],
     )) == toset(["europe-north1"])
-    error_message = "Everything lies in the region that was asked for."
+    error_message = "All resources are in the given region."
   }
 }
 
@@ -61,26 +61,26 @@ run "time" {
   }
   assert {
     condition     = alltrue([for subscription in concat(values(google_pubsub_subscription.this), google_pubsub_subscription.bigquery, google_pubsub_subscription.dead_bigquery) : subscription.message_retention_duration == "604800s"])
-    error_message = "What waits is kept for a week."
+    error_message = "Waiting messages are kept for a week."
   }
   assert {
     condition     = one(google_storage_bucket.this["uploads"].lifecycle_rule[0].condition).age == 30
-    error_message = "Images that were dropped are kept for a month."
+    error_message = "Uploaded images are kept for a month."
   }
   assert {
     condition     = one(google_pubsub_subscription.bigquery[0].retry_policy).minimum_backoff == "10s" && one(google_pubsub_subscription.bigquery[0].dead_letter_policy).max_delivery_attempts == 20
-    error_message = "BigQuery's bad minutes make no dead letters."
+    error_message = "Short outages of BigQuery make no dead letters."
   }
 }
 
 run "cost" {
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].cpu_idle && google_cloud_run_v2_service.this["worker"].template[0].scaling[0].min_instance_count == 0 && google_cloud_run_v2_service.this["worker"].template[0].scaling[0].max_instance_count == 10
-    error_message = "Nothing is paid for while nothing is asked, and the bill is bounded."
+    error_message = "There is no cost without requests, and the number of instances is limited."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].startup_cpu_boost
-    error_message = "A start has all the CPU that it can get."
+    error_message = "A start gets a CPU boost."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].period_seconds * google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].failure_threshold >= 120
@@ -88,25 +88,25 @@ run "cost" {
   }
 }
 
-run "told" {
+run "outputs" {
   assert {
     condition     = keys(output.topics) == ["dead_predict", "req_predict", "res_predict"] && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
-    error_message = "Topics are told by their names in topology.yaml."
+    error_message = "The output has topics by their names in topology.yaml."
   }
   assert {
     condition     = keys(output.subscriptions) == ["dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"]
-    error_message = "Subscriptions are told by their names in topology.yaml."
+    error_message = "The output has subscriptions by their names in topology.yaml."
   }
   assert {
     condition     = output.buckets == { models = "some-project-models", payloads = "some-project-payloads", uploads = "some-project-uploads" }
-    error_message = "Buckets are told by their names in topology.yaml."
+    error_message = "The output has buckets by their names in topology.yaml."
   }
   assert {
     condition     = output.worker_url == google_cloud_run_v2_service.this["worker"].uri && output.worker_service_account == google_service_account.this["worker"].email
-    error_message = "The worker's address and account are told."
+    error_message = "The worker's URL and account are outputs."
   }
   assert {
     condition     = output.images == "europe-west1-docker.pkg.dev/some-project/images" && output.answers == "some-project.predictions.answers"
-    error_message = "Where images go and answers come is told."
+    error_message = "The image repository and the view of responses are outputs."
   }
 }

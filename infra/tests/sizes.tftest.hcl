@@ -1,4 +1,4 @@
-# What the numbers do, and which are refused.
+# Sizes: their effect, and values that are refused.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -18,15 +18,15 @@ run "worker_is_sized" {
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].scaling[0].min_instance_count == 1 && google_cloud_run_v2_service.this["worker"].template[0].scaling[0].max_instance_count == 3
-    error_message = "Instances as given."
+    error_message = "Instances are as given."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "4", memory = "2Gi" })
-    error_message = "Size as given."
+    error_message = "CPU and memory are as given."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["THREADS"] == "4"
-    error_message = "Threads as requests."
+    error_message = "There are as many threads as concurrent requests."
   }
   assert {
     condition     = { for env in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : env.name => env.value }["MAX_BATCH_SIZE"] == "4"
@@ -41,15 +41,15 @@ run "long_requests" {
   }
   assert {
     condition     = alltrue([for name in ["req_predict-sub", "dead_predict-announce"] : google_pubsub_subscription.this[name].ack_deadline_seconds == 600])
-    error_message = "What is delivered to the worker has the deadline that was given."
+    error_message = "The worker's subscriptions have the given deadline."
   }
   assert {
     condition     = google_pubsub_subscription.this["res_predict-sub"].ack_deadline_seconds == 60
-    error_message = "What others pull keeps the deadline of topology.yaml."
+    error_message = "Other subscriptions keep the deadline of topology.yaml."
   }
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].timeout == "590s"
-    error_message = "Seconds as given."
+    error_message = "The timeout is as given."
   }
 }
 

@@ -1,4 +1,4 @@
-# What the variables do, and what they refuse.
+# Variables: their effect, and values that are refused.
 mock_provider "google" {}
 mock_provider "google-beta" {}
 
@@ -52,7 +52,7 @@ run "clients_are_let_in" {
   }
   assert {
     condition     = toset(values(google_storage_bucket_iam_member.client)[*].bucket) == toset(["some-project-uploads", "some-project-payloads"]) && alltrue([for grant in google_storage_bucket_iam_member.client : grant.role == "roles/storage.objectCreator"])
-    error_message = "A client may put images into two buckets, and neither list nor read them."
+    error_message = "A client may upload images to two buckets, but neither list nor read them."
   }
 }
 
@@ -67,19 +67,19 @@ run "response_store_on_request" {
   }
   assert {
     condition     = toset(values(google_storage_bucket_iam_member.response_store)[*].role) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"]) && alltrue([for grant in google_storage_bucket_iam_member.response_store : grant.bucket == "some-project-dev-response-store" && grant.member == google_service_account.this["worker"].member])
-    error_message = "The worker may store answers and read them, and neither replace nor delete one."
+    error_message = "The worker may store and read responses, but neither replace nor delete them."
   }
   assert {
     condition     = google_storage_bucket.response_store[0].public_access_prevention == "enforced" && google_storage_bucket.response_store[0].uniform_bucket_level_access && !google_storage_bucket.response_store[0].force_destroy
-    error_message = "Answers are not public, and not destroyed with the rest."
+    error_message = "Responses are not public, and survive the destruction of the deployment."
   }
   assert {
     condition     = one(google_storage_bucket.response_store[0].lifecycle_rule[0].condition).age == 8 && one(google_storage_bucket.response_store[0].lifecycle_rule[0].action).type == "Delete" && google_storage_bucket.response_store[0].soft_delete_policy[0].retention_duration_seconds == 0
-    error_message = "An answer is kept a day longer than its message may come again, and then gone."
+    error_message = "A response is kept one day longer than its message may be redelivered, and then deleted."
   }
   assert {
     condition     = length(google_storage_bucket_iam_member.worker) == 3
-    error_message = "The response store is none of the buckets that images are read from."
+    error_message = "The response store is not among the buckets of images."
   }
 }
 

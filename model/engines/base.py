@@ -1,7 +1,7 @@
-"""What every inference runtime looks like from outside.
+"""Interfaces of inference engines.
 
-An engine turns a batch of preprocessed images into a batch of scores and knows nothing of bytes, labels or messages.
-The runtimes themselves are in savedmodel.py and litert.py; which one is loaded is decided in load.py.
+An engine turns a batch of preprocessed images into a batch of scores, without files, labels or messages. The engines
+are in savedmodel.py and litert.py; model/artifact/load.py chooses and loads one.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+# Preprocessed images: the signature's dtype, [N, height, width, channels].
 Images = npt.NDArray[Any]
-"""Preprocessed images: the signature's dtype, [N, height, width, channels]."""
 
+# Probabilities: float32 [N, labels], 0..1.
 Scores = npt.NDArray[np.float32]
-"""Probabilities: float32 [N, labels], 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an engine wants and gives.
+    """Input and output of an engine.
 
     `preprocessing` is the recipe from signature.json, run by `model.preprocessing.recipe.preprocess`.
     """
@@ -36,26 +36,26 @@ class Signature:
     preprocessing: Mapping[str, Any]
 
 
+# Evidence of each part of an image for each label: float32 [N, rows, columns, labels], without a unit.
 Activations = npt.NDArray[np.float32]
-"""How much each part of an image speaks for each label, in no unit: float32 [N, rows, columns, labels]."""
 
 
 class Engine(Protocol):
-    """Scores images. Row i of the answer belongs to image i. Safe to call from any thread; blocks until done."""
+    """Scores images. Row i of the scores belongs to image i. Safe to call from any thread; blocks until done."""
 
     @property
     def signature(self) -> Signature: ...
 
     def score(self, images: Images, /) -> Scores:
-        """Score `images` [N, height, width, channels], N at least 1; gives float32 [N, labels]."""
+        """Score `images` [N, height, width, channels], N at least 1; returns float32 [N, labels]."""
         ...
 
     def activations(self, images: Images, /) -> Activations | None:
-        """Which parts of `images` speak for which label; None when the model cannot say."""
+        """The class activation maps of `images`; None when the model has none."""
         ...
 
     def close(self) -> None:
-        """Stop what runs behind the engine. Scoring afterwards is an error."""
+        """Release the engine's resources. Scoring afterwards is an error."""
         ...
 
 

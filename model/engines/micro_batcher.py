@@ -18,11 +18,11 @@ import numpy as np
 
 from model.engines.base import Activations, Engine, Images, Scores, Signature
 
+# Batches in the moving average of the time per image.
 _AVERAGED = 8
-"""Batches over which the moving average of the time for an image extends."""
 
+# Starts a thread with a name, which runs a function.
 StartThread = Callable[[str, Callable[[], None]], threading.Thread]
-"""Starts a thread by name that runs a function."""
 
 
 def start_thread(name: str, work: Callable[[], None]) -> threading.Thread:
@@ -68,10 +68,10 @@ class MicroBatcher:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._scorers, self._free = scorers, threading.Semaphore(scorers)
         self._gathering = threading.Lock()
+        # The job that did not fit into the last batch.
         self._held: _Job | None = None
-        """The job that did not fit into the last batch."""
+        # Moving average of the seconds that a scoring thread takes for an image.
         self._image_s = 0.0
-        """Moving average of the seconds that a scoring thread takes for an image."""
         self._closing = threading.Lock()
         self._closed = False
         self._threads = [start(f"micro-batcher-{number}", self._run) for number in range(scorers)]

@@ -19,7 +19,7 @@ from model.images.format_sniffing import foreign_format
 from model.images.header import Header, read_header
 from model.images.libtiff import check_fax, no_errors
 from model.images.limits import Limits, check_exif, check_jpeg, check_size
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
 from model.images.png import check_rows, prepare
 
@@ -61,27 +61,29 @@ that the image is truncated.
 
 def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) -> Image.Image:
     """What `decoded` gives, where no other thread decodes."""
-    with decoded(data, limits, decode_size, Room(len(data))) as image:
+    with decoded(data, limits, decode_size, MemoryBudget(len(data))) as image:
         return image
 
 
 @contextmanager
-def decoded(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> Iterator[Image.Image]:
+def decoded(data: bytes, limits: Limits, decode_size: int | None, budget: MemoryBudget) -> Iterator[Image.Image]:
     """Read the first frame of an image file, upright, opaque (over white), 8 bits deep, in mode L or RGB.
 
     `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
-    `room`: the memory that all threads may take that decode; it is held until the block ends, and with it the image.
+    `budget`: the memory of all decoding threads; the image's share is reserved until the block ends.
     Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
-    TimeoutError when there is no room for long. MemoryError and OSError when the system has no memory or no file left.
+    TimeoutError after a long wait for the budget; MemoryError and OSError when the system has no memory or file left.
     """
-    opened, cost = _opened(data, limits, decode_size, room)
-    with room.taken(cost):
+    opened, cost = _opened(data, limits, decode_size, budget)
+    with budget.reserve(cost):
         image = _loaded(data, opened, limits, decode_size, cost)
         del opened  # what is made small lives on alone
         yield image
 
 
-def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) -> tuple[ImageFile.ImageFile, int]:
+def _opened(
+    data: bytes, limits: Limits, decode_size: int | None, budget: MemoryBudget
+) -> tuple[ImageFile.ImageFile, int]:
     """An image that may be decoded, to judge by its header, and the bytes of memory that this takes."""
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
@@ -91,7 +93,7 @@ def _opened(data: bytes, limits: Limits, decode_size: int | None, room: Room) ->
         raise UnsupportedFormat(f"the image is {name}; allowed are {_formats()}")
     try:
         header = read_header(data, limits)
-        with room.taken(header.opening_bytes):
+        with budget.reserve(header.opening_bytes):
             image = _open(data, header, limits, decode_size)
         image.decodermaxblock = _READ_BLOCK
         return image, header.opening_bytes + header.decoder_bytes + _pixel_bytes(image, header, decode_size)

@@ -1,4 +1,4 @@
-"""How much memory decoding may take at once: who does not fit waits, and is not overtaken for long."""
+"""The memory budget for decoding: a fair, weighted semaphore over bytes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Seconds that a reservation waits at most. Below the 55 s timeout of a push request, so that the nack still arrives.
 PATIENCE_S = 30.0
-"""Below the 55 s of a push request: whoever waits longer is sent back to the broker while that still listens."""
 
+# Seconds for which later, smaller reservations may overtake a waiting one, so that a large image does not delay them.
 OVERTAKEN_S = 0.5
-"""So long others may go in before one who waits: small images need not wait because a large one does."""
 
 
 class _Ticket:
-    """A place in the line, taken when it is made."""
+    """A waiting reservation, with the time at which it started to wait."""
 
     def __init__(self) -> None:
         self.since = time.monotonic()
 
 
-class Room:
-    """`capacity` bytes, shared by all threads. What is larger than all of it is let in alone."""
+class MemoryBudget:
+    """`capacity` bytes, shared by all threads. A reservation that exceeds the capacity gets all of it."""
 
     def __init__(self, capacity: int, patience_s: float = PATIENCE_S, overtaken_s: float = OVERTAKEN_S) -> None:
         self._capacity = self._free = capacity
@@ -33,14 +33,14 @@ class Room:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody waits for memory now."""
+        """Whether a reservation waits now."""
         return bool(self._line)
 
     @contextmanager
-    def taken(self, amount: int) -> Iterator[None]:
-        """Hold `amount` bytes for the block. Raises TimeoutError, our fault and not the sender's, after a long wait.
+    def reserve(self, amount: int) -> Iterator[None]:
+        """Reserve `amount` bytes for the block. Raises TimeoutError after PATIENCE_S.
 
-        Never taken twice by one thread: two that each hold a part would wait for each other.
+        A thread must not nest reservations: two threads that each hold one would wait for each other.
         """
         amount = min(amount, self._capacity)
         with self._changed:
@@ -59,14 +59,14 @@ class Room:
         ticket = _Ticket()
         self._line.append(ticket)
         try:
-            if not self._changed.wait_for(lambda: self._lets_in(ticket, amount), self._patience_s):
-                raise TimeoutError(f"no room to decode an image for {self._patience_s:g} s")
+            if not self._changed.wait_for(lambda: self._admits(ticket, amount), self._patience_s):
+                raise TimeoutError(f"no memory to decode an image for {self._patience_s:g} s")
         finally:
             self._line.remove(ticket)
             self._changed.notify_all()
 
-    def _lets_in(self, ticket: _Ticket, amount: int) -> bool:
-        """Who fits, until the first in line has waited too long: many small ones must never keep a large one out."""
+    def _admits(self, ticket: _Ticket, amount: int) -> bool:
+        """Whether the amount fits and, once the first has waited for OVERTAKEN_S, whether this is the first."""
         first = self._line[0]
         mine = first is ticket or time.monotonic() - first.since < self._overtaken_s
         return mine and amount <= self._free

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 
 from model.errors import ImageTooLarge, InvalidImage
 
+MAX_CHUNKS = 60_000
+"""Chunks of a file; a frame of an animation has two or three."""
+
 MAX_GROUPS = 2_600
 """Groups of prefix codes: as many as libwebp's encoder makes at most."""
 
@@ -61,13 +64,16 @@ def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
     """The lossless streams of the first frame: where they lie in the file, and the size in pixels where it is not in
     the stream itself, as for the transparency of a lossy image.
     """
-    size = 0, 0
+    size, transparent = (0, 0), False
     for kind, start, length in _chunks(data):
         if kind == b"ANMF":
             size = _size(data, start + 6), _size(data, start + 9)
         elif kind == b"VP8X":
             size = _size(data, start + 4), _size(data, start + 7)
         elif kind == b"ALPH" and data[start : start + 1] and data[start] & 3 == 1:
+            if transparent:
+                raise InvalidImage(_DAMAGED)
+            transparent = True
             yield start + 1, start + length, size
         elif kind in (b"VP8L", b"VP8 "):
             if kind == b"VP8L":
@@ -78,10 +84,13 @@ def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, start and length of the chunks, those of an animation's frames among them."""
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
         kind, start, length = data[at : at + 4], at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
         yield kind, start, length
         at = start + 16 if kind == b"ANMF" else start + length + length % 2  # A frame's chunks follow its 16 bytes.
+    raise ImageTooLarge(f"the image has too many parts; at most {MAX_CHUNKS:,} are read")
 
 
 def _size(data: bytes, at: int) -> int:

@@ -16,21 +16,23 @@ from PIL import Image, ImageFilter
 from model.engines.base import Images, Signature
 from model.images.decode import decoded
 from model.images.limits import Limits
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.preprocessing.foreground import isolate
 from model.preprocessing.signature_schema import check_schema
 
 _Step = Mapping[str, Any]
 
 
-def preprocess(data: bytes, signature: Signature, limits: Limits | None = None, room: Room | None = None) -> Images:
+def preprocess(
+    data: bytes, signature: Signature, limits: Limits | None = None, budget: MemoryBudget | None = None
+) -> Images:
     """Decode one image file and run its recipe: returns the signature's dtype, [1, height, width, channels].
 
-    `room`: the memory budget that threads share for decoding; the recipe runs within it too.
+    `budget`: the memory budget that threads share for decoding; the recipe runs within it too.
     Raises InvalidImage (or ImageTooLarge, UnsupportedFormat) when the file cannot be used.
     """
     recipe = signature.preprocessing
-    with decoded(data, limits or Limits(), recipe.get("decode_size"), room or Room(len(data))) as image:
+    with decoded(data, limits or Limits(), recipe.get("decode_size"), budget or MemoryBudget(len(data))) as image:
         return run_recipe(image, signature)
 
 

@@ -1,1 +1,1 @@
-"""Datasets, training, export and evaluation. Needs TensorFlow; never shipped to the worker."""
+"""Training, export, import and evaluation of models. It needs TensorFlow and is not part of the worker."""

@@ -1,4 +1,4 @@
-"""The commands that bring a model of one's own: catalog, import, train with a backbone. TensorFlow loads late."""
+"""Subcommands for other models: catalog, import, and train with a backbone. TensorFlow is imported when they run."""
 
 from __future__ import annotations
 
@@ -11,55 +11,60 @@ from model.artifact.load import ENGINES, Artifact
 from model.training.errors import ConfigError
 from model.training.importing.recipe import FRAMINGS, PIXELS
 
-Answer = tuple[Any, str]
-"""What --json prints, and what people read."""
+# The value that --json prints, and the text that is printed without it.
+Output = tuple[Any, str]
 
+# Options that only transfer learning takes.
 _TRANSFER = "backbone", "data", "weights", "alpha", "size", "framing", "epochs", "fine_tune_epochs"
 _RUNS = Path("build/train")
 _ARTIFACTS = Path("build/artifacts")
 
 
 def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """catalog and import; `add` makes a subcommand of a name, a help and an example."""
+    """Add catalog and import; `add` makes a subcommand from a name, a help text and an example."""
     add("catalog", "List Keras Applications' architectures.", "python -m model catalog")
     command = add(
         "import",
-        "Make an artifact of a model from elsewhere.",
+        "Make an artifact from a model file or a known architecture.",
         "python -m model import flowers.keras --pixels tf --labels flowers.txt --out build/artifacts/flowers",
     )
-    command.add_argument("source", help="a name of the catalog, a .keras, .h5 or .tflite file, or a SavedModel folder")
+    command.add_argument("source", help="a catalog name, a .keras, .h5 or .tflite file, or a SavedModel folder")
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
-    command.add_argument("--name", default="", help="the model's name (default: the source's)")
-    command.add_argument("--labels", type=Path, help="one label a line, or a class index (default: ImageNet's)")
-    command.add_argument("--pixels", choices=list(PIXELS), help="the numbers the model was trained on, if it is silent")
-    command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) in place of --pixels and --framing")
-    command.add_argument("--engines", nargs="+", choices=list(ENGINES), default=[], help="default: all that can be")
-    command.add_argument("--data", type=Path, help="images to try smaller forms on: a folder for each label, or any")
+    command.add_argument("--name", default="", help="the model's name (default: from the source)")
+    command.add_argument("--labels", type=Path, help="one label per line, or a class index (default: ImageNet's)")
+    command.add_argument("--pixels", choices=list(PIXELS), help="pixel scaling in training, if the file lacks it")
+    command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) instead of --pixels and --framing")
+    command.add_argument(
+        "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export (default: all possible)"
+    )
+    command.add_argument(
+        "--data", type=Path, help="images to compare smaller variants on: a folder per label, or unlabelled files"
+    )
     _add_backbone(command)
 
 
 def add_train_options(train: argparse.ArgumentParser) -> None:
-    """What `train` takes for transfer learning."""
-    train.add_argument("--backbone", help="a name of the catalog: learn the classes of --data upon it")
+    """Add the options of `train` for transfer learning."""
+    train.add_argument("--backbone", help="a catalog name: train a classifier of the classes of --data on it")
     train.add_argument("--data", help="a folder with a folder of images for each class")
-    train.add_argument("--epochs", type=int, help="of the head (default: 30)")
-    train.add_argument("--fine-tune-epochs", type=int, help="of the backbone's last layers after it (default: 3)")
+    train.add_argument("--epochs", type=int, help="epochs of the head (default: 30)")
+    train.add_argument("--fine-tune-epochs", type=int, help="epochs of the backbone's last layers (default: 3)")
     _add_backbone(train)
 
 
 def wants_transfer(arguments: argparse.Namespace) -> bool:
-    """Whether something is said that only transfer learning takes, by a flag or in the configuration."""
+    """Whether an option or the configuration asks for transfer learning."""
     from model.training.transfer.config import is_transfer_config
 
     return bool(_given(arguments, *_TRANSFER)) or is_transfer_config(arguments.config)
 
 
-def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
-    """`train` with a backbone, named by a flag or in the `config` given."""
+def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Output:
+    """Run `train` with a backbone, which an option or the file `config` names."""
     from model.training.transfer.config import read_transfer_config
 
     if arguments.resume or arguments.quick:
-        raise ConfigError("--resume and --quick are for the Fashion-MNIST network; a backbone's run takes neither")
+        raise ConfigError("--resume and --quick are for the Fashion-MNIST network; a transfer run takes neither")
     wanted = read_transfer_config(config, _given(arguments, *_TRANSFER))
     from model.training.transfer.train import transfer
 
@@ -67,7 +72,7 @@ def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
     result = transfer(wanted, out)
     text = (
         f"{out}: validation accuracy {result.accuracy:.2%} of {result.validation:,} images "
-        f"({result.head_accuracy:.2%} with the head alone)"
+        f"({result.head_accuracy:.2%} with only the head trained)"
     )
     return {
         "run": str(out),
@@ -79,8 +84,8 @@ def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Answer:
     }, text
 
 
-def run_catalog(arguments: argparse.Namespace) -> Answer:
-    """`catalog`."""
+def run_catalog(arguments: argparse.Namespace) -> Output:
+    """Run `catalog`."""
     from model.training.importing.catalog import catalog
 
     rows = [
@@ -91,12 +96,12 @@ def run_catalog(arguments: argparse.Namespace) -> Answer:
     return rows, "\n".join(lines)
 
 
-def run_import(arguments: argparse.Namespace) -> Answer:
-    """`import`."""
-    from model.training.importing.import_model import Order, import_model, named
+def run_import(arguments: argparse.Namespace) -> Output:
+    """Run `import`."""
+    from model.training.importing.import_model import ImportOptions, import_model, named
 
     chosen = _given(arguments, "weights", "alpha", "size", "framing")
-    order = Order(
+    options = ImportOptions(
         source=arguments.source,
         name=arguments.name,
         labels=arguments.labels,
@@ -106,23 +111,23 @@ def run_import(arguments: argparse.Namespace) -> Answer:
         data=arguments.data,
         **chosen,
     )
-    return answer(import_model(order, arguments.out or _ARTIFACTS / (order.name or named(order.source))))
+    return artifact_output(import_model(options, arguments.out or _ARTIFACTS / (options.name or named(options.source))))
 
 
-def answer(artifact: Artifact) -> Answer:
-    """What is said of an artifact that was made."""
+def artifact_output(artifact: Artifact) -> Output:
+    """The output of a command that made an artifact."""
     engines = list(artifact.engines)
-    said = {"artifact": str(artifact.folder), "digest": artifact.digest, "engines": engines}
-    return said, f"{artifact.folder}: {artifact.digest}, engines {', '.join(engines)}"
+    result = {"artifact": str(artifact.folder), "digest": artifact.digest, "engines": engines}
+    return result, f"{artifact.folder}: {artifact.digest}, engines {', '.join(engines)}"
 
 
 def _given(arguments: argparse.Namespace, *keys: str) -> dict[str, Any]:
-    """The options that were given; the others have their defaults where they are used."""
+    """The options that were given. The code that uses the others has their defaults."""
     return {key: value for key in keys if (value := getattr(arguments, key)) is not None}
 
 
 def _add_backbone(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", help="imagenet (Keras downloads them), none, or a file (default: imagenet)")
-    command.add_argument("--alpha", type=float, help="the width of an architecture that has several (default: 1)")
-    command.add_argument("--size", type=int, help="pixels of either edge (default: the architecture's own)")
-    command.add_argument("--framing", choices=FRAMINGS, help="what of a photo is seen (default: crop, its middle)")
+    command.add_argument("--alpha", type=float, help="width of an architecture that has several (default: 1)")
+    command.add_argument("--size", type=int, help="pixels of each edge (default: the architecture's own)")
+    command.add_argument("--framing", choices=FRAMINGS, help="how an image is fitted (default: crop, its middle)")

@@ -1,20 +1,20 @@
-"""What can stop a command of this room. Each message is a sentence for the person who typed the command.
+"""Errors of the training commands. Each message is a sentence for the user of the command.
 
 TrainingError
-├── ConfigError       a key is unknown, missing or out of range: names the key, the value and what is allowed
+├── ConfigError       a key is unknown, missing or out of range: names the key, the value and the allowed values
 ├── DatasetError      the data is missing, damaged, or cannot be downloaded
-├── RunError          a run cannot begin or go on in its folder
-├── SourceError       a model, weights or labels from elsewhere cannot be used
-├── MeasureError      something could not be measured
+├── RunError          a run cannot start or continue in its folder
+├── SourceError       an imported model, its weights or its labels cannot be used
+├── MeasureError      a measurement failed
 ├── ReportError       a report cannot be written
-└── ExportError       the artifact cannot be made, or is not the network that was trained
+└── ExportError       the artifact cannot be made, or differs from the trained network
 """
 
 from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """A command cannot be done, and why."""
+    """A command failed; the message gives the reason."""
 
 
 class ConfigError(TrainingError):
@@ -26,15 +26,15 @@ class DatasetError(TrainingError):
 
 
 class RunError(TrainingError):
-    """A run cannot begin or go on in its folder."""
+    """A run cannot start or continue in its folder."""
 
 
 class SourceError(TrainingError):
-    """A model, weights or labels from elsewhere cannot be used."""
+    """An imported model, its weights or its labels cannot be used."""
 
 
 class MeasureError(TrainingError):
-    """Something could not be measured."""
+    """A measurement failed."""
 
 
 class ReportError(TrainingError):
@@ -42,4 +42,4 @@ class ReportError(TrainingError):
 
 
 class ExportError(TrainingError):
-    """The artifact cannot be made, or is not the network that was trained."""
+    """The artifact cannot be made, or differs from the trained network."""

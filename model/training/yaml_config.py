@@ -1,4 +1,4 @@
-"""What a configuration's values may be: rules with their words, and the reading of YAML files that follow them."""
+"""Rules for the values of a configuration, and the reading of YAML files that follow them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 
 from model.training.errors import ConfigError
 
+# A description of the allowed values, and a test of a value.
 Rule = tuple[str, Callable[[Any], bool]]
-"""What is allowed, in words, and whether a value is."""
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file holds; ConfigError when it cannot be read."""
+    """The content of a YAML file. Raises ConfigError when it cannot be read."""
     try:
         return yaml.safe_load(path.read_text("utf-8"))
     except OSError as exc:
@@ -29,12 +29,12 @@ def read_yaml(path: Path) -> object:
 def check_keys(
     values: object, rules: Mapping[str, Rule], needed: Iterable[str], what: str = "the configuration"
 ) -> dict[str, Any]:
-    """`values` as a mapping of known keys, the needed ones among them, or ConfigError, which calls it `what`."""
+    """`values` as a mapping with known keys, including all needed ones. Raises ConfigError, which names it `what`."""
     if not isinstance(values, dict):
         raise ConfigError(f"{what} is {values!r}; it must be a mapping of keys to values")
     for key in values:
         if key not in rules:
-            raise ConfigError(f"{key!r} (value {values[key]!r}) is no key; allowed are: {', '.join(sorted(rules))}")
+            raise ConfigError(f"{key!r} (value {values[key]!r}) is not a key; allowed are: {', '.join(sorted(rules))}")
     for key in needed:
         if key not in values:
             raise ConfigError(f"{key} is missing; it must be {rules[key][0]}")
@@ -42,7 +42,7 @@ def check_keys(
 
 
 def check_values(config: Any, rules: Mapping[str, Rule]) -> None:
-    """Raise ConfigError unless every field of the dataclass keeps its rule."""
+    """Raise ConfigError unless every field of the dataclass follows its rule."""
     for field in fields(config):
         allowed, holds = rules[field.name]
         value = getattr(config, field.name)
@@ -73,5 +73,5 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-NAME = text(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens, at most 63")
+NAME = text(r"[a-z0-9][a-z0-9-]{0,62}", "at most 63 characters of a-z, 0-9 and -")
 VERSION = text(r"\d+\.\d+\.\d+", "three numbers such as 1.0.0")

@@ -47,7 +47,7 @@ def test_acked_is_gone_and_leased_is_away(cloud: Cloud) -> None:
     nack(cloud, subscription, [second])
     (again,) = pull(cloud, subscription)
     assert again.message.message_id == second.message.message_id
-    assert again.delivery_attempt == 0, "attempts are told only where there is a dead-letter policy"
+    assert again.delivery_attempt == 0, "attempts are sent only with a dead-letter policy"
 
 
 @pytest.mark.timing

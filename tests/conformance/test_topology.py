@@ -59,7 +59,7 @@ def test_retry_can_be_shortened_for_tests() -> None:
 
 WRONG: list[tuple[list[str], Any, str]] = [
     (["topics", "req_predict", "retention"], "1 day", "req_predict.retention is '1 day'; it must be a duration"),
-    (["topics", "req_predict", "retentoin"], "60s", "req_predict.retentoin is not known here; known are retention"),
+    (["topics", "req_predict", "retentoin"], "60s", "req_predict.retentoin is unknown; known fields are retention"),
     (["subscriptions", "req_predict-sub", "topic"], "req", "-sub.topic is 'req'; it must be one of req_predict"),
     (["subscriptions", "req_predict-sub", "delivery"], "push", "delivery is 'push'; it must be one of worker, pull"),
     (["subscriptions", "req_predict-sub", "path"], "dead", "path is 'dead'; it must be a path such as /dead"),
@@ -70,7 +70,7 @@ WRONG: list[tuple[list[str], Any, str]] = [
     (["subscriptions", "res_predict-sub"], None, "subscriptions.res_predict-sub is None; it must be a mapping"),
     (["notifications", "uploads", "bucket"], "downloads", "uploads.bucket is 'downloads'; it must be one"),
     (["notifications", "uploads", "event_types"], "all", "event_types is 'all'; it must be a list of texts"),
-    (["queues"], {}, "queues is not known here"),
+    (["queues"], {}, "queues is unknown"),
 ]  # fmt: skip
 
 

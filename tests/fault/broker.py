@@ -27,7 +27,7 @@ class Embedded:
     def __init__(self, folder: Path, day: FaultPlan | None) -> None:
         self._folder, self._day, self._port, self._lives = folder, day, free_port(), 0
         self.host = f"127.0.0.1:{self._port}"
-        # One thread starts every life and outlives them: a leash ends what its own thread's end leaves behind.
+        # One thread starts every broker and outlives it: the parent-death signal comes when the starting thread ends.
         self._starter = ThreadPoolExecutor(1, "broker")
         self._child = self._starter.submit(self._start).result()
 

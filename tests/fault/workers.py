@@ -34,7 +34,7 @@ class Place:
         self._stopping = threading.Event()
         self.ready = threading.Event()
         self.failure: Exception | None = None
-        # One thread starts every worker here and outlives them: a leash ends what its own thread's end leaves behind.
+        # One thread starts every worker and outlives it: the parent-death signal comes when the starting thread ends.
         self._thread = threading.Thread(target=self._keep, name=log.stem)
         self._thread.start()
 

@@ -79,7 +79,7 @@ def test_a_crop_keeps_the_middle_in_proportion() -> None:
 
 
 def test_one_channel_takes_no_numbers_of_three() -> None:
-    with pytest.raises(SourceError, match="the pixels are 'caffe', which is for three channels"):
+    with pytest.raises(SourceError, match="the pixels are 'caffe', a scaling of three channels"):
         recipe("caffe", 20, 20, 1)
 
 
@@ -94,7 +94,7 @@ def test_names_are_found_in_any_case_and_others_refused() -> None:
     [
         ("MobileNet", {"weights": "none", "size": 16}, "Input size must be at least 32x32"),
         ("ResNet50", {"weights": "none", "alpha": 0.5}, "alpha is 0.5; ResNet50 has one width, 1"),
-        ("MobileNet", {"weights": "nowhere.h5", "size": 32}, "nowhere.h5 are not there; they must be a file"),
+        ("MobileNet", {"weights": "nowhere.h5", "size": 32}, "nowhere.h5 do not exist; they must be a file"),
     ],
 )
 def test_what_cannot_be_built_is_said(name: str, options: dict[str, Any], words: str) -> None:

@@ -193,7 +193,7 @@ def function_of(graph: Any, part: str) -> Any:
 
 
 def test_a_good_model_is_loaded(model: Path) -> None:
-    assert SavedModelSource(model).form.outputs == 3
+    assert SavedModelSource(model).spec.outputs == 3
     SavedModelEngine(model, SIGNATURE).close()
 
 

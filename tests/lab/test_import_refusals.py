@@ -22,7 +22,7 @@ from model.__main__ import main  # noqa: E402
 from model.artifact.load import read_artifact  # noqa: E402
 from model.training.errors import ExportError, SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
-from model.training.importing.import_model import Order, import_model  # noqa: E402
+from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network, traced  # noqa: E402
 
@@ -66,29 +66,29 @@ def two_outputs() -> Any:
             lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 3)]),
             r"gives \[N, 6, 6, 3\]; it must give",
         ),
-        (lambda: network(shape=(None, None, 3)), "takes images of any size; say which with --size"),
+        (lambda: network(shape=(None, None, 3)), "takes images of any size; choose one with --size"),
         (
             lambda: network(shape=(100_000, 100_000, 3)),
-            "takes images of 100000x100000 pixels; at most 4,096 an edge are allowed",
+            "takes images of 100000x100000 pixels; each edge may have at most 4,096",
         ),
         (lambda: network(outputs=5), "names 3 labels; the model gives 5 scores"),
-        (lambda: network(), "does not say how its pixels were scaled in training; say it with --pixels"),
+        (lambda: network(), "does not say how its pixels were scaled in training; name it with --pixels"),
     ],
 )
 def test_what_is_no_classifier_is_refused(made: Callable[[], Any], words: str, tmp_path: Path, labels: Path) -> None:
     made().save(tmp_path / "made.keras")
     with pytest.raises(SourceError, match=words):
-        import_model(Order(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
+        import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_for_architectures_is_refused_with_files(tmp_path: Path, labels: Path) -> None:
     network().save(tmp_path / "made.keras")
-    with pytest.raises(SourceError, match="--weights and --alpha are for a name of the catalog"):
-        import_model(Order(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
+    with pytest.raises(SourceError, match="--weights and --alpha need a name of the catalog"):
+        import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
     source = as_saved_model(tmp_path, network(shape=(None, None, 3)))
-    with pytest.raises(SourceError, match="takes images of any size; it must be saved with a fixed one"):
-        import_model(Order(str(source), labels=labels, pixels="tf", size=24), tmp_path / "out")
+    with pytest.raises(SourceError, match="takes images of any size; it must be saved with a fixed size"):
+        import_model(ImportOptions(str(source), labels=labels, pixels="tf", size=24), tmp_path / "out")
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
@@ -96,7 +96,7 @@ def test_code_is_not_run(suffix: str, tmp_path: Path, labels: Path) -> None:
     made = network(layers.Lambda(lambda x: x / 255))
     made.save(tmp_path / f"made.{suffix}")
     with pytest.raises(SourceError, match="holds a Lambda layer, which runs code that comes with the file"):
-        import_model(Order(str(tmp_path / f"made.{suffix}"), labels=labels), tmp_path / "out")
+        import_model(ImportOptions(str(tmp_path / f"made.{suffix}"), labels=labels), tmp_path / "out")
 
 
 def test_a_class_of_their_own_is_refused(tmp_path: Path, labels: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_class_of_their_own_is_refused(tmp_path: Path, labels: Path) -> None:
     with zipfile.ZipFile(tmp_path / "made.keras", "w") as file:
         for name, data in {**parts, "config.json": json.dumps(config).encode()}.items():
             file.writestr(name, data)
-    with pytest.raises(SourceError, match="it must hold Keras' own layers alone"):
-        import_model(Order(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
+    with pytest.raises(SourceError, match="it must hold only Keras' own layers"):
+        import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
 
 
 def test_a_graph_that_reads_files_is_refused(tmp_path: Path, labels: Path) -> None:
@@ -122,13 +122,13 @@ def test_a_graph_that_reads_files_is_refused(tmp_path: Path, labels: Path) -> No
     spy = Spy()
     tf.saved_model.save(spy, str(tmp_path / "spy"), signatures=spy.score)
     with pytest.raises(SourceError, match="runs ReadFile "):
-        import_model(Order(str(tmp_path / "spy"), labels=labels, pixels="unit"), tmp_path / "out")
+        import_model(ImportOptions(str(tmp_path / "spy"), labels=labels, pixels="unit"), tmp_path / "out")
 
 
 def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: Path) -> None:
     source = as_saved_model(tmp_path, network(activation=None))
     with pytest.raises(SourceError, match=r"gives numbers from -?[\d.]+ to [\d.]+, not probabilities"):
-        import_model(Order(str(source), labels=labels, pixels="raw"), tmp_path / "out")
+        import_model(ImportOptions(str(source), labels=labels, pixels="raw"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: 
         ("made.keras", b"nonsense", "is not a Keras model: File is not a zip file"),
         ("made.h5", b"nonsense", "is not a Keras model"),
         ("made.tflite", b"nonsense", "is not a model that LiteRT can load"),
-        ("made.onnx", b"nonsense", r"is no kind that is known; a model is a \.keras, \.h5, \.tflite file"),
+        ("made.onnx", b"nonsense", r"has no known format; a model is a \.keras, \.h5, \.tflite file"),
         ("made", None, r"holds no saved_model\.pb"),
         ("gone.keras", None, "gone.keras does not exist"),
         ("gone.tflite", None, "gone.tflite does not exist"),
-        ("gone.pb", None, "gone.pb is not there"),
+        ("gone.pb", None, "gone.pb does not exist"),
     ],
 )
 def test_files_that_are_no_models_are_named(name: str, data: bytes | None, words: str, tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_files_that_are_no_models_are_named(name: str, data: bytes | None, words
     elif "." not in name:
         (tmp_path / name).mkdir()
     with pytest.raises(SourceError, match=words):
-        import_model(Order(str(tmp_path / name)), tmp_path / "out")
+        import_model(ImportOptions(str(tmp_path / name)), tmp_path / "out")
 
 
 def test_an_engine_that_scores_otherwise_is_not_kept(
     tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network().save(tmp_path / "made.keras")
-    order = Order(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
+    order = ImportOptions(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
     before = import_model(order, tmp_path / "out").digest
     monkeypatch.setattr(variants, "score_all", lambda engine, images: np.full((len(images), 3), 1 / 3, np.float32))
     with pytest.raises(ExportError, match="litert does not score as the model does"):
@@ -176,7 +176,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_full_disk_is_said_and_leaves_what_was_there(root: Path, tmp_path: Path, labels: Path) -> None:
     network().save(tmp_path / "made.keras")
-    order = Order(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
+    order = ImportOptions(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
     before = import_model(order, tmp_path / "out").digest
     wide = keras.Sequential([keras.Input((20, 16, 3)), layers.Flatten(), layers.Dense(100), layers.Dense(3, "softmax")])
     wide.save(tmp_path / "wide.keras")
@@ -187,7 +187,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(root: Path, tmp_path: Pat
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert "out cannot be written: " in done.stderr
-    assert "what stood there is as it was" in done.stderr
+    assert "the previous artifact is unchanged" in done.stderr
     assert "Traceback" not in done.stderr
     assert read_artifact(tmp_path / "out").digest == before
     assert not (tmp_path / "out.packing").exists()

@@ -19,7 +19,7 @@ from keras import layers  # noqa: E402
 from model.artifact.load import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
 from model.training.export import variants  # noqa: E402
-from model.training.importing.import_model import Order, import_model  # noqa: E402
+from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.conftest import absent  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
@@ -69,7 +69,7 @@ def test_a_strangers_model_scores_as_in_tensorflow_on_a_thousand_images(
     stranger: Any, tmp_path: Path, labels: Path
 ) -> None:
     stranger.save(tmp_path / "flowers.keras")
-    order = Order(str(tmp_path / "flowers.keras"), labels=labels, pixels="tf", framing="squash")
+    order = ImportOptions(str(tmp_path / "flowers.keras"), labels=labels, pixels="tf", framing="squash")
     artifact = import_model(order, tmp_path / "out")
     assert (artifact.name, set(artifact.engines)) == ("flowers", {"litert", "savedmodel"})
     images = photos_of(1000)[0].astype(np.uint8)
@@ -128,7 +128,7 @@ def test_every_form_scores_as_the_model_did(
     labels: Path,
 ) -> None:
     source = form(tmp_path, stranger)
-    artifact = import_model(Order(str(source), labels=labels, pixels=pixels), tmp_path / "out")
+    artifact = import_model(ImportOptions(str(source), labels=labels, pixels=pixels), tmp_path / "out")
     images = photos_of(100)[0] / 127.5 - 1
     expected = stranger.predict(images, verbose=0)
     for name in artifact.engines:
@@ -143,12 +143,12 @@ def test_every_form_scores_as_the_model_did(
 def test_what_a_model_leaves_open_is_filled(tmp_path: Path, labels: Path) -> None:
     any_size = network(layers.Rescaling(1 / 255), shape=(None, None, 3), activation=None)
     any_size.save(tmp_path / "open.keras")
-    order = Order(str(tmp_path / "open.keras"), labels=labels, size=24, engines=("litert",))
+    order = ImportOptions(str(tmp_path / "open.keras"), labels=labels, size=24, engines=("litert",))
     artifact = import_model(order, tmp_path / "out")
     assert (artifact.signature.height, artifact.engines) == (24, ("litert",))
     assert not (artifact.folder / "saved_model").exists()
     assert artifact.signature.preprocessing["steps"][-1] == {"op": "scale", "factor": 1.0, "offset": 0.0}
-    assert "Its logits are turned into probabilities" in (artifact.folder / "MODEL_CARD.md").read_text()
+    assert "The import turns its logits into probabilities" in (artifact.folder / "MODEL_CARD.md").read_text()
     images = np.random.default_rng(0).uniform(0, 255, (5, 24, 24, 3)).astype(np.float32)
     _, engine = load_engine(artifact)
     expected = keras.ops.softmax(any_size.predict(images, verbose=0))
@@ -159,7 +159,7 @@ def test_one_score_becomes_two(tmp_path: Path) -> None:
     made = network(outputs=1, activation="sigmoid")
     made.save(tmp_path / "cats.keras")
     (tmp_path / "two.txt").write_text("cat\ndog\n")
-    order = Order(str(tmp_path / "cats.keras"), labels=tmp_path / "two.txt", pixels="unit", engines=("litert",))
+    order = ImportOptions(str(tmp_path / "cats.keras"), labels=tmp_path / "two.txt", pixels="unit", engines=("litert",))
     _, engine = load_engine(import_model(order, tmp_path / "out"))
     images = np.random.default_rng(0).random((5, 20, 16, 3), np.float32)
     dog = made.predict(images, verbose=0)
@@ -185,7 +185,7 @@ def test_real_weights_are_right_as_served(
         options = options | {"weights": str(weights / options["weights"])}
     elif source.endswith(".tflite"):
         source = str(weights / source)
-    artifact = import_model(Order(source, **options), tmp_path / "out")
+    artifact = import_model(ImportOptions(source, **options), tmp_path / "out")
     _, engine = load_engine(artifact)
     predictor = Predictor(engine)
     samples = shared_data / "imagenet-samples"

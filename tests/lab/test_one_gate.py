@@ -27,7 +27,7 @@ from model.training.errors import ExportError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.export.benchmark import Speed, Target  # noqa: E402
 from model.training.export.convert import VARIANTS, convert  # noqa: E402
-from model.training.importing.import_model import Order, import_model  # noqa: E402
+from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
@@ -81,9 +81,9 @@ def as_keras(path: Path, made: Any) -> Path:
     return path / "made.keras"
 
 
-def order_of(source: Path, data: Path | None, **changes: Any) -> Order:
+def order_of(source: Path, data: Path | None, **changes: Any) -> ImportOptions:
     (source.parent / "labels.txt").write_text("\n".join(LABELS))
-    return Order(str(source), labels=source.parent / "labels.txt", pixels="unit", data=data, **changes)
+    return ImportOptions(str(source), labels=source.parent / "labels.txt", pixels="unit", data=data, **changes)
 
 
 def card_of(artifact: Artifact) -> str:
@@ -144,14 +144,16 @@ def test_without_labels_agreement_alone_is_measured(stranger: Any, photos: Path,
         (mixed / f"{path.parent.name}{path.name}").write_bytes(path.read_bytes())
     artifact = import_model(order_of(as_keras(tmp_path, stranger), mixed), tmp_path / "out")
     assert {drop for *_, drop in ROW.findall(card_of(artifact))} == {"-"}
-    assert "the right labels of these images are not known" in card_of(artifact)
+    assert "these images have no labels" in card_of(artifact)
     assert (form_of(artifact), read_reference(artifact.folder).images) == ("int8", 16)
 
 
 def test_without_images_nothing_is_compressed(stranger: Any, tmp_path: Path) -> None:
     artifact = import_model(order_of(as_keras(tmp_path, stranger), None), tmp_path / "out")
     assert form_of(artifact) == "float32"
-    assert "Smaller forms were not made: there were no images to compare their answers on" in card_of(artifact)
+    assert "There are no smaller variants, because there were no images to compare their predictions on" in card_of(
+        artifact
+    )
     with pytest.raises(ArtifactError, match="holds no reference to compare with"):
         read_reference(artifact.folder)
 
@@ -162,7 +164,7 @@ def test_a_litert_file_stays_as_it_came(stranger: Any, photos: Path, tmp_path: P
     artifact = import_model(order_of(tmp_path / "made.tflite", photos), tmp_path / "out")
     assert (artifact.folder / "model.tflite").read_bytes() == (tmp_path / "made.tflite").read_bytes()
     assert (form_of(artifact), read_reference(artifact.folder).images) == ("", 16)
-    assert "`model.tflite` is the file as it came." in card_of(artifact)
+    assert "`model.tflite` is the imported file, unchanged." in card_of(artifact)
 
 
 def dense_alone() -> Any:
@@ -205,12 +207,12 @@ def test_an_import_explains_itself(make: Callable[[], Any], method: str, tmp_pat
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ((), "pictures holds no images; it must hold some, or folders of them named after labels"),
+        ((), "pictures holds no images; it must hold images, or folders of images named after labels"),
         (("only.png",), "pictures holds one file; it must hold at least two images"),
         (("notes.txt", "more.txt"), "none of the 1 files can be read as images of `pictures`; at least one must be"),
         (
             ("cat/a.png", "red/a.png"),
-            "pictures holds the folder 'cat', which is no label of the model (blue, green, red); the folders in it "
+            "pictures holds the folder 'cat', which is not a label of the model (blue, green, red); the folders in it "
             "must be named after labels",
         ),
         (None, "pictures does not exist"),

@@ -93,7 +93,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
     run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from model.training.fashion_mnist import train as module
-    from model.training.fashion_mnist.run_folder import HISTORY, Journal, load_history
+    from model.training.fashion_mnist.run_folder import HISTORY, EpochRecorder, load_history
 
     config = parse_config(TINY)
 
@@ -102,11 +102,11 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Journal, "on_epoch_begin", pull_the_plug)
+        patch.setattr(EpochRecorder, "on_epoch_begin", pull_the_plug)
         module.train(config, tmp_path, data=data)
-    with pytest.raises(RunError, match=r"holds a run already; go on with it \(--resume\)"):
+    with pytest.raises(RunError, match=r"holds a run already; continue it \(--resume\)"):
         module.train(config, tmp_path, data=data)
-    with pytest.raises(RunError, match="differs from the config given"):
+    with pytest.raises(RunError, match="differs from the given config"):
         module.train(parse_config(TINY | {"seed": 1}), tmp_path, resume=True, data=data)
     resumed = module.train(config, tmp_path, resume=True, data=data)
 
@@ -193,7 +193,7 @@ def test_an_artifact_that_is_not_the_network_is_not_kept(
     standing = Path(shutil.copytree(SHIPPED, tmp_path / "artifact"))
     before = read_artifact(standing).digest
     monkeypatch.setattr(variants, "score_all", lambda engine, images: np.full((len(images), 10), np.nan, np.float32))
-    with pytest.raises(ExportError, match="litert does not score as the model does: other best label on"):
+    with pytest.raises(ExportError, match="litert does not score as the model does: another best label on"):
         export(run, standing, data)
     assert read_artifact(standing).digest == before
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
@@ -206,5 +206,5 @@ def test_an_unfinished_run_is_not_exported(run: Path, data: Path, tmp_path: Path
         export(tmp_path, tmp_path / "artifact", data)
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "history.csv").write_text("epoch\n1\n")
-    with pytest.raises(ExportError, match="stopped after 1 of 3 epochs; go on with train --resume"):
+    with pytest.raises(ExportError, match="has 1 of 3 epochs; continue with train --resume"):
         export(tmp_path / "run", tmp_path / "artifact", data)

@@ -50,7 +50,9 @@ def test_it_ends_with_the_mean_of_its_cycles_ends(run: Path, data: Path, tmp_pat
 
     epochs = run_folder.load_history(run / "history.csv")
     assert [row["epoch"] for row in epochs] == ["1", "2"]
-    with pytest.raises(ExportError, match="after 2 of 2 epochs, before the mean of its cycles' ends; go on with train"):
+    with pytest.raises(
+        ExportError, match="has 2 of 2 epochs, and has no average of its cycles' ends; continue with train"
+    ):
         export(run, tmp_path / "artifact", data)
 
     rows = train(CONFIG, run, resume=True, data=data)
@@ -86,7 +88,7 @@ def test_the_end_of_every_cycle_is_needed(run: Path, data: Path) -> None:
     from model.training.fashion_mnist.train import train
 
     (run / "cycle-1.keras").unlink()
-    with pytest.raises(RunError, match=r"cycle-1\.keras is missing: the mean needs the end of every cycle"):
+    with pytest.raises(RunError, match=r"cycle-1\.keras is missing: the average needs the end of every cycle"):
         train(CONFIG, run, resume=True, data=data)
 
 
@@ -96,7 +98,7 @@ def test_a_full_disk_leaves_the_run_before_its_mean(run: Path, data: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(weight_averaging, "write_history", raise_full)
-        with pytest.raises(RunError, match=r"average\.keras cannot be written: No space left on device; make room"):
+        with pytest.raises(RunError, match=r"average\.keras cannot be written: No space left on device; free disk"):
             train(CONFIG, run, resume=True, data=data)
     assert not run_folder.finished(CONFIG, run_folder.load_history(run / "history.csv"))
     assert run_folder.finished(CONFIG, train(CONFIG, run, resume=True, data=data))
@@ -105,10 +107,10 @@ def test_a_full_disk_leaves_the_run_before_its_mean(run: Path, data: Path, monke
 def test_other_statistics_than_those_of_the_images_are_forgotten(tensorflow: None) -> None:
     import keras
 
-    from model.training.fashion_mnist.weight_averaging import take_statistics
+    from model.training.fashion_mnist.weight_averaging import recompute_batch_norm
 
     network = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
     network.layers[0].moving_mean.assign(np.full(3, 9, np.float32))
     values = np.random.default_rng(0).normal(2, 3, (1201, 3)).astype(np.float32)
-    take_statistics(network, values)
+    recompute_batch_norm(network, values)
     np.testing.assert_allclose(network.layers[0].moving_mean, values.mean(axis=0), rtol=1e-4)

@@ -72,7 +72,7 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run_folder.Journal, "on_epoch_begin", pull_the_plug)
+        patch.setattr(run_folder.EpochRecorder, "on_epoch_begin", pull_the_plug)
         train.train(TWO_CYCLES, interrupted, data=data)
     answers = np.load(interrupted / "teacher-2.npy")
     assert answers.shape == (200, 10)
@@ -80,7 +80,7 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
     lost = tmp_path / "lost"
     shutil.copytree(interrupted, lost)
     (lost / "teacher-2.npy").unlink()
-    with pytest.raises(RunError, match=r"teacher-2\.npy is missing: the cycle cannot go on without it"):
+    with pytest.raises(RunError, match=r"teacher-2\.npy is missing: the cycle cannot continue without it"):
         train.train(TWO_CYCLES, lost, resume=True, data=data)
 
     resumed = train.train(TWO_CYCLES, interrupted, resume=True, data=data)
@@ -106,9 +106,11 @@ def test_the_teacher_is_averaged_with_mirror_images(data: Path, tmp_path: Path, 
         def predict(self, images: Any, **named: object) -> Any:
             return np.repeat(images[:, :, :14].mean(axis=(1, 2)), 10, axis=1)
 
-    answers = batches.taught(Left(), part, TWO_CYCLES, tmp_path / "teacher.npy", begun=False)
+    answers = batches.teacher_predictions(Left(), part, TWO_CYCLES, tmp_path / "teacher.npy", begun=False)
     np.testing.assert_allclose(answers[:, 0], part.images.mean(axis=(1, 2)) / 255, rtol=1e-5)
-    assert np.array_equal(batches.taught(None, part, TWO_CYCLES, tmp_path / "teacher.npy", begun=True), answers)
+    assert np.array_equal(
+        batches.teacher_predictions(None, part, TWO_CYCLES, tmp_path / "teacher.npy", begun=True), answers
+    )
 
 
 def test_targets_are_smooth(modules: Any) -> None:
@@ -169,13 +171,13 @@ def test_ctrl_c_says_how_to_go_on(
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_folder.Journal, "on_epoch_begin", press)
+    monkeypatch.setattr(run_folder.EpochRecorder, "on_epoch_begin", press)
     out = tmp_path / "run"
     assert main(["train", "--config", str(tmp_path / "tiny.yaml"), "--out", str(out)]) == 130
     said = capsys.readouterr()
     assert said.out == ""
     assert "training on " in said.err
-    assert said.err.endswith(f"{out} keeps 1 of 3 epochs; go on with --resume\nmodel train: interrupted\n")
+    assert said.err.endswith(f"{out} keeps 1 of 3 epochs; continue with --resume\nmodel train: interrupted\n")
 
 
 def test_tensorboard_is_written_on_request(

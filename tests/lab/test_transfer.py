@@ -22,7 +22,7 @@ from model.artifact.load import load_engine  # noqa: E402
 from model.drift import read_reference  # noqa: E402
 from model.explain import explain  # noqa: E402
 from model.preprocessing.recipe import preprocess  # noqa: E402
-from model.training.data.folders import Photo  # noqa: E402
+from model.training.data.folders import ImageFile  # noqa: E402
 from model.training.errors import ConfigError, DatasetError, RunError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.fashion_mnist.config import CONFIGS  # noqa: E402
@@ -95,7 +95,7 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
 
     monkeypatch.setattr(tiny, "predict_on_batch", predict_on_batch)
     path = photos / "red" / "0.jpg"
-    backbone.features_of(network, [Photo(path, 0)], 8, {})
+    backbone.features_of(network, [ImageFile(path, 0)], 8, {})
     with Image.open(path) as image:
         pixels = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0), np.float32)
     theirs = importlib.import_module(catalog.find(name).make.__module__).preprocess_input(pixels[None].copy())
@@ -132,7 +132,7 @@ def test_what_is_served_normalises_as_what_was_trained(
     assert f"**{share:.2%}** right on the 10 validation images" in card
     assert "| **float32**, served | 100.00% | 0.00 |" in card, "all are as fast, so it is the simplest"
     assert all(f"\n| {variant}" in card for variant in ("float16", "dynamic", "int8")), "and all were tried"
-    assert "int8 learnt its ranges from 90 other images" in card
+    assert "int8 was calibrated with 90 other images" in card
     assert read_reference(artifact.folder).images == 10
 
 
@@ -143,7 +143,7 @@ def test_a_backbones_run_explains_itself_by_its_maps(
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     (copy / train.TRAINING).write_text("file,label\n/nowhere.jpg,red\n")
     artifact = export_run(copy, tmp_path / "colours", ("litert",))
-    assert "Smaller forms were not made" in (artifact.folder / "MODEL_CARD.md").read_text(), "its photos are gone"
+    assert "There are no smaller variants" in (artifact.folder / "MODEL_CARD.md").read_text(), "its photos are gone"
     bias = np.array(keras.models.load_model(run / train.CHECKPOINT).weights[-1])
     prepared = preprocess((photos / "red" / "0.jpg").read_bytes(), artifact.signature)
     _, engine = load_engine(artifact)
@@ -173,7 +173,7 @@ def test_a_run_says_what_it_did(run: Path) -> None:
 
 
 def test_a_rare_class_counts_as_much_as_the_others() -> None:
-    photos = [Photo(Path(str(n)), label) for n, label in enumerate([0] * 10 + [1] * 30)]
+    photos = [ImageFile(Path(str(n)), label) for n, label in enumerate([0] * 10 + [1] * 30)]
     weights = train.class_weights(photos, 2)
     assert weights == pytest.approx({0: 2.0, 1: 2 / 3})
     assert sum(weights[photo.label] for photo in photos) == pytest.approx(len(photos))
@@ -190,7 +190,7 @@ def test_a_run_is_not_overwritten_and_an_interrupted_one_not_exported(run: Path,
     with pytest.raises(RunError, match="holds a run already; choose another folder"):
         train.transfer(config(photos), run)
     (tmp_path / train.VALIDATION).write_text("file,label\n")
-    with pytest.raises(RunError, match=r"holds no checkpoint\.keras: its training did not end; train again"):
+    with pytest.raises(RunError, match=r"holds no checkpoint\.keras: its training is unfinished; train again"):
         export_run(tmp_path)
 
 
@@ -201,7 +201,7 @@ def test_a_class_of_unreadable_files_is_named(tmp_path: Path) -> None:
             Image.new("RGB", (40, 40), "red").save(tmp_path / "pets" / label / f"{number}.png")
     for path in (tmp_path / "pets" / "dog").iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(DatasetError, match="the class 'dog' has no image that can be read to train on"):
+    with pytest.raises(DatasetError, match="the class 'dog' has no readable image to train on"):
         train.transfer(config(tmp_path / "pets"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -256,7 +256,7 @@ def test_a_full_disk_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(keras.Model, "save", full)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "history.csv").write_text("epoch,loss\n7,1.0\n")
-    with pytest.raises(RunError, match="run cannot be written: No space left on device; its training did not end"):
+    with pytest.raises(RunError, match="run cannot be written: No space left on device; its training is unfinished"):
         train.transfer(config(photos, fine_tune_epochs=0), tmp_path / "run")
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["0", "1", "2", "3"], "nothing of an earlier attempt"
 

@@ -113,7 +113,7 @@ def test_nothing_is_unpickled(trained: Any, tmp_path: Path) -> None:
     (tmp_path / "pickled.npz").write_bytes(pickle.dumps(trap))
     (tmp_path / "damaged.npz").write_bytes((tmp_path / "objects.npz").read_bytes()[:2000])
     for name in ("objects", "pickled", "damaged"):
-        with pytest.raises(SourceError, match=rf"{name}\.npz are no \.npz of plain arrays"):
+        with pytest.raises(SourceError, match=rf"{name}\.npz are not an \.npz file of plain arrays"):
             make(tmp_path / f"{name}.npz")
     (tmp_path / "weights.pth").write_bytes(pickle.dumps(trap))
     with pytest.raises(SourceError, match=r"weights\.pth; they must be a file: \.npz, \.h5"):

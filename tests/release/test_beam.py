@@ -16,7 +16,7 @@ from functions.bootstrap import build
 from functions.messages.contract import Envelope, encode_response
 from functions.service.handler import Handler
 from functions.settings import Settings
-from infra.check.workshop import Unavailable, environment
+from infra.check.toolchain import Unavailable, environment
 from tests.conftest import ROOT, absent
 from tests.fakes import respond
 from tests.hostile import COSTLY

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infra.local.fault_plan import FaultPlan, Faults
+from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.storage.server import StorageServer
 
 
-class _Silence(Faults):
+class _Silence(FaultInjector):
     """Every answer waits for longer than any test."""
 
     def __init__(self) -> None:

@@ -112,7 +112,7 @@ def test_the_first_answer_is_waited_for(tmp_path: Path) -> None:
             assert entry_point.first(child, b"image") == {"predictions": []}
     finally:
         child.stop()
-    with HttpEndpoint(port, raw) as entry_point, pytest.raises(ChildFailed, match="the late was ended by SIGTERM"):
+    with HttpEndpoint(port, raw) as entry_point, pytest.raises(ChildFailed, match="the late was killed by SIGTERM"):
         entry_point.first(child, b"image")
 
 

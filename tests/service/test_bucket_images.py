@@ -18,7 +18,7 @@ from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import ObjectRef
 from functions.runtime.payload_memory import Payloads
 from model.errors import ImageTooLarge
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 
 LIMIT = 1_000_000
 HUGE = 5_000_000_000
@@ -125,7 +125,7 @@ def test_an_object_that_unpacks_to_more_than_it_weighs_is_whole(bucket: Bucket) 
 
 
 def test_memory_for_an_object_is_held_until_it_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.runtime.payload_memory.Room", partial(Room, patience_s=0.1))
+    monkeypatch.setattr("functions.runtime.payload_memory.MemoryBudget", partial(MemoryBudget, patience_s=0.1))
     bucket.size = bucket.said = 48 * len(_BLOCK)
     payloads = Payloads(4 * LIMIT)
     with BucketObjects("p", {"b"}, payloads).fetch(ObjectRef("b", "o", 1), 4 * LIMIT):

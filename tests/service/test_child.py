@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.local import leash
+from infra.local import die_with_parent
 from infra.local.child import Child
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -76,7 +76,15 @@ def test_one_is_started_from_any_thread(tmp_path: Path) -> None:
 def test_nothing_runs_for_a_parent_that_has_ended(tmp_path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     made = tmp_path / "made"
-    command = [sys.executable, "-S", "-E", str(leash.__file__), gone.stdout.decode().strip(), "touch", str(made)]
+    command = [
+        sys.executable,
+        "-S",
+        "-E",
+        str(die_with_parent.__file__),
+        gone.stdout.decode().strip(),
+        "touch",
+        str(made),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stderr) == (1, "its parent ended before it was on the leash\n")
+    assert (done.returncode, done.stderr) == (1, "the parent process ended during the start\n")
     assert not made.exists()

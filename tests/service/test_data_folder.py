@@ -63,9 +63,9 @@ def test_a_folder_that_cannot_be_used_is_refused_in_words(root: Path, tmp_path: 
     with PubsubServer(data_dir=tmp_path / "used"):
         wanted = {
             "used": "is in use by another server",
-            "file": "cannot be made: File exists",
+            "file": "cannot be created: File exists",
             "noise": "file is not a database",
-            "later": "it has format 9, and this server reads format 1",
+            "later": "its format is 9, and this server reads format 1",
         }
         for name, words in wanted.items():
             command = [sys.executable, "-m", "infra.local", "pubsub", "--data-dir", str(tmp_path / name)]

@@ -74,8 +74,8 @@ def test_the_first_command_that_fails_is_the_last(tools: Tools, at: int, capfd: 
     assert run(tools, PREFIX="dev") == 1
     assert tools.ran() == DEPLOY[: at + 1]
     said = capfd.readouterr().err
-    assert said.startswith("deploy stopped: ") and "\nended with 3. " in said
-    assert said.endswith("When that is mended: make deploy PROJECT=some-project PREFIX=dev\n")
+    assert said.startswith("deploy stopped: ") and "\nfailed with exit code 3. " in said
+    assert said.endswith("When the problem is fixed, run: make deploy PROJECT=some-project PREFIX=dev\n")
 
 
 def test_an_image_of_these_sources_is_not_built_again(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +83,7 @@ def test_an_image_of_these_sources_is_not_built_again(tools: Tools, capfd: pytes
     tools.forget()
     assert run(tools) == 0
     assert "gcloud builds submit" not in tools.ran()
-    assert f"none is built: {REGISTRY}@sha256:1" in capfd.readouterr().out
+    assert f"these sources exists already: {REGISTRY}@sha256:1" in capfd.readouterr().out
     (tools.root / "functions" / "main.py").write_text("other entry points\n")
     tools.forget()
     assert run(tools) == 1  # the stand-in builds nothing
@@ -178,6 +178,6 @@ def test_make_passes_words_on_as_they_are(root: Path) -> None:
     # -o: nothing is installed for it.
     make = ["make", "--silent", "-o", ".venv/.lean", f"PY={sys.executable}", "deploy"]
     done = subprocess.run([*make, "PROJECT=it's; odd", "DRY_RUN=1"], cwd=root, capture_output=True, text=True)
-    assert done.stderr.startswith("deploy: PROJECT is \"it's; odd\"; it takes a project's id")
+    assert done.stderr.startswith("deploy: PROJECT is \"it's; odd\"; it must be a project's id")
     done = subprocess.run([*make, "PROJECT=some-project", "DRY_RUN=1"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0 and printed(done.stdout)[0][:3] == ["gcloud", "projects", "describe"]

@@ -45,7 +45,7 @@ def test_a_region_that_was_forgotten(tools: Tools, command: str, capfd: pytest.C
     tools.output(deployed=DEPLOYED | {"region": "us-east1"})
     assert run(tools, command, IMAGE="source-old", CONFIRM="some-project", PREFIX="dev") == 2
     assert tools.ran()[-1] == "terraform output"
-    assert "REGION is europe-west1, but some-project.dev stands with REGION=us-east1: " in capfd.readouterr().err
+    assert "REGION is europe-west1, but some-project.dev is deployed with REGION=us-east1: " in capfd.readouterr().err
     assert run(tools, command, IMAGE="source-old", CONFIRM="some-project", REGION="us-east1") == 0
     assert any("-var=region=us-east1" in call for call in tools.calls)
 
@@ -55,12 +55,12 @@ def test_a_form_of_the_worker_that_was_forgotten(tools: Tools, command: str, cap
     tools.output(deployed=DEPLOYED | {"compute": "worker"})
     assert run(tools, command, IMAGE="source-old", CONFIRM="some-project") == 2
     assert not any("apply" in call or "destroy" in call for call in tools.calls)
-    assert "COMPUTE is push, but some-project stands with COMPUTE=worker: only" in capfd.readouterr().err
+    assert "COMPUTE is push, but some-project is deployed with COMPUTE=worker: only" in capfd.readouterr().err
     assert run(tools, "deploy", COMPUTE="push") == 0  # which switches it
 
 
 @pytest.mark.parametrize(
-    ("image", "said"), [("", "no image is given; "), ("a'b", """IMAGE is "a'b", which is not in the registry; """)]
+    ("image", "said"), [("", "IMAGE is missing; "), ("a'b", """IMAGE is "a'b", which is not in the registry; """)]
 )
 def test_without_one_of_them_they_are_listed(
     tools: Tools, image: str, said: str, capfd: pytest.CaptureFixture[str]
@@ -69,7 +69,7 @@ def test_without_one_of_them_they_are_listed(
     assert run(tools, "rollback", IMAGE=image) == 2
     assert tools.ran() == [*SIGN_IN, "gcloud artifacts docker"]
     assert capfd.readouterr().err == (
-        f"rollback: {said}IMAGE= takes one of these, newest first:\n"
+        f"rollback: {said}it must be one of these, newest first:\n"
         "  sha256:0  2026-11-29T09:00:00  newer\n  sha256:1  2026-11-28T09:00:00  older\n"
     )
 
@@ -83,7 +83,7 @@ def test_an_empty_registry(tools: Tools, capfd: pytest.CaptureFixture[str]) -> N
 def test_a_function_has_no_image_to_go_back_to(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tools, "rollback", COMPUTE="function", IMAGE="older") == 2
     assert tools.calls == []
-    assert "check out what it was" in capfd.readouterr().err
+    assert "check out the earlier sources" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("confirmed", ["", "yes", "some-project-dev"])
@@ -91,7 +91,7 @@ def test_unconfirmed_nothing_is_destroyed(tools: Tools, confirmed: str, capfd: p
     assert run(tools, "destroy", CONFIRM=confirmed) == 2
     assert tools.calls == []
     said = capfd.readouterr().err
-    assert "CONFIRM=some-project has everything" in said and "deletion_protection" in said
+    assert "CONFIRM=some-project removes everything" in said and "deletion_protection" in said
 
 
 def test_the_protection_comes_off_first(tools: Tools) -> None:
@@ -129,7 +129,7 @@ def test_buckets_that_hold_something_are_named(tools: Tools, capfd: pytest.Captu
     tools.forget(failing=8)
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err
-    assert "Buckets that hold something stay." in said
+    assert "Non-empty buckets are kept." in said
     for name in ("uploads", "payloads", "models", "response_store"):
         assert f"  gcloud storage rm --recursive 'gs://some-project-dev-{name}/**'\n" in said
     assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")

@@ -19,19 +19,22 @@ PROJECT = {"PROJECT": "some-project"}
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "no project is given: PROJECT=some-project"),
-        ({"PROJECT": "Some Project"}, "PROJECT is 'Some Project'; it takes a project's id"),
+        ({}, "the project is missing: PROJECT=some-project"),
+        ({"PROJECT": "Some Project"}, "PROJECT is 'Some Project'; it must be a project's id"),
         ({"PROJECT": "123456789"}, "PROJECT is '123456789'"),
         ({"PROJECT": "some-project\n"}, "PROJECT is 'some-project\\n'"),
         ({"PROJECT": "$(reboot)"}, "PROJECT is '$(reboot)'"),
-        (PROJECT | {"REGION": "europe-west1-b"}, "REGION is 'europe-west1-b'; it takes a region such as europe-west1"),
+        (
+            PROJECT | {"REGION": "europe-west1-b"},
+            "REGION is 'europe-west1-b'; it must be a region such as europe-west1",
+        ),
         (PROJECT | {"REGION": "eu"}, "REGION is 'eu'"),
-        (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it takes up to 11 lower-case letters and digits"),
+        (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it must be at most 11 characters of a-z and 0-9"),
         (PROJECT | {"PREFIX": "twelveletters"}, "PREFIX is 'twelveletters'"),
-        (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it takes push, worker or function"),
-        (PROJECT | {"TFVARS": "README.md"}, "it takes a file whose name ends in .tfvars"),
-        (PROJECT | {"TFVARS": "no/such.tfvars"}, "there is no such file that can be read"),
-        (PROJECT | {"DRY_RUN": "yes"}, "DRY_RUN is 'yes'; it takes 1 or nothing"),
+        (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker or function"),
+        (PROJECT | {"TFVARS": "README.md"}, "it must be a file whose name ends in .tfvars"),
+        (PROJECT | {"TFVARS": "no/such.tfvars"}, "the file cannot be read"),
+        (PROJECT | {"DRY_RUN": "yes"}, "DRY_RUN is 'yes'; it must be 1 or empty"),
         (PROJECT | {"ARTIFACT": "no/such"}, "ARTIFACT is 'no/such': "),
         (PROJECT | {"ARTIFACT": "gs://bucket/model"}, "ARTIFACT is 'gs://bucket/model': "),
         (PROJECT | {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}, "PUBSUB_EMULATOR_HOST is set, so an emulator would be"),
@@ -105,7 +108,7 @@ def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.Capture
     tools.answer("smoke", code=1)
     assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
     said = capfd.readouterr().err
-    assert "What is not well: predictions doctor --project some-project --prefix dev --compute worker\n" in said
+    assert "To diagnose: predictions doctor --project some-project --prefix dev --compute worker\n" in said
 
 
 def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import requests
 from google.cloud import storage
 
 from infra.local.__main__ import main
-from infra.local.fault_plan import FaultPlan, FaultPlanError, Faults
+from infra.local.fault_plan import FaultInjector, FaultPlan, FaultPlanError
 from infra.local.storage.server import StorageServer
 from infra.local.twin import Twin
 
@@ -27,7 +27,7 @@ ROUNDS = 60
         ("delay_s=-1", "delay_s is -1"),
         ("delay_s=.nan", "delay_s is nan"),
         ("late=true", "late is True"),
-        ("weather=1", "'weather' is no field of a fault plan; there are seed, duplicate"),
+        ("weather=1", "'weather' is not a field of a fault plan; the fields are seed, duplicate"),
         ("no/such/file", "neither key=value"),
     ],
 )
@@ -44,13 +44,13 @@ def test_a_plan_is_read_from_words_or_a_file(tmp_path: Path) -> None:
     assert FaultPlan.parse(str(tmp_path / "a.yaml")) == asked
     assert FaultPlan.parse(str(tmp_path / "a.json")) == FaultPlan(seed=7)
     (tmp_path / "list.yaml").write_text("- 1\n", encoding="utf-8")
-    with pytest.raises(FaultPlanError, match="fields with their values"):
+    with pytest.raises(FaultPlanError, match="a mapping of fields to values"):
         FaultPlan.parse(str(tmp_path / "list.yaml"))
 
 
 def test_the_same_seed_gives_the_same_throws() -> None:
     def row(seed: int, *, disturbed: bool = False) -> list[bool]:
-        faults = Faults(FaultPlan(seed=seed, errors=0.5, late=0.5), "part")
+        faults = FaultInjector(FaultPlan(seed=seed, errors=0.5, late=0.5), "part")
         return [
             faults.happens("errors") for _ in range(ROUNDS) if not disturbed or faults.happens("late") in (True, False)
         ]
@@ -61,11 +61,11 @@ def test_the_same_seed_gives_the_same_throws() -> None:
 
 
 def test_errors_come_in_bursts() -> None:
-    faults = Faults(FaultPlan(seed=3, errors=0.1, burst=4), "part")
+    faults = FaultInjector(FaultPlan(seed=3, errors=0.1, burst=4), "part")
     row = "".join("x" if faults.refuses() else "." for _ in range(400))
     bursts = [len(each) for each in row.strip("x").replace(".", " ").split()]
     assert bursts and all(each % 4 == 0 for each in bursts)
-    assert not any(Faults(FaultPlan(), "part").refuses() for _ in range(ROUNDS))
+    assert not any(FaultInjector(FaultPlan(), "part").refuses() for _ in range(ROUNDS))
 
 
 def statuses(day: FaultPlan) -> list[int]:
@@ -124,6 +124,6 @@ def test_the_command_line_takes_a_plan(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setattr("infra.local.__main__._obey_signals", lambda: None)
     assert main(["storage", "--fault-plan", "errors=2"]) == 1
     assert "errors is 2; it must be a share from 0 to 1" in capsys.readouterr().err
-    with pytest.raises(FaultPlanError, match="Google's emulator knows none"):
+    with pytest.raises(FaultPlanError, match="Google's emulator does not support it"):
         Twin(pubsub="google", fault_plan=FaultPlan())
     assert main(["up", "--pubsub", "google", "--fault-plan", "seed=1"]) == 1

@@ -91,10 +91,10 @@ def test_a_twin_on_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_address_of_this_machine_is_refused(root: Path, host: str) -> None:
     done = subprocess.run([*UP, "--host", host], cwd=root, capture_output=True, text=True, timeout=20)
     assert done.returncode == 2
-    assert f"argument --host: {host!r} is no IPv4 address or name of this machine; 0.0.0.0 is all" in done.stderr
+    assert f"argument --host: {host!r} is not an IPv4 address or name of this machine; 0.0.0.0 means all" in done.stderr
 
 
 def test_names_are_addresses() -> None:
     assert own_address("localhost") == LOOPBACK
-    with pytest.raises(ValueError, match="no IPv4 address"):
+    with pytest.raises(ValueError, match="not an IPv4 address"):
         own_address("192.0.2.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.local.pubsub.definitions import BadDefinition, ProtocolBuffer, Unfit
+from infra.local.pubsub.definitions import InvalidDefinition, ProtocolBuffer, SchemaMismatch
 
 PROTO = 'syntax = "proto2"; package a; message Answer { required string label = 1; message Inner {} }'
 
@@ -14,10 +14,10 @@ def test_protocol_buffer() -> None:
     proto.check_json(b'{"label": "coat"}')
     proto.check_binary(b"\x0a\x04coat")
     for unfit in (b"coat", b'{"label": 1}', b'{"more": 1, "label": "coat"}', b"{}", b"\xff"):
-        with pytest.raises(Unfit):
+        with pytest.raises(SchemaMismatch):
             proto.check_json(unfit)
     for unfit in (b"\x0a\x09coat", b""):
-        with pytest.raises(Unfit):
+        with pytest.raises(SchemaMismatch):
             proto.check_binary(unfit)
 
 
@@ -31,5 +31,5 @@ def test_protocol_buffer() -> None:
     ],
 )
 def test_no_protocol_buffer(definition: str, said: str) -> None:
-    with pytest.raises(BadDefinition, match=said):
+    with pytest.raises(InvalidDefinition, match=said):
         ProtocolBuffer(definition)

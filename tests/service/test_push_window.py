@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from infra.local.pubsub.delivery import Backlog
-from infra.local.pubsub.lease import Held
+from infra.local.pubsub.lease import PendingMessage
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.token import Tokens
@@ -136,7 +136,7 @@ def test_a_response_stays_under_its_limit() -> None:
     async def run() -> list[list[int]]:
         backlog = Backlog(Policy(600), lambda held: False, itertools.count(1))
         for size in (3_000_000, 400_000, 3_000_000, 9_000_000, 100, 200):
-            backlog.offer(Held, size)
+            backlog.offer(PendingMessage, size)
         taken = []
         while leases := backlog.take(Nobody(), 10):
             taken.append([lease.held.size for lease in leases])

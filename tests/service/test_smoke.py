@@ -79,7 +79,7 @@ def test_an_entry_point_that_wants_a_token_that_gcloud_does_not_give(
     monkeypatch.setenv("PATH", "")
     code, lines = smoke(ward, "--url", "https://endpoint.example")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
-    assert lines["HTTP"][1].startswith("gcloud gives no identity token")
+    assert lines["HTTP"][1].startswith("gcloud provides no identity token")
 
 
 def test_a_worker_that_is_away(ward: Ward, endpoint: Endpoint) -> None:
@@ -94,7 +94,7 @@ def test_a_worker_that_is_away(ward: Ward, endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--project", ""], "no project is given"),
+        (["--project", ""], "the project is missing"),
         (["--bucket", ""], "no bucket is given"),
         (["--timeout", "0"], "--timeout is 0;"),
         (["--timeout", "nan"], "--timeout is nan;"),

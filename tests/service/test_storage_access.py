@@ -101,7 +101,7 @@ def test_keys_of_customers(bucket: Bucket, chunk: int | None) -> None:
         new.rewrite(bucket.blob("secret"))
     new.rewrite(blob)
     assert new.download_as_bytes() == content
-    with pytest.raises(exceptions.BadRequest, match="not that of the object"):
+    with pytest.raises(exceptions.BadRequest, match="differs from the object's"):
         bucket.blob("secret", encryption_key=key).download_as_bytes()
 
 

@@ -93,6 +93,6 @@ def test_bytes_that_nobody_was_promised_are_swept(tmp_path: Path) -> None:
 def test_a_folder_is_for_one_server(tmp_path: Path) -> None:
     with (
         StorageServer(names=["b"], data_dir=tmp_path),
-        pytest.raises(OSError, match=f"{tmp_path} cannot be used, perhaps another server does"),
+        pytest.raises(OSError, match=f"{tmp_path} cannot be used, perhaps by two servers"),
     ):
         StorageServer(data_dir=tmp_path)

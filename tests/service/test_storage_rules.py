@@ -252,5 +252,5 @@ def test_a_bucket_may_be_named_as_a_part_of_an_address(bucket: Bucket) -> None:
 
 
 def test_what_is_not_covered_says_so(bucket: Bucket) -> None:
-    with pytest.raises(exceptions.MethodNotImplemented, match="not covered"):
+    with pytest.raises(exceptions.MethodNotImplemented, match="not supported"):
         bucket.client._connection.api_request("GET", "/b/rules/anywhereCaches")

@@ -40,7 +40,7 @@ def test_a_dropped_file_reaches_the_topic(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_storage_is_there_while_it_runs() -> None:
     twin = Twin(worker=None)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         _ = twin.storage
     with twin:
         twin.storage.fail(times=0)

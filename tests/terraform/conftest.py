@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Terraform, copy_files
-from infra.check.ways import EXAMPLE
 
 Plan = Callable[..., list[dict[str, Any]]]
 

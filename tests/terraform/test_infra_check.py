@@ -14,7 +14,7 @@ import yaml
 
 from infra.check import layers, topology, variables
 from infra.check.terraform import Terraform, attached, copy_files
-from infra.check.workshop import INFRA, ROOT, Workshop
+from infra.check.toolchain import INFRA, ROOT, Toolchain
 from tests.terraform.mutants import Mutant, mutants
 
 TOPOLOGY_SCHEMA = json.loads((INFRA / "schemas" / "topology.schema.json").read_text())
@@ -22,12 +22,12 @@ SCHEMA_MUTANTS, TOPOLOGY_MUTANTS, TEST_MUTANTS = map(mutants, ("schema", "topolo
 
 
 @pytest.fixture(scope="module")
-def schema_findings(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def schema_findings(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the schema layer says of each mutant, and of the files as they are."""
     base = tmp_path_factory.mktemp("schema")
     folders = {name: mutant.written(base / str(i)) for i, (name, mutant) in enumerate(SCHEMA_MUTANTS.items())}
     folders[""] = copy_files(base / "unchanged")
-    found = layers.schema_findings(workshop, list(folders.values()))
+    found = layers.schema_findings(toolchain, list(folders.values()))
     return {name: "\n".join(found[str(folder)]) for name, folder in folders.items()}
 
 
@@ -61,19 +61,19 @@ def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -
 
     assert not outcome.ok
     # Terraform breaks long lines and draws a bar before each.
-    assert mutant.said in " ".join(outcome.said.replace("│", " ").split())
+    assert mutant.said in " ".join(outcome.output.replace("│", " ").split())
 
 
-def test_fmt_finds_a_crooked_line(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
+def test_fmt_finds_a_crooked_line(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
     folder = Mutant("outputs.tf", "  description", "    description", "").written(tmp_path / "work")
 
-    assert not layers.LAYERS["fmt"](workshop, terraform, folder).ok
+    assert not layers.LAYERS["fmt"](toolchain, terraform, folder).ok
 
 
-def test_validate_finds_what_the_schema_forbids(workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
+def test_validate_finds_what_the_schema_forbids(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
     folder = SCHEMA_MUTANTS["misspelt argument"].written(tmp_path / "work")
 
-    assert "custom_audience" in layers.LAYERS["validate"](workshop, terraform, folder).said
+    assert "custom_audience" in layers.LAYERS["validate"](toolchain, terraform, folder).output
 
 
 @pytest.mark.parametrize(("kind", "line"), [("variable", "| `{}` |"), ("output", "`{}`")])
@@ -99,7 +99,7 @@ def test_an_old_table_of_variables_is_found(
 ) -> None:
     folder = Mutant(file, before, after, "").written(tmp_path / "work")
     found = "\n".join(variables.check(folder, variables.PAGE.read_text()))
-    assert "write them anew with `python -m infra.check.variables`" in found
+    assert "write it again with `python -m infra.check.variables`" in found
     assert all(part in found for part in said)
 
 
@@ -108,8 +108,8 @@ def test_a_page_without_a_place_for_the_variables_is_found() -> None:
     assert "README.md has no place for the variables" in found
 
 
-def test_stand_ins_end_with_the_block(workshop: Workshop) -> None:
-    with attached(workshop) as terraform:
+def test_stand_ins_end_with_the_block(toolchain: Toolchain) -> None:
+    with attached(toolchain) as terraform:
         pids = [given["Pid"] for given in json.loads(terraform.environment["TF_REATTACH_PROVIDERS"]).values()]
         for pid in pids:
             os.kill(pid, 0)

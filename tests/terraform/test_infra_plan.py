@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from infra.check import layers, order, permissions, scan, ways
+from infra.check import layers, order, permissions, scan, scenarios
 from infra.check.__main__ import main
 from infra.check.terraform import Terraform, copy_files
-from infra.check.workshop import Workshop
+from infra.check.toolchain import Toolchain
 from tests.terraform.mutants import mutants
 
 ORDER_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(mutants, ("order", "permissions", "checkov"))
@@ -27,8 +27,8 @@ Resources = list[dict[str, Any]]
 def ordered(terraform: Terraform, folder: Path) -> list[str]:
     """What the order layer says of a folder."""
     drawn = terraform(folder, "graph", "-type=plan")
-    assert drawn.ok, drawn.said
-    return list(order.check(order.read(drawn.said)))
+    assert drawn.ok, drawn.output
+    return list(order.check(order.read(drawn.output)))
 
 
 @pytest.mark.parametrize("name", ORDER_MUTANTS)
@@ -39,7 +39,7 @@ def test_order_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def checked(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
+def checked(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
     """`make infra-check`, run once for all tests: its status, what it prints, and the folder in which it rehearsed."""
     build, printed = tmp_path_factory.mktemp("infra-check"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
@@ -53,7 +53,7 @@ def checked(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tup
 def rehearsed(checked: tuple[int, str, Path]) -> Path:
     """A folder in which every way was rehearsed."""
     _, said, folder = checked
-    assert ways.rehearsed(folder), said
+    assert scenarios.rehearsed(folder), said
     return folder
 
 
@@ -74,8 +74,10 @@ def test_every_layer_passes(layer: str, checked: tuple[int, str, Path]) -> None:
 def test_permissions_layer_finds(name: str, terraform: Terraform, rehearsed: Path, tmp_path: Path) -> None:
     mutant = PERMISSIONS_MUTANTS[name]
     folder = mutant.written(tmp_path / "work")
-    terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
-    found = ways.resources(rehearsed) | {mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]}
+    terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
+    found = scenarios.resources(rehearsed) | {
+        mutant.way: terraform.applied(folder)["values"]["root_module"]["resources"]
+    }
 
     findings = permissions.check(found, permissions.PAGE.read_text(), permissions.reasons())
 
@@ -91,27 +93,29 @@ def test_a_grant_that_takes_others_away_is_found() -> None:
 
 
 def test_no_grant_needs_everything_at_once(rehearsed: Path) -> None:
-    assert "everything" not in permissions.table(ways.resources(rehearsed), {})
+    assert "everything" not in permissions.table(scenarios.resources(rehearsed), {})
 
 
 def test_a_reason_without_a_grant_is_found(rehearsed: Path) -> None:
     reasons = permissions.reasons() | {"google_pubsub_topic_iam_member.gone": "was wanted once"}
 
-    findings = list(permissions.check(ways.resources(rehearsed), permissions.PAGE.read_text(), reasons))
+    findings = list(permissions.check(scenarios.resources(rehearsed), permissions.PAGE.read_text(), reasons))
 
     assert findings == ["google_pubsub_topic_iam_member.gone: has a reason in grants.toml and grants nothing"]
 
 
 @pytest.fixture(scope="module")
-def scanned(workshop: Workshop, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+def scanned(
+    toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Any]]:
     """What checkov finds in the plan of each mutant, by its folder: one start for all of them."""
     base, plans = tmp_path_factory.mktemp("checkov"), []
     for name, mutant in CHECKOV_MUTANTS.items():
         folder = mutant.written(base / name.replace(" ", "-"))
-        plan = terraform.planned(folder, ways.EXAMPLE | ways.WAYS[mutant.way])
+        plan = terraform.planned(folder, scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way])
         (folder / "plan.json").write_text(json.dumps(plan))
         plans.append(folder / "plan.json")
-    return _by_plan(scan.run(workshop.checkov, plans), plans)
+    return _by_plan(scan.run(toolchain.checkov, plans), plans)
 
 
 def _by_plan(reports: Sequence[scan.Report], plans: Sequence[Path]) -> dict[str, list[Any]]:
@@ -126,21 +130,21 @@ def test_checkov_layer_finds(name: str, scanned: dict[str, list[Any]]) -> None:
     assert CHECKOV_MUTANTS[name].said in "\n".join(scan.check([report], scan.skips()))
 
 
-def test_an_argument_about_nothing_is_found(workshop: Workshop, rehearsed: Path) -> None:
+def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Path) -> None:
     stale = {"CKV_GCP_29": {"on": ["google_storage_bucket"]}}
 
-    findings = list(scan.check(scan.run(workshop.checkov, ways.plans(rehearsed)[:1]), scan.skips() | stale))
+    findings = list(scan.check(scan.run(toolchain.checkov, scenarios.plans(rehearsed)[:1]), scan.skips() | stale))
 
-    assert "skips.toml: CKV_GCP_29 is argued for google_storage_bucket, where checkov no longer finds it" in findings
+    assert "skips.toml: CKV_GCP_29 is an exception for google_storage_bucket, where checkov finds nothing" in findings
 
 
 @pytest.mark.parametrize("given", ["", "{}", "not a plan"])
-def test_checkov_that_looks_at_nothing_is_no_praise(workshop: Workshop, tmp_path: Path, given: str) -> None:
+def test_checkov_that_looks_at_nothing_is_no_praise(toolchain: Toolchain, tmp_path: Path, given: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(given)
 
     with pytest.raises(RuntimeError, match="checkov"):
-        scan.run(workshop.checkov, [plan])
+        scan.run(toolchain.checkov, [plan])
 
 
 def test_every_argument_has_a_reason() -> None:
@@ -148,7 +152,9 @@ def test_every_argument_has_a_reason() -> None:
 
 
 @pytest.mark.parametrize("layer", ["permissions", "checkov"])
-def test_without_a_rehearsal_they_say_so(layer: str, workshop: Workshop, terraform: Terraform, tmp_path: Path) -> None:
-    outcome = layers.LAYERS[layer](workshop, terraform, copy_files(tmp_path / "work"))
+def test_without_a_rehearsal_they_say_so(
+    layer: str, toolchain: Toolchain, terraform: Terraform, tmp_path: Path
+) -> None:
+    outcome = layers.LAYERS[layer](toolchain, terraform, copy_files(tmp_path / "work"))
 
-    assert not outcome.ok and "the rehearsal failed" in outcome.said
+    assert not outcome.ok and "the rehearsal failed" in outcome.output

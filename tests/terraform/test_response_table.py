@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 
 from functions.messages.contract import Error, Response, encode_response
-from infra.local.pubsub.definitions import ProtocolBuffer, Unfit
+from infra.local.pubsub.definitions import ProtocolBuffer, SchemaMismatch
 from tests.terraform.conftest import Plan
 from tests.unit.test_response_schema import FAILED, OK, answered, refused
 
@@ -47,7 +47,7 @@ def test_every_response_fits_the_topics_schema(topics_schema: ProtocolBuffer, re
 
 @pytest.mark.parametrize("change", [{"surprise": 1}, {"predictions": "Sneaker"}, {"schema_version": "one"}])
 def test_what_is_no_response_does_not_fit(topics_schema: ProtocolBuffer, change: Row) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(SchemaMismatch):
         topics_schema.check_json(json.dumps({**json.loads(encode_response(OK)), **change}).encode())
 
 

@@ -13,7 +13,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from client.doctor.checks.bigquery import bigquery
 from client.gcp import Cloud
-from infra.check.ways import EXAMPLE
+from infra.check.scenarios import EXAMPLE
 from infra.local.admin import create
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infra.local.pubsub.definitions import Avro, BadDefinition, Unfit
+from infra.local.pubsub.definitions import Avro, InvalidDefinition, SchemaMismatch
 
 TREE = {"type": "record", "name": "Tree", "fields": [{"name": "next", "type": ["null", "Tree"]}]}
 
@@ -32,7 +32,7 @@ TREE = {"type": "record", "name": "Tree", "fields": [{"name": "next", "type": ["
 def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_json(fits)
-    with pytest.raises(Unfit):
+    with pytest.raises(SchemaMismatch):
         avro.check_json(unfit)
 
 
@@ -53,11 +53,11 @@ def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
 def test_binary(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_binary(fits)
-    with pytest.raises(Unfit):
+    with pytest.raises(SchemaMismatch):
         avro.check_binary(unfit)
 
 
 @pytest.mark.parametrize("schema", [["int", "int"], {"type": "array"}, {"type": "fixed", "name": "F"}, 1, {}])
 def test_no_schema(schema: object) -> None:
-    with pytest.raises(BadDefinition):
+    with pytest.raises(InvalidDefinition):
         Avro(json.dumps(schema))

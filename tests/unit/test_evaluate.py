@@ -20,7 +20,7 @@ from PIL import Image
 from model.__main__ import main
 from model.text import printable
 from model.training.data import idx
-from model.training.data.labelled import Item, parse_mapping, read_labelled
+from model.training.data.labelled import LabelledImage, parse_mapping, read_labelled
 from model.training.errors import DatasetError
 from tests.samples import encoded
 
@@ -110,7 +110,7 @@ def test_several_labels_may_be_right(folders: Path, capsys: pytest.CaptureFixtur
 def test_a_list_may_map_each_image(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("file,label,map\nx.jpg,blouse,Shirt|Pullover\ny.jpg,Coat,\n")
     first, second = read_labelled(tmp_path, LABELS, tmp_path / "a.csv", {})
-    assert first == Item("x.jpg", tmp_path / "x.jpg", (LABELS.index("Shirt"), LABELS.index("Pullover")))
+    assert first == LabelledImage("x.jpg", tmp_path / "x.jpg", (LABELS.index("Shirt"), LABELS.index("Pullover")))
     assert second.right == (LABELS.index("Coat"),)
 
 
@@ -148,16 +148,16 @@ def test_limit_takes_some_of_every_class(folders: Path, capsys: pytest.CaptureFi
 
 def test_what_cannot_be_evaluated_is_said(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "--data", folders)
-    assert "no label of the model is called 'tee' (" in said and "Say which is meant with --map CLASS=LABEL" in said
+    assert "'tee' (" in said and "is not a label of the model" in said and "Map a class with --map CLASS=LABEL" in said
     assert "data is 'nowhere'; it must be a folder of images or an IDX file" in refusal(capsys, "--data", "nowhere")
     assert "map is 'tee'; it must look like CLASS=LABEL" in refusal(capsys, "--data", folders, "--map", "tee")
     assert "map 'tee' names 'Tee'; it must be one of: T-shirt" in refusal(capsys, "--data", folders, "--map", "tee=Tee")
-    assert "say where they are with --data" in refusal(capsys, "--map", "tee=T-shirt/top")
+    assert "--labels and --map need --data" in refusal(capsys, "--map", "tee=T-shirt/top")
     (tmp_path / "empty").mkdir()
     assert "names no image in a class" in refusal(capsys, "--data", tmp_path / "empty")
     assert "have images-idx3 in its name" in refusal(capsys, "--data", SHIPPED / "labels.txt")
     (tmp_path / "images-idx3").write_bytes(b"\0\0\x08\x03")
-    assert "images-idx3: IDX header is torn" in refusal(capsys, "--data", tmp_path / "images-idx3")
+    assert "images-idx3: IDX header is truncated" in refusal(capsys, "--data", tmp_path / "images-idx3")
     (tmp_path / "bad" / "Coat").mkdir(parents=True)
     (tmp_path / "bad" / "Coat" / "a.png").write_text("no image")
     assert "none of the 1 images can be used; the first, 'Coat/a.png': " in refusal(capsys, "--data", tmp_path / "bad")
@@ -226,7 +226,7 @@ def test_the_report_stands_alone_and_hostile_names_are_text(
         data = re.fullmatch(r"data:image/png;base64,(.+)", picture)
         assert data
         assert max(Image.open(io.BytesIO(base64.b64decode(data[1]))).size) <= 112
-    for words in ("Confusion matrix", "macro", "always the commonest label", "calibration error", "Skipped"):
+    for words in ("Confusion matrix", "macro", "always the most frequent label", "calibration error", "Skipped"):
         assert words in page.text, words
     said = refusal(
         capsys, "--data", folders, "--map", "tee=T-shirt/top", "--report", folders / "Bag" / HOSTILE / "r.html"
@@ -241,7 +241,7 @@ def test_without_images_of_its_own_it_takes_the_datasets(
     monkeypatch.setenv("SHARED", str(tmp_path))
     assert main(["evaluate", str(SHIPPED), "--engine", "litert", "--limit", "20"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("fashion-mnist ") and " of 20 images\n" in said and "to beat: majority" in said
+    assert said.startswith("fashion-mnist ") and " of 20 images\n" in said and "baselines: majority" in said
 
 
 def test_images_outside_of_the_folder_are_refused(tmp_path: Path) -> None:

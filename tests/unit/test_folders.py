@@ -69,7 +69,7 @@ def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
         read_folders(tmp_path / "nowhere")
     fill(tmp_path / "train", cat=3, dog=2)
     fill(tmp_path / "validation", cat=3, dog=2, eel=1)
-    with pytest.raises(DatasetError, match="validation has the class 'eel'; train/ has not"):
+    with pytest.raises(DatasetError, match="validation has the class 'eel', which train/ lacks"):
         read_folders(tmp_path)
 
 

@@ -20,7 +20,7 @@ from functions.service.handler import Handler
 from functions.service.pipeline import SMALL_BYTES
 from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
 from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
 from tests.samples import BAD_IMAGES, encoded
@@ -170,6 +170,7 @@ def test_a_redelivery_gets_the_same_response_without_scoring(kind: Kind) -> None
     assert first.response == second.response and engine.sizes == [1]
 
 
+@pytest.mark.parametrize("kind", ["push", "pull"], indirect=True)  # a batch may hold both copies
 def test_two_copies_at_once_get_the_first_response(kind: Kind) -> None:
     both = threading.Barrier(2, timeout=10)
 
@@ -179,8 +180,6 @@ def test_two_copies_at_once_get_the_first_response(kind: Kind) -> None:
             return super().score(images)
 
     handler = kind.handler(Meeting())
-    if kind.is_batched:
-        pytest.skip("one scoring thread may take both copies as one batch")
     with ThreadPoolExecutor(2) as pool:
         deliveries = list(pool.map(lambda _: kind.handle(handler), range(2)))
     assert deliveries[0].response == deliveries[1].response, "with its times"
@@ -214,11 +213,11 @@ def test_neither_a_failure_nor_a_dead_letter_is_cached(kind: Kind) -> None:
 
 
 def test_a_request_that_finds_no_memory_is_nacked_and_logged(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
-    budget = Room(1, patience_s=0.01)
+    budget = MemoryBudget(1, patience_s=0.01)
     handler = kind.handler()
-    pipeline = replace(handler.pipeline, predictor=replace(handler.pipeline.predictor, room=budget))
+    pipeline = replace(handler.pipeline, predictor=replace(handler.pipeline.predictor, memory_budget=budget))
     handler = replace(handler, pipeline=pipeline)
-    with budget.taken(1), caplog.at_level(logging.INFO, "functions"):
+    with budget.reserve(1), caplog.at_level(logging.INFO, "functions"):
         delivery = kind.handle(handler, Envelope("m1", encoded(), {"request_id": "r"}))
     (record,) = caplog.records
     assert delivery.verdicts == ["nack"] and counts(handler) == {"nacked": 1}

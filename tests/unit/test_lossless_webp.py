@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from PIL import Image
 
@@ -71,3 +73,18 @@ def test_noise_is_refused() -> None:
             assert prefix_code_bytes(good[:at] + noise[at:] + good) >= 0
         except InvalidImage:
             continue
+
+
+def test_many_chunks_are_refused_in_no_time() -> None:
+    data = webp_of_groups(8, 1)
+    data, start = data[:12] + b"\0" * 8 * 1_000_000 + data[12:], time.thread_time()
+    with pytest.raises(ImageTooLarge, match="too many parts"):
+        decode_image(data, Limits())
+    assert time.thread_time() - start < 0.5, "CPU seconds"
+
+
+def test_a_second_transparency_is_refused() -> None:
+    data = save(photo("RGBA"), "WEBP", quality=50)
+    at, stop = data.index(b"ALPH"), data.index(b"VP8 ")
+    with pytest.raises(InvalidImage):
+        decode_image(data[:stop] + data[at:stop] * 100 + data[stop:], Limits())

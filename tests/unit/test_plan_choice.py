@@ -15,7 +15,7 @@ from client.plan.prices import Prices
 from client.plan.sizing import CPUS, DEADLINES, LEASE_S, sized
 from client.plan.workload import Workload, usual_peak
 from functions.gcp import streaming_pull
-from infra.check.workshop import INFRA
+from infra.check.toolchain import INFRA
 
 PRICES = Prices.read()
 QUICK = Measured(500, 0.6, 110)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from model.engines.base import Images, Signature
 from model.images.limits import Limits
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from model.preprocessing.recipe import check_recipe, preprocess, run_recipe
 from tests.samples import encoded
 
@@ -106,14 +106,14 @@ def test_whole_numbers_for_quantised_models() -> None:
 
 def test_memory_is_held_until_the_recipe_has_run(fashion: Signature, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that could not be made small is still there, in every thread that has one."""
-    room = Room(1_000_000, patience_s=0.01)
+    budget = MemoryBudget(1_000_000, patience_s=0.01)
 
     def run(image: Image.Image, signature: Signature) -> Images:
-        with pytest.raises(TimeoutError), room.taken(1_000_000):
+        with pytest.raises(TimeoutError), budget.reserve(1_000_000):
             pass
         return run_recipe(image, signature)
 
     monkeypatch.setattr("model.preprocessing.recipe.run_recipe", run)
-    assert preprocess(encoded(), fashion, Limits(), room).shape == (1, 28, 28, 1)
-    with room.taken(1_000_000):
+    assert preprocess(encoded(), fashion, Limits(), budget).shape == (1, 28, 28, 1)
+    with budget.reserve(1_000_000):
         pass

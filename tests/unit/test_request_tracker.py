@@ -125,11 +125,11 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
     tracker.expect("r", image("a"))
     now[0] = 1000.0
 
-    def end() -> None:
+    def finish() -> None:
         tracker.finish_sending()
         tracker.receive(ok("r"))
 
-    threading.Timer(0.05, end).start()
+    threading.Timer(0.05, finish).start()
     outcome = ended(tracker, 1)["a"]
     assert outcome.ok and outcome.ms == 1_000_000
 

@@ -50,7 +50,9 @@ def test_it_is_the_shipped_config_trained_to_its_end(shipped: Artifact) -> None:
     assert (shipped.name, shipped.version) == (config.name, config.version)
     epochs = [line.split(",")[0] for line in (training / "history.csv").read_text("utf-8").splitlines()]
     assert epochs == ["epoch", *(str(n) for n in range(1, config.epochs + 1)), *["average"] * config.average]
-    said = "The network is the mean of these cycles' ends" in (shipped.folder / "MODEL_CARD.md").read_text("utf-8")
+    said = "The network is the mean of the networks at these cycles' ends" in (
+        shipped.folder / "MODEL_CARD.md"
+    ).read_text("utf-8")
     assert said == config.average
 
 

@@ -1,4 +1,4 @@
-"""The broker: which topics and subscriptions there are, and how a published message reaches every subscription."""
+"""The broker: holds all topics and subscriptions, and delivers a published message to every subscription."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from infra.local.pubsub.delivery import Backlog
-from infra.local.pubsub.lease import Held
+from infra.local.pubsub.lease import PendingMessage
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of
 from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_found
@@ -21,15 +21,17 @@ from infra.local.pubsub.retention import Snapshot
 from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage
 
+# Bytes of one publish request, and of the data and attributes of one message.
 PUBLISH_LIMIT = 10_000_000
-"""Bytes of one publish request, and of the data and attributes of one message."""
 
+# Bytes of an ordering key.
 KEY_LIMIT = 1024
-"""Bytes of an ordering key."""
 
+# Topic of a subscription whose topic was deleted, as in the cloud.
 DELETED_TOPIC = "_deleted-topic_"
+
+# Bytes that a response adds to a message: the ack id, the attempt, lengths.
 _OVERHEAD = 64
-"""Bytes that a response adds to a message: the ack id, the attempt, lengths."""
 
 
 def wire_size(message: Any) -> int:
@@ -38,7 +40,7 @@ def wire_size(message: Any) -> int:
 
 
 class Broker:
-    """All topics and subscriptions, by full name. Its ids begin at `first_id`, and not before the clock."""
+    """All topics and subscriptions, by full name. New ids start at `first_id` or the time, whichever is larger."""
 
     def __init__(self, make_backlog: Callable[..., Backlog] = backlog, first_id: int = 0) -> None:
         self._make_backlog = make_backlog
@@ -47,11 +49,11 @@ class Broker:
         self.snapshots: dict[str, Snapshot] = {}
         self.tokens = Tokens()
         self._pushing = asyncio.Event()
-        # From the clock, so that an id of an earlier run or of a deleted subscription is never met again.
+        # Microseconds since the epoch, so that an id of an earlier run or of a deleted subscription never repeats.
         self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
 
     def topic(self, name: str) -> Topic:
-        """The topic of that name, or a NOT_FOUND refusal; INVALID_ARGUMENT when it cannot be one's name."""
+        """The topic of this name. Refuses with NOT_FOUND, or with INVALID_ARGUMENT when the name is malformed."""
         if name not in self.topics:
             if name != DELETED_TOPIC:
                 check_name("topics", name)
@@ -59,7 +61,7 @@ class Broker:
         return self.topics[name]
 
     def subscription(self, name: str) -> Subscription:
-        """The subscription of that name, or a NOT_FOUND refusal; INVALID_ARGUMENT when it cannot be one's name."""
+        """The subscription of this name. Refuses with NOT_FOUND, or with INVALID_ARGUMENT when it is malformed."""
         if name not in self.subscriptions:
             check_name("subscriptions", name)
             raise not_found(name)
@@ -67,16 +69,16 @@ class Broker:
         return self.subscriptions[name]
 
     def subscribe(self, config: Any) -> Subscription:
-        """Attach a new subscription to its topic; the settings were checked."""
+        """Create a subscription from checked settings and attach it to its topic."""
         self.topic(config.topic)
         if config.HasField("dead_letter_policy"):
             self.topic(config.dead_letter_policy.dead_letter_topic)
         return self.attach(config)
 
     def attach(self, config: Any) -> Subscription:
-        """A subscription with these settings; its topics may have been deleted since they were checked."""
+        """Create a subscription from checked settings. Its topics may have been deleted since the check."""
 
-        def forward(held: Held) -> bool:
+        def forward(held: PendingMessage) -> bool:
             return self._dead_letter(subscription, held)
 
         held = self._make_backlog(config.enable_message_ordering, policy_of(config), forward, self._ids)
@@ -84,19 +86,19 @@ class Broker:
         subscription = Subscription(config, held, self.tokens, self._pushing, expire)
         self.subscriptions[config.name] = subscription
         if topic := self.topics.get(config.topic):
-            topic.tell(config)
+            topic.copy_retention_to(config)
             topic.subscriptions[config.name] = subscription
         return subscription
 
     def hold(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot, which also gets what is published to its topic from now on."""
+        """Keep a snapshot, which also receives what is published to its topic from now on."""
         name, topic = snapshot.config.name, self.topics.get(snapshot.config.topic)
         self.snapshots[name] = snapshot
         if topic:
             topic.logs[name] = snapshot.log
 
     def unsubscribe(self, name: str) -> None:
-        """Delete a subscription and what waits in it."""
+        """Delete a subscription and its messages."""
         subscription = self.subscription(name)
         del self.subscriptions[name]
         if topic := self.topics.get(subscription.config.topic):
@@ -104,7 +106,7 @@ class Broker:
         subscription.close()
 
     def detach(self, name: str) -> None:
-        """Cut a subscription off from its topic: it stays, without messages, and cannot be read."""
+        """Detach a subscription from its topic: it remains, without messages, and cannot be pulled."""
         subscription = self.subscription(name)
         if topic := self.topics.get(subscription.config.topic):
             topic.subscriptions.pop(name, None)
@@ -112,7 +114,7 @@ class Broker:
         subscription.close()
 
     def publish(self, name: str, messages: list[Any]) -> list[str]:
-        """Give messages ids and times and hand them to every subscription whose filter they match."""
+        """Give messages ids and times, and offer them to every subscription whose filter they match."""
         topic = self.topic(name)
         for message in messages:
             _check(message)
@@ -130,12 +132,12 @@ class Broker:
                 log.add(message, size)
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
-                    subscription.backlog.shelf.add(message)
+                    subscription.backlog.index.add(message)
                     subscription.backlog.offer(message, size)
         return ids
 
     def push(self) -> None:
-        """Begin to push; until then, messages for endpoints wait."""
+        """Start push delivery. Until then, messages for endpoints wait."""
         self._pushing.set()
         for subscription in self.subscriptions.values():
             subscription.configure(subscription.config)
@@ -145,17 +147,18 @@ class Broker:
         for subscription in self.subscriptions.values():
             subscription.close()
 
-    def _dead_letter(self, subscription: Subscription, held: Held) -> bool:
-        """Publish a message to the dead-letter topic with the attributes that say where it died."""
+    def _dead_letter(self, subscription: Subscription, held: PendingMessage) -> bool:
+        """Publish a message to the dead-letter topic, with the attributes that name its source."""
         _, project, _, short = subscription.config.name.split("/")
-        letter = PubsubMessage()
-        letter.CopyFrom(held.message)
-        letter.attributes["CloudPubSubDeadLetterSourceSubscription"] = short
-        letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
-        letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(held.attempts)
-        letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = held.message.publish_time.ToJsonString()
+        dead_letter = PubsubMessage()
+        dead_letter.CopyFrom(held.message)
+        dead_letter.attributes["CloudPubSubDeadLetterSourceSubscription"] = short
+        dead_letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
+        dead_letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(held.attempts)
+        published = held.message.publish_time.ToJsonString()
+        dead_letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published
         try:
-            self.publish(subscription.backlog.policy.dead_letter_topic, [letter])
+            self.publish(subscription.backlog.policy.dead_letter_topic, [dead_letter])
         except Refusal:
             return False
         return True

@@ -1,4 +1,7 @@
-"""The file `pubsub.db` of a data folder: things, messages and where they are, changed by one transaction a batch."""
+"""The file `pubsub.db` of a data folder: resources, messages and their holders. A batch is written in one transaction.
+
+A holder (the backlog of a subscription, or a log) has a number, its `shelf` in the tables; see message_index.py.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,30 @@ INSERT INTO ids VALUES (0);
 """
 _PUT_THING = """INSERT INTO things VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET shelf = excluded.shelf, config = excluded.config"""
-# One statement for all rows: the thread that writes waits for the interpreter after each.
+# One statement for all rows, because the writing thread waits for the interpreter's lock after each statement.
 _ADD_BODIES = """INSERT OR IGNORE INTO messages SELECT json_extract(value, '$[0]'),
 substr(?, json_extract(value, '$[1]'), json_extract(value, '$[2]')) FROM json_each(?)"""
 _PUT_PLACES = """INSERT OR REPLACE INTO places SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
 json_extract(value, '$[2]') FROM json_each(?)"""
 _DROP_PLACES = """DELETE FROM places WHERE (message, shelf) IN
 (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"""
+# Ids reserved for a run, more than it can use: the next run's ids are larger even when the clock was set back.
 _IDS_OF_A_RUN = 10**12
-"""More than one run can give: the next begins so much later even where the clock was set back."""
 
-Thing = tuple[str, str]
-"""Kind and full name."""
+# Kind and full name of a resource.
+ResourceKey = tuple[str, str]
 
+# Number of the resource's message index (0 for none), and its settings.
 Row = tuple[int, bytes]
-"""The shelf of a thing, 0 for none, and its settings."""
 
+# Id of a message, and number of a message index that contains it.
 Place = tuple[int, int]
-"""The id of a message and the shelf that it is on."""
 
 
 class Database:
-    """The file, locked while this process lives; OSError when it cannot be used. Any thread may call, one at a time.
+    """The file, locked until this process ends. Any thread may call, one at a time. OSError when it cannot be used.
 
-    `first_id`: ids from here on were never given.
+    `first_id`: ids from here on are unused.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,44 +57,44 @@ class Database:
             self._db = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
             self._prepare()
         except OSError as exc:
-            raise OSError(f"the data folder {folder} cannot be made: {exc.strerror}") from exc
+            raise OSError(f"the data folder {folder} cannot be created: {exc.strerror}") from exc
         except sqlite3.Error as exc:
             used = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             why = "is in use by another server" if used else f"cannot be used: {self.path.name}: {exc}"
             raise OSError(f"the data folder {folder} {why}") from exc
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock goes with the process, however it ends
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock ends with the process, even when it is killed
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")  # survives the process at once, the machine a moment later
-        self._db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: what is soon acked is rarely copied twice
+        self._db.execute("PRAGMA synchronous = NORMAL")  # commits survive a killed process
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: acks usually precede a checkpoint
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if not found:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")
         elif found != _FORMAT:
-            raise sqlite3.DatabaseError(f"it has format {found}, and this server reads format {_FORMAT}")
+            raise sqlite3.DatabaseError(f"its format is {found}, and this server reads format {_FORMAT}")
         (before,) = self._db.execute("SELECT first FROM ids").fetchone()
         self.first_id = max(time.time_ns() // 1000, before + _IDS_OF_A_RUN if before else 0)
         with self._db:
             self._db.execute("UPDATE ids SET first = ?", (self.first_id,))
 
-    def things(self) -> dict[Thing, Row]:
-        """All there is, in the order in which it was first written."""
+    def resources(self) -> dict[ResourceKey, Row]:
+        """All resources, in the order in which they were first written."""
         found = self._db.execute("SELECT * FROM things ORDER BY rowid")
         return {(kind, name): (shelf, config) for kind, name, shelf, config in found}
 
     def messages(self) -> sqlite3.Cursor:
-        """Rows of shelf, failed attempts and the message's bytes, the oldest first."""
+        """Rows of shelf, failed attempts and the serialised message, oldest first."""
         return self._db.execute(
             "SELECT shelf, attempts, body FROM places JOIN messages ON id = message ORDER BY message"
         )
 
     def write(
-        self, things: Mapping[Thing, Row | None], places: Mapping[Place, int | None], bodies: Mapping[int, Any]
+        self, resources: Mapping[ResourceKey, Row | None], places: Mapping[Place, int | None], bodies: Mapping[int, Any]
     ) -> None:
-        """Change all in one transaction; None: it is gone. `bodies`: of messages in new places. sqlite3.Error."""
+        """Write all changes in one transaction. None deletes; `bodies`: new messages by id. Raises sqlite3.Error."""
         put = [(*place, attempts) for place, attempts in places.items() if attempts is not None]
-        # In order of ids; what came and went within one batch never touches the disk.
+        # Sorted by id. A message that was added and dropped within one batch is not written.
         new = sorted({message for message, _, _ in put} & bodies.keys())
         blobs = [bodies[number].SerializeToString() for number in new]
         ends, end = [], 1
@@ -99,18 +102,18 @@ class Database:
             ends.append((number, end, len(blob)))
             end += len(blob)
         with self._db:
-            rows = [(*thing, *row) for thing, row in things.items() if row]
+            rows = [(*key, *row) for key, row in resources.items() if row]
             self._db.executemany(_PUT_THING, rows)
             self._db.executemany(
-                "DELETE FROM things WHERE kind = ? AND name = ?", [thing for thing, row in things.items() if not row]
+                "DELETE FROM things WHERE kind = ? AND name = ?", [key for key, row in resources.items() if not row]
             )
             self._db.execute(_ADD_BODIES, (b"".join(blobs), json.dumps(ends)))
             self._db.execute(_PUT_PLACES, (json.dumps(put),))
             gone = [place for place, attempts in places.items() if attempts is None]
             self._db.execute(_DROP_PLACES, (json.dumps(gone),))
-            if things:
+            if resources:
                 self._db.execute("DELETE FROM places WHERE shelf NOT IN (SELECT shelf FROM things)")
 
     def close(self) -> None:
-        """Release it."""
+        """Close the file and release its lock."""
         self._db.close()

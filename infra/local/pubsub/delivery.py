@@ -1,6 +1,6 @@
-"""What one subscription still owes: messages that wait, are out on a lease, or sit out a backoff.
+"""The undelivered and unacked messages of one subscription: waiting, leased, or in a retry backoff.
 
-Everything here runs on the server's event loop, so nothing is locked; one timer stands at the nearest deadline.
+All code here runs on the server's event loop, so it needs no locks. One timer is set to the nearest deadline.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from infra.local.pubsub.lease import Consumer, Forward, Held, Lease
+from infra.local.pubsub.lease import Consumer, Forward, Lease, PendingMessage
+from infra.local.pubsub.message_index import NO_INDEX, MessageIndex
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import invalid
-from infra.local.pubsub.retention import Kept, Log
-from infra.local.pubsub.shelf import NO_SHELF, Shelf
+from infra.local.pubsub.retention import Log, RetainedMessage
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
+# Deadlines within this many seconds count as reached.
 _PRECISION_S = 0.001
 
 
@@ -29,41 +30,41 @@ class Backlog:
     def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
         self.policy = policy
         self.closed = False
+        # Acked messages, when the subscription retains them.
         self.acked: Log | None = None
-        """What was acked, where the subscription retains it."""
-        self.shelf: Shelf = NO_SHELF
+        self.index: MessageIndex = NO_INDEX
         self._forward = forward
         self._ids = ids
         self._loop = asyncio.get_running_loop()
         self._used_at = self._loop.time()
-        self._ready: deque[Held] = deque()
+        self._ready: deque[PendingMessage] = deque()
         self._leases: dict[str, Lease] = {}
         self._consumers: deque[Consumer] = deque()
-        self._due: list[tuple[float, int, Lease | Held]] = []
+        self._due: list[tuple[float, int, Lease | PendingMessage]] = []
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, message: Any, size: int, born: float = 0.0, attempts: int = 0) -> None:
-        """Add a published message that is on the shelf; `born`: when, if not now; `attempts`: failed deliveries."""
-        self._ready.append(Held(message, size, born or time.time(), attempts))
-        self._ring()
+    def offer(self, message: Any, size: int, published_at: float = 0.0, attempts: int = 0) -> None:
+        """Add a message that is already in the index. `published_at`: 0 for now; `attempts`: failed deliveries."""
+        self._ready.append(PendingMessage(message, size, published_at or time.time(), attempts))
+        self._wake_next()
 
     def take(
         self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
     ) -> list[Lease]:
-        """Lease up to `limit` messages of at most `budget` bytes together to a consumer; one larger goes alone.
+        """Lease at most `limit` messages to a consumer, of at most `budget` bytes in total or a single larger one.
 
-        `deadline_s`: seconds to ack, by default the subscription's.
+        `deadline_s`: ack deadline in seconds, 0 for the subscription's.
         """
         taken: list[Lease] = []
         ready, budget = self._ready, min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
         horizon = time.time() - self.policy.retention_s
         while ready and len(taken) < limit:
-            if ready[0].born < horizon:
-                self.shelf.drop(ready.popleft().message)
+            if ready[0].published_at < horizon:
+                self.index.drop(ready.popleft().message)
                 continue
-            # Checked before a message is added: a response over the client's limit would never arrive.
+            # Checked before a message is added, because a response over the client's limit would never arrive.
             if taken and ready[0].size > budget:
                 break
             held = ready.popleft()
@@ -74,7 +75,7 @@ class Backlog:
         return taken
 
     def ack(self, ack_ids: Iterable[str]) -> list[str]:
-        """Forget messages for good; gives the ids that lease nothing, as their deadline has passed."""
+        """Remove messages for good; returns the ids without a lease, whose deadline has passed."""
         stale = []
         self.touch()
         for ack_id in ack_ids:
@@ -87,7 +88,7 @@ class Backlog:
         return stale
 
     def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> list[str]:
-        """Move deadlines to so many seconds from now, 0 is a nack; gives the ids that lease nothing."""
+        """Set deadlines to `seconds` from now, where 0 is a nack; returns the ids without a lease."""
         stale = []
         now = self._loop.time()
         for ack_id, extension in zip(ack_ids, seconds, strict=True):
@@ -99,7 +100,7 @@ class Backlog:
             elif lease := self._find(ack_id):
                 sooner = now + extension < lease.deadline
                 lease.deadline = now + extension
-                if sooner:  # a later one is noticed when the old deadline comes up
+                if sooner:  # a later deadline is found when the old one is reached
                     heapq.heappush(self._due, (lease.deadline, next(self._sequence), lease))
             else:
                 stale.append(ack_id)
@@ -112,7 +113,7 @@ class Backlog:
         consumer.wake()
 
     def leave(self, consumer: Consumer) -> None:
-        """Stop waking this consumer; what it holds stays its own until the deadline."""
+        """Stop waking this consumer; it keeps its leases until their deadlines."""
         self._consumers.remove(consumer)
         self.touch()
 
@@ -122,36 +123,36 @@ class Backlog:
         return len(self._consumers) > 1
 
     def touch(self) -> None:
-        """It is in use now."""
+        """Record that the subscription is in use."""
         self._used_at = self._loop.time()
 
     def idle_s(self) -> float:
-        """Seconds since the last ack, operation or stream; a pusher that only fails is no use."""
+        """Seconds since the last ack, operation or stream. Failing pushes do not count as use."""
         pulled = any(not consumer.pushes for consumer in self._consumers)
         return 0.0 if pulled else self._loop.time() - self._used_at
 
     def wake_all(self) -> None:
-        """Let every consumer look again, after a change of the subscription."""
+        """Wake every consumer, after a change of the subscription."""
         for consumer in list(self._consumers):
             consumer.wake()
 
-    def read(self) -> set[Held]:
-        """Everything that is still owed."""
-        resting = {entry[2] for entry in self._due if isinstance(entry[2], Held)}
+    def read(self) -> set[PendingMessage]:
+        """All messages that are not acked."""
+        resting = {entry[2] for entry in self._due if isinstance(entry[2], PendingMessage)}
         return resting | {lease.held for lease in self._leases.values()} | set(self._ready)
 
-    def reset(self, messages: Iterable[Kept]) -> None:
-        """Owe these messages from now on and no others, and call every lease back."""
+    def reset(self, messages: Iterable[RetainedMessage]) -> None:
+        """Replace all messages by these, and revoke every lease."""
         for ack_id in list(self._leases):
             self._settle(ack_id)
         self._clear()
-        owed = list(messages)
-        self.shelf = self.shelf.renewed(kept.message for kept in owed)
-        for kept in owed:
-            self.offer(kept.message, kept.size, kept.born)
+        unacked = list(messages)
+        self.index = self.index.renewed(kept.message for kept in unacked)
+        for kept in unacked:
+            self.offer(kept.message, kept.size, kept.published_at)
 
     def close(self) -> None:
-        """Drop everything; the subscription is deleted or the server stops."""
+        """Drop all messages, because the subscription is deleted or the server stops."""
         self.closed = True
         self._clear()
         self.wake_all()
@@ -162,16 +163,16 @@ class Backlog:
         self._due.clear()
         self._arm()
 
-    def _lease(self, held: Held, deadline: float, consumer: Consumer) -> Lease:
-        """Hand a message out under a new ack id; the caller arms the timer."""
+    def _lease(self, held: PendingMessage, deadline: float, consumer: Consumer) -> Lease:
+        """Lease a message under a new ack id; the caller sets the timer."""
         held.attempts += 1
         lease = Lease(str(next(self._ids)), held, deadline, consumer)
         self._leases[lease.ack_id] = lease
         heapq.heappush(self._due, (deadline, next(self._sequence), lease))
         return lease
 
-    def _ring(self) -> None:
-        # In turns, so that with little traffic not one consumer gets everything.
+    def _wake_next(self) -> None:
+        # Rotate, so that with little traffic one consumer does not get everything.
         self._consumers.rotate(1)
         self.wake_all()
 
@@ -187,33 +188,33 @@ class Backlog:
             lease.consumer.settled(lease.held.size)
         return lease
 
-    def _failed(self, held: Held) -> None:
-        """Nacked or expired: a dead letter after enough attempts, otherwise delivered again after the backoff."""
+    def _failed(self, held: PendingMessage) -> None:
+        """Handle a nack or an expired lease: dead-letter it after enough attempts, else deliver it again later."""
         if self.policy.is_last(held.attempts) and self._forward(held):
             self._done(held)
         else:
             self._again(held)
 
-    def _done(self, held: Held) -> None:
-        """It is acked or a dead letter."""
+    def _done(self, held: PendingMessage) -> None:
+        """Remove a message that was acked or dead-lettered."""
         if self.acked is not None:
-            self.acked.add(held.message, held.size, held.born)
-        self.shelf.drop(held.message)
+            self.acked.add(held.message, held.size, held.published_at)
+        self.index.drop(held.message)
 
-    def _again(self, held: Held) -> None:
-        self.shelf.count(held.message, held.attempts)
+    def _again(self, held: PendingMessage) -> None:
+        self.index.count(held.message, held.attempts)
         if delay := self.policy.delay_s(held.attempts):
             heapq.heappush(self._due, (self._loop.time() + delay, next(self._sequence), held))
         else:
             self._return(held)
 
-    def _return(self, held: Held) -> None:
-        """It can be taken again."""
+    def _return(self, held: PendingMessage) -> None:
+        """Make a message available again."""
         self._ready.append(held)
-        self._ring()
+        self._wake_next()
 
     def _arm(self) -> None:
-        """Have the timer stand at the nearest deadline."""
+        """Set the timer to the nearest deadline."""
         if self._timer and (not self._due or self._due[0][0] < self._timer.when() or self.closed):
             self._timer.cancel()
             self._timer = None
@@ -225,7 +226,7 @@ class Backlog:
         now = self._loop.time() + _PRECISION_S
         while self._due and self._due[0][0] <= now:
             item = heapq.heappop(self._due)[2]
-            if isinstance(item, Held):
+            if isinstance(item, PendingMessage):
                 self._return(item)
             elif self._leases.get(item.ack_id) is item:
                 if item.deadline > now:
@@ -236,9 +237,11 @@ class Backlog:
         self._arm()
 
     def _sweep(self) -> None:
-        """Drop the deadlines of acked messages, which would keep the messages in memory."""
+        """Drop the deadlines of acked messages, which would keep these messages in memory."""
         self._due = [
-            entry for entry in self._due if isinstance(entry[2], Held) or self._leases.get(entry[2].ack_id) is entry[2]
+            entry
+            for entry in self._due
+            if isinstance(entry[2], PendingMessage) or self._leases.get(entry[2].ack_id) is entry[2]
         ]
         heapq.heapify(self._due)
         self._arm()

@@ -1,7 +1,7 @@
-"""The entry point: one port for both ways to call. gRPC is passed on to its server, HTTP/1.1 is answered as REST.
+"""One port for gRPC and REST: gRPC connections are piped to the gRPC server, HTTP/1.1 requests are answered as REST.
 
-grpcio cannot share its port. To pass its bytes on costs the server a twentieth of its time, and spares everybody a
-second address: as with Google's emulator, one is enough.
+grpcio cannot share its port. Piping costs the server a twentieth of its time and saves callers a second address, as
+with Google's emulator.
 """
 
 from __future__ import annotations
@@ -16,42 +16,48 @@ from typing import cast
 
 from infra.local.pubsub.rest import Rest, failed
 
+# The first bytes of a gRPC (HTTP/2) connection.
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\n"
+
+# Bytes of one read.
 _CHUNK = 1 << 18
+
+# Bytes of a request's body: a publish of 10 MB in base64, with some reserve.
 _BODY_LIMIT = 20_000_000
-"""Bytes of a body: a publish of 10 MB in base64, and room."""
 
 
 class Demultiplexer:
-    """Listens from `open` to `close`, for a gRPC server on another port of this machine."""
+    """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
     def __init__(self, grpc_port: int, rest: Rest) -> None:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
-        self._visits: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self, host: str, port: int) -> int:
-        """Listen on a port of an address, 0 for a free one; gives the port. OSError when it is taken."""
-        self._server = await asyncio.start_server(self._visit, host, port)
+        """Listen on a port of an address, 0 for a free one; returns the port. OSError when it is taken."""
+        self._server = await asyncio.start_server(self._accept, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Listen no more, and end what is being answered over HTTP."""
+        """Stop listening, and cancel HTTP requests that are being answered."""
         if self._server:
             self._server.close()
-        for visit in self._visits:
-            visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.create_task(self._greet(reader, writer))
-        self._visits.add(visit)
-        visit.add_done_callback(self._visits.discard)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._handle(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed_on = False
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # it went away
+            with contextlib.suppress(
+                OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+            ):  # the client disconnected
                 head = await reader.readuntil(b"\r\n\r\n")
                 if head == _HTTP2:
                     await self._pass_on(head + await reader.read(_CHUNK), writer)
@@ -63,24 +69,24 @@ class Demultiplexer:
                 writer.close()
 
     async def _pass_on(self, first: bytes, writer: asyncio.StreamWriter) -> None:
-        near = cast(asyncio.Transport, writer.transport)
+        client = cast(asyncio.Transport, writer.transport)
         pipe = _Pipe(writer=writer)
-        near.pause_reading()  # until there is somebody to pass it on to
-        near.set_protocol(pipe)
+        client.pause_reading()  # until the connection to the gRPC server is open
+        client.set_protocol(pipe)
         loop = asyncio.get_running_loop()
-        pipe.peer, _ = await loop.create_connection(lambda: _Pipe(peer=near), "127.0.0.1", self._grpc_port)
+        pipe.peer, _ = await loop.create_connection(lambda: _Pipe(peer=client), "127.0.0.1", self._grpc_port)
         pipe.peer.write(first)
-        near.resume_reading()
+        client.resume_reading()
 
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; gives whether another may follow."""
+        """Answer one request; returns whether the connection stays open."""
         line, _, rest = head.partition(b"\r\n")
         verb, target, version = (*line.decode("latin-1").split(), "", "", "")[:3]
         headers = http.client.parse_headers(io.BytesIO(rest))
         length = headers.get("Content-Length", "0")
         known = length.isdecimal() and int(length) <= _BODY_LIMIT and "Transfer-Encoding" not in headers
         if version != "HTTP/1.1" or not known:
-            wanted = f"HTTP/1.1 is wanted, with a Content-Length of at most {_BODY_LIMIT}"
+            wanted = f"The request must be HTTP/1.1 with a Content-Length of at most {_BODY_LIMIT}"
             status, document = failed(400, "INVALID_ARGUMENT", wanted)
         else:
             if headers.get("Expect", "").lower() == "100-continue":
@@ -99,11 +105,11 @@ class Demultiplexer:
 
 
 class _Pipe(asyncio.Protocol):
-    """Writes to its peer what comes in, at the peer's pace; when one end closes, so does the other."""
+    """Forwards received bytes to its peer, at the peer's pace. When one end closes, the other is closed too."""
 
     def __init__(self, *, peer: asyncio.Transport | None = None, writer: asyncio.StreamWriter | None = None) -> None:
         self.peer = peer
-        self._writer = writer  # only held: a writer that is forgotten closes its connection
+        self._writer = writer  # a garbage-collected writer would close its connection
 
     def data_received(self, data: bytes) -> None:
         if self.peer:

@@ -1,4 +1,4 @@
-"""Exactly-once delivery: what tells a client that its ack came too late."""
+"""Exactly-once delivery: reports to a client that its ack came too late."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from google.rpc import error_details_pb2, status_pb2
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.refusal import Refusal
 
+# Reason and number of the ack ids that a refusal names. Details travel as metadata, of which the stock client accepts
+# 8 KiB from an emulator.
 _REASON = "PERMANENT_FAILURE_INVALID_ACK_ID"
 _NAMED = 80
-"""Ack ids named in one refusal: details travel as metadata, of which a stock client on an emulator takes 8 KiB."""
 
 
 def check_stale(backlog: Backlog, stale: list[str]) -> None:
-    """Refuse ack ids that lease nothing, naming each as the cloud does, where delivery is exactly once.
+    """With exactly-once delivery, refuse ack ids without a lease and name each of them, as the cloud does.
 
-    The other ids of the request have been obeyed. Without exactly-once delivery, stale ids are no error.
+    The request's other ids were processed. Without exactly-once delivery, stale ids are not an error.
     """
     if not stale or not backlog.policy.exactly_once:
         return

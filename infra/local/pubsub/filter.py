@@ -1,4 +1,4 @@
-"""Subscription filters: expressions on attributes, read into a predicate.
+"""Subscription filters: parses an expression on attributes into a predicate.
 
 Grammar (Google Cloud, "Filter messages from a subscription"): `attributes:key`, `attributes.key = "v"`, `!=`,
 `hasPrefix(attributes.key, "v")`, joined by AND or OR (never both without parentheses), negated by NOT or `-`.
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 Predicate = Callable[[Mapping[str, str]], bool]
 
+# Bytes of a filter.
 LIMIT = 256
-"""Bytes of a filter."""
 
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_][A-Za-z0-9_-]*)|(!=|[:=.,()-]))', re.S)
 _ESCAPE = re.compile(
@@ -22,11 +22,11 @@ _SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v":
 
 
 class BadFilter(ValueError):
-    """The expression breaks the grammar; the message says where."""
+    """The expression is not in the grammar; the message says where."""
 
 
 def parse(expression: str) -> Predicate:
-    """The predicate of a filter: whether a message with these attributes is delivered; BadFilter when it has none."""
+    """The predicate of a filter: whether a message with these attributes is delivered. Raises BadFilter."""
     if (size := len(expression.encode())) > LIMIT:
         raise BadFilter(f"the filter is {size} bytes; at most {LIMIT} are allowed")
     parser = _Parser(expression)
@@ -36,7 +36,7 @@ def parse(expression: str) -> Predicate:
 
 
 class _Parser:
-    """Recursive descent over the tokens; one method for each rule."""
+    """Recursive descent over the tokens, with one method per rule."""
 
     def __init__(self, expression: str) -> None:
         self._text = expression
@@ -139,7 +139,7 @@ class _Parser:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """One escape of a string literal: short, octal, hexadecimal or Unicode."""
+    """The character of one escape in a string literal: short, octal, hexadecimal or Unicode."""
     short, octal, hexadecimal, four, eight, unknown = match.groups()
     if unknown is not None:
         raise BadFilter(f"the filter has the unknown escape \\{unknown} in a string")
@@ -147,5 +147,5 @@ def _unescaped(match: re.Match[str]) -> str:
         return _SHORT.get(short, short)
     code = int(octal, 8) if octal else int(hexadecimal or four or eight, 16)
     if code > 0x10FFFF:
-        raise BadFilter(f"the filter has {match[0]} in a string, which is no character")
+        raise BadFilter(f"the filter has {match[0]} in a string, which is not a character")
     return chr(code)

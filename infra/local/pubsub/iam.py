@@ -1,4 +1,4 @@
-"""The IAMPolicy service: who may do what with a topic or subscription. Policies are kept, and not enforced."""
+"""The IAMPolicy service: stores the policies of topics and subscriptions. They are not enforced."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.local.pubsub.refusal import Refusal, invalid, not_found
 
+# The etag of a policy that was never set, as in the cloud (ACAB in base64).
 _NO_ETAG = b"\x00\x20\x01"
-"""The etag of a policy that was never set, as in the cloud: ACAB in base64."""
 
 _ROLE = re.compile(r"(projects/[^/]+/|organizations/[^/]+/)?roles/[A-Za-z0-9._]+")
 _MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|[A-Za-z]+:\S+")
@@ -23,14 +23,14 @@ _MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|[A-Za-z]+:\S+")
 class IamPolicy:
     """The methods of google.iam.v1.IAMPolicy, by their names there.
 
-    `resources`: what there is, by kind ("topics") and full name. A policy belongs to the object found there: a topic
-    that was deleted and made anew starts without one.
+    `resources`: the existing objects by kind ("topics") and full name. A policy belongs to the object, so a topic that
+    was deleted and created again has none.
     """
 
     def __init__(self, resources: Mapping[str, Mapping[str, object]]) -> None:
         self._resources = resources
         self._policies: dict[str, tuple[object, Any]] = {}
-        # From the clock, so that an etag of an earlier run is never met again.
+        # Nanoseconds since the epoch, so that an etag of an earlier run never repeats.
         self._versions = itertools.count(time.time_ns())
 
     def SetIamPolicy(self, request: Any) -> Any:
@@ -55,22 +55,22 @@ class IamPolicy:
         return self._policy(request.resource)
 
     def TestIamPermissions(self, request: Any) -> Any:
-        # Nobody signs in here: who calls is the owner, and has every permission that there is.
+        # Callers do not sign in: each one counts as the owner, who has every permission.
         self._find(request.resource)
         kind = request.resource.split("/")[2]
         for permission in request.permissions:
             if not re.fullmatch(rf"pubsub\.{kind}\.[A-Za-z]+", permission):
-                raise invalid(f"Permission {permission} is not one that can be tested on {kind}")
+                raise invalid(f"Permission {permission} cannot be tested on {kind}")
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=request.permissions)
 
     def policies(self) -> Iterator[tuple[str, Any]]:
-        """The policies that were set, by the name of what they are for."""
+        """The policies that were set, by the name of their resource."""
         for name, (resource, policy) in self._policies.items():
             if self._resources[name.split("/")[2]].get(name) is resource:
                 yield name, policy
 
     def restore(self, name: str, policy: Any) -> None:
-        """Take in a policy that was checked before, for what is there."""
+        """Restore a policy that was checked before, for an existing resource."""
         self._policies[name] = (self._find(name), policy)
 
     def _find(self, name: str) -> object:

@@ -1,4 +1,4 @@
-"""A message on its way to one subscription: held, leased to a consumer, or forwarded to the dead letters."""
+"""Types of a message's delivery to one subscription: pending, leased to a consumer, or forwarded as a dead letter."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any, Protocol
 
 
 class Consumer(Protocol):
-    """Someone who takes messages: a stream, a waiting pull, a pusher. Both methods are called on the loop."""
+    """Takes messages: a stream, a waiting pull, or a pusher. Both methods are called on the event loop."""
 
     pushes: bool
 
     def wake(self) -> None:
-        """There may be something to take, or the backlog was closed. Must not take at once; later, on the loop."""
+        """Messages may be available, or the backlog was closed. Must take messages only in a later step of the loop."""
 
     def settled(self, size: int) -> None:
-        """A message that it took, of `size` bytes, is no longer its own: acked, nacked or expired."""
+        """A message of `size` bytes that the consumer had is acked, nacked or expired."""
 
 
 @dataclass(slots=True, eq=False)
-class Held:
-    """One message on its way to one subscription. `size`: its bytes on the wire; `born`: seconds since the epoch."""
+class PendingMessage:
+    """A message to deliver to one subscription. `size`: bytes on the wire; `published_at`: epoch seconds."""
 
     message: Any
     size: int
-    born: float
+    published_at: float
     attempts: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A message that a consumer has until `deadline` (seconds on the loop's clock)."""
+    """A message that is leased to a consumer until `deadline` (seconds on the event loop's clock)."""
 
     ack_id: str
-    held: Held
+    held: PendingMessage
     deadline: float
     consumer: Consumer
 
 
-Forward = Callable[[Held], bool]
-"""Sends a message to the dead-letter topic; False when that topic is gone."""
+# Publishes a message to the dead-letter topic; False when that topic was deleted.
+Forward = Callable[[PendingMessage], bool]

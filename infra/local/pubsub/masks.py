@@ -1,4 +1,4 @@
-"""Field masks: how an update changes some fields of a topic or subscription and leaves the rest."""
+"""Field masks: change some fields of a topic or a subscription and keep the others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from infra.local.pubsub.refusal import invalid
 
 
 def merged(current: Any, update: Any, mask: Any, *, immutable: frozenset[str]) -> Any:
-    """A copy of `current` with the fields in `mask` taken from `update`; INVALID_ARGUMENT for a mask that cannot be."""
+    """A copy of `current` with the fields of `mask` from `update`. Refuses an invalid mask with INVALID_ARGUMENT."""
     if not mask.paths:
         raise invalid("The update_mask is empty; it must name at least one field")
     for path in mask.paths:
         field = path.partition(".")[0]
         if field not in current.DESCRIPTOR.fields_by_name:
-            raise invalid(f"Invalid update_mask: {path} is no field of a {current.DESCRIPTOR.name}")
+            raise invalid(f"Invalid update_mask: {path} is not a field of {current.DESCRIPTOR.name}")
         if field in immutable:
             raise invalid(f"Invalid update_mask: {path} cannot be changed")
     changed = type(current)()

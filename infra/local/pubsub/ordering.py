@@ -1,4 +1,4 @@
-"""Delivery in the order of publishing: one line per ordering key, and one batch of each line out at a time."""
+"""Ordered delivery: one queue per ordering key, with one leased batch per queue at a time."""
 
 from __future__ import annotations
 
@@ -9,132 +9,132 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.local.pubsub.delivery import Backlog
-from infra.local.pubsub.lease import Consumer, Forward, Held, Lease
+from infra.local.pubsub.lease import Consumer, Forward, Lease, PendingMessage
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """The messages of one key, or one message without a key.
+class KeyQueue:
+    """The queue of one ordering key, or of one message without a key.
 
-    `out`: the batch that a consumer has, in order; None instead of a lease: acked, but something before it is not.
-    `resting`: how many messages sit out a backoff; `listed`: whether it stands among those to take from.
+    `out`: the leased batch, in order; None replaces the lease of a message that is acked before an earlier one.
+    `in_backoff`: the number of messages in a retry backoff; `listed`: whether messages can be taken from the queue.
     """
 
     key: str
-    waiting: deque[Queued] = field(default_factory=deque)
-    out: dict[Queued, Lease | None] = field(default_factory=dict)
-    resting: int = 0
+    waiting: deque[OrderedMessage] = field(default_factory=deque)
+    out: dict[OrderedMessage, Lease | None] = field(default_factory=dict)
+    in_backoff: int = 0
     listed: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Queued(Held):
-    """One message and the line that it stands in."""
+class OrderedMessage(PendingMessage):
+    """A message and its queue."""
 
-    line: Line = field(kw_only=True)
+    queue: KeyQueue = field(kw_only=True)
 
 
 class OrderedBacklog(Backlog):
-    """A backlog whose messages of one key go out in order.
+    """A backlog that delivers the messages of one key in order.
 
-    The next batch of a key goes out when the one before is acked. A message that fails goes out again with every
-    message after it, also those that were acked out of turn (with exactly-once delivery: without those), as the cloud
-    does; their attempts are not counted.
+    The next batch of a key is leased when the previous one is acked. A failed message is delivered again with every
+    message after it, including those that were acked out of order (except with exactly-once delivery), as in the cloud.
+    The attempts of these other messages are not counted.
     """
 
     def __init__(self, policy: Policy, forward: Forward, ids: Iterator[int]) -> None:
         super().__init__(policy, forward, ids)
-        self._lines: dict[str, Line] = {}
-        self._open: deque[Line] = deque()
+        self._queues: dict[str, KeyQueue] = {}
+        self._open: deque[KeyQueue] = deque()
 
-    def offer(self, message: Any, size: int, born: float = 0.0, attempts: int = 0) -> None:
-        """As to every backlog; to the end of its line."""
+    def offer(self, message: Any, size: int, published_at: float = 0.0, attempts: int = 0) -> None:
+        """Add a message at the end of its key's queue."""
         key = message.ordering_key
-        line = self._lines.setdefault(key, Line(key)) if key else Line(key)
-        line.waiting.append(Queued(message, size, born or time.time(), attempts, line=line))
-        self._look(line)
+        queue = self._queues.setdefault(key, KeyQueue(key)) if key else KeyQueue(key)
+        queue.waiting.append(OrderedMessage(message, size, published_at or time.time(), attempts, queue=queue))
+        self._update(queue)
 
     def take(
         self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
     ) -> list[Lease]:
-        """As from every backlog; the messages of one key in order, and only when none of the key is out."""
+        """Lease messages, those of one key in order, and only when no message of the key is leased."""
         taken: list[Lease] = []
         budget = min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
         horizon = time.time() - self.policy.retention_s
         while self._open and len(taken) < limit:
-            line = self._open[0]
-            waiting = line.waiting
+            queue = self._open[0]
+            waiting = queue.waiting
             while waiting and len(taken) < limit and (not taken or waiting[0].size <= budget):
                 held = waiting.popleft()
-                if held.born < horizon:
-                    self.shelf.drop(held.message)
+                if held.published_at < horizon:
+                    self.index.drop(held.message)
                     continue
                 budget -= held.size
-                lease = line.out[held] = self._lease(held, deadline, consumer)
+                lease = queue.out[held] = self._lease(held, deadline, consumer)
                 taken.append(lease)
-            if waiting and not line.out:
+            if waiting and not queue.out:
                 break
             self._open.popleft()
-            line.listed = False
-            self._look(line)
+            queue.listed = False
+            self._update(queue)
         if taken:
             self._arm()
         return taken
 
-    def read(self) -> set[Held]:
-        """Everything that is still owed."""
-        waiting = {held for line in (*self._lines.values(), *self._open) for held in line.waiting}
+    def read(self) -> set[PendingMessage]:
+        """All messages that are not acked."""
+        waiting = {held for queue in (*self._queues.values(), *self._open) for held in queue.waiting}
         return super().read() | waiting
 
     def _clear(self) -> None:
-        self._lines.clear()
+        self._queues.clear()
         self._open.clear()
         super()._clear()
 
-    def _done(self, held: Held) -> None:
+    def _done(self, held: PendingMessage) -> None:
         super()._done(held)
-        assert isinstance(held, Queued)
-        line = held.line
-        line.out[held] = None
-        while line.out and (first := next(iter(line.out))) and line.out[first] is None:
-            del line.out[first]
-        self._look(line)
+        assert isinstance(held, OrderedMessage)
+        queue = held.queue
+        queue.out[held] = None
+        while queue.out and (first := next(iter(queue.out))) and queue.out[first] is None:
+            del queue.out[first]
+        self._update(queue)
 
-    def _again(self, held: Held) -> None:
-        assert isinstance(held, Queued)
-        line = held.line
-        batch = list(line.out)
+    def _again(self, held: PendingMessage) -> None:
+        assert isinstance(held, OrderedMessage)
+        queue = held.queue
+        batch = list(queue.out)
         rest = []
         for each in batch[batch.index(held) :]:
-            lease = line.out.pop(each)
+            lease = queue.out.pop(each)
             if lease or not self.policy.exactly_once:
                 rest.append(each)
             if each is not held:
                 each.attempts -= 1
                 if lease:
                     self._settle(lease.ack_id)
-        line.waiting.extendleft(reversed(rest))
-        line.resting += 1
+        queue.waiting.extendleft(reversed(rest))
+        queue.in_backoff += 1
         super()._again(held)
 
-    def _return(self, held: Held) -> None:
-        assert isinstance(held, Queued)
-        held.line.resting -= 1
-        self._look(held.line)
+    def _return(self, held: PendingMessage) -> None:
+        assert isinstance(held, OrderedMessage)
+        held.queue.in_backoff -= 1
+        self._update(held.queue)
 
-    def _look(self, line: Line) -> None:
-        """List a line that can be taken from, and forget one that is empty."""
-        if line.out or line.resting:
+    def _update(self, queue: KeyQueue) -> None:
+        """List a queue that messages can be taken from, and forget an empty one."""
+        if queue.out or queue.in_backoff:
             return
-        if not line.waiting:
-            self._lines.pop(line.key, None)
-        elif not line.listed:
-            line.listed = True
-            self._open.append(line)
-            self._ring()
+        if not queue.waiting:
+            self._queues.pop(queue.key, None)
+        elif not queue.listed:
+            queue.listed = True
+            self._open.append(queue)
+            self._wake_next()
 
 
 def backlog(ordered: bool, policy: Policy, forward: Forward, ids: Iterator[int]) -> Backlog:

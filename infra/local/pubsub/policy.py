@@ -1,4 +1,4 @@
-"""What a subscription's settings mean: which are allowed, what silence means, and the delivery policy in them."""
+"""Settings of a subscription: checks them, fills in the cloud's defaults, and derives the delivery policy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from infra.local.pubsub.filter import BadFilter, parse
 from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
 
 IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering", "detached"})
+# Settings that this server does not support.
 _NOT_COVERED = (
     "bigquery_config",
     "cloud_storage_config",
@@ -22,7 +23,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one subscription delivers. Seconds throughout; `max_attempts` 0: no dead letters; `ttl_s` 0: no expiry."""
+    """How one subscription delivers, in seconds. `max_attempts` 0: no dead letters; `ttl_s` 0: no expiry."""
 
     ack_deadline_s: float
     minimum_backoff_s: float = 0.0
@@ -34,21 +35,21 @@ class Policy:
     ttl_s: float = 0.0
 
     def delay_s(self, attempts: int) -> float:
-        """How long a message waits after its n-th failed delivery: doubling, from the minimum to the maximum."""
+        """Seconds that a message waits after its n-th failed delivery: doubling from the minimum to the maximum."""
         return min(self.maximum_backoff_s, self.minimum_backoff_s * 2.0 ** min(attempts - 1, 30))
 
     def is_last(self, attempts: int) -> bool:
-        """Whether so many failed deliveries make a dead letter."""
+        """Whether a message becomes a dead letter after this number of failed deliveries."""
         return 0 < self.max_attempts <= attempts
 
 
 def policy_of(config: Any) -> Policy:
-    """The delivery policy in a checked Subscription."""
+    """The delivery policy of a checked Subscription."""
     retry, dead = config.retry_policy, config.dead_letter_policy
     if config.HasField("retry_policy"):
         minimum, maximum = seconds_of(retry.minimum_backoff), seconds_of(retry.maximum_backoff)
     elif config.push_config.push_endpoint:
-        # The cloud's push backoff: an endpoint that is down is not hammered.
+        # The cloud's default push backoff, which spares an endpoint that is down.
         minimum, maximum = 0.1, 60.0
     else:
         minimum = maximum = 0.0
@@ -60,7 +61,7 @@ def policy_of(config: Any) -> Policy:
 
 
 def complete(config: Any) -> None:
-    """Check a Subscription and fill in what the cloud fills in; Refusal when a setting is wrong or not covered."""
+    """Check a Subscription and fill in the cloud's defaults. Refuses wrong or unsupported settings."""
     check_name("subscriptions", config.name)
     for field in _NOT_COVERED:
         present = getattr(config, field)
@@ -72,7 +73,7 @@ def complete(config: Any) -> None:
     if endpoint and config.enable_exactly_once_delivery:
         raise invalid("enable_exactly_once_delivery needs a subscription that is pulled; this one has a push endpoint")
     if config.push_config.HasField("oidc_token") and not config.push_config.oidc_token.service_account_email:
-        raise invalid("push_config.oidc_token has no service_account_email; without one there is nobody to sign for")
+        raise invalid("push_config.oidc_token has no service_account_email, which the token must name")
     config.ack_deadline_seconds = config.ack_deadline_seconds or 10
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid(f"ack_deadline_seconds is {config.ack_deadline_seconds}; it must be from 10 to 600")
@@ -94,7 +95,7 @@ def complete(config: Any) -> None:
 
 
 def check_retention(config: Any) -> None:
-    """Refuse a Topic or Subscription that keeps messages shorter than 10 minutes or longer than 31 days."""
+    """Refuse a Topic or a Subscription that keeps messages for less than 10 minutes or more than 31 days."""
     if config.HasField("message_retention_duration"):
         seconds = seconds_of(config.message_retention_duration)
         if not 600 <= seconds <= 31 * _DAY_S:

@@ -1,4 +1,4 @@
-"""Push delivery: messages posted to an endpoint, wrapped or bare, slowly at first, faster while acked."""
+"""Push delivery: posts messages to an endpoint, wrapped or unwrapped, with a window that grows with acks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import re
 from typing import Any
 
 from infra.local.pubsub.delivery import Backlog
+from infra.local.pubsub.http_client import HttpClient
 from infra.local.pubsub.lease import Lease
-from infra.local.pubsub.post import Poster
 from infra.local.pubsub.token import Tokens
 
+# Statuses that ack a message. Any other status, or no response, is a nack.
 ACKED = frozenset({102, 200, 201, 202, 204})
-"""The statuses that acknowledge a message; every other one, and no answer, is a nack."""
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _OWN_HEADERS = re.compile(
@@ -23,7 +23,10 @@ _OWN_HEADERS = re.compile(
     "x-goog-.*",
     re.I,
 )
+# Bytes of an attribute that is sent as a header.
 _VALUE_LIMIT = 1024
+
+# Concurrent requests at the start and at most.
 _FIRST_WINDOW, _LAST_WINDOW = 4.0, 100.0
 _log = logging.getLogger("infra.local.pubsub")
 
@@ -39,7 +42,7 @@ class Pusher:
         self._subscription = subscription
         self._backlog = backlog
         self._tokens = tokens
-        self._poster = Poster(self.endpoint)
+        self._poster = HttpClient(self.endpoint)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._window = _FIRST_WINDOW
@@ -49,16 +52,16 @@ class Pusher:
         backlog.join(self)
 
     def wake(self) -> None:
-        """Pump soon, once for however many calls."""
+        """Schedule one pump, however often it is called."""
         if not self._pumping and not self._closed:
             self._pumping = True
             self._loop.call_soon(self._pump)
 
     def settled(self, size: int) -> None:
-        """Nothing to do: a push ends with its request."""
+        """Do nothing: a push ends with its request."""
 
     def close(self) -> None:
-        """Take no more messages; requests that are out are still heard."""
+        """Take no more messages; the responses to open requests still count."""
         if not self._closed:
             self._closed = True
             self._backlog.leave(self)
@@ -67,7 +70,7 @@ class Pusher:
     def _pump(self) -> None:
         self._pumping = False
         while not self._closed and len(self._tasks) < self._window:
-            # A second over the request's own timeout, so that the answer, not the lease, decides.
+            # One second more than the request's timeout, so that the response decides before the lease expires.
             leases = self._backlog.take(self, 1, deadline_s=self._backlog.policy.ack_deadline_s + 1)
             if not leases:
                 return
@@ -104,12 +107,12 @@ class Pusher:
             self._backlog.modify([lease.ack_id], [0])
             self._window = max(1.0, self._window / 2)
             if not self._failing:
-                _log.warning("push to %s failed (%s); it is retried", self.endpoint, outcome)
+                _log.warning("push to %s failed (%s); it will be retried", self.endpoint, outcome)
         self._failing = not acked
 
 
 def wrap(lease: Lease, subscription: str, *, counted: bool) -> bytes:
-    """The body of a push request; `counted`: with deliveryAttempt, as there is a dead-letter policy."""
+    """The body of a push request; `counted` adds deliveryAttempt, for subscriptions with a dead-letter policy."""
     message, published = lease.held.message, lease.held.message.publish_time.ToJsonString()
     wrapped: dict[str, Any] = {
         "messageId": message.message_id,
@@ -130,9 +133,9 @@ def wrap(lease: Lease, subscription: str, *, counted: bool) -> bytes:
 
 
 def metadata(lease: Lease, subscription: str, counted: bool) -> dict[str, str]:
-    """The headers of an unwrapped push: the message's own under x-goog-pubsub-, its attributes under their names.
+    """The headers of an unwrapped push: metadata under x-goog-pubsub-, and attributes under their own names.
 
-    An attribute that cannot be a header, is too long for one or would replace one of ours stays behind.
+    An attribute is left out when it is not a valid header, is too long, or has the name of one of this client's.
     """
     message = lease.held.message
     headers = {
@@ -146,7 +149,7 @@ def metadata(lease: Lease, subscription: str, counted: bool) -> dict[str, str]:
     headers["x-goog-pubsub-subscription-name"] = subscription
     headers["x-goog-pubsub-message-id"] = message.message_id
     headers["x-goog-pubsub-publish-time"] = message.publish_time.ToJsonString()
-    # A key may hold anything, line ends too.
+    # An ordering key may hold any characters, even line breaks.
     if message.ordering_key.isprintable() and message.ordering_key:
         headers["x-goog-pubsub-ordering-key"] = message.ordering_key
     if counted:

@@ -1,4 +1,4 @@
-"""How a call is refused: the cloud's status codes, with words that a person understands."""
+"""Refused calls: the cloud's status codes with readable messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(
 
 
 class Refusal(Exception):
-    """A call that is answered with a gRPC status instead of a response; `details`: a serialized google.rpc.Status."""
+    """A call ends with a gRPC status instead of a response; `details`: a serialised google.rpc.Status."""
 
     def __init__(self, code: grpc.StatusCode, message: str, details: bytes = b"") -> None:
         super().__init__(message)
@@ -21,32 +21,32 @@ class Refusal(Exception):
 
 
 def invalid(message: str) -> Refusal:
-    """INVALID_ARGUMENT."""
+    """A refusal with INVALID_ARGUMENT."""
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def not_found(name: str) -> Refusal:
-    """NOT_FOUND, naming the topic or subscription as the cloud does: by its id."""
+    """A refusal with NOT_FOUND that names the resource by its id, as the cloud does."""
     return Refusal(grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name.rpartition('/')[2]}).")
 
 
 def already_exists(name: str) -> Refusal:
-    """ALREADY_EXISTS, naming the topic or subscription by its id."""
+    """A refusal with ALREADY_EXISTS that names the resource by its id."""
     return Refusal(
         grpc.StatusCode.ALREADY_EXISTS, f"Resource already exists in the project (resource={name.rpartition('/')[2]})."
     )
 
 
 def not_covered(what: str) -> Refusal:
-    """UNIMPLEMENTED: the cloud has it, this server does not."""
-    return Refusal(grpc.StatusCode.UNIMPLEMENTED, f"{what} is not covered by the local Pub/Sub server")
+    """A refusal with UNIMPLEMENTED, for a feature of the cloud that this server lacks."""
+    return Refusal(grpc.StatusCode.UNIMPLEMENTED, f"{what} is not supported by the local Pub/Sub server")
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse a name that is no `projects/P/KIND/ID`; `kind`: topics, subscriptions, snapshots or schemas."""
+    """Refuse a name that is not `projects/P/KIND/ID`; `kind`: topics, subscriptions, snapshots or schemas."""
     match = _NAME.fullmatch(name)
     if not match or match[1] != kind:
         raise invalid(
             f"Invalid [{kind}] name: (name={name}). It must look like projects/PROJECT/{kind}/ID, where ID starts with "
-            "a letter, is 3 to 255 of letters, digits and - . _ ~ + %, and does not start with goog"
+            "a-z or A-Z, has 3 to 255 characters of a-z A-Z 0-9 - . _ ~ + %, and does not start with goog"
         )

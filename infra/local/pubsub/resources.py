@@ -1,4 +1,4 @@
-"""A topic and a subscription: their settings, and what hangs on these."""
+"""Topics and subscriptions: their settings and what depends on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.local.pubsub.token import Tokens
 
 
 class Subscription:
-    """One subscription: its settings, its backlog and, when it is pushed, its pusher."""
+    """A subscription: its settings, its backlog and, when it has a push endpoint, its pusher."""
 
     def __init__(
         self, config: Any, backlog: Backlog, tokens: Tokens, pushing: asyncio.Event, expire: Callable[[], None]
@@ -31,11 +31,11 @@ class Subscription:
 
     @property
     def pushed(self) -> bool:
-        """Whether it is pushed, and so cannot be pulled."""
+        """Whether it has a push endpoint, and so cannot be pulled."""
         return bool(self.config.push_config.push_endpoint)
 
     def configure(self, config: Any) -> None:
-        """Take over new settings in place: the backlog stays, also when push becomes pull."""
+        """Apply new settings. The backlog stays, even when push becomes pull."""
         keep_s = seconds_of(config.message_retention_duration)
         self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, keep_s)
         self.config = config
@@ -50,7 +50,7 @@ class Subscription:
         self._expire_when_idle()
 
     def _expire_when_idle(self) -> None:
-        """Have it deleted when nobody has used it for as long as its expiration policy says."""
+        """Delete it when it has not been used for as long as its expiration policy says."""
         if self._expiry:
             self._expiry.cancel()
         if ttl_s := self.backlog.policy.ttl_s:
@@ -71,7 +71,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class Topic:
-    """One topic, its subscriptions by name, what it retains, and what its snapshots, by name, add up."""
+    """A topic, its subscriptions by name, its retained messages, and the logs of its snapshots by name."""
 
     config: Any
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
@@ -82,15 +82,15 @@ class Topic:
         self.configure(self.config)
 
     def configure(self, config: Any) -> None:
-        """Take over new settings and tell the subscriptions how long messages are retained."""
+        """Apply new settings and copy the retention to the subscriptions."""
         self.config = config
         retention, wanted = config.message_retention_duration, config.HasField("message_retention_duration")
         self.retained = retained(self.retained, wanted, seconds_of(retention))
         for subscription in self.subscriptions.values():
-            self.tell(subscription.config)
+            self.copy_retention_to(subscription.config)
 
-    def tell(self, config: Any) -> None:
-        """Put the topic's retention into the settings of a subscription, as the cloud does."""
+    def copy_retention_to(self, config: Any) -> None:
+        """Copy the topic's retention into the settings of a subscription, as the cloud does."""
         config.ClearField("topic_message_retention_duration")
         if self.retained is not None:
             config.topic_message_retention_duration.CopyFrom(self.config.message_retention_duration)

@@ -1,6 +1,6 @@
-"""REST: every unary method of the gRPC services over HTTP and JSON, as gcloud speaks it; the same methods answer.
+"""REST: the unary methods of the gRPC services over HTTP and JSON, as gcloud calls them.
 
-The routes are the `google.api.http` annotations of the API, as Google's generated REST clients carry them.
+The routes are the API's `google.api.http` annotations, taken from Google's generated REST clients.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from infra.local.pubsub.wire import requests
 
 _ANNOTATED = (_BasePublisherRestTransport, _BaseSubscriberRestTransport, _BaseSchemaServiceRestTransport)
 _VARIABLE = re.compile(r"\{([a-z_.]+)=([^}]+)\}")
+# Query parameters of every Google API, which are not part of the request.
 _OF_EVERY_API = frozenset(
     {"$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"}
 )
-"""Query parameters that say nothing about the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One way to call a method; `body`: the request's field that the body is, * for all of it, empty for none."""
+    """A route to a method; `body`: the request's field that the HTTP body holds, * for all, empty for none."""
 
     verb: str
     path: re.Pattern[str]
@@ -44,23 +44,23 @@ class _Route:
 
 
 class _Call:
-    """What a method may ask its call; an HTTP request says no deadline."""
+    """The context of a call for methods; an HTTP request has no deadline."""
 
     def time_remaining(self) -> None:
         return None
 
 
 class Rest:
-    """The services, by their routes; `documents`: what a GET of some other paths is answered."""
+    """The services by their routes; `documents`: further paths, and the documents that a GET returns."""
 
     def __init__(self, services: Iterable[object], documents: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
         self._documents = documents
         routes = [route for service in services for route in _routes(service)]
-        # A path ends like that of another method when it has a verb (`:publish`): those are tried first.
+        # A path with a verb (`:publish`) also matches another method's pattern, so such routes are tried first.
         self._routes = sorted(routes, key=lambda route: ":" not in route.path.pattern.rpartition(")")[2])
 
     async def answer(self, verb: str, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """The status and the document that answer one request."""
+        """The status and the document for one request."""
         url = urlsplit(target)
         if verb == "GET" and url.path in self._documents:
             return 200, self._documents[url.path]()
@@ -78,7 +78,7 @@ class Rest:
 
 
 def failed(code: int, status: str, message: str) -> tuple[int, dict[str, Any]]:
-    """An error as Google's APIs tell it."""
+    """An error in the format of Google's APIs."""
     return code, {"error": {"code": code, "message": message, "status": status}}
 
 
@@ -96,7 +96,7 @@ def _routes(service: object) -> Iterator[_Route]:
 
 
 def _read(route: _Route, resource: str, query: str, body: bytes) -> Any:
-    """The request that a path, a query and a body make."""
+    """Build the request from a path, a query and a body."""
     fields: dict[str, Any] = {}
     for key, value in parse_qsl(query):
         if key not in _OF_EVERY_API:

@@ -1,4 +1,4 @@
-"""Messages kept after they were delivered: by a topic, by a subscription that retains what was acked, by a snapshot."""
+"""Messages that are kept after delivery: by a topic, by a subscription with acked-message retention, by a snapshot."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local.pubsub.shelf import NO_SHELF, Shelf
+from infra.local.pubsub.message_index import NO_INDEX, MessageIndex
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One message, its bytes on the wire, and when it was published (seconds since the epoch)."""
+class RetainedMessage:
+    """A message, its bytes on the wire, and its publish time (epoch seconds)."""
 
     message: Any
     size: int
-    born: float
+    published_at: float
 
 
 class Log:
-    """Messages of the last `keep_s` seconds."""
+    """The messages of the last `keep_s` seconds."""
 
-    def __init__(self, keep_s: float = math.inf, messages: Iterable[Kept] = ()) -> None:
+    def __init__(self, keep_s: float = math.inf, messages: Iterable[RetainedMessage] = ()) -> None:
         self.keep_s = keep_s
-        self.shelf: Shelf = NO_SHELF
+        self.index: MessageIndex = NO_INDEX
         self._messages = deque(messages)
 
-    def add(self, message: Any, size: int, born: float = 0.0) -> None:
-        """Keep a message; `born`: when it was published, if not now."""
-        self.shelf.add(message)
-        self.offer(message, size, born or time.time())
+    def add(self, message: Any, size: int, published_at: float = 0.0) -> None:
+        """Add a message; `published_at`: its publish time, 0 for now."""
+        self.index.add(message)
+        self.offer(message, size, published_at or time.time())
         horizon = time.time() - self.keep_s
-        while self._messages and self._messages[0].born < horizon:
-            self.shelf.drop(self._messages.popleft().message)
+        while self._messages and self._messages[0].published_at < horizon:
+            self.index.drop(self._messages.popleft().message)
 
-    def offer(self, message: Any, size: int, born: float, attempts: int = 0) -> None:
-        """Take in a message that is on the shelf already."""
-        self._messages.append(Kept(message, size, born))
+    def offer(self, message: Any, size: int, published_at: float, attempts: int = 0) -> None:
+        """Add a message that is already in the index."""
+        self._messages.append(RetainedMessage(message, size, published_at))
 
-    def read(self) -> list[Kept]:
-        """What is kept and not too old."""
+    def read(self) -> list[RetainedMessage]:
+        """The messages that are not too old."""
         horizon = time.time() - self.keep_s
-        return [kept for kept in self._messages if kept.born >= horizon]
+        return [kept for kept in self._messages if kept.published_at >= horizon]
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """What one subscription owed at some time, and what was published since."""
+    """The unacked messages of a subscription at some time, and those published since."""
 
     config: Any
     log: Log
 
 
 def retained(log: Log | None, wanted: bool, keep_s: float) -> Log | None:
-    """The log after a change of settings: a new one, the same with another duration, or none."""
+    """The log after a change of settings: a new one, the same with another duration, or None."""
     if not wanted:
         return None
     log = log or Log()

@@ -1,4 +1,4 @@
-"""The SchemaService: schemas with their revisions, and whether the messages of a topic fit."""
+"""The SchemaService: schemas with their revisions, and the check of a topic's messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
-from infra.local.pubsub.definitions import Avro, BadDefinition, Definition, ProtocolBuffer, Unfit
+from infra.local.pubsub.definitions import Avro, Definition, InvalidDefinition, ProtocolBuffer, SchemaMismatch
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.wire import page
 
@@ -19,19 +19,20 @@ _Schema: Any = types.Schema.pb()
 _BASIC = 1
 _KINDS: Mapping[int, Callable[[str], Definition]] = {1: ProtocolBuffer, 2: Avro}
 _ENCODINGS = {1: "JSON", 2: "BINARY"}
+# Revisions of a schema.
 _REVISIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision of a schema: as the API tells it, and to check messages with."""
+    """One revision of a schema: the API's representation, and the definition that checks messages."""
 
     config: Any
     definition: Definition
 
 
 class Schemas:
-    """The methods of google.pubsub.v1.SchemaService, by their names there. Of a schema the last revision is current."""
+    """The methods of google.pubsub.v1.SchemaService, by their names there. A schema's last revision is current."""
 
     def __init__(self) -> None:
         self.schemas: dict[str, list[Revision]] = {}
@@ -46,17 +47,17 @@ class Schemas:
         return first.config
 
     def GetSchema(self, request: Any) -> Any:
-        return _viewed(self.revision(request.name).config, request.view)
+        return _in_view(self.revision(request.name).config, request.view)
 
     def ListSchemas(self, request: Any) -> Any:
         names = sorted(name for name in self.schemas if name.startswith(f"{request.parent}/schemas/"))
         names, token = page(names, request.page_size, request.page_token)
-        found = [_viewed(self.schemas[name][-1].config, request.view or _BASIC) for name in names]
+        found = [_in_view(self.schemas[name][-1].config, request.view or _BASIC) for name in names]
         return types.ListSchemasResponse.pb()(schemas=found, next_page_token=token)
 
     def ListSchemaRevisions(self, request: Any) -> Any:
         newest_first, token = page(self._revisions(request.name)[::-1], request.page_size, request.page_token)
-        found = [_viewed(each.config, request.view or _BASIC) for each in newest_first]
+        found = [_in_view(each.config, request.view or _BASIC) for each in newest_first]
         return types.ListSchemaRevisionsResponse.pb()(schemas=found, next_page_token=token)
 
     def CommitSchema(self, request: Any) -> Any:
@@ -94,13 +95,13 @@ class Schemas:
         self.schemas.setdefault(config.name, []).append(Revision(config, _definition(config)))
 
     def check_settings(self, topic: Any) -> None:
-        """Refuse a Topic whose schema is not there or whose encoding is not said."""
+        """Refuse a Topic whose schema does not exist or whose encoding is missing."""
         settings = topic.schema_settings
         self.revision(settings.schema)
         _encoding(settings.encoding)
 
-    def stamp(self, topic: Any, messages: Any) -> None:
-        """Check what is published to a topic with a schema, and write into the messages what they were checked with."""
+    def validate(self, topic: Any, messages: Any) -> None:
+        """Check messages that are published to a topic with a schema, and add the attributes that name it to them."""
         settings = topic.schema_settings
         if not settings.schema:
             return
@@ -114,7 +115,7 @@ class Schemas:
             message.attributes["googclient_schemarevisionid"] = revision.config.revision_id
 
     def revision(self, name: str) -> Revision:
-        """The current revision of a schema, or the one after its @; a NOT_FOUND refusal when it is not there."""
+        """A schema's current revision, or the one after the @ of the name. Refuses with NOT_FOUND."""
         name, _, revision_id = name.partition("@")
         for each in reversed(self._revisions(name)):
             if not revision_id or each.config.revision_id == revision_id:
@@ -156,13 +157,13 @@ def _definition(schema: Any) -> Definition:
         raise invalid("The schema has no type; it must be AVRO or PROTOCOL_BUFFER")
     try:
         return _KINDS[schema.type_](schema.definition)
-    except BadDefinition as exc:
+    except InvalidDefinition as exc:
         raise invalid(str(exc)) from exc
 
 
 def _encoding(encoding: int) -> str:
     if encoding not in _ENCODINGS:
-        raise invalid("The encoding of the messages is not said; it must be JSON or BINARY")
+        raise invalid("The encoding of the messages is missing; it must be JSON or BINARY")
     return _ENCODINGS[encoding]
 
 
@@ -170,7 +171,7 @@ def _fits(definition: Definition, encoding: int, data: bytes) -> None:
     check = definition.check_json if _encoding(encoding) == "JSON" else definition.check_binary
     try:
         check(data)
-    except Unfit as exc:
+    except SchemaMismatch as exc:
         raise invalid(f"Invalid data in message: Message failed schema validation: {exc}") from exc
 
 
@@ -185,8 +186,8 @@ def _first_fit(revisions: list[Revision], encoding: int, data: bytes) -> Revisio
     return revisions[-1]
 
 
-def _viewed(config: Any, view: int) -> Any:
-    """A schema, without its definition in the BASIC view."""
+def _in_view(config: Any, view: int) -> Any:
+    """A schema, in the BASIC view without its definition."""
     if view != _BASIC:
         return config
     basic = _Schema()

@@ -1,4 +1,4 @@
-"""The server: every service on one port, on an event loop in a thread of its own, so that anything can hold it."""
+"""The server: all services on one port, on an event loop in its own thread."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from types import TracebackType
 
 import grpc
 
-from infra.local.fault_plan import FaultPlan, Faults
+from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.ports import LOOPBACK, reachable
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database
 from infra.local.pubsub.demultiplexer import Demultiplexer
-from infra.local.pubsub.fault_injection import Refusing, bad_backlog
+from infra.local.pubsub.fault_injection import FaultyService, faulty_backlog
 from infra.local.pubsub.iam import IamPolicy
-from infra.local.pubsub.memory import Guarded, Memory
 from infra.local.pubsub.ordering import backlog
+from infra.local.pubsub.persistence import DurableService, Persistence
 from infra.local.pubsub.rest import Rest
 from infra.local.pubsub.schemas import Schemas
 from infra.local.pubsub.subscriptions import Subscriber
@@ -30,18 +30,18 @@ from infra.local.pubsub.token import JWKS_PATH
 from infra.local.pubsub.topics import Publisher
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", -1),  # our own limits answer in words
+    ("grpc.max_receive_message_length", -1),  # the services' own limits have readable messages
     ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # a port in use is an error, not a second server on it
+    ("grpc.so_reuseport", 0),  # a port in use must be an error
 )
 
 
 class PubsubServer:
-    """Google's Pub/Sub API on `host`, an IPv4 address, gRPC and REST on one port, from `start` to `stop`.
+    """Google's Pub/Sub API on `host`, an IPv4 address, with gRPC and REST on one port, from `start` to `stop`.
 
-    `port` 0 takes a free one; `fault_plan`: what goes wrong. `data_dir`: the folder that keeps topics, messages and the
-    rest over a restart, also after a kill; without one a stopped server has forgotten all. `hold_pushes`: nothing is
-    pushed before `push` is called.
+    `port` 0 takes a free one; `fault_plan`: the injected faults. `data_dir`: the folder that keeps topics, messages and
+    the rest across restarts, even after a kill; without it the state is lost at the end. `hold_pushes`: push delivery
+    starts with a call of `push`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PubsubServer:
         hold_pushes: bool = False,
     ) -> None:
         self._address, self._wanted = host, port
-        self._day, self._data_dir, self._hold = fault_plan, data_dir, hold_pushes
+        self._fault_plan, self._data_dir, self._hold = fault_plan, data_dir, hold_pushes
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._started: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,30 +63,30 @@ class PubsubServer:
 
     @property
     def host(self) -> str:
-        """What PUBSUB_EMULATOR_HOST wants: `address:port`; blocks until the server listens."""
+        """The value for PUBSUB_EMULATOR_HOST, `address:port`; blocks until the server listens."""
         return f"{reachable(self._address)}:{self._started.result()}"
 
     @property
     def jwks_url(self) -> str:
-        """Where the public key of push tokens is; blocks until the server listens."""
+        """The URL of the public key of push tokens; blocks until the server listens."""
         return f"http://{self.host}{JWKS_PATH}"
 
     def start(self) -> None:
-        """Listen; OSError when the port is taken or the data folder cannot be used."""
+        """Start listening. OSError when the port is taken or the data folder cannot be used."""
         self._thread.start()
         self._started.result()
 
     def push(self) -> None:
-        """Begin to push, where that was held."""
+        """Start push delivery that was held."""
         assert self._loop and self._broker, "it has been started"
         self._loop.call_soon_threadsafe(self._broker.push)
 
     def stop(self) -> None:
-        """Stop listening, end every stream, forget what no data folder keeps."""
+        """Stop listening, end every stream, and lose the state that no data folder keeps."""
         if self._thread.ident is None:
             return
-        with contextlib.suppress(Exception):  # start has told it
-            self._started.result()  # interrupted early: first let it have a loop that can be told to stop
+        with contextlib.suppress(Exception):  # start has raised it
+            self._started.result()  # when interrupted early, wait for the event loop first
         if self._loop and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
@@ -110,9 +110,9 @@ class PubsubServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        day, schemas = self._day, Schemas()
+        plan, schemas = self._fault_plan, Schemas()
         database = Database(self._data_dir) if self._data_dir else None
-        make_backlog = partial(bad_backlog, Faults(day, "deliveries")) if day else backlog
+        make_backlog = partial(faulty_backlog, FaultInjector(plan, "deliveries")) if plan else backlog
         self._broker = broker = Broker(make_backlog, database.first_id if database else 0)
         resources: dict[str, Mapping[str, object]] = {
             "topics": broker.topics,
@@ -121,12 +121,12 @@ class PubsubServer:
             "schemas": schemas.schemas,
         }
         policies = IamPolicy(resources)
-        memory = Memory(database, broker, schemas, policies) if database else None
-        calls = Faults(day, "pubsub") if day else None
+        persistence = Persistence(database, broker, schemas, policies) if database else None
+        calls = FaultInjector(plan, "pubsub") if plan else None
 
         def guarded(methods: object) -> object:
-            methods = Guarded(memory, methods) if memory else methods
-            return Refusing(calls, methods) if calls else methods
+            methods = DurableService(persistence, methods) if persistence else methods
+            return FaultyService(calls, methods) if calls else methods
 
         server = grpc.aio.server(options=_OPTIONS)
         services = {
@@ -146,13 +146,13 @@ class PubsubServer:
                 broker.push()
             self._started.set_result(port)
             await self._stop.wait()
-            # In this order: streams are cut off, as by an outage, not told that their subscriptions are gone.
+            # In this order, streams end as by an outage, without an error that their subscriptions are gone.
             await server.stop(grace=None)
         finally:
             await demultiplexer.close()
             broker.close()
-            if memory:
-                await memory.close()
+            if persistence:
+                await persistence.close()
 
     async def _open(self, demultiplexer: Demultiplexer) -> int:
         try:

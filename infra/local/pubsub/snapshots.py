@@ -1,4 +1,4 @@
-"""The Subscriber service, continued: snapshots, and seeking to one or to a time."""
+"""The snapshot methods of the Subscriber service: snapshots, and seeking to a snapshot or a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.resources import Subscription
-from infra.local.pubsub.retention import Kept, Log, Snapshot
+from infra.local.pubsub.retention import Log, RetainedMessage, Snapshot
 
+# A snapshot lives 7 days less the age of its oldest message. It is refused when less than an hour remains.
 _LIFE_S, _LEAST_S = 7 * 86_400.0, 3600.0
-"""A snapshot lives 7 days less the age of its oldest message, and is refused when that is under an hour."""
 
 
 class Snapshots:
@@ -35,7 +35,7 @@ class Snapshots:
             raise already_exists(name)
         self._broker.topic(subscription.config.topic)
         owed = _owed(subscription)
-        left = _LIFE_S - (time.time() - min((kept.born for kept in owed), default=time.time()))
+        left = _LIFE_S - (time.time() - min((kept.published_at for kept in owed), default=time.time()))
         if left < _LEAST_S:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -75,14 +75,14 @@ class Snapshots:
         elif target == "snapshot":
             snapshot = self._snapshot(request.snapshot)
             if snapshot.config.topic != subscription.config.topic:
-                raise invalid(f"{request.snapshot} is of another topic than {request.subscription}")
-            _owe(subscription, snapshot.log.read(), [])
+                raise invalid(f"{request.snapshot} belongs to another topic than {request.subscription}")
+            _set_unacked(subscription, snapshot.log.read(), [])
         else:
             raise invalid("A seek needs a time or a snapshot")
         return wire.SeekResponse()
 
-    def _retained(self, subscription: Subscription) -> list[Kept]:
-        """What the subscription's topic retains."""
+    def _retained(self, subscription: Subscription) -> list[RetainedMessage]:
+        """The messages that the subscription's topic retains."""
         topic = self._broker.topics.get(subscription.config.topic)
         return topic.retained.read() if topic and topic.retained is not None else []
 
@@ -92,7 +92,7 @@ class Snapshots:
         return snapshot
 
     def _find(self, name: str) -> Snapshot | None:
-        """The snapshot of that name, unless it has expired."""
+        """The snapshot of this name, unless it has expired."""
         snapshot = self._broker.snapshots.get(name)
         if snapshot and snapshot.config.expire_time.ToNanoseconds() <= time.time_ns():
             self._drop(snapshot)
@@ -105,25 +105,27 @@ class Snapshots:
             topic.logs.pop(snapshot.config.name, None)
 
 
-def _owed(subscription: Subscription) -> list[Kept]:
-    return [Kept(held.message, held.size, held.born) for held in subscription.backlog.read()]
+def _owed(subscription: Subscription) -> list[RetainedMessage]:
+    return [RetainedMessage(held.message, held.size, held.published_at) for held in subscription.backlog.read()]
 
 
-def _seek_to_time(subscription: Subscription, retained: list[Kept], at_ns: int) -> None:
+def _seek_to_time(subscription: Subscription, retained: list[RetainedMessage], at_ns: int) -> None:
     acked = subscription.backlog.acked.read() if subscription.backlog.acked is not None else []
-    later: list[Kept] = []
-    earlier: list[Kept] = []
+    later: list[RetainedMessage] = []
+    earlier: list[RetainedMessage] = []
     for kept in (*retained, *acked, *_owed(subscription)):
         (later if kept.message.publish_time.ToNanoseconds() >= at_ns else earlier).append(kept)
-    _owe(subscription, later, earlier)
+    _set_unacked(subscription, later, earlier)
 
 
-def _owe(subscription: Subscription, wanted: Iterable[Kept], others: Iterable[Kept]) -> None:
-    """Make a subscription owe what matches its filter of `wanted`; all else that it knows of is acked."""
+def _set_unacked(
+    subscription: Subscription, wanted: Iterable[RetainedMessage], others: Iterable[RetainedMessage]
+) -> None:
+    """Make the messages of `wanted` that match the filter unacked, and all other known messages acked."""
     backlog, matches = subscription.backlog, subscription.matches
-    owed = {kept.message.message_id: kept for kept in wanted if matches is None or matches(kept.message.attributes)}
+    unacked = {kept.message.message_id: kept for kept in wanted if matches is None or matches(kept.message.attributes)}
     if backlog.acked is not None:
         known = {kept.message.message_id: kept for kept in (*others, *backlog.acked.read(), *_owed(subscription))}
-        done = (kept for name, kept in known.items() if name not in owed)
-        backlog.acked = Log(backlog.acked.keep_s, sorted(done, key=lambda kept: kept.born))
-    backlog.reset(sorted(owed.values(), key=lambda kept: int(kept.message.message_id)))
+        done = (kept for name, kept in known.items() if name not in unacked)
+        backlog.acked = Log(backlog.acked.keep_s, sorted(done, key=lambda kept: kept.published_at))
+    backlog.reset(sorted(unacked.values(), key=lambda kept: int(kept.message.message_id)))

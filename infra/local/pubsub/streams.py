@@ -1,4 +1,4 @@
-"""Consumers that pull: a signal to wait on, and a stream with its flow control."""
+"""Consumers that pull: a signal that a pull waits on, and a stream with flow control."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from infra.local.pubsub.lease import Lease
 from infra.local.pubsub.refusal import invalid
 from infra.local.pubsub.resources import Subscription
 
+# Messages in one streaming response: large for throughput, or small so that several streams share a burst evenly.
 _BATCH, _SHARED_BATCH = 500, 16
-"""Messages in one streaming response: enough to be quick, and few enough that streams share a burst evenly."""
 
 _UNLIMITED = 2**62
 
 
 class Signal:
-    """A consumer that waits: woken when there may be something to take."""
+    """A waiting consumer, woken when messages may be available."""
 
     pushes = False
 
@@ -26,20 +26,20 @@ class Signal:
         self._event = asyncio.Event()
 
     def wake(self) -> None:
-        """Let the waiter look."""
+        """Wake the waiting task."""
         self._event.set()
 
     def settled(self, size: int) -> None:
-        """Nothing to count."""
+        """Do nothing: only streams have flow control."""
 
     async def wait(self) -> None:
-        """Wait for the next wake, or return at once when one came since the last wait."""
+        """Wait for the next wake; returns at once when one came since the last wait."""
         await self._event.wait()
         self._event.clear()
 
 
 class Stream(Signal):
-    """One streaming pull: takes no more than its client allows to be outstanding."""
+    """A streaming pull. It takes no more messages than its client's flow control allows."""
 
     def __init__(self, subscription: Subscription, first: Any) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Stream(Signal):
         self._backlog.join(self)
 
     def respond(self) -> Any:
-        """The next response: what fits now, and which acks and deadlines held; None when there is nothing to say."""
+        """The next response: new messages and confirmations of acks and deadlines; None when there are none."""
         leases, confirmed = self._take(), self._confirmed
         if not leases and confirmed is None:
             return None
@@ -67,7 +67,7 @@ class Stream(Signal):
         return response
 
     def _take(self) -> list[Lease]:
-        """Lease what fits now; empty when nothing waits or the client's hands are full."""
+        """Lease messages within the flow control; empty when none wait or a limit is reached."""
         batch = _SHARED_BATCH if self._backlog.shared else _BATCH
         limit = min(batch, self._max_messages - self._messages)
         budget = self._max_bytes - self._bytes
@@ -79,7 +79,7 @@ class Stream(Signal):
         return leases
 
     def settled(self, size: int) -> None:
-        """Make room; where there was some, nothing waits for it."""
+        """Reduce the outstanding messages; wake only when a limit had been reached."""
         full = self._messages >= self._max_messages or self._bytes >= self._max_bytes
         self._messages -= 1
         self._bytes -= size
@@ -87,7 +87,7 @@ class Stream(Signal):
             self.wake()
 
     def apply(self, request: Any) -> None:
-        """Obey a request of the client: acks, deadlines, the stream's own ack deadline. An empty one keeps it alive."""
+        """Process a request of the client: acks, deadlines, the stream's ack deadline. An empty one is a keepalive."""
         if seconds := request.stream_ack_deadline_seconds:
             if not 10 <= seconds <= 600:
                 raise invalid(f"stream_ack_deadline_seconds is {seconds}; it must be from 10 to 600")
@@ -102,11 +102,11 @@ class Stream(Signal):
             self._confirm("modify_ack_deadline_confirmation", request.modify_deadline_ack_ids, stale)
 
     def close(self) -> None:
-        """Leave; what was taken stays leased until its deadline."""
+        """Stop taking messages; leases last until their deadlines."""
         self._backlog.leave(self)
 
     def _confirm(self, field: str, ack_ids: Iterable[str], stale: list[str]) -> None:
-        """Note for the next response which ids were good, where delivery is exactly once."""
+        """With exactly-once delivery, note for the next response which ids were valid."""
         if self._backlog.policy.exactly_once:
             self._confirmed = self._confirmed or wire.StreamingPullResponse()
             confirmation, gone = getattr(self._confirmed, field), set(stale)
@@ -116,7 +116,7 @@ class Stream(Signal):
 
 
 def fill(response: Any, leases: list[Lease], subscription: Subscription) -> Any:
-    """Put leases into a pull response and give it; attempts are told only where there is a dead-letter policy."""
+    """Put leases into a pull response and return it. Attempts are set only with a dead-letter policy."""
     counted = subscription.backlog.policy.max_attempts > 0
     for lease in leases:
         attempt = lease.held.attempts if counted else 0

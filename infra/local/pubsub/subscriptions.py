@@ -1,4 +1,4 @@
-"""The Subscriber service: subscriptions, pull, acks and deadlines. Streams and snapshots are next entry point."""
+"""The Subscriber service: subscriptions, pull, streaming pull, acks and deadlines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infra.local.pubsub.resources import Subscription
 from infra.local.pubsub.snapshots import Snapshots
 from infra.local.pubsub.streams import Signal, Stream, fill
 
+# Seconds that a pull waits for a first message before it returns none.
 _PULL_WAIT_S = 10.0
-"""How long a pull waits for a first message before it answers with none."""
 
 
 class Subscriber(Snapshots):
@@ -85,7 +85,7 @@ class Subscriber(Snapshots):
         subscription = self._pullable(request.subscription)
         wait = 0.0 if request.return_immediately else _PULL_WAIT_S
         if (remaining := context.time_remaining()) is not None:
-            wait = min(wait, remaining * 0.9)  # no messages is an answer, a deadline is an error
+            wait = min(wait, remaining * 0.9)  # an empty response in time, because an exceeded deadline is an error
         signal = Signal()
         subscription.backlog.join(signal)
         try:
@@ -126,7 +126,7 @@ class Subscriber(Snapshots):
 
 
 def _check(subscription: Subscription) -> None:
-    """Refuse to pull what was detached, was deleted or is pushed."""
+    """Refuse to pull a subscription that is detached, deleted or has a push endpoint."""
     if subscription.config.detached:
         raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"Subscription {subscription.config.name} is detached")
     if subscription.backlog.closed:
@@ -134,7 +134,7 @@ def _check(subscription: Subscription) -> None:
     if subscription.pushed:
         raise Refusal(
             grpc.StatusCode.FAILED_PRECONDITION,
-            f"Subscription {subscription.config.name} is pushed to an endpoint; it cannot be pulled",
+            f"Subscription {subscription.config.name} has a push endpoint, so it cannot be pulled",
         )
 
 

@@ -1,4 +1,4 @@
-"""OIDC tokens of pushes: signed as Google signs them, with a key of our own, and the public key to check them with."""
+"""OIDC tokens of pushes, signed like Google's with a generated key, and the public key that verifies them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+# Seconds that a token is valid.
 _LIFETIME_S = 3600
 _ISSUER = "https://accounts.google.com"
 
+# Path of the public key as a JSON Web Key Set (RFC 7517), as at www.googleapis.com.
 JWKS_PATH = "/oauth2/v3/certs"
-"""Where the public key is as a JSON Web Key Set (RFC 7517), as at www.googleapis.com."""
 
+# Path of the public key in PEM by key id, as google.oauth2.id_token.verify_token reads it.
 PEM_PATH = "/oauth2/v1/certs"
-"""Where it is in PEM by key id, as google.oauth2.id_token.verify_token reads it."""
 
 
 class Tokens:
-    """Makes tokens, and tells the public key. The key is made when it is first needed: it takes a moment."""
+    """Signs tokens and publishes the public key. The key is generated at its first use, because that takes a moment."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], tuple[float, str]] = {}
         self.documents: dict[str, Callable[[], dict[str, Any]]] = {JWKS_PATH: self._jwks, PEM_PATH: self._pems}
 
     def bearer(self, email: str, audience: str) -> str:
-        """A token (RFC 7519, RS256) that says a push comes from this service account; one is used for half an hour."""
+        """A token (RFC 7519, RS256) that names this service account as the pusher; it is reused for half an hour."""
         now = time.time()
         made_at, token = self._made.get((email, audience), (0.0, ""))
         if now - made_at > _LIFETIME_S / 2:
@@ -38,7 +39,7 @@ class Tokens:
 
     @functools.cached_property
     def _key(self) -> Any:
-        # Here: neither the import nor the key is for twins that sign nothing.
+        # Imported here, because most twins sign no tokens.
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -71,7 +72,7 @@ class Tokens:
 
 
 def _claims(email: str, audience: str, now: int) -> dict[str, Any]:
-    # The subject is the account's number in the cloud: some number that stays the same for the account.
+    # In the cloud the subject is the account's number; here it is a number derived from the email.
     subject = str(10**20 + int(hashlib.sha256(email.encode()).hexdigest(), 16) % 10**20)
     return {
         "aud": audience,

@@ -1,4 +1,4 @@
-"""The Publisher service: topics and what is published to them."""
+"""The Publisher service: topics, and publishing to them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Publisher:
     def DeleteTopic(self, request: Any) -> Any:
         topic = self._broker.topic(request.topic)
         del self._broker.topics[request.topic]
-        for subscription in topic.subscriptions.values():  # they live on and keep their backlog
+        for subscription in topic.subscriptions.values():  # subscriptions remain and keep their backlog
             subscription.config.topic = DELETED_TOPIC
         for name in topic.logs:
             self._broker.snapshots[name].config.topic = DELETED_TOPIC
@@ -76,7 +76,7 @@ class Publisher:
             raise invalid(f"There are {len(request.messages)} messages to publish; at most 1000 are allowed")
         if len(request.messages) > 1 and (size := request.ByteSize()) > PUBLISH_LIMIT:
             raise invalid(f"The request is {size} bytes; at most {PUBLISH_LIMIT} are allowed")
-        self._schemas.stamp(self._broker.topic(request.topic).config, request.messages)
+        self._schemas.validate(self._broker.topic(request.topic).config, request.messages)
         return wire.PublishResponse(message_ids=self._broker.publish(request.topic, request.messages))
 
 
@@ -85,7 +85,7 @@ def _check(config: Any, schemas: Schemas) -> None:
     check_retention(config)
     if config.message_transforms:
         raise not_covered("message_transforms")
-    # What the cloud says of a source that it cannot reach; here that is every one.
+    # The cloud's state for a source that it cannot reach; this server can reach none.
     config.state = _INGESTION_RESOURCE_ERROR if config.HasField("ingestion_data_source_settings") else _ACTIVE
     if config.HasField("schema_settings"):
         schemas.check_settings(config)

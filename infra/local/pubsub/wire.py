@@ -1,6 +1,6 @@
-"""The wire: the protobuf classes of google.pubsub.v1 and how plain methods become gRPC handlers.
+"""The protobuf classes of google.pubsub.v1, and the gRPC handlers for plain methods.
 
-google-cloud-pubsub ships the messages but no server stub; what is missing is which request is whose.
+google-cloud-pubsub contains the messages but no server stubs, which would name the request class of each method.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.pubsub_v1 import types
 
 from infra.local.pubsub.refusal import Refusal
 
-# The raw protobuf classes: several times faster than the proto-plus wrappers around them.
+# The raw protobuf classes, which are several times faster than their proto-plus wrappers.
 Topic: Any = types.Topic.pb()
 Subscription: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
@@ -32,14 +32,14 @@ Snapshot: Any = types.Snapshot.pb()
 SeekResponse: Any = types.SeekResponse.pb()
 Empty: Any = empty_pb2.Empty
 
+# Bytes of one pull response. The stock client receives at most 4 MiB from an emulator, and drops more silently.
 RESPONSE_LIMIT = 3_500_000
-"""Bytes of one pull response: a stock client on an emulator receives at most 4 MiB, and says nothing about more."""
 
 _NAMED_OTHERWISE = {"CreateTopic": types.Topic, "CreateSubscription": types.Subscription}
 
 
 def requests(service: object) -> dict[str, Any]:
-    """The class of the request of every RPC: the methods of a service that have capital letters."""
+    """The request class of every RPC: the methods of a service whose names start with a capital."""
     names = [name for name in dir(service) if name[0].isupper()]
     wrapped = [_NAMED_OTHERWISE.get(name) or getattr(types, f"{name}Request", None) for name in names]
     return {
@@ -51,7 +51,7 @@ def requests(service: object) -> dict[str, Any]:
 def handler(name: str, service: object) -> Any:
     """The gRPC handler of one service.
 
-    Plain methods take the request; coroutines take the request (StreamingPull: the stream of them) and the context.
+    Plain methods take the request; coroutines take the request (StreamingPull: the stream of requests) and the context.
     """
     methods = {each: _method(getattr(service, each), request) for each, request in requests(service).items()}
     return grpc.method_handlers_generic_handler(name, methods)
@@ -85,7 +85,7 @@ def _serialize(message: Any) -> bytes:
 
 
 def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
-    """One page of a listing and the token of the next; the token is the offset."""
+    """One page of a listing, and the token of the next page, which is its offset."""
     start = int(token) if token.isdecimal() else 0
     end = start + (size or 100)
     return items[start:end], str(end) if end < len(items) else ""

@@ -1,1 +1,1 @@
-"""A small Cloud Storage server: the JSON API and what clients use of the XML API, in SQLite and files."""
+"""A small Cloud Storage server: the JSON API and the commonly used part of the XML API, on SQLite and files."""

@@ -1,4 +1,4 @@
-"""Access control: lists, policies, HMAC keys and the service account; all kept, none of it enforced."""
+"""Access control: access control lists, policies, HMAC keys and the service account; stored but not enforced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEGACY = [{"role": "roles/storage.legacyBucketOwner", "members": ["projectOwner
 
 
 def predefined(request: Request) -> dict[str, Any]:
-    """The lists that a request asks for by name."""
+    """The access control lists that a request selects by name."""
     asked = {
         "acl": request.query.get("predefinedAcl"),
         "defaultObjectAcl": request.query.get("predefinedDefaultObjectAcl"),
@@ -36,7 +36,7 @@ def predefined(request: Request) -> dict[str, Any]:
 
 
 def check_change(bucket: Row, asked: Mapping[str, Any]) -> None:
-    """Refuse lists where the bucket's policy alone decides, and public ones where that is prevented."""
+    """Refuse lists on a bucket with uniform access, and public lists where public access is prevented."""
     lists = [asked[field] for field in ("acl", "defaultObjectAcl") if asked.get(field)]
     settings = bucket.data.get("iamConfiguration", {})
     public = any(each.get("entity") in ("allUsers", "allAuthenticatedUsers") for entries in lists for each in entries)
@@ -52,11 +52,11 @@ def _uniform(bucket: Row) -> bool:
 
 def _check_uniform(bucket: Row) -> None:
     if _uniform(bucket):
-        raise Refusal(400, "The bucket has uniform bucket-level access: there are no access control lists", "invalid")
+        raise Refusal(400, "The bucket has uniform bucket-level access, which excludes access control lists", "invalid")
 
 
 def entries(request: Request, store: Store, bucket: Row, row: Row) -> Any:
-    """A list of a bucket or an object, or one entry of it: read, added to, changed, deleted."""
+    """Read, add, change or delete entries of a bucket's or an object's access control list."""
     field, entity = request.params["list"], unquote(request.params.get("entity") or "")
     kind = "storage#bucketAccessControl" if row.kind == "bucket" and field == "acl" else "storage#objectAccessControl"
     _check_uniform(bucket)
@@ -81,7 +81,7 @@ def entries(request: Request, store: Store, bucket: Row, row: Row) -> Any:
 
 
 def policy(request: Request, store: Store, bucket: Row) -> Any:
-    """The IAM policy of a bucket: read or set."""
+    """Read or set the IAM policy of a bucket."""
     there = bucket.data.get("iam") or {"bindings": _LEGACY, "version": 1, "etag": bucket.etag}
     if request.method == "PUT":
         asked = request.json()
@@ -102,35 +102,35 @@ def policy(request: Request, store: Store, bucket: Row) -> Any:
 
 
 def permissions(request: Request, store: Store) -> Any:
-    """Everything is allowed."""
+    """Report that every permission is granted."""
     asked = [value for name, value in request.pairs if name == "permissions"]
     return {"kind": "storage#testIamPermissionsResponse", "permissions": asked}
 
 
 def service_account(request: Request, store: Store) -> Any:
-    """The address of a project's own service account."""
+    """The email address of a project's Storage service account."""
     email = f"service-{request.params['project']}@gs-project-accounts.iam.gserviceaccount.com"
     return {"kind": "storage#serviceAccount", "email_address": email}
 
 
 def make_key(request: Request, store: Store) -> Any:
-    """Make an HMAC key; its secret is told this once."""
+    """Create an HMAC key. The response is the only one with its secret."""
     project, email = request.params["project"], request.query.get("serviceAccountEmail", "")
     if not email:
-        raise Refusal(400, "serviceAccountEmail must say whose key it is", "required")
-    said = {
+        raise Refusal(400, "serviceAccountEmail must name the owner of the key", "required")
+    fields = {
         "serviceAccountEmail": email,
         "state": "ACTIVE",
         "timeCreated": now(),
         "updated": now(),
         "metageneration": "1",
     }
-    row = store.put(Row("hmacKey", project, f"GOOG1E{secrets.token_hex(27).upper()}", said))
+    row = store.put(Row("hmacKey", project, f"GOOG1E{secrets.token_hex(27).upper()}", fields))
     return {"kind": "storage#hmacKey", "secret": secrets.token_urlsafe(30), "metadata": _key(row)}
 
 
 def list_keys(request: Request, store: Store) -> Any:
-    """The HMAC keys of a project."""
+    """List the HMAC keys of a project."""
     email, deleted = request.query.get("serviceAccountEmail"), request.flag("showDeletedKeys")
     rows = store.rows("hmacKey", request.params["project"])
     items = [_key(row) for row in rows if email in (None, row.data["serviceAccountEmail"])]
@@ -139,7 +139,7 @@ def list_keys(request: Request, store: Store) -> Any:
 
 
 def one_key(request: Request, store: Store) -> Any:
-    """An HMAC key: read, switched, deleted."""
+    """Read, update or delete an HMAC key."""
     row = store.get("hmacKey", request.params["project"], request.params["key"])
     if not row:
         raise Refusal(404, f"There is no HMAC key {request.params['key']}", "notFound")

@@ -1,4 +1,4 @@
-"""What a request is answered with, whole, before any of it is sent: on the wire, or as a part of a batch's answer."""
+"""Responses: built completely before they are sent, on a connection or as part of a batch's response."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
 
+# Statuses without a body.
 _BARE = frozenset({204, 304})
 
 
 class Refusal(Exception):
-    """A request that is refused; what was begun for it is undone. `reason` is the cloud's short word."""
+    """A request is refused, and its changes are rolled back. `reason` is the cloud's error reason."""
 
     def __init__(self, status: int, message: str, reason: str = "") -> None:
         super().__init__(message)
@@ -23,7 +24,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """A status, headers and a body, or `length` bytes of a file from `first` on."""
+    """A status, headers and a body, or `length` bytes of a file starting at `first`."""
 
     content: bytes = b""
     status: int = 200
@@ -34,7 +35,7 @@ class Answer:
 
     @classmethod
     def of(cls, given: Answer | Mapping[str, Any] | None) -> Answer:
-        """What a handler gives: an answer, JSON, or nothing to say."""
+        """The response for a handler's result: a response, a JSON object, or None."""
         if isinstance(given, Answer):
             return given
         if given is None:
@@ -43,19 +44,19 @@ class Answer:
 
     @classmethod
     def refusal(cls, status: int, message: str, reason: str = "") -> Answer:
-        """An error in the cloud's form, or a bare 304."""
+        """An error in the format of the cloud, or a 304 without a body."""
         if status == HTTPStatus.NOT_MODIFIED:
             return cls(status=status)
         answer = cls(status=status)
-        told = {"domain": "global", "reason": reason or answer.phrase, "message": message}
-        whole = cls.of({"error": {"code": status, "message": message, "errors": [told]}})
+        detail = {"domain": "global", "reason": reason or answer.phrase, "message": message}
+        whole = cls.of({"error": {"code": status, "message": message, "errors": [detail]}})
         whole.status = status
         return whole
 
     @property
     def phrase(self) -> str:
-        """The words for the status."""
-        # 308 has another meaning here than on the web; 499 is Google's own.
+        """The reason phrase of the status."""
+        # In this API 308 has another meaning than in HTTP; 499 is Google's own.
         known = {308: "Resume Incomplete", 499: "Client Closed Request"}
         return known.get(self.status) or HTTPStatus(self.status).phrase
 
@@ -65,7 +66,7 @@ class Answer:
             self.file.close()
 
     def send(self, handler: BaseHTTPRequestHandler, pause_s: float = 0.0) -> None:
-        """Write it to a connection, a small one in one piece, or with a pause before the second half of the body."""
+        """Send the response, a small one in one write. With `pause_s`, pause before the second half of the body."""
         size = self.length if self.file else len(self.content)
         handler.send_response(self.status, self.phrase)
         if self.status not in _BARE:

@@ -1,4 +1,4 @@
-"""Batches: several requests in one, each answered as if it had come alone, conditions and refusals included."""
+"""Batches: several requests in one, each answered as if it had been sent alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
 
 PATH = "/batch/storage/v1"
+# Requests in a batch.
 _LIMIT = 1000
 _MARK = "batch_of_answers"
 
 
 def answer_batch(request: Request, one: Callable[[Request], Answer]) -> Answer:
-    """Answer every part in order by `one` (Google Cloud, "Sending batch requests")."""
+    """Answer every part, in order, with `one` (Google Cloud, "Sending batch requests")."""
     kind = request.headers.get("Content-Type", "")
     whole = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + bytes(request.body))
     parts = [part for part in whole.walk() if part is not whole] if whole.is_multipart() else []
@@ -26,9 +27,9 @@ def answer_batch(request: Request, one: Callable[[Request], Answer]) -> Answer:
         inner = one(_request(request, part))
         name = f"Content-ID: <response-{part['Content-ID'].strip('<>')}>\r\n" if part.get("Content-ID") else ""
         headers = {**inner.headers, "Content-Length": str(len(inner.content))}
-        told = "".join(f"{header}: {value}\r\n" for header, value in headers.items())
+        header_lines = "".join(f"{header}: {value}\r\n" for header, value in headers.items())
         text += f"--{_MARK}\r\nContent-Type: application/http\r\n{name}\r\nHTTP/1.1 {inner.status} {inner.phrase}\r\n"
-        text += f"{told}\r\n{inner.content.decode()}\r\n"
+        text += f"{header_lines}\r\n{inner.content.decode()}\r\n"
     content = f"{text}--{_MARK}--\r\n".encode()
     return Answer(content, headers={"Content-Type": f"multipart/mixed; boundary={_MARK}"})
 
@@ -39,12 +40,12 @@ def _request(batch: Request, part: Message) -> Request:
     try:
         method, address, *_ = line.decode().split()
     except ValueError as exc:
-        words = "A part of a batch must start with a request line, such as GET /storage/v1/b/B HTTP/1.1"
-        raise Refusal(400, words, "invalid") from exc
+        reason = "A part of a batch must start with a request line, such as GET /storage/v1/b/B HTTP/1.1"
+        raise Refusal(400, reason, "invalid") from exc
     headers = BytesParser().parsebytes(rest)
     body = headers.get_payload(decode=True)
     headers["Host"] = batch.headers.get("Host", "127.0.0.1")
     path = "/" + address.partition("://")[2].partition("/")[2] if "://" in address else address
     if "alt=media" in path or path.startswith(("/upload", "/download")):
-        raise Refusal(400, "A batch carries no bytes of objects", "invalid")
+        raise Refusal(400, "A batch cannot upload or download objects", "invalid")
     return Request(method, path, headers, body.strip() if isinstance(body, bytes) else b"")

@@ -1,4 +1,4 @@
-"""Buckets: created, read, listed, changed, locked, deleted and restored."""
+"""Buckets: create, read, list, change, lock, delete and restore."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _MULTI, _DUAL = ("US", "EU", "ASIA"), ("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "
 
 
 def find(store: Store, name: str) -> Row:
-    """A live bucket."""
+    """A live bucket. Refuses with 404."""
     if not (row := store.get("bucket", "", name)):
         raise Refusal(404, f"The bucket {name} does not exist", "notFound")
     return row
 
 
-def make(store: Store, name: str, said: dict[str, Any]) -> Row:
-    """Make a bucket; refused when there is one of that name."""
+def make(store: Store, name: str, settings: dict[str, Any]) -> Row:
+    """Create a bucket. Refuses a name that exists."""
     if not name or "/" in name:
-        raise Refusal(400, f"name must be that of a bucket, not {name!r}", "required")
+        raise Refusal(400, f"name must be a bucket's name, not {name!r}", "required")
     if store.get("bucket", "", name):
         raise Refusal(409, f"The bucket {name} exists already", "conflict")
-    location = str(said.get("location") or "US").upper()
-    dual = "customPlacementConfig" in said or location in _DUAL
+    location = str(settings.get("location") or "US").upper()
+    dual = "customPlacementConfig" in settings or location in _DUAL
     data = {
         "projectNumber": "0",
         "storageClass": "STANDARD",
         "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}, "publicAccessPrevention": "inherited"},
-        "softDeletePolicy": {"retentionDurationSeconds": "0"},  # the cloud's default is a week
+        "softDeletePolicy": {"retentionDurationSeconds": "0"},  # the cloud's default is one week
         **({"rpo": "DEFAULT"} if dual or location in _MULTI else {}),
-        **said,
+        **settings,
         "location": location,
         "locationType": "dual-region" if dual else "multi-region" if location in _MULTI else "region",
         "metageneration": "1",
@@ -52,23 +52,23 @@ def make(store: Store, name: str, said: dict[str, Any]) -> Row:
 
 
 def create(request: Request, store: Store) -> Any:
-    """Create a bucket with the settings that are asked for."""
+    """Create a bucket with the requested settings."""
     asked = request.json()
-    said = writable(asked) | access.predefined(request)
+    settings = writable(asked) | access.predefined(request)
     if request.flag("enableObjectRetention"):
-        said["objectRetention"] = {"mode": "Enabled"}
-    return shown(make(store, str(asked.get("name", "")), said), request.base_url, full=_full(request))
+        settings["objectRetention"] = {"mode": "Enabled"}
+    return shown(make(store, str(asked.get("name", "")), settings), request.base_url, full=_full(request))
 
 
 def get(request: Request, store: Store) -> Any:
-    """A bucket, also one that is softly deleted."""
+    """Read a bucket, or with `softDeleted` a soft-deleted one."""
     row = _wanted(request, store) if request.flag("softDeleted") else find(store, request.bucket)
     check(request.conditions, row, reads=True)
     return shown(row, request.base_url, full=_full(request))
 
 
 def ls(request: Request, store: Store) -> Any:
-    """A page of the buckets."""
+    """List a page of buckets."""
     prefix, after = request.query.get("prefix", ""), request.query.get("pageToken", "")
     states = [DELETED] if request.flag("softDeleted") else [LIVE]
     found = store.rows("bucket", "", "AND name >= ? AND name > ?", prefix, after, states=states)
@@ -87,12 +87,12 @@ def patch(request: Request, store: Store) -> Any:
     change(row, asked, replace=request.method == "PUT")
     locked, kept = before.get("retentionPolicy", {}), row.data.get("retentionPolicy", {})
     if locked.get("isLocked") and int(kept.get("retentionPeriod", 0)) < int(locked["retentionPeriod"]):
-        raise Refusal(403, "A locked retention policy can be neither shortened nor removed", "forbidden")
+        raise Refusal(403, "A locked retention policy cannot be shortened or removed", "forbidden")
     return shown(store.put(_settled(row, before)), request.base_url, full=_full(request))
 
 
 def lock(request: Request, store: Store) -> Any:
-    """Make a bucket's retention policy one that cannot be shortened."""
+    """Lock a bucket's retention policy, after which it cannot be shortened."""
     row = find(store, request.bucket)
     check(request.conditions, row)
     if "retentionPolicy" not in row.data:
@@ -102,7 +102,7 @@ def lock(request: Request, store: Store) -> Any:
 
 
 def delete(request: Request, store: Store) -> None:
-    """Delete an empty bucket with what belongs to it."""
+    """Delete an empty bucket with its uploads and notifications."""
     row = find(store, request.bucket)
     check(request.conditions, row)
     if next(store.rows("object", row.name, states=(LIVE, OLD)), None):
@@ -119,7 +119,7 @@ def delete(request: Request, store: Store) -> None:
 
 
 def restore(request: Request, store: Store) -> Any:
-    """Bring a softly deleted bucket back."""
+    """Restore a soft-deleted bucket."""
     row = _wanted(request, store)
     row.state = LIVE
     row.data = {name: value for name, value in row.data.items() if not name.endswith("DeleteTime")}
@@ -129,12 +129,12 @@ def restore(request: Request, store: Store) -> Any:
 def _wanted(request: Request, store: Store) -> Row:
     row = store.get("bucket", "", request.bucket, request.number("generation"), state=DELETED)
     if not row or row.data["hardDeleteTime"] < now():
-        raise Refusal(404, f"There is no softly deleted bucket {request.bucket} of that generation", "notFound")
+        raise Refusal(404, f"There is no soft-deleted bucket {request.bucket} of that generation", "notFound")
     return row
 
 
 def _settled(row: Row, before: dict[str, Any]) -> Row:
-    """Note the times at which policies began, and refuse what no bucket can have."""
+    """Set the times at which policies took effect, and refuse invalid settings."""
     for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "encryption", "iamConfiguration"):
         if not isinstance(row.data.get(field, {}), dict):
             raise Refusal(400, f"{field} must be an object, not {row.data[field]!r}", "invalid")
@@ -153,7 +153,7 @@ def _settled(row: Row, before: dict[str, Any]) -> Row:
         if row.data.get(field) and row.data[field] != before.get(field):
             row.data[field] = {**row.data[field], **dict.fromkeys(stamps, now())}
     for name, rule in row.data.get("encryption", {}).items():
-        if isinstance(rule, dict) and rule != before.get("encryption", {}).get(name):  # what may encrypt
+        if isinstance(rule, dict) and rule != before.get("encryption", {}).get(name):  # a restriction of encryption
             since = {"effectiveTime": now()} if rule.get("restrictionMode") == "FullyRestricted" else {}
             row.data["encryption"][name] = {"restrictionMode": rule.get("restrictionMode"), **since}
     return row

@@ -1,4 +1,4 @@
-"""Notification configurations through the API: created, read, listed and deleted on a bucket."""
+"""Notification configurations of a bucket through the API: create, read, list and delete."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _KIND = "notification"
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 
 
-def wanting(store: Store, event: Event) -> list[Watch]:
-    """Who is told of an event."""
+def matching(store: Store, event: Event) -> list[Watch]:
+    """The configurations that match an event."""
     watches = [_watch(row) for row in store.rows(_KIND, event.row.parent)]
     return [watch for watch in watches if watch.wants(event)]
 
 
 def keep(store: Store, watch: Watch) -> Row:
-    """Keep a configuration, new or instead of the one of its number."""
+    """Store a configuration; it replaces one with the same number."""
     optional = {
         "event_types": list(watch.event_types),
         "object_name_prefix": watch.prefix,
         "custom_attributes": dict(watch.custom),
     }
-    said = {name: value for name, value in optional.items() if value}
-    data = {"topic": HOST + watch.topic, "payload_format": watch.payload, **said}
+    settings = {name: value for name, value in optional.items() if value}
+    data = {"topic": HOST + watch.topic, "payload_format": watch.payload, **settings}
     return store.put(Row(_KIND, watch.bucket, str(watch.id), data))
 
 
 def create(request: Request, store: Store) -> Any:
-    """Have a topic told of a bucket's events."""
+    """Create a configuration that notifies a topic of a bucket's events."""
     bucket, asked = buckets.find(store, request.bucket), request.json()
     topic = str(asked.get("topic", "")).removeprefix(HOST)
     types, payload = asked.get("event_types") or (), asked.get("payload_format", "")
@@ -56,13 +56,13 @@ def create(request: Request, store: Store) -> Any:
 
 
 def ls(request: Request, store: Store) -> Any:
-    """The configurations of a bucket."""
+    """List the configurations of a bucket."""
     items = [_shown(row) for row in store.rows(_KIND, buckets.find(store, request.bucket).name)]
     return {"kind": "storage#notifications", **({"items": items} if items else {})}
 
 
 def one(request: Request, store: Store) -> Any:
-    """One configuration: read or deleted."""
+    """Read or delete a configuration."""
     bucket, number = buckets.find(store, request.bucket), request.params["number"]
     if not (row := store.get(_KIND, bucket.name, number)):
         raise Refusal(404, f"The bucket {bucket.name} has no notification configuration {number}", "notFound")
@@ -70,11 +70,11 @@ def one(request: Request, store: Store) -> Any:
 
 
 def _watch(row: Row) -> Watch:
-    said = row.data
+    settings = row.data
     topic, types, prefix = (
-        said["topic"].removeprefix(HOST),
-        said.get("event_types", ()),
-        said.get("object_name_prefix", ""),
+        settings["topic"].removeprefix(HOST),
+        settings.get("event_types", ()),
+        settings.get("object_name_prefix", ""),
     )
     return Watch(
         int(row.name),
@@ -82,8 +82,8 @@ def _watch(row: Row) -> Watch:
         topic,
         tuple(types),
         prefix,
-        said["payload_format"],
-        said.get("custom_attributes", {}),
+        settings["payload_format"],
+        settings.get("custom_attributes", {}),
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the Storage server: connections, kept or cut, and what a fault plan does to them."""
+"""HTTP connections of the Storage server, and the connection faults of a fault plan."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
-from infra.local.fault_plan import Faults
+from infra.local.fault_plan import FaultInjector
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
 
+# Bytes of a body that is kept in memory; a larger one is written to a file.
 _SMALL = 1 << 20
 
 
 class Answering(Protocol):
-    """Whoever knows the answers. From any thread."""
+    """Answers requests, from any thread."""
 
-    faults: Faults
+    faults: FaultInjector
 
     @property
     def spool(self) -> Path:
-        """Where big bodies are put while they come; the folder of the objects' own."""
+        """The folder for large request bodies, the same as that of object bodies."""
 
     def answer(self, request: Request, /) -> Answer:
-        """The answer to a request."""
+        """The response to a request."""
 
 
 class Connections(ThreadingHTTPServer):
-    """The listening socket and the connections that clients keep open, a thread each."""
+    """The listening socket and its connections, with one thread per connection."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -53,19 +54,19 @@ class Connections(ThreadingHTTPServer):
             self._open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed between two requests is no failure of the server."""
+        """Log errors, except for a client that disconnects between two requests."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     def cut(self) -> None:
-        """End connections that clients keep for their next request: a stopped server must not answer it."""
+        """Close idle connections, on which a stopped server must not answer further requests."""
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads a request to its end, has it answered, writes the answer; then the next on the same connection."""
+    """Reads a complete request, sends its response, and continues with the next request on the connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -76,13 +77,13 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with self._request() as request:
                 if reset := storage.faults.happens("resets"):
-                    obeyed = storage.faults.number("obeyed") < 0.5
+                    processed = storage.faults.number("obeyed") < 0.5
                 answer = Answer()
-                if not reset or obeyed:
+                if not reset or processed:
                     if storage.faults.refuses():
                         busy = storage.faults.number("code") < 0.5
                         status, reason = (429, "rateLimitExceeded") if busy else (503, "backendError")
-                        answer = Answer.refusal(status, "The fault plan that was asked for", reason)
+                        answer = Answer.refusal(status, "Refused by the fault plan", reason)
                     else:
                         answer = storage.answer(request)
                 with closing(answer):
@@ -91,13 +92,13 @@ class _Handler(BaseHTTPRequestHandler):
                         self.close_connection = True
                         return
                     if request.method == "GET" and answer.status >= 400:
-                        # A client that streams a download leaves a refusal's body unread, and so the connection open.
+                        # A client that streams a download may not read an error's body, and would keep the connection.
                         answer.headers["Connection"] = "close"
                         self.close_connection = True
                     slow = request.method == "GET" and storage.faults.happens("slow_reads")
-                    answer.send(self, pause_s=storage.faults.day.slow_s if slow else 0.0)
+                    answer.send(self, pause_s=storage.faults.plan.slow_s if slow else 0.0)
         except Refusal as exc:
-            self.close_connection = True  # the body could not be read to its end
+            self.close_connection = True  # the rest of the body is unread
             Answer.refusal(exc.status, str(exc), exc.reason).send(self)
         except ConnectionError:
             self.close_connection = True
@@ -106,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Request]:
-        """The request with its body: an early refusal must not leave it on the wire. A big one is in a file."""
+        """Read a request with its body, even if it will be refused. A large body is written to a file."""
         length = self.headers.get("Content-Length", "0")
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if not length.isdecimal():
@@ -123,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             yield Request(self.command, self.path, self.headers, body, Path(file.name))
 
     def _chunks(self) -> Iterator[int]:
-        """The sizes of the chunks of a body, each to be read before the next is asked for (RFC 9112)."""
+        """Yield the size of each chunk of a body, which the caller must read before the next one (RFC 9112)."""
         while digits := self.rfile.readline(100).partition(b";")[0].strip():
             if digits.strip(b"0123456789abcdefABCDEF"):
                 raise Refusal(400, "The size of a chunk must be a hexadecimal number", "invalid")
@@ -137,14 +138,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, length: int) -> bytes:
         found = self.rfile.read(length) if length else b""
         if len(found) < length:
-            raise ConnectionAbortedError("the client went away within a body")
+            raise ConnectionAbortedError("the client disconnected within a body")
         return found
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the twin's terminal is for people."""
+        """Log nothing, to keep the twin's terminal readable."""
 
 
 def _reset(connection: socket.socket) -> None:
-    """End a connection as a broken network does: with RST, nothing that waits to be sent is sent."""
+    """Reset a connection (RST), like a network failure; unsent data is dropped."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,4 +1,4 @@
-"""Objects made of others: copy, rewrite, move and compose."""
+"""Objects made from other objects: copy, rewrite, move and compose."""
 
 from __future__ import annotations
 
@@ -14,43 +14,48 @@ from infra.local.storage.request import Request
 from infra.local.storage.resources import shown, writable
 from infra.local.storage.store import Row, Store
 
+# Source objects of a compose.
 _MOST_SOURCES = 32
+
+# Metadata that a copy does not get from its source.
 _NOT_COPIED = frozenset({"acl", "temporaryHold", "eventBasedHold", "retention", "storageClass"})
+
+# Metadata that describes the bytes.
 _OF_BYTES = ("size", "md5Hash", "crc32c", "componentCount")
 
 
 def copy(request: Request, store: Store) -> Any:
-    """Copy an object; a body says what the copy's metadata is instead."""
+    """Copy an object; a request body overrides its metadata."""
     bucket, made = _copied(request, store, _source(request, store))
     return shown(made, request.base_url, bucket, full=True)
 
 
 def rewrite(request: Request, store: Store) -> Any:
-    """Copy an object, at most `maxBytesRewrittenPerCall` in a call: a token goes on where the last call ended."""
+    """Copy an object, at most `maxBytesRewrittenPerCall` bytes per call. A token continues an earlier call."""
     row = _source(request, store)
     size, most = int(row.data["size"]), request.number("maxBytesRewrittenPerCall")
     done = _done(request.query.get("rewriteToken", ""), row) + (most or size)
-    told = {"kind": "storage#rewriteResponse", "objectSize": str(size), "totalBytesRewritten": str(min(done, size))}
+    progress = {"kind": "storage#rewriteResponse", "objectSize": str(size), "totalBytesRewritten": str(min(done, size))}
     if done < size:
         token = base64.urlsafe_b64encode(f"{row.generation}/{done}".encode()).decode()
-        return {**told, "done": False, "rewriteToken": token}
+        return {**progress, "done": False, "rewriteToken": token}
     bucket, made = _copied(request, store, row)
-    return {**told, "done": True, "resource": shown(made, request.base_url, bucket, full=True)}
+    return {**progress, "done": True, "resource": shown(made, request.base_url, bucket, full=True)}
 
 
 def move(request: Request, store: Store) -> Any:
-    """Give an object another name in its bucket, at once."""
+    """Rename an object in its bucket, atomically."""
     request.params["to_bucket"] = request.params["bucket"]
     row = _source(request, store)
     if unquote(request.params["to"]) == row.name:
-        raise Refusal(400, f"The object {row.name} has that name already", "invalid")
+        raise Refusal(400, f"The object {row.name} already has that name", "invalid")
     bucket, made = _copied(request, store, row)
     objects.retire(store, bucket, row)
     return shown(made, request.base_url, bucket)
 
 
 def compose(request: Request, store: Store) -> Any:
-    """Join up to 32 objects of a bucket into one; each may be bound to a generation."""
+    """Concatenate up to 32 objects of a bucket; each may name a generation."""
     bucket, asked = buckets.find(store, request.bucket), request.json()
     wanted = asked.get("sourceObjects") or []
     if not 1 <= len(wanted) <= _MOST_SOURCES:
@@ -64,12 +69,12 @@ def compose(request: Request, store: Store) -> Any:
         check({name: str(value) for name, value in (each.get("objectPreconditions") or {}).items()}, row)
         keys.check(row, request)
         sources.append(row)
-    said = writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
+    metadata = writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
     body = store.join([row.body for row in sources])
     sums = store.measure(body)
-    del sums["md5Hash"]  # a composite has none
+    del sums["md5Hash"]  # a composite object has none
     sums["componentCount"] = sum(int(row.data.get("componentCount", 1)) for row in sources)  # type: ignore[assignment]
-    made = objects.publish(store, bucket, request.object, said | sums, body, request.conditions)
+    made = objects.publish(store, bucket, request.object, metadata | sums, body, request.conditions)
     return shown(made, request.base_url, bucket, full=True)
 
 
@@ -77,18 +82,18 @@ def _source(request: Request, store: Store) -> Row:
     row = objects.find(store, buckets.find(store, request.bucket), request.object, request.number("sourceGeneration"))
     check_source(request.query, row)
     if "customerEncryption" in row.data and "x-goog-copy-source-encryption-key" not in request.headers:
-        keys.check(row, request)  # a move, or a copy that keeps its key
+        keys.check(row, request)  # a move, or a copy with the same key
     else:
         keys.check(row, request, "x-goog-copy-source-encryption-")
     return row
 
 
 def _copied(request: Request, store: Store, row: Row) -> tuple[Row, Row]:
-    """The bucket of a copy, and the copy."""
+    """Copy an object; returns the copy's bucket and the copy."""
     bucket = buckets.find(store, unquote(request.params["to_bucket"]))
-    said: Mapping[str, Any] = {k: v for k, v in writable(row.data).items() if k not in _NOT_COPIED}
+    metadata: Mapping[str, Any] = {k: v for k, v in writable(row.data).items() if k not in _NOT_COPIED}
     of_bytes = {field: row.data[field] for field in _OF_BYTES if field in row.data}
-    whole = {**said, **writable(request.json()), **access.predefined(request), **keys.given(request), **of_bytes}
+    whole = {**metadata, **writable(request.json()), **access.predefined(request), **keys.given(request), **of_bytes}
     body = store.join([row.body])
     return bucket, objects.publish(store, bucket, unquote(request.params["to"]), whole, body, request.conditions)
 
@@ -102,4 +107,4 @@ def _done(token: str, row: Row) -> int:
             return int(done)
     except ValueError:
         pass
-    raise Refusal(400, "rewriteToken must be one that a rewrite of this object gave", "invalid")
+    raise Refusal(400, "rewriteToken must be from an earlier rewrite of this object", "invalid")

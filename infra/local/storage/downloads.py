@@ -1,4 +1,4 @@
-"""Downloads: an object's bytes, whole, in ranges or unzipped."""
+"""Downloads: an object's bytes, complete, in ranges, or decompressed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from infra.local.storage.resources import hash_header
 from infra.local.storage.store import Store
 
 _RANGE = re.compile(r"\s*bytes=(\d*)-(\d*)\s*")
+
+# Bytes of a response that are read into memory; more are sent from the file.
 _SMALL = 1 << 18
-_TOLD = {
+
+# Metadata that is sent as headers.
+_HEADERS = {
     "contentType": "Content-Type",
     "cacheControl": "Cache-Control",
     "contentDisposition": "Content-Disposition",
@@ -25,11 +29,11 @@ _TOLD = {
 
 
 def download(request: Request, store: Store) -> Answer:
-    """Answer with an object's bytes, or with those that a Range header names (RFC 9110)."""
+    """Answer with an object's bytes, or with those of a Range header (RFC 9110)."""
     _, row = objects.named(request, store)
     keys.check(row, request)
     there, size, encoding = row.data, int(row.data["size"]), row.data.get("contentEncoding")
-    answer = Answer(headers={header: str(there[field]) for field, header in _TOLD.items() if there.get(field)})
+    answer = Answer(headers={header: str(there[field]) for field, header in _HEADERS.items() if there.get(field)})
     for key, value in (there.get("metadata") or {}).items():
         answer.headers[f"X-Goog-Meta-{key}"] = str(value).encode().decode("latin-1")
     answer.headers |= {
@@ -40,8 +44,8 @@ def download(request: Request, store: Store) -> Answer:
         "X-Goog-Stored-Content-Length": str(size),
         "Accept-Ranges": "bytes",
     }
-    if wish := request.query.get("response-content-disposition"):
-        answer.headers["Content-Disposition"] = wish
+    if disposition := request.query.get("response-content-disposition"):
+        answer.headers["Content-Disposition"] = disposition
     with store.open(row.body) as file:
         if encoding == "gzip" and "gzip" not in request.headers.get("Accept-Encoding", ""):
             answer.content = gzip.decompress(file.read())
@@ -58,7 +62,7 @@ def download(request: Request, store: Store) -> Answer:
 
 
 def _choose(answer: Answer, asked: str, size: int) -> None:
-    """Say which of the bytes are answered."""
+    """Select the bytes of the response by the Range header `asked`."""
     answer.length = size
     match = _RANGE.fullmatch(asked)
     if not match or match.group(1, 2) == ("", ""):
@@ -68,7 +72,7 @@ def _choose(answer: Answer, asked: str, size: int) -> None:
     else:
         first, last = max(size - int(match[2]), 0), size - 1
     if first > last:
-        words = f"The range {asked} is not within the {size} bytes of the object"
-        raise Refusal(416, words, "requestedRangeNotSatisfiable")
+        reason = f"The range {asked} is not within the {size} bytes of the object"
+        raise Refusal(416, reason, "requestedRangeNotSatisfiable")
     answer.status, answer.first, answer.length = 206, first, last + 1 - first
     answer.headers["Content-Range"] = f"bytes {first}-{last}/{size}"

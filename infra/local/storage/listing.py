@@ -14,13 +14,16 @@ from infra.local.storage.request import Request
 from infra.local.storage.resources import page, shown
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
+# Entries of a page.
 _MOST = 1000
+
+# The largest character, which sorts after every name.
 _END = "\U0010ffff"
 _GLOB = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
 
 
 def ls(request: Request, store: Store) -> Any:
-    """A page of a bucket's objects and, with a delimiter, its folders."""
+    """List a page of a bucket's objects and, with a delimiter, its folders."""
     bucket, query = buckets.find(store, request.bucket), request.query
     states = [DELETED] if request.flag("softDeleted") else [LIVE, OLD] if request.flag("versions") else [LIVE]
     prefix, end = query.get("prefix", ""), query.get("endOffset") or _END
@@ -50,7 +53,7 @@ def ls(request: Request, store: Store) -> Any:
 
 
 def _folded(rows: Iterator[Row], prefix: str, delimiter: str, trailing: bool) -> Iterator[tuple[str, Row | None]]:
-    """Objects by name; those with a delimiter after the prefix as one folder. `trailing`: also as themselves."""
+    """Yield objects by name, grouped into folders at the delimiter. `trailing`: also the object of a folder's name."""
     last = ""
     for row in rows:
         head, mark, tail = row.name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
@@ -66,11 +69,11 @@ def _after(token: str) -> tuple[str, int]:
         generation, _, name = base64.urlsafe_b64decode(token).decode().partition("/")
         return name, int(generation or 0)
     except ValueError as exc:
-        raise Refusal(400, f"pageToken must be one that a listing gave, not {token!r}", "invalid") from exc
+        raise Refusal(400, f"pageToken must be from an earlier listing, not {token!r}", "invalid") from exc
 
 
 def _regex(glob: str) -> str:
-    """What matches as Cloud Storage's matchGlob does ("Objects: list")."""
+    """The regular expression for a matchGlob of Cloud Storage ("Objects: list")."""
     parts = re.findall(r"\*\*/|\*\*|\[!?[^\]]+\]|.", glob, re.S)
     depth, regex = 0, ""
     for part in parts:

@@ -1,10 +1,10 @@
-"""Objects by the XML API: written whole, or in parts that come in any order and at the same time."""
+"""Uploads through the XML API: complete, or in parts that arrive in any order and concurrently."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
-from xml.etree import ElementTree  # nosec B405  # expat refuses bombs since 2.4.1, and loads nothing
+from xml.etree import ElementTree  # nosec B405  # expat has refused entity bombs since 2.4.1, and loads no external entities
 
 from infra.local.storage import buckets, keys, objects, uploads
 from infra.local.storage.answer import Answer, Refusal
@@ -14,7 +14,7 @@ from infra.local.storage.store import Row, Store
 
 _SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _META = "x-goog-meta-"
-_SAID = {
+_FIELDS = {
     "Content-Type": "contentType",
     "Cache-Control": "cacheControl",
     "Content-Disposition": "contentDisposition",
@@ -27,24 +27,26 @@ _SAID = {
 
 
 def put(request: Request, store: Store) -> Answer:
-    """Make an object of a request's body."""
+    """Create an object from a request's body."""
     body = store.save(memoryview(request.body), request.spool)
-    row = uploads.keep(request, store, _said(request), body, request.object)
-    told = {"X-Goog-Generation": str(row.generation), "X-Goog-Hash": hash_header(row.data)}
-    return Answer(headers={"ETag": f'"{row.etag}"', **told})
+    row = uploads.keep(request, store, _metadata(request), body, request.object)
+    headers = {"X-Goog-Generation": str(row.generation), "X-Goog-Hash": hash_header(row.data)}
+    return Answer(headers={"ETag": f'"{row.etag}"', **headers})
 
 
 def start(request: Request, store: Store) -> Answer:
-    """Begin an upload in parts."""
+    """Start a multipart upload."""
     buckets.find(store, request.bucket)
-    said = {**_said(request), **keys.given(request)}
-    upload = Row("upload", request.bucket, uuid.uuid4().hex, {"name": request.object, "said": said}, store.generation())
+    metadata = {**_metadata(request), **keys.given(request)}
+    upload = Row(
+        "upload", request.bucket, uuid.uuid4().hex, {"name": request.object, "said": metadata}, store.generation()
+    )
     store.put(upload)
     return _xml("InitiateMultipartUploadResult", Bucket=request.bucket, Key=request.object, UploadId=upload.name)
 
 
 def put_part(request: Request, store: Store) -> Answer:
-    """Take a part; the same number again replaces it."""
+    """Store a part; it replaces one with the same number."""
     number = request.number("partNumber")
     if not 1 <= number <= 10_000:
         raise Refusal(400, f"partNumber must be from 1 to 10000, not {number}", "invalid")
@@ -60,7 +62,7 @@ def put_part(request: Request, store: Store) -> Answer:
 
 
 def finish(request: Request, store: Store) -> Answer:
-    """Make an object of the parts that the request lists."""
+    """Create an object from the parts that the request lists."""
     upload = uploads.find(request, store)
     there = {int(part.name): part for part in store.rows("part", upload.name)}
     bodies = []
@@ -68,20 +70,20 @@ def finish(request: Request, store: Store) -> Answer:
         if number not in there or there[number].data["etag"] != etag:
             raise Refusal(400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "InvalidPart")
         bodies.append(there[number].body)
-    body, said = store.join(bodies), upload.data["said"]
+    body, metadata = store.join(bodies), upload.data["said"]
     sums = store.measure(body)
     del sums["md5Hash"]  # as in the cloud
-    key = {"customerEncryption": said["customerEncryption"]} if "customerEncryption" in said else {}
+    key = {"customerEncryption": metadata["customerEncryption"]} if "customerEncryption" in metadata else {}
     bucket = buckets.find(store, request.bucket)
     row = objects.publish(
-        store, bucket, upload.data["name"], {**writable(said), **key, **sums}, body, request.conditions
+        store, bucket, upload.data["name"], {**writable(metadata), **key, **sums}, body, request.conditions
     )
     abort(request, store)
     return _xml("CompleteMultipartUploadResult", Bucket=row.parent, Key=row.name, ETag=f'"{row.etag}"')
 
 
 def abort(request: Request, store: Store) -> None:
-    """Forget an upload and its parts."""
+    """Cancel an upload and delete its parts."""
     upload = uploads.find(request, store)
     for row in [upload, *store.rows("part", upload.name)]:
         store.delete(row)
@@ -92,13 +94,13 @@ def delete(request: Request, store: Store) -> None:
     objects.delete(request, store)
 
 
-def _said(request: Request) -> dict[str, Any]:
-    """What the headers say of an object."""
-    said: dict[str, Any] = {
-        field: request.headers[header] for header, field in _SAID.items() if header in request.headers
+def _metadata(request: Request) -> dict[str, Any]:
+    """An object's metadata from the request's headers."""
+    metadata: dict[str, Any] = {
+        field: request.headers[header] for header, field in _FIELDS.items() if header in request.headers
     }
     meta = {name[len(_META) :]: value for name, value in request.headers.items() if name.lower().startswith(_META)}
-    return {"contentType": "application/octet-stream", **said, **({"metadata": meta} if meta else {})}
+    return {"contentType": "application/octet-stream", **metadata, **({"metadata": meta} if meta else {})}
 
 
 def _listed(body: bytes) -> list[tuple[int, str]]:
@@ -111,7 +113,7 @@ def _listed(body: bytes) -> list[tuple[int, str]]:
     except (ElementTree.ParseError, ValueError) as exc:
         raise Refusal(400, "The body must be XML that lists parts with PartNumber and ETag", "invalid") from exc
     if not parts or parts != sorted(parts):
-        raise Refusal(400, "The parts must be at least one, in the order of their numbers", "InvalidPartOrder")
+        raise Refusal(400, "The parts must be listed in the order of their numbers, at least one", "InvalidPartOrder")
     return parts
 
 

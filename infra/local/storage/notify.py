@@ -1,4 +1,4 @@
-"""Notifications: object events published to Pub/Sub, as a bucket's notification configuration asks."""
+"""Notifications: publishes object events to Pub/Sub according to a bucket's notification configurations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from infra.local.storage.store import Event
 from infra.local.topology import Notification
 
 _log = logging.getLogger("infra.local.storage")
+
+# Seconds that a publish is retried. Cloud Storage itself retries for days.
 _TIMEOUT_S = 30.0
-"""How long a broker may be away; Cloud Storage itself tries for days."""
 HOST = "//pubsub.googleapis.com/"
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One notification configuration. `topic` is a full name; `event_types` empty: all; `payload` may be NONE."""
+    """A notification configuration. `topic` is a full name; empty `event_types` mean all; `payload` may be NONE."""
 
     id: int
     bucket: str
@@ -37,7 +38,7 @@ class Watch:
     custom: Mapping[str, str] = field(default_factory=dict)
 
     def wants(self, event: Event) -> bool:
-        """Whether an event is told."""
+        """Whether the configuration matches an event."""
         return (
             event.row.parent == self.bucket
             and event.row.name.startswith(self.prefix)
@@ -46,7 +47,7 @@ class Watch:
 
 
 def watches(notifications: Iterable[Notification], project: str) -> list[Watch]:
-    """The configurations that a topology asks for, numbered from 1."""
+    """The configurations of a topology, numbered from 1."""
     return [
         Watch(number, each.bucket, f"projects/{project}/topics/{each.topic}", each.event_types)
         for number, each in enumerate(notifications, 1)
@@ -54,15 +55,15 @@ def watches(notifications: Iterable[Notification], project: str) -> list[Watch]:
 
 
 class Notifier:
-    """Publishes events to any Pub/Sub server without credentials; callable from any thread."""
+    """Publishes events to a Pub/Sub server without credentials, from any thread."""
 
     def __init__(self, pubsub_host: str, watches: Sequence[Watch]) -> None:
-        self.watches = tuple(watches)  # what the server starts with; more come through its API
+        self.watches = tuple(watches)  # those at the start; the API can add more
         self._channel = grpc.insecure_channel(pubsub_host, options=[("grpc.max_send_message_length", -1)])
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
 
-    def tell(self, event: Event, watches: Iterable[Watch], base_url: str) -> None:
-        """Publish an event to these topics, again while the broker is away; a failure is logged, the object stays."""
+    def notify(self, event: Event, watches: Iterable[Watch], base_url: str) -> None:
+        """Publish an event to the topics of `watches`, with retries. A failure is logged and the object stays."""
         retry = Retry(initial=0.1, maximum=1.0, timeout=_TIMEOUT_S)
         for watch in watches:
             messages = [message(event, watch, base_url)]
@@ -72,12 +73,12 @@ class Notifier:
                 _log.error("no notification of %s/%s on %s: %s", event.row.parent, event.row.name, watch.topic, exc)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the channel."""
         self._channel.close()
 
 
 def message(event: Event, watch: Watch, base_url: str) -> PubsubMessage:
-    """A notification as the cloud words it (Google Cloud, "Pub/Sub notifications for Cloud Storage")."""
+    """A notification in the cloud's format (Google Cloud, "Pub/Sub notifications for Cloud Storage")."""
     row = event.row
     attributes = {
         **watch.custom,

@@ -1,4 +1,4 @@
-"""Objects and their generations: made live, overwritten, archived, read, changed, deleted, restored."""
+"""Objects and their generations: create, overwrite, archive, read, change, delete, restore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 
 def find(store: Store, bucket: Row, name: str, generation: int = 0, *, state: int | None = None) -> Row:
-    """A live object, that of a generation, or one in another state."""
+    """An object: live, of a generation, or in another state. Refuses with 404."""
     row = store.get("object", bucket.name, name, generation, state=state)
     if not row or row.data.get("hardDeleteTime", "~") < now():
         raise Refusal(404, f"No such object in {bucket.name}", "notFound")
@@ -22,7 +22,7 @@ def find(store: Store, bucket: Row, name: str, generation: int = 0, *, state: in
 
 
 def named(request: Request, store: Store) -> tuple[Row, Row]:
-    """The bucket and the object that a request names, by generation if it does; its conditions hold."""
+    """The bucket and the object that a request names, after the check of its preconditions."""
     bucket = buckets.find(store, request.bucket)
     state = DELETED if request.flag("softDeleted") else None
     row = find(store, bucket, request.object, request.number("generation"), state=state)
@@ -31,18 +31,18 @@ def named(request: Request, store: Store) -> tuple[Row, Row]:
 
 
 def publish(
-    store: Store, bucket: Row, name: str, said: Mapping[str, Any], body: str, conditions: Mapping[str, str]
+    store: Store, bucket: Row, name: str, metadata: Mapping[str, Any], body: str, conditions: Mapping[str, str]
 ) -> Row:
-    """Make an object live; what was live under its name is archived or deleted.
+    """Make an object live. The previous live object of its name is archived or deleted.
 
-    `said`: its metadata with what the server knows of its bytes (size, hashes, componentCount, customerEncryption).
+    `metadata`: its metadata, including the server's measurements (size, hashes, componentCount, customerEncryption).
     """
     if not name or len(name.encode()) > 1024 or "\n" in name or "\r" in name:
         raise Refusal(400, f"name must be 1 to 1024 bytes on one line, not {name[:80]!r}", "invalid")
     before = store.get("object", bucket.name, name)
     check(conditions, before)
     made = {"metageneration": "1", "timeCreated": (at := now()), "updated": at, "timeStorageClassUpdated": at}
-    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **said, **made}
+    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **metadata, **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
     if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
@@ -59,13 +59,13 @@ def publish(
 
 
 def get(request: Request, store: Store) -> Any:
-    """What is said of an object."""
+    """Read an object's metadata."""
     bucket, row = named(request, store)
     return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
 
 
 def patch(request: Request, store: Store) -> Any:
-    """Merge what is said of an object, or with PUT replace it."""
+    """Merge metadata into an object's, or with PUT replace it."""
     bucket, row = named(request, store)
     asked = {**request.json(), **access.predefined(request)}
     access.check_change(bucket, asked)
@@ -80,30 +80,28 @@ def patch(request: Request, store: Store) -> Any:
 
 
 def delete(request: Request, store: Store) -> None:
-    """Delete an object: with versions on the live one is archived, unless its generation is named."""
+    """Delete an object. With versioning, the live object is archived unless the request names its generation."""
     bucket, row = named(request, store)
     retire(store, bucket, row, final="generation" in request.query)
 
 
 def restore(request: Request, store: Store) -> Any:
-    """Make a softly deleted object live again, as a new generation."""
+    """Restore a soft-deleted object as a new generation."""
     bucket = buckets.find(store, request.bucket)
     row = find(store, bucket, request.object, request.number("generation"), state=DELETED)
-    said = {
+    metadata = {
         name: value for name, value in row.data.items() if not name.endswith("DeleteTime") and name != "timeDeleted"
     }
-    made = publish(store, bucket, row.name, said, store.join([row.body]), request.conditions)
+    made = publish(store, bucket, row.name, metadata, store.join([row.body]), request.conditions)
     return shown(made, request.base_url, bucket)
 
 
 def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra: str) -> None:
-    """Archive or delete an object; `final`: delete it also where versions are kept."""
+    """Archive or delete an object; `final` deletes it even with versioning."""
     until = retained_until(row, bucket)
     if row.data.get("temporaryHold") or row.data.get("eventBasedHold") or (until and until > now()):
         why = f"it is retained until {until}" if until else "it is held"
-        raise Refusal(
-            403, f"The object {row.name} can be neither deleted nor overwritten: {why}", "retentionPolicyNotMet"
-        )
+        raise Refusal(403, f"The object {row.name} cannot be deleted or overwritten: {why}", "retentionPolicyNotMet")
     row.data["timeDeleted"] = now()
     if row.state == LIVE and not final and bucket.data.get("versioning", {}).get("enabled"):
         row.state = OLD

@@ -1,4 +1,4 @@
-"""Preconditions: whether a request may go on, given the object or the bucket that is there now."""
+"""Preconditions: whether a request may proceed, given the current object or bucket."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Mapping
 from infra.local.storage.answer import Refusal
 from infra.local.storage.store import Row
 
-_WORDS = "The object is not the one that the request's conditions ask for"
+_MISMATCH = "A precondition of the request does not hold for the object"
 
 
 def check(given: Mapping[str, str], there: Row | None, *, reads: bool = False) -> None:
-    """Refuse with 412, or 304 for a read, what is bound to another generation, metageneration or etag.
+    """Refuse (412, or 304 for a read) unless generation, metageneration and etag match the preconditions.
 
-    `there`: None stands for no object, which has generation 0. The headers If-Match and If-None-Match are in `given`
-    as `ifMatch` and `ifNoneMatch`.
+    `there`: None means that there is no object, which has generation 0. `given` holds the headers If-Match and
+    If-None-Match as `ifMatch` and `ifNoneMatch`.
     """
     generation = str(there.generation) if there else "0"
     metageneration = str(there.data["metageneration"]) if there else None
     if given.get("ifGenerationMatch", generation) != generation:
-        raise Refusal(412, _WORDS, "conditionNotMet")
+        raise Refusal(412, _MISMATCH, "conditionNotMet")
     if "ifMetagenerationMatch" in given and given["ifMetagenerationMatch"] != metageneration:
-        raise Refusal(412, _WORDS, "conditionNotMet")
+        raise Refusal(412, _MISMATCH, "conditionNotMet")
     if "ifMatch" in given and not _names(given["ifMatch"], there):
-        raise Refusal(412, _WORDS, "conditionNotMet")
+        raise Refusal(412, _MISMATCH, "conditionNotMet")
     if (
         given.get("ifGenerationNotMatch") == generation
         or (there and given.get("ifMetagenerationNotMatch") == metageneration)
         or ("ifNoneMatch" in given and _names(given["ifNoneMatch"], there))
     ):
-        raise Refusal(304 if reads else 412, _WORDS, "conditionNotMet")
+        raise Refusal(304 if reads else 412, _MISMATCH, "conditionNotMet")
 
 
 def check_source(given: Mapping[str, str], there: Row) -> None:
-    """The same for the object that a copy reads, by the parameters that are named for it."""
+    """Check a copy's source object by the parameters named `ifSource...`."""
     check({name.replace("ifSource", "if"): value for name, value in given.items() if "ifSource" in name}, there)
 
 

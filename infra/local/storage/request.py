@@ -1,4 +1,4 @@
-"""One request to the Storage server: its address, its body read whole, and the conditions that bind it."""
+"""A request to the Storage server: its address, its complete body, and its preconditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONDITIONS = {
 
 
 class Request:
-    """A request. `body` is mapped from the file `spool` when it is big; `params` are what the address names."""
+    """A request. A large `body` is mapped from the file `spool`; `params` are the variables of the route."""
 
     def __init__(
         self, method: str, address: str, headers: Message, body: bytes | mmap.mmap = b"", spool: Path | None = None
@@ -36,38 +36,38 @@ class Request:
 
     @property
     def bucket(self) -> str:
-        """The bucket that the address names."""
+        """The bucket in the address."""
         return unquote(self.params["bucket"])
 
     @property
     def object(self) -> str:
-        """The object that the address names."""
+        """The object in the address."""
         return unquote(self.params["object"])
 
     @property
     def conditions(self) -> dict[str, str]:
-        """The query, with what else binds the request: etags, and the headers of the XML API."""
+        """The query parameters together with the etags and the preconditions of the XML API's headers."""
         given = {name: self.headers.get(header) for header, name in _CONDITIONS.items()}
         return {**self.query, **{name: value for name, value in given.items() if value}}
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter says true."""
+        """Whether a parameter is true."""
         return self.query.get(name, "").lower() == "true"
 
     def number(self, name: str, default: int = 0) -> int:
-        """A parameter that is a whole number, not negative."""
+        """A parameter that is a whole number of at least 0."""
         text = self.query.get(name) or str(default)
         if not text.isdecimal():
-            raise Refusal(400, f"{name} must be a whole number that is not negative, not {text!r}", "invalid")
+            raise Refusal(400, f"{name} must be a whole number of at least 0, not {text!r}", "invalid")
         return int(text)
 
     def json(self) -> Mapping[str, Any]:
-        """The body as a JSON object; an empty one is an empty object."""
+        """The body as a JSON object; an empty body is an empty object."""
         return json_object(bytes(self.body))
 
 
 def json_object(text: bytes) -> Mapping[str, Any]:
-    """A JSON object; refused when it is anything else."""
+    """Parse a JSON object. Refuses other values."""
     try:
         found = json.loads(text or b"{}")
     except ValueError as exc:

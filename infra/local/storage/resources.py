@@ -1,4 +1,4 @@
-"""How buckets and objects look to clients, and how what is said of them changes; any field is kept as it is given."""
+"""Resources of buckets and objects: their representation, and changes of their fields. Any field is stored as given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from infra.local.storage.store import Row
 
+# Fields that only the server sets.
 # fmt: off
 _OURS = frozenset({
     "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "etag", "projectNumber",
@@ -17,22 +18,26 @@ _OURS = frozenset({
     "locationType", "holdReleased", "iam"
 })
 # fmt: on
+
+# Fields that a replacement keeps.
 _KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
+
+# Fields that responses omit, except in the `full` projection.
 _HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
 
 
 def now(later_s: float = 0.0) -> str:
-    """The time as resources say it, or that of so many seconds later."""
+    """The time in `later_s` seconds, in RFC 3339 with microseconds."""
     return (datetime.now(UTC) + timedelta(seconds=later_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def writable(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a client may say of a resource, of all that it says."""
+    """The fields that a client may set."""
     return {name: value for name, value in asked.items() if name not in _OURS and value is not None}
 
 
 def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None:
-    """Merge fields (RFC 7396), or replace all that a client may say, as the next metageneration."""
+    """Merge fields (RFC 7396), or replace all that a client may set, and increment the metageneration."""
     fields = {name: value for name, value in asked.items() if name not in _OURS}
     if replace:
         gone = [name for name in row.data if name not in _OURS | _KEPT]
@@ -43,10 +48,10 @@ def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None
 
 
 def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
-    """The resource of a bucket or an object as an answer has it; access control only when the `full` one is asked."""
+    """The resource of a bucket or an object for a response; access control only in the `full` projection."""
     path = f"/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
     data = row.data if full else {name: value for name, value in row.data.items() if name not in _HIDDEN}
-    said = {
+    fields = {
         "kind": f"storage#{row.kind}",
         "name": row.name,
         "etag": row.etag,
@@ -54,12 +59,12 @@ def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = Fa
         **data,
     }
     if row.kind == "bucket":
-        return {**said, "id": row.name, "selfLink": base_url + path}
+        return {**fields, "id": row.name, "selfLink": base_url + path}
     where = f"/o/{quote(row.name, safe='')}"
     if bucket and (until := retained_until(row, bucket)):
-        said["retentionExpirationTime"] = until
+        fields["retentionExpirationTime"] = until
     return {
-        **said,
+        **fields,
         "id": f"{row.parent}/{row.name}/{row.generation}",
         "bucket": row.parent,
         "selfLink": base_url + path + where,
@@ -68,7 +73,7 @@ def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = Fa
 
 
 def retained_until(row: Row, bucket: Row) -> str | None:
-    """Until when the retention policy of a bucket, or the object's own, keeps an object; None without."""
+    """The time until which the bucket's retention policy or the object's own keeps it; None without either."""
     period = bucket.data.get("retentionPolicy", {}).get("retentionPeriod")
     until = row.data.get("retention", {}).get("retainUntilTime")
     if not period or row.data.get("eventBasedHold"):
@@ -78,7 +83,7 @@ def retained_until(row: Row, bucket: Row) -> str | None:
 
 
 def soft_s(bucket: Row) -> int:
-    """How many seconds a bucket keeps what is deleted."""
+    """Seconds that a bucket keeps deleted objects."""
     return int(bucket.data.get("softDeletePolicy", {}).get("retentionDurationSeconds", 0))
 
 
@@ -89,7 +94,7 @@ def hash_header(data: Mapping[str, Any]) -> str:
 
 
 def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str, Any]], str | None]:
-    """The first entries, and the name after which the next page begins."""
+    """The first `most` entries, and the name after which the next page starts."""
     found: list[tuple[str, Any]] = []
     for entry in entries:
         if len(found) == most:

@@ -1,4 +1,4 @@
-"""Which function answers which request: the JSON API's addresses and those of the XML API."""
+"""Routes: maps the addresses of the JSON API and the XML API to handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.local.storage.store import Store
 
 Handler = Callable[[Request, Store], Any]
 
-# Some clients leave out /storage/v1 or /upload when they are told of an emulator.
+# Some clients leave out /storage/v1 or /upload when they use an emulator.
 _JSON = re.compile(r"(?:/resumable)?(?:/(?:upload|(download)))?(?:/storage/v1(?=/[bp])|(?=/b/))(/.*)")
 _B, _O, _LIST = (
     r"/b/(?P<bucket>[^/]+)",
@@ -36,10 +36,10 @@ def _policy(request: Request, store: Store) -> Any:
 
 def _layout(request: Request, store: Store) -> Any:
     bucket = buckets.find(store, request.bucket)
-    said = {
+    settings = {
         name: bucket.data[name] for name in ("location", "locationType", "hierarchicalNamespace") if name in bucket.data
     }
-    return {"kind": "storage#storageLayout", "bucket": bucket.name, **said}
+    return {"kind": "storage#storageLayout", "bucket": bucket.name, **settings}
 
 
 _ROUTES: list[tuple[str, str, Handler]] = [
@@ -76,12 +76,12 @@ _ROUTES: list[tuple[str, str, Handler]] = [
 _COMPILED = [(set(methods.split()), re.compile(pattern), handler) for methods, pattern, handler in _ROUTES]
 _UPLOAD = re.compile(f"{_B}/o")
 _XML = re.compile("/(?P<bucket>[^/]+)/(?P<object>.+)")
-# These hold the lock only while it matters: the bytes of others must not wait for theirs.
+# Handlers that take the lock themselves, so that receiving a body does not block other requests.
 UNLOCKED: frozenset[Handler] = frozenset({uploads.insert, uploads.resume, multipart.put, multipart.put_part})
 
 
 def route(request: Request) -> Handler | None:
-    """The function that answers a request, whose `params` it fills in; None when it is not covered."""
+    """The handler of a request, whose `params` it sets; None when no route matches."""
     if not (match := _JSON.fullmatch(request.path)):
         return None if request.path.startswith("/storage/v1/") else _xml(request)
     path = match[2]

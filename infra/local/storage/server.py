@@ -1,4 +1,4 @@
-"""The Storage server: connections, one change at a time, failures on demand, and what changed told to Pub/Sub."""
+"""The Storage server: answers requests, one change at a time, and publishes notifications to Pub/Sub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 
-from infra.local.fault_plan import FaultPlan, Faults
+from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.ports import LOOPBACK, reachable
 from infra.local.storage import batch, buckets, configs
 from infra.local.storage.answer import Answer, Refusal
@@ -25,10 +25,9 @@ _log = logging.getLogger("infra.local.storage")
 class StorageServer:
     """Google's Storage JSON API on `host`, an IPv4 address, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `fault_plan` makes requests fail. `data_dir`: where everything is kept from one start to
-    the next, also when the process is killed; without it everything is forgotten.
-    `notifier` is told of every change before the request that made it is answered.
-    Raises OSError when the port is taken or the folder cannot be used.
+    `port` 0 takes a free one; `fault_plan`: the injected faults. `data_dir`: the folder that keeps everything across
+    restarts, even after a kill; without it the state is lost. `notifier` publishes every change before the request is
+    answered. Raises OSError when the port is taken or the folder cannot be used.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class StorageServer:
         data_dir: Path | None = None,
     ) -> None:
         self._notifier = notifier
-        self.faults = Faults(fault_plan or FaultPlan(), "storage")
+        self.faults = FaultInjector(fault_plan or FaultPlan(), "storage")
         self._failures: list[tuple[int, str]] = []
         self._failing = threading.Lock()
         try:
@@ -67,25 +66,25 @@ class StorageServer:
 
     @property
     def url(self) -> str:
-        """What STORAGE_EMULATOR_HOST wants: `http://address:port`."""
+        """The value for STORAGE_EMULATOR_HOST: `http://address:port`."""
         return f"http://{reachable(str(self._http.server_address[0]))}:{self._http.server_port}"
 
     def fail(self, status: int = 503, times: int = 1, path: str = "") -> None:
-        """Answer the next `times` requests whose path holds `path` with `status`; `times=0` ends an earlier call."""
+        """Answer the next `times` requests whose path contains `path` with `status`; `times=0` ends an earlier call."""
         with self._failing:
             self._failures = [(status, path)] * times
 
     def objects(self, bucket: str) -> list[str]:
-        """The names of a bucket's objects, whatever the day is like."""
+        """The names of a bucket's objects, read without injected faults."""
         with self._store.change():
             return [row.name for row in self._store.rows("object", bucket)]
 
     def start(self) -> None:
-        """Answer requests."""
+        """Start answering requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering; without a data folder everything is forgotten."""
+        """Stop answering. Without a data folder the state is lost."""
         self._stopped = True
         if self._thread.is_alive():
             self._http.shutdown()
@@ -105,26 +104,26 @@ class StorageServer:
         self.stop()
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request, once what it changed is told; callable from any thread."""
+        """The response to a request, after its notifications are published; callable from any thread."""
         answer = self._handle(request)
         for event in self._store.take_events():
             if self._notifier:
                 with self._store.change():
-                    watches = configs.wanting(self._store, event)
-                self._notifier.tell(event, watches, request.base_url)
+                    watches = configs.matching(self._store, event)
+                self._notifier.notify(event, watches, request.base_url)
         return answer
 
     def _handle(self, request: Request) -> Answer:
         with self._failing:
             if self._failures and self._failures[0][1] in request.path:
-                return Answer.refusal(self._failures.pop(0)[0], "This failure was asked for")
+                return Answer.refusal(self._failures.pop(0)[0], "An injected failure")
         try:
             if request.path == batch.PATH:
                 return batch.answer_batch(request, self._handle)
             handler = route(request)
             if handler is None:
-                words = f"{request.method} {request.path} is not covered by the local Storage server"
-                return Answer.refusal(501, words, "notImplemented")
+                reason = f"{request.method} {request.path} is not supported by the local Storage server"
+                return Answer.refusal(501, reason, "notImplemented")
             with nullcontext() if handler in UNLOCKED else self._store.change():
                 return Answer.of(handler(request, self._store))
         except Refusal as exc:
@@ -133,4 +132,4 @@ class StorageServer:
             if self._stopped:
                 raise ConnectionAbortedError("the server was stopped") from None
             _log.exception("%s %s", request.method, request.path)
-            return Answer.refusal(500, "The local Storage server failed; its log says how")
+            return Answer.refusal(500, "The local Storage server failed; see its log")

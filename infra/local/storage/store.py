@@ -1,4 +1,4 @@
-"""What the server keeps: resources and small bodies in SQLite, beside it a file for the bytes of each big object."""
+"""The server's storage: resources and small bodies in SQLite, and one file for each large body."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ import google_crc32c
 
 LIVE, OLD, DELETED = 1, 0, -1
 _MIB = 1 << 20
-_SMALL = 1 << 18  # bytes that are quicker in the database than in a file
+_SMALL = 1 << 18  # bytes up to which the database is faster than a file
 _TABLE = """CREATE TABLE IF NOT EXISTS resources (
     kind TEXT, parent TEXT, name TEXT, generation INTEGER, state INTEGER, body TEXT, data TEXT,
     PRIMARY KEY (kind, parent, name, generation)) WITHOUT ROWID"""
 _BODIES = "CREATE TABLE IF NOT EXISTS bodies (name TEXT PRIMARY KEY, content BLOB)"
 
-# Uploads that nobody ends are kept for a week, as in the cloud.
+# Resources of a kind and a parent.
 _ROWS = "SELECT kind, parent, name, data, generation, state, body FROM resources WHERE kind = ? AND parent = ?"
+
+# Deletes unfinished uploads after a week, as in the cloud, and soft-deleted resources after their time.
 _EXPIRE = """DELETE FROM resources WHERE kind IN ('upload', 'part') AND generation < ?
     OR state = -1 AND json_extract(data, '$.hardDeleteTime') < strftime('%Y-%m-%dT%H:%M:%S')"""
 _WEEK_US = 7 * 86_400 * 1_000_000
@@ -38,10 +40,10 @@ _WEEK_US = 7 * 86_400 * 1_000_000
 
 @dataclass(slots=True)
 class Row:
-    """One resource of any kind: a bucket, an object's generation, an upload under way, a notification, a key.
+    """A resource: a bucket, a generation of an object, an unfinished upload, a notification, or a key.
 
-    `parent`: the bucket of an object. `state`: LIVE, OLD (not current any more) or DELETED (softly). `body`: the
-    name of its bytes. `data`: its JSON without what the other fields say.
+    `parent`: the bucket of an object. `state`: LIVE, OLD (archived) or DELETED (soft-deleted). `body`: the name of its
+    bytes. `data`: its JSON, without the values of the other fields.
     """
 
     kind: str
@@ -54,21 +56,21 @@ class Row:
 
     @property
     def etag(self) -> str:
-        """What names this state of it; another metageneration has another."""
+        """The etag, which changes with the generation and the metageneration."""
         return base64.b64encode(f"{self.generation}/{self.data.get('metageneration', '')}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an object, with its row at that moment; `extra` are further attributes."""
+    """An event of an object, with the object's row at that time; `extra`: further attributes."""
 
     type: str
     row: Row
     extra: Mapping[str, str]
 
 
-class _Mine(threading.local):
-    """What the thread did: to objects, and the bytes that its next change keeps; None stands for a file of them."""
+class _ThreadState(threading.local):
+    """A thread's object events, and the bodies that its next change keeps (None for a body in a file)."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -76,9 +78,9 @@ class _Mine(threading.local):
 
 
 class Store:
-    """Resources and bytes in a folder, by default a temporary one. Every access is within `change`, from any thread.
+    """Resources and bodies in a folder, by default a temporary one. All access is inside `change`, from any thread.
 
-    What `change` has left is kept even when the process is killed. Raises OSError when the folder cannot be used.
+    A completed `change` survives a kill of the process. Raises OSError when the folder cannot be used.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -86,28 +88,28 @@ class Store:
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
         self.bodies = self._folder / "bodies"
         self.bodies.mkdir(parents=True, exist_ok=True)
-        self._lock, self._mine, self._gone = threading.RLock(), _Mine(), list[str]()
+        self._lock, self._mine, self._gone = threading.RLock(), _ThreadState(), list[str]()
         try:
             self._db = sqlite3.connect(
                 self._folder / "storage.db", timeout=0.5, isolation_level=None, check_same_thread=False
             )
-            # Exclusive: two servers must not share a folder.
+            # Exclusive, because two servers must not share a folder.
             for line in ("PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"):
                 self._db.execute(line)
             self._db.execute(_TABLE)
             self._db.execute(_BODIES)
         except sqlite3.Error as exc:
-            raise OSError(f"the data folder {self._folder} cannot be used, perhaps another server does: {exc}") from exc
+            raise OSError(f"the data folder {self._folder} cannot be used, perhaps by two servers: {exc}") from exc
         self._last: int = self._db.execute("SELECT coalesce(max(generation), 0) FROM resources").fetchone()[0]
         self._db.execute(_EXPIRE, (time.time_ns() // 1000 - _WEEK_US,))
         self._db.execute("DELETE FROM bodies WHERE name NOT IN (SELECT body FROM resources)")
         known = {body for (body,) in self._db.execute("SELECT body FROM resources")}
-        for each in self.bodies.iterdir():  # of requests that a killed server did not answer
+        for each in self.bodies.iterdir():  # left by a killed server
             if each.name not in known:
                 each.unlink()
 
     def close(self) -> None:
-        """Close the database; a temporary folder is deleted."""
+        """Close the database, and delete a temporary folder."""
         with self._lock:
             self._db.close()
             if self._temporary:
@@ -115,7 +117,7 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """One at a time: everything within is kept, or with an exception nothing."""
+        """One change at a time: all of the block is stored, or with an exception nothing."""
         with self._lock:
             if self._db.in_transaction:
                 yield
@@ -141,21 +143,21 @@ class Store:
                     (self.bodies / body).unlink(missing_ok=True)
 
     def take_events(self) -> list[Event]:
-        """What the changes of this thread did to objects since it was last asked."""
+        """The events of this thread's changes since the last call."""
         events, self._mine.events = self._mine.events, []
         return events
 
     def note(self, kind: str, row: Row, **extra: str) -> None:
-        """Something happened to an object."""
+        """Record an event of an object."""
         self._mine.events.append(Event(kind, replace(row, data=dict(row.data)), extra))
 
     def generation(self) -> int:
-        """A number that no resource has yet: the time in microseconds."""
+        """A unique, increasing number: the time in microseconds."""
         self._last = max(time.time_ns() // 1000, self._last + 1)
         return self._last
 
     def get(self, kind: str, parent: str, name: str, generation: int = 0, *, state: int | None = None) -> Row | None:
-        """The live one, that of a generation, or one in another state."""
+        """A resource: live, of a generation, or in another state; None when there is none."""
         states = [state] if state is not None else [OLD, LIVE] if generation else [LIVE]
         if generation:
             return next(
@@ -166,20 +168,20 @@ class Store:
     def rows(
         self, kind: str, parent: str, where: str = "", *values: Any, states: Iterable[int] = (LIVE,)
     ) -> Iterator[Row]:
-        """Those of a parent for which the SQL in `where` holds, in the order of their names, by bytes in UTF-8."""
+        """Yield resources of a parent that match the SQL in `where`, ordered by name (bytes in UTF-8)."""
         wanted = f"AND state IN ({','.join(map(str, states))}) {where} ORDER BY name, generation"
         found = self._db.execute(f"{_ROWS} {wanted}", (kind, parent, *values))
         for kind, parent, name, data, *rest in found:
             yield Row(kind, parent, name, json.loads(data), *rest)
 
     def put(self, row: Row) -> Row:
-        """Keep a new resource, or what is new of one."""
+        """Insert or update a resource."""
         values = (row.kind, row.parent, row.name, row.generation, row.state, row.body, json.dumps(row.data))
         self._db.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         return row
 
     def delete(self, row: Row) -> None:
-        """Forget a resource, and its bytes."""
+        """Delete a resource and its bytes."""
         self._db.execute(
             "DELETE FROM resources WHERE kind = ? AND parent = ? AND name = ? AND generation = ?",
             (row.kind, row.parent, row.name, row.generation),
@@ -188,7 +190,7 @@ class Store:
             self._gone.append(row.body)
 
     def save(self, content: bytes | memoryview, spool: Path | None = None, *, grows: bool = False) -> str:
-        """Take bytes, or the file `spool` of them, and give their name. The next change keeps them."""
+        """Store bytes, or the file `spool`, and return the body's name. The thread's next change keeps it."""
         body, small = uuid.uuid4().hex, len(content) <= _SMALL and not spool and not grows
         self._mine.saved[body] = bytes(content) if small else None
         if spool:
@@ -198,16 +200,16 @@ class Store:
         return body
 
     def append(self, body: str, content: memoryview) -> None:
-        """Add to bytes that were saved to grow."""
+        """Append to a body that was saved with `grows`."""
         with (self.bodies / body).open("ab") as file:
             file.write(content)
 
     def size(self, body: str) -> int:
-        """How many bytes there are of those that grow."""
+        """Bytes of a body that was saved with `grows`."""
         return (self.bodies / body).stat().st_size if body else 0
 
     def join(self, bodies: Iterable[str]) -> str:
-        """The bytes of others as new ones; those of one file are that file under a second name."""
+        """Concatenate bodies into a new one. A single file becomes a hard link."""
         sources = list(bodies)
         if len(sources) == 1:
             path = self.bodies / sources[0]
@@ -220,14 +222,14 @@ class Store:
         return body
 
     def open(self, body: str) -> BinaryIO:
-        """The bytes, to be read also after the object is gone."""
+        """Open a body for reading, which continues even after the object is deleted."""
         small = self._mine.saved.get(body)
         if small is None and not (self.bodies / body).exists():
             (small,) = self._db.execute("SELECT content FROM bodies WHERE name = ?", (body,)).fetchone()
         return (self.bodies / body).open("rb") if small is None else io.BytesIO(small)
 
     def measure(self, body: str) -> dict[str, str]:
-        """`size`, `md5Hash` and `crc32c` of bytes, as a resource says them."""
+        """`size`, `md5Hash` and `crc32c` of a body, in the format of a resource."""
         md5, crc, size = hashlib.md5(usedforsecurity=False), 0, 0
         with self.open(body) as file:
             while chunk := file.read(_MIB):

@@ -1,4 +1,4 @@
-"""Uploads: an object's bytes in one request, alone or after its metadata, or in several that may be resumed."""
+"""Uploads through the JSON API: in one request, with or without metadata, or in several resumable requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_HASH = {"crc32c": "crc32c", "md5": "md5Hash"}
 
 
 def insert(request: Request, store: Store) -> Any:
-    """Make an object of a request's body, or begin to."""
+    """Create an object from a request's body, or start a resumable upload."""
     kind = request.query.get("uploadType", "media")
     with store.change():
         bucket = buckets.find(store, request.bucket)
@@ -30,26 +30,26 @@ def insert(request: Request, store: Store) -> Any:
     if kind == "resumable":
         return _start(request, store)
     if kind == "media":
-        said: Mapping[str, Any] = {"contentType": plain}
+        metadata: Mapping[str, Any] = {"contentType": plain}
         body = store.save(memoryview(request.body), request.spool)
     elif kind == "multipart":
-        said, content, plain = _parts(request.body, plain)
+        metadata, content, plain = _parts(request.body, plain)
         body = store.save(content)
     else:
         raise Refusal(400, f"uploadType must be media, multipart or resumable, not {kind!r}", "invalid")
-    row = keep(request, store, {"contentType": plain, **said, **_of_query(request)}, body)
+    row = keep(request, store, {"contentType": plain, **metadata, **_of_query(request)}, body)
     return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
 
 
-def keep(request: Request, store: Store, said: Mapping[str, Any], body: str, name: str = "") -> Row:
-    """Make an object of what is said and a file of bytes, once its hashes are what was foretold."""
+def keep(request: Request, store: Store, metadata: Mapping[str, Any], body: str, name: str = "") -> Row:
+    """Create an object from metadata and a body, after its hashes were compared with the declared ones."""
     sums = store.measure(body)
-    name = name or request.query.get("name") or str(said.get("name") or "")
+    name = name or request.query.get("name") or str(metadata.get("name") or "")
     with store.change():
-        _compare(said, sums)
-        _compare(_foretold(request), sums)
+        _compare(metadata, sums)
+        _compare(_declared(request), sums)
         bucket = buckets.find(store, request.bucket)
-        whole = {**writable(said), **keys.given(request), **sums}
+        whole = {**writable(metadata), **keys.given(request), **sums}
         return objects.publish(store, bucket, name, whole, body, request.conditions)
 
 
@@ -57,10 +57,10 @@ def _start(request: Request, store: Store) -> Answer:
     asked = request.json()
     name = request.query.get("name") or str(asked.get("name") or "")
     kind = request.headers.get("X-Upload-Content-Type") or "application/octet-stream"
-    said = {"contentType": kind, **asked, **_of_query(request), **keys.given(request)}
+    metadata = {"contentType": kind, **asked, **_of_query(request), **keys.given(request)}
     with store.change():
         check(request.conditions, store.get("object", request.bucket, name))
-        state = {"name": name, "said": said, "conditions": request.conditions}
+        state = {"name": name, "said": metadata, "conditions": request.conditions}
         upload = Row("upload", request.bucket, uuid.uuid4().hex, state, store.generation())
         store.put(upload)
     address = f"{request.base_url}/upload/storage/v1/b/{request.params['bucket']}/o"
@@ -69,10 +69,10 @@ def _start(request: Request, store: Store) -> Answer:
 
 
 def resume(request: Request, store: Store) -> Any:
-    """Take the next bytes of an upload, say how many there are, or cancel it."""
+    """Store the next bytes of a resumable upload, report its progress, or cancel it."""
     with store.change():
         upload = find(request, store)
-        if "made" in upload.data:  # the answer was lost, and the client asks again
+        if "made" in upload.data:  # the response was lost, and the client retries
             return _made(request, store, upload)
         if request.method == "DELETE":
             store.delete(upload)
@@ -82,15 +82,18 @@ def resume(request: Request, store: Store) -> Any:
     received = store.size(upload.body)
     if total is None or received < total:
         return Answer(status=308, headers={"Range": f"bytes=0-{received - 1}"} if received else {})
-    body, said = upload.body or store.save(b""), upload.data["said"]
+    body, metadata = upload.body or store.save(b""), upload.data["said"]
     sums = store.measure(body)
     with store.change():
-        if "made" in find(request, store).data:  # by the same request, sent twice
+        if "made" in find(request, store).data:  # the same request was sent twice
             return _made(request, store, find(request, store))
-        _compare(said, sums)
-        _compare(_foretold(request), sums)
+        _compare(metadata, sums)
+        _compare(_declared(request), sums)
         bucket = buckets.find(store, request.bucket)
-        whole = {**writable(said), **({"customerEncryption": key} if (key := said.get("customerEncryption")) else {})}
+        whole = {
+            **writable(metadata),
+            **({"customerEncryption": key} if (key := metadata.get("customerEncryption")) else {}),
+        }
         row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
         upload.body, upload.data = "", {"name": row.name, "made": row.generation}
         store.put(upload)
@@ -104,7 +107,7 @@ def _made(request: Request, store: Store, upload: Row) -> Any:
 
 
 def find(request: Request, store: Store) -> Row:
-    """The upload under way that a request names."""
+    """The upload that a request names. Refuses with 404."""
     number = request.query.get("upload_id") or request.query.get("uploadId", "")
     if not (upload := store.get("upload", request.bucket, number)):
         raise Refusal(404, f"There is no upload {number!r} to the bucket {request.bucket}", "notFound")
@@ -112,7 +115,7 @@ def find(request: Request, store: Store) -> Row:
 
 
 def _receive(request: Request, store: Store, upload: Row) -> int | None:
-    """Keep a request's bytes; gives how many there will be in all, when that is known."""
+    """Store a request's bytes; returns the total size when it is known."""
     asked, size = request.headers.get("Content-Range"), len(request.body)
     match = _RANGE.fullmatch(asked) if asked else None
     if asked and not match:
@@ -121,9 +124,9 @@ def _receive(request: Request, store: Store, upload: Row) -> int | None:
     received = store.size(upload.body)
     if first is not None and size:
         if int(first) > received:
-            words = f"The upload has {received} bytes so far; the next must start there, not at {first}"
-            raise Refusal(400, words, "invalid")
-        fresh = memoryview(request.body)[received - int(first) :]  # sent again, its answer lost: not kept twice
+            reason = f"The upload has {received} bytes so far; the next must start there, not at {first}"
+            raise Refusal(400, reason, "invalid")
+        fresh = memoryview(request.body)[received - int(first) :]  # bytes that were sent again are skipped
         if upload.body:
             store.append(upload.body, fresh)
         else:
@@ -132,10 +135,10 @@ def _receive(request: Request, store: Store, upload: Row) -> int | None:
 
 
 def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview, str]:
-    """The JSON of an upload, its bytes and their type. By bytes, not by lines: an image may hold any line ending."""
+    """The JSON, the bytes and the content type of a multipart upload. Parsed as bytes, because images are binary."""
     header = Message()
     header["Content-Type"] = content_type
-    mark = b"--" + (header.get_boundary() or "").strip("'").encode()  # gcloud quotes it so
+    mark = b"--" + (header.get_boundary() or "").strip("'").encode()  # gcloud puts single quotes around it
     first = body.find(mark) + len(mark)
     eol = b"\r\n" if body[first : first + 2] == b"\r\n" else b"\n"
     second = body.find(eol + mark, first)
@@ -148,20 +151,20 @@ def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview,
 
 
 def _of_query(request: Request) -> dict[str, Any]:
-    """What the query says of an object."""
+    """An object's metadata from the query."""
     given = {field: request.query[field] for field in ("contentEncoding", "kmsKeyName") if request.query.get(field)}
     return {**given, **access.predefined(request)}
 
 
-def _foretold(request: Request) -> dict[str, str]:
-    """The hashes that an X-Goog-Hash header, `crc32c=...,md5=...`, foretells."""
+def _declared(request: Request) -> dict[str, str]:
+    """The hashes that an X-Goog-Hash header declares: `crc32c=...,md5=...`."""
     header = request.headers.get("X-Goog-Hash", "").replace(" ", "")
     pairs = [each.partition("=") for each in header.split(",")]
     return {_OF_HASH[kind]: value for kind, _, value in pairs if kind in _OF_HASH}
 
 
-def _compare(foretold: Mapping[str, Any], sums: Mapping[str, str]) -> None:
+def _compare(declared: Mapping[str, Any], sums: Mapping[str, str]) -> None:
     for field in _OF_HASH.values():
-        if foretold.get(field) not in (None, sums[field]):
-            words = f"The {field.removesuffix('Hash').upper()} of the bytes is {sums[field]}, not {foretold[field]}"
-            raise Refusal(400, words, "invalid")
+        if declared.get(field) not in (None, sums[field]):
+            reason = f"The {field.removesuffix('Hash').upper()} of the bytes is {sums[field]}, not {declared[field]}"
+            raise Refusal(400, reason, "invalid")

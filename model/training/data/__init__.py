@@ -1,1 +1,1 @@
-"""Datasets: how images and labels are read."""
+"""Readers of image datasets and their labels."""

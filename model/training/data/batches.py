@@ -1,4 +1,4 @@
-"""Photos as arrays, by the path that requests take: decoded by model.images, through the recipe that is served."""
+"""Reads image files into batches of arrays, with the decoder and the recipe of the worker."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import numpy as np
 from model.engines.base import Images, Signature
 from model.errors import InvalidImage
 from model.preprocessing.recipe import preprocess
-from model.training.data.folders import Photo
+from model.training.data.folders import ImageFile
 
-Skipped = dict[Path, str]
-"""Files that are no images, and why."""
+# Files that are not images, and why.
+SkippedFiles = dict[Path, str]
 
 
 def read_batches(
-    photos: Sequence[Photo], signature: Signature, batch: int, skipped: Skipped
-) -> Iterator[tuple[list[Photo], Images]]:
-    """The readable of `photos` with their arrays [n, height, width, channels], up to `batch` at a time, in order.
+    files: Sequence[ImageFile], signature: Signature, batch: int, skipped: SkippedFiles
+) -> Iterator[tuple[list[ImageFile], Images]]:
+    """Yield the readable `files` with their arrays [n, height, width, channels], at most `batch` at a time, in order.
 
-    Files that cannot be read are put into `skipped`.
+    Files that cannot be read are added to `skipped`.
     """
 
-    def read(photo: Photo) -> Images | str:
+    def read(file: ImageFile) -> Images | str:
         try:
-            return preprocess(photo.path.read_bytes(), signature)
+            return preprocess(file.path.read_bytes(), signature)
         except InvalidImage as exc:
             return str(exc)
         except OSError as exc:
             return f"it cannot be read: {exc.strerror}"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(photos), batch):
-            part = photos[start : start + batch]
+        for start in range(0, len(files), batch):
+            part = files[start : start + batch]
             good, arrays = [], []
-            for photo, array in zip(part, pool.map(read, part), strict=True):
+            for file, array in zip(part, pool.map(read, part), strict=True):
                 if isinstance(array, str):
-                    skipped[photo.path] = array
+                    skipped[file.path] = array
                 else:
-                    good.append(photo)
+                    good.append(file)
                     arrays.append(array)
             if good:
                 yield good, np.concatenate(arrays)

@@ -1,4 +1,4 @@
-"""A dataset as people have it: a folder of images for each class. Which are trained on, which are held out."""
+"""Reads a dataset that has one folder of images per class, and splits it into training and validation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _VALIDATION = "validation", "val"
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
-    """An image file and the number of its class."""
+class ImageFile:
+    """An image file and its class number."""
 
     path: Path
     label: int
@@ -28,57 +28,57 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Labels in alphabetical order, and the images of either part."""
+    """A dataset: its labels in alphabetical order, its training and its validation images."""
 
     labels: tuple[str, ...]
-    training: tuple[Photo, ...]
-    validation: tuple[Photo, ...]
+    training: tuple[ImageFile, ...]
+    validation: tuple[ImageFile, ...]
 
 
 def read_folders(folder: Path, share: float = 0.1, seed: int = 0, classes: int = 0) -> Folders:
-    """The dataset of a folder with a folder for each class, or with such a one in train/ and validation/.
+    """Read a dataset with one folder per class, either directly in `folder` or in its train/ and validation/.
 
-    Without a validation/ the `share` of every class is held out, the same images for the same seed. `classes` takes the
-    first so many by name, 0 all. Raises DatasetError when fewer than two classes are left or one has too few images,
-    or when a symbolic link leads out of the folder.
+    Without validation/, the `share` of every class is held out; the same seed holds out the same images. `classes`
+    limits the classes to the first ones by name, 0 means all. Raises DatasetError when fewer than two classes remain,
+    when a class has too few images, or when a symbolic link leads out of the folder.
     """
     check_links(folder)
     held_out = next((folder / name for name in _VALIDATION if (folder / name).is_dir()), None)
     if (folder / "train").is_dir() and held_out:
         labels = _labels(folder / "train", classes)
         if other := set(_labels(held_out, 0)) - set(_labels(folder / "train", 0)):
-            raise DatasetError(f"{held_out} has the class {min(other)!r}; train/ has not")
-        return Folders(labels, _photos(folder / "train", labels, 1), _photos(held_out, labels, 1))
+            raise DatasetError(f"{held_out} has the class {min(other)!r}, which train/ lacks")
+        return Folders(labels, _image_files(folder / "train", labels, 1), _image_files(held_out, labels, 1))
     labels = _labels(folder, classes)
-    training, validation = split(_photos(folder, labels, 2), share, seed)
+    training, validation = split(_image_files(folder, labels, 2), share, seed)
     return Folders(labels, training, validation)
 
 
-def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[Photo], bool]:
+def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[ImageFile], bool]:
     """The files of a folder with folders named after `labels`, or of one without folders; and whether they have labels.
 
-    Where they have none all are 0. Raises DatasetError when a folder is no label, there is no folder or file, or a
-    symbolic link leads out of the folder.
+    Files without labels get the class number 0. Raises DatasetError when a folder's name is not a label, when there is
+    no folder or no file, or when a symbolic link leads out of the folder.
     """
     check_links(folder)
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if unknown := [path.name for path in classes if path.name not in labels]:
         shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10:,} more" if len(labels) > 10 else "")
         raise DatasetError(
-            f"{folder} holds the folder {unknown[0]!r}, which is no label of the model ({shown}); the folders in it "
-            "must be named after labels. To compare answers alone, name a folder with images and no folders"
+            f"{folder} holds the folder {unknown[0]!r}, which is not a label of the model ({shown}); the folders in it "
+            "must be named after labels. To compare predictions without labels, name a folder of images without folders"
         )
-    photos = [Photo(path, labels.index(place.name)) for place in classes for path in _files(place)]
-    photos = photos if classes else [Photo(path, 0) for path in _files(folder)]
-    if not photos:
-        raise DatasetError(f"{folder} holds no images; it must hold some, or folders of them named after labels")
-    return photos, bool(classes)
+    files = [ImageFile(path, labels.index(place.name)) for place in classes for path in _files(place)]
+    files = files if classes else [ImageFile(path, 0) for path in _files(folder)]
+    if not files:
+        raise DatasetError(f"{folder} holds no images; it must hold images, or folders of images named after labels")
+    return files, bool(classes)
 
 
 def check_links(folder: Path) -> None:
-    """Raise DatasetError when there is no such folder, or a symbolic link in it leads out of it.
+    """Raise DatasetError when there is no such folder, or when a symbolic link leads out of it.
 
-    Whoever made a dataset must not choose which other images of this machine are learnt from or shown in a report.
+    A dataset is untrusted: it must not add other images of this machine to the training or to a report.
     """
     if not folder.is_dir():
         raise DatasetError(f"the data folder {folder} does not exist")
@@ -87,25 +87,25 @@ def check_links(folder: Path) -> None:
         for path in (Path(parent, name) for name in (*folders, *names)):
             if path.is_symlink() and leads_out(path, folder):
                 raise DatasetError(
-                    f"{path} is a symbolic link that leads out of {folder}; put what it names in its place"
+                    f"{path} is a symbolic link that leads out of {folder}; replace it by a copy of its target"
                 )
 
 
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """All of them, or `most`, spread evenly."""
+def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
+    """All items, or `most` of them, evenly spread."""
     return [items[row] for row in np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)]
 
 
-def split(photos: tuple[Photo, ...], share: float, seed: int) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
-    """Training and validation parts: the `share` of each class, but at least one image, is validated on."""
-    validation: set[Photo] = set()
-    for label in {photo.label for photo in photos}:
-        own = [photo for photo in photos if photo.label == label]
+def split(files: tuple[ImageFile, ...], share: float, seed: int) -> tuple[tuple[ImageFile, ...], tuple[ImageFile, ...]]:
+    """Split into training and validation. Validation gets the `share` of each class, and at least one image of it."""
+    validation: set[ImageFile] = set()
+    for label in {file.label for file in files}:
+        own = [file for file in files if file.label == label]
         order = np.random.default_rng((seed, label)).permutation(len(own))
         validation.update(own[row] for row in order[: max(1, round(share * len(own)))])
     return (
-        tuple(photo for photo in photos if photo not in validation),
-        tuple(photo for photo in photos if photo in validation),
+        tuple(file for file in files if file not in validation),
+        tuple(file for file in files if file in validation),
     )
 
 
@@ -124,14 +124,14 @@ def _labels(folder: Path, classes: int) -> tuple[str, ...]:
     return tuple(labels[: classes or None])
 
 
-def _photos(folder: Path, labels: tuple[str, ...], least: int) -> tuple[Photo, ...]:
-    photos = []
+def _image_files(folder: Path, labels: tuple[str, ...], least: int) -> tuple[ImageFile, ...]:
+    files = []
     for number, label in enumerate(labels):
         own = _files(folder / label)
         if len(own) < least:
             raise DatasetError(f"{folder / label} holds {len(own)} images; it must hold at least {least}")
-        photos += [Photo(path, number) for path in own]
-    return tuple(photos)
+        files += [ImageFile(path, number) for path in own]
+    return tuple(files)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""The dataset, as arrays. NumPy only, so that tests may read it without TensorFlow.
+"""The Fashion-MNIST dataset as arrays. NumPy only, so that tests can read it without TensorFlow.
 
-Fashion-MNIST: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
-Algorithms" (2017); MIT licence. Its files are IDX, as the MNIST database's page describes them; sha256 is checked.
+Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms"
+(2017); MIT licence. Its files have the IDX format of the MNIST database; their sha256 is checked.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FASHION_MNIST_LABELS = (
     "Ankle boot",
 )
 
+# sha256 of the published files.
 SHA256 = {
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
     "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
-"""Of the files as their authors publish them."""
 
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -56,20 +56,20 @@ class Split:
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[np.int64] | slice) -> Split:
-        """The same split with only these rows."""
+        """A split with only these rows."""
         return Split(self.images[rows], self.labels[rows])
 
 
 def shared_folder() -> Path:
-    """Where shared data lies: `$SHARED`, else `../shared` beside the repository."""
+    """The folder of Fashion-MNIST in the shared data: in `$SHARED`, or in `../shared` next to the repository."""
     default = Path(__file__).resolve().parents[3].parent / "shared"
     return Path(os.environ.get("SHARED") or default) / "data" / "fashion-mnist"
 
 
 def load(part: str, folder: Path | None = None) -> Split:
-    """Read `train` (60,000 images) or `test` (10,000) from `folder`, else the shared folder, else Keras' download.
+    """Read `train` (60,000 images) or `test` (10,000) from `folder`, the shared folder, or Keras' download.
 
-    Raises DatasetError when a file is missing from a given folder, is not the published one, or cannot be downloaded.
+    Raises DatasetError when a file is missing, differs from the published one, or cannot be downloaded.
     """
     if part not in _PREFIX:
         raise DatasetError(f"the split is {part!r}; it must be one of: {', '.join(_PREFIX)}")
@@ -79,12 +79,12 @@ def load(part: str, folder: Path | None = None) -> Split:
     paths = [folder / name for name in names] if folder.is_dir() else [_download(name) for name in names]
     images, labels = (read_idx(_verified(path)) for path in paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DatasetError(f"{folder}: images {images.shape} and labels {labels.shape} do not belong together")
+        raise DatasetError(f"{folder}: images {images.shape} and labels {labels.shape} do not match")
     return Split(images, labels.astype(np.int64))
 
 
 def split(whole: Split, validation: int, seed: int) -> tuple[Split, Split]:
-    """Training and validation parts of the training split: the same rows for the same seed, for ever."""
+    """Split the training images into training and validation. The same seed always gives the same rows."""
     rows = np.random.default_rng(seed).permutation(len(whole))
     return whole.take(rows[validation:]), whole.take(rows[:validation])
 
@@ -95,11 +95,11 @@ def read_idx(data: bytes) -> npt.NDArray[np.uint8]:
         raise DatasetError(f"not an IDX file of unsigned bytes: it starts with {data[:4]!r}")
     axes = data[3]
     if len(data) < 4 + 4 * axes:
-        raise DatasetError(f"IDX header is torn: it has {axes} axes, the file {len(data)} bytes")
+        raise DatasetError(f"IDX header is truncated: it has {axes} axes, the file {len(data)} bytes")
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", axes, 4))
     body = data[4 + 4 * axes :]
     if len(body) != int(np.prod(shape)):
-        raise DatasetError(f"IDX header says {shape}, {len(body)} bytes follow")
+        raise DatasetError(f"IDX header declares the shape {shape}, but {len(body)} bytes follow")
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
@@ -114,14 +114,14 @@ def _verified(path: Path) -> bytes:
 
 
 def _download(name: str) -> Path:
-    """Fetch what keras.datasets.fashion_mnist fetches, into Keras' cache, checked by sha256."""
+    """Download the file of keras.datasets.fashion_mnist into Keras' cache, and check its sha256."""
     import keras
 
     try:
-        with redirect_stdout(sys.stderr):  # its progress bar
+        with redirect_stdout(sys.stderr):  # Keras prints a progress bar
             path = keras.utils.get_file(
                 name, _ORIGIN + name, cache_subdir="datasets/fashion-mnist", file_hash=SHA256[name]
             )
     except Exception as exc:
-        raise DatasetError(f"{name} is neither at {shared_folder()} nor can it be downloaded: {exc}") from exc
+        raise DatasetError(f"{name} is not in {shared_folder()} and cannot be downloaded: {exc}") from exc
     return Path(path)

@@ -1,6 +1,6 @@
-"""Labelled images from wherever people have them: a folder for each class, a list of files, or IDX files.
+"""Reads labelled images for an evaluation: one folder per class, a CSV list of files, or IDX files.
 
-A class may be called otherwise than the model's label, and several labels may be right for it: `mapping` says so.
+A class may have another name than the model's label, and several labels may be correct for it: see `ClassMap`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from model.training.data.folders import check_links
 from model.training.data.png import as_png
 from model.training.errors import DatasetError
 
+# Maps a class to the model's labels that are correct for it. An empty tuple leaves the class out.
 ClassMap = Mapping[str, tuple[str, ...]]
-"""Class name to the model's labels that are right for it; none of them: leave the class out."""
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One image: what it is called, its bytes or where they are, and the numbers of its right labels, at least one."""
+class LabelledImage:
+    """One image: its name, its bytes or path, and the numbers of its correct labels (at least one)."""
 
     name: str
     source: bytes | Path
@@ -41,11 +41,11 @@ class Item:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[Item]:
-    """The images at `data`: IDX files, or pictures that the CSV file `listed` or else their folder puts in a class.
+def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[LabelledImage]:
+    """Read the images at `data`: IDX files, or image files with the class from the CSV file `listed` or their folder.
 
-    Raises DatasetError when there is none, when a class is no label of the model and not mapped, or when a link or a
-    listed name leads out of the folder.
+    Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, or when a link or
+    a listed name leads out of the folder.
     """
     _check_mapping(mapping, labels)
     if data.is_dir():
@@ -60,23 +60,23 @@ def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mappin
     if unknown:
         counts = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items()))
         raise DatasetError(
-            f"no label of the model is called {counts}; its labels are: {', '.join(labels)}. "
-            "Say which is meant with --map CLASS=LABEL, several with |; --map CLASS= leaves a class out"
+            f"{counts} is not a label of the model; its labels are: {', '.join(labels)}. "
+            "Map a class with --map CLASS=LABEL, to several labels with |; --map CLASS= leaves a class out"
         )
     items = []
     for name, path, answers in named:
         right = tuple(dict.fromkeys(labels.index(label) for answer in answers for label in known[answer]))
         if right:
-            items.append(Item(name, path, right))
+            items.append(LabelledImage(name, path, right))
     if not items:
         raise DatasetError(f"{listed or data} names no image in a class; there must be at least one")
     return items
 
 
-def items_of(part: idx.Split) -> list[Item]:
-    """Images of the dataset as items: PNG files in memory."""
+def labelled_images(part: idx.Split) -> list[LabelledImage]:
+    """The images of a split as PNG files in memory."""
     pairs = enumerate(zip(part.images, part.labels, strict=True))
-    return [Item(f"#{row}", as_png(image), (int(label),)) for row, (image, label) in pairs]
+    return [LabelledImage(f"#{row}", as_png(image), (int(label),)) for row, (image, label) in pairs]
 
 
 def parse_mapping(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -98,24 +98,24 @@ def _check_mapping(mapping: ClassMap, labels: Sequence[str]) -> None:
 
 
 def _find_idx(data: Path) -> Path | None:
-    """The IDX file of images at `data`: itself, or in a folder the test split's rather than another."""
+    """The IDX file of images at `data`: the file itself, or one in the folder, preferably that of the test split."""
     if data.is_file():
         return data
     found = sorted(data.glob(f"*{_IMAGES}*"), key=lambda path: (not path.name.startswith("t10k"), path.name))
     return found[0] if found else None
 
 
-def _from_idx(path: Path, labels: int) -> list[Item]:
-    beside = path.with_name(path.name.replace(_IMAGES, _LABELS))
+def _from_idx(path: Path, labels: int) -> list[LabelledImage]:
+    labels_path = path.with_name(path.name.replace(_IMAGES, _LABELS))
     if _IMAGES not in path.name:
         raise DatasetError(f"data is {str(path)!r}; an IDX file of images must have {_IMAGES} in its name")
-    images, numbers = _read_idx(path), _read_idx(beside)
+    images, numbers = _read_idx(path), _read_idx(labels_path)
     if images.ndim != 3 or numbers.shape != images.shape[:1] or not len(images):
-        raise DatasetError(f"{path}: images {images.shape} and labels {numbers.shape} do not belong together")
+        raise DatasetError(f"{path}: images {images.shape} and labels {numbers.shape} do not match")
     if numbers.max() >= labels:
-        raise DatasetError(f"{beside} holds the label {numbers.max()}; the model's are 0 to {labels - 1}")
+        raise DatasetError(f"{labels_path} holds the label {numbers.max()}; the model's are 0 to {labels - 1}")
     pairs = enumerate(zip(images, numbers, strict=True))
-    return [Item(f"{path.name}#{row}", as_png(image), (int(number),)) for row, (image, number) in pairs]
+    return [LabelledImage(f"{path.name}#{row}", as_png(image), (int(number),)) for row, (image, number) in pairs]
 
 
 def _read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -136,7 +136,7 @@ def _from_folders(data: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
 
 
 def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
-    """Rows `file,label`, files relative to `data`; a third column `map` says which labels are right for this image."""
+    """Read rows `file,label`, with files relative to `data`. A third column `map` overrides the label of one image."""
     try:
         with listed.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))

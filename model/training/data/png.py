@@ -1,4 +1,4 @@
-"""Dataset images as files, for what takes the path of a request."""
+"""Encodes dataset images as PNG files, so that they can pass through the decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def as_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """One dataset image, uint8 [height, width], as the bytes of a PNG file."""
+    """Encode one image, uint8 [height, width], as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()

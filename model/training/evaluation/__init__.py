@@ -1,1 +1,1 @@
-"""How good an artifact is, measured through the serving path."""
+"""Measures an artifact with the decoder, recipe and engine of the worker."""

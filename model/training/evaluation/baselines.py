@@ -1,4 +1,4 @@
-"""What a model must beat: always answering with the commonest label, and logistic regression on small gray pictures."""
+"""Baselines that a model must beat: the most frequent label, and logistic regression on small grey images."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from threadpoolctl import threadpool_limits
 
 from model.metrics import Mask, Numbers
 
+# Folds of the cross-validation.
 FOLDS = 5
-MOST = 2000
-"""Images that logistic regression is fitted on: more of them take minutes."""
+
+# Images that logistic regression is fitted on. More take minutes.
+MAX_IMAGES = 2000
 
 
 def majority(right: Mask) -> float:
-    """The accuracy of always answering with the label that is right most often; `right` [N, labels]."""
+    """The accuracy of always predicting the label that is correct most often; `right` [N, labels]."""
     return float(right.mean(axis=0).max())
 
 
 def logistic_regression(pixels: npt.NDArray[np.float32], truth: Numbers, right: Mask) -> float | None:
-    """The cross-validated accuracy on these very images; None when fewer than two labels have images enough.
+    """The cross-validated accuracy on these images; None when fewer than two labels have enough images.
 
-    `pixels` [N, values]; `truth` [N] is what it learns, `right` [N, labels] what counts as right.
+    `pixels` [N, values]; `truth` [N]: the training labels; `right` [N, labels]: the labels that count as correct.
     """
-    rows = np.random.default_rng(0).permutation(len(truth))[:MOST]
+    rows = np.random.default_rng(0).permutation(len(truth))[:MAX_IMAGES]
     rows = rows[np.bincount(truth[rows])[truth[rows]] >= FOLDS]
     if len(set(truth[rows].tolist())) < 2:
         return None
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
-    # One thread: on matrices this small they wait for each other most of the time.
+    # One thread: with matrices this small, several threads mostly wait for each other.
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that is not finished is a baseline all the same
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an unconverged fit is still a valid baseline
         best = cross_val_predict(
             fitted, pixels[rows], truth[rows], cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0)
         )

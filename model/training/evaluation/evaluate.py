@@ -1,4 +1,4 @@
-"""Evaluation as people will use the model: labelled image files, through the serving recipe and an engine."""
+"""Evaluates an artifact on labelled image files, with the decoder, recipe and engine of the worker."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from model.metrics import (
     top_k_accuracy,
 )
 from model.training.data import idx
-from model.training.data.folders import evenly
-from model.training.data.labelled import ClassMap, Item, items_of, read_labelled
+from model.training.data.folders import evenly_spaced
+from model.training.data.labelled import ClassMap, LabelledImage, labelled_images, read_labelled
 from model.training.errors import DatasetError
 from model.training.evaluation.baselines import logistic_regression, majority
-from model.training.evaluation.scoring import Scored, score_items
+from model.training.evaluation.scoring import Scored, score_images
 
+# Values of k for top-k accuracy.
 _TOP = 2, 3, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was found on `scored` images. Shares are 0..1, sizes bytes, latencies milliseconds, rates images a second.
+    """The results for `scored` images. Shares are 0..1, sizes bytes, latencies milliseconds, rates images per second.
 
-    An image with several right labels counts as its answer when that is one of them, else as the first.
+    When an image has several correct labels, its true label is the predicted one if that is correct, else the first.
     """
 
     artifact: Artifact
@@ -52,7 +53,7 @@ class Evaluation:
     baselines: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
-        """For machines."""
+        """The evaluation as the JSON object of `evaluate --json`."""
         precision, recall, f1 = macro(list(self.classes.values()))
         scored, artifact = self.scored, self.artifact
         return {
@@ -76,7 +77,7 @@ class Evaluation:
         }
 
     def to_text(self) -> str:
-        """A few lines for people."""
+        """The evaluation as text for a terminal."""
         found = self.to_dict()
         head = f"{found['model']} {found['version']} ({self.engine}): {self.accuracy:.2%} of {found['images']:,} images"
         lines = [head + (f", {len(found['skipped'])} more could not be read" if found["skipped"] else "")]
@@ -89,11 +90,11 @@ class Evaluation:
         beaten = ", ".join(f"{name} {share:.1%}" for name, share in self.baselines.items() if share is not None)
         top = ", ".join(f"{share:.2%} in the best {k}" for k, share in found["top_k"].items())
         latency, rates = found["latency_ms"], found["images_per_second"]
-        lines += [f"right answer: {top}"] if top else []
+        lines += [f"correct label: {top}"] if top else []
         lines += [
-            f"calibration error {self.calibration.error:.3f}; median {latency['p50']:.1f} ms an image; "
-            f"{rates['from_bytes']:,.0f} images/s from file bytes, {rates['scoring']:,.0f} scoring alone",
-            f"to beat: {beaten}",
+            f"calibration error {self.calibration.error:.3f}; median {latency['p50']:.1f} ms per image; "
+            f"{rates['from_bytes']:,.0f} images/s from file bytes, {rates['scoring']:,.0f} without preprocessing",
+            f"baselines: {beaten}",
         ]
         return "\n".join(lines)
 
@@ -109,15 +110,15 @@ def evaluate(
     mapping: ClassMap | None = None,
     limit: int | None = None,
 ) -> Evaluation:
-    """Score the labelled images at `data` (by default Fashion-MNIST's test images) with the artifact in `folder`.
+    """Score the labelled images at `data` (default: Fashion-MNIST's test images) with the artifact in `folder`.
 
-    `listed` and `mapping`: see `read_labelled`. `limit`: so many images, spread evenly over all. Raises ArtifactError
-    or DatasetError when one of them cannot be used.
+    `listed` and `mapping`: see `read_labelled`. `limit`: at most this many images, evenly spread. Raises ArtifactError
+    or DatasetError when the artifact or the data cannot be used.
     """
     artifact = read_artifact(folder)
     items = _items(artifact, data, listed, mapping or {})
     if limit is not None:
-        items = evenly(items, limit)
+        items = evenly_spaced(items, limit)
     name, loaded = load_engine(artifact, engine)
     try:
         return assess(artifact, name, loaded, items)
@@ -125,9 +126,9 @@ def evaluate(
         loaded.close()
 
 
-def assess(artifact: Artifact, name: str, engine: Engine, items: Sequence[Item]) -> Evaluation:
+def assess(artifact: Artifact, name: str, engine: Engine, items: Sequence[LabelledImage]) -> Evaluation:
     """Evaluate `engine` on labelled images. Raises DatasetError when none can be read."""
-    scored, labels = score_items(engine, items), artifact.signature.labels
+    scored, labels = score_images(engine, items), artifact.signature.labels
     best = scored.scores.argmax(axis=1)
     first = np.array([item.right[0] for item in scored.items])
     is_right = scored.right[np.arange(len(best)), best]
@@ -153,12 +154,12 @@ def assess(artifact: Artifact, name: str, engine: Engine, items: Sequence[Item])
     )
 
 
-def _items(artifact: Artifact, data: Path | None, listed: Path | None, mapping: ClassMap) -> list[Item]:
+def _items(artifact: Artifact, data: Path | None, listed: Path | None, mapping: ClassMap) -> list[LabelledImage]:
     labels = artifact.signature.labels
     if data is not None:
         return read_labelled(data, labels, listed, mapping)
     if listed or mapping:
-        raise DatasetError("labels and map belong to images of your own: say where they are with --data")
+        raise DatasetError("--labels and --map need --data, the folder with the images")
     if labels != idx.FASHION_MNIST_LABELS:
-        raise DatasetError(f"{artifact.name} is no model of Fashion-MNIST: say what to evaluate it on with --data")
-    return items_of(idx.load("test"))
+        raise DatasetError(f"{artifact.name} was not trained on Fashion-MNIST: name the images with --data")
+    return labelled_images(idx.load("test"))

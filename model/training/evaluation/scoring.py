@@ -1,4 +1,4 @@
-"""Scoring labelled images as they are served: file bytes, the recipe, an engine. What cannot be read is skipped."""
+"""Scores labelled image files with the decoder, recipe and engine of the worker. Unreadable files are skipped."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from model.engines.base import Engine, Images, Scores
 from model.errors import InvalidImage
 from model.metrics import Mask
 from model.preprocessing.recipe import preprocess
-from model.training.data.labelled import Item
+from model.training.data.labelled import LabelledImage
 from model.training.errors import DatasetError
 
+# Images of one call of the engine.
 BATCH = 32
+
+# Images whose latency is measured.
 _TIMED = 100
+
+# Longest edge, in pixels, of the small images for the baselines.
 _SIDE = 28
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An image that could not be read, and why."""
+    """A file that could not be read, and the reason."""
 
     file: str
     reason: str
@@ -32,13 +37,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Row i of every array belongs to items[i]: scores [N, labels], right labels [N, labels], small gray pixels [N, n].
+    """Scores of `items`. Row i of every array belongs to items[i]: scores [N, labels], correct labels [N, labels],
+    small grey pixels [N, n].
 
-    Rates are images per second in batches of 32, from file bytes and from prepared images; `latencies` are milliseconds
-    from file bytes to scores, one image at a time.
+    Rates are images per second in batches of 32, from file bytes and from preprocessed images; `latencies` are
+    milliseconds from file bytes to scores, one image at a time.
     """
 
-    items: Sequence[Item]
+    items: Sequence[LabelledImage]
     skipped: Sequence[Skipped]
     scores: Scores
     right: Mask
@@ -48,9 +54,9 @@ class Scored:
     latencies: npt.NDArray[np.float64]
 
 
-def score_items(engine: Engine, items: Sequence[Item]) -> Scored:
-    """Score all of them. Raises DatasetError when none can be read."""
-    kept: list[Item] = []
+def score_images(engine: Engine, items: Sequence[LabelledImage]) -> Scored:
+    """Score all images. Raises DatasetError when none can be read."""
+    kept: list[LabelledImage] = []
     skipped: list[Skipped] = []
     waiting: list[Images] = []
     scores: list[Scores] = []
@@ -75,7 +81,7 @@ def score_items(engine: Engine, items: Sequence[Item]) -> Scored:
             skipped.append(Skipped(item.name, str(exc)))
             continue
         except OSError as exc:
-            skipped.append(Skipped(item.name, f"it cannot be read: {(exc.strerror or 'no reason given').lower()}"))
+            skipped.append(Skipped(item.name, f"it cannot be read: {(exc.strerror or 'unknown reason').lower()}"))
             continue
         kept.append(item)
         waiting.append(prepared)
@@ -101,7 +107,7 @@ def score_items(engine: Engine, items: Sequence[Item]) -> Scored:
     )
 
 
-def _latencies(engine: Engine, items: Sequence[Item]) -> npt.NDArray[np.float64]:
+def _latencies(engine: Engine, items: Sequence[LabelledImage]) -> npt.NDArray[np.float64]:
     found = []
     for item in items[:_TIMED]:
         data = item.read()
@@ -112,7 +118,7 @@ def _latencies(engine: Engine, items: Sequence[Item]) -> npt.NDArray[np.float64]
 
 
 def _small(prepared: Images) -> npt.NDArray[np.float32]:
-    """A prepared image as at most 28x28 gray values, flat."""
+    """A preprocessed image, reduced to at most 28x28 grey values, as a vector."""
     gray = Image.fromarray(prepared[0].astype(np.float32).mean(axis=2))
     gray.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     return np.asarray(gray, np.float32).ravel()

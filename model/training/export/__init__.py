@@ -1,1 +1,1 @@
-"""From a trained network to an artifact."""
+"""Exports a trained network as an artifact."""

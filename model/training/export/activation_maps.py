@@ -1,4 +1,4 @@
-"""The endpoint behind `explain`: class activation maps, for networks that end in global average pooling.
+"""The `explain` endpoint of a SavedModel: class activation maps, for networks with global average pooling.
 
 Zhou, Khosla, Lapedriza, Oliva, Torralba, "Learning Deep Features for Discriminative Localization" (2016).
 """
@@ -15,9 +15,9 @@ Explain = Callable[[Any], dict[str, Any]]
 
 
 def explain_endpoint(network: Any, labels: int) -> Explain | None:
-    """From images [N, H, W, C] to `activations` [N, rows, columns, labels]; None when the head is another one.
+    """A function from images [N, H, W, C] to `activations` [N, rows, columns, labels]; None for another kind of head.
 
-    The mean of a label's map over rows and columns is its logit without the bias.
+    The mean of a label's map over rows and columns is the label's logit without its bias.
     """
     head, before = _made_by(network.outputs[0], layers.Activation, layers.Softmax)
     if not isinstance(head, layers.Dense) or head.units != labels:
@@ -26,17 +26,17 @@ def explain_endpoint(network: Any, labels: int) -> Explain | None:
     if not isinstance(pooling, layers.GlobalAveragePooling2D) or pooling.data_format != "channels_last":
         return None
     features = keras.Model(network.inputs, before)
-    # Cast: a network of mixed precision has features of half precision.
+    # Cast to float32, because the features of a mixed-precision network have half precision.
     return lambda images: {"activations": keras.ops.matmul(keras.ops.cast(features(images), "float32"), head.kernel)}
 
 
-def _made_by(tensor: Any, *unheeded: type) -> tuple[Any, Any]:
-    """The layer that made a tensor, and the tensor it was made of; layers of the `unheeded` kinds are passed over.
+def _made_by(tensor: Any, *ignored: type) -> tuple[Any, Any]:
+    """The layer that computed a tensor, and that layer's input. Layers of the `ignored` types are skipped.
 
-    Both are None where a layer has several inputs, or none.
+    Both are None when a layer has no input or several.
     """
     layer, place, _ = tensor._keras_history
     inputs = layer._inbound_nodes[place].input_tensors
     if len(inputs) != 1:
         return None, None
-    return _made_by(inputs[0], *unheeded) if isinstance(layer, unheeded) else (layer, inputs[0])
+    return _made_by(inputs[0], *ignored) if isinstance(layer, ignored) else (layer, inputs[0])

@@ -1,4 +1,4 @@
-"""How an artifact comes to stand in its folder: its files, its manifest, and the swap that replaces the old one."""
+"""Writes an artifact: its files, its manifest, and the swap that replaces the previous artifact."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from model.training.export.benchmark import Speed
 from model.training.export.source import Endpoints
 
 CARD = "MODEL_CARD.md"
-_NOT_DECIDING = (CARD, GOLDEN, MANIFEST, "training")
+_NOT_IN_DIGEST = (CARD, GOLDEN, MANIFEST, "training")
 
 
 def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:
-    """Write the network, for images of this shape, as a SavedModel with the endpoints `score` and, if given, `explain`.
+    """Write a SavedModel of the network with the endpoint `score` and, if given, `explain`.
 
-    Both take `images` float32 [N, *shape].
+    Both endpoints take `images` float32 [N, *shape].
     """
-    # Not "serve": the LiteRT converter drops every endpoint beside one of that name.
+    # The name must not be "serve": the LiteRT converter drops every other endpoint when one has that name.
     endpoints = {"score": network.call, **({"explain": explain} if explain else {})}
     archive = keras.export.ExportArchive()
     archive.track(network)
@@ -43,7 +43,7 @@ def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain:
 
 
 def write_signature(work: Path, signature: Signature, reference: Reference | None = None) -> None:
-    """signature.json and labels.txt."""
+    """Write signature.json and labels.txt."""
     body = asdict(signature)
     labels = body.pop("labels")
     if reference:
@@ -53,14 +53,14 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
 
 
 def read_signature(folder: Path) -> Signature:
-    """What `write_signature` wrote, without its reference."""
+    """Read what `write_signature` wrote, without the drift reference."""
     body = json.loads((folder / "signature.json").read_text("utf-8"))
     body.pop(KEY, None)
     return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
 
 
 def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> None:
-    """golden.json: what the engines' files in `work` score on drawn images."""
+    """Write golden.json: the scores of the engines in `work` for the golden images."""
     with ExitStack() as stack:
         opened = {name: open_engine(name, work / ENGINES[name].path, signature) for name in engines}
         for engine in opened.values():
@@ -71,13 +71,13 @@ def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> No
 def write_manifest(
     work: Path, name: str, version: str, speeds: Mapping[str, Speed | None], variant: str = "", parameters: int = 0
 ) -> None:
-    """manifest.json over the files that are there, golden.json among them; the engines in the order of `speeds`.
+    """Write manifest.json for the files in `work`, including golden.json; the engines keep the order of `speeds`.
 
-    `variant`: which form of the network LiteRT has; left out, like `parameters`, when not known.
+    `variant`: the variant of the LiteRT file. It and `parameters` are left out of the manifest when empty.
     """
     paths = (path for path in work.rglob("*") if path.is_file())
     names = sorted(path.relative_to(work).as_posix() for path in paths)
-    files = {path: describe_file(work / path) for path in names if path.split("/")[0] not in _NOT_DECIDING}
+    files = {path: describe_file(work / path) for path in names if path.split("/")[0] not in _NOT_IN_DIGEST}
     variants = {"litert": {"variant": variant}} if variant else {}
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -96,7 +96,7 @@ def write_manifest(
 
 
 def replace(work: Path, out: Path) -> None:
-    """Swap the finished folder in; the old one is gone only when the new one stands."""
+    """Move the finished folder to `out`; the previous one is deleted after the new one is in place."""
     old = out.with_name(f"{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

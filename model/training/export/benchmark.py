@@ -1,4 +1,4 @@
-"""Measuring engines: agreement with a reference; speed, cold start and memory, each in a process of its own."""
+"""Measures engines: agreement with a reference, and speed, cold start and memory in separate processes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ from model.artifact.load import open_engine, read_artifact
 from model.engines.base import Engine, Images, Scores
 from model.training.errors import MeasureError
 
+# Images per call, and CPU threads per call, that are measured.
 BATCHES = 1, 8, 32
 THREADS = 1, 2
 
 _ROOT = Path(__file__).resolve().parents[3]
+
+# A rate is the median of up to _SLICES slices of _SLICE_S seconds each.
 _SLICES, _SLICE_S = 10, 0.05
+
+# Seconds of warm-up, and at most of all slices together.
 _WARM_S, _LONG_S = 0.5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How two engines compare on the same images: the share of other best labels, the largest difference of a score."""
+    """Agreement of two engines on the same images: the share with another best label, and the largest difference."""
 
     images: int
     disagreement: float
@@ -38,9 +43,9 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """`rates`: images per second by (CPU threads, images) of a call; seconds from process start to the first score;
-    peak resident bytes of a process that scores with one thread. `rounds`: what `images_per_second` was in each round
-    of measuring; round i of two speeds that were measured together was taken in the same moments."""
+    """`rates`: images per second by (CPU threads, images) of a call; `cold_start_s`: seconds from process start to the
+    first score; `memory`: peak resident bytes of a process that scores with one thread; `rounds`: the value of
+    `images_per_second` in each round of measuring. Round i of speeds measured together ran at the same time."""
 
     rates: Mapping[tuple[int, int], float]
     cold_start_s: float
@@ -49,23 +54,23 @@ class Speed:
 
     @property
     def images_per_second(self) -> float:
-        """One figure to rank by: the geometric mean of batch 1 and 32, since a worker meets trickles and floods."""
+        """The figure for ranking: the geometric mean of batch 1 and 32, because workers meet low and high load."""
         return _overall(self.rates)
 
     @property
     def single(self) -> float:
-        """Images per second one at a time, on one thread."""
+        """Images per second in batches of 1, on one thread."""
         return self.rates[1, 1]
 
     @property
     def batched(self) -> float:
-        """Images per second 32 at a time, on one thread."""
+        """Images per second in batches of 32, on one thread."""
         return self.rates[1, 32]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is measured: an engine of the artifact in `folder`, with `model` in place of the engine's own file."""
+    """An engine to measure: one of the artifact in `folder`, with `model` instead of the artifact's own file."""
 
     folder: Path
     engine: str
@@ -73,19 +78,19 @@ class Target:
 
 
 def score_all(engine: Engine, images: Images, batch: int = 32) -> Scores:
-    """Scores [N, labels] of many images, a batch at a time."""
+    """Scores [N, labels] of many images, computed in batches."""
     return np.concatenate([engine.score(images[start : start + batch]) for start in range(0, len(images), batch)])
 
 
 def compare(scores: Scores, reference: Scores) -> Parity:
-    """Compare two scorings [N, labels] of the same images; a score that is not a number differs infinitely."""
+    """Compare two arrays of scores [N, labels] for the same images; a NaN counts as an infinite difference."""
     difference = np.nan_to_num(np.abs(scores - reference), nan=np.inf)
     other = scores.argmax(axis=1) != reference.argmax(axis=1)
     return Parity(len(scores), float(other.mean()), float(difference.max()))
 
 
 def measure_speeds(targets: Sequence[Target], rounds: int = 5) -> list[Speed]:
-    """The medians of `rounds` measurements of each target, taken in turns, so that a busy minute hits all of them.
+    """The medians of `rounds` measurements of each target. The targets take turns, so that load affects all of them.
 
     Every measurement is a new process that loads the artifact and scores noise. Raises MeasureError when one fails.
     """
@@ -121,29 +126,29 @@ class _Process:
     memory: int
 
 
+# The measurements of one round, by the number of threads of a call.
 _Round = dict[int, _Process]
-"""What was measured in one turn, by the number of threads of a call."""
 
 
 def _run(target: Target, threads: int) -> _Process:
     command = [sys.executable, "-m", __name__, str(target.folder), target.engine, str(target.model), str(threads)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as talk:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         began = time.perf_counter()
-        with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=talk, text=True) as process:
+        with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
             cold_start_s = time.perf_counter() - began
             figures = process.stdout.readline()
         if process.returncode:
-            talk.seek(0)
-            *_, why = talk.read().splitlines() or [f"its process ended with {process.returncode}"]
+            log.seek(0)
+            *_, why = log.read().splitlines() or [f"its process ended with {process.returncode}"]
             raise MeasureError(f"{target.model.name} cannot be measured: {why}")
     rates, memory = json.loads(figures)
     return _Process(dict(zip(BATCHES, rates, strict=True)), cold_start_s, memory)
 
 
-def _be_measured(folder: Path, name: str, model: Path, threads: int) -> None:
-    """What a measured process does: one score at once, then how many a second it can, for each batch size."""
+def _measured_process(folder: Path, name: str, model: Path, threads: int) -> None:
+    """The measured process: report the first score, then the images per second for each batch size."""
     signature = read_artifact(folder).signature
     engine = open_engine(name, model, signature, threads)
     engine.score(np.zeros((1, signature.height, signature.width, signature.channels), signature.dtype))
@@ -169,7 +174,7 @@ def _rate(engine: Engine, batch: int) -> float:
 
 
 def _slice(engine: Engine, images: Images) -> float:
-    """Images per second in a moment so short that the machine may do nothing else in most of them."""
+    """Images per second in a slice so short that other processes disturb only few of them."""
     scored, began = 0, time.perf_counter()
     while time.perf_counter() - began < _SLICE_S:
         engine.score(images)
@@ -178,7 +183,7 @@ def _slice(engine: Engine, images: Images) -> float:
 
 
 def _peak_memory() -> int:
-    """Resident bytes at most. Not getrusage on Linux: there it begins with what the parent held when it forked."""
+    """Peak resident bytes. On Linux not from getrusage, which counts the parent's memory before the fork too."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
@@ -189,4 +194,4 @@ def _peak_memory() -> int:
 
 
 if __name__ == "__main__":
-    _be_measured(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    _measured_process(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

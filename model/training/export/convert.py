@@ -1,6 +1,6 @@
-"""Compression: one trained network as LiteRT files of different precision. selection.py decides which is served.
+"""Converts a trained network to LiteRT variants of different precision. selection.py selects the served one.
 
-What the names mean: TensorFlow Lite, "Post-training quantization". Inputs and outputs stay float32 in all of them.
+The variants are those of TensorFlow Lite's "Post-training quantization". Inputs and outputs stay float32.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from model.engines.signature_checks import check_images
 from model.training.errors import ExportError
 from model.training.export.source import Endpoints
 
+# float16: float16 weights; dynamic: int8 weights, activations quantised per call; int8: both int8, calibrated.
 VARIANTS = "float32", "float16", "dynamic", "int8"
-"""float16: weights of half precision; dynamic: int8 weights, activations by the call; int8: both, by sample images."""
 
 
 def convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Images) -> bytes:
-    """The SavedModel's endpoints as one LiteRT file that shares their weights; the first endpoint is the default one.
+    """Convert the SavedModel's endpoints to one LiteRT file that shares their weights; the first one is the default.
 
-    `samples`: representative inputs [N, height, width, channels], read for int8 alone. Raises ExportError for a model
-    that has what LiteRT has not.
+    `samples`: representative inputs [N, height, width, channels], used only for int8. Raises ExportError for a model
+    with operations that LiteRT lacks.
     """
     try:
         return _with_default(_convert(saved_model, endpoints, variant, samples), endpoints.names[0])
-    except OSError:  # a full disk, which is not the model's fault
+    except OSError:  # for instance a full disk, which is not the model's fault
         raise
-    except Exception as exc:  # the converter raises its own ConverterError, and ValueErrors of several layers below it
+    except Exception as exc:  # the converter raises ConverterError, and ValueError from several layers below it
         raise ExportError(str(exc).strip().split("\n")[0]) from exc
 
 
 def check_samples(samples: Images, signature: Signature) -> None:
-    """Raise ExportError unless the representative images are what the network takes."""
+    """Raise ExportError unless the representative images match the network's input."""
     try:
         check_images(samples, signature)
     except ValueError as exc:
@@ -46,8 +46,8 @@ def check_samples(samples: Images, signature: Signature) -> None:
 
 
 def _convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Images) -> bytes:
-    # From the SavedModel: a tf.Module made around the network would convert without its weights. Endpoints by name:
-    # left to itself the converter adds a second, unquantised copy of the first one.
+    # From the SavedModel, because a tf.Module around the network would convert without its weights. With endpoint
+    # names, because the converter otherwise adds a second, unquantised copy of the first endpoint.
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=list(endpoints.names))
     if variant == "float32":
         return bytes(converter.convert())
@@ -64,7 +64,7 @@ def _convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Ima
                 yield endpoint, {endpoints.input: image[np.newaxis]}
 
     converter.representative_dataset = representative
-    # The softmax stays in float: as int8 its scores would be multiples of 1/256 that do not sum to 1.
+    # The softmax stays in float: int8 scores would be multiples of 1/256 whose sum is not 1.
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated", category=UserWarning)
@@ -75,7 +75,7 @@ def _convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Ima
 
 
 def _with_default(model: bytes, endpoint: str) -> bytes:
-    """The same file with this endpoint's graph first, where interpreters look: the converter sorts them."""
+    """Move this endpoint's graph to the front, where interpreters look by default: the converter sorts by name."""
     content = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     (place,) = (found.subgraphIndex for found in content.signatureDefs if found.signatureKey.decode() == endpoint)
     order = sorted(range(len(content.subgraphs)), key=lambda index: index != place)

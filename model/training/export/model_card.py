@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what the model is and what was measured. Every number comes from the export."""
+"""Writes MODEL_CARD.md: a description of the model and its measurements. Every number comes from the export."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from importlib.metadata import version
 
 from model.artifact.load import Artifact
 from model.training.export.benchmark import BATCHES, THREADS
-from model.training.export.calibration_data import Trial
+from model.training.export.calibration_data import CalibrationData
 from model.training.export.parity import PROBES
 from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT
-from model.training.export.variants import AS_IT_CAME, Measured
+from model.training.export.variants import UNCONVERTED, Measured
 
 _PACKAGES = "tensorflow", "keras", "ai-edge-litert", "numpy"
 
 
-def render_card(artifact: Artifact, measured: Measured, trial: Trial | None, told: str) -> str:
-    """The card as Markdown: what is `told` of the model, then what was measured."""
+def render_card(artifact: Artifact, measured: Measured, trial: CalibrationData | None, description: str) -> str:
+    """Render the card as Markdown: the `description` of the model, then the measurements."""
     signature = artifact.signature
     size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
-    compared = f"{len(trial.images):,} {trial.name}" if trial else f"{PROBES} made-up images"
+    compared = f"{len(trial.images):,} {trial.name}" if trial else f"{PROBES} synthetic images"
     rounds = max(len(speed.rounds) for speed in measured.speeds.values())
     how = "the maps of its last features" if measured.explains else "covering parts of the image"
     return f"""# {artifact.name} {artifact.version}
 
-{told}
+{description}
 
-Takes {signature.height}x{signature.width} images of {signature.channels} channels, made of a photo by the recipe in
-`signature.json`; answers with one of {len(signature.labels):,} labels, whatever the picture shows. Explains an answer
-by {how}. Digest `{artifact.digest}`.
+It takes {signature.height}x{signature.width} images of {signature.channels} channels, which the recipe in
+`signature.json` makes from an image file. It predicts one of {len(signature.labels):,} labels, whatever the image
+shows. It explains a prediction by {how}. Digest `{artifact.digest}`.
 
 ## Measured
 
 {_engines(measured)}
 
-Engines stand in the order of the geometric mean of both rates. The last two columns compare with the model itself on
-the {compared}. Files: {size / 1e6:.1f} MB.
+Engines are ordered by the geometric mean of both rates. The last two columns compare them with the model itself on the
+{compared}. Files: {size / 1e6:.1f} MB.
 
 ## Compression
 
 {_compression(measured, trial, compared)}
 
-Cold start: process start to first score, verification of the files included. Images per second by images of a call, one
-thread a call unless two are said. Each figure is the median of {rounds} processes, in turns with those of the others.
+Cold start: from process start to the first score, including the verification of the files. Images per second: by images
+per call, with one thread unless two are named. Each figure is the median of {rounds} processes, which took turns.
 Machine: {os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.
 Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
 """
@@ -61,39 +61,41 @@ def _engines(measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def _compression(measured: Measured, trial: Trial | None, compared: str) -> str:
+def _compression(measured: Measured, trial: CalibrationData | None, compared: str) -> str:
     if not measured.candidates:
-        return "Not compressed: it was made for TensorFlow alone."
-    if measured.served == AS_IT_CAME:
-        return "`model.tflite` is the file as it came."
+        return "Not compressed: the artifact has no LiteRT file."
+    if measured.served == UNCONVERTED:
+        return "`model.tflite` is the imported file, unchanged."
     if trial is None:
         return (
-            "`model.tflite` is in float32. Smaller forms were not made: there were no images to compare their answers "
-            "on (`python -m model import --data` names some)."
+            "`model.tflite` is in float32. There are no smaller variants, because there were no images to compare "
+            "their predictions on (`python -m model import --data` names some)."
         )
     accuracy = (
         f", and whose accuracy there is at most {100 * MAX_DROP:g} points lower"
         if trial.truth is not None
-        else "; the right labels of these images are not known, so what accuracy it costs is not either"
+        else "; the accuracy that it costs is unknown, because these images have no labels"
     )
     left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible.items())
-    return f"""`model.tflite` is the fastest form whose best label is the model's own on at least {MIN_AGREEMENT:.1%} of
-the {compared}{accuracy}.
-A simpler form, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or twice
-what the ratio of two forms' speeds typically strays from its median over the rounds of measuring.
-int8 learnt its ranges from {len(trial.samples):,} other images.{left_out}
+    return f"""`model.tflite` is the fastest variant whose best label equals the model's own on at least
+{MIN_AGREEMENT:.1%} of the {compared}{accuracy}.
+A simpler variant, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or
+twice the typical deviation of the ratio of two variants' speeds from its median over the rounds of measuring.
+int8 was calibrated with {len(trial.samples):,} other images.{left_out}
 
-{_forms(measured)}
+{_variants(measured)}
 
-Memory: the most that the process held."""
+Memory: the peak of the process."""
 
 
-def _forms(measured: Measured) -> str:
-    """A row for each form, the served one in bold."""
+def _variants(measured: Measured) -> str:
+    """A row for each variant, the served one in bold."""
     rates = [(threads, batch) for threads in THREADS for batch in BATCHES]
     headings = [f"{batch}" if threads == 1 else f"{batch}, {threads} threads" for threads, batch in rates]
     lines = [
-        "| form | agreement | drop, points | MB | cold start | memory, MB | images/s at " + " | ".join(headings) + " |",
+        "| variant | agreement | drop, points | MB | cold start | memory, MB | images/s at "
+        + " | ".join(headings)
+        + " |",
         "|---" * (6 + len(rates)) + "|",
     ]
     for candidate in measured.candidates:

@@ -1,4 +1,4 @@
-"""Whether what was written scores as the model itself does."""
+"""Compares the scores of exported engines with those of the model itself."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from model.training.errors import ExportError, SourceError
 from model.training.export.benchmark import Parity, compare
 from model.training.export.source import Source
 
+# Allowed share of images with another best label.
 MAX_DISAGREEMENT = 0.001
-MAX_DIFFERENCE = 1e-3
-"""Of a score, as a share of the highest: random weights give a thousand classes a thousandth each."""
 
+# Allowed difference of a score, as a share of the highest score: with random weights, each of a thousand classes has a
+# score near a thousandth.
+MAX_DIFFERENCE = 1e-3
+
+# Synthetic images for the comparison when there are no others.
 PROBES = 16
 
 
 def probes(signature: Signature, count: int = PROBES) -> Images:
-    """Made-up photos through the recipe: coloured slopes under noise, the same every time."""
+    """Synthetic images through the recipe: coloured gradients with noise, always the same."""
     rng = np.random.default_rng(0)
     height, width = 2 * signature.height, 2 * signature.width
     photos = []
@@ -31,7 +35,7 @@ def probes(signature: Signature, count: int = PROBES) -> Images:
 
 
 def reference_scores(source: Source, images: Images, signature: Signature) -> Scores:
-    """What the model itself says of the images. Raises SourceError unless they are probabilities."""
+    """The model's own scores for the images. Raises SourceError unless they are probabilities."""
     scores = source.score(images, signature)
     if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
         raise SourceError(
@@ -42,16 +46,16 @@ def reference_scores(source: Source, images: Images, signature: Signature) -> Sc
 
 
 def check_parity(name: str, scores: Scores, reference: Scores) -> Parity:
-    """Compare an engine's scores with the model's on the same images. Raises ExportError when they are others.
+    """Compare an engine's scores with the model's on the same images. Raises ExportError when they differ too much.
 
-    One other best label is allowed however few the images are: two scores may be as good as equal.
+    One other best label is always allowed, because two scores may be almost equal.
     """
     parity, allowed = compare(scores, reference), MAX_DIFFERENCE * float(reference.max())
     if parity.max_difference > allowed or parity.disagreement * parity.images > max(
         1.0, MAX_DISAGREEMENT * parity.images
     ):
         raise ExportError(
-            f"{name} does not score as the model does: other best label on {parity.disagreement:.2%} of "
+            f"{name} does not score as the model does: another best label on {parity.disagreement:.2%} of "
             f"{parity.images:,} images (at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
             f"(at most {allowed:.1e})"
         )

@@ -1,4 +1,4 @@
-"""The gate: of the forms of a network, the fastest that still answers like it; at equal speed the simplest."""
+"""Variant selection: serve the fastest variant that still predicts like the network; at equal speed the simplest."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from model.engines.base import Scores
 from model.metrics import Numbers
 from model.training.export.benchmark import Speed
 
+# Least share of images with the network's own best label.
 MIN_AGREEMENT = 0.995
+
+# Largest loss of accuracy, as a share of the images.
 MAX_DROP = 0.005
+
+# A variant is preferred to a simpler one only when it is faster by this share, even without measurement noise.
 MARGIN = 0.05
-"""How much faster a form must be to be preferred to a simpler one, however quiet the machine was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One form, as measured. `agreement` with the model's best labels and `drop` of its accuracy are shares of the
-    images it was tried on, `drop` None where nobody knows their labels; `size` is bytes."""
+    """A measured variant. `agreement` with the model's best labels and `drop` of its accuracy are shares of the images
+    that it was compared on (`drop` is None when their labels are unknown); `size` is bytes."""
 
     variant: str
     size: int
@@ -31,15 +35,15 @@ class Candidate:
 
     @property
     def passes(self) -> bool:
-        """Whether it answers like the model that it was made from."""
+        """Whether it predicts like the model that it was made from."""
         return self.agreement >= MIN_AGREEMENT and (self.drop is None or self.drop <= MAX_DROP)
 
 
 def faithfulness(scores: Scores, reference: Scores, labels: Numbers | None) -> tuple[float, float | None]:
-    """Agreement with the reference's best labels, and how much accuracy is lost against it; shares of the images.
+    """Agreement with the reference's best labels, and the loss of accuracy against it, as shares of the images.
 
-    Scores [N, labels]; `labels` [N]: the right ones, without which nothing is known of accuracy. A score that is not a
-    number agrees with nothing.
+    Scores [N, labels]; `labels` [N]: the true labels, or None, which leaves the accuracy unknown. A row of scores with
+    a NaN agrees with nothing.
     """
     best, trained = scores.argmax(axis=1), reference.argmax(axis=1)
     sane = np.isfinite(scores).all(axis=1)
@@ -50,9 +54,9 @@ def faithfulness(scores: Scores, reference: Scores, labels: Numbers | None) -> t
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The one to serve of candidates in the order of their simplicity: the simplest that is as fast as the fastest.
+    """Select the variant to serve: the simplest one that is as fast as the fastest. `candidates` go from simple up.
 
-    The first candidate is the uncompressed one, which needs not pass.
+    The first candidate is the uncompressed one, which always passes.
     """
     passing = [candidates[0], *(candidate for candidate in candidates[1:] if candidate.passes)]
     fastest = max(passing, key=lambda candidate: candidate.speed.images_per_second)
@@ -60,9 +64,9 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def clearly_faster(speed: Speed, other: Speed) -> bool:
-    """Whether the difference of two speeds that were measured in turns is more than noise.
+    """Whether the difference of two speeds that were measured in turns exceeds the noise.
 
-    The median of the rounds' ratios must be above 1 by MARGIN, and by twice what the ratios typically stray from it.
+    The median ratio of the rounds must exceed 1 by MARGIN, and by twice the ratios' median deviation from it.
     """
     ratios = [mine / yours for mine, yours in zip(speed.rounds, other.rounds, strict=True)]
     middle = median(ratios)

@@ -1,4 +1,4 @@
-"""The forms of a model: written, compared with the model itself, measured in turns; the gate says which is served."""
+"""Builds the variants of a model, compares them with the model itself, measures them, and selects the served one."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ from model.errors import ArtifactError
 from model.training.errors import ExportError, SourceError
 from model.training.export.artifact_writer import write_golden, write_manifest, write_signature
 from model.training.export.benchmark import Parity, Speed, Target, compare, measure_speeds, score_all
-from model.training.export.calibration_data import Trial
+from model.training.export.calibration_data import CalibrationData
 from model.training.export.convert import VARIANTS, check_samples, convert
 from model.training.export.parity import check_parity, probes, reference_scores
 from model.training.export.selection import Candidate, choose, faithfulness
 from model.training.export.source import Endpoints, Source
 
 LITE, SAVED = "litert", "savedmodel"
-AS_IT_CAME = ""
-"""The form of a model that is a LiteRT file already."""
+
+# The variant of a model that was imported as a LiteRT file.
+UNCONVERTED = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """What is to be made of a source. Without a `trial` nothing is compressed: a smaller form could not be judged."""
+class ExportJob:
+    """What to export. Without `trial` there is no compression, because smaller variants could not be compared."""
 
     source: Source
     signature: Signature
     name: str
     version: str
     engines: Sequence[str]
-    trial: Trial | None = None
+    trial: CalibrationData | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found. Engines stand fastest first; `candidates` are LiteRT's forms, simplest first, of which `served`
-    is in model.tflite; `impossible`: the forms that cannot be made, and why; `explains`: by activation maps."""
+    """The measurements. Engines are ordered by speed; `candidates` are LiteRT's variants, simplest first, of which
+    `served` is in model.tflite; `impossible`: the variants that cannot be made, and why; `explains`: whether the model
+    has activation maps."""
 
     speeds: Mapping[str, Speed]
     parities: Mapping[str, Parity]
@@ -53,8 +55,8 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """One file or folder of an engine, and what it says of the images of the trial."""
+class _Variant:
+    """A file or folder of an engine, and its scores for the images of the trial."""
 
     engine: str
     variant: str
@@ -62,12 +64,12 @@ class _Form:
     scores: Scores
 
 
-def build(product: Product, work: Path) -> Measured:
+def build(product: ExportJob, work: Path) -> Measured:
     """Write the engines' files, signature.json with its reference, golden.json and manifest.json into the empty folder
     `work`.
 
-    Raises ExportError when an engine does not score as the model does, SourceError when the model gives no
-    probabilities or cannot be had for an engine.
+    Raises ExportError when an engine's scores differ from the model's, SourceError when the model gives no
+    probabilities or cannot be converted for an engine.
     """
     source, signature, trial = product.source, product.signature, product.trial
     images = trial.images if trial else probes(signature)
@@ -76,8 +78,8 @@ def build(product: Product, work: Path) -> Measured:
     reference = reference_scores(source, images, signature)
     endpoints = source.write(work)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=work.parent) as place:
-        lite, impossible = _lite_forms(product, endpoints, work, Path(place), images, reference)
-        saved = _saved_form(product, work, images, reference)
+        lite, impossible = _lite_variants(product, endpoints, work, Path(place), images, reference)
+        saved = _saved_variant(product, work, images, reference)
         if lite:
             shutil.copyfile(lite[0].path, work / ENGINES[LITE].path)
         write_signature(work, signature)
@@ -85,7 +87,7 @@ def build(product: Product, work: Path) -> Measured:
         forms = [*lite, *saved]
         timed = list(zip(forms, measure_speeds([Target(work, form.engine, form.path) for form in forms]), strict=True))
         candidates = [_judged(form, speed, reference, trial) for form, speed in timed[: len(lite)]]
-        served = choose(candidates).variant if candidates else AS_IT_CAME
+        served = choose(candidates).variant if candidates else UNCONVERTED
         timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
         if lite:
             shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
@@ -99,17 +101,17 @@ def build(product: Product, work: Path) -> Measured:
     return Measured(speeds, parities, candidates, served, impossible, explains)
 
 
-def _lite_forms(
-    product: Product, endpoints: Endpoints | None, work: Path, place: Path, images: Images, reference: Scores
-) -> tuple[list[_Form], dict[str, str]]:
-    """LiteRT's forms, the simplest first, in the folder `place`; and why others cannot be made."""
+def _lite_variants(
+    product: ExportJob, endpoints: Endpoints | None, work: Path, place: Path, images: Images, reference: Scores
+) -> tuple[list[_Variant], dict[str, str]]:
+    """Make LiteRT's variants in the folder `place`, the simplest first; also returns why others cannot be made."""
     signature, trial = product.signature, product.trial
     if LITE not in product.engines:
         return [], {}
     if endpoints is None:
         path = (work / ENGINES[LITE].path).rename(place / ENGINES[LITE].path)
-        return [_Form(LITE, AS_IT_CAME, path, _scores(LITE, path, signature, images))], {}
-    forms: list[_Form] = []
+        return [_Variant(LITE, UNCONVERTED, path, _scores(LITE, path, signature, images))], {}
+    forms: list[_Variant] = []
     impossible: dict[str, str] = {}
     for variant in VARIANTS if trial else VARIANTS[:1]:
         path = place / f"{variant}.tflite"
@@ -127,25 +129,25 @@ def _lite_forms(
             continue
         if not forms:
             _say_parity(LITE, check_parity(LITE, scores, reference))
-        forms.append(_Form(LITE, variant, path, scores))
+        forms.append(_Variant(LITE, variant, path, scores))
     return forms, impossible
 
 
-def _saved_form(product: Product, work: Path, images: Images, reference: Scores) -> list[_Form]:
-    """The SavedModel in `work`, which is removed where it is not wanted."""
+def _saved_variant(product: ExportJob, work: Path, images: Images, reference: Scores) -> list[_Variant]:
+    """Score the SavedModel in `work`, or remove it when it was not requested."""
     path = work / ENGINES[SAVED].path
     if SAVED not in product.engines:
         shutil.rmtree(path, ignore_errors=True)
         return []
     scores = _scores(SAVED, path, product.signature, images)
     _say_parity(SAVED, check_parity(SAVED, scores, reference))
-    return [_Form(SAVED, "", path, scores)]
+    return [_Variant(SAVED, "", path, scores)]
 
 
-def _judged(form: _Form, speed: Speed, reference: Scores, trial: Trial | None) -> Candidate:
+def _judged(form: _Variant, speed: Speed, reference: Scores, trial: CalibrationData | None) -> Candidate:
     agreement, drop = faithfulness(form.scores, reference, trial.truth if trial else None)
     lost = "" if drop is None else f"drop {drop:.2%}, "
-    _say(f"{form.variant or 'as it came'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
+    _say(f"{form.variant or 'unconverted'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
     return Candidate(form.variant, form.path.stat().st_size, agreement, drop, speed)
 
 

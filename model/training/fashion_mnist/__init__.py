@@ -1,1 +1,1 @@
-"""Training of the model that ships."""
+"""Trains and exports the Fashion-MNIST network that ships with the project."""

@@ -1,8 +1,7 @@
-"""Variations of training images: shifts, mirror images, cut-outs, and a share made like photos.
+"""Augments training images: shifts, mirror images, cutouts, and a share that is made to look like photographs.
 
-NumPy on whole batches; cheap beside the network.
-
-Cut-outs: DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout" (2017).
+NumPy on whole batches, which costs little compared with the network. Cutout: DeVries, Taylor, "Improved Regularization
+of Convolutional Neural Networks with Cutout" (2017).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ def augment(
     cutout: int,
     photolike: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
-    """Vary each image [N, H, W] on its own: move by up to `shift` pixels, mirror half of them, black out a square.
+    """Augment each image [N, H, W]: shift it by up to `shift` pixels, mirror half of them, black out a square.
 
-    Before that, the share `photolike` of them is made to look as photos do after the recipe.
+    First, the share `photolike` of them is made to look like photographs after the recipe.
     """
     count, height, width = images.shape
     if photolike:

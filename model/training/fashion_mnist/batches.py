@@ -1,4 +1,4 @@
-"""What the network sees, step by step: augmented images with their targets, and a teacher's answers among these."""
+"""Training batches: augmented images with their targets, and the teacher's predictions for these targets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Targets = npt.NDArray[np.float32]
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Augmented batches of one epoch after another: images float32 [B, 28, 28, 1], targets float32 [B, labels].
+    """Augmented batches of consecutive epochs: images float32 [B, 28, 28, 1], targets float32 [B, labels].
 
-    Order and variations depend on seed, epoch and step alone.
+    ImportOptions and augmentation depend only on seed, epoch and step.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], targets: Targets, config: Config, cycle: Cycle) -> None:
@@ -32,7 +32,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Turn to this epoch: its order, its variations."""
+        """Start an epoch, which determines the order and the augmentation."""
         self._epoch = epoch
         self._order = np.random.default_rng((self._config.seed, epoch)).permutation(len(self._images))
 
@@ -48,7 +48,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def one_hot(labels: npt.NDArray[np.int64], smoothing: float) -> Targets:
-    """Targets float32 [N, labels]: 1 at the label, less the share `smoothing` that is spread over all.
+    """Targets float32 [N, labels] with label smoothing: the share `smoothing` is spread over all labels.
 
     Szegedy et al., "Rethinking the Inception Architecture" (2015), section 7.
     """
@@ -59,15 +59,15 @@ def one_hot(labels: npt.NDArray[np.int64], smoothing: float) -> Targets:
     return targets
 
 
-def taught(network: Any, part: Split, config: Config, kept: Path, begun: bool) -> Targets:
-    """What the network answers to the images as they are, averaged with their mirror images when the config flips.
+def teacher_predictions(network: Any, part: Split, config: Config, kept: Path, begun: bool) -> Targets:
+    """The network's predictions for the unaugmented images, averaged with their mirror images when the config flips.
 
-    Kept in a file, because a cycle that was interrupted goes on with the answers that it began with.
-    Raises RunError when the cycle has begun and the file is gone.
+    They are kept in a file, because a resumed cycle needs the predictions that it started with.
+    Raises RunError when the cycle has started and the file is missing.
     """
     if begun:
         if not kept.exists():
-            raise RunError(f"{kept} is missing: the cycle cannot go on without it; train again from the start")
+            raise RunError(f"{kept} is missing: the cycle cannot continue without it; train again from the start")
         answers: Targets = np.load(kept, allow_pickle=False)
         return answers
     signature = signature_of(config.recipe)
@@ -80,5 +80,7 @@ def taught(network: Any, part: Split, config: Config, kept: Path, begun: bool) -
         np.save(temporary, answers)
         os.replace(temporary, kept)
     except OSError as exc:
-        raise RunError(f"{kept} cannot be written: {exc.strerror or exc}; make room, then go on with --resume") from exc
+        raise RunError(
+            f"{kept} cannot be written: {exc.strerror or exc}; free disk space, then continue with --resume"
+        ) from exc
     return answers

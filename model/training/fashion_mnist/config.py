@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen dataclass, read from YAML, every value checked."""
+"""The configuration of a training run: a frozen dataclass, read from YAML, with every value checked."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ DATASETS = ("fashion-mnist",)
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One rise and fall of the learning rate; a later cycle starts from where the one before it ended.
+    """One rise and fall of the learning rate. A later cycle continues with the weights of the previous one.
 
-    Images are moved by up to `shift` pixels and lose a square of `cutout`; `photolike` is the share that is made like
-    photos, `teacher` the weight in the targets of what the network itself answered before this cycle (Furlanello et
-    al., "Born-Again Neural Networks", 2018).
+    Images are shifted by up to `shift` pixels and lose a square of `cutout` pixels. `photolike` is the share that is
+    made to look like photographs. `teacher` is the weight, in the targets, of the network's own predictions before this
+    cycle (Furlanello et al., "Born-Again Neural Networks", 2018).
     """
 
     epochs: int
@@ -53,8 +53,8 @@ class Cycle:
 class Config:
     """One training run. Rates are per step; `train_images` 0 means all of them.
 
-    `patience` is the number of epochs without a better validation accuracy after which the run ends and its best
-    epoch is kept; 0 means never. `average` makes the network that the run ends with the mean of its cycles' ends.
+    `patience`: the run ends, and its best epoch is kept, after this many epochs without a better validation accuracy; 0
+    means never. `average`: the final network is the mean of the networks at the cycles' ends.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Config:
     def __post_init__(self) -> None:
         check_values(self, _RULES)
         if self.average and (self.patience or len(self.cycles) == 1):
-            raise ConfigError("average is True; it is of several cycles' ends: cycles must be two or more, patience 0")
+            raise ConfigError("average is True; it needs two or more cycles and patience 0")
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -89,17 +89,17 @@ class Config:
 
     @property
     def epochs(self) -> int:
-        """Of all cycles together."""
+        """Number of epochs of all cycles."""
         return self.ends[-1]
 
     def to_yaml(self) -> str:
-        """The run's full configuration, defaults included."""
+        """The full configuration, including defaults."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return str(yaml.safe_dump(values, sort_keys=False))
 
 
 def read_config(path: Path) -> Config:
-    """Read a YAML file; ConfigError names the file and the first thing that is wrong with it."""
+    """Read a YAML file. Raises ConfigError, which names the file and its first problem."""
     values = read_yaml(path)
     try:
         return parse_config(values)
@@ -108,7 +108,7 @@ def read_config(path: Path) -> Config:
 
 
 def parse_config(values: object) -> Config:
-    """Make a Config of a mapping, or raise ConfigError."""
+    """Make a Config from a mapping. Raises ConfigError."""
     values = check_keys(values, _RULES, ("name", "version", "dataset", "recipe", "cycles"))
     if isinstance(values.get("widths"), list):
         values = {**values, "widths": tuple(values["widths"])}
@@ -125,7 +125,7 @@ def _cycles(values: object) -> tuple[Cycle, ...]:
         except ConfigError as exc:
             raise ConfigError(f"cycles, number {place}: {exc}") from None
     if cycles[0].teacher:
-        raise ConfigError(f"cycles, number 1: teacher is {cycles[0].teacher}; nothing was trained before, it must be 0")
+        raise ConfigError(f"cycles, number 1: teacher is {cycles[0].teacher}; it must be 0, without an earlier cycle")
     return tuple(cycles)
 
 

@@ -1,7 +1,7 @@
-"""Export: from a training run to an artifact, measured and compared with the trained network before it is kept.
+"""Exports a training run as an artifact, which is measured and compared with the trained network first.
 
-A run folder holds config.yaml, history.csv and a checkpoint; an artifact's training/ folder is one too, so an artifact
-can be exported again (a new recipe, another machine) without training.
+A run folder holds config.yaml, history.csv and a checkpoint. An artifact's training/ folder is a run folder too, so an
+artifact can be exported again, for instance with a new recipe, without training.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from model.artifact.load import ENGINES, Artifact, load_engine
 from model.engines.base import Images, Scores
 from model.metrics import Numbers, accuracy, confusion
 from model.training.data import idx
-from model.training.data.labelled import items_of
+from model.training.data.labelled import labelled_images
 from model.training.errors import ExportError
-from model.training.evaluation.scoring import score_items
+from model.training.evaluation.scoring import score_images
 from model.training.export.benchmark import compare
-from model.training.export.calibration_data import SAMPLES, Trial
+from model.training.export.calibration_data import SAMPLES, CalibrationData
 from model.training.export.package import pack
-from model.training.export.variants import Product
+from model.training.export.variants import ExportJob
 from model.training.fashion_mnist.config import Config, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
-from model.training.fashion_mnist.model_card import tell_story
+from model.training.fashion_mnist.model_card import describe_model
 from model.training.fashion_mnist.network import build
 from model.training.fashion_mnist.plot import draw
 from model.training.fashion_mnist.run_folder import (
@@ -42,11 +42,12 @@ from model.training.fashion_mnist.run_folder import (
 )
 from model.training.importing.keras_source import KerasSource
 
+# Bytes of the artifact, which is committed to the repository.
 MAX_SIZE = 10_000_000
 
 
 def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
-    """Write the artifact of the run in `run` to `out`, replacing what is there only when every check has passed.
+    """Write the artifact of the run in `run` to `out`. The previous one is replaced only when every check has passed.
 
     Raises ExportError when the run is unfinished or the artifact differs from the trained network.
     """
@@ -55,38 +56,38 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
     if not finished(config, history):
-        then = ", before the mean of its cycles' ends" if config.average else ""
-        raise ExportError(
-            f"{run} stopped after {len(history)} of {config.epochs} epochs{then}; go on with train --resume"
-        )
+        then = ", and has no average of its cycles' ends" if config.average else ""
+        raise ExportError(f"{run} has {len(history)} of {config.epochs} epochs{then}; continue with train --resume")
     fit_on, validation = idx.split(idx.load("train", data), config.validation_images, config.seed)
     signature = signature_of(config.recipe)
     images = as_inputs(validation.images, signature)
-    trial = Trial(as_inputs(fit_on.images[:SAMPLES], signature), images, validation.labels, "validation images")
+    trial = CalibrationData(
+        as_inputs(fit_on.images[:SAMPLES], signature), images, validation.labels, "validation images"
+    )
     network = _in_float32(weights, config, images[:1000])
     source = KerasSource(network, str(run))
 
-    def tell(artifact: Artifact) -> str:
-        # The test images are for the card alone: the gate has looked at validation images.
+    def describe(artifact: Artifact) -> str:
+        # The test images are used only for the card: variant selection has used the validation images.
         matrix = _tested(artifact, idx.load("test", data))
         _keep_run(run, artifact.folder / "training", network)
         size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
-        return tell_story(config, source.parameters, len(epochs_of(history)), signature.labels, matrix)
+        return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, matrix)
 
-    return pack(Product(source, signature, config.name, config.version, tuple(ENGINES), trial), out, tell)
+    return pack(ExportJob(source, signature, config.name, config.version, tuple(ENGINES), trial), out, describe)
 
 
 def _in_float32(checkpoint: Path, config: Config, images: Images) -> Any:
-    """The trained network, rebuilt in float32 and compared with itself on validation images."""
+    """The trained network, rebuilt in float32 and compared with the trained one on validation images."""
     trained = keras.models.load_model(checkpoint, compile=False)
     network = build(config.widths, config.dropout, len(idx.FASHION_MNIST_LABELS))
     network.set_weights(trained.get_weights())
     agreement = compare(_predict(network, images), _predict(trained, images))
-    _say(f"float32 against {config.precision}: other best label on {agreement.disagreement:.2%} of validation images")
+    _say(f"float32 against {config.precision}: another best label on {agreement.disagreement:.2%} of validation images")
     if agreement.disagreement > 0.02:
-        raise ExportError(f"the float32 network answers {agreement.disagreement:.1%} of the images otherwise")
+        raise ExportError(f"the float32 network predicts another label for {agreement.disagreement:.1%} of the images")
     return network
 
 
@@ -99,9 +100,9 @@ def _keep_run(run: Path, training: Path, network: Any) -> None:
 
 
 def _tested(artifact: Artifact, test: idx.Split) -> Numbers:
-    """What the artifact's fastest engine makes of the test images, as files: a confusion matrix."""
+    """The confusion matrix of the artifact's fastest engine on the test images, scored as files."""
     _, engine = load_engine(artifact)
-    scored = score_items(engine, items_of(test))
+    scored = score_images(engine, labelled_images(test))
     engine.close()
     matrix = confusion(test.labels, scored.scores.argmax(axis=1), len(artifact.signature.labels))
     _say(f"test accuracy {accuracy(matrix):.2%}")

@@ -1,4 +1,4 @@
-"""From dataset images to what the network takes: the served recipe itself, so that training cannot differ from it."""
+"""Converts dataset images to the network's input with the served recipe, so that training and serving cannot differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from model.preprocessing.recipe import run_recipe
 from model.training.data.idx import FASHION_MNIST_LABELS
 from model.training.fashion_mnist.config import RECIPES
 
+# Edge of the dataset's images, in pixels.
 SIZE = 28
 
 
 def signature_of(recipe: str) -> Signature:
-    """The signature of a network for 28x28 gray images that is served with the recipe of this name."""
+    """The signature of a network for 28x28 grey images that is served with the recipe of this name."""
     steps = json.loads((RECIPES / f"{recipe}.json").read_text("utf-8"))
     return Signature(SIZE, SIZE, 1, "float32", FASHION_MNIST_LABELS, steps)
 

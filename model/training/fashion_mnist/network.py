@@ -1,4 +1,4 @@
-"""The network: a small residual one (He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015)."""
+"""The network: a small residual network (He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keras import layers
 def build(widths: tuple[int, ...], dropout: float, labels: int, precision: str = "float32", seed: int = 0) -> Any:
     """A keras.Model from float32 [N, 28, 28, 1] in 0..1 to float32 probabilities [N, labels].
 
-    `precision` is Keras' name of a dtype policy; whatever it is, weights and the softmax are float32, so that the
-    weights of one precision fit the network of another. Where its weights begin depends on `seed` alone: Keras' own
-    seeds come from a generator that any other thread of the process may draw from.
+    `precision` is the name of a Keras dtype policy. Weights and softmax are always float32, so the weights of one
+    precision fit the network of another. The initial weights depend only on `seed`: Keras' own seeds come from a
+    generator that other threads of the process use too.
     """
-    draws = random.Random(seed)  # nosec B311  # weights, no secrets
+    draws = random.Random(seed)  # nosec B311  # initial weights are not secret
 
     def drawn() -> int:
         return draws.randint(1, 10**9)

@@ -1,8 +1,8 @@
-"""Dataset images made to look as photos do after the serving recipe: turned, widened, bent, in narrow shades of grey.
+"""Makes dataset images look like photographs after the recipe: rotated, stretched, bent, in a narrow range of greys.
 
-The dataset's garments hang straight on invisible people; in photos they lie on floors, sleeves apart, and the recipe
-sets their median grey to one level and cannot tell background seen between sleeves from cloth.
-Elastic bending: Simard, Steinkraus, Platt, "Best Practices for Convolutional Neural Networks" (2003).
+The dataset's garments hang straight, as if worn. In photographs they lie on floors with sleeves spread, and the recipe
+maps their median grey to one level and cannot separate background between sleeves from cloth.
+Elastic distortion: Simard, Steinkraus, Platt, "Best Practices for Convolutional Neural Networks" (2003).
 """
 
 from __future__ import annotations
@@ -10,32 +10,37 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+# Largest rotation, in radians, in either direction.
 _TURN = np.deg2rad(15)
+
+# Ranges of the logarithm of the sampling step for one pixel: negative values enlarge the garment.
 _STRETCH_ROWS = -0.1, 0.1
 _STRETCH_COLUMNS = -0.35, 0.25
-"""Logarithms of the step in the source for one pixel: below 0 the garment grows."""
 
+# Knots per edge of the coarse grid of displacements, and the standard deviation of a displacement in pixels.
 _KNOTS = 4
 _BEND = 1.0
-"""Standard deviation, in pixels, of the moves of a coarse grid's knots."""
 
+# Ranges of the mean grey, and of the factor on deviations from it, as foreground.py produces them for photographs.
 _LEVEL = 85.0, 145.0
 _GAIN = 0.4, 1.0
-_DARKEST = 40
-"""As foreground.py leaves them: mean grey, spread around it, and the darkest that an object may be."""
 
+# Least brightness of an object, as in foreground.py.
+_DARKEST = 40
+
+# Pixels up to this grey count as background.
 _OUTSIDE = 8
 
 _Images = npt.NDArray[np.uint8]
 
 
 def as_photo(images: _Images, rng: np.random.Generator) -> _Images:
-    """Each image [N, H, W] varied on its own."""
+    """Vary each image [N, H, W] independently."""
     return _toned(_warped(images, rng), rng)
 
 
 def _warped(images: _Images, rng: np.random.Generator) -> _Images:
-    """Turned, stretched and bent about the middle, read between pixels in lines; what comes from outside is black."""
+    """Rotate, stretch and bend about the middle, with bilinear interpolation; the outside is black."""
     count, height, width = images.shape
     middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
     angle = rng.uniform(-_TURN, _TURN, (count, 1, 1))
@@ -59,14 +64,14 @@ def _warped(images: _Images, rng: np.random.Generator) -> _Images:
 
 
 def _hat(size: int) -> npt.NDArray[np.float64]:
-    """How much of each knot a row (or column) takes: [size, knots], in lines from one to the next."""
+    """The weight of each knot for each row (or column), [size, knots], with linear interpolation between knots."""
     at = np.linspace(0, _KNOTS - 1, size)
     shares: npt.NDArray[np.float64] = np.clip(1 - np.abs(at[:, None] - np.arange(_KNOTS)), 0, None)
     return shares
 
 
 def _toned(images: _Images, rng: np.random.Generator) -> _Images:
-    """The garment's greys moved to one level and drawn together, as the recipe does to photos."""
+    """Move the garment's mean grey to one level and reduce its contrast, as the recipe does to photographs."""
     inside = images > _OUTSIDE
     pixels = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
     mean = (images * inside).sum(axis=(1, 2), keepdims=True) / pixels

@@ -1,4 +1,4 @@
-"""history.png: loss and accuracy, in training and validation, with the learning rate underneath."""
+"""Draws history.png: loss and accuracy of training and validation, the learning rate, and the seconds per epoch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 
 def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
-    """Draw the rows of a history.csv to a PNG file, 900 x 600 pixels.
+    """Draw the rows of a history.csv to a PNG file of 900 x 600 pixels.
 
-    The row of a mean, which belongs to no epoch, is a dotted line at its validation figures.
+    The row of the averaged network, which has no epoch, becomes a dotted line at its validation metrics.
     """
     means = [row for row in rows if not row["epoch"].isdecimal()]
     rows = [row for row in rows if row["epoch"].isdecimal()]
@@ -22,13 +22,13 @@ def draw(rows: Sequence[Mapping[str, str]], path: Path) -> None:
         (panels[0, 0], "loss", {"training": "loss", "validation": "val_loss"}),
         (panels[0, 1], "accuracy", {"training": "accuracy", "validation": "val_accuracy"}),
         (panels[1, 0], "learning rate", {"": "rate"}),
-        (panels[1, 1], "seconds an epoch", {"": "seconds"}),
+        (panels[1, 1], "seconds per epoch", {"": "seconds"}),
     )
     for panel, title, columns in curves:
         for label, column in columns.items():
             panel.plot(epochs, [float(row[column]) for row in rows], marker=".", markersize=4, label=label)
         for mean in means if len(columns) > 1 else []:
-            panel.axhline(float(mean[columns["validation"]]), color="black", linestyle=":", label="mean of the ends")
+            panel.axhline(float(mean[columns["validation"]]), color="black", linestyle=":", label="average")
         panel.set_title(title)
         panel.grid(alpha=0.3)
         if len(columns) > 1:

@@ -1,7 +1,7 @@
-"""The folder of a run: its config, history, plot and weights, each replaced whole, so that kill -9 leaves them whole.
+"""The folder of a run: its config, history, plot and weights. Files are replaced atomically, so a kill damages none.
 
-`checkpoint.keras` (weights and optimiser) is as old as the last epoch. With `patience` there is `best.keras` beside it;
-with `average` the network at the end of every cycle but the last, and in the end `average.keras`, the mean of all ends.
+`checkpoint.keras` holds the weights and the optimiser after the last epoch. With `patience` there is also `best.keras`;
+with `average` there is the network at the end of every cycle but the last, and finally `average.keras`, their mean.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ PLOT = "history.png"
 CONFIG = "config.yaml"
 _COLUMNS = "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds"
 
+# The value of the history's column `epoch` in the row of the averaged network.
 MEAN = "average"
-"""What the history has for an epoch in the row of the mean of the cycles' ends."""
 
 Rows = list[dict[str, str]]
 
 
-class Journal(keras.callbacks.Callback):  # type: ignore[misc]
-    """After every epoch: history, plot and checkpoint are written, and a line to stderr; stops a run out of patience.
+class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes history, plot and checkpoint after every epoch, prints a line, and stops a run whose patience has ended.
 
-    Raises RunError when the folder cannot be written, which leaves it as it was after the epoch before.
+    Raises RunError when the folder cannot be written; its files are then those of the previous epoch.
     """
 
     def __init__(self, out: Path, rows: Rows, config: Config) -> None:
@@ -56,8 +56,8 @@ class Journal(keras.callbacks.Callback):  # type: ignore[misc]
             self._keep()
         except OSError as exc:
             raise RunError(
-                f"{self._out} cannot be written after epoch {epoch + 1}: {exc.strerror or exc}; what was kept before "
-                "stands: make room, then go on with --resume"
+                f"{self._out} cannot be written after epoch {epoch + 1}: {exc.strerror or exc}; the files of earlier "
+                "epochs are kept: free disk space, then continue with --resume"
             ) from exc
         print(
             f"epoch {epoch + 1}/{self._config.epochs}: loss {values['loss']:.4f}, accuracy {values['accuracy']:.4f}, "
@@ -68,29 +68,29 @@ class Journal(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = out_of_patience(self._config, self._rows)
 
     def _keep(self) -> None:
-        """The checkpoint last: a run goes on from it, and forgets what the other files say of later epochs."""
-        checkpoint = beside(self._out / CHECKPOINT)
+        """Write the checkpoint last: a run continues from it, and drops later epochs from the other files."""
+        checkpoint = next_version(self._out / CHECKPOINT)
         self.model.save(checkpoint)
         if self._config.patience and _best(self._rows) == len(self._rows) - 1:
-            shutil.copyfile(checkpoint, beside(self._out / BEST))
-            os.replace(beside(self._out / BEST), self._out / BEST)
+            shutil.copyfile(checkpoint, next_version(self._out / BEST))
+            os.replace(next_version(self._out / BEST), self._out / BEST)
         if self._config.average and len(self._rows) in self._config.ends[:-1]:
             end = self._out / cycle_end(self._config.ends.index(len(self._rows)) + 1)
-            self.model.save(beside(end), include_optimizer=False)
-            os.replace(beside(end), end)
+            self.model.save(next_version(end), include_optimizer=False)
+            os.replace(next_version(end), end)
         write_history(self._out, self._rows)
         os.replace(checkpoint, self._out / CHECKPOINT)
 
 
 def write_history(out: Path, rows: Rows) -> None:
     """Replace the plot and the history of the run in `out`."""
-    draw(rows, beside(out / PLOT))
-    os.replace(beside(out / PLOT), out / PLOT)
-    with beside(out / HISTORY).open("w", newline="", encoding="utf-8") as file:
+    draw(rows, next_version(out / PLOT))
+    os.replace(next_version(out / PLOT), out / PLOT)
+    with next_version(out / HISTORY).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(beside(out / HISTORY), out / HISTORY)
+    os.replace(next_version(out / HISTORY), out / HISTORY)
 
 
 def load_history(path: Path) -> Rows:
@@ -107,35 +107,35 @@ def out_of_patience(config: Config, rows: Rows) -> bool:
 
 
 def finished(config: Config, rows: Rows) -> bool:
-    """Whether the run came to its last epoch and to the mean it was to end with, or to the end of its patience."""
+    """Whether the run reached its last epoch and its average, or the end of its patience."""
     return averaged(rows) if config.average else len(rows) >= config.epochs or out_of_patience(config, rows)
 
 
 def epochs_of(rows: Rows) -> Rows:
-    """The rows of epochs, without that of a mean."""
+    """The rows of epochs, without the row of the averaged network."""
     return [row for row in rows if row["epoch"] != MEAN]
 
 
 def averaged(rows: Rows) -> bool:
-    """Whether there is a row of the mean of the cycles' ends."""
+    """Whether there is a row of the averaged network."""
     return len(epochs_of(rows)) < len(rows)
 
 
 def cycle_end(number: int) -> str:
-    """The file of the network that cycle `number`, from 1, ended with."""
+    """The file of the network at the end of cycle `number`, counted from 1."""
     return f"cycle-{number}.keras"
 
 
 def final_weights(run: Path) -> Path:
-    """What a finished run is exported from: the mean of its cycles' ends or the best epoch where kept; or the last."""
+    """The network to export from a finished run: the average or the best epoch if there is one, else the last."""
     return next((run / name for name in (AVERAGE, BEST) if (run / name).exists()), run / CHECKPOINT)
 
 
 def _best(rows: Rows) -> int:
-    """The first row of the best validation accuracy; -1 when there is no row."""
+    """The index of the first row with the best validation accuracy; -1 when there is no row."""
     return max(range(len(rows)), key=lambda n: float(rows[n]["val_accuracy"]), default=-1)
 
 
-def beside(path: Path) -> Path:
-    """Where the next version of a file is written, to replace it whole."""
+def next_version(path: Path) -> Path:
+    """The path of a file's next version, which then replaces the file atomically."""
     return path.with_name(f"next-{path.name}")

@@ -1,8 +1,7 @@
-"""Training: from a config and the dataset to a checkpoint and its history, in the folder of a run (run_folder.py).
+"""Trains the network: from a config and the dataset to a checkpoint and its history in a run folder (run_folder.py).
 
-Batches depend on seed, epoch and step alone, so a run that was interrupted and resumed sees what it would have seen
-(dropout excepted: Keras keeps no record of where its random numbers stood).
-The test split is not read here.
+Batches depend only on seed, epoch and step, so a run that was interrupted and resumed sees the same batches. Dropout
+differs, because Keras does not store the state of its random number generators. The test split is not read here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from model.training.data import idx
 from model.training.errors import RunError
-from model.training.fashion_mnist.batches import Batches, one_hot, taught
+from model.training.fashion_mnist.batches import Batches, one_hot, teacher_predictions
 from model.training.fashion_mnist.config import Config, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
 from model.training.fashion_mnist.network import build
@@ -25,7 +24,7 @@ from model.training.fashion_mnist.run_folder import (
     CHECKPOINT,
     CONFIG,
     HISTORY,
-    Journal,
+    EpochRecorder,
     Rows,
     averaged,
     load_history,
@@ -35,11 +34,11 @@ from model.training.fashion_mnist.weight_averaging import average
 
 
 def train(config: Config, out: Path, resume: bool = False, data: Path | None = None, tensorboard: bool = False) -> Rows:
-    """Train to the config's last epoch and average, or until its patience ends; gives the rows of history.csv.
+    """Train to the config's last epoch and average, or until its patience ends; returns the rows of history.csv.
 
-    `data` is a folder of IDX files (default: where `idx.load` looks); `tensorboard` writes its event files to
-    `out`/tensorboard. Raises RunError when `out` holds a run already and `resume` is false, holds one of another
-    config, or cannot be written; DatasetError when there is no data. Ctrl-C says how to go on.
+    `data` is a folder of IDX files (default: see `idx.load`); `tensorboard` writes event files to `out`/tensorboard.
+    Raises RunError when `out` holds a run and `resume` is false, holds a run of another config, or cannot be written;
+    DatasetError when there is no data. On Ctrl-C it prints how to continue.
     """
     whole = idx.load("train", data)
     if config.validation_images + max(config.train_images, config.batch_size) > len(whole):
@@ -64,7 +63,7 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
             average(network, len(config.cycles) - 1, as_inputs(fit_on.images, signature), validation, out, rows)
     except KeyboardInterrupt:
         kept = len(load_history(out / HISTORY))
-        print(f"{out} keeps {kept} of {config.epochs} epochs; go on with --resume", file=sys.stderr, flush=True)
+        print(f"{out} keeps {kept} of {config.epochs} epochs; continue with --resume", file=sys.stderr, flush=True)
         raise
     return rows
 
@@ -78,7 +77,7 @@ def _run_cycles(
     validation: tuple[Any, Any],
     watchers: list[Any],
 ) -> None:
-    """Do what is left of each cycle; `rows` is cut to what the checkpoint knows, then grows."""
+    """Run the remaining epochs of each cycle. `rows` is cut to the checkpoint's epochs first."""
     steps = len(fit_on) // config.batch_size
     done = int(network.optimizer.iterations) // steps
     del rows[done:]
@@ -87,12 +86,14 @@ def _run_cycles(
         if done < last and not out_of_patience(config, rows):
             targets = one_hot(fit_on.labels, config.label_smoothing)
             if cycle.teacher:
-                answers = taught(network, fit_on, config, out / f"teacher-{number}.npy", begun=done > first)
+                answers = teacher_predictions(
+                    network, fit_on, config, out / f"teacher-{number}.npy", begun=done > first
+                )
                 targets = (1 - cycle.teacher) * targets + cycle.teacher * answers
             batches = Batches(fit_on.images, targets, config, cycle)
             network.fit(
                 batches,
-                shuffle=False,  # Batches does it
+                shuffle=False,  # Batches shuffles
                 epochs=last,
                 initial_epoch=max(done, first),
                 validation_data=validation,
@@ -100,7 +101,7 @@ def _run_cycles(
                 callbacks=[
                     keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs, b=batches: b.begin(epoch)),
                     OneCycle(steps * first, steps * cycle.epochs, cycle.peak_rate, config.warmup),
-                    Journal(out, rows, config),
+                    EpochRecorder(out, rows, config),
                     *watchers,
                 ],
                 verbose=0,
@@ -114,7 +115,7 @@ def _tensorboard(out: Path) -> list[Any]:
 
 
 def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
-    """The learning rate for `step` of `steps`: up from 0 to `peak` over the share `warmup`, then down to 0, in lines.
+    """The learning rate for `step` of `steps`: a linear rise to `peak` in the share `warmup`, then a linear fall to 0.
 
     Smith, Topin, "Super-Convergence" (2018).
     """
@@ -123,7 +124,7 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 class OneCycle(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate before each step from the optimiser's own step count, which checkpoints keep."""
+    """Sets the learning rate before each step, from the optimiser's own step count, which checkpoints include."""
 
     def __init__(self, first: int, steps: int, peak: float, warmup: float) -> None:
         super().__init__()
@@ -136,13 +137,15 @@ class OneCycle(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _start(config: Config, out: Path, resume: bool) -> tuple[Any, Rows]:
-    """A compiled network, new or from the folder's checkpoint, and the history so far."""
+    """A compiled network, new or from the folder's checkpoint, and its history."""
     checkpoint, kept = out / CHECKPOINT, out / CONFIG
     if checkpoint.exists():
         if not resume:
-            raise RunError(f"{out} holds a run already; go on with it (--resume) or choose another folder (--out)")
+            raise RunError(f"{out} holds a run already; continue it (--resume) or choose another folder (--out)")
         if read_config(kept) != config:
-            raise RunError(f"{kept} differs from the config given; a run is resumed with the config that began it")
+            raise RunError(
+                f"{kept} differs from the given config; a run is resumed with the config that it started with"
+            )
         return keras.models.load_model(checkpoint), load_history(out / HISTORY)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The mean of the ends of a run's cycles: often better than each of them, at the cost of one network.
+"""Averages the weights of the networks at a run's cycles' ends, which often predicts better than each of them.
 
 Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization"
-(2018), with the rates of cycles.
+(2018), with a cyclical learning rate.
 """
 
 from __future__ import annotations
@@ -17,44 +17,45 @@ import numpy as np
 
 from model.engines.base import Images
 from model.training.errors import RunError
-from model.training.fashion_mnist.run_folder import AVERAGE, MEAN, Rows, beside, cycle_end, write_history
+from model.training.fashion_mnist.run_folder import AVERAGE, MEAN, Rows, cycle_end, next_version, write_history
 
+# Images of one call of the network.
 _BATCH = 500
 
 
 def average(network: Any, earlier: int, images: Images, validation: tuple[Any, Any], out: Path, rows: Rows) -> None:
-    """Make `network`, at the end of its last cycle, the mean of this end and those of the `earlier` cycles.
+    """Replace the weights of `network`, at the end of its last cycle, by their mean with the ends of `earlier` cycles.
 
-    Written to `out`, then told in a last row of the history: a run without that row is not finished.
+    The average is written to `out`, then recorded in a last row of the history: a run without that row is unfinished.
     Raises RunError when the end of a cycle is missing or `out` cannot be written.
     """
     began = time.monotonic()
     ends = [*(_weights(out / cycle_end(number)) for number in range(1, earlier + 1)), network.get_weights()]
     network.set_weights([np.mean(each, axis=0) for each in zip(*ends, strict=True)])
-    take_statistics(network, images)
+    recompute_batch_norm(network, images)
     loss, accuracy = network.evaluate(*validation, batch_size=_BATCH, verbose=0)
     row = dict.fromkeys(rows[-1], "") | {"epoch": MEAN, "val_loss": f"{loss:.6f}", "val_accuracy": f"{accuracy:.6f}"}
     row["seconds"] = f"{time.monotonic() - began:.1f}"
     try:
-        network.save(beside(out / AVERAGE), include_optimizer=False)
-        os.replace(beside(out / AVERAGE), out / AVERAGE)
+        network.save(next_version(out / AVERAGE), include_optimizer=False)
+        os.replace(next_version(out / AVERAGE), out / AVERAGE)
         write_history(out, [*rows, row])
     except OSError as exc:
         raise RunError(
-            f"{out / AVERAGE} cannot be written: {exc.strerror or exc}; make room, then go on with --resume"
+            f"{out / AVERAGE} cannot be written: {exc.strerror or exc}; free disk space, then continue with --resume"
         ) from exc
     rows.append(row)
-    print(f"mean of {len(ends)} cycles' ends: validation accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
+    print(f"average of {len(ends)} cycles' ends: validation accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
 
 
-def take_statistics(network: Any, images: Images) -> None:
-    """Give batch normalisation the means and variances of these images: those of no end fit the mean's activations."""
+def recompute_batch_norm(network: Any, images: Images) -> None:
+    """Compute batch normalisation's means and variances from these images, because averaged ones would not fit."""
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for start in range(0, len(images), _BATCH):
         part = images[start : start + _BATCH]
         for layer in layers:
-            layer.momentum = start / (start + len(part))  # moving averages become plain ones
+            layer.momentum = start / (start + len(part))  # makes the moving average a plain one
         network(part, training=True)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
@@ -62,6 +63,6 @@ def take_statistics(network: Any, images: Images) -> None:
 
 def _weights(path: Path) -> list[Any]:
     if not path.exists():
-        raise RunError(f"{path} is missing: the mean needs the end of every cycle; train again from the start")
+        raise RunError(f"{path} is missing: the average needs the end of every cycle; train again from the start")
     weights: list[Any] = keras.models.load_model(path, compile=False).get_weights()
     return weights

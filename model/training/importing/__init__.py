@@ -1,1 +1,1 @@
-"""From files of other tools to an artifact."""
+"""Imports model files and known architectures as artifacts."""

@@ -1,4 +1,4 @@
-"""The catalog: Keras Applications' architectures, each with its own input size and its own numbers for colours."""
+"""The catalog of Keras Applications' architectures, each with its input size and its pixel scaling."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from model.training.importing.weights import load_backbone, load_whole
 NO_WEIGHTS = "none"
 IMAGENET = "imagenet"
 
+# Pixel scaling (a key of recipe.PIXELS) by Keras' module.
 _PIXELS = {
     "convnext": "raw",
     "densenet": "torch",
@@ -35,7 +36,6 @@ _PIXELS = {
     "vgg19": "caffe",
     "xception": "tf",
 }
-"""By Keras' module: a row of recipe.PIXELS."""
 
 _SIZES = {
     **dict.fromkeys(("InceptionResNetV2", "InceptionV3", "Xception"), 299),
@@ -44,12 +44,13 @@ _SIZES = {
     **{f"EfficientNetV2B{n}": size for n, size in enumerate((224, 240, 260, 300))},
     **{"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
 }
+# Pixels of each edge, where _SIZES has no entry.
 _USUAL_SIZE = 224
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One row of the catalog. `size`: pixels of either edge; `pixels`: a row of recipe.PIXELS."""
+    """An entry of the catalog. `size`: pixels of each edge; `pixels`: a key of recipe.PIXELS."""
 
     name: str
     size: int
@@ -57,12 +58,12 @@ class Architecture:
     make: Callable[..., Any]
 
     def has_alpha(self) -> bool:
-        """Whether its width can be chosen."""
+        """Whether it has several widths."""
         return "alpha" in inspect.signature(self.make).parameters
 
 
 def catalog() -> dict[str, Architecture]:
-    """Every architecture of the installed Keras, by name."""
+    """All architectures of the installed Keras, by name."""
     makers = inspect.getmembers(keras.applications, inspect.isfunction)
     return {
         name: Architecture(name, _SIZES.get(name, _USUAL_SIZE), _PIXELS[make.__module__.rpartition(".")[2]], make)
@@ -71,20 +72,20 @@ def catalog() -> dict[str, Architecture]:
 
 
 def find(name: str) -> Architecture:
-    """The architecture of that name, in any case. Raises SourceError."""
+    """The architecture of this name, in upper or lower case. Raises SourceError."""
     for known, architecture in catalog().items():
         if known.lower() == name.lower():
             return architecture
-    raise SourceError(f"the architecture is {name!r}; `python -m model catalog` lists those that there are")
+    raise SourceError(f"the architecture is {name!r}; `python -m model catalog` lists the known ones")
 
 
 def build(
     architecture: Architecture, weights: str = IMAGENET, *, size: int = 0, alpha: float = 1.0, top: bool = True
 ) -> Any:
-    """A keras.Model for images float32 [N, size, size, 3]: with `top` to ImageNet's 1,000 classes, else to features.
+    """A keras.Model for images float32 [N, size, size, 3]. With `top` it gives ImageNet's classes, else features.
 
-    `weights`: `imagenet` (Keras downloads them), `none`, or a file. Raises SourceError when they cannot be had or do
-    not fit, or the architecture takes no such size or width.
+    `weights`: `imagenet` (Keras downloads them), `none`, or a file. Raises SourceError when they cannot be loaded or do
+    not fit, or when the architecture does not support the size or width.
     """
     edge = size or architecture.size
     options: dict[str, Any] = {"input_shape": (edge, edge, 3), "include_top": top}
@@ -96,7 +97,7 @@ def build(
         options["pooling"] = "avg"
 
     def make(**changes: Any) -> Any:
-        keras.backend.clear_session()  # names are counted up, and weights are found by them
+        keras.backend.clear_session()  # layer names have counters, and weights are found by name
         with redirect_stdout(sys.stderr):  # Keras' progress bar
             return architecture.make(**options | changes)
 
@@ -111,7 +112,7 @@ def build(
     except SourceError:
         raise
     except Exception as exc:
-        # Keras says ValueError for a size or width that there is not, and a bare Exception for a failed download.
+        # Keras raises ValueError for an unsupported size or width, and a bare Exception for a failed download.
         raise SourceError(
             f"{architecture.name} (weights {weights}, {edge}x{edge}, alpha {alpha:g}) cannot be built: {exc}; "
             "weights may also be a file (.npz, .h5, .weights.h5, .keras) or none"

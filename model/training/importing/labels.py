@@ -1,4 +1,4 @@
-"""The labels of a model from elsewhere: a file of theirs, or ImageNet's."""
+"""The labels of an imported model: from a file, or ImageNet's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from model.training.data.idx import shared_folder
 from model.training.errors import SourceError
 from model.training.importing.unpacking import parse_json, read_small
 
+# The extra first label of models with 1,001 outputs.
 BACKGROUND = "background"
 IMAGENET = 1000
 
+# ImageNet's class index, where keras.applications.imagenet_utils downloads it.
 _INDEX = "imagenet_class_index.json"
 _ORIGIN = "https://storage.googleapis.com/download.tensorflow.org/data/"
 _MD5 = "c2c37ea517e94d9795004a39431a14cb"
-"""As keras.applications.imagenet_utils names them."""
 
 
 def labels_for(outputs: int, path: Path | None) -> tuple[str, ...]:
-    """One label for each output: of a file, or of ImageNet for 1,000 and 1,001 outputs (the first is `background`).
+    """One label for each output, from a file, or ImageNet's for 1,000 and 1,001 outputs (the first is `background`).
 
-    Raises SourceError when the labels do not agree with the outputs, or there are none to be had.
+    Raises SourceError when the number of labels differs from the outputs, or when the labels cannot be read.
     """
     if path is None and outputs not in (IMAGENET, IMAGENET + 1):
         raise SourceError(
-            f"the model gives {outputs} scores; --labels must name a file of {outputs} lines, one label a line"
+            f"the model gives {outputs} scores; --labels must name a file of {outputs} lines, one label per line"
         )
     path = path or _imagenet_index()
     labels = read_labels(path)
@@ -40,9 +41,9 @@ def labels_for(outputs: int, path: Path | None) -> tuple[str, ...]:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The labels of a text file (one a line) or of a class index as Keras has it (.json).
+    """The labels of a text file (one per line) or of a class index in Keras' format (.json).
 
-    A label that comes twice gets its line or its synset behind it: ImageNet has two cranes. Raises SourceError.
+    A repeated label gets its line or its synset as a suffix: ImageNet has two cranes. Raises SourceError.
     """
     try:
         text = read_small(path).decode("utf-8")
@@ -77,7 +78,7 @@ def _imagenet_index() -> Path:
     import keras
 
     try:
-        with redirect_stdout(sys.stderr):  # its progress bar
+        with redirect_stdout(sys.stderr):  # Keras prints a progress bar
             return Path(keras.utils.get_file(_INDEX, _ORIGIN + _INDEX, cache_subdir="models", file_hash=_MD5))
     except Exception as exc:  # Keras raises a bare Exception for a failed download
         raise SourceError(f"ImageNet's labels cannot be downloaded ({exc}); name a file with --labels") from exc

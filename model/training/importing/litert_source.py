@@ -1,4 +1,4 @@
-"""LiteRT files as sources: copied as they are, quantised or not."""
+"""LiteRT files to export, quantised or not. The file is copied unchanged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from model.engines.litert_check import check_lite
 from model.engines.quantization import quantisation_of
 from model.errors import ArtifactError
 from model.training.errors import SourceError
-from model.training.export.source import End, Endpoints, form_of
+from model.training.export.source import Endpoints, TensorSpec, spec_of
 
 
 class LiteSource:
-    """A .tflite file. One that takes whole numbers is known: its own quantisation says what the pixels stand for."""
+    """A .tflite file. A quantised input defines the pixel scaling."""
 
     engines: tuple[str, ...] = ("litert",)
     changes = ""
@@ -38,7 +38,7 @@ class LiteSource:
             raise SourceError(f"{path} is not a model that LiteRT can load: {exc}") from exc
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
-        self.form = form_of(self.origin, ends[0], ends[1], size)
+        self.spec = spec_of(self.origin, ends[0], ends[1], size)
         self.pixels = _pixels(inputs[0])
 
     def score(self, images: Images, signature: Signature) -> Scores:
@@ -56,7 +56,7 @@ class LiteSource:
 
 
 def _pixels(tensor: dict[str, Any]) -> tuple[float, float] | None:
-    """What the pixels of a quantised model stand for: it was quantised so that 0..255 fill its range."""
+    """The pixel scaling of a quantised model, whose quantisation maps 0..255 to its whole range."""
     quantisation = quantisation_of(tensor)
     if quantisation is None:
         return None
@@ -64,6 +64,6 @@ def _pixels(tensor: dict[str, Any]) -> tuple[float, float] | None:
     return quantisation.scale, -(quantisation.zero_point + lowest) * quantisation.scale
 
 
-def _end(tensor: dict[str, Any]) -> End:
+def _end(tensor: dict[str, Any]) -> TensorSpec:
     dtype = "float32" if quantisation_of(tensor) else tensor["dtype"].__name__
     return tensor["name"], [int(n) if n > 0 else None for n in tensor["shape_signature"]], dtype

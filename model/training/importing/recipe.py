@@ -1,6 +1,6 @@
-"""Recipes for networks that take whole photos: which part of a picture, at which size, which numbers for colours.
+"""Recipes for imported networks: how an image is fitted to the input size, and how its pixels are scaled.
 
-The numbers are those of Keras' `imagenet_utils.preprocess_input`; a test compares them for every architecture.
+The scalings are those of Keras' `imagenet_utils.preprocess_input`; a test compares them for every architecture.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from model.training.importing.unpacking import parse_json, read_small
 
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+# Factor and offset of a pixel 0..255: unchanged (for networks that scale it themselves), to 0..1, to -1..1, by
+# ImageNet's mean and deviation, and (for blue, green, red) less ImageNet's mean.
 PIXELS: dict[str, tuple[Any, Any]] = {
     "raw": (1.0, 0.0),
     "unit": (1 / 255, 0.0),
@@ -26,25 +28,25 @@ PIXELS: dict[str, tuple[Any, Any]] = {
     ),
     "caffe": ([1.0, 1.0, 1.0], [-103.939, -116.779, -123.68]),
 }
-"""Factor and offset of a pixel 0..255: as it is (networks that scale by themselves), 0..1, -1..1, by ImageNet's mean
-and deviation, blue first less ImageNet's mean."""
 
 FRAMINGS = "crop", "squash"
+
+# Share of the shorter edge that a crop keeps: networks for ImageNet are evaluated on 224 of 256 pixels.
 _SHARE = 0.875
-"""What of the picture a crop keeps: networks for ImageNet are evaluated on 224 of 256 pixels."""
 
 
 def recipe(
     pixels: str | tuple[float, float], height: int, width: int, channels: int = 3, framing: str = "crop"
 ) -> dict[str, Any]:
-    """The recipe of a network for images of that size.
+    """The recipe of a network with this input size.
 
-    `pixels`: a row of PIXELS, or a factor and an offset. `framing`: a crop keeps the proportions and loses the borders,
-    a squash keeps everything and loses the proportions. Raises SourceError for three channels' numbers on one channel.
+    `pixels`: a key of PIXELS, or a factor and an offset. `framing`: `crop` keeps the proportions and cuts the borders,
+    `squash` keeps the whole image and changes the proportions. Raises SourceError for a scaling of three channels when
+    the model has one.
     """
     factor, offset = PIXELS[pixels] if isinstance(pixels, str) else pixels
     if channels == 1 and isinstance(factor, list):
-        raise SourceError(f"the pixels are {pixels!r}, which is for three channels; the model takes one")
+        raise SourceError(f"the pixels are {pixels!r}, a scaling of three channels; the model takes one channel")
     size = {"width": width, "height": height}
     if framing == "crop":
         steps: list[dict[str, Any]] = [{"op": "crop", **size, "share": _SHARE}]
@@ -53,13 +55,13 @@ def recipe(
     steps.insert(0, {"op": "grayscale" if channels == 1 else "rgb"})
     if pixels == "caffe":
         steps.append({"op": "bgr"})
-    # Twice what the crop needs: decoding a JPEG at a fraction of its size must not show.
+    # Twice what the crop needs, so that decoding a JPEG at reduced size does not affect the result.
     decode_size = 2 * round(max(height, width) / _SHARE)
     return {"decode_size": decode_size, "steps": [*steps, {"op": "scale", "factor": factor, "offset": offset}]}
 
 
 def read_recipe(path: Path, signature: Signature) -> Signature:
-    """The signature with the recipe of a JSON file. Raises SourceError when it cannot be run."""
+    """The signature with the recipe of a JSON file. Raises SourceError when the recipe cannot be run."""
     try:
         given = parse_json(read_small(path), f"the recipe {path}")
         if not isinstance(given, dict):

@@ -1,4 +1,4 @@
-"""A stranger's Keras file, opened without running what it brings: .keras or .h5, configuration and arrays alone."""
+"""Loads an untrusted .keras or .h5 file without running its code: only its configuration and its arrays are read."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import keras
 from model.training.errors import SourceError
 from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip, open_packed, parse_json
 
+# Layers that hold code or load it.
 _CODE = "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"
-"""Layers that are code or lead to it."""
 
+# Layers that read a vocabulary from a file that the configuration names.
 _READING = "IntegerLookup", "StringLookup", "TextVectorization"
-"""Layers that read a vocabulary from a file that the configuration names."""
 
+# Numbers that a network may have beyond twice those in its file, for states of random number generators.
 _SPARE = 1_000_000
-"""Numbers that a network may have beyond twice those in its file, which need not hold the state of random numbers."""
 
 _NPZ, _H5 = "model.weights.npz", "model.weights.h5"
 
 
 def load_keras(path: Path) -> Any:
-    """The keras.Model of a .keras or .h5 file, not compiled.
+    """Load the keras.Model of a .keras or .h5 file, without compiling it.
 
-    Raises SourceError when it is none, is damaged, unpacks to too much, holds layers that are code or read files, or
-    layers that this Keras has not.
+    Raises SourceError when the file is not a Keras model, is damaged, unpacks to too much, or holds layers that run
+    code, read files or are unknown to this Keras.
     """
     configuration, numbers = _opened(path)
     _refuse_code(path, configuration)
@@ -39,23 +39,22 @@ def load_keras(path: Path) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except SourceError:
         raise
-    except Exception as exc:  # whatever a damaged or foreign file makes Keras raise: dozens of kinds
-        raise SourceError(f"{path} cannot be loaded: {_first_line(exc)}; it must hold Keras' own layers alone") from exc
+    except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
+        raise SourceError(f"{path} cannot be loaded: {_first_line(exc)}; it must hold only Keras' own layers") from exc
 
 
 def _refuse_code(path: Path, configuration: Any) -> None:
-    """Before Keras sees the file: its own safe mode does not look into every form."""
+    """Reject such layers before Keras reads the file, because Keras' safe mode does not check every format."""
     for layer in _classes(configuration):
         if layer in _CODE + _READING:
             does = "runs code that comes with the file" if layer in _CODE else "reads a file that the model names"
             raise SourceError(
-                f"{path} holds a {layer} layer, which {does}; it is not loaded. "
-                "Save the model with Keras' own layers in its place"
+                f"{path} holds a {layer} layer, which {does}; it is not loaded. Replace it by Keras' own layers"
             )
 
 
 def _opened(path: Path) -> tuple[Any, int]:
-    """The configuration, and how many numbers there are for its weights."""
+    """The configuration, and the count of numbers that the file holds for weights."""
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as file:
@@ -79,20 +78,20 @@ def _opened(path: Path) -> tuple[Any, int]:
         KeyError,
         ValueError,
     ) as exc:
-        # Of these, NotImplementedError and RuntimeError are what zipfile says of other methods and of passwords.
+        # zipfile raises NotImplementedError for unknown compression methods and RuntimeError for encrypted files.
         raise SourceError(f"{path} is not a Keras model: {_first_line(exc)}") from exc
 
 
 def _numbers(file: zipfile.ZipFile, path: Path) -> int:
-    if _NPZ in file.namelist():  # 4 bytes a number, or 2 of half precision
+    if _NPZ in file.namelist():  # a number takes 4 bytes, or 2 in half precision
         return file.getinfo(_NPZ).file_size // 2
     return check_h5(open_packed(file, _H5), path, allowed_bytes(path.stat().st_size))
 
 
 def _check_size(path: Path, numbers: int) -> None:
-    """Load the file without memory for the network's numbers: a line of configuration can ask for any amount of it.
+    """Build the network without allocating its numbers, because a line of configuration can ask for any amount.
 
-    What Keras refuses now it would refuse later.
+    Errors of Keras while building pass through.
     """
     with keras.StatelessScope(initialize_variables=False):
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -104,7 +103,7 @@ def _check_size(path: Path, numbers: int) -> None:
 
 
 def _classes(configuration: Any) -> set[str]:
-    """Every class that a configuration names, however deep."""
+    """The classes that a configuration names, at any depth."""
     found: set[str] = set()
     waiting = [configuration]
     while waiting:

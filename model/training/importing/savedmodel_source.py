@@ -1,4 +1,4 @@
-"""SavedModel folders as sources: copied as they are, once they are known to classify and to touch no files."""
+"""SavedModel folders to export. The folder is copied unchanged after the checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model.engines.savedmodel import SERVING
 from model.engines.savedmodel_check import check_saved_model
 from model.errors import ArtifactError
 from model.training.errors import SourceError
-from model.training.export.source import Endpoints, form_of
+from model.training.export.source import Endpoints, spec_of
 
 _ROOT = "saved_model.pb"
 
@@ -25,7 +25,7 @@ def is_saved_model(path: Path) -> bool:
 
 
 class SavedModelSource:
-    """The `serving_default` signature of a folder. Nothing says how its pixels were scaled."""
+    """The `serving_default` signature of a SavedModel folder. It does not say how its pixels were scaled."""
 
     engines = tuple(ENGINES)
     pixels = None
@@ -42,16 +42,16 @@ class SavedModelSource:
             raise SourceError(f"{path} has no signature named {SERVING}; save it with one") from None
         except ArtifactError as exc:
             raise SourceError(str(exc)) from exc
-        except Exception as exc:  # a damaged graph makes TensorFlow raise a dozen kinds
+        except Exception as exc:  # TensorFlow raises many kinds of exceptions for a damaged graph
             raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {exc}") from exc
         inputs, outputs = score.structured_input_signature[1], score.structured_outputs
         ends = [
             [(name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name) for name, spec in of]
             for of in (inputs.items(), outputs.items())
         ]
-        self.form = form_of(self.origin, ends[0], ends[1], size)
+        self.spec = spec_of(self.origin, ends[0], ends[1], size)
         if ends[0][0][1][0] is not None:
-            raise SourceError(f"{path} takes batches of {ends[0][0][1][0]} alone; it must take any number of images")
+            raise SourceError(f"{path} takes only batches of {ends[0][0][1][0]}; it must take any number of images")
         self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]
 
     def score(self, images: Images, signature: Signature) -> Scores:

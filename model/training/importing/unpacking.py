@@ -1,4 +1,4 @@
-"""Limits on what a file from elsewhere may unpack to, checked before it is unpacked: zips, HDF5 files, small texts."""
+"""Limits of what an untrusted file may unpack to, checked before it is loaded: zip and HDF5 files, small texts."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ import h5py
 
 from model.training.errors import SourceError
 
+# Bytes that any file may unpack to.
 MAX_UNPACKED = 4_000_000_000
-"""Bytes that a file may unpack to, at most."""
 
+# A file may unpack to _ALWAYS bytes plus _TIMES its own size. Weights hardly compress, except those of pruned networks,
+# which may compress to a twentieth.
 _ALWAYS, _TIMES = 64_000_000, 50
-"""Bytes that every file may unpack to, and how many times its own size more. Weights hardly shrink; those of a network
-that was pruned to a twentieth do."""
 
+# Files in a zip, or objects in an HDF5 file. Keras needs one for each array of weights and each layer.
 MAX_PARTS = 10_000
-"""Files of a zip, objects of an HDF5 file. Keras needs one for each array of weights and each layer."""
 
+# Bytes of a configuration, a recipe or a list of labels. The configurations of Keras' largest networks take 1,000,000.
 MAX_TEXT = 10_000_000
-"""Bytes of a configuration, a recipe or a list of labels. Those of Keras' largest networks take one million."""
 
 _BLOCK = 1 << 16
 
 
 def allowed_bytes(size: int) -> int:
-    """What a file of `size` bytes may unpack to."""
+    """Bytes that a file of `size` bytes may unpack to."""
     return min(MAX_UNPACKED, _ALWAYS + _TIMES * size)
 
 
 def read_small(path: Path) -> bytes:
-    """A text that somebody wrote. Raises SourceError when it is too large, OSError when it cannot be read."""
+    """The bytes of a user's text file. Raises SourceError when it is too large, OSError when it cannot be read."""
     with path.open("rb") as file:
         data = file.read(MAX_TEXT + 1)
     if len(data) > MAX_TEXT:
-        raise SourceError(f"{path} has more than {MAX_TEXT:,} bytes, the most that are allowed for a text")
+        raise SourceError(f"{path} has more than {MAX_TEXT:,} bytes, the limit for text files")
     return data
 
 
 def parse_json(data: bytes | str, what: str) -> Any:
-    """What JSON holds. Raises SourceError when it is too large or nested too deeply, ValueError when it is none."""
+    """Parse a JSON text. Raises SourceError when it is too large or too deep, ValueError when it is not JSON."""
     if len(data) > MAX_TEXT:
         raise SourceError(f"{what} has {len(data):,} bytes; at most {MAX_TEXT:,} are allowed")
     try:
@@ -55,10 +55,10 @@ def parse_json(data: bytes | str, what: str) -> Any:
 
 
 def check_zip(file: zipfile.ZipFile, path: Path) -> None:
-    """Raise SourceError when the zip holds too many files or unpacks to too much, in truth or by what it says.
+    """Raise SourceError when the zip holds too many files, or unpacks to too many declared or actual bytes.
 
-    Every file in it is unpacked once, a block at a time and kept nowhere: a size that is said may be wrong. Raises
-    BadZipFile, EOFError or zlib.error for a damaged one.
+    Every file is unpacked once, in blocks that are not kept, because its declared size may be wrong. Raises BadZipFile,
+    EOFError or zlib.error for a damaged zip.
     """
     parts, allowed = file.infolist(), allowed_bytes(path.stat().st_size)
     if len(parts) > MAX_PARTS:
@@ -68,22 +68,22 @@ def check_zip(file: zipfile.ZipFile, path: Path) -> None:
         raise _too_much(path, total, allowed)
     for part in parts:
         longer = copy.copy(part)
-        longer.file_size += 1  # otherwise what is there beyond the size that is said would not be looked at
+        longer.file_size += 1  # without this, zipfile would ignore bytes beyond the declared size
         found = 0
         with file.open(longer) as unpacked:
             while block := unpacked.read(_BLOCK):
                 found += len(block)
         if found != part.file_size:
             raise SourceError(
-                f"{path}: {part.filename!r} unpacks to more than the {part.file_size:,} bytes that it says, or to less"
+                f"{path}: {part.filename!r} does not unpack to the {part.file_size:,} bytes that the zip declares"
             )
 
 
 def check_h5(source: Path | BinaryIO, path: Path, allowed: int) -> int:
-    """How many numbers the arrays of an HDF5 file hold, by their declared shapes.
+    """The count of numbers in the arrays of an HDF5 file, by their declared shapes.
 
-    `path` is what it is called. Raises SourceError when they take more than `allowed` bytes, when there are too many,
-    or when any of it stands in another file; OSError for what is no HDF5 file.
+    `path` is its name in messages. Raises SourceError when the arrays take more than `allowed` bytes, when there are
+    too many objects, or when data is in another file; OSError when it is not an HDF5 file.
     """
     with h5py.File(source, "r") as file:
         numbers = total = count = 0
@@ -93,11 +93,9 @@ def check_h5(source: Path | BinaryIO, path: Path, allowed: int) -> int:
             for name in group:
                 count += 1
                 if count > MAX_PARTS:
-                    raise SourceError(
-                        f"{path} holds more than {MAX_PARTS:,} arrays and groups, the most that are allowed"
-                    )
+                    raise SourceError(f"{path} holds more than {MAX_PARTS:,} arrays and groups, the limit")
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    raise SourceError(f"{path}: {name!r} is a link; what stands elsewhere is not read")
+                    raise SourceError(f"{path}: {name!r} is a link; links are not followed")
                 found = group[name]
                 if not isinstance(found, h5py.Dataset):
                     waiting.append(found)
@@ -112,13 +110,13 @@ def check_h5(source: Path | BinaryIO, path: Path, allowed: int) -> int:
 
 
 def _bytes(array: h5py.Dataset) -> int:
-    """What an array takes when it is read; a chunk may be larger than the array and is unpacked whole."""
+    """Bytes to read an array. A chunk may be larger than the array and is unpacked as a whole."""
     shapes = [array.shape or (), array.chunks or ()]
     return max(math.prod(shape) for shape in shapes) * int(array.dtype.itemsize)
 
 
 def open_packed(file: zipfile.ZipFile, name: str) -> BinaryIO:
-    """A file of a zip that was checked, in memory."""
+    """A file of a checked zip, in memory."""
     return io.BytesIO(file.read(name))
 
 

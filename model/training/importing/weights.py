@@ -1,4 +1,4 @@
-"""Weights from files into networks: .npz by name, Keras' .h5, .weights.h5 and .keras. Nothing is ever unpickled."""
+"""Loads weights from files into networks: .npz by name, Keras' .h5, .weights.h5 and .keras. It never unpickles."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _KINDS = ".npz, .h5, .weights.h5 or .keras"
 
 
 def load_whole(network: Any, path: Path) -> None:
-    """Fill every weight of `network`. Raises SourceError, naming the first that is missing or of another shape."""
+    """Load every weight of `network`. Raises SourceError, which names the first weight that does not fit."""
     if not path.is_file():
-        raise SourceError(f"the weights {path} are not there; they must be a file: {_KINDS}")
+        raise SourceError(f"the weights {path} do not exist; they must be a file: {_KINDS}")
     if path.suffix == ".npz":
         _load_npz(network, path)
     elif path.suffix == ".keras":
@@ -30,7 +30,7 @@ def load_whole(network: Any, path: Path) -> None:
         try:
             check_h5(path, path, allowed_bytes(path.stat().st_size))
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # Keras only warns of layers that keep their random weights
+                warnings.simplefilter("error")  # Keras only warns when layers keep their random weights
                 network.load_weights(path)
         except (ValueError, OSError, KeyError, UserWarning) as exc:
             raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
@@ -39,7 +39,7 @@ def load_whole(network: Any, path: Path) -> None:
 
 
 def load_backbone(backbone: Any, path: Path, with_top: Callable[[], Any]) -> None:
-    """Fill a network without its top from the weights of one without or with it; `with_top` makes the latter."""
+    """Load a network without its top from the weights of one with or without a top; `with_top` builds the former."""
     if path.suffix == ".npz" or not path.is_file():
         return load_whole(backbone, path)
     try:
@@ -51,7 +51,7 @@ def load_backbone(backbone: Any, path: Path, with_top: Callable[[], Any]) -> Non
 
 
 def _copy(whole: Any, network: Any, path: Path) -> None:
-    """The first weights of `whole` into `network`: a top comes last."""
+    """Copy the first weights of `whole` into `network`; the weights of a top come last."""
     values = whole.get_weights()[: len(network.weights)]
     try:
         network.set_weights(values)
@@ -76,11 +76,11 @@ def _load_npz(network: Any, path: Path) -> None:
         NotImplementedError,
         RuntimeError,
     ) as exc:
-        raise SourceError(f"the weights {path} are no .npz of plain arrays: {exc}") from exc
+        raise SourceError(f"the weights {path} are not an .npz file of plain arrays: {exc}") from exc
 
 
 def _find(file: Any, weight: Any, path: Path) -> Any:
-    """The array of a weight's name; before Keras 3 the kernel of a depthwise convolution had another."""
+    """The array of a weight, by name. Before Keras 3 a depthwise convolution's kernel had another name."""
     for name in (weight.path, weight.path.replace("/kernel", "/depthwise_kernel")):
         if name in file:
             value = file[name]

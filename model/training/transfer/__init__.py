@@ -1,1 +1,1 @@
-"""Training on a user's own labelled images, from a pretrained network."""
+"""Transfer learning: trains a pretrained network on a user's own labelled images."""

@@ -1,4 +1,4 @@
-"""A backbone with a new head: built, its head trained on features computed once, its last layers trained on."""
+"""A pretrained backbone with a new head: builds it, computes its features, and unfreezes its last layers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from model.engines.base import Signature
-from model.training.data.batches import Skipped, read_batches
-from model.training.data.folders import Photo
+from model.training.data.batches import SkippedFiles, read_batches
+from model.training.data.folders import ImageFile
 from model.training.importing import catalog
 from model.training.importing.recipe import recipe
 from model.training.transfer.config import TransferConfig
@@ -19,7 +19,7 @@ from model.training.transfer.config import TransferConfig
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`whole` is the backbone with the head behind it; `head` and `whole` share their layers, so one trains both."""
+    """`whole` is the backbone followed by the head. They share layers, so training one trains the other."""
 
     backbone: Any
     head: Any
@@ -28,7 +28,7 @@ class Network:
 
 
 def build(config: TransferConfig, labels: tuple[str, ...]) -> Network:
-    """The network of a configuration, with the recipe of its backbone. Raises SourceError."""
+    """Build the network of a configuration, with the recipe of its backbone. Raises SourceError."""
     architecture = catalog.find(config.backbone)
     backbone = catalog.build(architecture, config.weights, size=config.size, alpha=config.alpha, top=False)
     edge = config.size or architecture.size
@@ -42,41 +42,43 @@ def build(config: TransferConfig, labels: tuple[str, ...]) -> Network:
     return Network(backbone, head, keras.Model(backbone.input, scores(dropout(backbone.output))), signature)
 
 
-def features_of(network: Network, photos: Sequence[Photo], batch: int, skipped: Skipped) -> tuple[list[Photo], Any]:
-    """The photos that could be read and what the backbone says of each: float32 [n, features]."""
-    good: list[Photo] = []
+def features_of(
+    network: Network, files: Sequence[ImageFile], batch: int, skipped: SkippedFiles
+) -> tuple[list[ImageFile], Any]:
+    """The readable images and their features from the backbone: float32 [n, features]."""
+    good: list[ImageFile] = []
     features = []
-    for part, images in read_batches(photos, network.signature, batch, skipped):
+    for part, images in read_batches(files, network.signature, batch, skipped):
         good += part
         features.append(np.asarray(network.backbone.predict_on_batch(images), np.float32))
     return good, np.concatenate(features) if features else np.zeros((0, 0), np.float32)
 
 
 def unfreeze(network: Network, layers: int) -> None:
-    """Let the last `layers` of the backbone learn, but no batch normalisation: it knows far more images."""
+    """Make the last `layers` of the backbone trainable, except batch normalisation, which stays pretrained."""
     for layer in network.backbone.layers:
         layer.trainable = False
     for layer in network.backbone.layers[-layers:]:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
 
 
-class PhotoBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Photos read anew each epoch: with `vary` in an order of its own and half of them mirrored, else as they are."""
+class ImageBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of image files, read again in each epoch. With `vary` they are shuffled and half of them are mirrored."""
 
-    def __init__(self, photos: Sequence[Photo], network: Network, config: TransferConfig, *, vary: bool) -> None:
+    def __init__(self, files: Sequence[ImageFile], network: Network, config: TransferConfig, *, vary: bool) -> None:
         super().__init__()
-        self._photos, self._signature, self._config, self._vary = list(photos), network.signature, config, vary
+        self._image_files, self._signature, self._config, self._vary = list(files), network.signature, config, vary
         self._epoch = 0
-        self._order = np.arange(len(photos))
+        self._order = np.arange(len(files))
         self._shuffle()
 
     def __len__(self) -> int:
-        return -(-len(self._photos) // self._config.batch_size)
+        return -(-len(self._image_files) // self._config.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         rows = self._order[index * self._config.batch_size : (index + 1) * self._config.batch_size]
-        photos = [self._photos[row] for row in rows]
-        part, images = next(read_batches(photos, self._signature, len(photos), {}))
+        files = [self._image_files[row] for row in rows]
+        part, images = next(read_batches(files, self._signature, len(files), {}))
         if self._vary:
             mirrored = np.random.default_rng((self._config.seed, self._epoch, index)).random(len(images)) < 0.5
             images[mirrored] = images[mirrored, :, ::-1]
@@ -88,9 +90,9 @@ class PhotoBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _shuffle(self) -> None:
         if self._vary:
-            self._order = np.random.default_rng((self._config.seed, self._epoch)).permutation(len(self._photos))
+            self._order = np.random.default_rng((self._config.seed, self._epoch)).permutation(len(self._image_files))
 
 
-def one_hot(photos: Sequence[Photo], labels: int) -> Any:
+def one_hot(files: Sequence[ImageFile], labels: int) -> Any:
     """Targets float32 [n, labels]."""
-    return np.eye(labels, dtype=np.float32)[[photo.label for photo in photos]]
+    return np.eye(labels, dtype=np.float32)[[file.label for file in files]]

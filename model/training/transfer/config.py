@@ -1,4 +1,4 @@
-"""What transfer learning is told: one frozen dataclass, from YAML, from the command line, or both."""
+"""The configuration of transfer learning: a frozen dataclass, from YAML, from command-line options, or both."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from model.training.yaml_config import NAME, VERSION, Rule, check_keys, check_va
 
 @dataclass(frozen=True, slots=True)
 class TransferConfig:
-    """One run on a folder of photos.
+    """One run on a folder of labelled images.
 
     `backbone`: a name of the catalog; `weights`: imagenet (Keras downloads them), none, or a file; `alpha`: the width
-    of those backbones that have several; `size` 0: the backbone's own; `classes` 0: all of them; `fine_tune_layers`:
-    how many of the backbone's last layers are trained on once the head is.
+    of a backbone that has several; `size` 0: the backbone's own; `classes` 0: all; `fine_tune_layers`: the number of
+    the backbone's last layers that are trained after the head.
     """
 
     name: str
@@ -48,14 +48,14 @@ class TransferConfig:
         check_values(self, _RULES)
 
     def to_yaml(self) -> str:
-        """The run's full configuration, defaults included."""
+        """The full configuration, including defaults."""
         return str(yaml.safe_dump(asdict(self), sort_keys=False))
 
 
 def read_transfer_config(path: Path | None, given: Mapping[str, Any]) -> TransferConfig:
-    """The values of a YAML file, if there is one, under those `given`; without a name that of the data folder.
+    """Combine the values of a YAML file, if there is one, with those `given`, which take precedence.
 
-    Raises ConfigError, naming the key, its value and what is allowed.
+    The default name is the data folder's. Raises ConfigError, which names the key, its value and the allowed values.
     """
     values = check_keys(read_yaml(path) if path else {}, _RULES, ())
     values = check_keys({**values, **given}, _RULES, ("backbone", "data"))
@@ -67,7 +67,7 @@ def read_transfer_config(path: Path | None, given: Mapping[str, Any]) -> Transfe
 
 
 def is_transfer_config(path: Path) -> bool:
-    """Whether a YAML file is meant for this kind of run: it names a backbone."""
+    """Whether a YAML file configures transfer learning: it names a backbone."""
     values = read_yaml(path)
     return isinstance(values, dict) and "backbone" in values
 

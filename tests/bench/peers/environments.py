@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
-from infra.check.workshop import Unavailable, environment
+from infra.check.toolchain import Unavailable, environment
 from infra.slim import slim
 from tests.bench.parts import ROOT
 

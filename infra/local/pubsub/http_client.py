@@ -1,4 +1,4 @@
-"""A very small HTTP/1.1 client on asyncio, for one endpoint: POST, the status, connections kept open."""
+"""A minimal HTTP/1.1 client on asyncio for one endpoint: POST, the response's status, persistent connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Stale(ConnectionError):
-    """A connection that was kept open turned out to be closed before it carried a byte of an answer."""
+    """An idle connection was closed by the server before it sent a byte of the response."""
 
 
-class Poster:
-    """Posts bodies to one http or https endpoint; as many at once as its caller likes."""
+class HttpClient:
+    """Posts bodies to one http or https endpoint, any number at once."""
 
     def __init__(self, endpoint: str) -> None:
         url = urlsplit(endpoint)
@@ -30,9 +30,9 @@ class Poster:
         self._closed = False
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Send one body with headers (safe to write), give the status.
+        """Post a body with headers (which must be valid) and return the status.
 
-        OSError, asyncio.IncompleteReadError or ValueError when there is none.
+        Raises OSError, asyncio.IncompleteReadError or ValueError when there is no valid response.
         """
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
         request = b"%s%sContent-Length: %d\r\n\r\n%s" % (self._head, lines, len(body), body)
@@ -49,7 +49,7 @@ class Poster:
         return await self._exchange(connection, request)
 
     def close(self) -> None:
-        """Close what is idle now, and what is busy once it is done."""
+        """Close idle connections now, and busy ones after their request."""
         self._closed = True
         while self._idle:
             self._idle.pop()[1].close()
@@ -70,13 +70,13 @@ class Poster:
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """Read one response to its end: the status, and whether the connection can carry another request."""
+    """Read one response to its end; returns the status and whether the connection can be used again."""
     try:
         line = await reader.readline()
     except ConnectionError as exc:
-        raise _Stale("closed before an answer") from exc
+        raise _Stale("closed before a response") from exc
     if not line:
-        raise _Stale("closed before an answer")
+        raise _Stale("closed before a response")
     version, code, *_ = line.split(None, 2)
     status = int(code)
     headers: dict[bytes, bytes] = {}

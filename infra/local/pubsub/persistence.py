@@ -1,4 +1,4 @@
-"""The memory of a server with a data folder: what it finds there at its start, and what is there before it answers."""
+"""Persistence of a server with a data folder: restores its state, and delays replies until their changes are stored."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from infra.local.pubsub.broker import Broker, wire_size
 from infra.local.pubsub.database import Database, Row
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.iam import IamPolicy
-from infra.local.pubsub.journal import Journal, Noted
+from infra.local.pubsub.message_index import NO_INDEX
 from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.retention import Log, Snapshot
 from infra.local.pubsub.schemas import Schemas
-from infra.local.pubsub.shelf import NO_SHELF
+from infra.local.pubsub.write_batcher import PersistentIndex, WriteBatcher
 
-_CHANGE_NO_THING = ("Get", "List", "Test", "Validate", "Publish", "Pull", "Acknowledge", "ModifyAckDeadline")
+# Prefixes of methods that change no resource.
+_READ_ONLY = ("Get", "List", "Test", "Validate", "Publish", "Pull", "Acknowledge", "ModifyAckDeadline")
 
 
-class Memory:
-    """Keeps a broker, its schemas and its policies in a database; made on the server's loop, which it fills them on."""
+class Persistence:
+    """Stores a broker, its schemas and its policies in a database. Constructed on the event loop, it restores them."""
 
     def __init__(self, database: Database, broker: Broker, schemas: Schemas, policies: IamPolicy) -> None:
         self._broker, self._schemas, self._policies = broker, schemas, policies
-        self._journal = Journal(database)
-        self.written, self.close = self._journal.written, self._journal.close
+        self._batcher = WriteBatcher(database)
+        self.written, self.close = self._batcher.written, self._batcher.close
         holders: dict[int, Backlog | Log] = {}
-        for (kind, name), (number, config) in database.things().items():
+        for (kind, name), (number, config) in database.resources().items():
             self._restore(kind, name, config)
             if holder := self._holder(kind, name):
-                holder.shelf = Noted(self._journal, number)
+                holder.index = PersistentIndex(self._batcher, number)
                 holders[number] = holder
         for number, attempts, body in database.messages():
             message = wire.PubsubMessage.FromString(body)
-            born = message.publish_time.ToNanoseconds() / 1e9
-            holders[number].offer(message, wire_size(message), born, attempts)
+            published_at = message.publish_time.ToNanoseconds() / 1e9
+            holders[number].offer(message, wire_size(message), published_at, attempts)
 
     def keep(self) -> None:
-        """Note what there is now."""
-        self._journal.keep({(kind, name): self._row(kind, name, config) for kind, name, config in self._things()})
+        """Note the current resources."""
+        self._batcher.keep({(kind, name): self._row(kind, name, config) for kind, name, config in self._resources()})
 
-    def _things(self) -> Iterator[tuple[str, str, Any]]:
-        """Kind, name and settings, in an order in which they can be made again."""
+    def _resources(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield kind, name and settings, in an order in which they can be restored."""
         for name, topic in self._broker.topics.items():
             yield "topic", name, topic.config
         for revisions in self._schemas.schemas.values():
@@ -75,7 +76,7 @@ class Memory:
             self._policies.restore(name, policy_pb2.Policy.FromString(config))
 
     def _holder(self, kind: str, name: str) -> Backlog | Log | None:
-        """What holds the messages of a thing."""
+        """The holder of a resource's messages."""
         if kind == "topic":
             return self._broker.topics[name].retained
         if kind == "snapshot":
@@ -85,16 +86,16 @@ class Memory:
 
     def _row(self, kind: str, name: str, config: Any) -> Row:
         holder = self._holder(kind, name)
-        if holder and holder.shelf is NO_SHELF:  # it is new
-            holder.shelf = self._journal.shelf(kept.message for kept in holder.read())
-        return holder.shelf.number if holder else 0, config.SerializeToString() if config else b""
+        if holder and holder.index is NO_INDEX:  # the resource is new
+            holder.index = self._batcher.new_index(kept.message for kept in holder.read())
+        return holder.index.number if holder else 0, config.SerializeToString() if config else b""
 
 
-class Guarded:
-    """The methods of a service, each answered when what it changed is in the database."""
+class DurableService:
+    """The methods of a service. Each reply waits until its changes are in the database."""
 
-    def __init__(self, memory: Memory, methods: object) -> None:
-        self._memory, self._methods = memory, methods
+    def __init__(self, persistence: Persistence, methods: object) -> None:
+        self._persistence, self._methods = persistence, methods
 
     def __dir__(self) -> list[str]:
         return dir(self._methods)
@@ -107,10 +108,10 @@ class Guarded:
         async def call(request: Any, context: Any) -> Any:
             try:
                 return await method(request, context) if inspect.iscoroutinefunction(method) else method(request)
-            finally:  # a refusal may have changed something too
-                if not name.startswith(_CHANGE_NO_THING):
-                    self._memory.keep()
-                await self._memory.written()
+            finally:  # a refused call may have changed something too
+                if not name.startswith(_READ_ONLY):
+                    self._persistence.keep()
+                await self._persistence.written()
 
         return call
 
@@ -118,7 +119,7 @@ class Guarded:
         async def StreamingPull(requests: Any, context: Any) -> None:
             async def write(response: Any) -> None:
                 if response.HasField("acknowledge_confirmation"):
-                    await self._memory.written()
+                    await self._persistence.written()
                 await context.write(response)
 
             await method(requests, SimpleNamespace(write=write))

@@ -1,6 +1,6 @@
-"""What the checks need beside this checkout: terraform, tools in an environment of their own, the providers' schemas.
+"""Prepares the tools of the checks: terraform, an environment for Python tools, checkov, and the providers' schemas.
 
-Everything lies in build/infra-check/ and is made when first needed. Standard library only: any Python can start it.
+Everything is in build/infra-check/ and is created at the first use. Standard library only, so any Python can run it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TYPE = re.compile(r'^(resource|data) "(google_\w+)"', re.M)
 
 
 class Unavailable(Exception):
-    """Something that the checks need cannot be had here; the sentence says what and how to get it."""
+    """A tool that the checks need is not available; the message names it and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """Where everything is: the terraform binary, the tools' Python, a schema for each provider, checkov's Python."""
+class Toolchain:
+    """The terraform binary, the Python of the tools, a schema file per provider, and the Python of checkov."""
 
     terraform: str
     python: Path
@@ -40,8 +40,8 @@ class Workshop:
     checkov: Path
 
 
-def prepare() -> Workshop:
-    """Find or make everything; a minute or two the first time, nothing afterwards. Raises Unavailable."""
+def prepare() -> Toolchain:
+    """Find or create everything; the first time takes a minute or two. Raises Unavailable."""
     terraform = shutil.which("terraform")
     if terraform is None:
         raise Unavailable("terraform is not installed (1.9 or newer: developer.hashicorp.com/terraform/install)")
@@ -50,11 +50,11 @@ def prepare() -> Workshop:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests and `make infra-check` may run at the same time
         python = environment(BUILD / "venv", _HERE / "requirements.txt")
         checkov = environment(BUILD / "checkov", _HERE / "checkov.txt")
-        return Workshop(terraform, python, _schemas(python), checkov)
+        return Toolchain(terraform, python, _schemas(python), checkov)
 
 
 def environment(venv: Path, requirements: Path) -> Path:
-    """The Python of an environment that has these installed; made anew when they change. Raises Unavailable."""
+    """The Python of an environment with these requirements; created again when they change. Raises Unavailable."""
     python, stamp = venv / "bin" / "python", venv / "stamp"
     wanted = _digest(requirements)
     if not stamp.is_file() or stamp.read_text() != wanted:
@@ -66,7 +66,7 @@ def environment(venv: Path, requirements: Path) -> Path:
 
 
 def _schemas(python: Path) -> dict[str, Path]:
-    """A file for each provider, with the types that the *.tf files name."""
+    """A schema file for each provider, with the types that the *.tf files use."""
     texts = [file.read_text() for file in sorted(INFRA.glob("*.tf"))]
     wanted = sorted(
         {f"{'data.' if kind == 'data' else ''}{name}" for text in texts for kind, name in _TYPE.findall(text)}
@@ -83,7 +83,7 @@ def _schemas(python: Path) -> dict[str, Path]:
 
 
 def _wheel(python: Path, provider: str) -> Path:
-    """The package that holds the provider's schema; downloaded once."""
+    """The package with the provider's schema, downloaded once."""
     folder = BUILD / f"wheels-{_digest(_HERE / 'schemas.txt')}"
     if not folder.is_dir():
         making = BUILD / "wheels"
@@ -104,5 +104,5 @@ def _digest(*parts: Path | str) -> str:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise Unavailable(f"{' '.join(command[1:5])} failed: {said[-1] if said else done.returncode}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise Unavailable(f"{' '.join(command[1:5])} failed: {output[-1] if output else done.returncode}")

@@ -1,7 +1,7 @@
-"""A stand-in for Google's provider: it knows the schema, invents what the cloud would fill in, and calls nobody.
+"""A fake of Google's provider: it knows the schema, invents the values that the cloud would set, and makes no calls.
 
-A process of its own, started by terraform.py in the tools' environment: `python -m infra.check.stand_in SCHEMA SOCKET`.
-Terraform attaches to the socket (TF_REATTACH_PROVIDERS), so that nothing is installed. It ends when its stdin does.
+terraform.py starts it as a process in the tools' environment: `python -m infra.check.fake_provider SCHEMA SOCKET`.
+Terraform attaches to the socket (TF_REATTACH_PROVIDERS), so no provider is installed. It ends with its stdin.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tf.gen import tfplugin_pb2_grpc as rpc
 _UNKNOWN = msgpack.ExtType(0, b"\x00")
 _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
 
+# Invented values by type and attribute, built from the configuration; every other one is `stand-in-ATTRIBUTE`.
 _INVENTED = {
     "google_artifact_registry_repository.name": "{repository_id}",
     "google_pubsub_topic.id": "projects/{project}/topics/{name}",
@@ -33,14 +34,13 @@ _INVENTED = {
     "google_storage_project_service_account.email_address": "agent@storage.googleapis.com",
     "google_bigquery_default_service_account.email": "agent@bigquery.googleapis.com",
 }
-"""What is worth telling apart, by type and attribute, made of what was configured; all else is `stand-in-ATTRIBUTE`."""
 
 Values = dict[str, Any]
 Invent = Callable[[str, Any], Any]
 
 
-class StandIn(rpc.ProviderServicer):  # type: ignore[misc]
-    """Terraform's plugin protocol, version 6. Keeps no state: many terraforms may attach at once."""
+class FakeProvider(rpc.ProviderServicer):  # type: ignore[misc]
+    """Terraform's plugin protocol, version 6. It has no state, so many terraform processes can attach at once."""
 
     def __init__(self, schema: Values) -> None:
         self._resources: Values = schema["resource"]
@@ -127,7 +127,7 @@ def _pack(value: Any) -> Any:
 
 
 def _fill(block: Values, value: Any, invent: Invent) -> Any:
-    """`value` with what the provider is to set invented, in nested blocks too; a deleted one (None) stays None."""
+    """`value` with invented computed attributes, also in nested blocks. A deleted value (None) stays None."""
     if not isinstance(value, dict):
         return value
     filled = dict(value)
@@ -161,9 +161,9 @@ def _inventor(type_name: str, configured: Values | None) -> Invent:
 
 
 def main(schema: Path, socket: Path) -> None:
-    """Serve until stdin ends: whoever started this has gone, or wants it gone."""
+    """Serve until stdin ends, which means that the parent process has ended or closed it."""
     server = grpc.server(ThreadPoolExecutor(max_workers=10))
-    rpc.add_ProviderServicer_to_server(StandIn(json.loads(schema.read_text())), server)
+    rpc.add_ProviderServicer_to_server(FakeProvider(json.loads(schema.read_text())), server)
     server.add_insecure_port(f"unix:{socket}")
     server.start()
     print("ready", flush=True)

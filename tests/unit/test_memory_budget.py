@@ -7,21 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model.images.memory_budget import Room
+from model.images.memory_budget import MemoryBudget
 from tests.waiting import until
 
 
 class Visitor:
-    """A thread that takes room, says so, and stays until it is told to leave."""
+    """A thread that takes memory, says so, and stays until it is told to leave."""
 
-    def __init__(self, room: Room, amount: int) -> None:
+    def __init__(self, budget: MemoryBudget, amount: int) -> None:
         self.inside, self.leave = threading.Event(), threading.Event()
-        self._room, self._amount = room, amount
+        self._budget, self._amount = budget, amount
         self._thread = threading.Thread(target=self._stay)
         self._thread.start()
 
     def _stay(self) -> None:
-        with self._room.taken(self._amount):
+        with self._budget.reserve(self._amount):
             self.inside.set()
             self.leave.wait(10)
 
@@ -30,25 +30,25 @@ class Visitor:
         self._thread.join(10)
 
 
-def queued(room: Room, count: int) -> bool:
-    return until(lambda: len(room._line) == count)
+def queued(budget: MemoryBudget, count: int) -> bool:
+    return until(lambda: len(budget._line) == count)
 
 
 def test_those_that_fit_are_in_together() -> None:
-    room = Room(10)
-    visitors = [Visitor(room, 5), Visitor(room, 5)]
+    budget = MemoryBudget(10)
+    visitors = [Visitor(budget, 5), Visitor(budget, 5)]
     assert all(visitor.inside.wait(10) for visitor in visitors)
     for visitor in visitors:
         visitor.go()
 
 
 def test_a_small_one_does_not_wait_because_a_large_one_does() -> None:
-    room = Room(10, overtaken_s=60)
-    first = Visitor(room, 5)
+    budget = MemoryBudget(10, overtaken_s=60)
+    first = Visitor(budget, 5)
     assert first.inside.wait(10)
-    large = Visitor(room, 10)
-    assert queued(room, 1)
-    small = Visitor(room, 1)
+    large = Visitor(budget, 10)
+    assert queued(budget, 1)
+    small = Visitor(budget, 1)
     assert small.inside.wait(10) and not large.inside.is_set()
     for visitor in (first, small):
         visitor.go()
@@ -57,13 +57,13 @@ def test_a_small_one_does_not_wait_because_a_large_one_does() -> None:
 
 
 def test_one_who_has_waited_long_is_not_overtaken() -> None:
-    room = Room(10, overtaken_s=0)
-    first = Visitor(room, 5)
+    budget = MemoryBudget(10, overtaken_s=0)
+    first = Visitor(budget, 5)
     assert first.inside.wait(10)
-    large = Visitor(room, 10)
-    assert queued(room, 1)
-    small = Visitor(room, 1)
-    assert queued(room, 2)
+    large = Visitor(budget, 10)
+    assert queued(budget, 1)
+    small = Visitor(budget, 1)
+    assert queued(budget, 2)
     assert not large.inside.is_set() and not small.inside.is_set()
     first.go()
     assert large.inside.wait(10) and not small.inside.is_set()
@@ -73,41 +73,41 @@ def test_one_who_has_waited_long_is_not_overtaken() -> None:
 
 
 def test_what_is_larger_than_all_room_is_let_in_alone() -> None:
-    room = Room(10)
-    with room.taken(1_000):
-        other = Visitor(room, 1)
-        assert queued(room, 1) and not other.inside.is_set()
+    budget = MemoryBudget(10)
+    with budget.reserve(1_000):
+        other = Visitor(budget, 1)
+        assert queued(budget, 1) and not other.inside.is_set()
     assert other.inside.wait(10)
     other.go()
 
 
 def test_who_waits_too_long_gives_up_and_holds_nobody_up() -> None:
-    room = Room(10, patience_s=0.05)
-    with room.taken(6):
-        with pytest.raises(TimeoutError, match="no room"), room.taken(5):
+    budget = MemoryBudget(10, patience_s=0.05)
+    with budget.reserve(6):
+        with pytest.raises(TimeoutError, match="no memory"), budget.reserve(5):
             pass
-        with room.taken(4):
+        with budget.reserve(4):
             pass
-    with room.taken(10):
+    with budget.reserve(10):
         pass
 
 
 def test_room_is_given_back_when_the_block_fails() -> None:
-    room = Room(10)
-    with pytest.raises(ValueError, match="inside"), room.taken(10):
+    budget = MemoryBudget(10)
+    with pytest.raises(ValueError, match="inside"), budget.reserve(10):
         raise ValueError("inside")
-    with room.taken(10):
+    with budget.reserve(10):
         pass
 
 
 def test_there_is_never_more_inside_than_fits() -> None:
-    room, lock = Room(100, patience_s=30), threading.Lock()
+    budget, lock = MemoryBudget(100, patience_s=30), threading.Lock()
     inside = most = 0
 
     def visit(amount: int) -> None:
         nonlocal inside, most
         for _ in range(50):
-            with room.taken(amount):
+            with budget.reserve(amount):
                 with lock:
                     inside += amount
                     most = max(most, inside)

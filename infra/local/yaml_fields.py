@@ -1,4 +1,4 @@
-"""Reading a file that people write: each value is asked for by name and kind, and what is wrong is named."""
+"""Reads fields of a YAML file with their types; errors name the field, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MISSING: Any = object()
 
 
 class TopologyError(ValueError):
-    """The file does not describe a topology; the sentence names the field, its value and what is allowed."""
+    """The file is not a valid topology; the message names the field, its value and the allowed values."""
 
 
 class Fields:
-    """One mapping of the file. Ask for its fields, then call `done`, which refuses those that nobody asked for."""
+    """One mapping of the file. Read its fields, then call `done`, which rejects all other fields."""
 
     def __init__(self, path: str, content: object) -> None:
         self._path = path
@@ -26,7 +26,7 @@ class Fields:
 
     @property
     def name(self) -> str:
-        """The key under which the mapping stands."""
+        """The mapping's own key."""
         return self._path.rpartition(".")[2]
 
     def items(self, key: str) -> Iterator[Fields]:
@@ -43,7 +43,7 @@ class Fields:
         return None if content is None else Fields(self._join(key), content)
 
     def text(self, key: str, default: str = _MISSING) -> str:
-        """A string that is not empty."""
+        """A non-empty string."""
         value = self._get(key, default)
         if value is not default and (not isinstance(value, str) or not value):
             raise self.wrong(key, "a text")
@@ -81,13 +81,13 @@ class Fields:
         return float(match[1])
 
     def done(self) -> None:
-        """Refuse fields that were not asked for: a misspelt one would be silently without effect."""
+        """Reject fields that were not read, because a misspelt field would silently have no effect."""
         for key in self._content:
             if key not in self._asked:
-                raise TopologyError(f"{self._join(str(key))} is not known here; known are {', '.join(self._known())}")
+                raise TopologyError(f"{self._join(str(key))} is unknown; known fields are {', '.join(self._known())}")
 
     def wrong(self, key: str, allowed: str) -> TopologyError:
-        """What to raise when the value of `key` is not allowed."""
+        """The error for a value of `key` that is not allowed."""
         return TopologyError(f"{self._join(key)} is {self._content.get(key)!r}; it must be {allowed}")
 
     def _known(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The deployments that are rehearsed: each compute mode, each option that lets somebody in, and all of them at once."""
+"""The rehearsed scenarios: each compute mode, each option that adds a grant, and all options together."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from infra.check.terraform import Terraform, copy_files
 
+# Values of the variables without a default.
 EXAMPLE = {"project_id": "some-project", "image": "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"}
-"""The variables that have no default."""
 
+# Each value of `compute`, with all options off.
 COMPUTE = {
     "push": {"bigquery": "false"},
     "worker": {"compute": "worker", "bigquery": "false"},
-    # Any file will do for an archive here.
+    # Any existing file serves as the archive.
     "function": {"compute": "function", "function_source": "topology.yaml", "bigquery": "false"},
 }
-"""What `compute` may be, with every option off."""
 
 _OPTIONS = {
     "bigquery": {"bigquery": "true"},
@@ -39,45 +39,45 @@ _PAIRS = (
     ("kms_key", "bigquery"),
 )
 
-WAYS: dict[str, dict[str, str]] = {
+# Variables in addition to EXAMPLE, by a description of the deployment.
+SCENARIOS: dict[str, dict[str, str]] = {
     **COMPUTE,
     **{f"`{name}`": COMPUTE["push"] | _OPTIONS[name] for name in _ALONE},
     **{f"`{one}` and `{other}`": COMPUTE["push"] | _OPTIONS[one] | _OPTIONS[other] for one, other in _PAIRS},
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},
 }
-"""Variables besides EXAMPLE, by the words for when a deployment is so."""
 
 
 def rehearse(terraform: Terraform, folder: Path) -> int:
-    """Plan and apply each way in a copy of its own of `folder`: how many resources in all. Raises RuntimeError."""
+    """Plan and apply each scenario in its own copy of `folder`; returns the resource count. Raises RuntimeError."""
 
-    def one(way: str) -> int:
-        here = copy_files(_place(folder, way), folder)
-        plan = terraform.planned(here, EXAMPLE | WAYS[way])
+    def one(scenario: str) -> int:
+        here = copy_files(_place(folder, scenario), folder)
+        plan = terraform.planned(here, EXAMPLE | SCENARIOS[scenario])
         (here / "plan.json").write_text(json.dumps(plan))
         (here / "state.json").write_text(json.dumps(terraform.applied(here)))
         return len(plan["resource_changes"])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sum(pool.map(one, WAYS))
+        return sum(pool.map(one, SCENARIOS))
 
 
 def rehearsed(folder: Path) -> bool:
-    """Whether every way has been walked to its end."""
-    return all((_place(folder, way) / "state.json").is_file() for way in WAYS)
+    """Whether every scenario was planned and applied."""
+    return all((_place(folder, scenario) / "state.json").is_file() for scenario in SCENARIOS)
 
 
 def plans(folder: Path) -> list[Path]:
-    """What Terraform would do, a file for each way that was rehearsed in `folder`."""
-    return [_place(folder, way) / "plan.json" for way in WAYS]
+    """The files with the plan of each scenario that was rehearsed in `folder`."""
+    return [_place(folder, scenario) / "plan.json" for scenario in SCENARIOS]
 
 
 def resources(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """What was there after each way's apply, as `terraform show -json` lists it."""
-    states = {way: json.loads((_place(folder, way) / "state.json").read_text()) for way in WAYS}
-    return {way: state["values"]["root_module"]["resources"] for way, state in states.items()}
+    """The resources after each scenario's apply, as `terraform show -json` lists them."""
+    states = {scenario: json.loads((_place(folder, scenario) / "state.json").read_text()) for scenario in SCENARIOS}
+    return {scenario: state["values"]["root_module"]["resources"] for scenario, state in states.items()}
 
 
-def _place(folder: Path, way: str) -> Path:
-    return folder / "rehearsed" / str(list(WAYS).index(way))
+def _place(folder: Path, scenario: str) -> Path:
+    return folder / "rehearsed" / str(list(SCENARIOS).index(scenario))

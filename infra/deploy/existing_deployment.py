@@ -1,0 +1,46 @@
+"""The existing deployment, from Terraform's outputs: a later command must not change its fixed settings by omission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.deploy.target import Target, UsageError
+
+_WHY = {
+    "region": "buckets and images cannot move and would be created again, empty; use another PREFIX for another region",
+    "compute": "only `make deploy` may change it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingDeployment:
+    """Terraform's outputs; empty when nothing is deployed, or in a dry run."""
+
+    outputs: Mapping[str, Any]
+
+    @property
+    def image(self) -> str:
+        """The image that runs; empty when none does."""
+        return self.outputs.get("image") or ""
+
+    @property
+    def artifact(self) -> dict[str, str]:
+        """The variable that names the served model, unless it is the image's own."""
+        prefix = self._deployed.get("artifact_prefix")
+        return {"artifact_prefix": prefix} if prefix else {}
+
+    def check(self, target: Target, *fixed: str) -> None:
+        """Check that these settings of the target equal the deployed ones. Raises UsageError, which names the value."""
+        for name in fixed:
+            given, there = getattr(target, name), self._deployed.get(name)
+            if there not in (None, given):
+                setting = name.upper()
+                raise UsageError(
+                    f"{setting} is {given}, but {target.workspace} is deployed with {setting}={there}: {_WHY[name]}"
+                )
+
+    @property
+    def _deployed(self) -> Mapping[str, str | None]:
+        return self.outputs.get("deployed") or {}
