@@ -1,7 +1,7 @@
-# A deployment to try things in: make deploy PROJECT=some-project TFVARS=infra/examples/dev.tfvars
-# Anything here may also stand in prod.tfvars; ../README.md has every variable.
-prefix              = "dev" # beside others in the same project
-max_instances       = 2     # what bounds the bill
+# A deployment for experiments: make deploy PROJECT=some-project TFVARS=infra/examples/dev.tfvars
+# prod.tfvars may contain the same variables; ../README.md lists all.
+prefix              = "dev" # one of several deployments in the project
+max_instances       = 2     # limits the cost
 bigquery            = false
 deletion_protection = false
 

@@ -1,8 +1,8 @@
-# A deployment that people rely on: make deploy PROJECT=some-project TFVARS=infra/examples/prod.tfvars
+# A production deployment: make deploy PROJECT=some-project TFVARS=infra/examples/prod.tfvars
 # Sizes for a load of yours: python -m client plan --images-per-day N --tfvars FILE
-min_instances  = 1 # paid for all day: no image waits for a cold start
+min_instances  = 1 # billed all day, so that no image waits for a cold start
 max_instances  = 20
-response_store = true # all copies of an answer are the same; a write to Cloud Storage a request
+response_store = true # all copies of a response are equal; one write to Cloud Storage per request
 bigquery_days  = 365
 stay_in_region = true
 

@@ -1,5 +1,5 @@
--- One row a request, the one that the client keeps: the first predictions, else the first error that is not `unavailable`.
--- Reads the whole table: for a few days only, ask that.
+-- One row per request, the same that the client keeps: the first predictions, else the first error that is not
+-- `unavailable`. It reads the whole table: for a few days, query the table itself.
 SELECT *
 FROM `${table}`
 WHERE request_id IS NOT NULL

@@ -16,15 +16,6 @@ def test_importing_it_loads_no_runtime(root: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
-def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
-    heavy = "('opentelemetry.sdk', 'http.server')"
-    code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    wanted = "['http.server']" if module == "functions.main" else "[]"  # werkzeug's, since ever
-    assert done.stdout.strip() == wanted
-
-
 def test_help_imports_nothing_heavy(root: Path) -> None:
     code = (
         "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
@@ -37,6 +28,15 @@ def test_help_imports_nothing_heavy(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Example:" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
+def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
+    heavy = "('opentelemetry.sdk', 'http.server')"
+    code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    wanted = "['http.server']" if module == "functions.main" else "[]"  # werkzeug's, since ever
+    assert done.stdout.strip() == wanted
 
 
 def test_no_command_imports_tensorflow(root: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from client.__main__ import main
+
 
 @pytest.mark.parametrize(
     ("words", "completed"),
@@ -31,3 +33,17 @@ def test_the_shell_completes(words: list[str], completed: set[str], root: Path) 
         check=True,
     )
     assert set(done.stdout.split()) == completed
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o nosort -F _predictions_completion predictions"),
+        ("zsh", "#compdef predictions"),
+        ("fish", "complete --no-files --command predictions"),
+    ],
+)
+def test_each_shell_has_a_script(shell: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell], {}) == 0
+    shown = capsys.readouterr().out
+    assert line in shown and f"_PREDICTIONS_COMPLETE={shell}_complete" in shown
