@@ -108,7 +108,7 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
             assert desk.backlog("dead_predict-sub") == []
 
 
-@pytest.mark.parametrize("worker", ["push", "pull"])
+@pytest.mark.parametrize("worker", ["push"])  # a worker that pulls nacks by the same code: tests/unit/test_handler.py
 def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
         there = desk.drop("there.png", GOOD)
@@ -127,7 +127,7 @@ def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeyp
         assert [r.status for r in desk.responses({"r2"}, timeout_s=60)] == ["ok"]
 
 
-@pytest.mark.parametrize("worker", ["push", "pull"])
+@pytest.mark.parametrize("worker", ["pull"])  # and one that pushes answers as it does when storage answers 503
 def test_a_response_topic_that_is_missing(
     worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
