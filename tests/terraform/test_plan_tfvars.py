@@ -29,10 +29,10 @@ def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, wor
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", *words, "--tfvars", str(file)], {}) == 0
     outcome = plan(terraform, folder, file)
-    assert outcome.ok, outcome.said
-    assert "Warning" not in outcome.said  # of a variable that is not declared, say
+    assert outcome.ok, outcome.output
+    assert "Warning" not in outcome.output  # of a variable that is not declared, say
     cpu = next(line.split("=")[1].strip() for line in file.read_text().splitlines() if line.startswith("cpu "))
-    assert f'"cpu"    = "{cpu}"' in outcome.said
+    assert f'"cpu"    = "{cpu}"' in outcome.output
 
 
 def test_terraform_would_refuse_another_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
@@ -40,4 +40,4 @@ def test_terraform_would_refuse_another_value(terraform: Terraform, folder: Path
     assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0
     file.write_text(file.read_text().replace("timeout_seconds      = 55", "timeout_seconds      = 61"))
     outcome = plan(terraform, folder, file)
-    assert not outcome.ok and "timeout_seconds must be below" in outcome.said
+    assert not outcome.ok and "timeout_seconds must be below" in outcome.output
