@@ -10,7 +10,7 @@ SUPPLY := build/audit/venv/bin
 DOCS := build/docs-venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom docs clean
+.PHONY: help setup demo up test test-all check fault bench bench-peers train evaluate export package infra-check deploy rollback destroy lock audit sbom docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,18 @@ demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all o
 up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 	@$(PY) -m infra.local up
 
-test: $(FULL)  ## Run the unit, contract and emulator tests
-	$(PY) -m pytest
+# Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.
+PARALLEL = -n $(or $(JOBS),4) --dist loadgroup -m "not timing" --durations=50
+MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
+
+test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in at most four minutes
+	$(PY) -m pytest $(PARALLEL) tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
+	$(PY) -m pytest -m timing tests/unit tests/service
+
+# Coverage is of this run's own processes: what is started and killed by a test reports nothing.
+test-all: $(FULL)  ## Run every test (COVERAGE=1 reports coverage)
+	$(PY) -m pytest $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=)
+	$(PY) -m pytest -m timing $(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
 
 check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 	$(VENV)/bin/ruff check

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,10 @@ from google.cloud import pubsub_v1
 
 from infra.local.google import GoogleEmulator, NoEmulator
 from infra.local.pubsub.server import PubsubServer
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.conformance.differences import GOOGLE
 from tests.conftest import absent
-from tests.service.cli_harness import Desk, seated
+from tests.service.cli_harness import PROJECT, Desk, seated
 from tests.service.doctor_harness import Ward, visiting
 from tests.service.endpoint import Endpoint
 
@@ -77,6 +79,19 @@ def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     publisher.stop()
     publisher.transport.close()
     subscriber.close()
+
+
+@pytest.fixture(scope="session")
+def shared_twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Delivery], Twin]]:
+    """Ordinary twins, one that pushes and one that pulls, each started when first asked for and left as it was."""
+    with ExitStack() as stack:
+
+        @cache
+        def twin(worker: Delivery) -> Twin:
+            log = tmp_path_factory.mktemp("twin") / "worker.log"
+            return stack.enter_context(Twin(worker=worker, project=PROJECT, log_path=log))
+
+        yield twin
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def build(checkout: Path, folder: Path) -> Image:
     """Do all steps of the checkout's Dockerfile below an empty folder. Raises BuildFailed."""
     tools = folder / "usr" / "bin"
     tools.mkdir(parents=True)
-    (tools / "python").symlink_to(sys._base_executable)
+    (tools / "python").symlink_to(vars(sys)["_base_executable"])
     image = Image(folder, folder)
     for word, rest in instructions((checkout / "Dockerfile").read_text()):
         match word:

@@ -11,7 +11,7 @@ import gc
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -31,7 +31,7 @@ _M_MMAP_THRESHOLD, _RETURNED_FROM = -3, 100_000
 _COMPRESSIONS = (None, "tiff_lzw", "tiff_adobe_deflate")
 _ONE_STRIP = 1 << 28
 
-CASES: tuple[tuple[str, str, dict[str, object]], ...] = (
+CASES: tuple[tuple[str, str, Mapping[str, object]], ...] = (
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     ("PNG", "P", {"transparency": 3}),
     ("PNG", "L", {"transparency": 3}),

@@ -38,8 +38,8 @@ class Desk:
         blob.upload_from_string(data, "image/png", timeout=10)
         return f"uploads/{name}#{blob.generation}"
 
-    def responses(self, wanted: set[str], timeout_s: float = 30, linger_s: float = 1.0) -> list[Response]:
-        """Everything that arrives until all the wanted are there, and `linger_s` longer, for copies."""
+    def responses(self, wanted: set[str], timeout_s: float = 30, copies_for_s: float = 0.0) -> list[Response]:
+        """Everything that arrives until all the wanted are there, and `copies_for_s` longer where copies matter."""
         found: list[Response] = []
         deadline, waiting = time.monotonic() + timeout_s, True
         while (left := deadline - time.monotonic()) > 0:
@@ -48,7 +48,7 @@ class Desk:
             except queue.Empty:
                 break
             if waiting and wanted <= {response.request_id for response in found}:
-                deadline, waiting = time.monotonic() + linger_s, False
+                deadline, waiting = time.monotonic() + copies_for_s, False
         return found
 
     def backlog(self, subscription: str) -> list[Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from google.cloud import pubsub_v1
 
+from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.bench.parts import (
     GIVE_UP_S,
@@ -19,7 +20,6 @@ from tests.bench.parts import (
     Ear,
     as_the_image,
     environment,
-    free_port,
     process,
     push_command,
 )

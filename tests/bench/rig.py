@@ -20,13 +20,13 @@ from google.cloud import pubsub_v1
 
 from functions.gcp.response_publisher import topic_publisher
 from functions.runtime.supervised import Supervisor
+from infra.local.ports import free_port
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
     ROOT,
     Ear,
     environment,
-    free_port,
     process,
     push_command,
     until_listening,

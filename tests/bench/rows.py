@@ -60,8 +60,10 @@ def table(title: str, rows: Iterable[Row]) -> Table:
     for (name, unit), found in lines.items():
         cells = [_cell(found[variant]) if variant in found else "" for variant in variants]
         first, last = found.get(variants[0]), found.get(variants[-1])
-        both = first and last and first is not last and first["value"]
-        made.add_row(name, unit, *cells, f"{last['value'] / first['value']:.2f}x" if both else "")
+        ratio = ""
+        if first and last and first is not last and first["value"]:
+            ratio = f"{last['value'] / first['value']:.2f}x"
+        made.add_row(name, unit, *cells, ratio)
     return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.brokers import Cloud
 from tests.service.endpoint import Endpoint
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 
-def _letter_box(cloud: Cloud, attempts: int = 5, **settings: object) -> tuple[str, str, str]:
+def _letter_box(cloud: Cloud, attempts: int = 5, **settings: Any) -> tuple[str, str, str]:
     """A topic, its subscription with a dead-letter policy, and the subscription of the dead letters."""
     topic, dead = cloud.topic(), cloud.topic("dead")
     box = cloud.subscription(dead, "dead-sub")

@@ -13,7 +13,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.cloud.pubsub_v1.types import BatchSettings, FlowControl
 
 from tests.brokers import Cloud
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 
 def test_every_subscription_gets_every_message(cloud: Cloud) -> None:
@@ -50,6 +50,7 @@ def test_acked_is_gone_and_leased_is_away(cloud: Cloud) -> None:
     assert again.delivery_attempt == 0, "attempts are sent only with a dead-letter policy"
 
 
+@pytest.mark.timing
 def test_a_pull_waits_for_a_message(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
@@ -67,6 +68,7 @@ def test_a_pull_without_messages_answers_with_none(cloud: Cloud) -> None:
     assert not cloud.subscriber.pull(subscription=subscription, max_messages=1, timeout=1).received_messages
 
 
+@pytest.mark.timing
 def test_a_deadline_that_passes_delivers_again(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
@@ -92,6 +94,7 @@ def test_a_deadline_can_be_put_off(cloud: Cloud) -> None:
     ack(cloud, subscription, [received])
 
 
+@pytest.mark.timing
 def test_backoff_between_deliveries(cloud: Cloud) -> None:
     topic = cloud.topic()
     backoff = {"minimum_backoff": {"nanos": 300_000_000}, "maximum_backoff": {"nanos": 600_000_000}}
@@ -105,6 +108,7 @@ def test_backoff_between_deliveries(cloud: Cloud) -> None:
         assert wanted_s - 0.05 < time.monotonic() - began < wanted_s + 0.7
 
 
+@pytest.mark.timing
 def test_without_a_policy_a_nack_delivers_at_once(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)

@@ -15,7 +15,7 @@ from google.pubsub_v1 import types
 from google.rpc import error_details_pb2
 
 from tests.brokers import Cloud
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 ours = pytest.mark.parametrize("cloud", ["embedded"], indirect=True)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from infra.local.pubsub.filter import BadFilter, parse
 from tests.brokers import Cloud
 from tests.service.endpoint import Endpoint
-from tests.service.waiting import pull, until
+from tests.waiting import pull, until
 
 PASSES = [
     ("attributes:name", {"name": ""}, True),

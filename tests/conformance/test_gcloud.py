@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def gcloud(tmp_path: Path) -> Iterator[Gcloud]:
         yield run
 
 
-def told(done: subprocess.CompletedProcess[str]) -> object:
+def told(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -48,10 +49,10 @@ def told(done: subprocess.CompletedProcess[str]) -> object:
 def test_a_message_from_publish_to_ack(gcloud: Gcloud) -> None:
     told(gcloud("topics", "create", "greetings", "--labels=a=b"))
     told(gcloud("subscriptions", "create", "readers", "--topic=greetings", '--message-filter=attributes.k = "v"'))
-    [topic] = told(gcloud("topics", "list"))  # type: ignore[misc]
+    [topic] = told(gcloud("topics", "list"))
     assert topic == {"labels": {"a": "b"}, "name": "projects/local/topics/greetings", "state": "ACTIVE"}
     told(gcloud("topics", "publish", "greetings", "--message=hello", "--attribute=k=v", "--ordering-key=one"))
-    [received] = told(gcloud("subscriptions", "pull", "readers", "--auto-ack"))  # type: ignore[misc]
+    [received] = told(gcloud("subscriptions", "pull", "readers", "--auto-ack"))
     assert received["message"]["data"] == "aGVsbG8=" and received["message"]["orderingKey"] == "one"
     assert received["ackStatus"] == "SUCCESS"
 
@@ -61,11 +62,11 @@ def test_settings_policies_and_refusals(gcloud: Gcloud) -> None:
     told(gcloud("subscriptions", "create", "readers", "--topic=greetings"))
     told(gcloud("subscriptions", "update", "readers", "--ack-deadline=33", "--min-retry-delay=2s"))
     settings = told(gcloud("subscriptions", "describe", "readers"))
-    assert isinstance(settings, dict) and settings["ackDeadlineSeconds"] == 33
+    assert settings["ackDeadlineSeconds"] == 33
     assert settings["retryPolicy"]["minimumBackoff"] == "2s"
     role = "roles/pubsub.publisher"
     policy = told(gcloud("topics", "add-iam-policy-binding", "greetings", "--member=user:a@b.com", f"--role={role}"))
-    assert isinstance(policy, dict) and policy["bindings"] == [{"members": ["user:a@b.com"], "role": role}]
+    assert policy["bindings"] == [{"members": ["user:a@b.com"], "role": role}]
     refused = gcloud("topics", "create", "greetings")
     assert refused.returncode == 1
     assert "Resource already exists in the project (resource=greetings)" in refused.stderr

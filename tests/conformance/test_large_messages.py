@@ -12,7 +12,7 @@ from tests.conformance.test_pull_stream import bodies, stream
 from tests.conformance.test_stock_client import pubsub
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 __all__ = ["pubsub"]
 
@@ -46,7 +46,7 @@ def test_large_inline_images_are_answered(pubsub: Backend, worker: Delivery, mon
                 attributes = ATTRIBUTES | {"request_id": request_id}
                 publisher.publish(topic=topic, messages=[{"data": padded(size), "attributes": attributes}], timeout=30)
             publisher.transport.close()
-            answers = {response.request_id: response.status for response in desk.responses(set(sizes), 120, 0)}
+            answers = {response.request_id: response.status for response in desk.responses(set(sizes), 120)}
             assert answers == dict.fromkeys(sizes, "ok")
 
 

@@ -16,7 +16,7 @@ from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
 from tests.decoding import requested
-from tests.service.waiting import pull
+from tests.waiting import pull
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 

@@ -14,7 +14,7 @@ from infra.local.ports import free_port
 from infra.local.storage.notify import Notifier, Watch
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
-from tests.service.waiting import nothing, pull
+from tests.waiting import nothing, pull
 
 ALL = ("OBJECT_FINALIZE", "OBJECT_DELETE", "OBJECT_METADATA_UPDATE")
 

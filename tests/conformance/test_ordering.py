@@ -14,7 +14,7 @@ from google.pubsub_v1 import PublisherClient as Plain
 
 from tests.brokers import Cloud
 from tests.service.endpoint import Endpoint
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 FAST = {"minimum_backoff": {"nanos": 50_000_000}, "maximum_backoff": {"nanos": 100_000_000}}
 ours = pytest.mark.parametrize("cloud", ["embedded"], indirect=True)

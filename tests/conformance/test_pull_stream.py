@@ -19,7 +19,7 @@ from infra.local.ports import free_port
 from infra.local.pubsub.server import PubsubServer
 from tests.brokers import Cloud
 from tests.service.persistent_server import clients
-from tests.service.waiting import nothing, pull, until
+from tests.waiting import nothing, pull, until
 
 LEASE_S = 10
 """The shortest that a stream may ask for."""

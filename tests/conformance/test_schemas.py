@@ -13,7 +13,7 @@ from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrp
 from google.pubsub_v1.types import Encoding, Schema
 
 from tests.brokers import Cloud
-from tests.service.waiting import pull
+from tests.waiting import pull
 
 FIELDS = [{"name": "label", "type": "string"}, {"name": "score", "type": "double"}]
 RECORD = json.dumps({"type": "record", "name": "Answer", "fields": FIELDS})

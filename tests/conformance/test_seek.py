@@ -15,7 +15,7 @@ from infra.local.pubsub.ordering import OrderedBacklog
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.wire import PubsubMessage
 from tests.brokers import Cloud
-from tests.service.waiting import ack, nothing, pull
+from tests.waiting import ack, nothing, pull
 
 HOUR = timedelta(hours=1)
 
@@ -198,6 +198,8 @@ def test_bad_seeks_are_refused(cloud: Cloud) -> None:
 @pytest.mark.parametrize("kind", [Backlog, OrderedBacklog])
 def test_what_is_older_than_the_retention_is_dropped(kind: type[Backlog]) -> None:
     class Nobody:
+        pushes = False
+
         def wake(self) -> None: ...
         def settled(self, size: int) -> None: ...
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.brokers import Cloud
 from tests.service.endpoint import Endpoint
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("write", [True, False], ids=["metadata", "bare"])

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from functions.messages.contract import Response
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.conftest import data_folder
 from tests.fault.watch import Watch
 from tests.hostile import COSTLY, LARGE, archived
@@ -79,7 +78,7 @@ def files(data: Path | None, every: int = 1) -> Iterator[tuple[str, bytes]]:
     yield from ((name, make()) for name, make in made)
 
 
-def send(entry_point: Literal["push", "pull"], given: Iterable[tuple[str, bytes]]) -> Outcome:
+def send(entry_point: Delivery, given: Iterable[tuple[str, bytes]]) -> Outcome:
     """Publish all of them to a twin of its own and collect every answer."""
     outcome = Outcome(entry_point)
     with Twin(worker=entry_point) as twin:
@@ -122,7 +121,7 @@ def _collect(desk: Desk, outcome: Outcome, waiting: set[str], *, half: bool = Fa
         if half and len(missing) <= _AT_ONCE // 2:
             return found
         some = set(sorted(missing)[:1])
-        came = desk.responses(some, timeout_s=120, linger_s=0)
+        came = desk.responses(some, timeout_s=120)
         if not came:
             return found
         found |= _note(outcome, came)
@@ -149,7 +148,8 @@ def main() -> int:
     if not data.is_dir():
         print(f"no shared data at {data}: only the files that are made here", file=sys.stderr)
     kept = True
-    for entry_point in [options.entry_point] if options.entry_point else ["push", "pull"]:
+    both: tuple[Delivery, ...] = ("push", "pull")
+    for entry_point in (options.delivery,) if options.delivery else both:
         outcome = send(entry_point, files(data if data.is_dir() else None, options.every))
         print(outcome, flush=True)
         kept &= outcome.kept and outcome.slowest[0] < MAX_TOTAL_MS

@@ -13,7 +13,7 @@ import tensorflow as tf  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
 from model.engines.savedmodel_check import check_saved_model  # noqa: E402
-from tests.networks import as_saved_model  # noqa: E402
+from tests.networks import as_saved_model, traced  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
@@ -143,7 +143,7 @@ class Controlled(tf.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         self.weights = tf.Variable(tf.zeros((3, 3)))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 16, 12, 3))])
+    @traced(None, 16, 12, 3)
     def score(self, images: Any) -> Any:
         tf.debugging.assert_all_finite(images, "not finite")
         tf.debugging.assert_greater(tf.shape(images)[0], 0)

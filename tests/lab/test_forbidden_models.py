@@ -27,7 +27,7 @@ from model.errors import ArtifactError  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
 from model.training.importing.litert_source import LiteSource  # noqa: E402
 from model.training.importing.savedmodel_source import SavedModelSource  # noqa: E402
-from tests.networks import as_saved_model, network  # noqa: E402
+from tests.networks import as_saved_model, network, traced  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
@@ -149,7 +149,7 @@ def test_a_signature_that_touches_files_is_refused_by_the_operation(attack: str,
     secret.write_bytes(SECRET)
 
     class Spy(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        @traced(None, 20, 16, 3)
         def score(self, images: Any) -> Any:
             return {"scores": tf.zeros((tf.shape(images)[0], 3)) + tf.reshape(of(str(secret)), ()) / 255}
 
@@ -259,7 +259,7 @@ def test_a_signature_that_remembers_is_refused(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.last = tf.Variable(0.0)
 
-        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        @traced(None, 20, 16, 3)
         def score(self, images: Any) -> Any:
             before = self.last.read_value()
             self.last.assign(tf.reduce_max(images))

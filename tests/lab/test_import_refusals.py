@@ -24,7 +24,7 @@ from model.training.errors import ExportError, SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
-from tests.networks import as_saved_model, network  # noqa: E402
+from tests.networks import as_saved_model, network, traced  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
@@ -114,7 +114,7 @@ def test_a_class_of_their_own_is_refused(tmp_path: Path, labels: Path) -> None:
 
 def test_a_graph_that_reads_files_is_refused(tmp_path: Path, labels: Path) -> None:
     class Spy(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec((None, 20, 16, 3))])
+        @traced(None, 20, 16, 3)
         def score(self, images: Any) -> Any:
             read = tf.strings.length(tf.io.read_file("/etc/hostname"))
             return {"scores": tf.zeros((tf.shape(images)[0], 3)) + tf.cast(read, tf.float32)}

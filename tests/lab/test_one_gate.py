@@ -26,7 +26,7 @@ from model.predictor import Predictor  # noqa: E402
 from model.training.errors import ExportError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.export.benchmark import Speed, Target  # noqa: E402
-from model.training.export.convert import VARIANTS  # noqa: E402
+from model.training.export.convert import VARIANTS, convert  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
@@ -122,7 +122,6 @@ def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
 ) -> None:
     turned = keras.Model(stranger.inputs, layers.Lambda(lambda scores: scores[:, ::-1])(stranger.outputs[0]))
     other = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, turned))).convert()
-    convert = variants.convert
 
     def failing(saved_model: Path, endpoints: Any, variant: str, samples: Any) -> bytes:
         if variant == "float16":

@@ -93,6 +93,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
     run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from model.training.fashion_mnist import train as module
+    from model.training.fashion_mnist.run_folder import HISTORY, EpochRecorder, load_history
 
     config = parse_config(TINY)
 
@@ -101,7 +102,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module.EpochRecorder, "on_epoch_begin", pull_the_plug)
+        patch.setattr(EpochRecorder, "on_epoch_begin", pull_the_plug)
         module.train(config, tmp_path, data=data)
     with pytest.raises(RunError, match=r"holds a run already; continue it \(--resume\)"):
         module.train(config, tmp_path, data=data)
@@ -109,8 +110,8 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
         module.train(parse_config(TINY | {"seed": 1}), tmp_path, resume=True, data=data)
     resumed = module.train(config, tmp_path, resume=True, data=data)
 
-    straight = module.load_history(run / module.HISTORY)
-    assert module.load_history(tmp_path / module.HISTORY) == resumed
+    straight = load_history(run / HISTORY)
+    assert load_history(tmp_path / HISTORY) == resumed
     assert [row["epoch"] for row in resumed] == ["1", "2", "3"]
     for column in ("loss", "val_loss", "rate"):
         expected = [float(row[column]) for row in straight]

@@ -31,6 +31,7 @@ from model.training.transfer import backbone, train  # noqa: E402
 from model.training.transfer.config import TransferConfig, read_transfer_config  # noqa: E402
 from model.training.transfer.export import accuracy_of, export_run  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
+from tests.networks import save_npz  # noqa: E402
 from tests.samples import HEIC  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -75,7 +76,7 @@ def lively(path: Path) -> None:
         if name.endswith("kernel"):
             inputs = np.prod(value.shape[:2] if "_dw_" in name else value.shape[:3])
             weights[name] = rng.normal(0, 1.35 * np.sqrt(2 / inputs), value.shape)
-    np.savez(path, **weights)
+    save_npz(path, weights)
 
 
 @pytest.mark.parametrize("name", catalog.catalog())
@@ -85,7 +86,12 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
     monkeypatch.setattr(catalog, "build", lambda *_, **__: tiny)  # the architecture's numbers, not its layers
     network = backbone.build(config(photos, backbone=name, alpha=1.0, framing="squash"), ("a", "b"))
     seen = []
-    monkeypatch.setattr(tiny, "predict_on_batch", lambda images: seen.append(images) or np.zeros((1, 3)))
+
+    def predict_on_batch(images: Any) -> Any:
+        seen.append(images)
+        return np.zeros((1, 3))
+
+    monkeypatch.setattr(tiny, "predict_on_batch", predict_on_batch)
     path = photos / "red" / "0.jpg"
     backbone.features_of(network, [ImageFile(path, 0)], 8, {})
     with Image.open(path) as image:
@@ -120,7 +126,7 @@ def test_what_is_served_normalises_as_what_was_trained(
     card = (artifact.folder / "MODEL_CARD.md").read_text()
     best = max(float(row["val_accuracy"]) for row in history(run)[3:])
     share, count = accuracy_of(artifact, run)
-    assert (share, count) == (pytest.approx(best), 10)
+    assert share == pytest.approx(best) and count == 10
     assert f"**{share:.2%}** right on the 10 validation images" in card
     assert "| **float32**, served | 100.00% | 0.00 |" in card, "all are as fast, so it is the simplest"
     assert all(f"\n| {variant}" in card for variant in ("float16", "dynamic", "int8")), "and all were tried"

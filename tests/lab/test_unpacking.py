@@ -24,7 +24,7 @@ from model.training.importing.labels import read_labels  # noqa: E402
 from model.training.importing.recipe import read_recipe  # noqa: E402
 from model.training.importing.safe_keras import load_keras  # noqa: E402
 from model.training.importing.weights import load_whole  # noqa: E402
-from tests.networks import network  # noqa: E402
+from tests.networks import network, save_npz  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
@@ -247,7 +247,7 @@ def test_npz_that_unpacks_to_much(tmp_path: Path) -> None:
 
 def test_npz_that_says_more_than_it_holds(tmp_path: Path) -> None:
     made = network()
-    np.savez(tmp_path / "w.npz", **{weight.path: np.array(weight) for weight in made.weights})
+    save_npz(tmp_path / "w.npz", {weight.path: np.array(weight) for weight in made.weights})
     with zipfile.ZipFile(tmp_path / "w.npz") as file:
         name = file.namelist()[0]
         data = file.read(name)

@@ -14,7 +14,7 @@ from tests.fault.watch import Watch
 from tests.hostile import LARGE
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 IMAGES = int(os.environ.get("FLOOD", "80"))
 JUNK = {
@@ -52,7 +52,7 @@ def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytes
                 futures.append(desk.publisher.publish(topic, data, request_id=request_id, **attributes))
             for future in futures:
                 future.result(60)
-            found = desk.responses(set(expected), timeout_s=150)
+            found = desk.responses(set(expected), timeout_s=150, copies_for_s=1.0)
             assert {response.request_id: response.status for response in found} == expected
             assert max(Counter(response.request_id for response in found).values()) == 1
             assert watch.unchanged, "a process died"

@@ -28,7 +28,7 @@ from tests.conftest import ROOT, absent
 from tests.fakes import respond
 from tests.pubsub_client import Desk
 from tests.samples import BAD_IMAGES, encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 AT_MOST = 200_000_000
 NO_INDEX = re.compile(r"^ERROR: (Could not find a version|No matching distribution).*", re.M)
@@ -168,7 +168,7 @@ def asked_and_answered(desk: Desk, ids: list[str]) -> dict[str, tuple[str, tuple
         topic = "dead_predict" if "letter" in request_id else "req_predict"
         desk.publisher.publish(f"projects/{desk.project}/topics/{topic}", GOOD, request_id=request_id).result(10)
         wanted.add(request_id)
-    found = {each.request_id: each for each in desk.responses(wanted, linger_s=0)}
+    found = {each.request_id: each for each in desk.responses(wanted)}
     assert found.keys() == wanted
     return {
         request_id: (each.error.code if each.error else "ok", each.predictions) for request_id, each in found.items()

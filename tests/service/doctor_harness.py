@@ -76,6 +76,11 @@ class Ward:
         for each in self.hands.storage._get_resource("/b/uploads/notificationConfigs").get("items", ()):
             self.hands.storage._delete_resource(f"/b/uploads/notificationConfigs/{each['id']}")
 
+    def renotify(self, **changed: Any) -> None:
+        """Have the uploads bucket notify the topic otherwise than it should."""
+        self.hush()
+        self.notify(**changed)
+
     def empty(self, bucket: str) -> None:
         """Delete a bucket."""
         self.hands.storage.bucket(bucket).delete(force=True)

@@ -67,6 +67,10 @@ class Endpoint:
         self._server.server_close()
         self._thread.join()
 
+    def has(self, count: int) -> bool:
+        """Whether so many pushes have come, or more."""
+        return len(self.pushes) >= count
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True

@@ -92,7 +92,8 @@ class Hands:
 
     def _settings(self, flags: dict[str, str]) -> dict[str, Any]:
         """A subscription's fields, as gcloud makes them of its flags; a flag that is left over is an error."""
-        rest, fields = dict(flags), {}
+        rest: dict[str, str] = dict(flags)
+        fields: dict[str, Any] = {}
         if "ack-deadline" in rest:
             fields["ack_deadline_seconds"] = int(rest.pop("ack-deadline"))
         if "message-retention-duration" in rest:

@@ -90,6 +90,6 @@ def test_out_of_reach_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: p
     def failed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "one\nno such host\n")
 
-    monkeypatch.setattr(audit.subprocess, "run", failed)
+    monkeypatch.setattr(subprocess, "run", failed)
     assert audit.main() == audit.NOT_AUDITED
     assert capsys.readouterr() == ("", "NOT AUDITED: no such host\n")

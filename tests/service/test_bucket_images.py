@@ -152,6 +152,7 @@ def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeyp
     assert time.monotonic() - began > 0.6
 
 
+@pytest.mark.timing
 def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.gcp.object_store.FETCH_TIMEOUT_S", 0.3)
     monkeypatch.setattr("functions.gcp.object_store.FETCH_RETRY_S", 0.1)

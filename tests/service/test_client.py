@@ -8,23 +8,22 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from google.cloud import storage
 from PIL import Image
 
-from infra.local.twin import Twin
-from tests.service.cli_harness import PROJECT, Desk
+from infra.local.twin import Delivery, Twin
+from tests.service.cli_harness import Desk
 
 STANDING = {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce"}
 
 
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
-    with Twin(worker="push", project=PROJECT, log_path=tmp_path_factory.mktemp("twin") / "worker.log") as running:
-        yield running
+@pytest.fixture
+def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
+    return shared_twin("push")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,21 @@ import pytest
 
 from client.__main__ import main
 from functions.messages.contract import Error, Response, decode_response, encode_response, response_attributes
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from model.labels import Prediction
 from tests.service.cli_harness import PROJECT, Desk
 
 
-@pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
-    with Twin(worker="push", project=PROJECT, log_path=tmp_path_factory.mktemp("twin") / "worker.log") as running:
-        yield running
+@pytest.fixture
+def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
+    return shared_twin("push")
 
 
 def test_not_waiting_prints_the_ids_of_requests_that_are_answered(desk: Desk, samples: Path) -> None:
     path = desk.subscription("kept", "res_predict")
     code, out, _ = desk.run("publish", str(samples / "bag.bmp"), str(samples / "coat.tif"), "--no-wait")
     assert code == 0
-    ids = dict(reversed(line.split("\t")) for line in out.splitlines())
+    ids = {path: request_id for request_id, path in (line.split("\t") for line in out.splitlines())}
     assert set(ids) == {str(samples / "bag.bmp"), str(samples / "coat.tif")}
     answered: set[str] = set()
     while answered < set(ids.values()):

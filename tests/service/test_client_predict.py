@@ -199,13 +199,15 @@ def test_an_explanation_is_not_written_through_links_or_pipes(
     target, planted = tmp_path / "precious", Path("shoe & sock.explained.png")
     if kind != "dangling link":
         target.write_bytes(b"precious")
-    {
-        "link": lambda: planted.symlink_to(target),
-        "dangling link": lambda: planted.symlink_to(target),
-        "hard link": lambda: planted.hardlink_to(target),
-        "pipe": lambda: os.mkfifo(planted),
-        "file": lambda: planted.write_bytes(b"old"),
-    }[kind]()
+    match kind:
+        case "link" | "dangling link":
+            planted.symlink_to(target)
+        case "hard link":
+            planted.hardlink_to(target)
+        case "pipe":
+            os.mkfifo(planted)
+        case _:
+            planted.write_bytes(b"old")
     worker.body = encode_response(
         Response("r", (Prediction("Sneaker", 0.99),), explanation=Explanation("Sneaker", "occlusion", b"a PNG"))
     )

@@ -19,7 +19,7 @@ from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology, TopologyError
 from infra.local.twin import Twin
 from tests.service.persistent_server import clients, data, kept
-from tests.service.waiting import pull
+from tests.waiting import pull
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ import pytest
 from infra.deploy.__main__ import main
 from infra.deploy.images import source_tag
 from tests.command_line import parsed
-from tests.service.waiting import until
 from tests.tools import REGISTRY, Tools, printed
+from tests.waiting import until
 
 PROJECT = {"PROJECT": "some-project"}
 SIGN_IN = ["gcloud projects describe", "gcloud auth application-default"]
@@ -140,7 +140,7 @@ def test_the_clients_shell_is_told(tools: Tools, capfd: pytest.CaptureFixture[st
 
 
 def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
-    tools.output(endpoint_url="https://entry point.example", http_endpoint="anywhere")
+    tools.output(endpoint_url="https://endpoint.example", http_endpoint="anywhere")
     assert run(tools, PREFIX="dev") == 0
     assert tools.calls[-1][1:] == [
         "smoke",
@@ -148,12 +148,12 @@ def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
         "--topic=dev-req_predict",
         "--response-topic=dev-res_predict",
         "--bucket=some-project-dev-uploads",
-        "--url=https://entry point.example",
+        "--url=https://endpoint.example",
     ]
 
 
 def test_an_entry_point_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
-    tools.output(endpoint_url="https://entry point.example", http_endpoint="internal")
+    tools.output(endpoint_url="https://endpoint.example", http_endpoint="internal")
     assert run(tools) == 0
     assert not any(word.startswith("--url") for word in tools.calls[-1])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.pubsub_client import Desk
 from tests.samples import BAD_IMAGES, encoded
 
@@ -70,7 +70,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_the_error_table(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_table(worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, worker_env={"ALLOWED_BUCKETS": "uploads,payloads,no-such-bucket"}) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
@@ -79,12 +79,14 @@ def test_the_error_table(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
             desk.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
             expected = {desk.drop("there.png", GOOD): "ok"} | publish_all(desk)
             answers: dict[str, list[str]] = {request_id: [] for request_id in expected}
-            for response in desk.responses({request_id for request_id, code in expected.items() if code}):
+            for response in desk.responses(
+                {request_id for request_id, code in expected.items() if code}, copies_for_s=1.0
+            ):
                 answers[response.request_id].append(response.error.code if response.error else "ok")
             assert answers == {request_id: [code] if code else [] for request_id, code in expected.items()}
 
             desk.publish(GOOD, request_id="the worker lives")
-            assert [r.status for r in desk.responses({"the worker lives"}, linger_s=0)] == ["ok"]
+            assert [r.status for r in desk.responses({"the worker lives"})] == ["ok"]
             assert desk.backlog("dead_predict-sub") == []
             if worker == "push":
                 assert desk.backlog("req_predict-sub") == []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from client.__main__ import main
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
 
@@ -18,30 +19,34 @@ GOOD = encoded()
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
 def test_who_asks_why_is_told_and_nobody_else(
-    worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    worker: Delivery,
+    shared_twin: Callable[[Delivery], Twin],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with Twin(worker=worker) as twin:  # type: ignore[arg-type]
-        for name, value in twin.env.items():
-            monkeypatch.setenv(name, value)
-        with Desk(twin.project) as desk:
-            desk.publish(GOOD, request_id="plain")
-            desk.publish(GOOD, request_id="why", explain="true")
-            answers = {r.request_id: r for r in desk.responses({"plain", "why"}, linger_s=0)}
-        assert answers["plain"].explanation is None
-        why = answers["why"].explanation
-        assert why is not None and why.method == "class_activation"
-        assert why.label == answers["why"].predictions[0].label
-        assert answers["plain"].predictions == answers["why"].predictions
-        assert Image.open(io.BytesIO(why.png)).format == "PNG"
+    twin = shared_twin(worker)
+    for name, value in twin.env.items():
+        monkeypatch.setenv(name, value)
+    with Desk(twin.project) as desk:
+        desk.publish(GOOD, request_id="plain")
+        desk.publish(GOOD, request_id="why", explain="true")
+        answers = {r.request_id: r for r in desk.responses({"plain", "why"})}
+    assert answers["plain"].explanation is None
+    why = answers["why"].explanation
+    assert why is not None and why.method == "class_activation"
+    assert why.label == answers["why"].predictions[0].label
+    assert answers["plain"].predictions == answers["why"].predictions
+    assert Image.open(io.BytesIO(why.png)).format == "PNG"
 
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "shoe.png").write_bytes(GOOD)
-        commands = [["publish"], ["upload", "--bucket", twin.env["UPLOAD_BUCKET"]]]
-        if worker == "push":
-            commands.append(["predict", "--url", twin.env["WORKER_URL"]])
-        for command in commands:
-            assert main([*command, "shoe.png", "--explain"], twin.env) == 0
-            assert "shoe.png: the explanation is in shoe.explained.png" in capsys.readouterr().err
-            written = tmp_path / "shoe.explained.png"
-            assert written.read_bytes() == why.png
-            written.unlink()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shoe.png").write_bytes(GOOD)
+    commands = [["publish"], ["upload", "--bucket", twin.env["UPLOAD_BUCKET"]]]
+    if worker == "push":
+        commands.append(["predict", "--url", twin.env["WORKER_URL"]])
+    for command in commands:
+        assert main([*command, "shoe.png", "--explain"], twin.env) == 0
+        assert "shoe.png: the explanation is in shoe.explained.png" in capsys.readouterr().err
+        written = tmp_path / "shoe.explained.png"
+        assert written.read_bytes() == why.png
+        written.unlink()

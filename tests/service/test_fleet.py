@@ -17,7 +17,7 @@ from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 PROCESSES = 2
 
@@ -63,7 +63,7 @@ def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, desk: Desk) -
     with fleet(root, log, HEALTH_ADDRESS=address) as (worker, children):
         for request_id in ids:
             desk.publish(encoded(), request_id=request_id)
-        assert [response.status for response in desk.responses(ids)] == ["ok"] * len(ids)
+        assert [response.status for response in desk.responses(ids, copies_for_s=1.0)] == ["ok"] * len(ids)
         assert urlopen(f"http://{address}/health", timeout=10).read() == b'{"status": "ok"}'
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0, log.read_text()

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from infra.local.ports import free_port
 from infra.local.pubsub.token import Tokens
 from infra.local.twin import Twin
@@ -55,6 +57,7 @@ def worst_health_s(port: int, replies: list[Future[int]], at_least_s: float) -> 
     return worst
 
 
+@pytest.mark.timing
 def test_while_storage_says_nothing(tmp_path: Path) -> None:
     port = free_port()
     references = [
@@ -72,6 +75,7 @@ def test_while_storage_says_nothing(tmp_path: Path) -> None:
         assert {reply.result() for reply in replies} == {503}
 
 
+@pytest.mark.timing
 def test_while_the_server_of_signing_keys_says_nothing(tmp_path: Path) -> None:
     port, account = free_port(), "pusher@example.com"
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -90,6 +94,7 @@ def test_while_the_server_of_signing_keys_says_nothing(tmp_path: Path) -> None:
             assert {reply.result() for reply in replies} == {503}
 
 
+@pytest.mark.timing
 def test_while_all_threads_decode_large_images(tmp_path: Path) -> None:
     port, image = free_port(), encoded("PNG", (3900, 3900), "RGB")
     requests = [("/predict", image + bytes([number])) for number in range(12)]

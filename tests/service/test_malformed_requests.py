@@ -14,7 +14,7 @@ from infra.local.child import Child
 from infra.local.ports import free_port
 from tests.samples import encoded
 from tests.service.test_push_shutdown import push_worker
-from tests.service.waiting import until
+from tests.waiting import until
 
 POST = b"POST / HTTP/1.1\r\nHost: w\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

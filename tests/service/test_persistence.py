@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from infra.local.pubsub.server import PubsubServer
 from tests.brokers import Cloud
 from tests.service.endpoint import Endpoint
 from tests.service.persistent_server import clients, data, kept, server
-from tests.service.waiting import ack, nack, nothing, pull, until
+from tests.waiting import ack, nack, nothing, pull, until
 
 AT_ONCE = {"minimum_backoff": {"nanos": 0}, "maximum_backoff": {"nanos": 0}}
 
@@ -75,7 +76,7 @@ def test_killed_in_the_middle_of_publishing_it_has_every_message_that_it_answere
                 message.ack()
 
             stream = cloud.subscriber.subscribe(path, take)
-            until(lambda seen=seen: seen >= set(answered), 30)
+            until(partial(seen.issuperset, answered), 30)
             assert not set(answered) - seen
             stream.cancel()
             stream.result(10)

@@ -74,7 +74,10 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
 
             # A message that was on the wire when the stream ended comes back when its lease is over.
             with pull_worker(root, tmp_path / "second.log") as worker:
-                rest = [response.request_id for response in desk.responses(ids - set(answered), timeout_s=90)]
+                rest = [
+                    response.request_id
+                    for response in desk.responses(ids - set(answered), timeout_s=90, copies_for_s=1.0)
+                ]
                 stop(worker, tmp_path / "second.log")
             assert sorted(rest) == sorted(ids - set(answered)), "the next worker answers exactly the rest"
 

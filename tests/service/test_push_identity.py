@@ -10,7 +10,7 @@ from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 EMAIL, AUDIENCE = "pusher@local.iam.gserviceaccount.com", "prediction-worker"
 
@@ -32,7 +32,7 @@ def test_the_worker_takes_pushes_of_its_pusher_alone(monkeypatch: pytest.MonkeyP
             assert desk.responses({"r1"}, timeout_s=0.5) == []
 
             push_as(twin, EMAIL, AUDIENCE)
-            answered = desk.responses({"r1"}, linger_s=0)
+            answered = desk.responses({"r1"})
         assert [response.status for response in answered] == ["ok"], "and delivered again, so nothing is lost"
         assert answered[0].delivery_attempt > 1
         assert requests.post(f"{twin.worker_url}/dead", data=b"{}", timeout=5).status_code == 401

@@ -21,7 +21,7 @@ from infra.local.twin import Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
 from tests.service.hung_storage import stalled
-from tests.service.waiting import until
+from tests.waiting import until
 
 IMAGES = 200
 GRACE_S = 10.0

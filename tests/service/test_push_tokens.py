@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import requests
@@ -19,7 +20,7 @@ from google.cloud import pubsub_v1
 from infra.local.pubsub.server import PubsubServer
 from infra.local.twin import Twin
 from tests.service.endpoint import Endpoint
-from tests.service.waiting import until
+from tests.waiting import until
 
 EMAIL = "pusher@example.com"
 TOPIC, SUBSCRIPTION = "projects/p/topics/topic", "projects/p/subscriptions/subscription"
@@ -40,7 +41,7 @@ def pushed(endpoint: Endpoint, **push: object) -> list[str]:
         subscriber.create_subscription({"name": SUBSCRIPTION, "topic": TOPIC, "push_config": config})
         for number in (1, 2):
             publisher.publish(TOPIC, b"x").result(10)
-            assert until(lambda number=number: len(endpoint.pushes) == number)
+            assert until(partial(endpoint.has, number))
     return [push.headers.get("authorization", "") for push in endpoint.pushes]
 
 

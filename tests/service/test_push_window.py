@@ -94,6 +94,7 @@ def test_an_answer_of_any_shape_is_an_ack(answer: bytes) -> None:
     assert len(asyncio.run(_pushed([answer], 1))) == 1
 
 
+@pytest.mark.timing
 def test_no_answer_in_time_is_a_nack() -> None:
     first, second = asyncio.run(_pushed([None, OK], 2, ack_deadline_s=0.3))
     assert 0.25 < second - first < 1.0
@@ -107,6 +108,8 @@ def test_backoff_doubles_up_to_the_maximum() -> None:
 
 def test_acked_messages_leave_no_deadlines_behind() -> None:
     class Nobody:
+        pushes = False
+
         def wake(self) -> None: ...
         def settled(self, size: int) -> None: ...
 
@@ -125,6 +128,8 @@ def test_acked_messages_leave_no_deadlines_behind() -> None:
 
 def test_a_response_stays_under_its_limit() -> None:
     class Nobody:
+        pushes = False
+
         def wake(self) -> None: ...
         def settled(self, size: int) -> None: ...
 

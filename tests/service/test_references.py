@@ -12,6 +12,7 @@ from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import Envelope, ObjectRef
 from functions.messages.request_decoder import parse_uri
 from functions.runtime.payload_memory import Payloads
+from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
 from infra.local.storage.server import StorageServer
 from model.errors import ImageTooLarge
@@ -52,7 +53,12 @@ def test_another_is_not_even_asked_for(server: StorageServer, monkeypatch: pytes
     put("private", "a.png", b"image")
     asked: list[Request] = []
     answer = server.answer
-    monkeypatch.setattr(server, "answer", lambda request: asked.append(request) or answer(request))
+
+    def noted(request: Request) -> Answer:
+        asked.append(request)
+        return answer(request)
+
+    monkeypatch.setattr(server, "answer", noted)
     with pytest.raises(InvalidRequest, match=r"this worker reads from: photos$"):
         fetched({"photos"}, ObjectRef(bucket, "a.png", None, 5), 100)
     with pytest.raises(InvalidRequest, match=r"this worker reads from: none$"):

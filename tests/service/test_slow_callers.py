@@ -28,6 +28,8 @@ _GET = b"GET %s HTTP/1.1\r\nHost: " + b"w." * 4000 + b"\r\n%s\r\n"
 HUNDRED_MB = 100_000_000
 _PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
+pytestmark = pytest.mark.spread
+
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[tuple[Child, int]]:
@@ -206,6 +208,7 @@ def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tupl
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.timing
 def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
     """The oldest give way, and no more large bodies are waited for than fit; others are answered as ever."""
     _, port = worker

@@ -77,7 +77,7 @@ def test_an_entry_point_that_wants_a_token_that_gcloud_does_not_give(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    code, lines = smoke(ward, "--url", "https://entry point.example")
+    code, lines = smoke(ward, "--url", "https://endpoint.example")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert lines["HTTP"][1].startswith("gcloud provides no identity token")
 

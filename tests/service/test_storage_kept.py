@@ -15,7 +15,7 @@ from google.cloud import storage
 
 from infra.local.ports import free_port, listens
 from infra.local.storage.server import StorageServer
-from tests.service.waiting import until
+from tests.waiting import until
 
 MIB = 1 << 20
 

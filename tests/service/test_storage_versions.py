@@ -12,7 +12,7 @@ from google.cloud.storage import Bucket
 from infra.local.storage.notify import Notifier
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
-from tests.service.waiting import nothing, pull
+from tests.waiting import nothing, pull
 
 
 @pytest.fixture(scope="module")

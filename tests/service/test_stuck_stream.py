@@ -23,7 +23,7 @@ from infra.local.topology import Topology
 from tests.blackhole_proxy import Road
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 SILENCE_S = 2
 Hang = Callable[[], None]
@@ -83,7 +83,7 @@ def test_a_stuck_stream_is_seen_and_ends_the_worker(
         with pull_worker(root, log) as (worker, health):
             with Desk("local") as desk:
                 desk.publish(encoded(), request_id="r1")
-                assert [response.status for response in desk.responses({"r1"}, linger_s=0)] == ["ok"]
+                assert [response.status for response in desk.responses({"r1"})] == ["ok"]
 
             # Idle for longer than it may hear nothing: that is no trouble.
             idle_until = time.monotonic() + 1.5 * SILENCE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from client.__main__ import main
 from functions.messages.trace_context import TraceContext
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from tests.pubsub_client import Desk
 from tests.samples import encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 SAMPLES = Path("client/samples/sneaker.jpg"), Path("client/samples/dress.png")
 
@@ -31,21 +32,29 @@ def ended(twin: Twin) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
 def test_the_clients_trace_id_finds_the_one_line_of_each_request(
-    worker: Any, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    worker: Delivery,
+    shared_twin: Callable[[Delivery], Twin],
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands = ["publish", "upload", *(["predict"] if worker == "push" else [])]
-    with Twin(worker=worker) as twin:
-        for name, value in twin.env.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.chdir(root)
-        for command in commands:
-            assert main([command, "--json", *map(str, SAMPLES)], {**twin.env}) == 0
-        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert until(lambda: len(ended(twin)) >= len(told))
-        lines = ended(twin)
+    twin = shared_twin(worker)
+    for name, value in twin.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(root)
+    for command in commands:
+        assert main([command, "--json", *map(str, SAMPLES)], {**twin.env}) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(told) == len(SAMPLES) * len(commands)
-    by_request = {line["request_id"]: line for line in lines}
-    assert len(lines) == len(by_request) == len(told), "one line a request"
+    asked = {answer["request_id"] for answer in told}
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in ended(twin) if line["request_id"] in asked]
+
+    assert until(lambda: len(lines()) >= len(told))
+    by_request = {line["request_id"]: line for line in lines()}
+    assert len(lines()) == len(by_request) == len(told), "one line a request"
     for answer in told:
         line = by_request[answer["request_id"]]
         assert line["logging.googleapis.com/trace"] == f"projects/local/traces/{answer['trace_id']}"
@@ -70,7 +79,7 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
             publisher.publish(topic, encoded(), request_id="r1").result(10)
             publisher.stop()
             publisher.transport.close()
-            (response,) = desk.responses({"r1"}, linger_s=0)
+            (response,) = desk.responses({"r1"})
 
             traced = pubsub_v1.SubscriberClient(
                 subscriber_options=pubsub_v1.types.SubscriberOptions(enable_open_telemetry_tracing=True)

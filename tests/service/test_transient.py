@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from functions_framework import create_app
@@ -18,7 +19,7 @@ from functions.gcp.response_publisher import TopicResponses
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
 from infra.local.topology import Topology
-from infra.local.twin import Twin
+from infra.local.twin import Delivery, Twin
 from model.engines.base import Images, Scores
 from tests.fakes import BrightnessEngine, fake_handler
 from tests.pubsub_client import Desk
@@ -84,7 +85,7 @@ def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatc
         responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
         with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1", reply_to="me")
-            (response,) = desk.responses({"r1"})
+            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert response.error is not None and response.error.code == "unavailable"
             assert "luck" not in response.error.message
             assert (response.reply_to, response.delivery_attempt) == ("me", ATTEMPTS)
@@ -102,20 +103,20 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
         responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
         with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
             desk.publish(GOOD, request_id="r1")
-            (response,) = desk.responses({"r1"})
+            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
             assert (response.status, response.delivery_attempt) == ("ok", 3)
             assert desk.backlog("dead_predict-sub") == []
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_storage_that_answers_503(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
         there = desk.drop("there.png", GOOD)
-        assert [r.status for r in desk.responses({there}, linger_s=0)] == ["ok"]
+        assert [r.status for r in desk.responses({there})] == ["ok"]
 
         twin.storage.fail(status=503, times=1000)
         desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r1")
-        (response,) = desk.responses({"r1"}, timeout_s=60)
+        (response,) = desk.responses({"r1"}, timeout_s=60, copies_for_s=1.0)
         assert response.error is not None and response.error.code == "unavailable"
         assert response.delivery_attempt == ATTEMPTS
         (letter,) = desk.backlog("dead_predict-sub")
@@ -123,16 +124,18 @@ def test_storage_that_answers_503(worker: str, impatient: Topology, monkeypatch:
 
         twin.storage.fail(status=503, times=2)
         desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r2")
-        assert [r.status for r in desk.responses({"r2"}, timeout_s=60, linger_s=0)] == ["ok"]
+        assert [r.status for r in desk.responses({"r2"}, timeout_s=60)] == ["ok"]
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_a_response_topic_that_is_missing(worker: str, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_topic_that_is_missing(
+    worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = {"RESPONSE_TOPIC": "no_such_topic"}
     with Twin(worker=worker, topology=impatient, worker_env=env) as twin, visit(twin, monkeypatch) as desk:
         desk.publish(GOOD, request_id="r1")
         deadline = time.monotonic() + 30
-        letters = []
+        letters: list[Any] = []
         while not letters and time.monotonic() < deadline:
             letters = desk.backlog("dead_predict-sub")
         assert [letter.message.attributes["request_id"] for letter in letters] == ["r1"]

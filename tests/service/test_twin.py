@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from infra.local.google import NoEmulator
 from infra.local.ports import listens
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 def _port(address: str) -> int:
@@ -77,4 +78,4 @@ def test_many_start_and_stop_without_a_trace() -> None:
     for _ in range(3):
         with Twin(worker=None) as twin:
             assert listens(_port(twin.pubsub_host))
-        assert until(lambda twin=twin: not listens(_port(twin.pubsub_host)))
+        assert until(partial(lambda host: not listens(_port(host)), twin.pubsub_host))

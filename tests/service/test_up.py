@@ -18,7 +18,7 @@ import requests
 
 from infra.local.ports import free_port, listens
 from infra.local.runs import BUILD
-from tests.service.waiting import until
+from tests.waiting import until
 
 UP = [sys.executable, "-m", "infra.local", "up"]
 

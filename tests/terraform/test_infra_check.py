@@ -85,10 +85,6 @@ def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> Non
     assert [name for name in names if line.format(name) not in readme] == []
 
 
-def test_the_readme_has_the_variables_as_they_are(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
-    assert layers.LAYERS["variables"](toolchain, terraform, copy_files(tmp_path / "work")).ok
-
-
 @pytest.mark.parametrize(
     ("file", "before", "after", "said"),
     [

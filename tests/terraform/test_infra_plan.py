@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.check import layers, order, permissions, scan, scenarios
+from infra.check.__main__ import main
 from infra.check.terraform import Terraform, copy_files
 from infra.check.toolchain import Toolchain
 from tests.terraform.mutants import mutants
@@ -33,25 +38,36 @@ def test_order_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> N
     assert mutant.said in "\n".join(ordered(terraform, mutant.written(tmp_path / "work")))
 
 
-def test_order_layer_reads_terraforms_own_graph(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
-    outcome = layers.LAYERS["order"](toolchain, terraform, copy_files(tmp_path / "work"))
-
-    assert outcome.ok, outcome.output
+@pytest.fixture(scope="module")
+def checked(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
+    """`make infra-check`, run once for all tests: its status, what it prints, and the folder in which it rehearsed."""
+    build, printed = tmp_path_factory.mktemp("infra-check"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr("infra.check.__main__.BUILD", build)
+        patch.setattr(sys, "argv", ["infra.check"])
+        status = main()
+    return status, printed.getvalue(), build / "work"
 
 
 @pytest.fixture(scope="module")
-def rehearsed(toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rehearsed(checked: tuple[int, str, Path]) -> Path:
     """A folder in which every way was rehearsed."""
-    folder = copy_files(tmp_path_factory.mktemp("ways") / "work")
-    outcome = layers.LAYERS["rehearsal"](toolchain, terraform, folder)
-    assert outcome.ok, outcome.output
+    _, said, folder = checked
+    assert scenarios.rehearsed(folder), said
     return folder
 
 
-def test_permissions_are_as_the_page_says(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
-    outcome = layers.LAYERS["permissions"](toolchain, terraform, rehearsed)
+def test_infra_check_passes(checked: tuple[int, str, Path]) -> None:
+    status, said, _ = checked
 
-    assert outcome.ok, outcome.output
+    assert status == 0 and said.splitlines()[-1] == "infra-check passed", said
+
+
+@pytest.mark.parametrize("layer", layers.LAYERS)
+def test_every_layer_passes(layer: str, checked: tuple[int, str, Path]) -> None:
+    _, said, _ = checked
+
+    assert re.search(rf"^{layer} +ok ", said, re.M), said
 
 
 @pytest.mark.parametrize("name", PERMISSIONS_MUTANTS)
@@ -112,12 +128,6 @@ def test_checkov_layer_finds(name: str, scanned: dict[str, list[Any]]) -> None:
     report = {"results": {"failed_checks": scanned[name.replace(" ", "-")]}}
 
     assert CHECKOV_MUTANTS[name].said in "\n".join(scan.check([report], scan.skips()))
-
-
-def test_checkov_finds_nothing_that_is_not_argued(toolchain: Toolchain, terraform: Terraform, rehearsed: Path) -> None:
-    outcome = layers.LAYERS["checkov"](toolchain, terraform, rehearsed)
-
-    assert outcome.ok, outcome.output
 
 
 def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from client.__main__ import main
 from infra.local.twin import Twin
-from tests.service.waiting import until
+from tests.waiting import until
 
 SAMPLES = [Path("client/samples", name) for name in ("sneaker.jpg", "dress.png", "bag.bmp")]
 COMPARISON = re.compile(r'jsonPayload\.([\w.]+)(=|>=|>)("[^"]*"|[\d.]+)')

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -41,20 +38,6 @@ def test_the_first_frame_of_an_animation_is_counted(mode: str) -> None:
     data = save(frames[0], "AVIF", speed=10, save_all=True, append_images=frames[1:])
     assert b"moov" in data and coded_pixels(data) == 64 * 64 * (2 if mode == "RGBA" else 1)
     assert decode_image(data, Limits()).size == (64, 64)
-
-
-@pytest.mark.skipif(not shutil.which("avifenc"), reason="avifenc is not installed")
-@pytest.mark.parametrize(
-    "options", [["--grid", "2x2"], ["-d", "10"], ["-d", "12", "-y", "444"], ["-l"], ["-c", "rav1e"]], ids=" ".join
-)
-def test_good_files_of_another_encoder_are_read(options: list[str], tmp_path: Path) -> None:
-    drawn("RGBA", 256).save(tmp_path / "a.png")
-    command = ["avifenc", "-s", "10", *options, "a.png", "a.avif"]
-    if subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode:
-        pytest.skip("this avifenc has no such option")
-    data = (tmp_path / "a.avif").read_bytes()
-    assert coded_pixels(data) == 2 * 256 * 256
-    assert decode_image(data, Limits()).size == (256, 256)
 
 
 @pytest.mark.parametrize("inside", [False, True])

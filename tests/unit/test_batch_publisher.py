@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from google.cloud import pubsub_v1
 
 from functions.gcp.batch_publisher import (
     GATHER_S,
@@ -18,12 +17,8 @@ from functions.gcp.batch_publisher import (
     Message,
     MessageRefused,
 )
-from functions.gcp.response_publisher import TopicResponses
-from functions.messages.contract import Response
-from functions.runtime.supervised import Supervisor
-from infra.local.pubsub.server import PubsubServer
 from model.engines.micro_batcher import start_thread
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 class Broker:
@@ -118,22 +113,6 @@ def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes
     all_there.set()
     failed = {data for data, future in sent.items() if future.exception(10)}
     assert any({b"a", bad, b"b"} <= set(call) for call in broker.calls) and failed == failing
-
-
-def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PubsubServer() as server:
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
-        topic = "projects/p/topics/res"
-        pubsub_v1.PublisherClient().create_topic(name=topic)
-        responses = TopicResponses(topic, Supervisor())
-        futures = [responses.publish(Response(f"r{number}")) for number in range(300)]
-        assert len({future.result(10) for future in futures}) == 300
-        with pytest.raises(MessageRefused):  # over the 10 MB of a request
-            responses.publish(Response("r" * 6_000_000)).result(10)
-        good, broken = responses.publish(Response("good")), responses.publish(Response("\ud800"))
-        assert good.result(10)
-        with pytest.raises(MessageRefused):
-            broken.result(10)
 
 
 def test_a_reply_without_an_id_for_each_message_fails_them_and_no_thread_dies() -> None:

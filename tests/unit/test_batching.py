@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
 from tests.fakes import BrightnessEngine
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 def batch(value: float) -> Images:

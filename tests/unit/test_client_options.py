@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -110,20 +108,6 @@ def test_request_options_become_attributes() -> None:
 def test_names_are_cut_between_characters() -> None:
     assert cut("aé", 2) == "a" and cut("aé", 3) == "aé"
     assert cut("\udcff.png", 1024) == "?.png"
-
-
-def test_help_imports_nothing_heavy(root: Path) -> None:
-    code = (
-        "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
-        "for words in [['--help'], *([name, '--help'] for name in COMMANDS if name not in ('model', 'up'))]:\n"
-        "    assert main(words) == 0, words\n"
-        "heavy = {'google.cloud.pubsub_v1', 'google.cloud.storage', 'rich', 'requests', 'numpy', 'PIL', 'yaml'}\n"
-        "heavy |= {'client.transport.topic', 'client.results.output', 'client.doctor.runner', 'client.plan.planner'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Example:" in done.stdout
 
 
 @pytest.mark.parametrize(("old", "new"), [("DOOR_URL", "ENDPOINT_URL"), ("DOOR_TOKEN", "ENDPOINT_TOKEN")])

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import struct
-import subprocess
-import sys
 import zlib
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -20,7 +16,6 @@ from model.images.decode import decode_image
 from model.images.jpeg import read_jpeg
 from model.images.libtiff import check_fax
 from model.images.limits import Limits
-from tests.hostile import LARGE
 from tests.image_files import chunk, grey_tiff, jpeg, png, save, scan, tiff, tiff_of
 from tests.samples import encoded
 
@@ -227,33 +222,6 @@ def test_a_jpeg_without_data_in_a_tiff_is_refused() -> None:
 def test_a_tiff_that_contradicts_itself_is_refused() -> None:
     twice = tiff([*grey_tiff(64, 48, 1, (273, 4, 1, 1000)), (256, 4, 1, 32)], bytes(64 * 48))
     assert "two values for tag 256" in refused(twice)
-
-
-DECODE = """
-import resource, sys
-from model.images.decode import decode_image
-from model.images.limits import Limits
-data = open(sys.argv[1], "rb").read()
-decode_image(data[:3_000], Limits()) if len(sys.argv) < 3 else None
-taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + 60_000_000,) * 2)
-try:
-    decode_image(data, Limits(), 448)
-except Exception as exc:
-    print(type(exc).__name__)
-"""
-
-
-@pytest.mark.parametrize("name", ["progressive jpeg", "parted jpeg", "float tiff", "webp of a phone", "clear png"])
-def test_a_lack_of_memory_is_not_the_files_fault(name: str, tmp_path: Path, root: Path) -> None:
-    """libjpeg and libtiff fail as at a damaged file. It is ours: a worker with more memory answers."""
-    assert resource.RLIMIT_AS
-    file = tmp_path / "image"
-    file.write_bytes(LARGE[name]())
-    ran = subprocess.run(
-        [sys.executable, "-c", DECODE, str(file), "-"], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout == "MemoryError\n", ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import subprocess
+import runpy
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -187,7 +190,7 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
     assert {command[1] for command in named if command[0] == "model"} >= {"catalog", "train", "export", "import"}
     for (first, *rest), options in named.items():
         module, words = ("model", rest) if first == "model" else ("client", [first])
-        help_text = run(root, module, *words, "--help")
+        help_text = run(module, *words, "--help")
         assert [option for option in options if option not in help_text] == [], (first, *rest)
 
 
@@ -202,16 +205,22 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
     for command in commands:
-        help_text = run(root, module, command, "--help")
+        help_text = run(module, command, "--help")
         names = {"client": f"predictions {command}", "model": f"predictions model {command}"}
         assert f"python -m {module} {command}" in help_text or names.get(module, "-") in help_text
 
 
-def run(root: Path, module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+@cache
+def run(module: str, *arguments: str) -> str:
+    """What `python -m module arguments` prints, in this process."""
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with redirect_stdout(printed), suppress(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, *arguments])
+        patch.delitem(sys.modules, f"{module}.__main__", raising=False)
+        runpy.run_module(module, run_name="__main__")
+    printed.flush()
+    printed.seek(0)
+    return printed.read()
 
 
 def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
@@ -224,7 +233,7 @@ def test_the_demo_output_in_the_readme_is_a_run(readme: str) -> None:
 def test_the_plan_on_the_page_is_a_run(name: str, root: Path) -> None:
     text = (root / name).read_text()
     (command, shown) = re.findall(r"^\$ predictions (plan .+)\n((?:.+\n)+?)```", text, re.M)[0]
-    printed = iter(run(root, "client", *command.split()).splitlines())
+    printed = iter(run("client", *command.split()).splitlines())
     for line in shown.splitlines():
         assert line == "…" or line in printed, line  # in this order
 

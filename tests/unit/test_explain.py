@@ -45,7 +45,7 @@ def picture(png: bytes) -> np.ndarray:
 
 
 def redness(pixels: np.ndarray) -> np.ndarray:
-    return pixels[:, :, 0] - pixels[:, :, 2]
+    return np.asarray(pixels[:, :, 0] - pixels[:, :, 2])
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.engines.base import Signature
-from model.training.errors import MeasureError
-from model.training.export.benchmark import BATCHES, THREADS, Speed, Target, measure_speeds
+from model.training.export.benchmark import BATCHES, THREADS, Speed
 from model.training.export.selection import Candidate, choose, clearly_faster, faithfulness
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
@@ -66,32 +64,3 @@ def test_faithfulness_counts_best_labels_and_lost_answers() -> None:
     labels = np.array([0, 1, 0, 0])
     assert faithfulness(reference, reference, labels) == (1.0, 0.0)
     assert faithfulness(scores, reference, labels) == (0.5, 0.5)
-
-
-def test_speeds_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
-    target = Target(SHIPPED, "litert", SHIPPED / "model.tflite")
-    (found,) = measure_speeds([target], rounds=1)
-    assert set(found.rates) == {(threads, batch) for threads in THREADS for batch in BATCHES}
-    assert min(found.rates.values()) > 10
-    assert found.rounds == (pytest.approx(found.images_per_second),)
-    assert 0.02 < found.cold_start_s < 60
-    assert 20e6 < found.memory < 500e6
-    (tmp_path / "none.tflite").write_bytes(b"no model")
-    with pytest.raises(MeasureError, match=r"none\.tflite cannot be measured: .*is not a model that LiteRT can load"):
-        measure_speeds([replace(target, model=tmp_path / "none.tflite")], rounds=1)
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype"), [((5, 28, 28), "float32"), ((5, 32, 32, 1), "float32"), ((0, 28, 28, 1), "float32")]
-)
-def test_representative_images_of_another_shape_are_refused(shape: tuple[int, ...], dtype: str) -> None:
-    pytest.importorskip("tensorflow")
-    from model.training.errors import ExportError
-    from model.training.export.convert import check_samples
-
-    signature = Signature(28, 28, 1, "float32", ("a", "b"), {})
-    with pytest.raises(ExportError) as refusal:
-        check_samples(np.zeros(shape, dtype), signature)
-    assert str(refusal.value).startswith(f"the representative images cannot be used: images are {dtype} [{shape[0]}, ")
-    assert "they must be float32 [N, 28, 28, 1] with at least one image" in str(refusal.value)
-    check_samples(np.zeros((1, 28, 28, 1), np.float32), signature)

@@ -24,7 +24,7 @@ from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
 from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
 from tests.samples import BAD_IMAGES, encoded
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 @dataclass
@@ -170,6 +170,7 @@ def test_a_redelivery_gets_the_same_response_without_scoring(kind: Kind) -> None
     assert first.response == second.response and engine.sizes == [1]
 
 
+@pytest.mark.parametrize("kind", ["push", "pull"], indirect=True)  # a batch may hold both copies
 def test_two_copies_at_once_get_the_first_response(kind: Kind) -> None:
     both = threading.Barrier(2, timeout=10)
 
@@ -179,8 +180,6 @@ def test_two_copies_at_once_get_the_first_response(kind: Kind) -> None:
             return super().score(images)
 
     handler = kind.handler(Meeting())
-    if kind.is_batched:
-        pytest.skip("one scoring thread may take both copies as one batch")
     with ThreadPoolExecutor(2) as pool:
         deliveries = list(pool.map(lambda _: kind.handle(handler), range(2)))
     assert deliveries[0].response == deliveries[1].response, "with its times"

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from functions_framework import create_app
 from PIL import Image
@@ -51,7 +52,8 @@ def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine:
 @pytest.fixture
 def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     monkeypatch.syspath_prepend(str(root))
-    return create_app("serve", str(root / "functions" / "main.py")).test_client()
+    app: Flask = create_app("serve", str(root / "functions" / "main.py"))
+    return app.test_client()
 
 
 def pushed(data: bytes, **attributes: str) -> dict[str, Any]:

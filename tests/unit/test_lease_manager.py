@@ -79,8 +79,13 @@ def test_who_holds_too_many_or_too_much_waits_for_room() -> None:
 
 def test_nobody_waits_for_room_when_no_more_come() -> None:
     leases, full = held("a", most=1), threading.Event()
+
+    def read() -> None:
+        full.set()
+        leases.wait_for_capacity()
+
     with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(lambda: (full.set(), leases.wait_for_capacity()))
+        waiting = reader.submit(read)
         assert full.wait(10)
         leases.stop()
         waiting.result(10)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model.images.memory_budget import MemoryBudget
-from tests.service.waiting import until
+from tests.waiting import until
 
 
 class Visitor:

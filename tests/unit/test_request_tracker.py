@@ -124,7 +124,12 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
     tracker = RequestTracker(clock=lambda: now[0])
     tracker.expect("r", image("a"))
     now[0] = 1000.0
-    threading.Timer(0.05, lambda: (tracker.finish_sending(), tracker.receive(ok("r")))).start()
+
+    def finish() -> None:
+        tracker.finish_sending()
+        tracker.receive(ok("r"))
+
+    threading.Timer(0.05, finish).start()
     outcome = ended(tracker, 1)["a"]
     assert outcome.ok and outcome.ms == 1_000_000
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +19,8 @@ from functions.observability.spans import FLUSH_S, Spans, spans
 from functions.settings import SettingsError
 from tests.fakes import MemoryResponses, fake_handler, handle
 from tests.samples import encoded
-from tests.service.waiting import until
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
+from tests.waiting import until
 
 collected = InMemorySpanExporter()
 
@@ -110,6 +107,7 @@ class Deaf(InMemorySpanExporter):
         return super().export(spans)
 
 
+@pytest.mark.timing
 def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
     made: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,12 +123,3 @@ def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
     assert [record.getMessage() for record in caplog.records if "spans could not be sent" in record.getMessage()]
     deaf.wake.set()
     assert until(lambda: len(deaf.get_finished_spans()) >= 3), "what was recorded is not lost"
-
-
-@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
-def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
-    heavy = "('opentelemetry.sdk', 'http.server')"
-    code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    wanted = "['http.server']" if module == "functions.main" else "[]"  # werkzeug's, since ever
-    assert done.stdout.strip() == wanted

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from infra.local.child import Child
+from infra.local.ports import free_port
 from tests.bench.cold import push_first
-from tests.bench.parts import environment, free_port, pss_mb
+from tests.bench.parts import environment, pss_mb
 from tests.bench.peers.catalog import Peer
 from tests.bench.peers.environments import Environment
 from tests.bench.peers.http_endpoint import HttpEndpoint

@@ -89,8 +89,8 @@ def assert_quiet(lines: Lines, at_least: int) -> None:
         part = SECRET[start : start + 9]
         for form in (part.decode(), base64.b64encode(part).decode(), part.hex(), repr(part)[2:-1]):
             assert form not in lines.text
-    for part in TOKEN.split("."):
-        assert part not in lines.text
+    for word in TOKEN.split("."):
+        assert word not in lines.text
 
 
 def push(data: bytes, **attributes: str) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""What starts fast imports little: each module in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def test_importing_it_loads_no_runtime(root: Path) -> None:
+    unwanted = "{'tensorflow', 'keras', 'ai_edge_litert', 'PIL', 'google.cloud.storage'}"
+    code = f"import sys, model.artifact.load, model.artifact.fetch; print(sorted({unwanted} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_imports_nothing_heavy(root: Path) -> None:
+    code = (
+        "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
+        "for words in [['--help'], *([name, '--help'] for name in COMMANDS if name not in ('model', 'up'))]:\n"
+        "    assert main(words) == 0, words\n"
+        "heavy = {'google.cloud.pubsub_v1', 'google.cloud.storage', 'rich', 'requests', 'numpy', 'PIL', 'yaml'}\n"
+        "heavy |= {'client.transport.topic', 'client.results.output', 'client.doctor.runner', 'client.plan.planner'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Example:" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
+def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
+    heavy = "('opentelemetry.sdk', 'http.server')"
+    code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    wanted = "['http.server']" if module == "functions.main" else "[]"  # werkzeug's, since ever
+    assert done.stdout.strip() == wanted
+
+
+def test_no_command_imports_tensorflow(root: Path) -> None:
+    code = (
+        "import sys\nfrom contextlib import suppress\nfrom client.__main__ import main\n"
+        "with suppress(SystemExit):\n    main(['model', '--help'])\n"
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL).returncode == 0

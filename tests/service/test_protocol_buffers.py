@@ -1,0 +1,35 @@
+"""What fits a schema of protocol buffers and what does not: a compiler in a process of its own reads it."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.local.pubsub.definitions import InvalidDefinition, ProtocolBuffer, SchemaMismatch
+
+PROTO = 'syntax = "proto2"; package a; message Answer { required string label = 1; message Inner {} }'
+
+
+def test_protocol_buffer() -> None:
+    proto = ProtocolBuffer(PROTO)
+    proto.check_json(b'{"label": "coat"}')
+    proto.check_binary(b"\x0a\x04coat")
+    for unfit in (b"coat", b'{"label": 1}', b'{"more": 1, "label": "coat"}', b"{}", b"\xff"):
+        with pytest.raises(SchemaMismatch):
+            proto.check_json(unfit)
+    for unfit in (b"\x0a\x09coat", b""):
+        with pytest.raises(SchemaMismatch):
+            proto.check_binary(unfit)
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ("coat", "schema.proto:1:1: Expected top-level statement"),
+        ('syntax = "proto3"; import "other.proto"; message A {}', "other.proto: File not found"),
+        ('syntax = "proto3";', "exactly one message"),
+        ('syntax = "proto3"; message A {} message B {}', "exactly one message"),
+    ],
+)
+def test_no_protocol_buffer(definition: str, said: str) -> None:
+    with pytest.raises(InvalidDefinition, match=said):
+        ProtocolBuffer(definition)

@@ -1,0 +1,21 @@
+"""A supervised thread that fails ends its process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_by_default_the_process_ends(root: Path) -> None:
+    """As a push worker does, which gunicorn starts again."""
+    code = """
+import time
+from functions.runtime.supervised import Supervisor
+Supervisor().start("broken", lambda: 1 / 0)
+time.sleep(30)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ran.returncode == 1 and "the thread broken failed: ZeroDivisionError" in ran.stderr
