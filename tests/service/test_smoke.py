@@ -95,7 +95,7 @@ def test_a_worker_that_is_away(ward: Ward, endpoint: Endpoint) -> None:
     ("words", "said"),
     [
         (["--project", ""], "the project is missing"),
-        (["--bucket", ""], "no bucket is given"),
+        (["--bucket", ""], "the bucket is missing"),
         (["--timeout", "0"], "--timeout is 0;"),
         (["--timeout", "nan"], "--timeout is nan;"),
     ],

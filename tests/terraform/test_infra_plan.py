@@ -101,7 +101,7 @@ def test_a_reason_without_a_grant_is_found(rehearsed: Path) -> None:
 
     findings = list(permissions.check(scenarios.resources(rehearsed), permissions.PAGE.read_text(), reasons))
 
-    assert findings == ["google_pubsub_topic_iam_member.gone: has a reason in grants.toml and grants nothing"]
+    assert findings == ["google_pubsub_topic_iam_member.gone: has a reason in grants.toml but does not exist"]
 
 
 @pytest.fixture(scope="module")

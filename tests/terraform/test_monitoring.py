@@ -134,7 +134,7 @@ def test_the_dashboard_is_one(planned: Resources) -> None:
     (given,) = (each["values"] for each in planned if each["type"] == "google_monitoring_dashboard")
     dashboard = Dashboard.from_json(given["dashboard_json"])  # refuses fields that Google's own types lack
     titles = " ".join(widget.title for widget in dashboard.grid_layout.widgets)
-    for what in ("Age of", "a second", "Outcomes", "by stage", "Cold starts", "score by class", "cost"):
+    for what in ("Age of", "per second", "Outcomes", "by stage", "Cold starts", "score by class", "cost"):
         assert what in titles
 
 
