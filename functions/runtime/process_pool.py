@@ -9,11 +9,12 @@ import logging
 import mmap
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+
+from functions.runtime.supervised import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def _run_child(work: Callable[[], int], read: int) -> None:
     """Run `work` in a process of the pool, and end the process."""
     code = 1
     try:
-        threading.Thread(target=_follow, args=(read,), name="process-pool", daemon=True).start()
+        Supervisor().start("process-pool", partial(_follow, read))
         code = work()
     except BaseException:
         traceback.print_exc()
