@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from docs import modules
 from functions.errors import HTTP_STATUS
 from functions.settings import rows
 from model.images import avif, webp
@@ -298,3 +299,7 @@ def test_the_limits_on_the_page_are_the_limits(root: Path) -> None:
     assert said["bytes of EXIF"].startswith(f"{limits.max_exif_bytes:,};")
     assert said["parts that are read one by one"].startswith(f"{limits.max_reads:,}")
     assert said["seconds of decoding"].startswith(f"{limits.max_seconds:g},")
+
+
+def test_the_page_of_modules_is_written_from_their_docstrings() -> None:
+    assert modules.PAGE.read_text() == modules.page(), "write it: python -m docs.modules"
