@@ -1,6 +1,6 @@
 """Write docs/modules.md, which lists every Python module with the first sentence of its docstring.
 
-Run it after a module is added, renamed or described anew: `python -m docs.modules`.
+Run it after a module is added, renamed or described differently: `python -m docs.modules`.
 """
 
 from __future__ import annotations
