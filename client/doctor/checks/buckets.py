@@ -29,7 +29,7 @@ def check_bucket(clients: Clients, name: str, region: str) -> Iterator[Finding]:
 def check_notification(clients: Clients, expected: Notification) -> Iterator[Finding]:
     """Yield one finding; none when the bucket does not exist, which another check reports."""
     subject, topic = f"notification {expected.bucket}", short(expected.topic)
-    # list_notifications is not used: it rejects project ids under six letters, such as the twin's.
+    # list_notifications is not used: it rejects project ids under six characters, such as the twin's.
     get, path = clients.storage._get_resource, f"/b/{expected.bucket}/notificationConfigs"
     listed = call("storage.buckets.get", get, path=path, **clients.storage_limits)
     if listed is None:
