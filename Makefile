@@ -39,7 +39,7 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 	@$(PY) -m infra.local up
 
 # Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.
-PARALLEL = -q -n $(or $(JOBS),4) --dist loadgroup -m "not timing" --durations=50
+PARALLEL = -q -n $(or $(JOBS),4) -m "not timing" --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
 test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in at most four minutes

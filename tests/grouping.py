@@ -1,38 +1,69 @@
-"""Which tests share a process under `pytest -n N --dist loadgroup`, and which begin first.
+"""Which tests share a process under `pytest -n N`, and in which order they begin.
 
-The tests of a file share one, for their module-scoped fixtures. What a folder shares is started once: TensorFlow, the
-stand-ins of Terraform's providers, Google's emulator. What takes longest begins first, so that no process ends alone.
+The tests of a file share one, for their module-scoped fixtures. What is expensive is started once: TensorFlow, the
+stand-ins of Terraform's providers, Google's emulator, the shared twins. What takes longest begins first.
+xdist's own marker for groups has no effect with pytest 9.2, which no longer lets a plugin add to a test's id.
 """
 
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-_GROUPS = {"lab": "tensorflow", "terraform": "terraform"}
-_FIRST = ("tensorflow", "terraform", "google")
+SHARED_TWINS = ("test_client", "test_client_answers", "test_explain", "test_trace_path")
+"""The files whose tests take the fixture `shared_twin`."""
 
+SPREAD = ("test_slow_callers", "test_many_large")
+"""Files of long tests that share nothing: each may run in another process."""
 
-@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the tests' ids
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test a group, unless its file is marked `spread`: those tests share nothing."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group") and not item.get_closest_marker("spread"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=_place)
+_FOLDERS = ("lab", "terraform", "release", "service", "conformance", "unit")
 
 
-def _group(item: pytest.Item) -> str:
-    parameters: dict[str, object] = (
-        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    )
-    if parameters.get("cloud") == "google":
+def group(test: str) -> str:
+    """The group of a test by its id, `tests/folder/file.py::test_name[parameters]`."""
+    path, _, name = test.partition("::")
+    folder, _, file = path.removesuffix(".py").removeprefix("tests/").rpartition("/")
+    if folder in ("lab", "terraform"):
+        return folder
+    if folder == "conformance" and "[google" in name:
         return "google"
-    if isinstance(item, pytest.Function) and "shared_twin" in item.fixturenames:
+    if file in SHARED_TWINS:
         return "shared twins"
-    return _GROUPS.get(item.path.parent.name, f"{item.path.parent.name}/{item.path.stem}")
+    return test if file in SPREAD else path
 
 
-def _place(item: pytest.Item) -> int:
-    """The folders' order stays, but for the groups that take longest."""
-    marker = item.get_closest_marker("xdist_group")
-    return _FIRST.index(marker.args[0]) if marker and marker.args[0] in _FIRST else len(_FIRST)
+def place(test: str) -> tuple[int, bool]:
+    """Where a test comes: by folder, and those that share Google's emulator before the others of theirs."""
+    folder = test.partition("/")[2].partition("/")[0]
+    if group(test) == "google":
+        return _FOLDERS.index("terraform"), True
+    return (_FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)), False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests, the same way in every process."""
+    items.sort(key=lambda item: place(item.nodeid))
+
+
+class Groups(LoadScopeScheduling):
+    """Gives each process whole groups."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+class Plugin:
+    """Registered where tests are given to processes: without xdist there is nothing to do."""
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+        """Take our groups in the order that the tests have."""
+        config.option.loadscopereorder = False
+        return Groups(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The hook is xdist's, which may be switched off."""
+    if config.pluginmanager.hasplugin("dsession") or config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Plugin(), "groups")

@@ -28,8 +28,6 @@ _GET = b"GET %s HTTP/1.1\r\nHost: " + b"w." * 4000 + b"\r\n%s\r\n"
 HUNDRED_MB = 100_000_000
 _PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
-pytestmark = pytest.mark.spread
-
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[tuple[Child, int]]:

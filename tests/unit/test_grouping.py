@@ -1,0 +1,42 @@
+"""Tests that share what is expensive run in one process, and the lists of exceptions are true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.grouping import SHARED_TWINS, SPREAD, group, place
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("tests/lab/test_a.py::test_a", "tests/lab/test_b.py::test_b", True),
+        ("tests/conformance/test_a.py::test_a[google-1]", "tests/conformance/test_b.py::test_b[google]", True),
+        ("tests/conformance/test_a.py::test_a[embedded]", "tests/conformance/test_a.py::test_a[google]", False),
+        ("tests/unit/test_a.py::test_a", "tests/unit/test_a.py::test_b", True),
+        ("tests/unit/test_a.py::test_a", "tests/service/test_a.py::test_a", False),
+        ("tests/service/test_client.py::test_a", "tests/service/test_explain.py::test_b[pull]", True),
+        ("tests/service/test_slow_callers.py::test_a", "tests/service/test_slow_callers.py::test_b", False),
+    ],
+)
+def test_who_shares_a_process(one: str, other: str, together: bool) -> None:
+    assert (group(one) == group(other)) is together
+
+
+def test_what_takes_longest_begins_first() -> None:
+    tests = [f"tests/{folder}/test_a.py::test_a" for folder in ("lab", "terraform", "release", "service", "unit")]
+    assert sorted(reversed(tests), key=place) == tests
+    assert place("tests/conformance/test_a.py::test_a[google]") < place("tests/release/test_a.py::test_a")
+
+
+def test_the_shared_twins_are_taken_by_these_files(root: Path) -> None:
+    takers = {path.stem for path in (root / "tests").glob("*/test_*.py") if "shared_twin(" in path.read_text()}
+    assert takers | {"test_grouping"} == {*SHARED_TWINS, "test_grouping"}
+
+
+def test_what_is_spread_has_no_fixture_of_a_module(root: Path) -> None:
+    for name in SPREAD:
+        (path,) = (root / "tests").glob(f"*/{name}.py")
+        assert 'scope="module"' not in path.read_text(), name
