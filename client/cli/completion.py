@@ -8,7 +8,7 @@ from client.cli import options
 
 NAME = "predictions"
 VARIABLE = "_PREDICTIONS_COMPLETE"
-"""The environment variable by which the script makes the program print completions in place of running a command."""
+"""The environment variable by which the script makes the program print completions instead of running a command."""
 
 
 @click.command(cls=options.Command)

@@ -27,9 +27,7 @@ class _Prefix(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch("([a-z][a-z0-9]{0,10})?", value):
-            self.fail(
-                f"{value!r} must be at most 11 lower-case letters and digits, beginning with a letter", param, ctx
-            )
+            self.fail(f"{value!r} must be at most 11 characters of a-z and 0-9, beginning with a-z", param, ctx)
         return str(value)
 
 

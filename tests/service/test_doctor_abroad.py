@@ -146,7 +146,7 @@ def test_bad_input_is_one_sentence(ward: Ward, words: list[str], sentence: str) 
 
 def test_a_prefix_that_terraform_would_refuse(ward: Ward) -> None:
     assert main(["doctor", "--prefix", "My_"], os.environ) == 2
-    assert "'My_' must be at most 11 lower-case letters and digits" in ward.capsys.readouterr().err
+    assert "'My_' must be at most 11 characters of a-z and 0-9" in ward.capsys.readouterr().err
 
 
 def test_its_commands_build_an_environment_from_nothing(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
