@@ -89,5 +89,6 @@ def _taken() -> float:
 def pytest_configure(config: pytest.Config) -> None:
     """Add up where the reports come together; measure where tests run, which may be the same process."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Budget(tomllib.loads(BUDGET.read_text())["seconds"]), "budget")
+        table = "seconds_with_coverage" if config.pluginmanager.hasplugin("_cov") else "seconds"
+        config.pluginmanager.register(Budget(tomllib.loads(BUDGET.read_text())[table]), "budget")
     config.pluginmanager.register(Meter(), "meter")
