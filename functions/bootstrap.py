@@ -27,7 +27,7 @@ from functions.messages.contract import Model
 from functions.observability.json_logging import configure
 from functions.observability.request_log import RequestLog
 from functions.observability.spans import spans
-from functions.runtime.memory_tuning import collect_seldom, give_back_large_blocks
+from functions.runtime.memory_tuning import collect_seldom, return_large_blocks
 from functions.runtime.payload_memory import Payloads
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
@@ -97,7 +97,7 @@ def handler(executor: Executor | None = None) -> Handler:
 @cache
 def _handler(executor: Executor | None) -> Handler:
     began = time.perf_counter()
-    give_back_large_blocks()
+    return_large_blocks()
     made = build(settings(), executor)
     collect_seldom()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)

@@ -56,7 +56,7 @@ def _is_place(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the worker may be told. Bytes, seconds and milliseconds as each variable's name says."""
+    """The settings of the worker. The names of the variables state their units."""
 
     project: str = _setting("GOOGLE_CLOUD_PROJECT", "", "a project id (needed unless the names below are full)", bool)
     response_topic: str = _setting("RESPONSE_TOPIC", "res_predict", "a topic name, or projects/P/topics/T", bool)

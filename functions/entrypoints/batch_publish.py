@@ -1,4 +1,4 @@
-"""The nightly batch: `python -m functions.entrypoints.batch_publish` asks about each image under a prefix.
+"""The nightly batch: `python -m functions.entrypoints.batch_publish` publishes a request for each image under a prefix.
 
 It publishes references, which the worker answers as it answers any request; Terraform's `nightly` runs it as a job.
 """
@@ -23,21 +23,21 @@ from functions.settings import BUCKET
 
 log = logging.getLogger(
     "functions.entrypoints.batch_publish"
-)  # by name: under -m, __name__ is __main__, whose logs nobody shows
+)  # by name: under -m, __name__ is __main__, which json_logging.py does not show
 
 PENDING = 1_000
-"""How many requests may wait for the broker at once: a bucket may hold more than fits in memory."""
+"""Most requests that wait for the broker: the references of a whole bucket may not fit into memory."""
 
 
 def images(bucket: str, prefix: str, since: datetime | None = None) -> Iterator[ObjectRef]:
-    """The objects under a prefix that were written at `since` or later, as they are now; folder markers are none."""
+    """The objects under a prefix that were written at `since` or later, without folder markers and empty objects."""
     for blob in storage.Client().list_blobs(bucket, prefix=prefix):
         if blob.size and not blob.name.endswith("/") and (since is None or blob.time_created >= since):
             yield ObjectRef(bucket, blob.name, blob.generation)
 
 
 def ask(topic: str, found: Iterator[ObjectRef]) -> int:
-    """Publish a request for each, under the id that an upload would have; gives how many the broker has."""
+    """Publish a request for each object, with the request_id of an upload. Returns the number of requests."""
     count = 0
     pending: deque[pubsub_v1.publisher.futures.Future] = deque()
     with pubsub_v1.PublisherClient() as publisher:
@@ -55,15 +55,15 @@ def ask(topic: str, found: Iterator[ObjectRef]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask once: 0, or 1 when Google refused or was not there; what was asked before that may be asked again."""
+    """Publish the requests: 0, or 1 after an error of Google's services. It is safe to run it again."""
     parser = argparse.ArgumentParser(
         prog="python -m functions.entrypoints.batch_publish",
         description="Publish a request for each image under a prefix of a bucket.",
         epilog="Example: python -m functions.entrypoints.batch_publish gs://photos/2026/ --topic projects/P/topics/T",
     )
     parser.add_argument("place", type=_place, help="gs://bucket/prefix")
-    parser.add_argument("--topic", required=True, help="where requests go: projects/P/topics/T")
-    parser.add_argument("--hours", type=float, help="only images that were written in the last so many hours")
+    parser.add_argument("--topic", required=True, help="the request topic: projects/P/topics/T")
+    parser.add_argument("--hours", type=float, help="only images that were written in the last HOURS hours")
     args = parser.parse_args(argv)
     configure("INFO", "")
     bucket, prefix = args.place
@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         count = ask(args.topic, images(bucket, prefix, since))
     except (GoogleAPIError, GoogleAuthError) as exc:
-        log.error("not all was asked: %s", exc)
+        log.error("not all requests were published: %s", exc)
         return 1
-    log.info("asked", extra={"bucket": bucket, "prefix": prefix, "requests": count})
+    log.info("requests published", extra={"bucket": bucket, "prefix": prefix, "requests": count})
     return 0
 
 

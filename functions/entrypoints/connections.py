@@ -1,6 +1,6 @@
-"""What a connection has sent, until when it may send more, and what it has yet to take of its response.
+"""The state of a connection: the bytes received, the deadline for more, and the rest of its response.
 
-Heads and small bodies are collected, and responses sent, without a thread. The worker class of gunicorn_worker.py owns
+Heads and small bodies are collected, and responses sent, without a thread. The worker class in gunicorn_worker.py owns
 the sockets; nothing here blocks. Limits of heads: request_head.py. Limits of bodies: request_body.py.
 """
 
@@ -22,8 +22,8 @@ HEAD_S = 10.0
 """Seconds from the first byte of a head to its end, and from a new connection to its first byte."""
 
 SMALL_BYTES = 131_072
-"""A body up to this size is collected before a thread is used. 900 connections (gunicorn_worker.py) hold 120 MB of
-them; references, notifications and small images fit.
+"""Most bytes of a body that is collected before a thread is used: references, notifications and small images fit. 900
+connections (gunicorn_worker.py) hold at most 120 MB of them.
 """
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,11 +32,11 @@ _BROKEN = Refused(400, "the head of the request broke off")
 
 
 class Output:
-    """What gunicorn and the application take for the socket of a request: a response that is written to it is kept."""
+    """Stands in for the socket of a request: gunicorn writes the response to it, and it keeps the bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.shutdown = sock.shutdown
-        """For request_body.py, which ends the reading of a slow body."""
+        """request_body.py calls it to stop reading a slow body."""
         self.kept = bytearray()
 
     def sendall(self, data: bytes) -> None:
@@ -45,22 +45,22 @@ class Output:
 
 
 class Connection:
-    """One connection, the request that comes on it, and the response to it."""
+    """One connection, its current request, and the response to it."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         self.socket, self.client, self.server = sock, client, server
         self.sock = Output(sock)
-        """Has this name for gunicorn."""
+        """gunicorn expects this name."""
         self.parser = RequestParser(cfg, sock, client)
         self.request: Any = None
         self.keeps = True
-        """Whether another request may come behind this one."""
+        """Whether the connection stays open for another request."""
         self.until = 0.0
-        """When its patience ends, by the monotonic clock."""
+        """The deadline of the connection, by the monotonic clock."""
         self.linger_bytes = 0
-        """How much it may still send to be ignored; more than 0 once it is closed from this side."""
+        """Bytes that are still read and ignored; above 0 once this side has closed the connection."""
         self._came = bytearray()
-        """Of the head, and when that is parsed of a small body."""
+        """The received bytes of the head, and then of a small body."""
         self._pace: Pace | None = None
 
     @property
@@ -70,17 +70,17 @@ class Connection:
 
     @property
     def output(self) -> bytearray:
-        """What is left of the response."""
+        """The rest of the response."""
         return self.sock.kept
 
     def send(self) -> None:
-        """Send as much of the response as the socket takes now."""
+        """Send as much of the response as the socket accepts now."""
         with suppress(BlockingIOError):
             while self.output:
                 del self.output[: self.socket.send(self.output)]
 
     def next_request(self, idle_s: float) -> bool:
-        """Forget the request. Returns whether the next one is here; it may have come behind this one."""
+        """Prepare for the next request. Returns whether it was received already."""
         self.request, self._pace = None, None
         self._came.clear()
         self.until = time.monotonic() + idle_s
@@ -88,7 +88,7 @@ class Connection:
         return bool(behind) and self.receive(behind)
 
     def receive(self, data: bytes) -> bool:
-        """Take what came. Returns whether a thread can have the request; raises Refused, or what the parser raises."""
+        """Process received bytes. Returns whether the request is ready for a thread. Raises Refused, parser errors."""
         if self.request is None:
             if not self._came:
                 self.until = max(self.until, time.monotonic() + HEAD_S)
@@ -103,7 +103,7 @@ class Connection:
         return self._collect()
 
     def expire(self) -> bool:
-        """Its patience is over. Like `receive`; a request without its body is for a thread to answer."""
+        """Process the deadline. Like `receive`: a thread answers a request without its whole body."""
         if self._pace:
             self.request.force_close()
             self.request.body = SlowBody()
@@ -112,7 +112,7 @@ class Connection:
         return self._pace is not None
 
     def end(self) -> bool:
-        """Its sender sends no more. Like `receive`; a request without its body is for a thread to answer."""
+        """Process the end of the sender's bytes. Like `receive`: a thread answers a request without its whole body."""
         if self._pace:
             self.request.force_close()
             self.request.body = io.BytesIO(self._came)

@@ -10,10 +10,10 @@ from functions.errors import InvalidRequest
 from model.text import quoted
 
 MAX_PARTS = 100
-"""Most parts of a form; one is needed."""
+"""Most parts of a form; one suffices."""
 
 _PIECE_BYTES = 8192
-"""A form is read in pieces of this size, and the headers of a part must fit into one: each line of them costs time."""
+"""Bytes of a piece in which a form is read. The headers of a part must fit into one, because each line takes time."""
 
 
 def read_file(body: bytes, boundary: str) -> tuple[str, bytes]:
@@ -55,7 +55,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[Field | File, bytes]]
 
 
 def _events(decoder: MultipartDecoder, body: bytes) -> Iterator[object]:
-    """What the decoder finds, until the form ends. Raises InvalidRequest where the form is malformed."""
+    """The events of the decoder until the form ends. Raises InvalidRequest for a malformed form."""
     pieces = (body[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES))
     try:
         for piece in (*pieces, None):

@@ -1,9 +1,8 @@
-"""The gunicorn worker class of the push worker: its main loop waits for senders, threads answer.
+"""The gunicorn worker class of the push worker: its main loop reads and writes the sockets, threads answer requests.
 
-Silent connections, slow heads, slow small bodies and responses that are not read hold no thread. A request whose body
-is larger, or of unknown length, has to be waited for, in threads of its own kind: small requests are answered whatever
-slow senders do. `GET /health` has a thread of its own. It is the only path that is known here; nothing here imports
-the application.
+Silent connections, slow heads, slow small bodies and unread responses hold no thread. Requests with larger bodies, or
+bodies of unknown length, have threads of their own, which wait for the body: slow senders do not delay small requests.
+`GET /health` has a thread of its own; this module knows no other path and does not import the application.
 """
 
 from __future__ import annotations
@@ -32,20 +31,19 @@ from functions.settings import SettingsError
 log = logging.getLogger(__name__)
 
 SEND_S, STOP_SEND_S = 30.0, 4.0
-"""Seconds in which a sender must take its response. A stopping worker waits for that so much longer than for requests:
-6 s in all.
+"""Seconds in which a sender must read its response, and additional seconds for that when the worker stops (6 s in all).
 """
 
 LINGER_S, LINGER_BYTES = 2.0, 1_000_000
-"""How long, and for how many bytes, a closed connection is still read: a reset could destroy the response."""
+"""Seconds and bytes for which a closed connection is still read: a reset could destroy the response."""
 
 DRAIN_BYTES = 65_536
-"""A body that was not read is skipped up to this size; behind a larger one the connection is closed."""
+"""Most bytes of an unread body that are skipped; with a larger body the connection is closed."""
 
 WAITING, QUEUED, QUEUED_LARGE = 500, 300, 100
-"""Connections that may wait for their sender, requests that may wait for a thread, and those with large bodies, which
-keep no others out. All fit the 1,024 open files that a process usually may have; beyond them the connection that waits
-longest is closed, and a request is refused.
+"""Most connections that wait for their sender, requests that wait for a thread, and requests with large bodies that do.
+Together they fit into the 1,024 open files of a process. Above these limits the connection that has waited longest is
+closed, and a request is refused.
 """
 
 _LOOK_S = 0.25
@@ -55,7 +53,7 @@ _FAULT = Refused(500, "the request could not be answered")
 
 
 class Worker(ThreadWorker):
-    """gunicorn's worker of threads, with other rules for what has not reached a thread."""
+    """gunicorn's threaded worker, with limits for connections that have not reached a thread."""
 
     def init_process(self) -> None:
         """Set up the process after its fork, and serve until it ends."""

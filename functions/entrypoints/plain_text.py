@@ -1,4 +1,4 @@
-"""Has an application answer in plain text and in our words, where Flask would answer with a page of HTML."""
+"""Makes a Flask application reply in plain text where Flask would reply with a page of HTML."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SENTENCES = {
     404: "no such path",
     500: "the request could not be answered",
 }
-"""By status: what Flask and Werkzeug refuse before a route is asked, and a failure of ours, which they log."""
+"""Replies by status, for errors of Flask and Werkzeug before a route is called, and for an exception."""
 
 
 class PlainText(flask.Response):
-    """What a route returns as a text; it may repeat a sender's words, which a browser must not read as HTML."""
+    """The type of a text reply. It may quote the sender, and a browser must not read that as HTML."""
 
     default_mimetype = "text/plain"
 
 
 def answer_plainly(app: flask.Flask) -> None:
-    """Set up an application, before its routes are added."""
+    """Set up an application before its routes are added."""
     app.response_class = PlainText
     app.before_request(_no_redirect)
     app.register_error_handler(HTTPException, _answer)
-    app.register_error_handler(500, _answer)  # in place of the framework's, which repeats the exception
+    app.register_error_handler(500, _answer)  # instead of the framework's handler, which quotes the exception
 
 
 def _no_redirect() -> ResponseReturnValue | None:
-    """Werkzeug would redirect from a path with a double slash, or without any, and no handler of errors is asked."""
+    """Werkzeug redirects from a path with a double slash or without a slash, and calls no error handler."""
     return _answer(NotFound()) if isinstance(flask.request.routing_exception, RequestRedirect) else None
 
 

@@ -1,7 +1,7 @@
-"""Reads the body of a request: never more than is allowed, and never for longer than its deadline.
+"""Reads the body of a request within limits of size and time.
 
-The server has a thread for each request and waits as long as its sender likes, also when it is told to stop. Limits of
-what comes before a body: request_head.py and gunicorn_worker.py, or the front end of Cloud Run functions.
+The server has a thread for each request and no deadline of its own, not even when it stops. Limits of the head:
+request_head.py and gunicorn_worker.py, or the front end of Cloud Run functions.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from functions.errors import InvalidRequest
 from functions.runtime.payload_memory import LARGE_BYTES, Reserve
 
 PIECE_BYTES, PIECE_S = 16_384, 5.0
-"""This many bytes, or what is left of the body, must come in this many seconds: it ends those that send nothing."""
+"""This many bytes, or the rest of the body, must arrive in this many seconds."""
 
 BODY_S, BYTES_A_SECOND = 30.0, 1_000_000
-"""Seconds for the whole body, and one more for each so many bytes that have come: announced bytes earn no time."""
+"""Seconds for the whole body, plus one for each BYTES_A_SECOND received; announced bytes do not count."""
 
 HELD_S = 3.0
-"""Seconds in place of BODY_S for a body that holds memory which others wait for, from when it took it."""
+"""Seconds instead of BODY_S, from the reservation on, for a body whose memory other requests wait for."""
 
 _LOOK_S = 0.5
 _TOO_SLOW = (
@@ -58,7 +58,7 @@ class RequestBody:
 
 
 class Pace:
-    """Until when the next bytes of one body must come."""
+    """The deadline for the next bytes of one body."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -67,18 +67,18 @@ class Pace:
         self._is_wanted: Callable[[], bool] = lambda: False
 
     def until(self) -> float:
-        """By the monotonic clock. Others may ask while the body is read."""
+        """The deadline by the monotonic clock. Callable from any thread while the body is read."""
         due = min(self._piece_due, self._began + BODY_S + self._received / BYTES_A_SECOND)
         return min(due, self._held_due + self._received / BYTES_A_SECOND) if self._is_wanted() else due
 
     def came(self, received: int) -> None:
-        """So many bytes have come by now."""
+        """Record the number of bytes received so far."""
         self._received = received
         if received >= self._piece + PIECE_BYTES:
             self._piece, self._piece_due = received, time.monotonic() + PIECE_S
 
     def reserve(self, reserve: Reserve, size: int) -> None:
-        """Take memory for the body; the time until it is there does not count."""
+        """Reserve memory for the body; the time of waiting for it does not count."""
         asked = time.monotonic()
         is_wanted = reserve(size)
         now = time.monotonic()
@@ -87,10 +87,10 @@ class Pace:
 
 
 class SlowBody:
-    """Stands for a body that did not come in time."""
+    """The body of a request whose sender was too slow."""
 
     failed = True
-    """For gunicorn: where the next request would begin is not known."""
+    """Tells gunicorn that the start of the next request is unknown."""
 
     def read(self, size: int = -1) -> bytes:
         """Raise InvalidRequest."""
@@ -98,17 +98,17 @@ class SlowBody:
 
 
 def ignore_body() -> None:
-    """Have the framework leave the body of the current request, which it would read to its end after the response."""
+    """Keep the framework from reading the rest of the body after the response."""
     flask.request.stream = io.BytesIO()
 
 
 def hurry() -> None:
-    """The process stops: from now on a body has PIECE_S seconds left."""
+    """Give every body PIECE_S seconds from now on: the process stops."""
     _watchdog.latest = time.monotonic() + PIECE_S
 
 
 def read_body(given: RequestBody, limit: int, reserve: Reserve) -> bytes:
-    """The whole body. Raises BodyTooLarge beyond `limit` bytes, InvalidRequest when it cannot be had.
+    """The whole body. Raises BodyTooLarge above `limit` bytes, InvalidRequest when the sender is too slow or fails.
 
     `reserve` is called with the size of a large body once LARGE_BYTES have come: a sender that sends little holds no
     memory.
@@ -137,7 +137,7 @@ def read_body(given: RequestBody, limit: int, reserve: Reserve) -> bytes:
 
 
 def _read(given: RequestBody, size: int, had: int, pace: Pace) -> bytes:
-    """The next bytes of a body of which `had` have come."""
+    """The next bytes of a body of which `had` were received."""
     caller = given.socket
     failure, piece = None, b""
     if caller:
@@ -146,7 +146,7 @@ def _read(given: RequestBody, size: int, had: int, pace: Pace) -> bytes:
         piece = given.stream.read(size)
     except (MemoryError, InvalidRequest):
         raise
-    except Exception as exc:  # whatever a server raises here, its sender has sent malformed chunks, or is gone
+    except Exception as exc:  # servers raise several kinds: the sender sent malformed chunks, or closed the connection
         failure = exc
     finally:
         in_time = not caller or _watchdog.forget(caller)
@@ -158,11 +158,11 @@ def _read(given: RequestBody, size: int, had: int, pace: Pace) -> bytes:
 
 
 class _Watchdog:
-    """Ends the reading of sockets that are too slow; its thread begins with the first of them, never at import."""
+    """Shuts down sockets whose senders are too slow. Its thread starts with the first socket, never at import."""
 
     def __init__(self) -> None:
         self.latest = math.inf
-        """No socket is read for longer, by the monotonic clock."""
+        """The deadline of all sockets, by the monotonic clock."""
         self._read: dict[socket.socket, Pace] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -174,7 +174,7 @@ class _Watchdog:
                 self._thread = bootstrap.supervisor().start("slow-senders", self._run)
 
     def forget(self, caller: socket.socket) -> bool:
-        """Whether it was in time."""
+        """Stop watching a socket. Returns whether it was in time."""
         with self._lock:
             return self._read.pop(caller, None) is not None
 
@@ -185,7 +185,7 @@ class _Watchdog:
                 now = time.monotonic()
                 for caller in [each for each, pace in self._read.items() if min(pace.until(), self.latest) < now]:
                     del self._read[caller]
-                    with suppress(OSError):  # who hung up meanwhile is cut off already
+                    with suppress(OSError):  # the sender may have closed it
                         caller.shutdown(socket.SHUT_RD)
 
 

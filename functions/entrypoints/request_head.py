@@ -1,6 +1,6 @@
-"""Heads of HTTP requests, judged: when one is whole, how long it may be, and what a sender of a malformed one reads.
+"""Checks the head of an HTTP request: whether it is complete, within the limits, and well formed (RFC 9112).
 
-Every refusal is a sentence of ours and repeats nothing of the request: a head may hold a token. Formats: RFC 9112.
+Every error is a sentence of this project that quotes nothing of the request: a head may hold a token.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from gunicorn.http import errors
 from gunicorn.http.message import Request
 
 LINE_BYTES = 8190
-"""Longest request line, without its end: 8 KiB with it."""
+"""Most bytes of a request line, without its CRLF: 8 KiB with it."""
 
 HEADERS_BYTES, FIELDS, FIELD_BYTES = 32_768, 100, 8190
 """Most bytes of all headers together, most headers, and most bytes of one of them."""
 
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
-"""The end of a head. A bare line feed is one too: the parser refuses it, and nothing is gained by waiting for more."""
+"""The end of a head. A bare line feed ends it too: the parser refuses it without the rest."""
 
 
 class Refused(Exception):
-    """A request that is not handed to a thread: an HTTP status and a sentence for its sender."""
+    """A request that the server refuses: an HTTP status and a sentence for its sender."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -51,18 +51,18 @@ _REFUSALS: tuple[tuple[type[Exception], Refused], ...] = (
         errors.InvalidRequestLine,
         Refused(400, "the request line is malformed; it must be METHOD TARGET HTTP/1.1, with a target in ASCII"),
     ),
-    (errors.InvalidRequestMethod, Refused(400, "the method is malformed; it must be 3 to 20 capital letters")),
+    (errors.InvalidRequestMethod, Refused(400, "the method is malformed; it must be 3 to 20 characters of A-Z")),
     (errors.InvalidHTTPVersion, _VERSION),
     (errors.InvalidHeader, _HEADER),
     (errors.InvalidHeaderName, _HEADER),
     (errors.ObsoleteFolding, _HEADER),
     (errors.ParseException, _MALFORMED),
-    (OSError, _MALFORMED),  # the parser wanted more than the head: it is not the head that was looked for
+    (OSError, _MALFORMED),  # the parser read beyond the head: the head is malformed
 )
 
 
 def is_whole(head: bytes | bytearray, searched: int = 0) -> bool:
-    """Whether the parser can judge this head, of which `searched` bytes were looked at before. Raises Refused."""
+    """Whether this head is complete. `searched`: bytes that an earlier call examined. Raises Refused."""
     start = 2 if head[:2] == b"\r\n" else 0  # one empty line may come first (RFC 9112, 2.2)
     line = head.find(b"\r\n", start, start + LINE_BYTES + 2)
     if line < 0 and len(head) >= start + LINE_BYTES + 2:
@@ -73,11 +73,11 @@ def is_whole(head: bytes | bytearray, searched: int = 0) -> bool:
         return True
     if len(head) > start + LINE_BYTES + HEADERS_BYTES:
         raise _HEADERS_TOO_LARGE
-    return line >= 0 and b" HTTP/1." not in head[:line]  # HTTP/0.9, or another protocol: no headers will come
+    return line >= 0 and b" HTTP/1." not in head[:line]  # HTTP/0.9 or another protocol: it has no headers
 
 
 def check(request: Request) -> None:
-    """Refuse what the parser lets pass and this server does not understand. Raises Refused."""
+    """Refuse requests that the parser accepts and this server does not support. Raises Refused."""
     if request.version > (1, 1):
         raise _VERSION
     codings = [value for name, value in request.headers if name == "TRANSFER-ENCODING"]
@@ -86,7 +86,7 @@ def check(request: Request) -> None:
 
 
 def refusal(failure: Exception) -> Refused | None:
-    """What the sender of a request is told that could not be parsed; None when the failure is not the sender's."""
+    """The refusal for a request that could not be parsed; None when the failure is not the sender's."""
     if isinstance(failure, Refused):
         return failure
     return next((refused for kind, refused in _REFUSALS if isinstance(failure, kind)), None)

@@ -29,7 +29,7 @@ _MAIN = Path(__file__).resolve().parents[1] / "main.py"
 
 
 class Server(BaseApplication):
-    """gunicorn as the worker needs it."""
+    """gunicorn with the settings of the worker."""
 
     def __init__(self, bind: str) -> None:
         self._bind = bind
@@ -37,16 +37,16 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """The settings that functions-framework makes, and limits (request_head.py has those that gunicorn lacks)."""
+        """Set what functions-framework sets, and limits (request_head.py has those that gunicorn lacks)."""
         settings = {
             "bind": self._bind,
             "workers": int(os.environ.get("WORKERS", 1)),
             "threads": int(os.environ.get("THREADS", 4 * (os.cpu_count() or 1))),
             "worker_class": Worker,
-            "timeout": 0,  # a request may take as long as its own deadlines allow
+            "timeout": 0,  # the worker has deadlines of its own
             "loglevel": os.environ.get("GUNICORN_LOG_LEVEL", "error"),
-            "forwarded_allow_ips": "",  # no header is believed: not X-Forwarded-Proto, and not SCRIPT_NAME,
-            "forwarder_headers": "",  # which moves a path
+            "forwarded_allow_ips": "",  # trust no header: X-Forwarded-Proto, and
+            "forwarder_headers": "",  # SCRIPT_NAME, which changes the path
             "limit_request_line": LINE_BYTES,
             "limit_request_fields": FIELDS,
             "limit_request_field_size": FIELD_BYTES,

@@ -1,4 +1,4 @@
-"""Who may push: the OIDC token of a push, checked here where nobody in front of the worker does it.
+"""Authorizes pushes by their OIDC tokens, where no platform in front of the worker does it.
 
 Cloud Run's own check is the better one where there is one, and it takes the signature out of the tokens that it passes
 on: behind it nothing is left to check here. Formats: "Authenticate push subscriptions" (Google Cloud), RFC 7519, 7517.
@@ -10,11 +10,11 @@ from typing import Any
 
 ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 LEEWAY_S = 30.0
-"""How far two clocks may be apart."""
+"""Seconds by which two clocks may differ."""
 
 
 class NotAllowed(Exception):
-    """A push that is turned away: an HTTP status and a sentence that says nothing of the token."""
+    """An unauthorized push: an HTTP status and a sentence without any part of the token."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -22,10 +22,10 @@ class NotAllowed(Exception):
 
 
 class Pushers:
-    """The one service account that may push. Made without touching the network; keys are fetched when first needed."""
+    """The one service account that may push. The keys are fetched at the first check."""
 
     def __init__(self, audience: str, service_account: str, keys_url: str) -> None:
-        import jwt  # here: only who asks for the check pays for it
+        import jwt  # here: a worker without this check does not import it
 
         from functions.gcp.signing_keys import KeySet
 
@@ -45,7 +45,7 @@ class Pushers:
             claims = self._claims(token.strip())
         except self._jwt.PyJWKClientConnectionError:
             raise
-        except (self._jwt.InvalidTokenError, self._jwt.PyJWKClientError) as exc:  # the latter: no key of that name
+        except (self._jwt.InvalidTokenError, self._jwt.PyJWKClientError) as exc:  # the second: no key has that id
             raise NotAllowed(401, "the token is not one that Google made for this worker") from exc
         if claims.get("email") != self._service_account or claims.get("email_verified") is not True:
             raise NotAllowed(403, "the token is not the pushing service account's")
@@ -53,7 +53,7 @@ class Pushers:
     def _claims(self, token: str) -> dict[str, Any]:
         return self._jwt.decode(
             token,
-            # Names of keys that a stranger makes up have the keys fetched again twice a minute at most.
+            # An untrusted sender can invent key ids: they cause at most two fetches a minute.
             self._keys.get_signing_key_from_jwt(token),
             algorithms=["RS256"],
             audience=self._audience,

@@ -1,4 +1,4 @@
-"""The key set that tokens are checked with: kept for five minutes, fetched within limits, left alone while it is away.
+"""The key set that verifies tokens: cached for five minutes, fetched within limits, with a pause after a failure.
 
 Whatever is wrong with the answer of its server is transient: it is raised as PyJWKClientConnectionError.
 """
@@ -19,14 +19,14 @@ TIMEOUT_S = 5.0
 """Seconds for the whole fetch: a stopping worker has ten."""
 
 REST_S = 10.0
-"""Negative-cache time: after a failed fetch, no new one is made for so many seconds, whatever tokens come."""
+"""Negative-cache time, seconds: after a failed fetch, no new fetch is made for this long."""
 
 MAX_BYTES, MAX_KEYS = 1_048_576, 100
 """Most bytes of a key set, and most keys in it. Google's has 2 or 3 keys in 2 kB; a key takes 0.1 ms to make."""
 
 
 class KeySet(jwt.PyJWKClient):
-    """Keys at an address. Callable from any thread; the fetches are one after the other."""
+    """The keys at a URL. Callable from any thread; one thread fetches at a time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -34,7 +34,7 @@ class KeySet(jwt.PyJWKClient):
         self._fetch = threading.Thread()
 
     def fetch_data(self) -> jwt.PyJWKSet:
-        """Ask the address. Raises PyJWKClientConnectionError also while it rests; keys that are kept do without it."""
+        """Fetch the keys. Raises PyJWKClientConnectionError, also during the pause after a failed fetch."""
         if time.monotonic() < self._rests_until:
             raise jwt.PyJWKClientConnectionError("the key set was out of reach a moment ago")
         try:
@@ -46,7 +46,7 @@ class KeySet(jwt.PyJWKClient):
         return keys
 
     def _downloaded(self) -> bytes:
-        """The document, from a thread: timeouts of sockets begin again with each byte that drips."""
+        """The document, fetched in a thread: the timeout of a socket starts again with each byte."""
         if self._fetch.is_alive():
             raise TimeoutError("an earlier fetch is not over")
         done: Future[bytes] = Future()
@@ -57,7 +57,7 @@ class KeySet(jwt.PyJWKClient):
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow none: the address is the one that decides who is let in."""
+        """Follow no redirect: this URL decides who is authorized."""
 
 
 def _download(url: str, done: Future[bytes]) -> None:
@@ -79,7 +79,7 @@ def _download(url: str, done: Future[bytes]) -> None:
 
 
 def _parse(document: bytes) -> jwt.PyJWKSet:
-    """The keys that can sign a push. Raises an exception of many kinds for a document that has none."""
+    """The keys that can sign a push. Raises exceptions of several kinds for a document without keys."""
     found = (key for key in json.loads(document)["keys"] if isinstance(key, dict))
     keys = [key for key in found if key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and key.get("kid")]
     if len(keys) > MAX_KEYS:

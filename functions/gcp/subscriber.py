@@ -7,7 +7,6 @@ never arrives, and the client opens its stream again and again without a log lin
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import grpc
@@ -44,6 +43,7 @@ class AnySizeTransport(SubscriberGrpcTransport):  # type: ignore[misc]
 
     def __init__(self, *, host: str, channel: grpc.Channel | None = None, **others: Any) -> None:
         if channel is not None:
+            target = channel._channel.target().decode()  # grpc has no public way to read it
             channel.close()
-            channel = grpc.insecure_channel(os.environ["PUBSUB_EMULATOR_HOST"], options=_ANY_SIZE)
+            channel = grpc.insecure_channel(target, options=_ANY_SIZE)
         super().__init__(host=host, channel=channel, **others)

@@ -28,7 +28,7 @@ RESPONSE_LIMIT = 1_000_000
 """Most bytes of a response that is read: many times a hundred long labels with an explanation."""
 
 OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain")
-"""The attributes by which a sender states options of a request, beside request_id and those of a trace."""
+"""The attributes with the options of a request, in addition to request_id and the attributes of a trace."""
 
 _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
 
@@ -73,7 +73,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model answered. `digest` names the version for ever: `sha256:` and 64 hex digits."""
+    """Which model answered. `digest` identifies the version: `sha256:` and 64 hex digits."""
 
     name: str
     version: str
@@ -212,12 +212,12 @@ def encode_response(response: Response) -> bytes:
         else None,
     }
     text = _AS_IT_IS.encode(body)
-    # A name may hold what would steer the terminal of whoever looks at a response: then all is ASCII.
+    # A name with control characters could steer the terminal of a reader: then the JSON is ASCII.
     return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()
 
 
 def response_attributes(response: Response) -> dict[str, str]:
-    """The attributes that travel beside the body, so that subscriptions can filter."""
+    """The attributes of the message, by which subscriptions can filter."""
     attributes = {"request_id": response.request_id, "status": response.status}
     if response.reply_to:
         attributes["reply_to"] = response.reply_to

@@ -59,7 +59,7 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
 
 
 def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> Envelope:
-    """An image posted by somebody who waits for the answer."""
+    """An image that was posted over HTTP."""
     return Envelope(request_id, payload, {**options, "request_id": request_id})
 
 
@@ -129,7 +129,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 def _base64(value: Any, name: str) -> bytes:
     try:
-        # In place of base64.b64decode, which copies all of it first.
+        # Instead of base64.b64decode, which first copies the text.
         return binascii.a2b_base64(value, strict_mode=True)
     except (ValueError, TypeError):
         raise InvalidRequest(f"{name} is not base64") from None

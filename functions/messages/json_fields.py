@@ -37,7 +37,7 @@ def texts(holder: object, *names: str) -> Iterator[str]:
 
 
 def number(holder: object, name: str) -> float:
-    """A number that can be shown and reckoned with: finite, and in the range of a float."""
+    """A finite number in the range of a float."""
     value: float = field_of(holder, name, float, int)
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} is not a finite number")

@@ -14,7 +14,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
-    """Severity, time, message, whatever was passed as `extra`, and the traceback: ours alone, never a sender's.
+    """Severity, time, message, the fields of `extra`, and the traceback. No text of a sender is part of it.
 
     A `trace` in `extra` becomes what links the line to the trace in `project`.
     """
@@ -37,16 +37,16 @@ class JsonLines(logging.Formatter):
             line["logging.googleapis.com/trace_sampled"] = trace.sampled
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        # ASCII: names of strangers' files are in here, and somebody reads this in a terminal.
+        # ASCII: file names of untrusted senders are part of log lines, and people read those in a terminal.
         return json.dumps(line, default=str)
 
 
 def configure(level: str, project: str) -> None:
-    """Send our own logs to stderr, and those of libraries from warnings on. Calling it again changes only the level."""
+    """Log the project's lines, and warnings of libraries, to stderr. A second call changes only the level."""
     ours = logging.getLogger("functions")
     ours.setLevel(level)
     logging.captureWarnings(True)
-    # Pillow warns of each damaged tag of a file, and Python remembers each text: senders would fill log and memory.
+    # Pillow warns of each damaged tag of a file, and Python keeps each text: senders could fill log and memory.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):

@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 _GROUP = "opentelemetry_traces_exporter"
 FLUSH_S = 2.0
-"""So long a request waits for whoever collects spans."""
+"""Seconds that a request waits for the exporter of spans."""
 
 _PAUSE_S = 60.0
-"""So long none waits after one has waited in vain; spans go out, or are dropped, beside the requests."""
+"""Seconds without waiting after a request waited in vain; spans are sent, or dropped, in the background."""
 
 
 class Spans:
@@ -47,18 +47,18 @@ class Spans:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         resource = Resource.create()
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # the environment gives no other
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # the environment sets no name
             resource = resource.merge(Resource({SERVICE_NAME: "prediction-worker"}))
         self._provider = TracerProvider(resource=resource)
         try:
             self._provider.add_span_processor(BatchSpanProcessor(found[exporter].load()()))
-        except Exception as exc:  # an exporter is other people's code, and wants what it wants
+        except Exception as exc:  # an exporter may raise anything
             raise SettingsError(f"OTEL_TRACES_EXPORTER is {exporter!r}, which cannot start: {exc}") from exc
         self._tracer = self._provider.get_tracer("functions")
         self._resume_at = 0.0
 
     def record(self, given: TraceContext | None, response: Response) -> TraceContext:
-        """Record how a response came about, as a part of the given trace or of a new one; gives the span's place."""
+        """Record the stages of a response as spans of the given or a new trace. Returns the context of its span."""
         from opentelemetry import trace
 
         end = time.time_ns()
@@ -84,10 +84,10 @@ class Spans:
         )
 
     def flush(self) -> None:
-        """Send what is recorded: before a request ends, because between requests there may be no CPU."""
+        """Send the recorded spans. Call it before a request ends: between requests there may be no CPU."""
         if time.monotonic() < self._resume_at:
             return
-        # force_flush knows no timeout of its own, whatever it is told (opentelemetry-python issue 4568).
+        # force_flush ignores its timeout (opentelemetry-python issue 4568).
         sending = threading.Thread(target=self._provider.force_flush, name="spans", daemon=True)
         sending.start()
         sending.join(FLUSH_S)
@@ -102,7 +102,7 @@ def spans(exporter: str) -> Spans | None:
 
 
 def _context(given: TraceContext | None) -> Context:
-    """OpenTelemetry's word for what a sender gave; an empty one begins a new trace."""
+    """The sender's trace as a context of OpenTelemetry; an empty context begins a new trace."""
     from opentelemetry import trace
     from opentelemetry.context import Context
 

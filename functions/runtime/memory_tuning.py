@@ -1,4 +1,4 @@
-"""How memory is given back: large blocks at once, the last megabytes of a heap never, cycles when there may be many."""
+"""Tunes how the process frees memory: malloc returns large blocks at once, and the garbage collector runs seldom."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 8_000_000
-"""What a batch of photos does not take, and a large image does."""
+"""Blocks from this size on are returned when they are freed: a large image takes one, a batch of photos does not."""
 
 _WORKING_BYTES, _HEAPS = 16_000_000, 2
-"""What a heap keeps at its end, for the next images, and how many there are for all threads."""
+"""Bytes that a heap keeps at its end for the next images, and the number of heaps for all threads."""
 
 GARBAGE = (50_000, 20, 100)
-"""New objects before the collector looks for cycles among them, and looks before one at older objects: those of some
-thousand images. Python's own (700, 10, 10) are those of a few.
+"""Thresholds of the garbage collector (gc.set_threshold): it runs after some thousand images. With Python's defaults
+(700, 10, 10) it runs after a few.
 """
 
 
-def give_back_large_blocks() -> None:
-    """Map large blocks by themselves and unmap them when they are freed (mallopt(3); glibc alone has it).
+def return_large_blocks() -> None:
+    """Map large blocks separately and unmap them when they are freed (mallopt(3); glibc only).
 
-    By itself glibc raises the size from which it does so to 32 MB once such blocks were freed, and keeps them in a heap
-    per thread: hundreds of MB more under a mix of large images. What is smaller it must keep for the next image: pages
-    that are given back are cleared and mapped anew, which took a sixth of a photo's CPU time.
+    By default glibc raises the size from which it does so to 32 MB once such blocks were freed, and keeps them in a
+    heap per thread: a mix of large images takes hundreds of MB more. Smaller blocks stay for the next image: to return
+    their pages and map them again takes a sixth of a photo's CPU time.
     """
-    import ctypes  # 3 ms that a start is not kept from
+    import ctypes  # here: the import takes 3 ms, which other processes need not spend
 
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -34,11 +34,10 @@ def give_back_large_blocks() -> None:
 
 
 def collect_seldom() -> None:
-    """Have the garbage collector pass over what is there now, and look at what comes after some thousand images.
+    """Let the garbage collector skip the objects that exist now, and run after some thousand images.
 
-    To be called before much is loaded, and again when all is. A request that goes well leaves no cycles; by itself the
-    collector walks all the same through every module and every remembered answer: at least 40 us of an image's CPU
-    time, 30 ms at a time.
+    Call it before most modules are loaded, and again after that. A successful request leaves no cycles, but by default
+    the collector walks through every module and every cached response: 30 ms at a time, at least 40 us for each image.
     """
-    gc.freeze()  # no collection before it: 30 ms of a cold start
+    gc.freeze()  # without a collection before it, which takes 30 ms of a cold start
     gc.set_threshold(*GARBAGE)

@@ -1,4 +1,4 @@
-"""Memory for large payloads: request bodies and objects of buckets, from their arrival until they are settled.
+"""The memory budget for large payloads: request bodies and objects, from arrival until they are settled.
 
 Small payloads are not counted: as many as there are threads take little, and they never wait for large ones.
 """
@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from model.images.memory_budget import MemoryBudget
 
 LARGE_BYTES = 1_000_000
-"""From this size on a payload is counted."""
+"""Payloads from this size on are counted."""
 
 
 Reserve = Callable[[int], Callable[[], bool]]
@@ -19,7 +19,7 @@ Reserve = Callable[[int], Callable[[], bool]]
 
 
 class Payloads:
-    """`capacity` bytes for the large payloads of all threads. One larger than all of it is let in alone."""
+    """`capacity` bytes for the large payloads of all threads. A payload larger than that waits until it is alone."""
 
     def __init__(self, capacity: int) -> None:
         self._budget = MemoryBudget(capacity)

@@ -1,4 +1,4 @@
-"""From a stranger's bytes to pixels: formats and limits. A refusal is an InvalidImage.
+"""From untrusted bytes to pixels: formats and limits. A refusal is an InvalidImage.
 
 Orientation, transparency and depth are normalize.py's; what happens afterwards is a model's own recipe, in recipe.py.
 """
@@ -52,7 +52,7 @@ _RAW_PROFILE = "Raw profile type exif"
 """A text of a PNG with EXIF in hexadecimal numbers, as ImageMagick writes it behind three lines of another kind."""
 
 _PADDING = bytes(8)
-"""Data behind the only scan of a JPEG, in place of its end marker: as many bytes as libjpeg looks ahead.
+"""Data behind the only scan of a JPEG, instead of its end marker: as many bytes as libjpeg looks ahead.
 
 At an end marker libjpeg paints what is missing grey and passes over it. Without one it asks for more, and Pillow says
 that the image is truncated.

@@ -21,8 +21,8 @@ _APPLICATION_COPIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Bytes of memory beside the pixels: `opening_bytes` from the moment in which Pillow opens the file, for copies of
-    it and for what it says beside the image, and `decoder_bytes` while it is decoded.
+    """Bytes of memory in addition to the pixels: `opening_bytes` from the time when Pillow opens the file, for copies
+    of it and for its metadata, and `decoder_bytes` while it is decoded.
 
     `coded_pixels`: of all frames of an AVIF. `jpeg`: of a JPEG alone.
     """

@@ -1,4 +1,4 @@
-"""What decoding a PNG will take beside its pixels, read from its chunks; and whether all its rows are there.
+"""What decoding a PNG takes in addition to its pixels, read from its chunks; and whether all its rows are there.
 
 Pillow takes a stream of pixels that ends early, but properly, for a whole image: the rows that it lacks stay empty.
 Format: "Portable Network Graphics (PNG) Specification (Third Edition)", sections 5, 8 and 11.

@@ -1,4 +1,4 @@
-"""What decoding a lossless WebP takes beside its pixels, read from the bits before its pixels.
+"""What decoding a lossless WebP takes in addition to its pixels, read from the bits before its pixels.
 
 The pixels of a lossless image are divided into groups, each with five prefix codes of its own, and libwebp builds the
 tables of all groups before it decodes a pixel. How many there are is known only when the small images before them have
@@ -19,7 +19,7 @@ MAX_GROUPS = 2_600
 """Groups of prefix codes: as many as libwebp's encoder makes at most."""
 
 _FEW_GROUPS, _LEAST_BLOCK, _LEAST_BITS = 1_000, 2, 20
-"""An image with room for no more groups than these is counted as if it had them, and not read. A group takes at least
+"""An image with blocks for at most this many groups is counted as if it had them, and not read. A group takes at least
 20 bits, and a block of 4x4 pixels (2 bits of either edge).
 """
 
@@ -32,7 +32,7 @@ _TABLE_BYTES, _TABLES, _LARGEST_CACHE = 4, 2_956, 1 << 11
 """Bytes of an entry, and entries of a group's tables; the colours of a cache come to these."""
 
 _GROUP_BYTES = 600
-"""Bytes of a group beside its tables."""
+"""Bytes of a group in addition to its tables."""
 
 _LENGTHS_IN_ORDER = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 _REPEATS = {16: (2, 3), 17: (3, 3), 18: (7, 11)}

@@ -67,7 +67,7 @@ def test_a_topic_that_is_not_there_is_a_failure(
 
         assert batch_publish.main(["gs://photos", "--topic", "projects/p/topics/none"]) == 1
 
-    assert "not all was asked" in caplog.text
+    assert "not all requests were published" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["photos/in", "gs://", "gs://Photos/in"])

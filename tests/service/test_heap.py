@@ -7,7 +7,7 @@ import sys
 
 _LARGE_BLOCKS = """
 import resource
-from functions.runtime.memory_tuning import give_back_large_blocks
+from functions.runtime.memory_tuning import return_large_blocks
 
 def resident() -> int:
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -15,7 +15,7 @@ def resident() -> int:
 def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-give_back_large_blocks()
+return_large_blocks()
 bytes(bytearray(b"x" * 4_000_000))
 before = faults()
 for _ in range(50):
