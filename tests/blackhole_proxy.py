@@ -1,4 +1,4 @@
-"""A road between a client and a server that can be told to swallow everything: connections stand, and nothing comes."""
+"""A TCP proxy that can drop all traffic while its connections stay open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 _CHUNK = 65536
 
 
-class Road:
+class BlackholeProxy:
     """A TCP proxy on a port of its own to `host` (address:port), from entering to leaving."""
 
     def __init__(self, host: str) -> None:

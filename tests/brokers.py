@@ -17,8 +17,8 @@ from infra.local.pubsub.server import PubsubServer
 from infra.local.twin import Delivery, Twin
 from tests.conformance.differences import GOOGLE
 from tests.conftest import absent
-from tests.service.cli_harness import PROJECT, Desk, seated
-from tests.service.doctor_harness import Ward, visiting
+from tests.service.cli_harness import PROJECT, CommandLine, command_line
+from tests.service.doctor_harness import DoctorHarness, doctor_harness
 from tests.service.endpoint import Endpoint
 
 
@@ -102,20 +102,20 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def ward(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Ward]:
-    """The doctor's visits to the module's own `twin`."""
-    with visiting(twin, monkeypatch, capsys) as ward:
-        yield ward
+def harness(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[DoctorHarness]:
+    """`predictions doctor`, run against the module's own `twin`."""
+    with doctor_harness(twin, monkeypatch, capsys) as harness:
+        yield harness
 
 
 @pytest.fixture
-def desk(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
-    """A desk at the module's own `twin`."""
-    with seated(twin, monkeypatch, capsys) as desk:
-        yield desk
+def cli(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
+    """The client's commands, run against the module's own `twin`."""
+    with command_line(twin, monkeypatch, capsys) as cli:
+        yield cli
 
 
 @pytest.fixture
 def samples(root: Path) -> Path:
-    """The pictures that come with the client."""
+    """The sample images that come with the client."""
     return root / "client" / "samples"

@@ -1,6 +1,7 @@
 """What all suites share: where the data is, and how a missing part is treated.
 
-At a stranger's desk a missing emulator, browser, terraform or data set is a skip with its reason; under CI a failure.
+On a developer's machine, tests that need a missing emulator, browser, terraform or data set are skipped with the
+reason; under CI they fail.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def absent(reason: str) -> None:
-    """Skip at a desk, fail under CI."""
+    """Skip on a developer's machine, fail under CI."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (a failure under CI)")
     pytest.skip(reason)

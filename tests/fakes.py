@@ -36,7 +36,7 @@ SIGNATURE = Signature(
     },
 )
 UNMEASURED = Speed({(threads, batch): 1.0 for threads in THREADS for batch in BATCHES}, 0.5, 1, (1.0,))
-"""In place of minutes of measuring."""
+"""A fixed value instead of minutes of measuring."""
 
 MODEL = Model("fake", "1.0.0", "sha256:" + "0" * 64, "fake")
 

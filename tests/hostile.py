@@ -42,7 +42,7 @@ def tall_png() -> bytes:
 
 
 def jpeg_of_segments() -> bytes:
-    """Millions of empty segments before the picture."""
+    """Millions of empty segments before the image."""
     return b"\xff\xd8" + b"\xff\xe0\x00\x02" * 2_400_000 + save(Image.new("L", (8, 8)), "JPEG")[2:]
 
 
@@ -140,7 +140,7 @@ def tiff_of_tiles() -> bytes:
     count, edge = 4_095, 983_040
     tile = zlib.compress(bytes(edge * 16), 9)
     places = struct.pack("<I", 1016 + 8 * count) * count + struct.pack("<I", len(tile)) * count
-    # Where LONG8 is no room for a value it stands elsewhere, as libtiff reads it.
+    # A value that does not fit into a LONG8 is stored elsewhere, where libtiff reads it.
     more = (322, 16, 1, 1000), (323, 16, 1, 1008), (324, 4, count, 1016), (325, 4, count, 1016 + 4 * count)
     return tiff(grey_tiff(16, 16 * count, 8, *more), struct.pack("<QQ", edge, 16) + places + tile)
 

@@ -1,4 +1,4 @@
-"""`python -m tests.memory_estimates`: what decoding takes beside what it is counted as, a line of JSON for each image.
+"""`python -m tests.memory_estimates`: memory that decoding takes and its estimate, one line of JSON an image.
 
 A process of its own, in which freed blocks go back to the system at once: elsewhere an image is decoded in memory that
 an earlier one left, and its peak is not seen.
@@ -110,7 +110,7 @@ METADATA: dict[str, Callable[[], bytes]] = {
     "TIFF, profile": lambda: save(_PIXEL, "TIFF", icc_profile=_MEGABYTES),
     "TIFF, fax": lambda: save(_PIXEL.convert("1"), "TIFF", compression="group4") + _MEGABYTES,
 }
-"""Small images with much beside their pixels."""
+"""Small images with much metadata."""
 
 
 class _Counted(MemoryBudget):
@@ -143,7 +143,7 @@ def _drawn(mode: str, size: tuple[int, int]) -> Image.Image:
 
 def main() -> None:
     """Print format, mode, options, size, decode size, bytes at the peak and bytes as counted, for each case; then name
-    and the last two of these for each image with much beside its pixels.
+    and the last two of these for each image with much metadata.
     """
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
     budget = _Counted(1 << 40)

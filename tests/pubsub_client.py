@@ -1,4 +1,4 @@
-"""A stock client of a twin, with none of our client's code: publishes, and collects what is answered."""
+"""A client of a twin, built on Google's stock client: publishes requests and collects responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.cloud import pubsub_v1, storage
 from functions.messages.contract import Response, decode_response
 
 
-class Desk:
+class PubsubClient:
     """Publishes requests and reads responses through a subscription of its own."""
 
     def __init__(self, project: str) -> None:
@@ -22,7 +22,7 @@ class Desk:
         self.publisher = pubsub_v1.PublisherClient()
         self.subscriber = pubsub_v1.SubscriberClient()
         self._arrived: queue.SimpleQueue[Response] = queue.SimpleQueue()
-        path = f"projects/{project}/subscriptions/desk-{uuid.uuid4().hex}"
+        path = f"projects/{project}/subscriptions/test-client-{uuid.uuid4().hex}"
         self.subscriber.create_subscription(
             name=path, topic=f"projects/{project}/topics/res_predict", ack_deadline_seconds=60
         )
@@ -62,9 +62,9 @@ class Desk:
         return list(pulled.received_messages)
 
     def unacked(self, subscription: str) -> list[Any]:
-        """What nobody has acked yet, also what somebody holds; whoever reads the subscription goes on with it."""
+        """Every message that is not acked, leased ones included. The subscription itself is not changed."""
         name, project = uuid.uuid4().hex, f"projects/{self.project}"
-        snapshot, mirror = f"{project}/snapshots/s-{name}", f"desk-mirror-{name}"
+        snapshot, mirror = f"{project}/snapshots/s-{name}", f"mirror-{name}"
         path = f"{project}/subscriptions/{mirror}"
         source = self.subscriber.get_subscription(subscription=f"{project}/subscriptions/{subscription}")
         self.subscriber.create_subscription(name=path, topic=source.topic)

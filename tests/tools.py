@@ -1,4 +1,4 @@
-"""Stand-ins for gcloud, terraform and make, because no cloud is there: they record their calls, and answer as told."""
+"""Stand-ins for gcloud, terraform and make: they record their calls and print prepared answers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Tools:
         self.output()
 
     def answer(self, to: str, said: str = "", code: int = 0, *, once: bool = False) -> None:
-        """What whoever is called with these words says; the latest goes before what was told earlier."""
+        """Prepare the answer to a call with these words. The latest answer takes precedence."""
         self._answers.insert(0, {"to": to, "said": said, "code": code, "once": once})
         (self._folder / "answers").write_text(json.dumps(self._answers))
 
@@ -66,7 +66,7 @@ class Tools:
         self.answer("output -json", json.dumps(given))
 
     def forget(self, failing: int = 0) -> None:
-        """Record anew; the call of that number, counted from 1, will fail with 3."""
+        """Forget recorded calls. The call of that number, counted from 1, fails with 3."""
         (self._folder / "calls").write_text("")
         (self._folder / "failing").write_text(str(failing))
 

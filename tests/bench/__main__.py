@@ -25,10 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench import rows
     from tests.bench.capacity import capacity
     from tests.bench.cold import cold_starts
+    from tests.bench.images import garments, photos
     from tests.bench.latency import latencies
     from tests.bench.load import loads
     from tests.bench.memory import memory
-    from tests.bench.pictures import garments, photos
     from tests.bench.stages import imports, stages
     from tests.bench.subjects import NAMES, installed_engines, subjects
     from tests.bench.twin import twin
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "plan" in parts:
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
             found = capacity(files, engines, min(3, options.runs))
-            keep(f"plan-{name}", (f"What plan reckons with: {name}", found))
+            keep(f"plan-{name}", (f"What plan calculates with: {name}", found))
     if "twin" in parts:
         keep("twin", ("The local twin", twin(options.runs, million=options.million)))
     return 0

@@ -24,7 +24,7 @@ def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
             for entry_point in ENTRY_POINTS:
                 for what, value in _once(entry_point, engine, files).items():
                     taken.setdefault(f"{what}.{entry_point}.{engine}", []).append(value)
-    how = "CPU time: what one vCPU of one's own would take"
+    how = "CPU time: on a dedicated vCPU"
     return [row(name, values, _UNITS[name.split(".")[0]], cpus=1, how=how) for name, values in taken.items()]
 
 

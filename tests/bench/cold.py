@@ -17,7 +17,7 @@ from infra.local.twin import Twin
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
-    Ear,
+    ResponseListener,
     as_the_image,
     environment,
     process,
@@ -37,16 +37,16 @@ def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
     settings = as_the_image()
     taken: dict[tuple[str, str, str, bool], list[float]] = {}
     with Twin(worker=None) as twin, environment(twin.env):
-        ear = Ear(twin.env["GOOGLE_CLOUD_PROJECT"])
+        listener = ResponseListener(twin.env["GOOGLE_CLOUD_PROJECT"])
         try:
             for _ in range(runs):
                 for subject, engine, entry_point, held in _cases(subjects):
                     env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
                     start = _push if entry_point == "push" else _pull
-                    seconds = start(HELD if held else [], env, ear, subject.pictures(1)[0])
+                    seconds = start(HELD if held else [], env, listener, subject.make_images(1)[0])
                     taken.setdefault((subject.name, entry_point, engine, held), []).append(seconds)
         finally:
-            ear.close()
+            listener.close()
     return [
         row(f"cold_start.{name}.{entry_point}{'.one_cpu' * held}.{engine}", seconds, "s", cpus=1 if held else None)
         for (name, entry_point, engine, held), seconds in taken.items()
@@ -89,14 +89,14 @@ def push_first(port: int, image: bytes, request_id: str) -> float:
     return answered
 
 
-def _push(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
+def _push(before: list[str], env: dict[str, str], listener: ResponseListener, image: bytes) -> float:
     port, request_id = free_port(), uuid.uuid4().hex
     start = time.perf_counter()
     with process([*before, *push_command(port)], env):
-        return max(push_first(port, image, request_id), ear.wait({request_id})) - start
+        return max(push_first(port, image, request_id), listener.wait({request_id})) - start
 
 
-def _pull(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> float:
+def _pull(before: list[str], env: dict[str, str], listener: ResponseListener, image: bytes) -> float:
     request_id = uuid.uuid4().hex
     publisher = pubsub_v1.PublisherClient()
     topic = f"projects/{env['GOOGLE_CLOUD_PROJECT']}/topics/req_predict"
@@ -104,4 +104,4 @@ def _pull(before: list[str], env: dict[str, str], ear: Ear, image: bytes) -> flo
     publisher.stop()
     start = time.perf_counter()
     with process([*before, *PULL_COMMAND], env):
-        return ear.wait({request_id}) - start
+        return listener.wait({request_id}) - start

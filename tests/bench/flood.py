@@ -36,15 +36,15 @@ def flood(host: str, size: int, count: int, mark: Callable[[], None] = lambda: N
     name = uuid.uuid4().hex
     topic, subscription = f"projects/bench/topics/t-{name}", f"projects/bench/subscriptions/s-{name}"
     processes = multiprocessing.get_context("spawn")
-    room = processes.Semaphore(_UNDER_WAY * batch)
+    slots = processes.Semaphore(_UNDER_WAY * batch)
     with _channel(host) as channel:
         PublisherClient(transport=PublisherGrpcTransport(channel=channel)).create_topic(name=topic)
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         subscriber.create_subscription(name=subscription, topic=topic)
-        publisher = processes.Process(target=_publish, args=(host, topic, size, count, batch, room), daemon=True)
+        publisher = processes.Process(target=_publish, args=(host, topic, size, count, batch, slots), daemon=True)
         publisher.start()
         try:
-            marks = _drain(subscriber, subscription, count, room, mark)
+            marks = _drain(subscriber, subscription, count, slots, mark)
         finally:
             publisher.terminate()
             publisher.join()
@@ -52,7 +52,7 @@ def flood(host: str, size: int, count: int, mark: Callable[[], None] = lambda: N
 
 
 def _drain(
-    subscriber: SubscriberClient, subscription: str, count: int, room: Semaphore, mark: Callable[[], None]
+    subscriber: SubscriberClient, subscription: str, count: int, slots: Semaphore, mark: Callable[[], None]
 ) -> list[float]:
     """Hear and acknowledge every message; the moments at which each tenth was there."""
     requests: queue.SimpleQueue[StreamingPullRequest | None] = queue.SimpleQueue()
@@ -63,10 +63,10 @@ def _drain(
     for response in stream:
         received = response.received_messages
         requests.put(StreamingPullRequest(ack_ids=[each.ack_id for each in received]))
-        new = {each.message.message_id for each in received} - heard  # a duplicate makes no room
+        new = {each.message.message_id for each in received} - heard  # a duplicate frees no slot
         heard |= new
         for _ in new:
-            room.release()
+            slots.release()
         while len(heard) >= count * (len(moments) + 1) // _TENTHS:
             moments.append(time.perf_counter())
             mark()
@@ -77,15 +77,15 @@ def _drain(
     raise RuntimeError(f"the stream ended after {len(heard)} of {count} messages")
 
 
-def _publish(host: str, topic: str, size: int, count: int, batch: int, room: Semaphore) -> None:
-    """Publish batch after batch as there is room, in a process of its own."""
+def _publish(host: str, topic: str, size: int, count: int, batch: int, slots: Semaphore) -> None:
+    """Publish batch after batch as slots are free, in a process of its own."""
     with _channel(host) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         data = bytes(size)
         for first in range(0, count, batch):
             messages = [{"data": data}] * min(batch, count - first)
             for _ in messages:
-                room.acquire()
+                slots.acquire()
             publisher.publish(topic=topic, messages=messages)
 
 

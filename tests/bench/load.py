@@ -28,7 +28,7 @@ def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     rows = []
     for subject in subjects:
         files = subject.load(images)
-        how = f"{len(files)} pictures of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
+        how = f"{len(files)} images of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
             loops = [_loop(subject, engine, files)]
             rates: dict[str, list[float]] = {name: [] for name in _WAYS}

@@ -1,4 +1,4 @@
-"""What every measurement needs: a worker process of one's own, and an ear on the response topic."""
+"""What every measurement needs: a worker process and a listener for responses."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def environment(env: Mapping[str, str]) -> Iterator[None]:
 
 def as_the_image() -> dict[str, str]:
     """Compile the worker's own modules, as the image's build does; gives what the image sets, but for its paths."""
-    for room in ("functions", "model"):
-        assert compileall.compile_dir(ROOT / room, quiet=1), f"{room} cannot be compiled"
+    for package in ("functions", "model"):
+        assert compileall.compile_dir(ROOT / package, quiet=1), f"{package} cannot be compiled"
     pairs = (pair.split("=", 1) for word, rest in _dockerfile() if word == "ENV" for pair in shlex.split(rest))
     return {name: value for name, value in pairs if not name.endswith("PATH")}
 
@@ -90,10 +90,10 @@ def until_listening(port: int) -> None:
         time.sleep(0.002)
 
 
-class Ear:
-    """Hears every response on the shared response subscription: request_id to the moment of its arrival.
+class ResponseListener:
+    """Receives every response of the shared response subscription and records when it arrived, by request_id.
 
-    Whoever waits is woken once, at the end: a measurement has little time for its own threads.
+    A waiting thread is woken once, at the end, so that measuring takes little CPU time.
     """
 
     def __init__(self, project: str) -> None:

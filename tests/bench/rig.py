@@ -25,7 +25,7 @@ from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
     ROOT,
-    Ear,
+    ResponseListener,
     environment,
     process,
     push_command,
@@ -51,14 +51,14 @@ def twin() -> Iterator[dict[str, str]]:
                 break
         else:
             raise RuntimeError(f"the twin did not start: {said}")
-        told = subprocess.run(
+        printed = subprocess.run(
             [sys.executable, "-m", "infra.local", "up", "--env", str(up.pid)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         ).stdout
-        yield dict(word.split("=", 1) for word in shlex.split(told) if word != "export")
+        yield dict(word.split("=", 1) for word in shlex.split(printed) if word != "export")
     finally:
         up.terminate()
         up.communicate()
@@ -78,7 +78,7 @@ class Line(Protocol):
         ...
 
 
-class Publishing(Ear):
+class Publishing(ResponseListener):
     """Publishes to the request topic and hears the response topic."""
 
     def __init__(self, project: str) -> None:

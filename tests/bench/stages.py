@@ -37,7 +37,7 @@ def stages(subjects: Sequence[Subject], runs: int) -> list[Row]:
                 for engine in subject.engines:
                     env = {**settings, **twin.env, "ENGINE": engine, "ARTIFACT": str(subject.artifact)}
                     for entry_point in _MODULES:
-                        for step, ms in _steps(entry_point, env, subject.pictures(1)[0]).items():
+                        for step, ms in _steps(entry_point, env, subject.make_images(1)[0]).items():
                             taken.setdefault(f"start.{subject.name}.{entry_point}.{step}.{engine}", []).append(ms)
     return [row(name, found, "ms") for name, found in taken.items()]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifact.load import read_artifact
+from tests.bench.images import garments, photos
 from tests.bench.parts import ROOT
-from tests.bench.pictures import garments, photos
 
 _WEIGHTS = Path(os.environ.get("SHARED", ROOT.parent / "shared")) / "data" / "weights"
 _IMPORTED = ROOT / "build" / "bench" / "artifacts"
@@ -26,10 +26,10 @@ _SOURCES = {
         str(_WEIGHTS / "mobilenet_v1_0.75_224_keras_fp32.npz"),
     ],
 }
-"""What `python -m model import` is told. Only the latter comes as a network, of which a SavedModel can be made too."""
+"""Arguments of `python -m model import`. Only the latter comes as a network, of which a SavedModel can be made too."""
 
 _PHOTOS = 10
-"""So many times fewer photos than small pictures."""
+"""The number of small images is this many times the number of photos."""
 
 SHIPPED = "fashion-mnist"
 NAMES = (SHIPPED, *_SOURCES)
@@ -37,16 +37,16 @@ NAMES = (SHIPPED, *_SOURCES)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model, the engines that it can run on here, and pictures of the kind that it is for."""
+    """A model, the engines that it can run on here, and a maker of suitable images."""
 
     name: str
     artifact: Path
     engines: tuple[str, ...]
-    pictures: Callable[[int], list[bytes]]
+    make_images: Callable[[int], list[bytes]]
 
     def load(self, images: int) -> list[bytes]:
-        """Pictures for a load of so many small ones, or of fewer photos."""
-        return self.pictures(images if self.name == SHIPPED else max(1, images // _PHOTOS))
+        """Images for a load: this many small images, or fewer photos."""
+        return self.make_images(images if self.name == SHIPPED else max(1, images // _PHOTOS))
 
 
 def subjects(names: list[str], engines: list[str]) -> list[Subject]:

@@ -28,7 +28,7 @@ class Traffic:
     def __init__(self, host: str, size: int) -> None:
         self._host, self._size = host, size
         self._processes = multiprocessing.get_context("spawn")
-        self._room = self._processes.Semaphore(max(1, min(_OUTSTANDING, _OUTSTANDING_BYTES // size)))
+        self._slots = self._processes.Semaphore(max(1, min(_OUTSTANDING, _OUTSTANDING_BYTES // size)))
         self._heard: dict[int, float] = {}
         self._first = self._wanted = 0
         self._changed = threading.Condition()
@@ -49,7 +49,7 @@ class Traffic:
 
         Publisher and subscriber are two processes, as in life. The first tenth is not counted.
         """
-        arguments = (self._host, self._topic, self._size, self._next(count), self._room)
+        arguments = (self._host, self._topic, self._size, self._next(count), self._slots)
         publisher = self._processes.Process(target=_publish, args=arguments, daemon=True)
         publisher.start()
         try:
@@ -67,7 +67,7 @@ class Traffic:
         due = {number: start + place / per_s for place, number in enumerate(self._next(count))}
         for number, moment in due.items():
             time.sleep(max(0.0, moment - time.perf_counter()))
-            self._room.acquire()
+            self._slots.acquire()
             self._publisher.publish(self._topic, _data(number, self._size))
         self._wait(count)
         return sorted(1000 * (self._heard[number] - moment) for number, moment in due.items())
@@ -77,11 +77,11 @@ class Traffic:
         message.ack()
         with self._changed:
             if number in self._heard or number < self._first:
-                return  # a duplicate, which makes no room
+                return  # a duplicate, which frees no slot
             self._heard[number] = now
             if len(self._heard) == self._wanted:
                 self._changed.notify()
-        self._room.release()
+        self._slots.release()
 
     def _next(self, count: int) -> range:
         """The numbers of the next messages; each is used once, so that a late duplicate is known."""
@@ -108,12 +108,12 @@ class Traffic:
         self._publisher.transport.close()
 
 
-def _publish(host: str, topic: str, size: int, numbers: range, room: Semaphore) -> None:
-    """Publish as fast as there is room, in a process of its own."""
+def _publish(host: str, topic: str, size: int, numbers: range, slots: Semaphore) -> None:
+    """Publish as fast as slots are free, in a process of its own."""
     with environment({"PUBSUB_EMULATOR_HOST": host}):
         publisher = pubsub_v1.PublisherClient()
     for number in numbers:
-        room.acquire()
+        slots.acquire()
         publisher.publish(topic, _data(number, size))
     publisher.stop()
     threading.Event().wait()  # until it is terminated: what stop() still sends would end with the process

@@ -1,4 +1,4 @@
-"""The local twin beside Google's emulator: start, messages a second, delays, and memory over many messages.
+"""The local twin compared with Google's emulator: start, messages a second, delays, and memory over many messages.
 
 The two take turns within each repetition, so that whatever else the machine does hits both.
 """
@@ -60,7 +60,7 @@ def _loads(runs: int) -> list[Row]:
 
 
 class _Server(ExitStack):
-    """A server of one backend, which can be had anew."""
+    """A server of one backend, which can be restarted."""
 
     def __init__(self, backend: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class _Server(ExitStack):
         self.renew()
 
     def renew(self) -> None:
-        """Another server in place of this one."""
+        """Replace the server by a fresh one."""
         self.close()
         self.host = self.enter_context(broker(self.backend))[0]
 

@@ -173,8 +173,8 @@ def test_flow_control_holds_back(cloud: Cloud) -> None:
     stream.result(10)
 
 
-@pytest.mark.parametrize("room", [FlowControl(max_messages=5), FlowControl(max_bytes=1000)], ids=["messages", "bytes"])
-def test_what_is_acked_makes_room(cloud: Cloud, room: FlowControl) -> None:
+@pytest.mark.parametrize("limit", [FlowControl(max_messages=5), FlowControl(max_bytes=1000)], ids=["messages", "bytes"])
+def test_acks_free_flow_control_capacity(cloud: Cloud, limit: FlowControl) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     sent = {cloud.publisher.publish(topic, bytes(300)).result(10) for _ in range(20)}
@@ -184,7 +184,7 @@ def test_what_is_acked_makes_room(cloud: Cloud, room: FlowControl) -> None:
         heard.add(message.message_id)
         message.ack()
 
-    stream = cloud.subscriber.subscribe(subscription, hear, flow_control=room)
+    stream = cloud.subscriber.subscribe(subscription, hear, flow_control=limit)
     assert until(lambda: heard == sent)
     stream.cancel()
     stream.result(10)

@@ -41,31 +41,31 @@ def gcloud(tmp_path: Path) -> Iterator[Gcloud]:
         yield run
 
 
-def told(done: subprocess.CompletedProcess[str]) -> Any:
+def output(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_a_message_from_publish_to_ack(gcloud: Gcloud) -> None:
-    told(gcloud("topics", "create", "greetings", "--labels=a=b"))
-    told(gcloud("subscriptions", "create", "readers", "--topic=greetings", '--message-filter=attributes.k = "v"'))
-    [topic] = told(gcloud("topics", "list"))
+    output(gcloud("topics", "create", "greetings", "--labels=a=b"))
+    output(gcloud("subscriptions", "create", "readers", "--topic=greetings", '--message-filter=attributes.k = "v"'))
+    [topic] = output(gcloud("topics", "list"))
     assert topic == {"labels": {"a": "b"}, "name": "projects/local/topics/greetings", "state": "ACTIVE"}
-    told(gcloud("topics", "publish", "greetings", "--message=hello", "--attribute=k=v", "--ordering-key=one"))
-    [received] = told(gcloud("subscriptions", "pull", "readers", "--auto-ack"))
+    output(gcloud("topics", "publish", "greetings", "--message=hello", "--attribute=k=v", "--ordering-key=one"))
+    [received] = output(gcloud("subscriptions", "pull", "readers", "--auto-ack"))
     assert received["message"]["data"] == "aGVsbG8=" and received["message"]["orderingKey"] == "one"
     assert received["ackStatus"] == "SUCCESS"
 
 
 def test_settings_policies_and_refusals(gcloud: Gcloud) -> None:
-    told(gcloud("topics", "create", "greetings"))
-    told(gcloud("subscriptions", "create", "readers", "--topic=greetings"))
-    told(gcloud("subscriptions", "update", "readers", "--ack-deadline=33", "--min-retry-delay=2s"))
-    settings = told(gcloud("subscriptions", "describe", "readers"))
+    output(gcloud("topics", "create", "greetings"))
+    output(gcloud("subscriptions", "create", "readers", "--topic=greetings"))
+    output(gcloud("subscriptions", "update", "readers", "--ack-deadline=33", "--min-retry-delay=2s"))
+    settings = output(gcloud("subscriptions", "describe", "readers"))
     assert settings["ackDeadlineSeconds"] == 33
     assert settings["retryPolicy"]["minimumBackoff"] == "2s"
     role = "roles/pubsub.publisher"
-    policy = told(gcloud("topics", "add-iam-policy-binding", "greetings", "--member=user:a@b.com", f"--role={role}"))
+    policy = output(gcloud("topics", "add-iam-policy-binding", "greetings", "--member=user:a@b.com", f"--role={role}"))
     assert policy["bindings"] == [{"members": ["user:a@b.com"], "role": role}]
     refused = gcloud("topics", "create", "greetings")
     assert refused.returncode == 1

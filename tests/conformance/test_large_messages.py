@@ -10,7 +10,7 @@ from infra.local.twin import Backend, Delivery, Twin
 from tests.brokers import Cloud
 from tests.conformance.test_pull_stream import bodies, stream
 from tests.conformance.test_stock_client import pubsub
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -29,9 +29,9 @@ def padded(size: int) -> bytes:
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
 def test_large_inline_images_are_answered(pubsub: Backend, worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = sum(len(word.encode()) for pair in ATTRIBUTES.items() for word in pair)
+    attribute_bytes = sum(len(word.encode()) for pair in ATTRIBUTES.items() for word in pair)
     sizes = {
-        "r0": LIMIT - beside,
+        "r0": LIMIT - attribute_bytes,
         "r1": 9_900_000,
         **{f"r{number}": 9_000_000 for number in range(2, 7)},
         "r7": 4_200_000,
@@ -39,14 +39,14 @@ def test_large_inline_images_are_answered(pubsub: Backend, worker: Delivery, mon
     with Twin(pubsub=pubsub, worker=worker) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.project) as desk:
+        with PubsubClient(twin.project) as client:
             # The stock publisher refuses what is only just allowed.
             publisher, topic = PublisherClient(), f"projects/{twin.project}/topics/req_predict"
             for request_id, size in sizes.items():
                 attributes = ATTRIBUTES | {"request_id": request_id}
                 publisher.publish(topic=topic, messages=[{"data": padded(size), "attributes": attributes}], timeout=30)
             publisher.transport.close()
-            answers = {response.request_id: response.status for response in desk.responses(set(sizes), 120)}
+            answers = {response.request_id: response.status for response in client.responses(set(sizes), 120)}
             assert answers == dict.fromkeys(sizes, "ok")
 
 

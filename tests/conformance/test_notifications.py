@@ -1,4 +1,4 @@
-"""Notifications: every finished upload is told once, in the cloud's words; what else happens, to those who asked."""
+"""Notifications: each finished upload is notified once, like in the cloud; other events only where configured."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_each_kind_of_upload_tells_once(cloud: Cloud, uploads: Bucket, finished:
         file.write(big)
     received = pull(cloud, finished, 6)
     assert nothing(cloud, finished)
-    told = {each.message.attributes["objectId"]: json.loads(each.message.data)["size"] for each in received}
-    assert told == {
+    sizes = {each.message.attributes["objectId"]: json.loads(each.message.data)["size"] for each in received}
+    assert sizes == {
         "multipart": "700000",
         "resumable": "700000",
         "empty": "0",

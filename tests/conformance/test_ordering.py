@@ -1,4 +1,4 @@
-"""Ordering: messages of one key in turn, again from the one that failed, and the other keys beside them."""
+"""Ordering: messages of one key come in order and are redelivered from the one that failed; other keys do not wait."""
 
 from __future__ import annotations
 
@@ -128,13 +128,13 @@ def test_a_dead_letter_lets_its_key_go_on(cloud: Cloud) -> None:
     topic, dead = cloud.topic(), cloud.topic("dead")
     policy = {"dead_letter_topic": dead, "max_delivery_attempts": 5}
     subscription = cloud.subscription(topic, enable_message_ordering=True, dead_letter_policy=policy)
-    letters = cloud.subscription(dead, "letters")
+    dead_letters = cloud.subscription(dead, "dead_letters")
     publish(cloud, topic, "a1", "a2")
     for _ in range(5):
         nack(cloud, subscription, pull(cloud, subscription)[:1])
     assert data(pull(cloud, subscription)) == ["a2"]
-    (letter,) = pull(cloud, letters)
-    assert (letter.message.data, letter.message.ordering_key) == (b"a1", "a")
+    (dead_letter,) = pull(cloud, dead_letters)
+    assert (dead_letter.message.data, dead_letter.message.ordering_key) == (b"a1", "a")
 
 
 @ours

@@ -1,4 +1,4 @@
-"""The worker's streaming pull, on both servers: what it hands on, holds, gives back, and how it ends."""
+"""The worker's streaming pull, on both servers: delivery, leases, nacks, flow control and shutdown."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_no_more_come_while_the_hands_are_full(cloud: Cloud) -> None:
     with stream(cloud, subscription, most) as (_, came):
         for number in range(count):
             cloud.publisher.publish(topic, b"%d" % number).result(10)
-            if number < most:  # one by one: a response may bring more than there is room for
+            if number < most:  # one by one: a response may bring more than flow control allows
                 assert until(partial(lambda number: len(came) > number, number))
         assert not until(lambda: len(came) > most, 0.5)
         for done in range(count):

@@ -98,8 +98,8 @@ def test_a_topic_retains_for_subscriptions_that_come_later(cloud: Cloud) -> None
     _publish(cloud, topic, "1", color="red")
     _publish(cloud, topic, "2", color="blue")
     subscription = cloud.subscription(topic, filter='attributes.color = "red"')
-    told = cloud.subscriber.get_subscription(subscription=subscription).topic_message_retention_duration
-    assert told.total_seconds() == 600
+    retention = cloud.subscriber.get_subscription(subscription=subscription).topic_message_retention_duration
+    assert retention.total_seconds() == 600
     assert nothing(cloud, subscription)
     _seek(cloud, subscription, datetime.now(UTC) - HOUR)
     assert _data(pull(cloud, subscription, 2, 0.5)) == {"1"}
@@ -183,12 +183,12 @@ def test_a_snapshot_expires(cloud: Cloud) -> None:
 @pytest.mark.parametrize("cloud", ["embedded"], indirect=True)
 def test_bad_seeks_are_refused(cloud: Cloud) -> None:
     subscription = cloud.subscription(cloud.topic())
-    stranger = cloud.subscription(cloud.topic("other"), "stranger")
+    other = cloud.subscription(cloud.topic("other"), "other")
     made = cloud.subscriber.create_snapshot(
         name=f"projects/{cloud.project}/snapshots/snapshot", subscription=subscription
     )
     with pytest.raises(exceptions.InvalidArgument, match="another topic"):
-        cloud.subscriber.seek({"subscription": stranger, "snapshot": made.name})
+        cloud.subscriber.seek({"subscription": other, "snapshot": made.name})
     with pytest.raises(exceptions.InvalidArgument, match="a time or a snapshot"):
         cloud.subscriber.seek({"subscription": subscription})
     with pytest.raises(exceptions.InvalidArgument, match="snapshots"):
@@ -197,7 +197,7 @@ def test_bad_seeks_are_refused(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("kind", [Backlog, OrderedBacklog])
 def test_what_is_older_than_the_retention_is_dropped(kind: type[Backlog]) -> None:
-    class Nobody:
+    class StubConsumer:
         pushes = False
 
         def wake(self) -> None: ...
@@ -208,7 +208,7 @@ def test_what_is_older_than_the_retention_is_dropped(kind: type[Backlog]) -> Non
         now = datetime.now(UTC).timestamp()
         for name, born in (("old", now - 601), ("young", now - 590), ("new", 0.0)):
             backlog.offer(PubsubMessage(message_id=name, ordering_key="k"), 10, born)
-        taken = [lease.held.message.message_id for lease in backlog.take(Nobody(), 10)]
+        taken = [lease.held.message.message_id for lease in backlog.take(StubConsumer(), 10)]
         backlog.close()
         return taken
 

@@ -56,7 +56,7 @@ class Verdict:
 
 
 class Book:
-    """Keeps what was asked beside what came; callable from any thread. `answered` is called at a first answer."""
+    """Records requests and their responses; thread-safe. `answered` is called at the first response to a request."""
 
     def __init__(self, answered: Callable[[], None] = lambda: None) -> None:
         self._changed = threading.Condition()

@@ -32,7 +32,7 @@ class Embedded:
         self._child = self._starter.submit(self._start).result()
 
     def restart(self) -> None:
-        """SIGKILL, and a new one on the same port with the same data; it runs until `stop`, whoever asked for it."""
+        """SIGKILL, then a new process on the same port with the same data. It runs until `stop`."""
         self._child.kill()
         self._child.stop()
         self._child = self._starter.submit(self._start).result()

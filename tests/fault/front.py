@@ -56,6 +56,6 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(piece)
             await writer.drain()
     except ConnectionError:
-        pass  # the other end is told by closing
+        pass  # closing informs the other end
     finally:
         writer.close()

@@ -1,7 +1,8 @@
-"""Coverage-guided fuzzing of what strangers' bytes reach: `python -m tests.fault.fuzz event --seconds 150`.
+"""Coverage-guided fuzzing of the code that reads untrusted input: `python -m tests.fault.fuzz event --seconds 150`.
 
 Needs atheris (`pip install -r tests/fault/requirements.txt`; wheels for some versions of Python on Linux). What it
-keeps is in build/fuzz, at most a hundred files a target; a crash is written beside it, and ends with the traceback.
+keeps is in build/fuzz, at most a hundred files a target. A crash is saved there too, and ends with the
+traceback.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from infra.local.twin import Delivery, Twin
 from tests.conftest import data_folder
 from tests.fault.watch import Watch
 from tests.hostile import COSTLY, LARGE, archived
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 
 _INLINE = 9_900_000
@@ -86,46 +86,46 @@ def send(entry_point: Delivery, given: Iterable[tuple[str, bytes]]) -> Outcome:
         os.environ.update(twin.env)
         assert twin._worker is not None
         try:
-            with Desk(twin.project) as desk, Watch(twin._worker.pid) as watch:
+            with PubsubClient(twin.project) as pubsub, Watch(twin._worker.pid) as watch:
                 waiting: set[str] = set()
                 for name, data in given:
-                    desk.publish(_payload(desk, name, data), request_id=name)
+                    pubsub.publish(_payload(pubsub, name, data), request_id=name)
                     outcome.sent += 1
                     waiting.add(name)
                     if len(waiting) >= _AT_ONCE:
-                        waiting -= _collect(desk, outcome, waiting, half=True)
-                _collect(desk, outcome, waiting)
+                        waiting -= _collect(pubsub, outcome, waiting, half=True)
+                _collect(pubsub, outcome, waiting)
                 outcome.died = not watch.unchanged
             outcome.peak_mb = watch.peak_mb
-            with Desk(twin.project) as desk:
-                outcome.dead = len(desk.backlog("dead_predict-sub"))
+            with PubsubClient(twin.project) as pubsub:
+                outcome.dead = len(pubsub.backlog("dead_predict-sub"))
         finally:
             os.environ.clear()
             os.environ.update(before)
     return outcome
 
 
-def _payload(desk: Desk, name: str, data: bytes) -> bytes:
+def _payload(pubsub: PubsubClient, name: str, data: bytes) -> bytes:
     """The message's data: the image, or where it is; an empty message would not be an empty image."""
     if 0 < len(data) < _INLINE:
         return data
-    blob = desk.storage.bucket("payloads").blob(name)
+    blob = pubsub.storage.bucket("payloads").blob(name)
     blob.upload_from_string(data, timeout=60)
     return f'{{"image_uri": "gs://payloads/{name}"}}'.encode()
 
 
-def _collect(desk: Desk, outcome: Outcome, waiting: set[str], *, half: bool = False) -> set[str]:
+def _collect(pubsub: PubsubClient, outcome: Outcome, waiting: set[str], *, half: bool = False) -> set[str]:
     """Note the answers until all (or half) of those that wait are there; gives them. At the end, linger for copies."""
     found: set[str] = set()
     while missing := waiting - found:
         if half and len(missing) <= _AT_ONCE // 2:
             return found
         some = set(sorted(missing)[:1])
-        came = desk.responses(some, timeout_s=120)
+        came = pubsub.responses(some, timeout_s=120)
         if not came:
             return found
         found |= _note(outcome, came)
-    _note(outcome, desk.responses({"nobody"}, timeout_s=1.0))
+    _note(outcome, pubsub.responses({"nobody"}, timeout_s=1.0))
     return found
 
 

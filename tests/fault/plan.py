@@ -1,4 +1,4 @@
-"""What is to go wrong in a run, how often it did, and the dice that decide."""
+"""The plan of a fault run: faults to inject, their counts, and the seeded random generator that times them."""
 
 from __future__ import annotations
 

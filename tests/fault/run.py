@@ -32,7 +32,7 @@ _STORAGE_DAY = FaultPlan(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, res
 
 _REPORT_S = 15.0
 _TROUBLES = 20
-"""Told at most: the first say enough."""
+"""Limits how many troubles are reported: the first ones are enough."""
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, Toll]:

@@ -1,4 +1,4 @@
-"""What a stranger's bytes reach before anything else, as functions that only fail when a promise is broken.
+"""Fuzz targets: functions that read untrusted input and fail only when a promise is broken.
 
 Promises: an event or a request that cannot be read is an InvalidRequest, a response that cannot is a ValueError, an
 image that cannot is an InvalidImage; whatever came, an answer to it can be written, and its attributes can be sent.

@@ -17,7 +17,7 @@ from functions.bootstrap import build
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.settings import Settings
-from tests.bench.pictures import garments
+from tests.bench.images import garments
 from tests.fakes import respond
 from tests.fault.book import Book
 from tests.fault.plan import Plan
@@ -48,8 +48,8 @@ class Traffic:
 
     def __init__(self, project: str, plan: Plan) -> None:
         self._project, self._plan = project, plan
-        self._room = threading.Semaphore(_OPEN)
-        self.book = Book(self._room.release)
+        self._slots = threading.Semaphore(_OPEN)
+        self.book = Book(self._slots.release)
         self._publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.002))
         self._storage = storage.Client(project=project)
         self._samples = self._make_samples()
@@ -72,7 +72,7 @@ class Traffic:
         self._storage.close()
 
     def _one(self, number: int, send: Callable[[str, Sample], tuple[str, Response]]) -> None:
-        if not self._room.acquire(timeout=self._plan.quiet_s):
+        if not self._slots.acquire(timeout=self._plan.quiet_s):
             raise TimeoutError(f"{_OPEN} requests are open and none was answered for {self._plan.quiet_s:g} s")
         sample = self._samples[number % len(self._samples)]
         for left in reversed(range(_TRIES)):

@@ -32,7 +32,7 @@ def _pss_kb(pid: int) -> int:
 
 
 def reset_peak() -> None:
-    """Begin anew with `peak_kb` of this process. Not getrusage: its peak is inherited from whoever started us."""
+    """Reset `peak_kb` of this process. Not getrusage: its peak is inherited from the parent process."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

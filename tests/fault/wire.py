@@ -1,8 +1,8 @@
-"""What stands between one worker and the broker: it passes every call on, and can kill the worker at one exact moment.
+"""A proxy between one worker and the broker. It forwards every call, and can kill the worker at one exact moment.
 
-That moment is between publish and ack: the broker has answered a publish, and the worker has not been told. A worker
-acks only after it was told, so one that is killed here has published and cannot have acked. The worker itself is
-unmodified and knows nothing of it.
+That moment is between publish and ack: the broker has answered a publish, and the worker has not received the reply.
+A worker acks only after the reply, so one that is killed here has published and cannot have acked. The worker itself
+is unmodified.
 """
 
 from __future__ import annotations

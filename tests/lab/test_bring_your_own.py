@@ -69,8 +69,8 @@ def test_the_five_commands(
     monkeypatch.setenv("ARTIFACT", str(tmp_path / served[1]))
     with running(root, tmp_path / "worker.log") as twin:
         assert twin.ready(), twin.said
-        told = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20).stdout
-        environment = dict(line.removeprefix("export ").split("=", 1) for line in told.splitlines())
+        printed = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20).stdout
+        environment = dict(line.removeprefix("export ").split("=", 1) for line in printed.splitlines())
         done = subprocess.run(
             [sys.executable, "-m", *argv(publishing), "--json"],
             env={**os.environ, "PYTHONPATH": str(root), **environment},

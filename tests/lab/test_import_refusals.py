@@ -1,4 +1,4 @@
-"""What is no image classifier, or comes with code, is refused in plain words; what stood in the folder stays."""
+"""Models that are no image classifiers or contain code are refused clearly; the output folder is unchanged."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def labels(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stranger() -> Any:
-    """Batch normalisation, a branch, weights that were trained: what strangers' networks have."""
+def user_model() -> Any:
+    """Batch normalisation, a branch, weights that were trained: what users' networks have."""
     keras.utils.set_random_seed(2)
     image = keras.Input((20, 16, 3))
     x = layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", activation="relu")(image))
@@ -65,15 +65,15 @@ def photos_of(count: int) -> tuple[Any, Any]:
     return photos.astype(np.float32), colour
 
 
-def test_a_strangers_model_scores_as_in_tensorflow_on_a_thousand_images(
-    stranger: Any, tmp_path: Path, labels: Path
+def test_a_users_model_scores_as_in_tensorflow_on_a_thousand_images(
+    user_model: Any, tmp_path: Path, labels: Path
 ) -> None:
-    stranger.save(tmp_path / "flowers.keras")
+    user_model.save(tmp_path / "flowers.keras")
     order = ImportOptions(str(tmp_path / "flowers.keras"), labels=labels, pixels="tf", framing="squash")
     artifact = import_model(order, tmp_path / "out")
     assert (artifact.name, set(artifact.engines)) == ("flowers", {"litert", "savedmodel"})
     images = photos_of(1000)[0].astype(np.uint8)
-    expected = stranger.predict(images / np.float32(127.5) - 1, verbose=0)
+    expected = user_model.predict(images / np.float32(127.5) - 1, verbose=0)
     assert (np.bincount(expected.argmax(axis=1), minlength=3) > 100).all(), "it tells them apart"
     files = [png(image) for image in images]
     for name in artifact.engines:
@@ -123,14 +123,14 @@ def test_every_form_scores_as_the_model_did(
     form: Callable[[Path, Any], Path],
     pixels: str | None,
     tolerance: float,
-    stranger: Any,
+    user_model: Any,
     tmp_path: Path,
     labels: Path,
 ) -> None:
-    source = form(tmp_path, stranger)
+    source = form(tmp_path, user_model)
     artifact = import_model(ImportOptions(str(source), labels=labels, pixels=pixels), tmp_path / "out")
     images = photos_of(100)[0] / 127.5 - 1
-    expected = stranger.predict(images, verbose=0)
+    expected = user_model.predict(images, verbose=0)
     for name in artifact.engines:
         _, engine = load_engine(artifact, name)
         np.testing.assert_allclose(engine.score(images), expected, atol=tolerance)

@@ -49,7 +49,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def stranger() -> Any:
+def user_model() -> Any:
     """A network that was trained to tell three colours apart."""
     made = network()
     rng = np.random.default_rng(0)
@@ -97,9 +97,9 @@ def form_of(artifact: Artifact) -> str:
 
 @pytest.mark.parametrize("form", [as_keras, as_saved_model], ids=["keras", "SavedModel"])
 def test_the_fastest_that_answers_alike_is_served(
-    form: Callable[[Path, Any], Path], stranger: Any, photos: Path, tmp_path: Path
+    form: Callable[[Path, Any], Path], user_model: Any, photos: Path, tmp_path: Path
 ) -> None:
-    artifact = import_model(order_of(form(tmp_path, stranger), photos), tmp_path / "out")
+    artifact = import_model(order_of(form(tmp_path, user_model), photos), tmp_path / "out")
     rows = ROW.findall(card_of(artifact))
     assert rows == [
         *((name, "", "100.00", "0.00") for name in VARIANTS[:-1]),
@@ -118,9 +118,9 @@ def test_the_fastest_that_answers_alike_is_served(
 
 
 def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
-    stranger: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    user_model: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    turned = keras.Model(stranger.inputs, layers.Lambda(lambda scores: scores[:, ::-1])(stranger.outputs[0]))
+    turned = keras.Model(user_model.inputs, layers.Lambda(lambda scores: scores[:, ::-1])(user_model.outputs[0]))
     other = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, turned))).convert()
 
     def failing(saved_model: Path, endpoints: Any, variant: str, samples: Any) -> bytes:
@@ -129,7 +129,7 @@ def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
         return other if variant == "int8" else convert(saved_model, endpoints, variant, samples)
 
     monkeypatch.setattr(variants, "convert", failing)
-    artifact = import_model(order_of(as_keras(tmp_path, stranger), photos), tmp_path / "out")
+    artifact = import_model(order_of(as_keras(tmp_path, user_model), photos), tmp_path / "out")
     assert form_of(artifact) == "dynamic"
     (row,) = (row for row in ROW.findall(card_of(artifact)) if row[0] == "int8")
     assert row[1] == ", does not pass" and float(row[2]) < 50 < float(row[3])
@@ -137,19 +137,19 @@ def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
     assert "float16 cannot be made: it has an operation too many" in capsys.readouterr().err
 
 
-def test_without_labels_agreement_alone_is_measured(stranger: Any, photos: Path, tmp_path: Path) -> None:
+def test_without_labels_agreement_alone_is_measured(user_model: Any, photos: Path, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     for path in sorted(photos.glob("*/*.png")):
         (mixed / f"{path.parent.name}{path.name}").write_bytes(path.read_bytes())
-    artifact = import_model(order_of(as_keras(tmp_path, stranger), mixed), tmp_path / "out")
+    artifact = import_model(order_of(as_keras(tmp_path, user_model), mixed), tmp_path / "out")
     assert {drop for *_, drop in ROW.findall(card_of(artifact))} == {"-"}
     assert "these images have no labels" in card_of(artifact)
     assert (form_of(artifact), read_reference(artifact.folder).images) == ("int8", 16)
 
 
-def test_without_images_nothing_is_compressed(stranger: Any, tmp_path: Path) -> None:
-    artifact = import_model(order_of(as_keras(tmp_path, stranger), None), tmp_path / "out")
+def test_without_images_nothing_is_compressed(user_model: Any, tmp_path: Path) -> None:
+    artifact = import_model(order_of(as_keras(tmp_path, user_model), None), tmp_path / "out")
     assert form_of(artifact) == "float32"
     assert "There are no smaller variants, because there were no images to compare their predictions on" in card_of(
         artifact
@@ -158,8 +158,8 @@ def test_without_images_nothing_is_compressed(stranger: Any, tmp_path: Path) -> 
         read_reference(artifact.folder)
 
 
-def test_a_litert_file_stays_as_it_came(stranger: Any, photos: Path, tmp_path: Path) -> None:
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, stranger)))
+def test_a_litert_file_stays_as_it_came(user_model: Any, photos: Path, tmp_path: Path) -> None:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, user_model)))
     (tmp_path / "made.tflite").write_bytes(converter.convert())
     artifact = import_model(order_of(tmp_path / "made.tflite", photos), tmp_path / "out")
     assert (artifact.folder / "model.tflite").read_bytes() == (tmp_path / "made.tflite").read_bytes()
@@ -207,22 +207,22 @@ def test_an_import_explains_itself(make: Callable[[], Any], method: str, tmp_pat
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ((), "pictures holds no images; it must hold images, or folders of images named after labels"),
-        (("only.png",), "pictures holds one file; it must hold at least two images"),
-        (("notes.txt", "more.txt"), "none of the 1 files can be read as images of `pictures`; at least one must be"),
+        ((), "photos holds no images; it must hold images, or folders of images named after labels"),
+        (("only.png",), "photos holds one file; it must hold at least two images"),
+        (("notes.txt", "more.txt"), "none of the 1 files can be read as images of `photos`; at least one must be"),
         (
             ("cat/a.png", "red/a.png"),
-            "pictures holds the folder 'cat', which is not a label of the model (blue, green, red); the folders in it "
+            "photos holds the folder 'cat', which is not a label of the model (blue, green, red); the folders in it "
             "must be named after labels",
         ),
-        (None, "pictures does not exist"),
+        (None, "photos does not exist"),
     ],
     ids=["empty", "one file", "no images", "no label", "no folder"],
 )
-def test_wrong_images_are_refused_in_plain_words(
-    files: tuple[str, ...] | None, words: str, stranger: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_wrong_images_are_refused_with_a_clear_message(
+    files: tuple[str, ...] | None, words: str, user_model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, order = tmp_path / "pictures", order_of(as_keras(tmp_path, stranger), None)
+    folder, order = tmp_path / "photos", order_of(as_keras(tmp_path, user_model), None)
     if files is not None:
         folder.mkdir()
         for name in files:

@@ -75,9 +75,9 @@ def test_it_ends_with_the_mean_of_its_cycles_ends(run: Path, data: Path, tmp_pat
     assert normalisation.momentum == 0.99
 
     best = np.asarray(mean(validation.images[..., None] / np.float32(255))).argmax(axis=1)
-    told = rows[-1]
-    assert (told["epoch"], told["loss"], told["rate"]) == ("average", "", "")
-    assert float(told["val_accuracy"]) == pytest.approx(np.mean(best == validation.labels))
+    last = rows[-1]
+    assert (last["epoch"], last["loss"], last["rate"]) == ("average", "", "")
+    assert float(last["val_accuracy"]) == pytest.approx(np.mean(best == validation.labels))
 
     kept = (run / "average.keras").read_bytes()
     assert train(CONFIG, run, resume=True, data=data) == rows

@@ -12,7 +12,7 @@ from infra.local.topology import Topology
 from infra.local.twin import Twin
 from tests.fault.watch import Watch
 from tests.hostile import LARGE
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -39,24 +39,24 @@ def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytes
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         assert twin._worker is not None
-        with Desk(twin.project) as desk, Watch(twin._worker.pid) as watch:
+        with PubsubClient(twin.project) as pubsub, Watch(twin._worker.pid) as watch:
             expected: dict[str, str] = {}
             futures = []
-            topic = f"projects/{desk.project}/topics/req_predict"
+            topic = f"projects/{pubsub.project}/topics/req_predict"
             for number in range(IMAGES):
                 kind = number % 20
                 data = large if kind == 0 else b"poison" * 100 if kind == 1 else photo
                 attributes = JUNK if kind == 2 else {}
                 request_id = f"r{number}"
                 expected[request_id] = "error" if kind == 1 else "ok"
-                futures.append(desk.publisher.publish(topic, data, request_id=request_id, **attributes))
+                futures.append(pubsub.publisher.publish(topic, data, request_id=request_id, **attributes))
             for future in futures:
                 future.result(60)
-            found = desk.responses(set(expected), timeout_s=150, copies_for_s=1.0)
+            found = pubsub.responses(set(expected), timeout_s=150, copies_for_s=1.0)
             assert {response.request_id: response.status for response in found} == expected
             assert max(Counter(response.request_id for response in found).values()) == 1
             assert watch.unchanged, "a process died"
-            assert desk.backlog("dead_predict-sub") == []
-            assert until(lambda: desk.unacked("req_predict-sub") == []), "answered, and never acked"
+            assert pubsub.backlog("dead_predict-sub") == []
+            assert until(lambda: pubsub.unacked("req_predict-sub") == []), "answered, and never acked"
         assert watch.peak_mb < 400
         print(f"entry_point={entry_point} requests={IMAGES} answered={len(found)} dead=0 peak_mb={watch.peak_mb:.0f}")

@@ -26,7 +26,7 @@ from model.labels import Prediction
 from tests import dockerfile
 from tests.conftest import ROOT, absent
 from tests.fakes import respond
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import BAD_IMAGES, encoded
 from tests.waiting import until
 
@@ -113,7 +113,7 @@ def test_its_command_answers_every_entry_point(
         **{"RESPONSE_STORE": "gs://payloads/answers", "OTEL_TRACES_EXPORTER": "console"},
     }
     command = [LOOPBACK if word == "0.0.0.0" else word for word in image.command]
-    with started(image, command, env, tmp_path / "worker.log") as worker, Desk(twin.project) as desk:
+    with started(image, command, env, tmp_path / "worker.log") as worker, PubsubClient(twin.project) as pubsub:
         wait_push(worker, port)
         url = f"http://{LOOPBACK}:{port}"
         with pubsub_v1.SubscriberClient() as subscriber:
@@ -123,11 +123,11 @@ def test_its_command_answers_every_entry_point(
                     subscription=f"projects/{twin.project}/subscriptions/{name}",
                     push_config={"push_endpoint": url + path, "oidc_token": token},
                 )
-        answers = asked_and_answered(desk, ["a message", "a letter"])
-        assert answers.pop("a letter") == ("unavailable", ())
+        answers = asked_and_answered(pubsub, ["a message", "a dead letter"])
+        assert answers.pop("a dead letter") == ("unavailable", ())
         assert set(answers.values()) == {("ok", expected)} and len(answers) == 2
         assert until(lambda: '"name": "predict"' in worker.log.read_text()), "a span for each stage"
-        assert len(list(desk.storage.list_blobs("payloads", prefix="answers/"))) == 2
+        assert len(list(pubsub.storage.list_blobs("payloads", prefix="answers/"))) == 2
         for format in FORMATS:
             assert by_hand(url, encoded(format, (40, 30), "RGB")) == "ok"
         assert {name: by_hand(url, data) for name, (data, _) in BAD_IMAGES.items()} == {
@@ -139,15 +139,15 @@ def test_it_pulls_with_a_model_from_a_bucket(
     image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
 ) -> None:
     shipped = ROOT / "model" / "artifacts" / "fashion-mnist"
-    with Desk(twin.project) as desk:
+    with PubsubClient(twin.project) as pubsub:
         for file in (path for path in shipped.rglob("*") if path.is_file()):
-            desk.storage.bucket("models").blob(f"shoes/{file.relative_to(shipped)}").upload_from_filename(str(file))
+            pubsub.storage.bucket("models").blob(f"shoes/{file.relative_to(shipped)}").upload_from_filename(str(file))
         env = {**twin.env, "ARTIFACT": "gs://models/shoes", "ARTIFACT_CACHE": str(tmp_path / "cache")}
         address = f"{LOOPBACK}:{free_port()}"
         command = ["python", "-m", "functions.entrypoints.pull_worker"]
         with started(image, command, {**env, "HEALTH_ADDRESS": address}, tmp_path / "worker.log") as worker:
             wait_pull(worker)
-            assert set(asked_and_answered(desk, ["a message"]).values()) == {("ok", expected)}
+            assert set(asked_and_answered(pubsub, ["a message"]).values()) == {("ok", expected)}
             assert until(lambda: requests.get(f"http://{address}/health", timeout=5).json()["outcomes"]["ok"] == 2)
 
 
@@ -161,14 +161,14 @@ def test_it_asks_by_night(image: dockerfile.Image, twin: Twin, tmp_path: Path) -
     assert done.returncode == 0 and '"requests": 1' in done.stderr, done.stderr
 
 
-def asked_and_answered(desk: Desk, ids: list[str]) -> dict[str, tuple[str, tuple[Prediction, ...]]]:
+def asked_and_answered(pubsub: PubsubClient, ids: list[str]) -> dict[str, tuple[str, tuple[Prediction, ...]]]:
     """A message, where it is asked for a dead letter, and a dropped file: code and predictions by request."""
-    wanted = {desk.drop("shoe.png", GOOD)}
+    wanted = {pubsub.drop("shoe.png", GOOD)}
     for request_id in ids:
-        topic = "dead_predict" if "letter" in request_id else "req_predict"
-        desk.publisher.publish(f"projects/{desk.project}/topics/{topic}", GOOD, request_id=request_id).result(10)
+        topic = "dead_predict" if request_id == "a dead letter" else "req_predict"
+        pubsub.publisher.publish(f"projects/{pubsub.project}/topics/{topic}", GOOD, request_id=request_id).result(10)
         wanted.add(request_id)
-    found = {each.request_id: each for each in desk.responses(wanted)}
+    found = {each.request_id: each for each in pubsub.responses(wanted)}
     assert found.keys() == wanted
     return {
         request_id: (each.error.code if each.error else "ok", each.predictions) for request_id, each in found.items()

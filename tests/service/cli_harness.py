@@ -1,4 +1,4 @@
-"""A desk with a person at it: the client's commands, typed at a twin."""
+"""Runs the client's commands against a twin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CommandLine:
     """The client's commands, and a look behind them with stock clients."""
 
     capsys: pytest.CaptureFixture[str]
@@ -53,12 +53,14 @@ class Desk:
 
 
 @contextmanager
-def seated(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
-    """A desk at a twin; every subscription that was made there must be gone at the end."""
+def command_line(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[CommandLine]:
+    """The command line against a twin. At the end, no new subscription may be left."""
     for name, value in twin.env.items():
         monkeypatch.setenv(name, value)
     publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
-    made = Desk(capsys, publisher, subscriber)
+    made = CommandLine(capsys, publisher, subscriber)
     before = made.subscriptions()
     yield made
     assert made.subscriptions() == before, "a subscription was left behind"

@@ -1,4 +1,4 @@
-"""A twin to break and to mend, and the doctor's visits to it."""
+"""A twin that tests break and repair, and `predictions doctor` run against it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from client.__main__ import main
 from infra.local.twin import Twin
-from tests.service.gcloud_fake import Hands
+from tests.service.gcloud_fake import GcloudFake
 
 PROJECT = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Ward:
-    """A twin, hands to break and mend it with, and the doctor's visits."""
+class DoctorHarness:
+    """A twin, clients to change its resources with, and `predictions doctor` run against it."""
 
     twin: Twin
-    hands: Hands
+    gcloud: GcloudFake
     capsys: pytest.CaptureFixture[str]
 
     def visit(self, *words: str) -> tuple[int, list[dict[str, str]]]:
@@ -36,9 +36,9 @@ class Ward:
 
     def update(self, name: str, **fields: Any) -> None:
         """Change settings of a subscription."""
-        changed = {"name": self.hands.subscription(name), **fields}
+        changed = {"name": self.gcloud.subscription(name), **fields}
         mask = FieldMask(paths=list(fields))
-        self.hands.subscriber.update_subscription({"subscription": changed, "update_mask": mask})
+        self.gcloud.subscriber.update_subscription({"subscription": changed, "update_mask": mask})
 
     @property
     def secure(self) -> str:
@@ -48,54 +48,56 @@ class Ward:
     def push(self, name: str, endpoint: str, token: dict[str, str] | None = None) -> None:
         """Push a subscription elsewhere, or nowhere."""
         config = {"push_endpoint": endpoint, "oidc_token": token}
-        self.hands.subscriber.modify_push_config(subscription=self.hands.subscription(name), push_config=config)
+        self.gcloud.subscriber.modify_push_config(subscription=self.gcloud.subscription(name), push_config=config)
 
     def remake(self, name: str, topic: str, **settings: Any) -> None:
         """Delete a subscription, and make another of its name."""
-        path = self.hands.subscription(name)
-        self.hands.subscriber.delete_subscription(subscription=path)
-        self.hands.subscriber.create_subscription({"name": path, "topic": self.hands.topic(topic), **settings})
+        path = self.gcloud.subscription(name)
+        self.gcloud.subscriber.delete_subscription(subscription=path)
+        self.gcloud.subscriber.create_subscription({"name": path, "topic": self.gcloud.topic(topic), **settings})
 
     def revoke(self, resource: str, role: str, **binding: Any) -> None:
         """Take every grant on a topic or subscription away, and make another."""
-        others = {"role": role, "members": ["user:somebody@example.com"], **binding}
+        others = {"role": role, "members": ["user:other@example.com"], **binding}
         policy = {"version": 3, "bindings": [others]}
-        self.hands.publisher.set_iam_policy({"resource": resource, "policy": policy})
+        self.gcloud.publisher.set_iam_policy({"resource": resource, "policy": policy})
 
     def notify(self, **changed: Any) -> None:
-        """Have the uploads bucket tell somebody of something, besides what it tells already."""
+        """Add a notification to the uploads bucket."""
         body = {
             "topic": "//pubsub.googleapis.com/projects/local/topics/req_predict",
             "event_types": ["OBJECT_FINALIZE"],
             "payload_format": "JSON_API_V1",
         }
-        self.hands.storage._post_resource("/b/uploads/notificationConfigs", body | changed)
+        self.gcloud.storage._post_resource("/b/uploads/notificationConfigs", body | changed)
 
     def hush(self) -> None:
-        """Have the uploads bucket tell nobody."""
-        for each in self.hands.storage._get_resource("/b/uploads/notificationConfigs").get("items", ()):
-            self.hands.storage._delete_resource(f"/b/uploads/notificationConfigs/{each['id']}")
+        """Delete every notification of the uploads bucket."""
+        for each in self.gcloud.storage._get_resource("/b/uploads/notificationConfigs").get("items", ()):
+            self.gcloud.storage._delete_resource(f"/b/uploads/notificationConfigs/{each['id']}")
 
     def renotify(self, **changed: Any) -> None:
-        """Have the uploads bucket notify the topic otherwise than it should."""
+        """Replace the notifications of the uploads bucket."""
         self.hush()
         self.notify(**changed)
 
     def empty(self, bucket: str) -> None:
         """Delete a bucket."""
-        self.hands.storage.bucket(bucket).delete(force=True)
+        self.gcloud.storage.bucket(bucket).delete(force=True)
 
 
 @contextmanager
-def visiting(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Ward]:
-    """A ward with the environment that `up --env` prints, and no other."""
+def doctor_harness(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[DoctorHarness]:
+    """A harness with the environment that `up --env` prints, and no other."""
     for name in ("ARTIFACT", "WORKER_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in twin.env.items():
         monkeypatch.setenv(name, value)
     publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
     bucket = storage.Client(project=PROJECT)
-    yield Ward(twin, Hands(PROJECT, publisher, subscriber, bucket), capsys)
+    yield DoctorHarness(twin, GcloudFake(PROJECT, publisher, subscriber, bucket), capsys)
     publisher.stop()
     publisher.transport.close()
     subscriber.close()

@@ -1,4 +1,4 @@
-"""An HTTP endpoint that remembers what was pushed to it and answers as it is told."""
+"""An HTTP endpoint that records pushes and answers with configured statuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Push:
 
 
 class Endpoint:
-    """Answers the statuses in `statuses` one after the other, and the last one for ever; keeps connections open."""
+    """Answers the statuses in `statuses` one after the other, and repeats the last one; keeps connections open."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses) or [204]

@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class GcloudFake:
     """Stock clients of a project, and what gcloud would do with them."""
 
     project: str

@@ -25,7 +25,7 @@ class _Silence(FaultInjector):
 
 @contextmanager
 def stalled(server: StorageServer) -> Iterator[threading.Event]:
-    """Nothing that is read is answered until the block ends; the event is set when somebody reads."""
+    """No read is answered until the block ends; the event is set at the first read."""
     before, server.faults = server.faults, _Silence()
     try:
         yield server.faults.asked

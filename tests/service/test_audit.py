@@ -67,12 +67,12 @@ def said(**vulnerabilities: list[str]) -> str:
 CANARY = {"pillow 5.0.0": ["PYSEC-1"]}
 
 
-def test_a_known_vulnerability_is_told() -> None:
-    code, told = verdict(CANARY, advisories(said(flask=["CVE-1", "CVE-2"], numpy=[]), ""))
-    assert code == 1 and told.splitlines() == ["audited: 1 of 2 packages are vulnerable", "  flask 1: CVE-1, CVE-2"]
+def test_a_known_vulnerability_is_reported() -> None:
+    code, report = verdict(CANARY, advisories(said(flask=["CVE-1", "CVE-2"], numpy=[]), ""))
+    assert code == 1 and report.splitlines() == ["audited: 1 of 2 packages are vulnerable", "  flask 1: CVE-1, CVE-2"]
 
 
-def test_none_is_told_only_by_one_who_knows_some() -> None:
+def test_an_audit_that_misses_a_known_vulnerability_is_void() -> None:
     clean = advisories(said(flask=[], numpy=[]), "")
     assert verdict(CANARY, clean) == (0, "audited: 2 packages, no known vulnerability")
     with pytest.raises(NotAudited, match="its results mean nothing"):

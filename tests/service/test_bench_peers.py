@@ -1,4 +1,4 @@
-"""What the bench of the peers reckons with: its client, its arithmetic, its rows. No peer is run here."""
+"""The benchmark of the peers: its client, its arithmetic and its rows. No peer is run here."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ def test_a_worker_that_starts_again_elsewhere_is_pushed_what_it_missed(root: Pat
 
 
 def test_a_filter_that_changed_is_refused_in_words(tmp_path: Path) -> None:
-    fields = {"topic": "letters", "delivery": "pull", "ack_deadline_seconds": 10, "retention": "600s"}
-    plain: dict[str, Any] = {"topics": {"letters": {}}, "subscriptions": {"mine": fields}}
+    fields = {"topic": "mail", "delivery": "pull", "ack_deadline_seconds": 10, "retention": "600s"}
+    plain: dict[str, Any] = {"topics": {"mail": {}}, "subscriptions": {"mine": fields}}
     with Twin(Topology.parse(plain), worker=None, data_dir=tmp_path):
         pass
     fields["filter"] = 'attributes.a = "b"'

@@ -124,12 +124,12 @@ def test_an_artifact_lies_in_the_bucket_before_it_is_served(tools: Tools, root: 
     assert f"-var=artifact_prefix={place.split('/', 3)[3]}" in tools.calls[at + 1]
 
 
-def test_the_clients_shell_is_told(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_deploy_prints_the_clients_environment(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tools) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("export ")]
     script = "\n".join([*lines, "env"])
-    told = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
-    environ = dict(line.split("=", 1) for line in told.stdout.splitlines())
+    printed = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    environ = dict(line.split("=", 1) for line in printed.stdout.splitlines())
     options = parsed(["publish", "shoe.png"], environ)
     assert (options.project, options.bucket) == ("some-project", "some-project-payloads")
     assert options.topic == "projects/some-project/topics/req_predict"

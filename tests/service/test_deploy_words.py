@@ -1,4 +1,4 @@
-"""What `make deploy`, `rollback` and `destroy` are told: what they refuse, and what they make of the rest."""
+"""Arguments of `make deploy`, `rollback` and `destroy`: refusals and defaults."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def test_the_rules_are_terraforms(root: Path) -> None:
         assert re.findall(r'default += "(.*)"', text.split(f'variable "{variable}" {{')[1])[0] == default
 
 
-def test_what_is_not_told_is_as_the_file_says(tmp_path: Path) -> None:
+def test_arguments_default_to_the_variables_file(tmp_path: Path) -> None:
     file = tmp_path / "dev.tfvars"
     file.write_text(
         'project_id = "file-project"\nregion = "us-east1"  # near them\nprefix="dev"\ncompute = "worker"\n'
         'labels = {\n  region = "not-this"\n}\ncpu = 2\n'
     )
     assert Target.read({"TFVARS": str(file)}) == Target("file-project", "us-east1", "dev", "worker", file)
-    told = {"TFVARS": str(file), "PROJECT": "some-project", "COMPUTE": "push"}
-    assert Target.read(told) == Target("some-project", "us-east1", "dev", "push", file)
+    arguments = {"TFVARS": str(file), "PROJECT": "some-project", "COMPUTE": "push"}
+    assert Target.read(arguments) == Target("some-project", "us-east1", "dev", "push", file)
 
 
 @pytest.mark.parametrize("compute", ["push", "worker", "function"])
@@ -83,7 +83,7 @@ def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
         ("function", "dev-prediction-function", "https://w"),  # as infra/tests/compute.tftest.hcl has it
     ],
 )
-def test_the_doctor_has_pushes_let_in(compute: str, service: str, audience: str) -> None:
+def test_the_doctor_knows_the_push_service(compute: str, service: str, audience: str) -> None:
     deployment = Deployment("some-project", "https://w", "dev-", "us-east1", compute)
     assert deployment.service == service
     assert deployment.push_flags("/dead") == [

@@ -9,11 +9,11 @@ import pytest
 
 from client.__main__ import main
 from infra.local.twin import Twin
-from tests.service.doctor_harness import PROJECT, Ward
+from tests.service.doctor_harness import PROJECT, DoctorHarness
 
 PUBLISH, SUBSCRIBE = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 STORAGE = "serviceAccount:service-local@gs-project-accounts.iam.gserviceaccount.com"
-LETTERS = {"dead_letter_topic": "projects/local/topics/dead_predict", "max_delivery_attempts": 5}
+DEAD_LETTERS = {"dead_letter_topic": "projects/local/topics/dead_predict", "max_delivery_attempts": 5}
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +22,30 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield running
 
 
-def test_a_healthy_twin_passes_all_checks(ward: Ward) -> None:
+def test_a_healthy_twin_passes_all_checks(harness: DoctorHarness) -> None:
     assert main(["doctor"], os.environ) == 0
-    said = ward.capsys.readouterr()
+    said = harness.capsys.readouterr()
     assert len(said.out.splitlines()) == 19 and all(line.startswith("ok    ") for line in said.out.splitlines())
     assert said.err == "19 ok, 0 warn, 0 fail\n"
 
 
-Break = Callable[[Ward], object]
+Break = Callable[[DoctorHarness], object]
 REQ, RES, DEAD = "req_predict-sub", "res_predict-sub", "dead_predict-sub"
 BROKEN: list[tuple[str, Break, str, str, str]] = [
-    ("topic gone", lambda w: w.hands.publisher.delete_topic(topic=w.hands.topic("res_predict")),
+    ("topic gone", lambda w: w.gcloud.publisher.delete_topic(topic=w.gcloud.topic("res_predict")),
      "fail", "topic res_predict", "does not exist"),
-    ("dead topic gone", lambda w: w.hands.publisher.delete_topic(topic=w.hands.topic("dead_predict")),
+    ("dead topic gone", lambda w: w.gcloud.publisher.delete_topic(topic=w.gcloud.topic("dead_predict")),
      "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
-    ("topic not replayable", lambda w: w.hands.obey(
+    ("topic not replayable", lambda w: w.gcloud.obey(
         "gcloud pubsub topics update req_predict --clear-message-retention-duration --project=local"),
      "warn", "topic req_predict", "can be replayed for 0s, not 86400s"),
-    ("topic replayable", lambda w: w.hands.obey(
+    ("topic replayable", lambda w: w.gcloud.obey(
         "gcloud pubsub topics update dead_predict --message-retention-duration=3600s --project=local"),
      "warn", "topic dead_predict", "can be replayed for 3600s, not 0s"),
-    ("subscription gone", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(RES)),
+    ("subscription gone", lambda w: w.gcloud.subscriber.delete_subscription(subscription=w.gcloud.subscription(RES)),
      "fail", f"subscription {RES}", "does not exist"),
-    ("pushed subscription gone", lambda w: w.hands.subscriber.delete_subscription(
-        subscription=w.hands.subscription(REQ)), "fail", f"subscription {REQ}", "does not exist"),
+    ("pushed subscription gone", lambda w: w.gcloud.subscriber.delete_subscription(
+        subscription=w.gcloud.subscription(REQ)), "fail", f"subscription {REQ}", "does not exist"),
     ("deadline", lambda w: w.update(REQ, ack_deadline_seconds=30),
      "fail", f"subscription {REQ}", "ack deadline is 30s, not 60s"),
     ("retention", lambda w: w.update(RES, message_retention_duration={"seconds": 600}),
@@ -58,17 +58,17 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
      "fail", f"subscription {DEAD}", "retry is 10s to 600s, not immediately"),
     ("no dead letters", lambda w: w.update(REQ, dead_letter_policy=None),
      "fail", f"subscription {REQ}", "dead-letter policy is none, not dead_predict after 20 attempts"),
-    ("attempts", lambda w: w.update(REQ, dead_letter_policy=LETTERS, ack_deadline_seconds=30),
+    ("attempts", lambda w: w.update(REQ, dead_letter_policy=DEAD_LETTERS, ack_deadline_seconds=30),
      "fail", f"subscription {REQ}", "ack deadline is 30s, not 60s; dead-letter policy is dead_predict after 5"),
-    ("dead letters of responses", lambda w: w.update(RES, dead_letter_policy=LETTERS),
+    ("dead letters of responses", lambda w: w.update(RES, dead_letter_policy=DEAD_LETTERS),
      "fail", f"subscription {RES}", "dead-letter policy is dead_predict after 5 attempts, not none"),
     ("filter", lambda w: w.remake(RES, "res_predict", filter='attributes.a = "b"'),
      "fail", f"subscription {RES}", 'has the filter attributes.a = "b", not none'),
     ("other topic", lambda w: w.remake(DEAD, "req_predict"),
      "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
-    ("detached", lambda w: w.hands.publisher.detach_subscription({"subscription": w.hands.subscription(DEAD)}),
+    ("detached", lambda w: w.gcloud.publisher.detach_subscription({"subscription": w.gcloud.subscription(DEAD)}),
      "fail", f"subscription {DEAD}", "is detached from its topic"),
-    ("nobody holds", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(DEAD)),
+    ("nobody holds", lambda w: w.gcloud.subscriber.delete_subscription(subscription=w.gcloud.subscription(DEAD)),
      "fail", "dead letters dead_predict", "are lost: no subscription holds them"),
     ("pushed elsewhere", lambda w: w.push(REQ, "http://127.0.0.1:9/"),
      "warn", f"push {REQ}", "pushes to http://127.0.0.1:9, not to the worker at http://127.0.0.1:"),
@@ -82,15 +82,15 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
      "warn", f"push {REQ}", "waits for a pull worker, but there is a push worker at http://127.0.0.1:"),
     ("responses pushed", lambda w: w.push(RES, "http://127.0.0.1:9/"),
      "fail", f"push {RES}", "pushes to http://127.0.0.1:9/, but should be pulled"),
-    ("no grant to move", lambda w: w.revoke(w.hands.topic("dead_predict"), PUBLISH),
+    ("no grant to move", lambda w: w.revoke(w.gcloud.topic("dead_predict"), PUBLISH),
      "fail", "grant dead_predict", "Pub/Sub's service agent may not publish to it"),
-    ("no grant to take", lambda w: w.revoke(w.hands.subscription(REQ), SUBSCRIBE),
+    ("no grant to take", lambda w: w.revoke(w.gcloud.subscription(REQ), SUBSCRIBE),
      "fail", f"grant {REQ}", "Pub/Sub's service agent may not subscribe to it"),
-    ("no grant to notify", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH),
+    ("no grant to notify", lambda w: w.revoke(w.gcloud.topic("req_predict"), PUBLISH),
      "fail", "grant req_predict", "Storage's service agent may not publish to it"),
-    ("another role", lambda w: w.revoke(w.hands.topic("req_predict"), SUBSCRIBE, members=[STORAGE]),
+    ("another role", lambda w: w.revoke(w.gcloud.topic("req_predict"), SUBSCRIBE, members=[STORAGE]),
      "fail", "grant req_predict", "Storage's service agent may not publish to it"),
-    ("a grant for a while", lambda w: w.revoke(w.hands.topic("req_predict"), PUBLISH, members=[STORAGE], condition=
+    ("a grant for a while", lambda w: w.revoke(w.gcloud.topic("req_predict"), PUBLISH, members=[STORAGE], condition=
         {"title": "for a while", "expression": 'request.time < timestamp("2020-01-01T00:00:00Z")'}),
      "fail", "grant req_predict", "Storage's service agent may not publish to it"),
     ("no uploads bucket", lambda w: w.empty("uploads"), "fail", "bucket uploads", "does not exist"),
@@ -110,15 +110,15 @@ BROKEN: list[tuple[str, Break, str, str, str]] = [
 
 @pytest.mark.parametrize(("broken", "level", "what", "said"), [pytest.param(*row[1:], id=row[0]) for row in BROKEN])
 def test_what_is_broken_is_found_and_its_command_fixes_it(
-    ward: Ward, broken: Break, level: str, what: str, said: str
+    harness: DoctorHarness, broken: Break, level: str, what: str, said: str
 ) -> None:
-    broken(ward)
-    code, findings = ward.visit()
+    broken(harness)
+    code, findings = harness.visit()
     assert code == (1 if any(each["level"] == "fail" for each in findings) else 0)
     [found] = [each for each in findings if each["subject"] == what]
     assert found["level"] == level and said in found["message"] and found["fix"].startswith("gcloud ")
-    for _ in range(2):  # what is made anew has lost its grants
+    for _ in range(2):  # a recreated resource has lost its grants
         for command in dict.fromkeys(each["fix"] for each in findings):
-            ward.hands.obey(command)
-        code, findings = ward.visit()
+            harness.gcloud.obey(command)
+        code, findings = harness.visit()
     assert (code, findings) == (0, [])

@@ -8,7 +8,7 @@ import pytest
 from google.pubsub_v1.types import BigQueryConfig
 
 from infra.local.twin import Twin
-from tests.service.doctor_harness import PROJECT, Ward
+from tests.service.doctor_harness import PROJECT, DoctorHarness
 
 SINK, DEAD, KEEPER = "res_predict-bigquery", "dead_bigquery", "dead_bigquery-sub"
 APPLY = f"make deploy PROJECT={PROJECT} REGION=europe-west1"
@@ -32,21 +32,21 @@ def twin() -> Iterator[Twin]:
 
 
 @pytest.fixture
-def writing(ward: Ward) -> Ward:
+def writing(harness: DoctorHarness) -> DoctorHarness:
     """What infra/results.tf makes."""
     for command in MADE:
-        ward.hands.obey(f"gcloud pubsub {command} --project={PROJECT}")
-    _state(ward, "ACTIVE")
-    return ward
+        harness.gcloud.obey(f"gcloud pubsub {command} --project={PROJECT}")
+    _state(harness, "ACTIVE")
+    return harness
 
 
-def _state(ward: Ward, name: str, table: str = TABLE) -> None:
+def _state(harness: DoctorHarness, name: str, table: str = TABLE) -> None:
     """Have the subscription say that it writes to a table, and how that goes."""
-    found = ward.twin._pubsub._broker.subscription(ward.hands.subscription(SINK))  # type: ignore[union-attr]
+    found = harness.twin._pubsub._broker.subscription(harness.gcloud.subscription(SINK))  # type: ignore[union-attr]
     found.config.bigquery_config.table, found.config.bigquery_config.state = table, BigQueryConfig.State[name].value
 
 
-def test_rows_that_are_written(writing: Ward) -> None:
+def test_rows_that_are_written(writing: DoctorHarness) -> None:
     assert writing.visit() == (0, [])
 
 
@@ -59,20 +59,20 @@ def test_rows_that_are_written(writing: Ward) -> None:
         ("IN_TRANSIT_LOCATION_RESTRICTION", "IN_TRANSIT_LOCATION_RESTRICTION"),
     ],
 )
-def test_rows_that_are_not_written(writing: Ward, state: str, why: str) -> None:
+def test_rows_that_are_not_written(writing: DoctorHarness, state: str, why: str) -> None:
     _state(writing, state)
     code, [found] = writing.visit()
     assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"rows {SINK}", APPLY)
     assert found["message"] == f"writes nothing to {TABLE}: {why}"
 
 
-def test_a_subscription_that_writes_to_no_table(writing: Ward) -> None:
+def test_a_subscription_that_writes_to_no_table(writing: DoctorHarness) -> None:
     _state(writing, "STATE_UNSPECIFIED", table="")
     code, [found] = writing.visit()
     assert (code, found["message"], found["fix"]) == (1, "writes to no table", APPLY)
 
 
-def test_rows_of_other_messages(writing: Ward) -> None:
+def test_rows_of_other_messages(writing: DoctorHarness) -> None:
     writing.remake(SINK, "req_predict")
     _, findings = writing.visit()
     [found] = [each for each in findings if each["subject"] == f"rows {SINK}"]
@@ -80,39 +80,39 @@ def test_rows_of_other_messages(writing: Ward) -> None:
     assert found["fix"] == f"gcloud pubsub subscriptions delete {SINK} --project={PROJECT} && {APPLY}"
 
 
-Break = Callable[[Ward], object]
+Break = Callable[[DoctorHarness], object]
 BROKEN: list[tuple[str, Break, str, str]] = [
-    ("nobody holds", lambda w: w.hands.subscriber.delete_subscription(subscription=w.hands.subscription(KEEPER)),
+    ("nobody holds", lambda w: w.gcloud.subscriber.delete_subscription(subscription=w.gcloud.subscription(KEEPER)),
      f"dead letters {DEAD}", "are lost: no subscription holds them"),
     ("expires", lambda w: w.update(KEEPER, expiration_policy={"ttl": {"seconds": 86400}}),
      f"subscription {KEEPER}", "expiration is 86400s, not never"),
-    ("no grant to move", lambda w: w.revoke(w.hands.topic(DEAD), "roles/pubsub.publisher"),
+    ("no grant to move", lambda w: w.revoke(w.gcloud.topic(DEAD), "roles/pubsub.publisher"),
      f"grant {DEAD}", "Pub/Sub's service agent may not publish to it"),
-    ("no grant to take", lambda w: w.revoke(w.hands.subscription(SINK), "roles/pubsub.subscriber"),
+    ("no grant to take", lambda w: w.revoke(w.gcloud.subscription(SINK), "roles/pubsub.subscriber"),
      f"grant {SINK}", "Pub/Sub's service agent may not subscribe to it"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("broken", "what", "said"), [pytest.param(*row[1:], id=row[0]) for row in BROKEN])
 def test_dead_letters_of_rows_are_found_and_the_command_fixes_them(
-    writing: Ward, broken: Break, what: str, said: str
+    writing: DoctorHarness, broken: Break, what: str, said: str
 ) -> None:
     broken(writing)
     code, findings = writing.visit()
     [found] = [each for each in findings if each["subject"] == what]
     assert code == 1 and said in found["message"]
     for command in dict.fromkeys(each["fix"] for each in findings):
-        writing.hands.obey(command)
+        writing.gcloud.obey(command)
     assert writing.visit() == (0, [])
 
 
-def test_rows_with_too_few_delivery_attempts(ward: Ward) -> None:
+def test_rows_with_too_few_delivery_attempts(harness: DoctorHarness) -> None:
     for command in MADE:
-        ward.hands.obey(f"gcloud pubsub {command} --project={PROJECT}")
-    letters = {"dead_letter_topic": ward.hands.topic(DEAD), "max_delivery_attempts": 5}
-    ward.update(SINK, dead_letter_policy=letters)  # before it writes: the twin changes none that does
-    _state(ward, "ACTIVE")
-    code, [found] = ward.visit()
+        harness.gcloud.obey(f"gcloud pubsub {command} --project={PROJECT}")
+    dead_letters = {"dead_letter_topic": harness.gcloud.topic(DEAD), "max_delivery_attempts": 5}
+    harness.update(SINK, dead_letter_policy=dead_letters)  # before it writes: the twin changes none that does
+    _state(harness, "ACTIVE")
+    code, [found] = harness.visit()
     assert (code, found["message"]) == (
         1,
         f"dead-letter policy is {DEAD} after 5 attempts, not {DEAD} after 20 attempts",

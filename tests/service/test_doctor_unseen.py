@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 from client.__main__ import main
 from infra.local.ports import free_port
 from infra.local.twin import Twin
-from tests.service.doctor_harness import PROJECT, Ward
+from tests.service.doctor_harness import PROJECT, DoctorHarness
 from tests.service.endpoint import Endpoint
 
 
@@ -62,10 +62,10 @@ def refusing(status: Status, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_a_missing_permission_is_reported(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, status: grpc.StatusCode, words: str
+    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, status: grpc.StatusCode, words: str
 ) -> None:
     with refusing(Status(code=status.value[0], message="no"), monkeypatch):
-        code, findings = ward.visit()
+        code, findings = harness.visit()
     assert code == 0 and len(findings) == 3 + 4 + 1 + 3 + 1
     assert all(each["level"] == "warn" and each["message"].startswith(words) for each in findings)
     if status is grpc.StatusCode.PERMISSION_DENIED:
@@ -90,9 +90,11 @@ def test_a_missing_permission_is_reported(
         ("/b/models/o", "artifact", "storage.objects.list"),
     ],
 )
-def test_a_missing_permission_in_storage_is_reported(ward: Ward, path: str, what: str, permission: str) -> None:
-    ward.twin.storage.fail(status=403, path=path)
-    code, [found] = ward.visit(*(["--artifact", "gs://models/any"] if what == "artifact" else []))
+def test_a_missing_permission_in_storage_is_reported(
+    harness: DoctorHarness, path: str, what: str, permission: str
+) -> None:
+    harness.twin.storage.fail(status=403, path=path)
+    code, [found] = harness.visit(*(["--artifact", "gs://models/any"] if what == "artifact" else []))
     assert (code, found["level"], found["subject"]) == (0, "warn", what)
     assert found["message"] == f"could not be checked: {permission} is missing"
 
@@ -105,37 +107,39 @@ def test_a_missing_permission_in_storage_is_reported(ward: Ward, path: str, what
     ],
 )
 def test_a_service_that_does_not_answer_is_reported_once(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, silent: str, lines: int
+    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, silent: str, lines: int
 ) -> None:
     monkeypatch.setenv(variable, address.format(free_port()))
     began = time.monotonic()
     assert main(["doctor"], os.environ) == 1 and time.monotonic() - began < 30
-    out = ward.capsys.readouterr().out.splitlines()
+    out = harness.capsys.readouterr().out.splitlines()
     [failed] = [line for line in out if line.startswith("fail")]
     assert failed.split(maxsplit=1)[1].startswith(silent) and "does not answer: " in failed
     assert out[out.index(failed) + 1] == "      fix: predictions up" and len(out) == lines
 
 
-def test_a_disabled_service_is_reported_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disabled_service_is_reported_once(harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = Any()
     reason.Pack(ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com"))
     off = Status(code=code_pb2.PERMISSION_DENIED, message="it was never used in project local", details=[reason])
     with refusing(off, monkeypatch):
-        code, findings = ward.visit()
+        code, findings = harness.visit()
     assert code == 1 and [each["subject"] for each in findings] == ["Pub/Sub"]
     assert "it was never used in project local" in findings[0]["message"]
 
 
-def test_without_credentials(ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials(harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    code, [found] = ward.visit()
+    code, [found] = harness.visit()
     assert (code, found["subject"], found["fix"]) == (1, "credentials", "gcloud auth application-default login")
 
 
-def test_revoked_credentials(ward: Ward, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_revoked_credentials(
+    harness: DoctorHarness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     endpoint.statuses = [400]
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -144,5 +148,5 @@ def test_revoked_credentials(ward: Ward, endpoint: Endpoint, monkeypatch: pytest
     (tmp_path / "key.json").write_text(json.dumps(account))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
-    code, [found] = ward.visit()
+    code, [found] = harness.visit()
     assert (code, found["subject"], found["fix"]) == (1, "Cloud Storage", "gcloud auth application-default login")

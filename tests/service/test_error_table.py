@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from infra.local.twin import Delivery, Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import BAD_IMAGES, encoded
 
 GOOD = encoded()
@@ -74,25 +74,25 @@ def test_the_error_table(worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> N
     with Twin(worker=worker, worker_env={"ALLOWED_BUCKETS": "uploads,payloads,no-such-bucket"}) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
-            desk.storage.create_bucket("private").blob("there.png").upload_from_string(GOOD, timeout=10)
-            desk.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
-            expected = {desk.drop("there.png", GOOD): "ok"} | publish_all(desk)
+        with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
+            pubsub.storage.create_bucket("private").blob("there.png").upload_from_string(GOOD, timeout=10)
+            pubsub.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
+            expected = {pubsub.drop("there.png", GOOD): "ok"} | publish_all(pubsub)
             answers: dict[str, list[str]] = {request_id: [] for request_id in expected}
-            for response in desk.responses(
+            for response in pubsub.responses(
                 {request_id for request_id, code in expected.items() if code}, copies_for_s=1.0
             ):
                 answers[response.request_id].append(response.error.code if response.error else "ok")
             assert answers == {request_id: [code] if code else [] for request_id, code in expected.items()}
 
-            desk.publish(GOOD, request_id="the worker lives")
-            assert [r.status for r in desk.responses({"the worker lives"})] == ["ok"]
-            assert desk.backlog("dead_predict-sub") == []
+            pubsub.publish(GOOD, request_id="the worker lives")
+            assert [r.status for r in pubsub.responses({"the worker lives"})] == ["ok"]
+            assert pubsub.backlog("dead_predict-sub") == []
             if worker == "push":
-                assert desk.backlog("req_predict-sub") == []
+                assert pubsub.backlog("req_predict-sub") == []
 
 
-def publish_all(desk: Desk) -> dict[str, str | None]:
+def publish_all(pubsub: PubsubClient) -> dict[str, str | None]:
     """Publish every case; gives request_id to code."""
     expected: dict[str, str | None] = {}
     for name, case in CASES.items():
@@ -101,6 +101,6 @@ def publish_all(desk: Desk) -> dict[str, str | None]:
             request_id = f"{attributes['bucketId']}/{attributes['objectId']}#1"
         else:
             request_id = attributes["request_id"] = f"the id of: {name}"
-        desk.publish(case.data, **attributes)
+        pubsub.publish(case.data, **attributes)
         expected[request_id] = case.code
     return expected

@@ -11,14 +11,14 @@ from PIL import Image
 
 from client.__main__ import main
 from infra.local.twin import Delivery, Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 
 GOOD = encoded()
 
 
 @pytest.mark.parametrize("worker", ["push", "pull"])
-def test_who_asks_why_is_told_and_nobody_else(
+def test_only_requests_with_explain_get_an_explanation(
     worker: Delivery,
     shared_twin: Callable[[Delivery], Twin],
     tmp_path: Path,
@@ -28,10 +28,10 @@ def test_who_asks_why_is_told_and_nobody_else(
     twin = shared_twin(worker)
     for name, value in twin.env.items():
         monkeypatch.setenv(name, value)
-    with Desk(twin.project) as desk:
-        desk.publish(GOOD, request_id="plain")
-        desk.publish(GOOD, request_id="why", explain="true")
-        answers = {r.request_id: r for r in desk.responses({"plain", "why"})}
+    with PubsubClient(twin.project) as pubsub:
+        pubsub.publish(GOOD, request_id="plain")
+        pubsub.publish(GOOD, request_id="why", explain="true")
+        answers = {r.request_id: r for r in pubsub.responses({"plain", "why"})}
     assert answers["plain"].explanation is None
     why = answers["why"].explanation
     assert why is not None and why.method == "class_activation"

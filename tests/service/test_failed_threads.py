@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.twin import Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 
 # A fault that no real part can produce: Google's client raises what is no GoogleAPIError.
@@ -47,8 +47,8 @@ def test_a_thread_that_fails_ends_the_worker(
             [sys.executable, "-c", code], cwd=root, env={**os.environ, **twin.env}, stderr=subprocess.PIPE, text=True
         )
         try:
-            with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
-                desk.publish(encoded(), request_id="r1")
+            with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
+                pubsub.publish(encoded(), request_id="r1")
             _, log = worker.communicate(timeout=60)
         finally:
             worker.kill()

@@ -27,7 +27,7 @@ ROUNDS = 60
         ("delay_s=-1", "delay_s is -1"),
         ("delay_s=.nan", "delay_s is nan"),
         ("late=true", "late is True"),
-        ("weather=1", "'weather' is not a field of a fault plan; the fields are seed, duplicate"),
+        ("luck=1", "'luck' is not a field of a fault plan; the fields are seed, duplicate"),
         ("no/such/file", "neither key=value"),
     ],
 )

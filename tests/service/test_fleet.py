@@ -15,7 +15,7 @@ import pytest
 
 from infra.local.ports import free_port
 from infra.local.twin import Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -23,12 +23,12 @@ PROCESSES = 2
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def pubsub(monkeypatch: pytest.MonkeyPatch) -> Iterator[PubsubClient]:
     with Twin(worker=None) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
-            yield desk
+        with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
+            yield pubsub
 
 
 @contextmanager
@@ -57,13 +57,13 @@ def gone(pid: int) -> bool:
     return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, desk: Desk) -> None:
+def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     log, ids = tmp_path / "log", {f"r{number}" for number in range(100)}
     address = f"127.0.0.1:{free_port()}"
     with fleet(root, log, HEALTH_ADDRESS=address) as (worker, children):
         for request_id in ids:
-            desk.publish(encoded(), request_id=request_id)
-        assert [response.status for response in desk.responses(ids, copies_for_s=1.0)] == ["ok"] * len(ids)
+            pubsub.publish(encoded(), request_id=request_id)
+        assert [response.status for response in pubsub.responses(ids, copies_for_s=1.0)] == ["ok"] * len(ids)
         assert urlopen(f"http://{address}/health", timeout=10).read() == b'{"status": "ok"}'
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0, log.read_text()
@@ -71,20 +71,20 @@ def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, desk: Desk) -
     assert log.read_text().count('"worker stopped"') == PROCESSES and "Traceback" not in log.read_text()
 
 
-def test_one_that_dies_ends_all_of_them(root: Path, tmp_path: Path, desk: Desk) -> None:
+def test_one_that_dies_ends_all_of_them(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with fleet(root, tmp_path / "log") as (worker, children):
         os.kill(children[0], signal.SIGKILL)
         assert worker.wait(15) == signal.SIGKILL
         assert all(map(gone, children))
 
 
-def test_none_outlives_the_process_that_began_them(root: Path, tmp_path: Path, desk: Desk) -> None:
+def test_none_outlives_the_process_that_began_them(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with fleet(root, tmp_path / "log") as (worker, children):
         worker.kill()
         assert until(lambda: all(map(gone, children)), 15)
 
 
-def test_a_model_that_cannot_be_loaded(root: Path, tmp_path: Path, desk: Desk) -> None:
+def test_a_model_that_cannot_be_loaded(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     env = {**os.environ, "WORKER_PROCESSES": "2", "ARTIFACT": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, capture_output=True, timeout=60

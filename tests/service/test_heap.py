@@ -42,15 +42,15 @@ print(len(looks) > 0)
 """
 
 
-def test_room_for_the_next_image_is_kept_and_large_blocks_are_not() -> None:
-    faulted, grown = map(int, _told(_LARGE_BLOCKS))
-    assert faulted < 100  # were they had anew each time, it would be 100,000
+def test_memory_for_the_next_image_is_kept_and_large_blocks_are_returned() -> None:
+    faulted, grown = map(int, _output(_LARGE_BLOCKS))
+    assert faulted < 100  # 100,000 if the blocks were allocated again each time
     assert grown < 10_000_000
 
 
 def test_cycles_are_looked_for_seldom_but_they_are() -> None:
-    assert _told(_CYCLES) == ["0", "True", "True"]
+    assert _output(_CYCLES) == ["0", "True", "True"]
 
 
-def _told(program: str) -> list[str]:
+def _output(program: str) -> list[str]:
     return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True).stdout.split()

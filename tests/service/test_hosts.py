@@ -40,9 +40,11 @@ def test_every_address_when_asked_and_the_environment_can_be_used(
         for part in ("pubsub", "storage", "worker"):
             assert listens(up.port(part), NEIGHBOUR), part
         assert requests.get(f"http://{NEIGHBOUR}:{up.port('worker')}/ready", timeout=5).status_code == 200
-        told = subprocess.run([*UP, "--env", str(up.process.pid)], cwd=root, capture_output=True, text=True, timeout=20)
-        assert "0.0.0.0" not in told.stdout
-        for line in told.stdout.splitlines():
+        printed = subprocess.run(
+            [*UP, "--env", str(up.process.pid)], cwd=root, capture_output=True, text=True, timeout=20
+        )
+        assert "0.0.0.0" not in printed.stdout
+        for line in printed.stdout.splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{NEIGHBOUR}:{up.port('storage')}")
@@ -56,7 +58,7 @@ def test_every_address_when_asked_and_the_environment_can_be_used(
 
 @pytest.mark.parametrize("part", ["pubsub", "storage"])
 @pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), (NEIGHBOUR, False), ("localhost", False)])
-def test_a_server_alone_listens_where_it_is_told(root: Path, part: str, host: str, warned: bool) -> None:
+def test_a_single_server_listens_on_the_given_address(root: Path, part: str, host: str, warned: bool) -> None:
     port = free_port()
     command = [sys.executable, "-m", "infra.local", part, "--port", str(port), "--host", host]
     server = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)

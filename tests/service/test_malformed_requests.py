@@ -1,4 +1,4 @@
-"""Requests that no HTTP client sends, byte for byte: each is refused in our words, closed, counted and logged once."""
+"""Malformed HTTP requests: each is refused with our own message, its connection closed, counted and logged once."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ HEADS = {
         400,
     ),
     "a broken absolute target": (b"GET http://[::1/health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
-    "a method in small letters": (b"get /health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
+    "a method in lower case": (b"get /health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
     "a method that is no token": (b"G@T /health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
-    "a method of 100 letters": (b"G" * 100 + b" /health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
+    "a method of 100 characters": (b"G" * 100 + b" /health HTTP/1.1\r\nHost: w\r\n\r\n", 400),
     "bare line feeds": (b"GET /health HTTP/1.1\nHost: w\n\n", 400),
     "one bare line feed": (b"GET /health HTTP/1.1\r\nHost: w\nA: b\r\n\r\n", 400),
     "a folded header": (b"GET /health HTTP/1.1\r\nHost: w\r\nA: b\r\n c\r\n\r\n", 400),

@@ -13,7 +13,7 @@ from PIL import Image
 from infra.local.twin import Twin
 from tests.fault.watch import Watch
 from tests.image_files import save
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 
 COUNT = 12
 PEAK_MB = 400
@@ -33,17 +33,17 @@ def test_many_large_images_share_the_memory(way: str, monkeypatch: pytest.Monkey
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         assert twin._worker is not None
-        with Watch(twin._worker.pid) as watch, Desk(twin.project) as desk:
+        with Watch(twin._worker.pid) as watch, PubsubClient(twin.project) as pubsub:
             if way == "HTTP":
                 with ThreadPoolExecutor(COUNT) as pool:
                     statuses = list(pool.map(post, [f"{twin.worker_url}/predict"] * COUNT))
                 assert statuses == [200] * COUNT
             else:
                 asked = {f"r{number}" for number in range(COUNT)}
-                data = inline() if "inline" in way else reference(desk)
+                data = inline() if "inline" in way else reference(pubsub)
                 for request_id in sorted(asked):
-                    desk.publish(data, request_id=request_id)
-                found = desk.responses(asked, timeout_s=150)
+                    pubsub.publish(data, request_id=request_id)
+                found = pubsub.responses(asked, timeout_s=150)
                 assert {response.request_id: response.status for response in found} == dict.fromkeys(asked, "ok")
         assert watch.unchanged, "a process died"
     assert watch.peak_mb < PEAK_MB
@@ -59,8 +59,8 @@ def large() -> bytes:
     return webp(8)
 
 
-def reference(desk: Desk) -> bytes:
-    desk.storage.bucket("payloads").blob("large").upload_from_string(large(), timeout=60)
+def reference(pubsub: PubsubClient) -> bytes:
+    pubsub.storage.bucket("payloads").blob("large").upload_from_string(large(), timeout=60)
     return b'{"image_uri": "gs://payloads/large"}'
 
 

@@ -219,7 +219,7 @@ def test_a_message_comes_back_whole_under_an_id_that_is_never_given_again(
 def test_attempts_go_on_and_the_poison_reaches_its_dead_letters(tmp_path: Path) -> None:
     with kept(tmp_path) as cloud:
         dead = cloud.topic("dead")
-        letters = cloud.subscription(dead, "letters")
+        dead_letters = cloud.subscription(dead, "dead-letters")
         topic = cloud.topic()
         policy = {"dead_letter_topic": dead, "max_delivery_attempts": 5}
         subscription = cloud.subscription(topic, dead_letter_policy=policy, retry_policy=AT_ONCE)
@@ -233,8 +233,8 @@ def test_attempts_go_on_and_the_poison_reaches_its_dead_letters(tmp_path: Path) 
         nack(cloud, subscription, pull(cloud, subscription))
         assert until(lambda: nothing(cloud, subscription, 0.05))
     with kept(tmp_path) as cloud:
-        (letter,) = pull(cloud, letters)
-        assert letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+        (dead_letter,) = pull(cloud, dead_letters)
+        assert dead_letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
         assert nothing(cloud, subscription, 0.1)
 
 

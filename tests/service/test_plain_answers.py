@@ -45,7 +45,7 @@ REQUESTS = {
         get(b"/", HOST + b"REMOTE_ADDR: evil\r\nHTTP_HOST: evil\r\nwsgi.url_scheme: evil\r\n"),
         200,
     ),
-    "a host of 300 letters": (get(b"/", b"Host: " + b"w" * 300 + b"\r\n"), 400),
+    "a host of 300 characters": (get(b"/", b"Host: " + b"w" * 300 + b"\r\n"), 400),
     "a host of dots": (get(b"/", b"Host: ..w..\r\n"), 400),
     "a host that is no name": (get(b"/", b"Host: a b/<script>?\r\n"), 200),
     "a host of Latin-1": (get(b"/", b"Host: \xe9\xff\r\n"), 200),

@@ -1,4 +1,4 @@
-"""SIGTERM to a pull worker in the middle of its work: what it holds is finished, the rest is handed back, in time."""
+"""SIGTERM to a busy pull worker: requests in flight are finished and the rest is nacked, within the grace period."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from functions.observability.request_log import OUTCOMES
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.service.hung_storage import stalled
 
@@ -54,20 +54,20 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
+        with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
             for request_id in ids:
-                desk.publish(image, request_id=request_id)
+                pubsub.publish(image, request_id=request_id)
             answered: list[str] = []
             with pull_worker(root, tmp_path / "first.log") as worker:
                 deadline = time.monotonic() + 30
                 while not answered and time.monotonic() < deadline:
-                    answered += [response.request_id for response in desk.responses({"never"}, timeout_s=0.05)]
+                    answered += [response.request_id for response in pubsub.responses({"never"}, timeout_s=0.05)]
                 stop(worker, tmp_path / "first.log")
-            answered += [response.request_id for response in desk.responses({"never"}, timeout_s=1)]
+            answered += [response.request_id for response in pubsub.responses({"never"}, timeout_s=1)]
             text = (tmp_path / "first.log").read_text()
             lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
             ended = {name: {line["request_id"] for line in lines if line.get("outcome") == name} for name in OUTCOMES}
-            assert ended["ok"] == set(answered) and ended["nacked"], "what is handed back is said, line by line"
+            assert ended["ok"] == set(answered) and ended["nacked"], "each nacked delivery has a log line"
             assert ended["nacked"] <= ids - set(answered)
             assert len(answered) == len(set(answered)), "nothing twice"
             assert 0 < len(answered) < IMAGES, "it was stopped in the middle"
@@ -76,7 +76,7 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
             with pull_worker(root, tmp_path / "second.log") as worker:
                 rest = [
                     response.request_id
-                    for response in desk.responses(ids - set(answered), timeout_s=90, copies_for_s=1.0)
+                    for response in pubsub.responses(ids - set(answered), timeout_s=90, copies_for_s=1.0)
                 ]
                 stop(worker, tmp_path / "second.log")
             assert sorted(rest) == sorted(ids - set(answered)), "the next worker answers exactly the rest"
@@ -88,14 +88,14 @@ def test_a_worker_ends_in_time_while_storage_says_nothing(
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.env["GOOGLE_CLOUD_PROJECT"]) as desk:
-            desk.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
+        with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
+            pubsub.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
             with pull_worker(root, tmp_path / "first.log") as worker, stalled(twin.storage) as asked:
-                desk.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
+                pubsub.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
                 assert asked.wait(30)
                 worker.send_signal(signal.SIGTERM)
                 assert worker.wait(10) == 0
             assert '"unfinished": 0' in (tmp_path / "first.log").read_text(), "it nacked what it could not fetch"
             with pull_worker(root, tmp_path / "second.log") as worker:
-                assert [response.status for response in desk.responses({"r"}, timeout_s=60)] == ["ok"]
+                assert [response.status for response in pubsub.responses({"r"}, timeout_s=60)] == ["ok"]
                 stop(worker, tmp_path / "second.log")

@@ -8,7 +8,7 @@ from google.cloud import pubsub_v1
 
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -21,18 +21,18 @@ def test_the_worker_takes_pushes_of_its_pusher_alone(monkeypatch: pytest.MonkeyP
     with Twin(patient, worker_env=guard) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.project) as desk:
-            desk.publish(encoded(), request_id="r1")
+        with PubsubClient(twin.project) as pubsub:
+            pubsub.publish(encoded(), request_id="r1")
             refused = '"outcome": "refused"'
             assert until(lambda: refused in twin.log_path.read_text()), "what nobody signed is nacked"
-            push_as(twin, "stranger@local.iam.gserviceaccount.com", AUDIENCE)
+            push_as(twin, "other@local.iam.gserviceaccount.com", AUDIENCE)
             assert until(lambda: "not the pushing service account's" in twin.log_path.read_text())
             push_as(twin, EMAIL, "another-worker")
             assert until(lambda: "not one that Google made for this worker" in twin.log_path.read_text())
-            assert desk.responses({"r1"}, timeout_s=0.5) == []
+            assert pubsub.responses({"r1"}, timeout_s=0.5) == []
 
             push_as(twin, EMAIL, AUDIENCE)
-            answered = desk.responses({"r1"})
+            answered = pubsub.responses({"r1"})
         assert [response.status for response in answered] == ["ok"], "and delivered again, so nothing is lost"
         assert answered[0].delivery_attempt > 1
         assert requests.post(f"{twin.worker_url}/dead", data=b"{}", timeout=5).status_code == 401

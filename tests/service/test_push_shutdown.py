@@ -18,7 +18,7 @@ from infra.local.child import Child
 from infra.local.ports import free_port
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.service.hung_storage import stalled
 from tests.waiting import until
@@ -52,25 +52,25 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.project) as desk:
+        with PubsubClient(twin.project) as pubsub:
             answered: Counter[str] = Counter()
             for request_id in ids:
-                desk.publish(image, request_id=request_id)
+                pubsub.publish(image, request_id=request_id)
             # Few threads, so that there is a middle.
             with push_worker({**twin.env, "THREADS": "2"}, tmp_path / "first.log", port) as worker:
-                desk.subscriber.modify_push_config(
-                    subscription=f"projects/{desk.project}/subscriptions/req_predict-sub",
+                pubsub.subscriber.modify_push_config(
+                    subscription=f"projects/{pubsub.project}/subscriptions/req_predict-sub",
                     push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
                 )
-                assert until(lambda: answered.update(response_ids(desk, 0.05)) or answered, 30)
+                assert until(lambda: answered.update(response_ids(pubsub, 0.05)) or answered, 30)
                 assert end(worker) < GRACE_S
-            answered.update(response_ids(desk, 1))
+            answered.update(response_ids(pubsub, 1))
             assert 0 < len(answered) < IMAGES, "it was stopped in the middle"
             with push_worker(twin.env, tmp_path / "second.log", port):
-                answered.update(r.request_id for r in desk.responses(ids - set(answered), timeout_s=60))
+                answered.update(r.request_id for r in pubsub.responses(ids - set(answered), timeout_s=60))
             assert set(answered) == ids, "lost"
             assert set(answered.values()) == {1}, "what was answered was acked too"
-            assert desk.backlog("dead_predict-sub") == []
+            assert pubsub.backlog("dead_predict-sub") == []
 
 
 def test_a_worker_ends_in_time_while_storage_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,23 +79,23 @@ def test_a_worker_ends_in_time_while_storage_says_nothing(tmp_path: Path, monkey
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk(twin.project) as desk:
-            desk.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
+        with PubsubClient(twin.project) as pubsub:
+            pubsub.storage.bucket("payloads").blob("shoe").upload_from_string(encoded())
             with push_worker(twin.env, tmp_path / "first.log", port) as worker, stalled(twin.storage) as asked:
-                desk.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
-                desk.subscriber.modify_push_config(
-                    subscription=f"projects/{desk.project}/subscriptions/req_predict-sub",
+                pubsub.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
+                pubsub.subscriber.modify_push_config(
+                    subscription=f"projects/{pubsub.project}/subscriptions/req_predict-sub",
                     push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
                 )
                 assert asked.wait(30)
                 assert end(worker) < GRACE_S
             with push_worker(twin.env, tmp_path / "second.log", port):
-                assert [response.status for response in desk.responses({"r"}, timeout_s=60)] == ["ok"]
-            assert desk.backlog("dead_predict-sub") == []
+                assert [response.status for response in pubsub.responses({"r"}, timeout_s=60)] == ["ok"]
+            assert pubsub.backlog("dead_predict-sub") == []
 
 
-def response_ids(desk: Desk, for_s: float) -> list[str]:
-    return [response.request_id for response in desk.responses({"never"}, timeout_s=for_s)]
+def response_ids(pubsub: PubsubClient, for_s: float) -> list[str]:
+    return [response.request_id for response in pubsub.responses({"never"}, timeout_s=for_s)]
 
 
 class Router:

@@ -107,7 +107,7 @@ def test_backoff_doubles_up_to_the_maximum() -> None:
 
 
 def test_acked_messages_leave_no_deadlines_behind() -> None:
-    class Nobody:
+    class StubConsumer:
         pushes = False
 
         def wake(self) -> None: ...
@@ -117,7 +117,7 @@ def test_acked_messages_leave_no_deadlines_behind() -> None:
         backlog = Backlog(Policy(600), lambda held: False, itertools.count(1))
         for _ in range(5000):
             backlog.offer(object(), 10)
-            (lease,) = backlog.take(Nobody(), 1)
+            (lease,) = backlog.take(StubConsumer(), 1)
             backlog.ack([lease.ack_id])
         left = len(backlog._due)
         backlog.close()
@@ -127,7 +127,7 @@ def test_acked_messages_leave_no_deadlines_behind() -> None:
 
 
 def test_a_response_stays_under_its_limit() -> None:
-    class Nobody:
+    class StubConsumer:
         pushes = False
 
         def wake(self) -> None: ...
@@ -138,7 +138,7 @@ def test_a_response_stays_under_its_limit() -> None:
         for size in (3_000_000, 400_000, 3_000_000, 9_000_000, 100, 200):
             backlog.offer(PendingMessage, size)
         taken = []
-        while leases := backlog.take(Nobody(), 10):
+        while leases := backlog.take(StubConsumer(), 10):
             taken.append([lease.held.size for lease in leases])
         backlog.close()
         return taken

@@ -24,11 +24,11 @@ from functions.service.handler import Handler
 from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, handle
 from tests.samples import encoded
 
-SECRET = b"somebody's face, pixel by pixel"
+SECRET = b"a person's face, pixel by pixel"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJlbWFpbCI6IngifQ.c2lnbmF0dXJl"
 
 
-def picture(format: str = "PNG") -> bytes:
+def png(format: str = "PNG") -> bytes:
     about = PngInfo()
     about.add_text("Comment", SECRET.decode())
     return encoded(format, pnginfo=about)
@@ -69,7 +69,7 @@ def responses() -> MemoryResponses:
 
 @pytest.fixture
 def handler(engine: BrightnessEngine, responses: MemoryResponses) -> Handler:
-    return fake_handler(engine=engine, responses=responses, objects=MemoryObjects({"gs://photos/a": picture()}))
+    return fake_handler(engine=engine, responses=responses, objects=MemoryObjects({"gs://photos/a": png()}))
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def push(data: bytes, **attributes: str) -> dict[str, Any]:
 
 
 def every_entry_point(client: FlaskClient) -> None:
-    spoilt = picture()[:-40]
-    for data in (picture(), spoilt, SECRET, b"{" + SECRET, b'{"image_uri": "gs://photos/a"}', b'{"image_uri": "x"}'):
+    spoilt = png()[:-40]
+    for data in (png(), spoilt, SECRET, b"{" + SECRET, b'{"image_uri": "gs://photos/a"}', b'{"image_uri": "x"}'):
         client.post("/", **push(data, request_id="r1"))
         client.post("/dead", **push(data, request_id="r1"))
         client.post("/predict", data=data, headers={"Authorization": f"Bearer {TOKEN}"})
@@ -109,13 +109,15 @@ def every_entry_point(client: FlaskClient) -> None:
     client.post("/", json={"message": {"data": "", "attributes": [SECRET.decode()]}})
 
 
-def test_of_what_succeeds_and_what_is_refused(client: FlaskClient, lines: Lines) -> None:
+def test_nothing_secret_is_logged_of_successes_and_refusals(client: FlaskClient, lines: Lines) -> None:
     every_entry_point(client)
     assert_quiet(lines, at_least=15)
     assert json.loads(lines.text.splitlines()[0])["message"]
 
 
-def test_of_what_fails(client: FlaskClient, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses) -> None:
+def test_nothing_secret_is_logged_of_failures(
+    client: FlaskClient, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
+) -> None:
     engine.failure = RuntimeError("out of luck")
     every_entry_point(client)
     engine.failure, responses.failure = None, TimeoutError("no broker")
@@ -124,7 +126,9 @@ def test_of_what_fails(client: FlaskClient, lines: Lines, engine: BrightnessEngi
     assert_quiet(lines, at_least=30)
 
 
-def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_secret_is_logged_of_rejected_pushes(
+    client: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guard = {"PUSH_AUDIENCE": "a", "PUSH_SERVICE_ACCOUNT": "b", "OIDC_JWKS_URL": "http://127.0.0.1:9/"}
     for name, value in guard.items():
         monkeypatch.setenv(name, value)
@@ -135,7 +139,7 @@ def test_of_who_is_turned_away(client: FlaskClient, lines: Lines, monkeypatch: p
     assert_quiet(lines, at_least=15)
 
 
-def test_of_what_a_library_warns(root: Path) -> None:
+def test_a_librarys_warning_is_one_log_line(root: Path) -> None:
     """In a process of its own: the tests make errors of warnings."""
     talk = (
         "from functions.observability.json_logging import configure; configure('INFO', ''); "
@@ -146,13 +150,13 @@ def test_of_what_a_library_warns(root: Path) -> None:
     assert json.loads(line)["severity"] == "WARNING" and "Corrupt\nEXIF" in json.loads(line)["message"]
 
 
-def test_of_the_pull_entry_point(
+def test_nothing_secret_is_logged_by_the_pull_entry_point(
     handler: Handler, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
 ) -> None:
     for failing in (None, RuntimeError("out of luck")):
         for unpublished in (None, TimeoutError("no broker")):
             engine.failure, responses.failure = failing, unpublished
-            for data in (picture(), SECRET, b"{" + SECRET):
+            for data in (png(), SECRET, b"{" + SECRET):
                 handle(handler, Envelope("m1", data, {"request_id": "r1"}, datetime.now(UTC), 1))
     assert_quiet(lines, at_least=12)
 

@@ -66,7 +66,7 @@ def test_another_is_not_even_asked_for(server: StorageServer, monkeypatch: pytes
     assert asked == []
     with pytest.raises(ImageNotFound):
         fetched({"photos"}, ObjectRef("photos", "a.png"), 100)
-    assert asked, "this is how it is when somebody asks"
+    assert asked, "the spy sees a request that is allowed"
 
 
 def test_an_invented_size_does_not_lift_the_limit(server: StorageServer) -> None:

@@ -130,7 +130,7 @@ def test_a_publish_of_10_mb(server: PubsubServer, publisher: PublisherClient) ->
         ("GET", f"v1/{TOPIC}:frob", None, 400, "INVALID_ARGUMENT", "Invalid [topics] name"),
     ],
 )
-def test_a_refusal_is_told_in_words(
+def test_a_refusal_has_a_message(
     server: PubsubServer,
     publisher: PublisherClient,
     verb: str,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.twin import Twin
-from tests.service.doctor_harness import PROJECT, Ward
+from tests.service.doctor_harness import PROJECT, DoctorHarness
 
 DEAD, REQUESTS = "dead_predict-sub", "req_predict-sub"
 
@@ -23,13 +23,13 @@ def twin() -> Iterator[Twin]:
         yield running
 
 
-def test_redrive_asks_again_under_the_old_id(ward: Ward, root: Path) -> None:
+def test_redrive_asks_again_under_the_old_id(harness: DoctorHarness, root: Path) -> None:
     readme = (root / "infra" / "README.md").read_text()
     [script] = re.findall(r"^python - PROJECT <<'END'\n(.*?)^END$", readme, re.M | re.S)
-    topic = ward.hands.topic("dead_predict")
+    topic = harness.gcloud.topic("dead_predict")
     for number in range(3):
         attributes = {"request_id": f"r{number}", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
-        ward.hands.publisher.publish(topic, b"\x00image %d" % number, **attributes).result(20)
+        harness.gcloud.publisher.publish(topic, b"\x00image %d" % number, **attributes).result(20)
 
     done = subprocess.run(
         [sys.executable, "-", PROJECT], input=script, env=os.environ, capture_output=True, text=True, check=False
@@ -39,8 +39,10 @@ def test_redrive_asks_again_under_the_old_id(ward: Ward, root: Path) -> None:
     assert sorted(done.stdout.splitlines()) == [f"published again: r{number}" for number in range(3)]
     found: dict[bytes, dict[str, str]] = {}
     while len(found) < 3:
-        pulled = ward.hands.subscriber.pull(subscription=ward.hands.subscription(REQUESTS), max_messages=10, timeout=20)
+        pulled = harness.gcloud.subscriber.pull(
+            subscription=harness.gcloud.subscription(REQUESTS), max_messages=10, timeout=20
+        )
         found |= {each.message.data: dict(each.message.attributes) for each in pulled.received_messages}
     assert found == {b"\x00image %d" % number: {"request_id": f"r{number}"} for number in range(3)}
-    held = ward.twin._pubsub._broker.subscription(ward.hands.subscription(DEAD))  # type: ignore[union-attr]
+    held = harness.twin._pubsub._broker.subscription(harness.gcloud.subscription(DEAD))  # type: ignore[union-attr]
     assert held.backlog.read() == set()

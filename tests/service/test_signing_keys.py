@@ -78,7 +78,7 @@ def serving(send: Send) -> Iterator[Server]:
         server.close()
 
 
-def dripping(data: bytes) -> Send:
+def slowly(data: bytes) -> Send:
     def send(out: Callable[[bytes], object]) -> None:
         out(data)
         for _ in range(1000):
@@ -104,8 +104,8 @@ def rsa(**changes: Any) -> dict[str, Any]:
 
 SERVERS: dict[str, Send] = {
     "300 MB": endless,
-    "a body that drips": dripping(HEAD + b"{"),
-    "headers that drip": dripping(b"HTTP/1.0 200 OK\r\nA: "),
+    "a body sent slowly": slowly(HEAD + b"{"),
+    "headers sent slowly": slowly(b"HTTP/1.0 200 OK\r\nA: "),
     "silence": lambda out: time.sleep(3 * TIMEOUT_S),
     "nothing": lambda out: None,
     "no HTTP": lambda out: out(b"keys\r\n\r\n"),

@@ -167,7 +167,7 @@ def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, in
 
 
 def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path) -> None:
-    """Each of three takes 9 of 10 MB, and drips. Who waits for memory gets it; who keeps nobody waiting has time."""
+    """Three slow senders reserve 9 of 10 MB each. They are cut off only when another request waits for memory."""
     port = free_port()
     env = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "THREADS": "8", "DECODE_BYTES": "50000000"}
     with push_worker(env, tmp_path / "log", port):
@@ -175,16 +175,16 @@ def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path)
         with sending(alone):
             pass
         assert alone.status == 200 and alone.took_s > 8
-        dripping = [Sender(port, b"Content-Length: 9000000", bytes(8_000_000), rate=20_000) for _ in range(3)]
-        for sender in dripping:
+        slow = [Sender(port, b"Content-Length: 9000000", bytes(8_000_000), rate=20_000) for _ in range(3)]
+        for sender in slow:
             sender.caller.sendall(bytes(1_000_000))
         good = Sender(port, b"Content-Length: 2000000", encoded() + bytes(2_000_000 - len(encoded())), rate=50_000_000)
-        with sending(*dripping):
+        with sending(*slow):
             time.sleep(1)
             with sending(good):
                 pass
         assert good.status == 200 and good.took_s < 20
-        assert {sender.status for sender in dripping} == {400}
+        assert {sender.status for sender in slow} == {400}
 
 
 def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tuple[Child, int]) -> None:
@@ -299,17 +299,17 @@ def test_a_body_of_100_mb_is_refused_early(worker: tuple[Child, int], path: str)
     assert predict(port) == 200
 
 
-def test_those_who_drip_are_cut_off_and_others_are_answered(worker: tuple[Child, int]) -> None:
+def test_slow_senders_are_cut_off_and_others_are_answered(worker: tuple[Child, int]) -> None:
     child, port = worker
     with ExitStack() as callers:
-        dripping = [callers.enter_context(connect(port, "POST /predict HTTP/1.1")) for _ in range(THREADS)]
-        for caller in dripping:
+        slow = [callers.enter_context(connect(port, "POST /predict HTTP/1.1")) for _ in range(THREADS)]
+        for caller in slow:
             caller.sendall(b"Content-Length: 1000\r\n\r\nab")
         began = time.monotonic()
         assert predict(port) == 200
         assert time.monotonic() - began < 15, "five seconds, and time to spare"
-        assert status(dripping[0]) == 400
+        assert status(slow[0]) == 400
         for _ in range(THREADS):
             caller = callers.enter_context(connect(port, "POST / HTTP/1.1"))
             caller.sendall(b"Content-Length: 1000\r\n\r\nab")
-        assert end(child) < GRACE_S, "it stops although somebody still drips"
+        assert end(child) < GRACE_S, "it stops although slow senders are connected"

@@ -12,7 +12,7 @@ from infra.deploy.__main__ import main
 from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.conftest import ROOT
-from tests.service.doctor_harness import Ward
+from tests.service.doctor_harness import DoctorHarness
 from tests.service.endpoint import Endpoint
 
 REQ = "req_predict-sub"
@@ -24,69 +24,69 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield running
 
 
-def smoke(ward: Ward, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
+def smoke(harness: DoctorHarness, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
     """The exit code, and by entry point how it went and what was said."""
-    code = main(["smoke", "--url", ward.twin.env["WORKER_URL"], *words], os.environ, ROOT)
-    lines = [line.split(maxsplit=2) for line in ward.capsys.readouterr().out.splitlines()]
+    code = main(["smoke", "--url", harness.twin.env["WORKER_URL"], *words], os.environ, ROOT)
+    lines = [line.split(maxsplit=2) for line in harness.capsys.readouterr().out.splitlines()]
     return code, {entry_point: (level, said) for level, entry_point, said in lines}
 
 
-def test_every_entry_point_answers(ward: Ward) -> None:
-    code, lines = smoke(ward)
+def test_every_entry_point_answers(harness: DoctorHarness) -> None:
+    code, lines = smoke(harness)
     assert (code, list(lines)) == (0, ["topic", "bucket", "HTTP"])
     for level, said in lines.values():
         assert level == "ok"
         assert said.startswith("sneaker.jpg: Sneaker 0.") and ", by fashion-mnist, after " in said
-    assert smoke(ward)[0] == 0  # nothing of the first is in the way
+    assert smoke(harness)[0] == 0  # nothing of the first is in the way
 
 
-def test_without_an_address_http_has_no_line(ward: Ward) -> None:
-    assert smoke(ward, "--url", "")[1].keys() == {"topic", "bucket"}
+def test_without_an_address_http_has_no_line(harness: DoctorHarness) -> None:
+    assert smoke(harness, "--url", "")[1].keys() == {"topic", "bucket"}
 
 
-def test_a_bucket_that_tells_nobody(ward: Ward) -> None:
-    ward.hush()
-    code, lines = smoke(ward, "--timeout", "2")
-    ward.notify()
+def test_a_bucket_that_tells_nobody(harness: DoctorHarness) -> None:
+    harness.hush()
+    code, lines = smoke(harness, "--timeout", "2")
+    harness.notify()
     assert code == 1
     assert [lines[entry_point][0] for entry_point in ("topic", "bucket", "HTTP")] == ["ok", "fail", "ok"]
     assert lines["bucket"][1] == "sneaker.jpg: no answer within 2 s"
 
 
-def test_a_bucket_that_is_not_there(ward: Ward) -> None:
-    code, lines = smoke(ward, "--bucket", "no-such-bucket")
+def test_a_bucket_that_is_not_there(harness: DoctorHarness) -> None:
+    code, lines = smoke(harness, "--bucket", "no-such-bucket")
     assert (code, lines["bucket"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert "404" in lines["bucket"][1] or "NotFound" in lines["bucket"][1]
 
 
-def test_a_topic_that_is_not_there(ward: Ward) -> None:
-    code, lines = smoke(ward, "--topic", "no_such_topic", "--timeout", "5")
+def test_a_topic_that_is_not_there(harness: DoctorHarness) -> None:
+    code, lines = smoke(harness, "--topic", "no_such_topic", "--timeout", "5")
     assert (code, lines["topic"][0], lines["HTTP"][0]) == (1, "fail", "ok")
     assert "it could not be published: NotFound" in lines["topic"][1]
-    code, lines = smoke(ward, "--response-topic", "no_such_topic", "--timeout", "5")
+    code, lines = smoke(harness, "--response-topic", "no_such_topic", "--timeout", "5")
     assert (code, lines["topic"][0], lines["bucket"][0], lines["HTTP"][0]) == (1, "fail", "fail", "ok")
 
 
-def test_an_entry_point_where_nobody_is(ward: Ward) -> None:
-    code, lines = smoke(ward, "--url", f"http://127.0.0.1:{free_port()}")
+def test_an_entry_point_where_nobody_is(harness: DoctorHarness) -> None:
+    code, lines = smoke(harness, "--url", f"http://127.0.0.1:{free_port()}")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert "nothing answers at" in lines["HTTP"][1]
 
 
 def test_an_entry_point_that_wants_a_token_that_gcloud_does_not_give(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    code, lines = smoke(ward, "--url", "https://endpoint.example")
+    code, lines = smoke(harness, "--url", "https://endpoint.example")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert lines["HTTP"][1].startswith("gcloud provides no identity token")
 
 
-def test_a_worker_that_is_away(ward: Ward, endpoint: Endpoint) -> None:
+def test_a_worker_that_is_away(harness: DoctorHarness, endpoint: Endpoint) -> None:
     endpoint.statuses = [503]
-    ward.push(REQ, f"{endpoint.url}/")
-    code, lines = smoke(ward, "--timeout", "1")
-    ward.push(REQ, f"{ward.twin.worker_url}/")
+    harness.push(REQ, f"{endpoint.url}/")
+    code, lines = smoke(harness, "--timeout", "1")
+    harness.push(REQ, f"{harness.twin.worker_url}/")
     assert (code, lines["topic"][0], lines["HTTP"][0]) == (1, "fail", "ok")
     assert lines["topic"][1] == "sneaker.jpg: no answer within 1 s"
 
@@ -100,20 +100,20 @@ def test_a_worker_that_is_away(ward: Ward, endpoint: Endpoint) -> None:
         (["--timeout", "nan"], "--timeout is nan;"),
     ],
 )
-def test_wrong_words(ward: Ward, words: list[str], said: str) -> None:
+def test_wrong_words(harness: DoctorHarness, words: list[str], said: str) -> None:
     assert main(["smoke", *words], os.environ, ROOT) == 2
-    assert ward.capsys.readouterr().err.startswith(f"smoke: {said}")
+    assert harness.capsys.readouterr().err.startswith(f"smoke: {said}")
 
 
-def test_an_image_is_left_under_smoke(ward: Ward) -> None:
-    before = {blob.name for blob in ward.hands.storage.list_blobs("uploads")}
-    assert smoke(ward)[0] == 0
-    [new] = {blob.name for blob in ward.hands.storage.list_blobs("uploads")} - before
+def test_an_image_is_left_under_smoke(harness: DoctorHarness) -> None:
+    before = {blob.name for blob in harness.gcloud.storage.list_blobs("uploads")}
+    assert smoke(harness)[0] == 0
+    [new] = {blob.name for blob in harness.gcloud.storage.list_blobs("uploads")} - before
     assert new.startswith("smoke/") and new.endswith("/sneaker.jpg")
 
 
-def test_no_subscription_is_left_behind(ward: Ward) -> None:
+def test_no_subscription_is_left_behind(harness: DoctorHarness) -> None:
     with pubsub_v1.SubscriberClient() as subscriber:
         kept = {each.name for each in subscriber.list_subscriptions(project="projects/local")}
-        assert smoke(ward)[0] == 0
+        assert smoke(harness)[0] == 0
         assert {each.name for each in subscriber.list_subscriptions(project="projects/local")} == kept

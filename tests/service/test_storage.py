@@ -171,7 +171,7 @@ def test_a_missing_bucket(bucket: Bucket) -> None:
             call()
 
 
-def test_a_missing_object_is_told_in_words(server: StorageServer) -> None:
+def test_a_missing_object_is_named(server: StorageServer) -> None:
     answer = requests.get(f"{server.url}/storage/v1/b/uploads/o/nothing", timeout=5)
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, "No such object in uploads")
 

@@ -124,12 +124,12 @@ def test_a_rewrite_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -
     content = os.urandom(2 * MIB + 1)
     bucket.blob("from").upload_from_string(content)
     address = f"{server.url}/storage/v1/b/access/o/from/rewriteTo/b/access/o/to?maxBytesRewrittenPerCall={MIB}"
-    told, token = [], ""
+    progress, token = [], ""
     while token is not None:
         answer = requests.post(f"{address}&rewriteToken={token}", timeout=5).json()
-        told.append((answer["totalBytesRewritten"], answer["done"]))
+        progress.append((answer["totalBytesRewritten"], answer["done"]))
         token = answer.get("rewriteToken")
-    assert told == [(str(MIB), False), (str(2 * MIB), False), (str(2 * MIB + 1), True)]
+    assert progress == [(str(MIB), False), (str(2 * MIB), False), (str(2 * MIB + 1), True)]
     assert bucket.blob("to").download_as_bytes() == content
     assert requests.post(f"{address}&rewriteToken=nonsense", timeout=5).status_code == 400
 

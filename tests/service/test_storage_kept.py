@@ -41,7 +41,7 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path, monke
         client = storage.Client(project="a-project")
         bucket = client.bucket("kept")
         bucket.versioning_enabled, bucket.labels = True, {"a": "b"}
-        client.create_bucket(bucket).notification("told", payload_format="NONE").create()
+        client.create_bucket(bucket).notification("notified", payload_format="NONE").create()
         for number in range(50):
             blob = bucket.blob(f"{number:02}")
             blob.metadata = {"number": f"{number}"}

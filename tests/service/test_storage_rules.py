@@ -214,7 +214,7 @@ def test_compose(bucket: Bucket) -> None:
         whole.compose([one] * 33)
 
 
-def test_a_copy_keeps_what_is_said_unless_told_otherwise(bucket: Bucket) -> None:
+def test_a_copy_keeps_metadata_unless_it_is_replaced(bucket: Bucket) -> None:
     source = made(bucket, "source")
     source.metadata = {"a": "b"}
     source.patch()

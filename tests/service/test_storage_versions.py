@@ -74,15 +74,15 @@ def test_a_bucket_with_old_versions_is_not_empty(bucket: Bucket) -> None:
         bucket.delete()
 
 
-def test_archiving_is_told(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    subscription = cloud.subscription(cloud.topic("told"), "told-sub")
+def test_archiving_is_notified(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscription = cloud.subscription(cloud.topic("notified"), "notified-sub")
     with StorageServer(names=["b"], notifier=Notifier(cloud.host, ())) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         client = storage.Client(project=cloud.project)
         bucket = client.bucket("b")
         bucket.versioning_enabled = True
         bucket.patch()
-        bucket.notification("told", payload_format="NONE").create()
+        bucket.notification("notified", payload_format="NONE").create()
         blob = bucket.blob("a")
         blob.upload_from_string(b"one")
         first = blob.generation
@@ -92,12 +92,12 @@ def test_archiving_is_told(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Non
         received = pull(cloud, subscription, 5)
         assert nothing(cloud, subscription)
         client.close()
-    told = [
+    notified = [
         (each.message.attributes["eventType"], each.message.attributes["objectGeneration"])
         for each in sorted(received, key=lambda each: int(each.message.message_id))
     ]
     second = str(blob.generation)
-    assert told == [
+    assert notified == [
         ("OBJECT_FINALIZE", str(first)),
         ("OBJECT_ARCHIVE", str(first)),
         ("OBJECT_FINALIZE", second),

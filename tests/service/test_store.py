@@ -28,7 +28,7 @@ URI = "gs://models/fashion-mnist/live"
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
-    """A bucket with the shipped artifact under fashion-mnist/live, and nothing beside it."""
+    """A bucket with the shipped artifact under fashion-mnist/live, and nothing else."""
     with StorageServer(names=["models"]) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         with closing(storage.Client(project="test")) as client:
@@ -78,7 +78,7 @@ def test_it_is_downloaded_once(bucket: storage.Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_folder_that_somebody_planted_is_refused(bucket: storage.Bucket, tmp_path: Path, gone: bool) -> None:
+def test_a_planted_cache_folder_is_refused(bucket: storage.Bucket, tmp_path: Path, gone: bool) -> None:
     """In a cache that others can write: a whole artifact of theirs under the name of ours."""
     manifest = fetch_artifact(URI, tmp_path) / MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": "0"}))
@@ -189,7 +189,7 @@ def test_a_cache_that_cannot_be_written_is_said(bucket: storage.Bucket, tmp_path
 
 
 def test_a_full_cache_is_said(bucket: storage.Bucket, tmp_path: Path) -> None:
-    """A file size that the process may not exceed, in place of a full disk: both fail as the file is written."""
+    """Limits the size of files that this process writes. Like a full disk, it fails during the write."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:

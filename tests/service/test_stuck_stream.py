@@ -20,8 +20,8 @@ from infra.local.admin import create
 from infra.local.ports import free_port, listens
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology
-from tests.blackhole_proxy import Road
-from tests.pubsub_client import Desk
+from tests.blackhole_proxy import BlackholeProxy
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -45,8 +45,8 @@ def stopped_broker(root: Path) -> Iterator[tuple[str, Hang]]:
 @contextmanager
 def swallowing_road(root: Path) -> Iterator[tuple[str, Hang]]:
     """A broker that is well, behind something that swallows bytes, as a firewall does with what it has forgotten."""
-    with PubsubServer() as server, Road(server.host) as road:
-        yield road.host, road.swallow
+    with PubsubServer() as server, BlackholeProxy(server.host) as proxy:
+        yield proxy.host, proxy.swallow
 
 
 @contextmanager
@@ -81,9 +81,9 @@ def test_a_stuck_stream_is_seen_and_ends_the_worker(
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
         create(Topology.read(), host, "local")
         with pull_worker(root, log) as (worker, health):
-            with Desk("local") as desk:
-                desk.publish(encoded(), request_id="r1")
-                assert [response.status for response in desk.responses({"r1"})] == ["ok"]
+            with PubsubClient("local") as pubsub:
+                pubsub.publish(encoded(), request_id="r1")
+                assert [response.status for response in pubsub.responses({"r1"})] == ["ok"]
 
             # Idle for longer than it may hear nothing: that is no trouble.
             idle_until = time.monotonic() + 1.5 * SILENCE_S
@@ -114,25 +114,25 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_worker_that_is_busy_when_its_streams_hang_ends_too(broker: str, root: Path, tmp_path: Path) -> None:
     log, image, count, answered = tmp_path / "worker.log", encoded("JPEG", (1600, 1200), "RGB"), 300, 0
-    with Road(broker) as road, Desk("local") as desk:
+    with BlackholeProxy(broker) as proxy, PubsubClient("local") as pubsub:
         for number in range(count):
-            desk.publish(image, request_id=f"r{number}")
-        with pull_worker(root, log, PUBSUB_EMULATOR_HOST=road.host, MAX_BATCH_SIZE="2") as (worker, _):
+            pubsub.publish(image, request_id=f"r{number}")
+        with pull_worker(root, log, PUBSUB_EMULATOR_HOST=proxy.host, MAX_BATCH_SIZE="2") as (worker, _):
             deadline = time.monotonic() + 30
             while not answered and time.monotonic() < deadline:
-                answered += len(desk.responses({"never"}, timeout_s=0.05))
-            road.swallow()
+                answered += len(pubsub.responses({"never"}, timeout_s=0.05))
+            proxy.swallow()
             # It holds messages, and responses that go nowhere: ending in order is stuck as well.
             assert worker.wait(SILENCE_S + 15) == 1
-        answered += len(desk.responses({"never"}, timeout_s=0.2))
+        answered += len(pubsub.responses({"never"}, timeout_s=0.2))
     assert 0 < answered < count, "it was busy"
     assert [line["severity"] for line in lines(log) if line["message"].startswith("stuck")] == ["ERROR"]
 
 
 def test_a_stream_that_ends_for_good_ends_the_worker(broker: str, root: Path, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with pull_worker(root, log) as (worker, _), Desk("local") as desk:
-        desk.subscriber.delete_subscription(subscription="projects/local/subscriptions/dead_predict-announce")
+    with pull_worker(root, log) as (worker, _), PubsubClient("local") as pubsub:
+        pubsub.subscriber.delete_subscription(subscription="projects/local/subscriptions/dead_predict-announce")
         assert worker.wait(15) == 1
     assert [line["severity"] for line in lines(log) if line["message"].startswith("a pull stream broke")] == ["ERROR"]
 

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from client.__main__ import main
 from functions.messages.trace_context import TraceContext
 from infra.local.twin import Delivery, Twin
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -45,21 +45,21 @@ def test_the_clients_trace_id_finds_the_one_line_of_each_request(
     monkeypatch.chdir(root)
     for command in commands:
         assert main([command, "--json", *map(str, SAMPLES)], {**twin.env}) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert len(told) == len(SAMPLES) * len(commands)
-    asked = {answer["request_id"] for answer in told}
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == len(SAMPLES) * len(commands)
+    asked = {answer["request_id"] for answer in printed}
 
     def lines() -> list[dict[str, Any]]:
         return [line for line in ended(twin) if line["request_id"] in asked]
 
-    assert until(lambda: len(lines()) >= len(told))
+    assert until(lambda: len(lines()) >= len(printed))
     by_request = {line["request_id"]: line for line in lines()}
-    assert len(lines()) == len(by_request) == len(told), "one line a request"
-    for answer in told:
+    assert len(lines()) == len(by_request) == len(printed), "one line a request"
+    for answer in printed:
         line = by_request[answer["request_id"]]
         assert line["logging.googleapis.com/trace"] == f"projects/local/traces/{answer['trace_id']}"
         assert (line["severity"], line["outcome"]) == ("INFO", "ok")
-    assert len({answer["trace_id"] for answer in told}) == len(told)
+    assert len({answer["trace_id"] for answer in printed}) == len(printed)
 
 
 def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,16 +70,16 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
     with Twin(worker_env=worker_env) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
-        with Desk("local") as desk:
+        with PubsubClient("local") as pubsub:
             subscription = "projects/local/subscriptions/traced"
-            desk.subscriber.create_subscription(name=subscription, topic="projects/local/topics/res_predict")
+            pubsub.subscriber.create_subscription(name=subscription, topic="projects/local/topics/res_predict")
             options = pubsub_v1.types.PublisherOptions(enable_open_telemetry_tracing=True)
             publisher = pubsub_v1.PublisherClient(publisher_options=options)
             topic = "projects/local/topics/req_predict"
             publisher.publish(topic, encoded(), request_id="r1").result(10)
             publisher.stop()
             publisher.transport.close()
-            (response,) = desk.responses({"r1"})
+            (response,) = pubsub.responses({"r1"})
 
             traced = pubsub_v1.SubscriberClient(
                 subscriber_options=pubsub_v1.types.SubscriberOptions(enable_open_telemetry_tracing=True)
@@ -98,7 +98,7 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(response.trace, TraceContext) and response.trace.trace_id == trace_id
     assert received.context.trace_id == sent.context.trace_id, "one trace, from publishing to receiving"
     assert trace.format_span_id(received.parent.span_id) == response.trace.span_id, "the receiver follows the worker"
-    # The worker's own span, as it told the exporter that its settings named, is between the two.
+    # The worker's own span, as it was exported with the configured exporter, is between the two.
     answer = json.JSONDecoder().raw_decode(text[text.index('{\n    "name": "answer"') :])[0]
     assert answer["context"]["span_id"] == f"0x{response.trace.span_id}"
     assert answer["parent_id"] == f"0x{trace.format_span_id(sent.context.span_id)}"

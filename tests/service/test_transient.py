@@ -22,7 +22,7 @@ from infra.local.topology import Topology
 from infra.local.twin import Delivery, Twin
 from model.engines.base import Images, Scores
 from tests.fakes import BrightnessEngine, fake_handler
-from tests.pubsub_client import Desk
+from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 
 ATTEMPTS = 5
@@ -36,14 +36,14 @@ def impatient() -> Topology:
     return Topology.read().with_retry(MINIMUM_S, MAXIMUM_S, ATTEMPTS)
 
 
-def visit(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def visit(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> PubsubClient:
     for name, value in twin.env.items():
         monkeypatch.setenv(name, value)
-    return Desk(twin.env["GOOGLE_CLOUD_PROJECT"])
+    return PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"])
 
 
 class FailingEngine(BrightnessEngine):
-    """Fails as often as it is told to, and remembers when it was asked."""
+    """Fails the first `failures` times and records when it was called."""
 
     def __init__(self, failures: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class FailingEngine(BrightnessEngine):
 
 
 @contextmanager
-def worker_of(handler: Handler, root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def worker_of(handler: Handler, root: Path, pubsub: PubsubClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The real application around a handler, pushed to: no real part can make an engine fail on demand."""
     monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     bootstrap.settings.cache_clear()
@@ -66,8 +66,8 @@ def worker_of(handler: Handler, root: Path, desk: Desk, monkeypatch: pytest.Monk
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     for name, path in (("req_predict-sub", "/"), ("dead_predict-announce", "/dead")):
-        desk.subscriber.modify_push_config(
-            subscription=f"projects/{desk.project}/subscriptions/{name}",
+        pubsub.subscriber.modify_push_config(
+            subscription=f"projects/{pubsub.project}/subscriptions/{name}",
             push_config={"push_endpoint": f"http://127.0.0.1:{server.server_port}{path}"},
         )
     try:
@@ -81,50 +81,50 @@ def worker_of(handler: Handler, root: Path, desk: Desk, monkeypatch: pytest.Monk
 
 def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FailingEngine(failures=1000)
-    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
-        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
-        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
-            desk.publish(GOOD, request_id="r1", reply_to="me")
-            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
+    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
+        responses = TopicResponses(f"projects/{pubsub.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, pubsub, monkeypatch):
+            pubsub.publish(GOOD, request_id="r1", reply_to="me")
+            (response,) = pubsub.responses({"r1"}, copies_for_s=1.0)
             assert response.error is not None and response.error.code == "unavailable"
             assert "luck" not in response.error.message
             assert (response.reply_to, response.delivery_attempt) == ("me", ATTEMPTS)
             assert len(engine.asked) == ATTEMPTS
             waits = [after - before for before, after in zip(engine.asked, engine.asked[1:], strict=False)]
             assert min(waits) >= 0.9 * MINIMUM_S and waits[-1] > waits[0], "the waits grow"
-            (letter,) = desk.backlog("dead_predict-sub")
-            assert letter.message.data == GOOD and letter.message.attributes["request_id"] == "r1"
-            assert desk.backlog("req_predict-sub") == []
+            (dead_letter,) = pubsub.backlog("dead_predict-sub")
+            assert dead_letter.message.data == GOOD and dead_letter.message.attributes["request_id"] == "r1"
+            assert pubsub.backlog("req_predict-sub") == []
 
 
 def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FailingEngine(failures=2)
-    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
-        responses = TopicResponses(f"projects/{desk.project}/topics/res_predict", Supervisor())
-        with worker_of(fake_handler(engine=engine, responses=responses), root, desk, monkeypatch):
-            desk.publish(GOOD, request_id="r1")
-            (response,) = desk.responses({"r1"}, copies_for_s=1.0)
+    with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
+        responses = TopicResponses(f"projects/{pubsub.project}/topics/res_predict", Supervisor())
+        with worker_of(fake_handler(engine=engine, responses=responses), root, pubsub, monkeypatch):
+            pubsub.publish(GOOD, request_id="r1")
+            (response,) = pubsub.responses({"r1"}, copies_for_s=1.0)
             assert (response.status, response.delivery_attempt) == ("ok", 3)
-            assert desk.backlog("dead_predict-sub") == []
+            assert pubsub.backlog("dead_predict-sub") == []
 
 
 @pytest.mark.parametrize("worker", ["push"])  # a worker that pulls nacks by the same code: tests/unit/test_handler.py
 def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as desk:
-        there = desk.drop("there.png", GOOD)
-        assert [r.status for r in desk.responses({there})] == ["ok"]
+    with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
+        there = pubsub.drop("there.png", GOOD)
+        assert [r.status for r in pubsub.responses({there})] == ["ok"]
 
         twin.storage.fail(status=503, times=1000)
-        desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r1")
-        (response,) = desk.responses({"r1"}, timeout_s=60, copies_for_s=1.0)
+        pubsub.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r1")
+        (response,) = pubsub.responses({"r1"}, timeout_s=60, copies_for_s=1.0)
         assert response.error is not None and response.error.code == "unavailable"
         assert response.delivery_attempt == ATTEMPTS
-        (letter,) = desk.backlog("dead_predict-sub")
-        assert letter.message.attributes["request_id"] == "r1"
+        (dead_letter,) = pubsub.backlog("dead_predict-sub")
+        assert dead_letter.message.attributes["request_id"] == "r1"
 
         twin.storage.fail(status=503, times=2)
-        desk.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r2")
-        assert [r.status for r in desk.responses({"r2"}, timeout_s=60)] == ["ok"]
+        pubsub.publish(json.dumps({"image_uri": "gs://uploads/there.png"}).encode(), request_id="r2")
+        assert [r.status for r in pubsub.responses({"r2"}, timeout_s=60)] == ["ok"]
 
 
 @pytest.mark.parametrize("worker", ["pull"])  # and one that pushes answers as it does when storage answers 503
@@ -132,13 +132,13 @@ def test_a_response_topic_that_is_missing(
     worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = {"RESPONSE_TOPIC": "no_such_topic"}
-    with Twin(worker=worker, topology=impatient, worker_env=env) as twin, visit(twin, monkeypatch) as desk:
-        desk.publish(GOOD, request_id="r1")
+    with Twin(worker=worker, topology=impatient, worker_env=env) as twin, visit(twin, monkeypatch) as pubsub:
+        pubsub.publish(GOOD, request_id="r1")
         deadline = time.monotonic() + 30
-        letters: list[Any] = []
-        while not letters and time.monotonic() < deadline:
-            letters = desk.backlog("dead_predict-sub")
-        assert [letter.message.attributes["request_id"] for letter in letters] == ["r1"]
+        dead_letters: list[Any] = []
+        while not dead_letters and time.monotonic() < deadline:
+            dead_letters = pubsub.backlog("dead_predict-sub")
+        assert [dead_letter.message.attributes["request_id"] for dead_letter in dead_letters] == ["r1"]
         lines = [json.loads(line) for line in twin.log_path.read_text().splitlines() if line.startswith('{"severity"')]
         loud = [line for line in lines if line["severity"] == "ERROR" and "no_such_topic" in line.get("exception", "")]
         assert len(loud) >= ATTEMPTS

@@ -46,7 +46,7 @@ def test_storage_is_there_while_it_runs() -> None:
         twin.storage.fail(times=0)
 
 
-def test_a_worker_that_is_told_nonsense_is_an_error_and_stops_all(tmp_path: Path) -> None:
+def test_a_wrong_worker_setting_is_an_error_and_stops_the_twin(tmp_path: Path) -> None:
     twin = Twin(worker_env={"ARTIFACT": str(tmp_path / "absent")}, log_path=tmp_path / "worker.log")
     with pytest.raises(ChildFailed, match=r"(?s)/ready with 503.*absent"), twin:
         pass
@@ -54,14 +54,14 @@ def test_a_worker_that_is_told_nonsense_is_an_error_and_stops_all(tmp_path: Path
 
 
 def test_the_topology_can_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    topology = Topology.parse({"topics": {"letters": {}}, "buckets": {}})
+    topology = Topology.parse({"topics": {"mail": {}}, "buckets": {}})
     with Twin(topology, worker=None) as twin:
         assert "UPLOAD_BUCKET" not in twin.env
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", twin.pubsub_host)
         publisher = pubsub_v1.PublisherClient()
         topics = [topic.name for topic in publisher.list_topics(project="projects/local")]
         publisher.transport.close()
-    assert topics == ["projects/local/topics/letters"]
+    assert topics == ["projects/local/topics/mail"]
 
 
 def test_without_googles_emulator_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

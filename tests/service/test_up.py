@@ -80,9 +80,9 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
         family = up.family()
         assert len(family) >= 3, "the twin, gunicorn and its worker"
 
-        told = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20)
-        assert told.returncode == 0 and told.stderr == ""
-        assert set(told.stdout.splitlines()) == {
+        printed = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20)
+        assert printed.returncode == 0 and printed.stderr == ""
+        assert set(printed.stdout.splitlines()) == {
             f"export PUBSUB_EMULATOR_HOST=127.0.0.1:{up.port('pubsub')}",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://127.0.0.1:{up.port('pubsub')}/",
             f"export STORAGE_EMULATOR_HOST=http://127.0.0.1:{up.port('storage')}",
@@ -102,9 +102,9 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
         assert not alive(family)
         for part in ("pubsub", "storage", "worker"):
             assert not listens(up.port(part))
-    told = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert "no twin is running" in told.stderr
+    printed = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20)
+    assert (printed.returncode, printed.stdout) == (1, "")
+    assert "no twin is running" in printed.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
@@ -220,9 +220,9 @@ def test_two_twins_do_not_meet(root: Path) -> None:
         assert first.ready() and second.ready(), (first.said, second.said)
         pids = [str(up.process.pid) for up in (first, second)]
         newest = max(pids, key=lambda pid: (BUILD / pid / "env").stat().st_mtime_ns)
-        told = env()
-        assert f"the newest of 2 twins, {newest};" in told.stderr and all(pid in told.stderr for pid in pids)
-        assert told.stdout == env(newest).stdout
+        printed = env()
+        assert f"the newest of 2 twins, {newest};" in printed.stderr and all(pid in printed.stderr for pid in pids)
+        assert printed.stdout == env(newest).stdout
         for pid, up in zip(pids, (first, second), strict=True):
             own = env(pid)
             assert own.stderr == "" and f"PUBSUB_EMULATOR_HOST=127.0.0.1:{up.port('pubsub')}\n" in own.stdout

@@ -132,7 +132,7 @@ def signed(tokens: Tokens, *, key: Any = None, headers: dict[str, str] | None = 
 
 
 @pytest.mark.parametrize("path", ["/", "/dead"])
-def test_the_pushing_account_is_let_in(
+def test_the_pushing_account_is_authorized(
     guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses, path: str
 ) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}", path).status_code == 204
@@ -144,7 +144,7 @@ def test_the_pushing_account_is_let_in(
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer junk", "Bearer a.b.c"]
 )
-def test_without_a_token_nobody_is(
+def test_a_push_without_a_token_is_rejected(
     guarded: FlaskClient, responses: MemoryResponses, outcomes: RequestLog, path: str, authorization: str | None
 ) -> None:
     reply = push(guarded, authorization, path)
@@ -170,14 +170,14 @@ def test_without_a_token_nobody_is(
     ],
     ids=str,
 )
-def test_a_token_for_others_is_turned_away(
+def test_a_token_for_others_is_rejected(
     guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses, changes: dict[str, Any], status: int
 ) -> None:
     assert push(guarded, f"Bearer {signed(tokens, **changes)}").status_code == status
     assert responses.published == []
 
 
-def test_a_token_that_another_key_signed_is_turned_away(
+def test_a_token_that_another_key_signed_is_rejected(
     guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses
 ) -> None:
     another = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -186,7 +186,7 @@ def test_a_token_that_another_key_signed_is_turned_away(
     assert responses.published == []
 
 
-def test_a_token_that_needs_no_key_is_turned_away(
+def test_a_token_that_needs_no_key_is_rejected(
     guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses
 ) -> None:
     """Unsigned, signed with the public key as if it were a password, and as Cloud Run passes tokens on."""

@@ -56,7 +56,7 @@ def test_every_name_is_a_variable(examples: Path, name: str) -> None:
     assert len(named) > 3 and named <= declared
 
 
-def test_they_may_stand_beside_each_other(examples: Path) -> None:
+def test_the_examples_can_be_combined(examples: Path) -> None:
     dev, prod = (
         Target.read({"PROJECT": "some-project", "TFVARS": str(examples / f"{name}.tfvars")}) for name in ("dev", "prod")
     )

@@ -34,6 +34,6 @@ def test_all_that_is_made_bears_the_prefix(compute: dict[str, str], plan: Plan) 
 
 
 def is_made(resource: dict[str, Any]) -> bool:
-    """Grants are not: they are on something that is made, or to somebody."""
+    """Grants are left out: they belong to a named resource or member."""
     kind = resource["type"]
     return resource["mode"] == "managed" and kind not in OF_THE_PROJECT and not kind.endswith("_iam_member")

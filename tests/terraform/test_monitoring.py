@@ -25,7 +25,7 @@ Metrics = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A metric that exists: by which label each kind of resource is told apart, and the metric's own labels."""
+    """A metric that exists: the labels that identify its resources, and its own labels."""
 
     resources: Mapping[str, str]
     labels: frozenset[str]

@@ -78,7 +78,7 @@ def test_they_wait_as_long_as_there_is_more_to_do(backlog_s: float, longest_s: f
     assert 9 * longest_s <= time.monotonic() - began and 0 < max(waits) <= longest_s
 
 
-def test_what_somebody_stands_still_for_waits_for_no_others() -> None:
+def test_a_message_with_a_blocked_caller_is_sent_at_once() -> None:
     broker, waits = Broker(), list[float]()
     publisher = BatchPublisher(broker.send, start_thread, sleep=waits.append)
     sent = [publisher.publish(b"%d" % number, {}, waited=True) for number in range(300)]

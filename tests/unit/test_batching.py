@@ -36,7 +36,7 @@ def test_batching_never_mixes_answers(values: list[int], size: int) -> None:
 
 
 class SlowEngine(BrightnessEngine):
-    """Scores when it is told to."""
+    """Scores when the test releases it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -250,8 +250,8 @@ def test_the_clients_variables_are_those_it_reads(page: Callable[[str], str], ro
 
 def test_the_roots_requirements_are_the_union(root: Path) -> None:
     union = (root / "requirements.txt").read_text()
-    for room in ("functions", "client", "model", "infra/local"):
-        assert f"-r {room}/requirements.txt" in union
+    for package in ("functions", "client", "model", "infra/local"):
+        assert f"-r {package}/requirements.txt" in union
     pins: dict[str, str] = {}
     for path in root.rglob("requirements.txt"):
         if ".venv" in path.parts or "build" in path.parts:

@@ -204,7 +204,7 @@ class Page(HTMLParser):
 def test_the_report_stands_alone_and_hostile_names_are_text(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for wrong in ("Trouser", "Bag"):  # mistakes, whatever the model: the same picture cannot be both
+    for wrong in ("Trouser", "Bag"):  # mistakes, whatever the model: the same image cannot be both
         (folders / wrong / HOSTILE).write_bytes(encoded())
     torn = os.fsencode(folders / "Coat") + b"/\xff<script>.png"  # no text in any encoding
     Path(os.fsdecode(torn)).write_text("no image")
@@ -220,10 +220,10 @@ def test_the_report_stands_alone_and_hostile_names_are_text(
         assert (attributes.get("src") or "data:").startswith("data:")
         assert "href" not in attributes
     assert "default-src 'none'" in text and "{{ 7 * 7 }}" in text and "49\x1b" not in text
-    pictures = [attributes["src"] or "" for tag, attributes in page.elements if tag == "img"]
-    assert pictures
-    for picture in pictures:
-        data = re.fullmatch(r"data:image/png;base64,(.+)", picture)
+    sources = [attributes["src"] or "" for tag, attributes in page.elements if tag == "img"]
+    assert sources
+    for source in sources:
+        data = re.fullmatch(r"data:image/png;base64,(.+)", source)
         assert data
         assert max(Image.open(io.BytesIO(base64.b64decode(data[1]))).size) <= 112
     for words in ("Confusion matrix", "macro", "always the most frequent label", "calibration error", "Skipped"):

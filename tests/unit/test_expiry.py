@@ -34,7 +34,7 @@ class Clock(asyncio.SelectorEventLoop):
         await asyncio.sleep(0.01)
 
 
-class Desk:
+class ExpiringSubscription:
     """A broker with one topic, and one subscription with an expiration policy."""
 
     def __init__(self, clock: Clock, **settings: Any) -> None:
@@ -67,85 +67,85 @@ def lasting(days: float) -> dict[str, Any]:
 
 @in_time
 async def test_it_is_deleted_when_nobody_uses_it(clock: Clock) -> None:
-    desk = Desk(clock, **lasting(2))
-    await desk.pass_by(1.99)
-    assert desk.there
-    await desk.pass_by(0.02)
-    assert not desk.there
+    expiring = ExpiringSubscription(clock, **lasting(2))
+    await expiring.pass_by(1.99)
+    assert expiring.there
+    await expiring.pass_by(0.02)
+    assert not expiring.there
     with pytest.raises(Refusal, match="not found"):
-        desk.broker.subscription(NAME)
+        expiring.broker.subscription(NAME)
 
 
 @in_time
-async def test_every_operation_begins_the_time_anew(clock: Clock) -> None:
-    desk = Desk(clock, **lasting(2))
+async def test_every_operation_restarts_the_time_to_live(clock: Clock) -> None:
+    expiring = ExpiringSubscription(clock, **lasting(2))
     for _ in range(3):
-        await desk.pass_by(1.5)
-        desk.subscriber.GetSubscription(types.GetSubscriptionRequest(subscription=NAME))
-    assert desk.there
-    await desk.pass_by(2.1)
-    assert not desk.there
+        await expiring.pass_by(1.5)
+        expiring.subscriber.GetSubscription(types.GetSubscriptionRequest(subscription=NAME))
+    assert expiring.there
+    await expiring.pass_by(2.1)
+    assert not expiring.there
 
 
 @in_time
 async def test_an_open_stream_keeps_it_and_its_end_begins_the_time(clock: Clock) -> None:
-    desk = Desk(clock, **lasting(1))
-    signal, backlog = Signal(), desk.broker.subscriptions[NAME].backlog
+    expiring = ExpiringSubscription(clock, **lasting(1))
+    signal, backlog = Signal(), expiring.broker.subscriptions[NAME].backlog
     backlog.join(signal)
     for _ in range(5):
-        await desk.pass_by(1.1)
+        await expiring.pass_by(1.1)
     backlog.leave(signal)
-    await desk.pass_by(0.9)
-    assert desk.there
-    await desk.pass_by(0.2)
-    assert not desk.there
+    await expiring.pass_by(0.9)
+    assert expiring.there
+    await expiring.pass_by(0.2)
+    assert not expiring.there
 
 
 @in_time
 async def test_a_push_that_succeeds_is_a_use_and_one_that_fails_is_none(clock: Clock) -> None:
-    desk = Desk(clock, push_config={"push_endpoint": "http://127.0.0.1:1/"}, **lasting(1))
-    backlog = desk.broker.subscriptions[NAME].backlog
-    await desk.pass_by(0.9)
+    expiring = ExpiringSubscription(clock, push_config={"push_endpoint": "http://127.0.0.1:1/"}, **lasting(1))
+    backlog = expiring.broker.subscriptions[NAME].backlog
+    await expiring.pass_by(0.9)
     backlog.ack(["1"])  # as the pusher does after a success
-    await desk.pass_by(0.9)
-    assert desk.there
+    await expiring.pass_by(0.9)
+    assert expiring.there
     backlog.modify(["1"], [0])  # as after a failure
-    await desk.pass_by(0.2)
-    assert not desk.there
+    await expiring.pass_by(0.2)
+    assert not expiring.there
 
 
 @in_time
 async def test_without_a_ttl_it_never_expires(clock: Clock) -> None:
-    desk = Desk(clock, expiration_policy={})
+    expiring = ExpiringSubscription(clock, expiration_policy={})
     for _ in range(3):
-        await desk.pass_by(1000)
-    assert desk.there and not desk.subscription.expiration_policy.HasField("ttl")
+        await expiring.pass_by(1000)
+    assert expiring.there and not expiring.subscription.expiration_policy.HasField("ttl")
 
 
 @in_time
 async def test_silence_means_31_days(clock: Clock) -> None:
-    desk = Desk(clock)
-    await desk.pass_by(30.9)
-    assert desk.there
-    await desk.pass_by(0.2)
-    assert not desk.there
+    expiring = ExpiringSubscription(clock)
+    await expiring.pass_by(30.9)
+    assert expiring.there
+    await expiring.pass_by(0.2)
+    assert not expiring.there
 
 
 @in_time
 async def test_another_policy_counts_from_the_update(clock: Clock) -> None:
-    desk = Desk(clock, **lasting(2))
-    await desk.pass_by(1)
-    desk.subscriber.UpdateSubscription(
+    expiring = ExpiringSubscription(clock, **lasting(2))
+    await expiring.pass_by(1)
+    expiring.subscriber.UpdateSubscription(
         types.UpdateSubscriptionRequest.pb(
             types.UpdateSubscriptionRequest(
                 subscription={"name": NAME, **lasting(5)}, update_mask={"paths": ["expiration_policy"]}
             )
         )
     )
-    await desk.pass_by(4.9)
-    assert desk.there
-    await desk.pass_by(0.2)
-    assert not desk.there
+    await expiring.pass_by(4.9)
+    assert expiring.there
+    await expiring.pass_by(0.2)
+    assert not expiring.there
 
 
 def test_less_than_a_day_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Explanations: the part that decides is found with and without activation maps, and the picture stays small."""
+"""Explanations: the part that decides is found with and without activation maps, and the PNG stays small."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CornerEngine:
         pass
 
 
-def picture(png: bytes) -> np.ndarray:
+def pixels_of(png: bytes) -> np.ndarray:
     assert len(png) <= MAX_PNG_BYTES
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
@@ -61,14 +61,14 @@ def test_the_part_that_decides_is_red(image: Images, maps: bool, method: str) ->
     before = image.copy()
     why = explain(engine, image, 1)
     assert (why.label, why.method) == ("bright corner", method)
-    red = redness(picture(why.png))
+    red = redness(pixels_of(why.png))
     assert red[20:90, 20:90].mean() > 40
     assert abs(red[130:, 130:]).mean() < 4
     assert np.array_equal(image, before), "what is explained is not changed"
 
 
 def test_the_other_label_has_another_map(image: Images) -> None:
-    red = redness(picture(explain(CornerEngine(True), image, 0).png))
+    red = redness(pixels_of(explain(CornerEngine(True), image, 0).png))
     assert red[180:, 180:].mean() > 40 > red[:90, :90].mean()
 
 
@@ -80,14 +80,14 @@ def test_activation_maps_cost_no_scoring(image: Images) -> None:
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (224, 224, 3), (299, 100, 3), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
-def test_the_worst_picture_stays_small(shape: tuple[int, int, int], dtype: str) -> None:
+def test_the_largest_explanation_stays_small(shape: tuple[int, int, int], dtype: str) -> None:
     rng = np.random.default_rng(0)
     noise = (rng.random(shape) * 100).astype(dtype)
-    pixels = picture(draw(noise, rng.standard_normal((7, 7)).astype(np.float32)))
+    pixels = pixels_of(draw(noise, rng.standard_normal((7, 7)).astype(np.float32)))
     assert max(pixels.shape) >= 56
 
 
 @pytest.mark.parametrize("heat", [0.0, -1.0])
 def test_nothing_that_speaks_for_the_label_is_all_grey(heat: float) -> None:
-    pixels = picture(draw(np.zeros((28, 28, 1), np.float32), np.full((7, 7), heat, np.float32)))
+    pixels = pixels_of(draw(np.zeros((28, 28, 1), np.float32), np.full((7, 7), heat, np.float32)))
     assert (redness(pixels) == 0).all()

@@ -62,7 +62,7 @@ def test_an_announced_dead_letter_gives_way(came: list[Response], dead: int) -> 
     assert (found.answered, found.dead, found.conflicting, found.wrong) == (1, dead, 0, 0)
 
 
-def test_copies_that_differ_in_a_byte_are_told() -> None:
+def test_copies_that_differ_in_a_byte_are_reported() -> None:
     assert verdict(ok(), ok(), bodies=(b"1", b"2")).unequal == 1
     assert verdict(ok(), ok(), bodies=(b"1", b"1")).unequal == 0
 
@@ -81,7 +81,7 @@ def test_waiting_ends_when_nothing_comes() -> None:
     assert not book.wait(0.05)
 
 
-def test_each_trouble_is_told() -> None:
+def test_each_trouble_is_reported() -> None:
     book = Book()
     for request_id in ("r", "gone"):
         book.accept(request_id, ok())

@@ -29,7 +29,7 @@ def test_a_good_run_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "counts", "told"),
+    ("found", "counts", "expected"),
     [
         ({"lost": 1}, {}, "lost=1"),
         ({"conflicting": 1}, {}, "conflicting=1"),
@@ -43,9 +43,9 @@ def test_a_good_run_passes() -> None:
         ({}, {"broker": 0}, "the broker was never killed"),
     ],
 )
-def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], told: str) -> None:
+def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], expected: str) -> None:
     (words,) = faults(PLAN, replace(GOOD, **found), toll(**counts))
-    assert words.startswith(told)
+    assert words.startswith(expected)
 
 
 def test_what_was_not_planned_is_not_missed() -> None:

@@ -1,4 +1,4 @@
-"""Folders of images: read, split class by class, refused in plain words."""
+"""Folders of images: read, split class by class, and refused with a clear message."""
 
 from __future__ import annotations
 

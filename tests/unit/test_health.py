@@ -42,7 +42,7 @@ def test_every_request_is_counted_once(
         assert client.post("/", data=b"{}").status_code == 400
         assert client.post("/", data=b"x" * 15_000_001).status_code == 413
         assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 200
-        form = {"picture": (io.BytesIO(b"x"), "x.png")}
+        form = {"photo": (io.BytesIO(b"x"), "x.png")}
         assert client.post("/predict", data=form, headers={"traceparent": GIVEN}).status_code == 400
         engine.failure = RuntimeError("broken")
         assert push(client, encoded(size=(9, 9))) == 503, "another request: what was answered is remembered"
@@ -55,5 +55,5 @@ def test_every_request_is_counted_once(
 
     lines: list[Any] = [record for record in caplog.records if hasattr(record, "outcome")]
     assert Counter(line.outcome for line in lines) == Counter({"error": 4, "ok": 2, "malformed": 2, "nacked": 1})
-    assert len(caplog.records) == len(lines) == 9, "one line a request, and nothing beside it"
+    assert len(caplog.records) == len(lines) == 9, "one line a request, and nothing else"
     assert all(line.trace.trace_id == TRACE for line in lines if line.outcome != "malformed")

@@ -88,9 +88,9 @@ def test_wrong_usage_is_said_back_harmlessly(capsys: pytest.CaptureFixture[str],
             code = main(arguments, {"GOOGLE_CLOUD_PROJECT": "p", "WORKER_URL": "http://w"})
         except SystemExit as exc:
             code = int(str(exc.code))
-        told = capsys.readouterr()
-        assert code == 2 and told.out == "" and harmless(told.err)
-        assert printable(name) in told.err or repr(name) in told.err
+        output = capsys.readouterr()
+        assert code == 2 and output.out == "" and harmless(output.err)
+        assert printable(name) in output.err or repr(name) in output.err
 
 
 def test_what_is_said_back_is_short() -> None:

@@ -93,13 +93,13 @@ def test_predict_says_why_when_asked(client: FlaskClient) -> None:
 def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
     reply = client.post("/predict", data={"file": (io.BytesIO(encoded()), "shoe.png")})
     assert reply.status_code == 200 and read(reply).source.filename == "shoe.png"
-    reply = client.post("/predict", data={"picture": (io.BytesIO(encoded()), "shoe.png")})
+    reply = client.post("/predict", data={"photo": (io.BytesIO(encoded()), "shoe.png")})
     assert reply.status_code == 400
     error = read(reply).error
     assert error is not None and "no field named file" in error.message
 
 
-def test_a_form_of_101_parts_is_told_how_many_are_allowed(client: FlaskClient) -> None:
+def test_a_form_of_101_parts_is_refused_with_the_limit(client: FlaskClient) -> None:
     form = {f"part {number}": "x" for number in range(100)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
     reply = client.post("/predict", data=form)
     error = read(reply).error

@@ -201,7 +201,7 @@ def test_awkward_files_are_read(shared_data: Path) -> None:
     assert refused == {}
 
 
-def test_hostile_files_are_refused_in_our_words_and_in_time(shared_data: Path) -> None:
+def test_hostile_files_are_refused_in_time_with_our_own_message(shared_data: Path) -> None:
     codes: dict[str, int] = {}
     slowest = 0.0
     for _, data in archived(shared_data):

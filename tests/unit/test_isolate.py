@@ -1,4 +1,4 @@
-"""Isolating: by colour, in one piece, without holes; whatever the picture shows, in bounded time."""
+"""Isolation of a garment in a photo: by colour, in one piece, without holes, in bounded time for any image."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_holes_are_filled_and_specks_are_left_out() -> None:
     image = drawn("white", "navy")
     pen = ImageDraw.Draw(image)
     pen.ellipse((40, 35, 56, 55), fill="white")  # a print in the background's colour
-    pen.rectangle((5, 85, 9, 89), fill="navy")  # something beside it
+    pen.rectangle((5, 85, 9, 89), fill="navy")  # something next to it
     mask = object_mask(image)
     assert mask[45, 48] and not mask[87, 7]
 
@@ -96,7 +96,7 @@ def test_nothing_is_found_on_an_empty_image() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (96, 1), (1, 96), (2, 96), (96, 96)])
-def test_any_picture_is_survived(size: tuple[int, int]) -> None:
+def test_any_image_is_isolated_without_an_error(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     image = isolate(Image.fromarray(noise), 115, 0.9)
     assert image.size == size and image.mode == "L"

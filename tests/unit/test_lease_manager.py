@@ -1,4 +1,4 @@
-"""What a pull worker holds: what the broker is told, and when; who waits for room."""
+"""The lease manager: acks, nacks and lease extensions that are due, and flow control."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def held(*ack_ids: str, most: int = 8, clock: Callable[[], float] | None = None)
     return leases
 
 
-def test_acks_and_nacks_are_told_together_and_once() -> None:
+def test_acks_and_nacks_are_sent_together_and_once() -> None:
     leases = held("a", "b", "c")
     leases.settle("a", True)
     leases.settle("b", False)
@@ -36,15 +36,15 @@ def test_acks_and_nacks_are_told_together_and_once() -> None:
     assert leases.due() == Due(("c",))
 
 
-def test_whoever_tells_waits_for_something_to_tell() -> None:
+def test_the_sender_waits_until_an_ack_is_due() -> None:
     leases = held("a")
-    with ThreadPoolExecutor(1) as teller:
-        told = teller.submit(leases.due)
+    with ThreadPoolExecutor(1) as sender:
+        due = sender.submit(leases.due)
         leases.settle("a", True)
-        assert told.result(10) == Due(("a",))
+        assert due.result(10) == Due(("a",))
 
 
-def test_what_is_not_settled_is_extended_at_half_its_time_again_and_again() -> None:
+def test_open_leases_are_extended_at_half_of_their_time() -> None:
     clock = Clock()
     leases = held("a", "b", clock=clock)
     clock.now += 1
@@ -58,15 +58,15 @@ def test_what_is_not_settled_is_extended_at_half_its_time_again_and_again() -> N
     assert leases.due() == Due(extended=("b",))
 
 
-def test_a_lease_that_comes_due_wakes_whoever_tells() -> None:
+def test_a_lease_that_comes_due_wakes_the_sender() -> None:
     leases = LeaseManager(0.02, 8, 1000)
-    with ThreadPoolExecutor(1) as teller:
-        told = teller.submit(leases.due)
+    with ThreadPoolExecutor(1) as sender:
+        due = sender.submit(leases.due)
         leases.add({"a": 10})
-        assert told.result(10) == Due(extended=("a",))
+        assert due.result(10) == Due(extended=("a",))
 
 
-def test_who_holds_too_many_or_too_much_waits_for_room() -> None:
+def test_a_reader_at_its_limits_waits_for_capacity() -> None:
     for leases in (held("a", "b", most=2), LeaseManager(LEASE_S, 8, 20)):
         leases.add({"a": 10, "b": 10})
         with ThreadPoolExecutor(1) as reader:
@@ -77,7 +77,7 @@ def test_who_holds_too_many_or_too_much_waits_for_room() -> None:
         leases.wait_for_capacity()
 
 
-def test_nobody_waits_for_room_when_no_more_come() -> None:
+def test_stopping_wakes_a_reader_that_waits_for_capacity() -> None:
     leases, full = held("a", most=1), threading.Event()
 
     def read() -> None:
@@ -91,7 +91,7 @@ def test_nobody_waits_for_room_when_no_more_come() -> None:
         waiting.result(10)
 
 
-def test_the_last_news_are_told_and_then_none() -> None:
+def test_the_last_acks_are_sent_before_closing() -> None:
     leases = held("a", "b")
     leases.settle("a", True)
     leases.close()

@@ -1,4 +1,4 @@
-"""Memory shared by threads: who fits goes on, who does not waits in turn."""
+"""The memory budget: a request that fits goes on, one that does not waits in turn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from model.images.memory_budget import MemoryBudget
 from tests.waiting import until
 
 
-class Visitor:
-    """A thread that takes memory, says so, and stays until it is told to leave."""
+class Holder:
+    """A thread that reserves memory and holds it until `go`."""
 
     def __init__(self, budget: MemoryBudget, amount: int) -> None:
         self.inside, self.leave = threading.Event(), threading.Event()
@@ -34,35 +34,35 @@ def queued(budget: MemoryBudget, count: int) -> bool:
     return until(lambda: len(budget._line) == count)
 
 
-def test_those_that_fit_are_in_together() -> None:
+def test_reservations_that_fit_are_granted_together() -> None:
     budget = MemoryBudget(10)
-    visitors = [Visitor(budget, 5), Visitor(budget, 5)]
-    assert all(visitor.inside.wait(10) for visitor in visitors)
-    for visitor in visitors:
-        visitor.go()
+    holders = [Holder(budget, 5), Holder(budget, 5)]
+    assert all(holder.inside.wait(10) for holder in holders)
+    for holder in holders:
+        holder.go()
 
 
-def test_a_small_one_does_not_wait_because_a_large_one_does() -> None:
+def test_a_small_reservation_does_not_wait_for_a_large_one() -> None:
     budget = MemoryBudget(10, overtaken_s=60)
-    first = Visitor(budget, 5)
+    first = Holder(budget, 5)
     assert first.inside.wait(10)
-    large = Visitor(budget, 10)
+    large = Holder(budget, 10)
     assert queued(budget, 1)
-    small = Visitor(budget, 1)
+    small = Holder(budget, 1)
     assert small.inside.wait(10) and not large.inside.is_set()
-    for visitor in (first, small):
-        visitor.go()
+    for holder in (first, small):
+        holder.go()
     assert large.inside.wait(10)
     large.go()
 
 
-def test_one_who_has_waited_long_is_not_overtaken() -> None:
+def test_a_reservation_that_has_waited_long_is_not_overtaken() -> None:
     budget = MemoryBudget(10, overtaken_s=0)
-    first = Visitor(budget, 5)
+    first = Holder(budget, 5)
     assert first.inside.wait(10)
-    large = Visitor(budget, 10)
+    large = Holder(budget, 10)
     assert queued(budget, 1)
-    small = Visitor(budget, 1)
+    small = Holder(budget, 1)
     assert queued(budget, 2)
     assert not large.inside.is_set() and not small.inside.is_set()
     first.go()
@@ -72,16 +72,16 @@ def test_one_who_has_waited_long_is_not_overtaken() -> None:
     small.go()
 
 
-def test_what_is_larger_than_all_room_is_let_in_alone() -> None:
+def test_a_reservation_over_the_whole_budget_is_granted_alone() -> None:
     budget = MemoryBudget(10)
     with budget.reserve(1_000):
-        other = Visitor(budget, 1)
+        other = Holder(budget, 1)
         assert queued(budget, 1) and not other.inside.is_set()
     assert other.inside.wait(10)
     other.go()
 
 
-def test_who_waits_too_long_gives_up_and_holds_nobody_up() -> None:
+def test_a_wait_that_times_out_blocks_no_other() -> None:
     budget = MemoryBudget(10, patience_s=0.05)
     with budget.reserve(6):
         with pytest.raises(TimeoutError, match="no memory"), budget.reserve(5):
@@ -92,7 +92,7 @@ def test_who_waits_too_long_gives_up_and_holds_nobody_up() -> None:
         pass
 
 
-def test_room_is_given_back_when_the_block_fails() -> None:
+def test_memory_is_released_when_the_block_fails() -> None:
     budget = MemoryBudget(10)
     with pytest.raises(ValueError, match="inside"), budget.reserve(10):
         raise ValueError("inside")
@@ -100,7 +100,7 @@ def test_room_is_given_back_when_the_block_fails() -> None:
         pass
 
 
-def test_there_is_never_more_inside_than_fits() -> None:
+def test_reservations_never_exceed_the_budget() -> None:
     budget, lock = MemoryBudget(100, patience_s=30), threading.Lock()
     inside = most = 0
 

@@ -1,4 +1,4 @@
-"""Responses with any JSON in any place: read or refused in our words, and whatever is read can be shown."""
+"""Responses with any JSON value in any field are read, or refused with our own message; what is read can be printed."""
 
 from __future__ import annotations
 

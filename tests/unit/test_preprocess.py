@@ -58,7 +58,7 @@ def test_a_photo_is_trimmed_negated_and_centred(fashion: Signature, background: 
     array = preprocess(png(photo(background, garment)), fashion)[0, :, :, 0]
     rows, columns = np.nonzero(array > 0.3)
     assert (rows.min(), rows.max()) == (0, 27), "the longest edge fills the frame"
-    assert columns.max() - columns.min() + 1 in (13, 14, 15), "the proportions stay, to a pixel of the small picture"
+    assert columns.max() - columns.min() + 1 in (13, 14, 15), "the proportions stay, to a pixel of the small image"
     assert abs((columns.min() + columns.max()) / 2 - 13.5) <= 0.5, "in the middle"
     assert array[:, :5].max() < 0.05, "on black"
 

@@ -155,7 +155,7 @@ def test_references(uri: str, ref: ObjectRef) -> None:
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "٩" * 5000, "9" * 19, "-1", ""])
 def test_numbers_that_are_none_of_cloud_storage(digits: str) -> None:
-    """Python reads no 5,000 digits: the request would fail for ever, and its dead letter with it."""
+    """Python reads no 5,000 digits: the request would always fail, and its dead letter too."""
     uri = json.dumps({"image_uri": f"gs://photos/a#{digits}"}).encode()
     for envelope in (Envelope("m", uri), notification({"size": digits}), notification({}, objectGeneration=digits)):
         response = handle(fake_handler(objects=MemoryObjects({})), envelope).response

@@ -67,7 +67,7 @@ def test_an_answer(log: Log) -> None:
     }
 
 
-def test_beside_a_score_stands_what_is_usual_for_its_label(log: Log) -> None:
+def test_a_score_is_logged_with_the_usual_score_of_its_label(log: Log) -> None:
     usual = {"dark": 0.75, "middle": None, "light": 0.5}
     handler = fake_handler(request_log=RequestLog())
     sent(handler, encoded(), request_id="unknown")
@@ -105,8 +105,8 @@ def test_every_end_is_one_line_and_one_count(log: Log) -> None:
     handler.request_log.cancelled(decode(Envelope("m", b"x", {"request_id": "unbegun"})))
     engine.failure = RuntimeError("secret detail")
     assert not sent(handler, encoded(), request_id="again", traceparent=GIVEN)
-    told = [(line["severity"], line["outcome"], line.get("code"), line.get("request_id")) for line in log.lines()]
-    assert told == [
+    logged = [(line["severity"], line["outcome"], line.get("code"), line.get("request_id")) for line in log.lines()]
+    assert logged == [
         ("INFO", "ok", None, "good"),
         ("WARNING", "error", "invalid_image", "bad"),
         ("INFO", "ignored", None, "b/o#0"),

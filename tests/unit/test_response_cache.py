@@ -1,4 +1,4 @@
-"""Once: a message that comes again is answered in the same words and not worked on again."""
+"""The response cache: a redelivery gets the same response without new work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def identity(envelope: Envelope, digest: str) -> str:
 ASKED = Envelope("m1", encoded(), {"request_id": "r1", "reply_to": "me"}, delivery_attempt=1)
 
 
-def test_a_redelivery_is_answered_from_memory_in_the_same_words() -> None:
+def test_a_redelivery_gets_the_same_response_from_memory() -> None:
     engine, responses = BrightnessEngine(), MemoryResponses()
     handler = fake_handler(engine=engine, responses=responses)
     handle(handler, ASKED)
@@ -77,4 +77,4 @@ def test_the_oldest_is_forgotten_first() -> None:
     for number in range(10):
         recent.keep(str(number), answer)
     assert [number for number in range(10) if recent.get(str(number))] == [7, 8, 9]
-    ResponseCache(10).keep("larger than the room", answer)
+    ResponseCache(10).keep("larger than the cache", answer)

@@ -157,7 +157,7 @@ def test_wrong_values_are_refused(change: dict[str, Any]) -> None:
 
 
 def test_the_table_can_be_derived() -> None:
-    """BigQuery has records, repeated fields and null: one type a field, null at most beside it, no list of lists."""
+    """BigQuery has records, repeated fields and null: one type a field, or that type and null, and no list of lists."""
 
     def walk(schema: dict[str, Any], inside_list: bool = False) -> None:
         types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]

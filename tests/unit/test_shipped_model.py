@@ -38,7 +38,7 @@ def test_a_dataset_image_passes_the_recipe_unchanged(shipped: Artifact, shared_d
         np.testing.assert_allclose(expected[..., 0], image / 255, atol=1e-7)
 
 
-def test_the_recipe_is_the_one_in_the_training_room(shipped: Artifact) -> None:
+def test_the_recipe_is_the_one_of_the_training_package(shipped: Artifact) -> None:
     recipe = json.loads((RECIPES / "fashion-mnist.json").read_text("utf-8"))
     assert shipped.signature.preprocessing == recipe, "the recipe has changed: make export"
 

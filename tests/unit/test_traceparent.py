@@ -71,7 +71,7 @@ def test_a_delivery_has_a_trace_of_its_own_where_the_sender_gave_none(header: st
     assert traced(from_http({}, body % b"{}")) is None
 
 
-def test_a_response_carries_it_beside_its_body() -> None:
+def test_a_response_carries_the_trace_in_its_attributes() -> None:
     response = Response("r", trace=TraceContext(TRACE, SPAN, True))
     attributes = response_attributes(response)
     assert attributes["traceparent"] == attributes["googclient_traceparent"] == GIVEN

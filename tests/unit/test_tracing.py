@@ -95,8 +95,8 @@ def test_without_a_sender_a_trace_begins_here(made: Spans) -> None:
     assert exported()["answer"]["parent_id"] is None, "sent though the request failed"
 
 
-class Deaf(InMemorySpanExporter):
-    """Takes spans and never finishes, until told."""
+class StuckExporter(InMemorySpanExporter):
+    """An exporter whose export blocks until `wake` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,11 +108,11 @@ class Deaf(InMemorySpanExporter):
 
 
 @pytest.mark.timing
-def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
+def test_a_stuck_exporter_does_not_block_requests(
     made: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deaf = Deaf()
-    monkeypatch.setattr(f"{__name__}.collected", deaf)
+    stuck = StuckExporter()
+    monkeypatch.setattr(f"{__name__}.collected", stuck)
     handler = fake_handler(spans=Spans("memory"))
     took = []
     for number in range(3):
@@ -121,5 +121,5 @@ def test_who_collects_spans_and_does_not_answer_holds_nobody_up(
         took.append(time.monotonic() - began)
     assert FLUSH_S <= took[0] < FLUSH_S + 3 and max(took[1:]) < FLUSH_S / 2, took
     assert [record.getMessage() for record in caplog.records if "spans could not be sent" in record.getMessage()]
-    deaf.wake.set()
-    assert until(lambda: len(deaf.get_finished_spans()) >= 3), "what was recorded is not lost"
+    stuck.wake.set()
+    assert until(lambda: len(stuck.get_finished_spans()) >= 3), "what was recorded is not lost"

@@ -9,7 +9,7 @@ from functions.service.handler import InFlight
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0

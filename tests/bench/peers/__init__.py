@@ -1,1 +1,1 @@
-"""Our worker beside what others would use: `make bench-peers` runs each in an environment of its own, in turns."""
+"""Our worker compared with other model servers: `make bench-peers` runs each in its own environment, in turns."""

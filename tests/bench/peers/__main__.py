@@ -1,4 +1,6 @@
-"""`python -m tests.bench.peers`: our worker beside others with the same model, rows to build/bench/peers.json, tables.
+"""`python -m tests.bench.peers`: our worker compared with other servers of the same model.
+
+Writes rows to build/bench/peers.json and prints tables.
 
 The first time, an environment is made for each peer under build/peers/ (some gigabytes: three of them have TensorFlow).
 Machines are noisy: read the ratios.
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.peers.catalog import PEERS
     from tests.bench.peers.environments import prepare
     from tests.bench.peers.measure import measure
-    from tests.bench.peers.running import leave_room
+    from tests.bench.peers.running import reserve_cpu
     from tests.bench.peers.tables import peer_rows, peer_tables
     from tests.bench.peers.turn import UNITS
     from tests.bench.subjects import SHIPPED
@@ -47,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     wanted = [peer for peer in PEERS if not options.peer or peer.name in options.peer]
     environments = prepare(peer.environment for peer in wanted)
-    for room in ("functions", "model", "tests/bench"):
-        compile_dir(ROOT / room, quiet=1)  # as the Dockerfile does
+    for package in ("functions", "model", "tests/bench"):
+        compile_dir(ROOT / package, quiet=1)  # as the Dockerfile does
     found = cases(options.model or models)
     print(f"ready to measure after {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    where = leave_room()
+    where = reserve_cpu()
     present = [peer for peer in wanted if peer.environment in environments]
     taken, failed = measure(present, environments, found, options.runs, options.seconds)
     how = {peer.name: f"{where}; {environments[peer.environment].versions()}; {peer.how}" for peer in present}

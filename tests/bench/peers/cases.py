@@ -1,4 +1,4 @@
-"""What the peers are asked: the shipped model with small pictures, and a network for photos with photos."""
+"""Models and images for the peers: the shipped model with small images, and a network for photos with photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cases(models: Sequence[str]) -> dict[str, Case]:
     """Those that can be had here, by name; of others stderr says why."""
     found = {}
     for subject in subjects(list(models), list(ENGINES)):
-        images = subject.pictures(_GARMENTS if subject.name == SHIPPED else _PHOTOS)
+        images = subject.make_images(_GARMENTS if subject.name == SHIPPED else _PHOTOS)
         _, engine = load_engine(read_artifact(subject.artifact), "litert")
         predictor = Predictor(engine)
         (best,) = predictor.predict(predictor.prepare(images[0]), 1)

@@ -16,8 +16,8 @@ from tests.bench.peers.catalog import Peer
 from tests.bench.peers.environments import BUILD, Environment
 
 
-def leave_room() -> str:
-    """Leave the first CPU to the servers, so that neither client nor broker takes of it; in words, who has what."""
+def reserve_cpu() -> str:
+    """Keep client and broker off the first CPU, which is for the servers. Returns a description of the split."""
     others = os.sched_getaffinity(0) - {0}
     if not others or not shutil.which(HELD[0]):
         return "server, client and broker share all CPUs"
@@ -31,9 +31,9 @@ def running(peer: Peer, environment: Environment, artifact: Path, port: int, env
     command = [*(HELD if shutil.which(HELD[0]) else []), *peer.command(environment.bin, port)]
     # What writes no bytecode would compile our own modules at every start; an image has them compiled.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    told = {"ARTIFACT": str(artifact), "ENGINE": peer.engine, "LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT)}
+    settings = {"ARTIFACT": str(artifact), "ENGINE": peer.engine, "LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT)}
     log = BUILD / "logs" / f"{peer.name}.log"
-    child = Child(peer.name, command, log=log, cwd=ROOT, env={**inherited, **told, **peer.env, **env})
+    child = Child(peer.name, command, log=log, cwd=ROOT, env={**inherited, **settings, **peer.env, **env})
     try:
         yield child
     finally:

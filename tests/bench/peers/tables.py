@@ -33,7 +33,7 @@ def peer_tables(rows: Iterable[Row]) -> list[Table]:
 
 def _table(model: str, found: Mapping[str, Mapping[str, Row]]) -> Table:
     columns = dict.fromkeys((name, each["unit"]) for figures in found.values() for name, each in figures.items())
-    made = Table(title=f"Beside the peers: {model}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    made = Table(title=f"Compared with the peers: {model}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     made.add_column(no_wrap=True)
     for name, unit in columns:
         made.add_column(f"{name}, {unit}", justify="right", overflow="fold")

@@ -1,4 +1,4 @@
-"""Pictures to measure with, made on the spot: each differs, so that none is answered from memory."""
+"""Distinct generated images, so that no response comes from the cache."""
 
 from __future__ import annotations
 
