@@ -59,9 +59,9 @@ class ResponseSubscription:
     def __enter__(self) -> Self:
         from google.cloud import pubsub_v1
 
-        from functions.gcp.subscriber import subscriber  # imports Google's library, which takes a moment
+        from functions.gcp.subscriber import AnySizeTransport  # imports Google's library, which takes a moment
 
-        self._client = subscriber()
+        self._client = pubsub_v1.SubscriberClient(transport=AnySizeTransport)
         try:
             if self._temporary:
                 self._create()

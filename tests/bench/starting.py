@@ -11,8 +11,6 @@ import os
 import sys
 import time
 
-from tests.fakes import respond
-
 
 def main() -> None:
     """The steps that the worker takes before its first answer is published."""
@@ -20,11 +18,14 @@ def main() -> None:
     importlib.import_module(sys.argv[1])
     done["imports"] = time.perf_counter()
     from functions import bootstrap
-    from functions.messages.contract import Envelope
+    from functions.messages.contract import Envelope, Request
+    from functions.messages.request_decoder import decode
 
     handler = bootstrap.handler()
     done["model"] = time.perf_counter()
-    response = respond(handler, Envelope("bench", sys.stdin.buffer.read()))
+    request = decode(Envelope("bench", sys.stdin.buffer.read()))
+    assert isinstance(request, Request)
+    response = handler.pipeline.submit(request).result()
     assert response.status == "ok", response.error
     done["first answer"] = time.perf_counter()
     handler.publisher.publish(response).result(60)

@@ -62,4 +62,4 @@ def test_a_stream_receives_messages_of_any_size(cloud: Cloud) -> None:
         assert until(lambda: sorted(map(len, bodies(came))) == sorted(sizes), 30)
         for delivery in came:
             delivery.ack()
-    client.close()
+    client.transport.close()

@@ -10,7 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from functions.gcp.subscriber import subscriber
+from google.cloud import pubsub_v1
+
+from functions.gcp.subscriber import AnySizeTransport
 from functions.messages.contract import decode_response
 from infra.local.admin import create
 from infra.local.fault_plan import FaultPlan
@@ -97,7 +99,7 @@ def _hearing(book: Book) -> Iterator[None]:
         book.offer(decode_response(message.data, message.attributes), message.data)
         message.ack()
 
-    with subscriber() as client:
+    with pubsub_v1.SubscriberClient(transport=AnySizeTransport) as client:
         stream = client.subscribe(f"projects/{PROJECT}/subscriptions/res_predict-sub", hear)
         try:
             yield

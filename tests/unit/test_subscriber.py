@@ -5,8 +5,9 @@ from __future__ import annotations
 import google.auth
 import pytest
 from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1
 
-from functions.gcp.subscriber import subscriber
+from functions.gcp.subscriber import AnySizeTransport, subscriber
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,11 @@ from functions.gcp.subscriber import subscriber
 def test_it_leads_where_googles_client_does(emulator: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator)
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
-    client = subscriber()
-    assert client.transport.host == host
-    client.close()
+    stock = pubsub_v1.SubscriberClient(transport=AnySizeTransport)
+    for client in (subscriber(), stock):
+        if emulator:
+            channel = client.transport.grpc_channel
+            assert channel._channel.target().decode() == host  # grpc names it nowhere else
+        else:
+            assert client.transport.host == host
+        client.transport.close()
