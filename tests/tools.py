@@ -43,6 +43,9 @@ class Tools:
             tool.chmod(0o755)
         # What a smoke test in that checkout runs: `python -m infra.deploy smoke`.
         for path, text in {
+            # Packages: as a mere folder, `infra` would be looked for where this project is installed, too.
+            "infra/__init__.py": "",
+            "infra/deploy/__init__.py": "",
             "infra/deploy/__main__.py": script,
             "Dockerfile": "FROM scratch\n",
             "infra/slim.py": "",

@@ -44,7 +44,7 @@ class Wire(grpc.GenericRpcHandler):  # type: ignore[misc]  # the package has no 
         await self._server.stop(grace=None)
         await self._channel.close()
 
-    def handler(self, details: Any) -> Any:
+    def service(self, details: Any) -> Any:
         """The handler of any method: bytes in, bytes out."""
         if details.method.endswith("/StreamingPull"):
             return grpc.stream_stream_rpc_method_handler(partial(self._stream, details.method))

@@ -69,7 +69,9 @@ def test_the_five_commands(
     monkeypatch.setenv("ARTIFACT", str(tmp_path / served[1]))
     with running(root, tmp_path / "worker.log") as twin:
         assert twin.ready(), twin.said
-        printed = subprocess.run([*UP, "--env"], cwd=root, capture_output=True, text=True, timeout=20).stdout
+        printed = subprocess.run(
+            [*UP, "--env", str(twin.process.pid)], cwd=root, capture_output=True, text=True, timeout=20
+        ).stdout
         environment = dict(line.removeprefix("export ").split("=", 1) for line in printed.splitlines())
         done = subprocess.run(
             [sys.executable, "-m", *argv(publishing), "--json"],

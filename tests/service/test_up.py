@@ -71,6 +71,7 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
 
 
+@pytest.mark.timing  # and --env without a process id wants the only twin of this checkout
 def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert up.ready(), up.said
