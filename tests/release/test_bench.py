@@ -15,7 +15,7 @@ UNITS = {"cold_start": "s", "start": "ms", "import": "ms", "throughput": "images
 OTHER_UNITS = {"of the loop": "1", "growth": "MB per 100,000 requests"}
 
 
-def test_the_rows_have_one_form(root: Path, tmp_path: Path) -> None:
+def test_benchmark_rows_have_one_format(root: Path, tmp_path: Path) -> None:
     amount = ["--runs", "1", "--images", "20", "--requests", "200"]
     few = [*amount, "--model", "fashion-mnist", "--engine", "litert", "--out", str(tmp_path)]
     done = subprocess.run(

@@ -30,7 +30,7 @@ JUNK = {
 
 
 @pytest.mark.parametrize("entry_point", ["push", "pull"])
-def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_worked_off(entry_point: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
     photo, large = encoded("JPEG", (1600, 1200), "RGB"), LARGE["clear png"]()
     # A flood is refused by the worker many times: with real waits of 10 s and more the test would take minutes.
     topology = Topology.read().with_retry(0.2, 0.8)

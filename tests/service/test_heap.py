@@ -48,7 +48,7 @@ def test_memory_for_the_next_image_is_kept_and_large_blocks_are_returned() -> No
     assert grown < 10_000_000
 
 
-def test_cycles_are_looked_for_seldom_but_they_are() -> None:
+def test_the_garbage_collector_runs_seldom_but_runs() -> None:
     assert _output(_CYCLES) == ["0", "True", "True"]
 
 

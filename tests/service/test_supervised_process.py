@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_by_default_the_process_ends(root: Path) -> None:
+def test_a_failed_thread_ends_the_process(root: Path) -> None:
     """As a push worker does, which gunicorn starts again."""
     code = """
 import time

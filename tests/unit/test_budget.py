@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.budget import BUDGET, over
 
 
-def test_what_is_over_is_named() -> None:
+def test_a_folder_over_budget_is_named() -> None:
     assert over({"unit": 59.0, "service": 200.4}, {"unit": 60, "service": 200}) == [
         "tests/service took 200 s of processor time, not 200"
     ]

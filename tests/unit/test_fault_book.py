@@ -26,7 +26,7 @@ def verdict(*came: Response, bodies: tuple[bytes, ...] = ()) -> Verdict:
     return book.verdict()
 
 
-def test_what_did_not_come_is_lost() -> None:
+def test_a_missing_response_is_lost() -> None:
     found = verdict()
     assert (found.requests, found.answered, found.lost) == (1, 0, 1)
 
@@ -44,7 +44,7 @@ def test_what_did_not_come_is_lost() -> None:
         ([ok(label="Coat")], 0, 1),
     ],
 )
-def test_two_final_answers_must_say_the_same(came: list[Response], conflicting: int, wrong: int) -> None:
+def test_two_final_responses_must_be_equal(came: list[Response], conflicting: int, wrong: int) -> None:
     found = verdict(*came)
     assert (found.lost, found.conflicting, found.wrong, found.duplicates) == (0, conflicting, wrong, len(came) - 1)
 
@@ -57,7 +57,7 @@ def test_two_final_answers_must_say_the_same(came: list[Response], conflicting: 
         ([ok(), refused("unavailable")], 0),
     ],
 )
-def test_an_announced_dead_letter_gives_way(came: list[Response], dead: int) -> None:
+def test_a_final_response_supersedes_a_dead_letter(came: list[Response], dead: int) -> None:
     found = verdict(*came)
     assert (found.answered, found.dead, found.conflicting, found.wrong) == (1, dead, 0, 0)
 
@@ -67,7 +67,7 @@ def test_copies_that_differ_in_a_byte_are_reported() -> None:
     assert verdict(ok(), ok(), bodies=(b"1", b"1")).unequal == 0
 
 
-def test_an_answer_may_come_before_its_request_is_known() -> None:
+def test_a_response_may_arrive_before_its_request_is_recorded() -> None:
     answered: list[None] = []
     book = Book(lambda: answered.append(None))
     book.offer(ok(), b"")

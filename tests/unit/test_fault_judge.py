@@ -43,12 +43,12 @@ def test_a_good_run_passes() -> None:
         ({}, {"broker": 0}, "the broker was never killed"),
     ],
 )
-def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], expected: str) -> None:
+def test_each_kind_of_fault_fails_the_run(found: dict[str, Any], counts: dict[str, int], expected: str) -> None:
     (words,) = faults(PLAN, replace(GOOD, **found), toll(**counts))
     assert words.startswith(expected)
 
 
-def test_what_was_not_planned_is_not_missed() -> None:
+def test_faults_outside_the_plan_are_not_required() -> None:
     calm = replace(PLAN, broker_every_s=0.0, fault_plan=False, response_store=False)
     assert faults(calm, replace(GOOD, duplicates=0, unequal=7), toll(broker=0)) == []
     short = replace(PLAN, requests=LONG - 1)

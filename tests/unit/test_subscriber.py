@@ -12,7 +12,9 @@ from functions.gcp.subscriber import subscriber
 @pytest.mark.parametrize(
     ("emulator", "host"), [("127.0.0.1:8085", "127.0.0.1:8085"), ("", "pubsub.googleapis.com:443")]
 )
-def test_it_leads_where_googles_client_does(emulator: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_subscriber_connects_to_the_same_host_as_googles_client(
+    emulator: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator)
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
     client = subscriber()
