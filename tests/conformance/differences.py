@@ -1,4 +1,4 @@
-"""Where Google's emulator is known to differ from the cloud: the tests that fail on it, each with its reason.
+"""Known differences between Google's emulator and the cloud: tests that fail on the emulator, with the reason.
 
 The cloud's documentation is the standard, and the embedded server passes every test. Version 0.8.20 was measured.
 """

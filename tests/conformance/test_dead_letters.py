@@ -1,4 +1,4 @@
-"""Dead letters: after the policy's attempts a message moves on, with attributes that say where it died."""
+"""Dead letters: after the maximum of attempts a message is forwarded, with attributes that name its source."""
 
 from __future__ import annotations
 

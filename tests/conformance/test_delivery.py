@@ -1,4 +1,4 @@
-"""Delivery to those who pull: once while all goes well, again after nacks and deadlines, in sizes that arrive."""
+"""Pull delivery: each message once, redelivery after nacks and expired deadlines, flow control and large backlogs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exactly-once delivery: an ack is answered, and one that comes too late is an error."""
+"""Exactly-once delivery: acks are confirmed, and a late ack is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: which messages pass, which expressions are refused. The grammar is the documented one."""
+"""Subscription filters: which messages pass and which expressions are refused, by the documented grammar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gcloud storage` against the Storage server: the commands that people try first."""
+"""`gcloud storage` against the Storage server: commonly used commands."""
 
 from __future__ import annotations
 

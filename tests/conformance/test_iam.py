@@ -1,4 +1,4 @@
-"""IAM policies of topics and subscriptions: kept, guarded by etags, gone with their resource."""
+"""IAM policies of topics and subscriptions: stored, guarded by etags, deleted with their resource."""
 
 from __future__ import annotations
 

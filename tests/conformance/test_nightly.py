@@ -1,4 +1,4 @@
-"""Nightly batches: each image under a prefix is asked about once, under the id that an upload would have."""
+"""Nightly batches: each image under a prefix becomes one request, with the id that an upload would have."""
 
 from __future__ import annotations
 

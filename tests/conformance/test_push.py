@@ -1,4 +1,4 @@
-"""Push: bodies as the cloud words them, which statuses ack, how fast, and switching between push and pull."""
+"""Push delivery: the body, statuses that ack, retries, and switching between push and pull."""
 
 from __future__ import annotations
 

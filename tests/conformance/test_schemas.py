@@ -1,4 +1,4 @@
-"""Schemas: kept with their revisions, and topics that refuse what does not fit. JSON and binary."""
+"""Schemas: revisions, and topics that refuse messages that do not fit, in JSON and binary."""
 
 from __future__ import annotations
 

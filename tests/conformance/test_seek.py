@@ -1,4 +1,4 @@
-"""Seeking: to a time, back and forth, and to a snapshot; what topics and subscriptions retain for it."""
+"""Seek: to a time and to a snapshot, and the retention of topics and subscriptions."""
 
 from __future__ import annotations
 

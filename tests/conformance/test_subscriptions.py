@@ -1,4 +1,4 @@
-"""Subscriptions: their settings as the cloud completes, changes and refuses them."""
+"""Subscriptions: defaults, updates and refusals as in the cloud."""
 
 from __future__ import annotations
 

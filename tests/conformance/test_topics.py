@@ -1,4 +1,4 @@
-"""Topics: what is created is there, and what is wrong is refused with the cloud's codes."""
+"""Topics: creation, updates, and refusals with the status codes of the cloud."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The topology: what the file says is what is created, on both backends; what is wrong in it is named."""
+"""The topology file: it is created as written on both backends, and errors in it are named."""
 
 from __future__ import annotations
 

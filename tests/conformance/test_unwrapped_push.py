@@ -1,4 +1,4 @@
-"""Unwrapped push: the body is the message's data, and the metadata are headers when they are asked for."""
+"""Unwrapped push: the body is the data of the message, and metadata become headers on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog's sizes and numbers are Keras' own, for every architecture."""
+"""The catalog's input sizes and preprocessing equal those of Keras, for every architecture."""
 
 from __future__ import annotations
 

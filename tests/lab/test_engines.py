@@ -1,4 +1,4 @@
-"""One suite over every engine, with raw TensorFlow as the oracle: the promises of model.engine.Engine."""
+"""Every engine keeps the promises of model.engine.Engine, compared with TensorFlow itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SavedModel or .tflite that does more than compute is refused by the operation's name, at import and by a worker."""
+"""Models with operations that do more than compute are refused by name, at import and by a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models from elsewhere, in every form, are served with their own scores."""
+"""Imported models of every source format are served with their original scores."""
 
 from __future__ import annotations
 

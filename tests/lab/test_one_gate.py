@@ -1,4 +1,4 @@
-"""One gate for every model: what is imported with images is compressed and compared as our own network is."""
+"""Variant selection for imported models: compressed and compared like our own network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed artifact is as good as its card says, on all test images of the dataset."""
+"""The committed artifact has the accuracy of its model card, on all test images."""
 
 from __future__ import annotations
 

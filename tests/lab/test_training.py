@@ -1,4 +1,4 @@
-"""Data and augmentation; then real, tiny runs: trained, interrupted, resumed, exported."""
+"""Data and augmentation; then tiny training runs: interrupted, resumed and exported."""
 
 from __future__ import annotations
 

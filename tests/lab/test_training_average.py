@@ -1,4 +1,4 @@
-"""The mean of the ends of a run's cycles; tiny runs, but real."""
+"""The average of the weights at the ends of a run's cycles, in tiny runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of several cycles, of limited patience, with full disks, watched; tiny, but real."""
+"""Training runs of several cycles, with early stopping, full disks and TensorBoard, in tiny form."""
 
 from __future__ import annotations
 

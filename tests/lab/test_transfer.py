@@ -1,4 +1,4 @@
-"""Transfer learning from a folder of photos: what is served sees a photo exactly as training saw it."""
+"""Transfer learning from a folder of photos: serving preprocesses a photo exactly like training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files that unpack to much, or to what stands in other files, are refused before they are unpacked."""
+"""Model files that unpack to much more, or refer to other files, are refused before they are unpacked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from files: by name, by order, with or without a top; never unpickled."""
+"""Weights from files: by name, by order, with or without the top layer; never unpickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make bench` writes: rows of one form, of every entry point. How fast anything is, is not asked here."""
+"""The rows that `make bench` writes: one format, every entry point. Speed is not tested here."""
 
 from __future__ import annotations
 

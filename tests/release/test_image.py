@@ -1,4 +1,4 @@
-"""The worker's image, made by the Dockerfile's own steps in a fresh environment: small, compiled, complete."""
+"""The worker's image, built by the Dockerfile's steps in a fresh environment: small, compiled, complete."""
 
 from __future__ import annotations
 

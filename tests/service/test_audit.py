@@ -1,4 +1,4 @@
-"""What is deployed is locked by hash, and an audit that asked nobody says so."""
+"""The audit: deployed packages are locked by hash, and an audit without a result is reported."""
 
 from __future__ import annotations
 

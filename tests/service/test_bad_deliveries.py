@@ -1,4 +1,4 @@
-"""Fault plans of Pub/Sub: every message still arrives; what goes wrong is what was asked for."""
+"""Fault plans of Pub/Sub: the planned faults occur, and every message still arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that cannot load its model says why in one line and does not serve; a model that crashes it is named."""
+"""A worker that cannot load its model logs why in one line and does not serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching with the stock client from a bucket that lies: no more is downloaded than an image may weigh."""
+"""Downloads from a bucket with wrong metadata: never more bytes than the image limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that the twin starts end with it, also where it is interrupted or ends while it starts them."""
+"""Child processes of the twin end with it, even when it is interrupted while it starts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against the whole twin: commands, their output, and that they leave nothing behind."""
+"""The client's commands against the whole twin: their output, and that no resources remain."""
 
 from __future__ import annotations
 

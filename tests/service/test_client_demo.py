@@ -1,4 +1,4 @@
-"""The demo's images: which are taken, and that only the published files are."""
+"""The demo's images: one of each class, taken only from the published files."""
 
 from __future__ import annotations
 

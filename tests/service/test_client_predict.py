@@ -1,4 +1,4 @@
-"""predict: what is sent over HTTP, and what is reported when the server is not a worker."""
+"""`predictions predict`: the HTTP request, and reports when the server is not a worker."""
 
 from __future__ import annotations
 

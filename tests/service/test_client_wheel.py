@@ -1,4 +1,4 @@
-"""The wheel in a fresh environment, in a folder outside of the checkout: the twin, the client and the doctor run."""
+"""The client's wheel in a fresh environment, outside of the checkout."""
 
 from __future__ import annotations
 

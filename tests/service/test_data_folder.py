@@ -1,4 +1,4 @@
-"""A data folder that cannot be used, and a whole twin that meets its own again."""
+"""A data folder that cannot be used, and a twin that restarts with its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make deploy`: which commands, in which order, and where it stops. The tools are stand-ins; nothing is called."""
+"""`make deploy`: the commands, their order, and where it stops. The tools are stand-ins; nothing is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make rollback` and `make destroy`: an image from before, and nothing at all. The tools are stand-ins."""
+"""`make rollback` to an older image, and `make destroy`. The tools are stand-ins."""
 
 from __future__ import annotations
 

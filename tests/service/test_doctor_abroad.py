@@ -1,4 +1,4 @@
-"""The doctor where gcloud alone does not fix it, with wrong arguments, and in an empty project."""
+"""The doctor on faults that gcloud cannot fix, with wrong arguments, and in an empty project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor on responses as rows: the twin writes none, so their subscription is made here, its state set by hand."""
+"""The doctor on BigQuery subscriptions. The twin has none, so tests create one and set its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor without permissions, without an answer, and without credentials."""
+"""The doctor without permissions, without a reply, and without credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker of a run lives until the run stops it."""
+"""The broker of a fault run lives until the run stops it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fault plans: plans are checked by name, the same seed gives the same day, and the servers follow the plan."""
+"""Fault plans: fields are checked by name, a seed fixes the faults, and the servers inject them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /health of the push worker is answered within a second while every thread hangs or works."""
+"""GET /health of the push worker is answered within a second while every thread is blocked or busy."""
 
 from __future__ import annotations
 

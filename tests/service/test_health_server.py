@@ -1,4 +1,4 @@
-"""GET /health of the pull worker is answered whatever other connections do, and stops at once."""
+"""GET /health of the pull worker is answered whatever other connections do, and the server stops at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the worker asks of the C library and of the garbage collector, in a process of its own: it is for all of it."""
+"""The worker's settings of malloc and the garbage collector, each tested in a separate process."""
 
 from __future__ import annotations
 

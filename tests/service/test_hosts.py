@@ -1,4 +1,4 @@
-"""Who reaches the twin: this machine's loopback alone, unless `--host` says otherwise, which is said aloud."""
+"""Addresses of the twin: loopback only, unless `--host` opens it with a warning."""
 
 from __future__ import annotations
 

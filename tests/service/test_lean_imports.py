@@ -1,4 +1,4 @@
-"""What starts fast imports little: each module in a process of its own."""
+"""Modules that must start fast import little; each is tested in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants of a model are measured in processes of their own."""
+"""Variants of a model are measured in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The staged source of a 2nd-gen function is complete: it serves in a process that knows nothing of the checkout."""
+"""The packaged source of a 2nd-gen function is complete: it serves without the checkout."""
 
 from __future__ import annotations
 

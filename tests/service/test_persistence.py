@@ -1,4 +1,4 @@
-"""A data folder: what a server that was killed still has when it starts again."""
+"""A data folder of the Pub/Sub server: what survives a kill and a restart."""
 
 from __future__ import annotations
 

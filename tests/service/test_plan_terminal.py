@@ -1,4 +1,4 @@
-"""`predictions plan` at a terminal that cannot print blocks."""
+"""`predictions plan` at a terminal without Unicode blocks."""
 
 from __future__ import annotations
 

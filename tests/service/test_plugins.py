@@ -1,4 +1,4 @@
-"""The plugins of these tests, in a run of their own: each fails what it is there to fail."""
+"""The pytest plugins of this project, in separate runs: each fails what it must fail."""
 
 from __future__ import annotations
 

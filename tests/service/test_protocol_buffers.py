@@ -1,4 +1,4 @@
-"""What fits a schema of protocol buffers and what does not: a compiler in a process of its own reads it."""
+"""Protocol buffer schemas: which messages fit; a compiler in a separate process reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pushes with a token, through the twin: the worker checks them with the keys that the twin publishes."""
+"""Pushes with a token, through the twin: the worker verifies them with the keys of the twin."""
 
 from __future__ import annotations
 

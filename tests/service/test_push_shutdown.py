@@ -1,4 +1,4 @@
-"""SIGTERM to push workers under load: what they hold is answered, they end in time, and callers notice nothing."""
+"""SIGTERM to push workers under load: requests in flight are answered, and senders see no error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of pushes: signed as Google signs them, checked as an endpoint checks them. Google's emulator signs none."""
+"""Push tokens: signed like Google's and verified like an endpoint does. Google's emulator signs none."""
 
 from __future__ import annotations
 

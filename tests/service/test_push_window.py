@@ -1,4 +1,4 @@
-"""The pusher by itself: its time limit, what it makes of broken answers, what it remembers."""
+"""The pusher: its time limit, replies that it cannot read, and its memory of open messages."""
 
 from __future__ import annotations
 

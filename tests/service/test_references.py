@@ -1,4 +1,4 @@
-"""What a reference may make the worker read: allowed buckets, no more bytes than the limit, odd names as they are."""
+"""References: only allowed buckets are read, within the size limit, and object names are used literally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The response store: independent workers send the same bytes, and none sends what it could not store."""
+"""The response store: independent workers publish the same bytes, and only stored responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses reach a topic together, each with its own id; what is refused fails alone."""
+"""Responses are published in batches, each with its own id; a refused one fails alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST on the port of gRPC: through the stock clients' own REST transports, and by hand where they cannot go."""
+"""REST on the port of gRPC: through the stock clients' REST transports, and by hand for other cases."""
 
 from __future__ import annotations
 

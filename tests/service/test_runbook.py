@@ -1,4 +1,4 @@
-"""The runbook in infra/README.md: what it says to run is run."""
+"""The commands of the runbook in infra/README.md are run."""
 
 from __future__ import annotations
 

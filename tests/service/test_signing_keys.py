@@ -1,4 +1,4 @@
-"""A signing-key server that sends too much, too slowly, or no keys: pushes are nacked soon, and it is left alone."""
+"""A signing-key server with huge, slow or invalid replies: pushes are nacked soon, and it is left alone for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callers who send too much or too slowly, to the very server of the cloud: others are answered, and it still stops."""
+"""Slow and excessive senders on the real push worker: others are answered, and it still stops in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smoke test against the whole twin: every entry point answers, and one that is broken has its own line."""
+"""The smoke test against the whole twin: every entry point answers, and a broken one has its own line."""
 
 from __future__ import annotations
 

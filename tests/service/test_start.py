@@ -1,4 +1,4 @@
-"""A module that is started sooner is started as by `python -m`."""
+"""`functions.runtime.fast_start` starts a module like `python -m`."""
 
 from __future__ import annotations
 

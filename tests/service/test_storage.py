@@ -1,4 +1,4 @@
-"""The Storage server, as the stock client sees it: bytes, generations, preconditions, failures on demand."""
+"""The Storage server through the stock client: content, generations, preconditions and injected failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of access is kept: lists, policies, HMAC keys; keys of customers are asked for. And odd ends."""
+"""Access settings of the Storage server: access control lists, policies, HMAC and encryption keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data folder: what was acknowledged is there after the server was killed, as it was."""
+"""A data folder of the Storage server: acknowledged objects survive a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of objects, and what else outlives an overwrite: moves, holds, retention, soft deletion."""
+"""Object versions, and other protection from overwrites: moves, holds, retention, soft deletion."""
 
 from __future__ import annotations
 

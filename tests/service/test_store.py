@@ -1,4 +1,4 @@
-"""Artifacts from a bucket: the stock Google client against our Storage server in this process."""
+"""Artifacts from a bucket, with the stock Google client and our Storage server in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pull stream that hangs: connections stand, nothing comes. /health says so, and the worker ends to be restarted."""
+"""A pull stream that hangs on open connections: /health reports it, and the worker ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A supervised thread that fails ends its process."""
+"""A failed supervised thread ends its process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures that are ours: nacked, retried with backoff, at last a dead letter that is announced. Nothing is lost."""
+"""Transient failures: nacked, retried with backoff, and finally dead-lettered with an error response."""
 
 from __future__ import annotations
 

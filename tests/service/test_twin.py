@@ -1,4 +1,4 @@
-"""The twin as tests and the demo hold it: in this process, with its environment, on either backend, push or pull."""
+"""The twin as a library: in this process, with its environment, on either backend, with push or pull."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m infra.local up` as people use it: what it prints, how fast it is there, and that nothing stays behind."""
+"""`python -m infra.local up` as a command: its output, its start time, and that no process remains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.waiting import until
 UP = [sys.executable, "-m", "infra.local", "up"]
 
 
-class Up:
+class TwinProcess:
     """A twin in a process of its own."""
 
     def __init__(self, root: Path, log: Path | None, *arguments: str) -> None:
@@ -57,8 +57,8 @@ class Up:
 
 
 @contextmanager
-def running(root: Path, log: Path | None, *arguments: str) -> Iterator[Up]:
-    up = Up(root, log, *arguments)
+def running(root: Path, log: Path | None, *arguments: str) -> Iterator[TwinProcess]:
+    up = TwinProcess(root, log, *arguments)
     try:
         yield up
     finally:

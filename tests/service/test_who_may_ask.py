@@ -1,4 +1,4 @@
-"""Authorization by entry point: pushes with a token of Google's, images by hand only where HTTP_ENDPOINT is on."""
+"""Authorization by entry point: pushes need Google's token, and HTTP requests need HTTP_ENDPOINT=on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tokens() -> Tokens:
     return Tokens()
 
 
-class Keys:
+class KeyServer:
     """Serves the public key of `tokens` as a key set, and counts who asks."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -56,7 +56,7 @@ class Keys:
 
 
 @contextmanager
-def serving(keys: Keys) -> Iterator[Keys]:
+def serving(keys: KeyServer) -> Iterator[KeyServer]:
     thread = threading.Thread(target=keys.server.serve_forever, args=(0.02,))
     thread.start()
     yield keys
@@ -66,15 +66,15 @@ def serving(keys: Keys) -> Iterator[Keys]:
 
 
 @pytest.fixture(scope="module")
-def keys(tokens: Tokens) -> Iterator[Keys]:
-    with serving(Keys(tokens)) as keys:
+def keys(tokens: Tokens) -> Iterator[KeyServer]:
+    with serving(KeyServer(tokens)) as keys:
         yield keys
 
 
 @pytest.fixture
-def broken(tokens: Tokens) -> Iterator[Keys]:
+def broken(tokens: Tokens) -> Iterator[KeyServer]:
     """A key set of its own, out of order for now."""
-    with serving(Keys(tokens)) as keys:
+    with serving(KeyServer(tokens)) as keys:
         keys.broken = True
         yield keys
 
@@ -109,7 +109,7 @@ def outcomes() -> RequestLog:
 
 
 @pytest.fixture
-def guarded(app: App, keys: Keys) -> FlaskClient:
+def guarded(app: App, keys: KeyServer) -> FlaskClient:
     return app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=keys.url)
 
 
@@ -212,7 +212,7 @@ def test_unreachable_signing_keys_are_a_nack_and_not_a_rejection(
     assert ended(outcomes) == {"nacked": 1}
 
 
-def test_an_unreachable_key_set_is_not_fetched_for_every_request(app: App, tokens: Tokens, broken: Keys) -> None:
+def test_an_unreachable_key_set_is_not_fetched_for_every_request(app: App, tokens: Tokens, broken: KeyServer) -> None:
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
     for number in range(20):
         assert push(client, f"Bearer {signed(tokens, headers={'kid': str(number)})}").status_code == 503
@@ -220,7 +220,7 @@ def test_an_unreachable_key_set_is_not_fetched_for_every_request(app: App, token
 
 
 def test_a_recovered_key_set_is_fetched_again(
-    app: App, tokens: Tokens, broken: Keys, monkeypatch: pytest.MonkeyPatch
+    app: App, tokens: Tokens, broken: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.gcp.signing_keys.REST_S", 0.05)
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
@@ -230,7 +230,7 @@ def test_a_recovered_key_set_is_fetched_again(
     assert until(lambda: push(client, good).status_code == 204)
 
 
-def test_unknown_key_ids_cause_no_fetch(guarded: FlaskClient, tokens: Tokens, keys: Keys) -> None:
+def test_unknown_key_ids_cause_no_fetch(guarded: FlaskClient, tokens: Tokens, keys: KeyServer) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 204
     before = keys.asked
     for number in range(20):

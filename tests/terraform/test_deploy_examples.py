@@ -1,4 +1,4 @@
-"""The examples of infra/ are usable as they are: variables, make targets, and no keys."""
+"""The examples of infra/ can be used as they are: variables, make targets, and no keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make deploy` with the real terraform over stand-ins of its providers; what gcloud itself makes of our commands."""
+"""`make deploy` with the real terraform and stand-ins of its providers; gcloud parses our commands."""
 
 from __future__ import annotations
 

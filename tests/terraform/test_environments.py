@@ -1,4 +1,4 @@
-"""Several environments live in one project: with everything on, each thing bears its environment's name."""
+"""Several environments share one project: every resource name has the environment's prefix."""
 
 from __future__ import annotations
 

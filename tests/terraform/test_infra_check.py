@@ -1,4 +1,4 @@
-"""The checks of infra/ can fail: one edit at a time, and some layer must find it."""
+"""The checks of infra/ can fail: for each edit, a layer finds the mistake."""
 
 from __future__ import annotations
 

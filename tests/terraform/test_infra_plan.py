@@ -1,4 +1,4 @@
-"""The layers that look at what Terraform would do can fail: the order, the grants, and what checkov finds."""
+"""The layers that check Terraform's plan can fail: order, grants, and checkov."""
 
 from __future__ import annotations
 

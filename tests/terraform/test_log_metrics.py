@@ -1,4 +1,4 @@
-"""What Cloud Logging is to count is in the lines that a real worker writes: who renames a field renames it in both."""
+"""Every field that Cloud Logging counts is in the log lines of a real worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts and charts ask for what exists: queries that parse, metrics of ours or of Google's, the prices of the plan."""
+"""Alerts and charts: queries parse, metrics exist, and prices are those of the plan."""
 
 from __future__ import annotations
 

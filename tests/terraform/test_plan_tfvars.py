@@ -1,4 +1,4 @@
-"""What `plan --tfvars` writes is what infra/ takes: Terraform itself says so."""
+"""Terraform accepts the variables that `plan --tfvars` writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Terraform would build in the cloud is what the twin builds on this machine."""
+"""Terraform plans the same topology in the cloud as the twin creates locally."""
 
 from __future__ import annotations
 

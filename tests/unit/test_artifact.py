@@ -1,4 +1,4 @@
-"""Artifacts are refused by name of what is wrong, and the engine is chosen as measured."""
+"""Artifacts: invalid ones are refused with the reason, and the engine is selected by measured speed."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_model_is_refused_at_load(folder: Path) -> None:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    """Pretend that of the engines' modules only these are installed."""
+    """Pretend that only these engines are installed."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: object() if module in modules else None)
 
 

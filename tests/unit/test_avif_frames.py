@@ -1,4 +1,4 @@
-"""Pixels of an AVIF's frames are read from the AV1 streams in it, whatever its boxes say."""
+"""AVIF frames: their pixels are counted in the AV1 streams, whatever the container declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batch publisher: one message is sent at once, many are sent together, and a failure fails its own messages."""
+"""The batch publisher: single messages are sent at once, many in batches, a failure affects only its own messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batching: whose images are scored together, by whom, and what becomes of those that wait."""
+"""Batching: which images are scored together, on which thread, and what happens to queued images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an artifact's files ends as an ArtifactError with one sentence, and never hangs."""
+"""Broken artifact files raise an ArtifactError with one sentence and never block."""
 
 from __future__ import annotations
 

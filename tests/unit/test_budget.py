@@ -1,4 +1,4 @@
-"""A folder of tests that takes more than it may is named, and so is one without a budget."""
+"""Test budgets: a folder over its budget is reported, and so is a folder without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of models from elsewhere, and their agreement with the outputs."""
+"""Labels of imported models, and their agreement with the model's outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of the command line become image files."""
+"""Command-line paths are expanded to image files."""
 
 from __future__ import annotations
 

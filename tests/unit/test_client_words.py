@@ -1,4 +1,4 @@
-"""Output: escaped, aligned, in the right order."""
+"""Output of the client: escaped, aligned and in the right order."""
 
 from __future__ import annotations
 

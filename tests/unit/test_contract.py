@@ -1,4 +1,4 @@
-"""Responses: what is written is read back, and what is none is refused."""
+"""The response contract: encoded responses are decoded unchanged, and invalid ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Valid files that cost too much are refused before they do; the largest that are allowed are read in little memory."""
+"""Valid images that are costly to decode are refused early; the largest allowed ones stay within the estimate."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_largest_allowed_images_take_less_memory_than_estimated(make: Callab
 
 
 def test_an_avifs_exif_is_not_read() -> None:
-    """It says in boxes of its own how it is turned."""
+    """Its orientation is stored in separate boxes."""
     data = encoded("AVIF", (40, 20), "RGB", exif=exif_of_fractions().replace(b"\x12\x01", b"\x13\x01", 1))
     data, start = data.replace(b"\x13\x01\x05", b"\x12\x01\x05", 1), time.thread_time()
     assert data.count(b"\x12\x01\x05") == 1 and decode_image(data, Limits()).size == (40, 20)
@@ -67,7 +67,7 @@ def test_the_orientation_of_an_avif_is_applied() -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_only_progressive_jpegs_in_a_tiff_are_refused(progressive: bool) -> None:
-    """Their scans would be decoded one after the other in one go, a hundred of them."""
+    """libtiff would decode up to a hundred scans in one call."""
     body = encoded("JPEG", (64, 48), progressive=progressive)
     data = tiff(grey_tiff(64, 48, 7, (273, 4, 1, 1000), (278, 4, 1, 48), (279, 4, 1, len(body))), body)
     if progressive:

@@ -1,4 +1,4 @@
-"""Damage that decoders pass over in silence is refused, and a lack of memory is not taken for damage."""
+"""Damage that decoders ignore is refused, and a lack of memory is not reported as damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders and codecs against noise: whatever comes, only what was promised is raised, and an answer can be written."""
+"""Message decoders and codecs on random input: only documented errors are raised, and a response can be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fits a schema and what does not, in JSON and in binary, at the corners that topics do not reach."""
+"""Avro schema checks of JSON and binary values, in edge cases that the topic tests do not reach."""
 
 from __future__ import annotations
 

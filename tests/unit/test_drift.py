@@ -1,4 +1,4 @@
-"""Drift: nothing to report on answers of the same kind, and something on others; damaged references are refused."""
+"""Drift detection: similar predictions are no drift, other ones are, and damaged references are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate` on people's own images: folders, lists, IDX files; figures; a report that hostile names cannot hurt."""
+"""`evaluate` on a user's own images: folders, lists and IDX files, metrics, and a report that escapes hostile names."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_mapping_may_name_several_labels() -> None:
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its elements and its text."""
+    """The elements and the text of a page, parsed like in a browser."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

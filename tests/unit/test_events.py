@@ -1,4 +1,4 @@
-"""Events: every shape a request may arrive in becomes the same envelope."""
+"""Events: every format in which a message may arrive becomes the same envelope."""
 
 from __future__ import annotations
 
@@ -106,14 +106,14 @@ def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words:
 
 @pytest.mark.parametrize("item", ["[]", "{}", "1.5"])
 def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
-    """Each is an object in Python: 15 MB of them are 400 MB."""
+    """Each part becomes a Python object: 15 MB of JSON take 400 MB."""
     parts = ",".join([item] * (MAX_PARTS + 2))
     with pytest.raises(InvalidRequest, match="the body has 200,001 parts; at most 200,000 are read"):
         from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())
 
 
 def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
-    """Near the end of the stack one can be parsed and not written again."""
+    """An object near the recursion limit can be parsed but not serialised."""
     refused = set()
     for depth in range(1, sys.getrecursionlimit()):
         resource = f'{{"bucket": "b", "name": "o", "x": {"[" * depth}{"]" * depth}}}'
@@ -125,7 +125,7 @@ def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
 
 
 def test_attributes_may_be_full_of_commas() -> None:
-    """As many, and as long, as Pub/Sub takes them."""
+    """The maximum number and length of attributes in Pub/Sub."""
     attributes = {f"a{number}": "," * 1024 for number in range(100)}
     assert from_http({}, body({"message": {"attributes": attributes}})).attributes == attributes
 

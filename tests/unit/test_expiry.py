@@ -1,4 +1,4 @@
-"""Subscriptions that nobody uses are deleted after their time to live, on a clock that can be put ahead."""
+"""Unused subscriptions are deleted after their time to live, on a clock that tests advance."""
 
 from __future__ import annotations
 

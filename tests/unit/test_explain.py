@@ -1,4 +1,4 @@
-"""Explanations: the part that decides is found with and without activation maps, and the PNG stays small."""
+"""Explanations: the decisive part is found with and without activation maps, and the PNG stays small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multipart forms: the one file is found, and what is wrong with a form is said exactly and costs little."""
+"""Multipart forms: the file is found, and an invalid form is refused with the exact reason at little cost."""
 
 from __future__ import annotations
 

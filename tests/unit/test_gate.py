@@ -1,4 +1,4 @@
-"""The gate: what does not answer like the trained network is never served, and what is served is clearly the faster."""
+"""Variant selection: an inaccurate variant is never served, and the served one is clearly faster."""
 
 from __future__ import annotations
 

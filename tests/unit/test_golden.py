@@ -1,4 +1,4 @@
-"""An artifact scores its golden images, from file to scores, before it serves."""
+"""An artifact must reproduce the scores of its golden images before it serves."""
 
 from __future__ import annotations
 

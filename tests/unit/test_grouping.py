@@ -1,4 +1,4 @@
-"""Tests that share what is expensive run in one process, and the lists of exceptions are true."""
+"""Tests with expensive fixtures share a process, and the lists of exceptions are correct."""
 
 from __future__ import annotations
 

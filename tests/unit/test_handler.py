@@ -1,4 +1,4 @@
-"""The handler, with every kind of delivery: one response each, published before the ack, and a nack when that fails."""
+"""The handler with every kind of delivery: one response, published before the ack, or a nack."""
 
 from __future__ import annotations
 

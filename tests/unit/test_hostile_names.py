@@ -1,4 +1,4 @@
-"""Names that steer terminals, pages and logs, on their way through everything that shows them."""
+"""File and label names with control characters are escaped on terminals, pages and in logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP endpoints, through the framework's own application and the real shipped model."""
+"""The HTTP endpoints, through the Functions Framework application and the shipped model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity of a response: equal for the copies of a request, and for nothing that is answered otherwise."""
+"""The identity of a response: equal for copies of a request, different whenever the response may differ."""
 
 from __future__ import annotations
 

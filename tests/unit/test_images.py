@@ -1,4 +1,4 @@
-"""Decoding: what is read, how, and what is refused in which words."""
+"""Image decoding: accepted formats, their pixels, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_scans_are_counted_at_any_position() -> None:
 
 
 def test_padding_is_skipped_quickly() -> None:
-    """Each of its bytes might begin a marker, and where none follows none does."""
+    """Every byte could begin a marker, but no marker follows."""
     data = encoded("JPEG", (64, 64), "RGB")
     start = time.thread_time()
     assert decode_image(data[:-2] + b"\xff" * 40_000 + b"\0" + data[-2:], Limits()).size == (64, 64)

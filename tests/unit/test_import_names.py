@@ -1,4 +1,4 @@
-"""What the import contracts of pyproject.toml cannot say: no name hides a library, and no code knows of emulators."""
+"""Import rules that pyproject.toml cannot express: no module shadows a library, no worker code depends on emulators."""
 
 from __future__ import annotations
 

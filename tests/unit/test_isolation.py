@@ -1,4 +1,4 @@
-"""A unit test that starts a process or opens a socket fails, also where something catches what is raised."""
+"""A unit test that starts a process or opens a socket fails, even when the exception is caught."""
 
 from __future__ import annotations
 

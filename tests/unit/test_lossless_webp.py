@@ -1,4 +1,4 @@
-"""Prefix codes of lossless WebPs: how many are counted, which are refused, and that good files are read."""
+"""Prefix codes of lossless WebPs: they are counted, too many are refused, and valid files are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures about answers, against values worked out by hand and against definitions."""
+"""Metrics of predictions, compared with values worked out by hand and with their definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipped model on people's own photos of clothes, through the serving path: decoded, isolated, scored."""
+"""The shipped model on real photos of clothes, through the serving path: decoded, isolated, scored."""
 
 from __future__ import annotations
 

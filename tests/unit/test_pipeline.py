@@ -1,4 +1,4 @@
-"""The pipeline: responses, permanent failures, expiry."""
+"""The pipeline: predictions, permanent failures and expiry."""
 
 from __future__ import annotations
 

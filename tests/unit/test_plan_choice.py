@@ -1,4 +1,4 @@
-"""The plan: sizes that Cloud Run has, and the cheaper delivery that meets the target, or none."""
+"""The plan: instance sizes of Cloud Run, and the cheapest delivery that meets the target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bill: lines computed by hand, and more load never for less."""
+"""The costs of a plan: lines worked out by hand, and more load never costs less."""
 
 from __future__ import annotations
 

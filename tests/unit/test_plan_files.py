@@ -1,4 +1,4 @@
-"""The files of a plan: shipped ones name their sources, invalid ones are refused with a clear message."""
+"""Price and measurement files of a plan: shipped ones name their sources, invalid ones are refused clearly."""
 
 from __future__ import annotations
 

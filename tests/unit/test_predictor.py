@@ -1,4 +1,4 @@
-"""Predicting: labels in their order, and the same answers alone and together."""
+"""The predictor: ranked labels, and equal scores for an image alone and in a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: a dataset image passes unchanged, a product photo becomes one."""
+"""Preprocessing recipes: dataset images pass unchanged, product photos become dataset images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream that is opened again says so: warnings for trouble, nothing but a word for the broker's routine."""
+"""Reopened streams: errors are logged as warnings, the broker's routine endings are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading requests: the three carriers, their attributes, and what is refused in which words."""
+"""The request decoder: payload kinds, attributes, and refusals with their messages."""
 
 from __future__ import annotations
 

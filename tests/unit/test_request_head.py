@@ -1,4 +1,4 @@
-"""When a head is whole, and when it is too long, however it is cut into pieces."""
+"""HTTP heads: when one is complete or too long, in whatever pieces it arrives."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_head_over_the_limit_is_recognised(head: bytes, status: int) -> None:
 
 
 def judged(head: bytes, cuts: list[int]) -> tuple[int, object]:
-    """How many bytes were enough to judge, and how."""
+    """The number of bytes that sufficed for a verdict, and the verdict."""
     searched = 0
     for end in sorted({cut % (len(head) + 1) for cut in cuts} | {len(head)}):
         try:

@@ -1,4 +1,4 @@
-"""One line and one count a request, in the form that Cloud Logging reads."""
+"""The request log: one line and one count a request, in the format of Cloud Logging."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
 
 
 class Log:
-    """What a process writes."""
+    """The captured log output of a process."""
 
     def __init__(self) -> None:
         self.text = io.StringIO()

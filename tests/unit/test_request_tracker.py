@@ -1,4 +1,4 @@
-"""Matching, duplicates, what supersedes what, and what is missing in the end."""
+"""The request tracker: matching, duplicates, precedence of responses, and missing ones."""
 
 from __future__ import annotations
 

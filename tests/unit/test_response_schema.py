@@ -1,4 +1,4 @@
-"""infra/schemas/response.json describes what the worker sends, no more and no less."""
+"""infra/schemas/response.json describes exactly what the worker publishes."""
 
 from __future__ import annotations
 

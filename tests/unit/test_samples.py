@@ -1,4 +1,4 @@
-"""The project's own drawings: small, of assorted formats, and recognised by the shipped model."""
+"""The sample drawings: small, in various formats, and recognised by the shipped model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: read, checked, refused by name."""
+"""Settings: read from the environment, checked, and refused by name."""
 
 from __future__ import annotations
 

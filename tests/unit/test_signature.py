@@ -1,4 +1,4 @@
-"""signature.json is read by a schema: each wrong field is named, with its value and what is allowed."""
+"""signature.json: each wrong field is named with its value and the allowed values."""
 
 from __future__ import annotations
 

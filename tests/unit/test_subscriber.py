@@ -1,4 +1,4 @@
-"""The client that pulls: where it leads, and that the channel of an emulator is its own."""
+"""The pull client: its host, and its own channel for an emulator."""
 
 from __future__ import annotations
 

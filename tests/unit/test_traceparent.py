@@ -1,4 +1,4 @@
-"""W3C trace context: what is taken, what is ignored, and where it stands in a message."""
+"""W3C trace context: valid values are read, others are ignored, and messages carry it."""
 
 from __future__ import annotations
 

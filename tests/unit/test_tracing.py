@@ -1,4 +1,4 @@
-"""Spans: none unless asked for, whole and in the sender's trace when asked for, sent before a request ends."""
+"""Spans: none without an exporter; otherwise complete, in the sender's trace, and sent before a request ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configs of training runs: what is read, what is refused and how."""
+"""Training configs: valid ones are read, others are refused with the reason."""
 
 from __future__ import annotations
 

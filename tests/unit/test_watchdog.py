@@ -1,4 +1,4 @@
-"""When a pull worker counts as stuck: nothing heard for too long, or a request that never ends."""
+"""The watchdog of the pull worker: a silent broker or a request that never ends counts as stuck."""
 
 from __future__ import annotations
 
