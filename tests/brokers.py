@@ -1,4 +1,4 @@
-"""Brokers to test with, their stock clients, an endpoint for pushes, and a twin to command and to examine."""
+"""Pub/Sub brokers under test, their stock clients, a push endpoint, and twins for the client and the doctor."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture(scope="session")
 def shared_twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Delivery], Twin]]:
-    """Ordinary twins, one that pushes and one that pulls, each started when first asked for and left as it was."""
+    """Shared twins, one with push and one with pull, started at first use. Tests leave them unchanged."""
     with ExitStack() as stack:
 
         @cache

@@ -1,7 +1,7 @@
-"""What each folder of tests may cost: processor seconds in budget.toml, a table after every run, under CI a failure.
+"""Processor time budgets of the test folders, in budget.toml: a table after every run, and a failure under CI.
 
-A folder's cost is what its tests and fixtures took of the processors, with the processes that they started and waited
-for. Other programs on the machine hardly change it, as they change a clock's seconds, which the table shows too.
+The cost of a folder is the processor time of its tests and fixtures, with the child processes that they waited for.
+Other programs on the machine hardly change it. The table also shows elapsed time, which they do change.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def over(spent: Mapping[str, float], allowed: Mapping[str, float]) -> list[str]:
 
 
 class Meter:
-    """Notes in each report what was taken of the processors since the one before, where the tests run."""
+    """Adds to each report the processor time since the previous one. Runs where the tests run."""
 
     def __init__(self) -> None:
         self._before = _taken()
 
     def pytest_collection_finish(self) -> None:
-        """What was taken until here is nobody's."""
+        """Collection counts for no test."""
         self._before = _taken()
 
     @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Under CI a green run means that everything ran: a test that is skipped makes it fail."""
+"""Fails a run under CI when a test is skipped: a green run means that every test ran."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Complete:
         self._skipped: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test; one that was expected to fail and did has been run, and what is `optional` need not be there."""
+        """Record a skipped test. Expected failures have run, and `optional` tests may be skipped."""
         if report.skipped and not hasattr(report, "wasxfail") and "optional" not in report.keywords:
             self._skipped.append(report.nodeid)
 

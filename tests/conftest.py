@@ -1,4 +1,4 @@
-"""What all suites share: where the data is, and how a missing part is treated.
+"""Shared fixtures: the data folder, and what happens when a tool or data set is missing.
 
 On a developer's machine, tests that need a missing emulator, browser, terraform or data set are skipped with the
 reason; under CI they fail.

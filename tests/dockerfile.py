@@ -1,4 +1,4 @@
-"""Builds what the Dockerfile describes in a folder, step by step, without Docker: for tests of what it makes.
+"""Builds what the Dockerfile describes in a folder, step by step, without Docker.
 
 Absolute paths are those below the folder; both stages share it, and the machine's own Python stands in for the image's.
 """
@@ -28,7 +28,7 @@ class BuildFailed(Exception):
 
 @dataclass
 class Image:
-    """What was built: the folder, and how the last stage starts what is in it."""
+    """The built image: its folder, environment and command."""
 
     folder: Path
     workdir: Path
@@ -37,7 +37,7 @@ class Image:
 
 
 def build(checkout: Path, folder: Path) -> Image:
-    """Do all steps of the checkout's Dockerfile below an empty folder. Raises BuildFailed."""
+    """Run all steps of the checkout's Dockerfile in an empty folder. Raises BuildFailed."""
     tools = folder / "usr" / "bin"
     tools.mkdir(parents=True)
     (tools / "python").symlink_to(vars(sys)["_base_executable"])

@@ -42,7 +42,7 @@ MODEL = Model("fake", "1.0.0", "sha256:" + "0" * 64, "fake")
 
 
 class BrightnessEngine:
-    """Believes in one label by how light the image is; remembers the sizes of its batches."""
+    """Scores by the brightness of the image and records the sizes of its batches."""
 
     signature = SIGNATURE
 
@@ -117,7 +117,7 @@ class MemoryResponseStore:
 
 
 def fake_handler(**parts: Any) -> Handler:
-    """A handler of fakes; each part of it and of its pipeline may be given, or an `engine`."""
+    """A handler with fake parts; each part may be replaced."""
     engine = parts.pop("engine", None)
     pipeline = Pipeline(
         parts.pop("predictor", None) or Predictor(engine or BrightnessEngine()),
@@ -136,14 +136,14 @@ def respond(handler: Handler, envelope: Envelope) -> Response:
 
 
 def handle(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
-    """The delivery of an envelope, handled as a push is."""
+    """Handle an envelope like a push delivery."""
     delivery = AwaitedDelivery(envelope)
     handler.handle(delivery)
     return delivery
 
 
 def handle_dead_letter(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
-    """The delivery of a dead letter, handled as a push is."""
+    """Handle a dead letter like a push delivery."""
     delivery = AwaitedDelivery(envelope)
     handler.handle_dead_letter(delivery)
     return delivery

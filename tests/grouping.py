@@ -34,7 +34,7 @@ def group(test: str) -> str:
 
 
 def place(test: str) -> tuple[int, bool]:
-    """Where a test comes: by folder, and those that share Google's emulator before the others of theirs."""
+    """The sort key of a test: its folder; tests on Google's emulator come first."""
     folder = test.partition("/")[2].partition("/")[0]
     if group(test) == "google":
         return _FOLDERS.index("terraform"), True
@@ -55,7 +55,7 @@ class Groups(LoadScopeScheduling):
 
 
 class Plugin:
-    """Registered where tests are given to processes: without xdist there is nothing to do."""
+    """Registered only with xdist, which distributes the tests."""
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> LoadScopeScheduling:
         """Take our groups in the order that the tests have."""

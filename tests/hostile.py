@@ -1,4 +1,4 @@
-"""Hostile files: the shared archive of malformed ones; made ones that are valid, or nearly, and cost far too much."""
+"""Hostile image files: a shared archive of malformed files, and generated ones that are costly to decode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEGABYTE = 1 << 20
 
 
 def archived(data: Path, every: int = 1) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of the files in the shared archive, or of every so-manieth."""
+    """Name and bytes of the files in the shared archive, or of every n-th file."""
     with lzma.open(data / "hostile-images.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
         for number, member in enumerate(each for each in archive if each.isfile()):
             if number % every == 0 and (file := archive.extractfile(member)):

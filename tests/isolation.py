@@ -32,7 +32,7 @@ FORBIDDEN = frozenset(
 
 
 class Forbidden(BaseException):
-    """A unit test did what costs: no `except Exception` of the product hides it."""
+    """A unit test started a process or opened a socket. `except Exception` does not catch it."""
 
 
 class Isolation:
@@ -45,7 +45,7 @@ class Isolation:
 
     @contextmanager
     def of(self, test: str) -> Iterator[list[str]]:
-        """Audit until the block ends; gives the list of what is seen."""
+        """Audit until the block ends; returns the list of forbidden calls."""
         self._seen = []
         self._elder = frozenset(threading.enumerate()) - {threading.current_thread()}
         self._test = test
@@ -66,13 +66,13 @@ _isolation = Isolation()
 
 
 def pytest_configure() -> None:
-    """A hook cannot be taken out again, but it does nothing outside of unit tests."""
+    """An audit hook cannot be removed; it does nothing outside of unit tests."""
     platform.processor()  # some libraries ask for it as they are imported, and the first answer is `uname`'s
     sys.addaudithook(_isolation.audit)
 
 
 def _audited(item: pytest.Item) -> Iterator[None]:
-    """Fail a unit test, or a fixture of its, that did it, also where something caught the exception."""
+    """Fail a unit test that made a forbidden call, even when the exception was caught."""
     if item.path.parent != item.config.rootpath / "tests" / "unit":
         return (yield)
     with _isolation.of(item.nodeid) as seen:

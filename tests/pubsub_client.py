@@ -33,13 +33,13 @@ class PubsubClient:
         return str(self.publisher.publish(topic, data, **attributes).result(10))
 
     def drop(self, name: str, data: bytes) -> str:
-        """Put a file in the upload bucket; gives the request_id that its notification will have."""
+        """Upload a file to the upload bucket. Returns the request_id of its notification."""
         blob = self.storage.bucket("uploads").blob(name)
         blob.upload_from_string(data, "image/png", timeout=10)
         return f"uploads/{name}#{blob.generation}"
 
     def responses(self, wanted: set[str], timeout_s: float = 30, copies_for_s: float = 0.0) -> list[Response]:
-        """Everything that arrives until all the wanted are there, and `copies_for_s` longer where copies matter."""
+        """All responses until the wanted ones have arrived, and those of `copies_for_s` more seconds."""
         found: list[Response] = []
         deadline, waiting = time.monotonic() + timeout_s, True
         while (left := deadline - time.monotonic()) > 0:
@@ -52,7 +52,7 @@ class PubsubClient:
         return found
 
     def backlog(self, subscription: str) -> list[Any]:
-        """What a subscription still holds; a push subscription is switched to pull for it."""
+        """The messages that a subscription still holds. Switches a push subscription to pull."""
         path = f"projects/{self.project}/subscriptions/{subscription}"
         self.subscriber.modify_push_config(subscription=path, push_config={})
         try:

@@ -64,7 +64,7 @@ class Tools:
         (self._folder / "answers").write_text(json.dumps(self._answers))
 
     def output(self, **changed: object) -> None:
-        """What Terraform says that it made."""
+        """Prepare Terraform's outputs."""
         given = {name: {"value": value} for name, value in (OUTPUTS | changed).items() if value is not None}
         self.answer("output -json", json.dumps(given))
 
@@ -74,7 +74,7 @@ class Tools:
         (self._folder / "failing").write_text(str(failing))
 
     def images(self, *tags: str, once: bool = False) -> None:
-        """What lies in the registry: an image for each tag, the newest first."""
+        """Prepare the images in the registry: one for each tag, newest first."""
         listed = [
             {"package": REGISTRY, "version": f"sha256:{i}", "tags": [tag], "createTime": f"2026-11-2{9 - i}T09:00:00Z"}
             for i, tag in enumerate(tags)

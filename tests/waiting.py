@@ -1,4 +1,4 @@
-"""Waiting for something without sleeping for a fixed long time, and pulling until all is there."""
+"""Helpers that wait for a condition or for messages instead of sleeping for a fixed time."""
 
 from __future__ import annotations
 

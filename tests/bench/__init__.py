@@ -1,1 +1,1 @@
-"""Speed and memory: `make bench` measures side by side, writes JSON and prints a table. Never timed tests."""
+"""Benchmarks of speed and memory: `make bench` measures, writes JSON and prints a table. They are no tests."""

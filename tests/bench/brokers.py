@@ -1,4 +1,4 @@
-"""Two Pub/Sub servers side by side, each a process of its own, and how soon each of them answers a publish."""
+"""Two Pub/Sub servers compared, each in its own process: how soon each answers a publish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a request takes while a given share of the full load comes in, for several settings of the batcher.
+"""Latency of requests at a given share of the full load, for several settings of the batcher.
 
 Open loop: requests are due at random moments (Poisson arrivals, seeded) whether or not earlier ones are answered, and a
 request's time counts from when it was due, so that a slow answer is not hidden by asking later. Settings take short

@@ -1,4 +1,4 @@
-"""What every measurement needs: a worker process and a listener for responses."""
+"""Shared parts of the measurements: a worker process and a listener for responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images posted to the HTTP endpoint, and the moments at which they were answered."""
+"""Images posted to the HTTP endpoint, and the times of their responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load is measured on: the twin, a worker and the client, each a process of its own, as in life.
+"""The setup of a load test: the twin, a worker and the client, each in its own process as in production.
 
 The client uses the worker's own parts, so that it takes little of the machine that they share.
 """

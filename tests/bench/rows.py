@@ -1,4 +1,4 @@
-"""What is measured, in one form: rows of `name`, `value` (the median of `runs`), `unit` and `machine`.
+"""Results in one format: rows of `name`, `value` (the median of `runs`), `unit` and `machine`.
 
 A name is what was measured, its last part the variant; the table has a line for the one and a column for the other.
 """

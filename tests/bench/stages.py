@@ -1,4 +1,4 @@
-"""Where each millisecond of a start goes: step by step, and the imports library by library.
+"""The time of each step of a start, and of each imported library.
 
 The steps are taken in one process, without gunicorn and without a stream: what a whole start takes longer is theirs.
 """

@@ -1,4 +1,4 @@
-"""The models that are measured: the shipped one, and networks for photos with real weights where the shared data is."""
+"""The measured models: the shipped one, and photo networks with real weights where the shared data is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: after the policy's attempts a message moves on, with attributes that say where it died."""
+"""Dead letters: after the maximum of attempts a message is forwarded, with attributes that name its source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _with_dead_letters(cloud: Cloud, attempts: int = 5, **settings: Any) -> tupl
     return topic, cloud.subscription(topic, dead_letter_policy=policy, **settings), dead_letters
 
 
-def test_nacked_too_often(cloud: Cloud) -> None:
+def test_a_message_nacked_too_often_is_dead_lettered(cloud: Cloud) -> None:
     topic, subscription, dead_letters = _with_dead_letters(cloud)
     sent = cloud.publisher.publish(topic, b"poison", color="red").result(10)
     attempts = []
@@ -40,7 +40,7 @@ def test_nacked_too_often(cloud: Cloud) -> None:
     assert dead_letter.message.message_id != sent
 
 
-def test_an_ack_in_time_saves_it(cloud: Cloud) -> None:
+def test_an_ack_at_the_last_attempt_prevents_a_dead_letter(cloud: Cloud) -> None:
     topic, subscription, dead_letters = _with_dead_letters(cloud)
     cloud.publisher.publish(topic, b"lucky").result(10)
     for _ in range(4):
@@ -49,7 +49,7 @@ def test_an_ack_in_time_saves_it(cloud: Cloud) -> None:
     assert nothing(cloud, dead_letters)
 
 
-def test_expired_deadlines_count(cloud: Cloud) -> None:
+def test_expired_deadlines_count_as_attempts(cloud: Cloud) -> None:
     topic, subscription, dead_letters = _with_dead_letters(cloud)
     cloud.publisher.publish(topic, b"slow").result(10)
     for _ in range(4):
@@ -60,7 +60,7 @@ def test_expired_deadlines_count(cloud: Cloud) -> None:
     assert [each.message.data for each in pull(cloud, dead_letters)] == [b"slow"]
 
 
-def test_pushed_and_refused_too_often(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_a_message_pushed_too_often_is_dead_lettered(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.statuses = [503]
     topic, _, dead_letters = _with_dead_letters(cloud, push_config={"push_endpoint": endpoint.url})
     cloud.publisher.publish(topic, b"poison").result(10)
@@ -68,7 +68,7 @@ def test_pushed_and_refused_too_often(cloud: Cloud, endpoint: Endpoint) -> None:
     assert len(endpoint.pushes) == 5
 
 
-def test_a_dead_letter_topic_that_is_gone_loses_nothing(cloud: Cloud) -> None:
+def test_a_deleted_dead_letter_topic_loses_no_message(cloud: Cloud) -> None:
     topic, subscription, _ = _with_dead_letters(cloud)
     cloud.publisher.delete_topic(topic=f"projects/{cloud.project}/topics/dead")
     cloud.publisher.publish(topic, b"poison").result(10)

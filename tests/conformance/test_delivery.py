@@ -1,4 +1,4 @@
-"""Delivery to those who pull: once while all goes well, again after nacks and deadlines, in sizes that arrive."""
+"""Pull delivery: each message once, redelivery after nacks and expired deadlines, flow control and large backlogs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_subscription_gets_every_message(cloud: Cloud) -> None:
         assert all(abs(each.message.publish_time.timestamp() - time.time()) < 60 for each in received)
 
 
-def test_what_was_published_before_a_subscription_is_not_for_it(cloud: Cloud) -> None:
+def test_a_subscription_gets_no_earlier_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     cloud.publisher.publish(topic, b"early").result(10)
     subscription = cloud.subscription(topic)
@@ -36,7 +36,7 @@ def test_what_was_published_before_a_subscription_is_not_for_it(cloud: Cloud) ->
     assert [each.message.data for each in pull(cloud, subscription, 2, 0.5)] == [b"late"]
 
 
-def test_acked_is_gone_and_leased_is_away(cloud: Cloud) -> None:
+def test_acked_and_leased_messages_are_not_delivered(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     for number in range(2):
@@ -69,7 +69,7 @@ def test_a_pull_without_messages_answers_with_none(cloud: Cloud) -> None:
 
 
 @pytest.mark.timing
-def test_a_deadline_that_passes_delivers_again(cloud: Cloud) -> None:
+def test_an_expired_ack_deadline_causes_a_redelivery(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     cloud.publisher.publish(topic, b"x").result(10)
@@ -81,7 +81,7 @@ def test_a_deadline_that_passes_delivers_again(cloud: Cloud) -> None:
     assert again.ack_id != received.ack_id
 
 
-def test_a_deadline_can_be_put_off(cloud: Cloud) -> None:
+def test_an_ack_deadline_can_be_extended(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     cloud.publisher.publish(topic, b"x").result(10)
@@ -109,7 +109,7 @@ def test_backoff_between_deliveries(cloud: Cloud) -> None:
 
 
 @pytest.mark.timing
-def test_without_a_policy_a_nack_delivers_at_once(cloud: Cloud) -> None:
+def test_without_a_retry_policy_a_nack_redelivers_at_once(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     cloud.publisher.publish(topic, b"x").result(10)
@@ -138,7 +138,7 @@ def test_a_stream_delivers_and_acks(cloud: Cloud) -> None:
     assert nothing(cloud, subscription)
 
 
-def test_a_stream_delivers_again_what_was_nacked(cloud: Cloud) -> None:
+def test_a_stream_redelivers_nacked_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     seen: list[str] = []
@@ -158,7 +158,7 @@ def test_a_stream_delivers_again_what_was_nacked(cloud: Cloud) -> None:
     stream.result(10)
 
 
-def test_flow_control_holds_back(cloud: Cloud) -> None:
+def test_flow_control_limits_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     for number in range(20):
@@ -190,7 +190,7 @@ def test_acks_free_flow_control_capacity(cloud: Cloud, limit: FlowControl) -> No
     stream.result(10)
 
 
-def test_two_streams_share(cloud: Cloud) -> None:
+def test_two_streams_share_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     seen: tuple[list[str], list[str]] = ([], [])
@@ -234,7 +234,7 @@ def test_two_streams_share_a_burst(cloud: Cloud) -> None:
     publisher.transport.close()
 
 
-def test_more_than_4_mb_pending_arrives(cloud: Cloud) -> None:
+def test_a_backlog_over_4_mb_is_delivered(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     sizes = [3_000_000] * 4 + [1_200_000] * 5

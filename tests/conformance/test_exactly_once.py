@@ -1,4 +1,4 @@
-"""Exactly-once delivery: an ack is answered, and one that comes too late is an error."""
+"""Exactly-once delivery: acks are confirmed, and a late ack is an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _subscription(cloud: Cloud, **settings: Any) -> tuple[str, str]:
 
 
 @ours
-def test_a_stock_client_hears_that_its_ack_held(cloud: Cloud) -> None:
+def test_a_stock_client_gets_a_confirmed_ack(cloud: Cloud) -> None:
     topic, subscription = _subscription(cloud)
     answers: queue.Queue[object] = queue.Queue()
     stream = cloud.subscriber.subscribe(
@@ -41,7 +41,7 @@ def test_a_stock_client_hears_that_its_ack_held(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_stock_client_hears_that_its_ack_came_too_late(cloud: Cloud) -> None:
+def test_a_stock_client_gets_an_error_for_a_late_ack(cloud: Cloud) -> None:
     topic, subscription = _subscription(cloud)
     held: list[Message] = []
     stream = cloud.subscriber.subscribe(subscription, held.append)
@@ -64,7 +64,7 @@ def test_a_stock_client_hears_that_its_ack_came_too_late(cloud: Cloud) -> None:
 
 @ours
 @pytest.mark.parametrize("method", ["acknowledge", "modify_ack_deadline", "nack"])
-def test_stale_ids_are_named_and_the_others_obeyed(cloud: Cloud, method: str) -> None:
+def test_stale_ack_ids_are_named_and_the_others_take_effect(cloud: Cloud, method: str) -> None:
     topic, subscription = _subscription(cloud)
     for number in range(2):
         cloud.publisher.publish(topic, b"%d" % number).result(10)
@@ -85,7 +85,7 @@ def test_stale_ids_are_named_and_the_others_obeyed(cloud: Cloud, method: str) ->
 
 
 @ours
-def test_many_stale_ids_fit_into_one_refusal(cloud: Cloud) -> None:
+def test_many_stale_ack_ids_fit_into_one_error(cloud: Cloud) -> None:
     _, subscription = _subscription(cloud)
     with pytest.raises(exceptions.InvalidArgument, match="2500 acknowledgement ids"):
         cloud.subscriber.acknowledge(
@@ -94,7 +94,7 @@ def test_many_stale_ids_fit_into_one_refusal(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_deadline_that_passes_makes_the_id_stale(cloud: Cloud) -> None:
+def test_an_expired_deadline_makes_the_ack_id_stale(cloud: Cloud) -> None:
     topic, subscription = _subscription(cloud)
     cloud.publisher.publish(topic, b"x").result(10)
     (received,) = pull(cloud, subscription)
@@ -141,7 +141,7 @@ def test_a_stream_confirms_acks_and_deadlines(cloud: Cloud) -> None:
 
 
 @ours
-def test_with_ordering_what_was_acked_stays_acked(cloud: Cloud) -> None:
+def test_with_ordering_acked_messages_stay_acked(cloud: Cloud) -> None:
     topic, subscription = _subscription(cloud, enable_message_ordering=True)
     wanted = [types.PubsubMessage(data=b"%d" % number, ordering_key="k") for number in range(3)]
     cloud.publisher.transport.publish(types.PublishRequest(topic=topic, messages=wanted))
@@ -152,7 +152,7 @@ def test_with_ordering_what_was_acked_stays_acked(cloud: Cloud) -> None:
 
 
 @ours
-def test_push_is_refused_with_it(cloud: Cloud) -> None:
+def test_push_with_exactly_once_delivery_is_refused(cloud: Cloud) -> None:
     push = {"push_endpoint": "http://127.0.0.1:1"}
     _, subscription = _subscription(cloud)
     with pytest.raises(exceptions.InvalidArgument, match="enable_exactly_once_delivery"):
@@ -163,7 +163,7 @@ def test_push_is_refused_with_it(cloud: Cloud) -> None:
 
 
 @ours
-def test_it_is_switched_off_and_stale_ids_are_no_error_again(cloud: Cloud) -> None:
+def test_without_exactly_once_delivery_stale_ack_ids_are_no_error(cloud: Cloud) -> None:
     topic, subscription = _subscription(cloud)
     cloud.publisher.publish(topic, b"x").result(10)
     received = pull(cloud, subscription)

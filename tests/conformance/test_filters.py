@@ -1,4 +1,4 @@
-"""Filters: which messages pass, which expressions are refused. The grammar is the documented one."""
+"""Subscription filters: which messages pass and which expressions are refused, by the documented grammar."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def test_a_filter_passes(expression: str, attributes: dict[str, str], passes: bo
 
 
 @pytest.mark.parametrize("expression", REFUSED)
-def test_a_bad_filter_is_refused_with_words(expression: str) -> None:
+def test_a_bad_filter_is_refused_with_the_reason(expression: str) -> None:
     with pytest.raises(BadFilter, match=r"filter|parentheses"):
         parse(expression)
 
 
 @given(st.text(max_size=40) | st.text(alphabet='attributes:.="()AND OR-NOThasPrefix\\ux1 ', max_size=60))
-def test_any_text_is_read_or_refused(expression: str) -> None:
+def test_any_filter_text_is_parsed_or_refused(expression: str) -> None:
     try:
         predicate = parse(expression)
     except BadFilter:

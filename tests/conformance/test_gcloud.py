@@ -1,4 +1,4 @@
-"""gcloud against the twin: a handful of its commands, as people type them."""
+"""`gcloud pubsub` against the twin: commonly used commands."""
 
 from __future__ import annotations
 

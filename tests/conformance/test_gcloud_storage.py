@@ -1,4 +1,4 @@
-"""`gcloud storage` against the Storage server: the commands that people try first."""
+"""`gcloud storage` against the Storage server: commonly used commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.local.storage.server import StorageServer
 from tests.conftest import absent
 
 
-def test_everyday_commands(tmp_path: Path) -> None:
+def test_everyday_gcloud_storage_commands(tmp_path: Path) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
     (tmp_path / "tree" / "in").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""IAM policies of topics and subscriptions: kept, guarded by etags, gone with their resource."""
+"""IAM policies of topics and subscriptions: stored, guarded by etags, deleted with their resource."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_new_topic_of_an_old_name_has_no_policy(cloud: Cloud) -> None:
     assert not cloud.publisher.get_iam_policy(request={"resource": topic}).bindings
 
 
-def test_a_policy_of_nothing_is_not_found(cloud: Cloud) -> None:
+def test_a_policy_of_a_missing_resource_is_not_found(cloud: Cloud) -> None:
     topic = f"projects/{cloud.project}/topics/absent"
     for call in (cloud.publisher.get_iam_policy, cloud.publisher.set_iam_policy, cloud.publisher.test_iam_permissions):
         with pytest.raises(exceptions.NotFound, match="absent"):

@@ -1,4 +1,4 @@
-"""Messages of up to 10 MB, several at once, through push and pull workers on both servers: all are answered."""
+"""Messages of up to 10 MB through push and pull workers on both servers get their responses."""
 
 from __future__ import annotations
 

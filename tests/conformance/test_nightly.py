@@ -1,4 +1,4 @@
-"""Nightly batches: each image under a prefix is asked about once, under the id that an upload would have."""
+"""Nightly batches: each image under a prefix becomes one request, with the id that an upload would have."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_image_is_a_request(cloud: Cloud, bucket: StorageServer, monkeypatc
     assert all(set(json.loads(each.data)) == {"image_uri"} for each in messages)
 
 
-def test_a_topic_that_is_not_there_is_a_failure(
+def test_a_missing_request_topic_is_a_failure(
     bucket: StorageServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with PubsubServer() as server:
@@ -71,7 +71,7 @@ def test_a_topic_that_is_not_there_is_a_failure(
 
 
 @pytest.mark.parametrize("place", ["photos/in", "gs://", "gs://Photos/in"])
-def test_a_place_that_is_none_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_prefix_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         batch_publish.main([place, "--topic", "projects/p/topics/t"])
 

@@ -30,7 +30,7 @@ def bucket(cloud: Cloud, notified: str, monkeypatch: pytest.MonkeyPatch) -> Iter
         client.close()
 
 
-def test_created_read_listed_deleted(bucket: Bucket) -> None:
+def test_configurations_are_created_read_listed_and_deleted(bucket: Bucket) -> None:
     assert list(bucket.list_notifications()) == []
     asked = bucket.notification(
         "notified",
@@ -89,12 +89,12 @@ def test_only_matching_events_are_notified(cloud: Cloud, bucket: Bucket, notifie
         ({"topic_name": "a/b", "payload_format": "NONE"}, "topic must look like"),
     ],
 )
-def test_nonsense_is_refused(bucket: Bucket, asked: dict[str, object], words: str) -> None:
+def test_invalid_requests_are_refused(bucket: Bucket, asked: dict[str, object], words: str) -> None:
     with pytest.raises(exceptions.BadRequest, match=words):
         bucket.notification(**asked).create()
 
 
-def test_a_missing_bucket_has_none(bucket: Bucket) -> None:
+def test_a_missing_bucket_has_no_configurations(bucket: Bucket) -> None:
     with pytest.raises(exceptions.NotFound, match="nowhere"):
         bucket.client.bucket("nowhere").notification("notified", payload_format="NONE").create()
     made = bucket.client.create_bucket("passing")

@@ -45,7 +45,7 @@ def uploads(cloud: Cloud, finished: str, everything: str, monkeypatch: pytest.Mo
         client.close()
 
 
-def test_the_message(cloud: Cloud, uploads: Bucket, finished: str) -> None:
+def test_a_notification_has_the_documented_format(cloud: Cloud, uploads: Bucket, finished: str) -> None:
     blob = uploads.blob("shoes/left one.png")
     blob.metadata = {"top_k": "3"}
     blob.upload_from_string(b"\x89PNG", "image/png")
@@ -68,7 +68,7 @@ def test_the_message(cloud: Cloud, uploads: Bucket, finished: str) -> None:
     assert resource["md5Hash"] == blob.md5_hash
 
 
-def test_each_kind_of_upload_tells_once(cloud: Cloud, uploads: Bucket, finished: str) -> None:
+def test_each_kind_of_upload_is_notified_once(cloud: Cloud, uploads: Bucket, finished: str) -> None:
     big = bytes(700_000)
     uploads.blob("multipart").upload_from_string(big)
     uploads.blob("resumable", chunk_size=262_144).upload_from_file(io.BytesIO(big))
@@ -90,7 +90,7 @@ def test_each_kind_of_upload_tells_once(cloud: Cloud, uploads: Bucket, finished:
     }
 
 
-def test_what_else_happens(cloud: Cloud, uploads: Bucket, everything: str) -> None:
+def test_deletes_and_metadata_updates_are_notified(cloud: Cloud, uploads: Bucket, everything: str) -> None:
     blob = uploads.blob("in/1")
     blob.upload_from_string(b"one")
     first = str(blob.generation)
@@ -120,7 +120,7 @@ def test_what_else_happens(cloud: Cloud, uploads: Bucket, everything: str) -> No
     ]
 
 
-def test_refused_uploads_and_other_buckets_tell_nothing(cloud: Cloud, uploads: Bucket, finished: str) -> None:
+def test_refused_uploads_and_other_buckets_are_not_notified(cloud: Cloud, uploads: Bucket, finished: str) -> None:
     uploads.client.bucket("payloads").blob("a").upload_from_string(b"x")
     with pytest.raises(Exception, match="412"):
         uploads.blob("a").upload_from_string(b"x", if_generation_match=5)
@@ -131,9 +131,7 @@ def test_refused_uploads_and_other_buckets_tell_nothing(cloud: Cloud, uploads: B
     assert nothing(cloud, finished)
 
 
-def test_an_upload_survives_a_broker_that_is_away(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_upload_succeeds_without_a_broker(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("infra.local.storage.notify._TIMEOUT_S", 0.3)
     notifier = Notifier(f"127.0.0.1:{free_port()}", [Watch(1, "uploads", "projects/p/topics/gone")])
     with StorageServer(names=["uploads"], notifier=notifier) as server:

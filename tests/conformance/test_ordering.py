@@ -79,7 +79,7 @@ def test_the_next_batch_of_a_key_waits_for_the_one_before(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_nack_delivers_the_key_again_from_there(cloud: Cloud) -> None:
+def test_a_nack_redelivers_the_key_from_that_message(cloud: Cloud) -> None:
     topic, dead = cloud.topic(), cloud.topic("dead")
     policy = {"dead_letter_topic": dead, "max_delivery_attempts": 5}
     subscription = cloud.subscription(topic, enable_message_ordering=True, dead_letter_policy=policy)
@@ -96,7 +96,7 @@ def test_a_nack_delivers_the_key_again_from_there(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_deadline_that_passes_delivers_the_key_again_from_there(cloud: Cloud) -> None:
+def test_an_expired_deadline_redelivers_the_key_from_that_message(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, enable_message_ordering=True)
     publish(cloud, topic, "a1", "a2", "a3")
@@ -124,7 +124,7 @@ def test_a_key_waits_while_its_first_message_backs_off(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_dead_letter_lets_its_key_go_on(cloud: Cloud) -> None:
+def test_a_dead_letter_unblocks_its_key(cloud: Cloud) -> None:
     topic, dead = cloud.topic(), cloud.topic("dead")
     policy = {"dead_letter_topic": dead, "max_delivery_attempts": 5}
     subscription = cloud.subscription(topic, enable_message_ordering=True, dead_letter_policy=policy)
@@ -138,7 +138,7 @@ def test_a_dead_letter_lets_its_key_go_on(cloud: Cloud) -> None:
 
 
 @ours
-def test_push_has_one_of_a_key_out_and_retries_it_first(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_push_sends_one_message_of_a_key_at_a_time(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.statuses = [500, 500, 204]
     endpoint.delay_s = 0.01
     topic = cloud.topic()
@@ -172,7 +172,7 @@ def test_a_long_key_is_refused(cloud: Cloud) -> None:
 
 
 @ours
-def test_a_stream_that_nacks_gets_the_key_again_from_there(cloud: Cloud) -> None:
+def test_a_stream_gets_the_key_again_from_the_nacked_message(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, enable_message_ordering=True)
     seen: list[bytes] = []

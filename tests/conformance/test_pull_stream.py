@@ -47,7 +47,7 @@ def bodies(came: list[PulledDelivery]) -> set[bytes]:
     return {each.envelope.payload for each in came}
 
 
-def test_what_is_acked_is_gone_and_what_is_nacked_comes_again(cloud: Cloud) -> None:
+def test_acked_messages_are_gone_and_nacked_ones_are_redelivered(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     with stream(cloud, subscription) as (_, came):
@@ -65,7 +65,7 @@ def test_what_is_acked_is_gone_and_what_is_nacked_comes_again(cloud: Cloud) -> N
     assert nothing(cloud, subscription)
 
 
-def test_what_is_held_is_not_delivered_again(cloud: Cloud) -> None:
+def test_leased_messages_are_not_redelivered(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, ack_deadline_seconds=10)
     with stream(cloud, subscription) as (_, came):
@@ -76,7 +76,7 @@ def test_what_is_held_is_not_delivered_again(cloud: Cloud) -> None:
     assert nothing(cloud, subscription)
 
 
-def test_no_more_come_while_the_hands_are_full(cloud: Cloud) -> None:
+def test_no_messages_arrive_at_the_limit_of_flow_control(cloud: Cloud) -> None:
     topic, most, count = cloud.topic(), 2, 8
     subscription = cloud.subscription(topic)
     with stream(cloud, subscription, most) as (_, came):
@@ -91,7 +91,7 @@ def test_no_more_come_while_the_hands_are_full(cloud: Cloud) -> None:
         assert len(bodies(came)) == count
 
 
-def test_nothing_comes_after_the_stop_and_what_came_can_be_acked(cloud: Cloud) -> None:
+def test_after_a_stop_received_messages_can_still_be_acked(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, ack_deadline_seconds=10)
     with stream(cloud, subscription) as (opened, came):
@@ -106,12 +106,12 @@ def test_nothing_comes_after_the_stop_and_what_came_can_be_acked(cloud: Cloud) -
     assert nothing(cloud, subscription, 10 * GATHER_S)
 
 
-def test_a_stream_of_what_is_not_there_ends(cloud: Cloud) -> None:
+def test_a_stream_of_a_missing_subscription_ends(cloud: Cloud) -> None:
     with stream(cloud, f"projects/{cloud.project}/subscriptions/absent") as (opened, _):
         assert isinstance(opened.ended.exception(10), NotFound)
 
 
-def test_a_stream_outlives_its_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_survives_a_restart_of_its_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with PubsubServer(port, data_dir=tmp_path) as server, clients(server.host) as cloud:
         topic = cloud.topic()

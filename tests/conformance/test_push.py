@@ -1,4 +1,4 @@
-"""Push: bodies as the cloud words them, which statuses ack, how fast, and switching between push and pull."""
+"""Push delivery: the body, statuses that ack, retries, and switching between push and pull."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import ack, nothing, pull, until
 FAST = {"minimum_backoff": {"nanos": 50_000_000}, "maximum_backoff": {"nanos": 100_000_000}}
 
 
-def test_the_body(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_the_push_body_has_the_documented_format(cloud: Cloud, endpoint: Endpoint) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, push_config={"push_endpoint": endpoint.url + "/entry?a=b"})
     sent = cloud.publisher.publish(topic, b"\x00\xff", color="red").result(10)
@@ -60,7 +60,7 @@ def test_the_body_carries_the_ordering_key(cloud: Cloud, endpoint: Endpoint) -> 
 
 
 @pytest.mark.parametrize("statuses", [[102, 200, 201, 204], [202]], ids=["most", "202"])
-def test_these_statuses_ack(cloud: Cloud, endpoint: Endpoint, statuses: list[int]) -> None:
+def test_success_statuses_ack_a_push(cloud: Cloud, endpoint: Endpoint, statuses: list[int]) -> None:
     endpoint.statuses = list(statuses)
     topic = cloud.topic()
     cloud.subscription(topic, push_config={"push_endpoint": endpoint.url}, retry_policy=FAST)
@@ -71,7 +71,7 @@ def test_these_statuses_ack(cloud: Cloud, endpoint: Endpoint, statuses: list[int
 
 
 @pytest.mark.parametrize("statuses", [[203], [301, 302, 400, 404, 429, 500, 503]], ids=["203", "errors"])
-def test_other_statuses_nack(cloud: Cloud, endpoint: Endpoint, statuses: list[int]) -> None:
+def test_other_statuses_nack_a_push(cloud: Cloud, endpoint: Endpoint, statuses: list[int]) -> None:
     endpoint.statuses = [*statuses, 200]
     topic = cloud.topic()
     cloud.subscription(topic, push_config={"push_endpoint": endpoint.url}, retry_policy=FAST)
@@ -81,7 +81,7 @@ def test_other_statuses_nack(cloud: Cloud, endpoint: Endpoint, statuses: list[in
 
 
 @pytest.mark.timing
-def test_backoff_of_pushes(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_pushes_are_retried_with_backoff(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.statuses = [500, 500, 500, 200]
     topic = cloud.topic()
     backoff = {"minimum_backoff": {"nanos": 200_000_000}, "maximum_backoff": {"nanos": 500_000_000}}
@@ -93,7 +93,7 @@ def test_backoff_of_pushes(cloud: Cloud, endpoint: Endpoint) -> None:
         assert wanted_s - 0.01 < gap_s < wanted_s + 0.4
 
 
-def test_an_endpoint_that_is_down_is_tried_again(cloud: Cloud) -> None:
+def test_a_push_to_an_endpoint_that_is_down_is_retried(cloud: Cloud) -> None:
     topic, port = cloud.topic(), free_port()
     url = f"http://127.0.0.1:{port}"
     cloud.subscription(topic, "pushed", push_config={"push_endpoint": url}, retry_policy=FAST)
@@ -105,7 +105,7 @@ def test_an_endpoint_that_is_down_is_tried_again(cloud: Cloud) -> None:
         assert until(lambda: endpoint.pushes)
 
 
-def test_many_at_once_on_few_connections(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_concurrent_pushes_share_few_connections(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.delay_s = 0.02
     topic = cloud.topic()
     cloud.subscription(topic, push_config={"push_endpoint": endpoint.url})
@@ -132,13 +132,13 @@ def test_a_backlog_survives_the_switch(cloud: Cloud, endpoint: Endpoint) -> None
     assert len(endpoint.pushes) == 1
 
 
-def test_what_is_pushed_cannot_be_pulled(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_a_push_subscription_cannot_be_pulled(cloud: Cloud, endpoint: Endpoint) -> None:
     subscription = cloud.subscription(cloud.topic(), push_config={"push_endpoint": endpoint.url})
     with pytest.raises(exceptions.FailedPrecondition):
         cloud.subscriber.pull(subscription=subscription, max_messages=1, timeout=2)
 
 
-def test_deleted_is_pushed_no_more(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_a_deleted_subscription_is_not_pushed(cloud: Cloud, endpoint: Endpoint) -> None:
     endpoint.statuses = [500]
     topic = cloud.topic()
     subscription = cloud.subscription(topic, push_config={"push_endpoint": endpoint.url}, retry_policy=FAST)

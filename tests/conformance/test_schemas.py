@@ -1,4 +1,4 @@
-"""Schemas: kept with their revisions, and topics that refuse what does not fit. JSON and binary."""
+"""Schemas: revisions, and topics that refuse messages that do not fit, in JSON and binary."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_schema_is_kept_until_it_is_deleted(cloud: Cloud, schemas: SchemaServi
     "definition",
     ["{", '"nothing"', '{"type": "record", "name": "A"}', '{"type": "enum", "name": "A", "symbols": ["1"]}'],
 )
-def test_what_is_no_schema_is_refused(cloud: Cloud, schemas: SchemaServiceClient, definition: str) -> None:
+def test_an_invalid_schema_is_refused(cloud: Cloud, schemas: SchemaServiceClient, definition: str) -> None:
     with pytest.raises(exceptions.InvalidArgument):
         create(cloud, schemas, definition)
 
@@ -62,7 +62,7 @@ def test_what_is_no_schema_is_refused(cloud: Cloud, schemas: SchemaServiceClient
     ],
     ids=["json", "binary"],
 )
-def test_a_topic_refuses_what_does_not_fit(
+def test_a_topic_refuses_messages_that_do_not_fit_its_schema(
     cloud: Cloud, schemas: SchemaServiceClient, encoding: Encoding, fits: bytes, unfit: list[bytes]
 ) -> None:
     schema = create(cloud, schemas)
@@ -81,7 +81,7 @@ def test_a_topic_refuses_what_does_not_fit(
     }
 
 
-def test_a_topic_needs_a_schema_that_is_there(cloud: Cloud) -> None:
+def test_a_topic_needs_an_existing_schema(cloud: Cloud) -> None:
     absent = f"projects/{cloud.project}/schemas/absent"
     with pytest.raises(exceptions.NotFound):
         cloud.topic(schema_settings={"schema": absent, "encoding": Encoding.JSON})
@@ -94,7 +94,7 @@ def test_a_message_is_validated(cloud: Cloud, schemas: SchemaServiceClient) -> N
         schemas.validate_message(request={**request, "message": b"{}"})
 
 
-def test_revisions(cloud: Cloud, schemas: SchemaServiceClient) -> None:
+def test_schema_revisions_are_created_and_rolled_back(cloud: Cloud, schemas: SchemaServiceClient) -> None:
     first = create(cloud, schemas)
     changed = {"name": first.name, "type_": Schema.Type.AVRO, "definition": MORE}
     second = schemas.commit_schema(name=first.name, schema=changed)
@@ -107,7 +107,7 @@ def test_revisions(cloud: Cloud, schemas: SchemaServiceClient) -> None:
     assert schemas.get_schema(name=first.name).definition == MORE
 
 
-def test_protocol_buffers(cloud: Cloud, schemas: SchemaServiceClient) -> None:
+def test_protocol_buffer_schemas_validate_messages(cloud: Cloud, schemas: SchemaServiceClient) -> None:
     definition = 'syntax = "proto3"; package a; message Answer { string label = 1; }'
     schema = {"type_": Schema.Type.PROTOCOL_BUFFER, "definition": definition}
     name = schemas.create_schema(parent=f"projects/{cloud.project}", schema=schema, schema_id="answers").name

@@ -1,4 +1,4 @@
-"""Seeking: to a time, back and forth, and to a snapshot; what topics and subscriptions retain for it."""
+"""Seek: to a time and to a snapshot, and the retention of topics and subscriptions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_seek_to_the_future_purges(cloud: Cloud) -> None:
     assert _data(pull(cloud, subscription)) == {"3"}
 
 
-def test_a_seek_back_replays_what_was_acked_and_retained(cloud: Cloud) -> None:
+def test_a_seek_back_replays_retained_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, retain_acked_messages=True)
     _publish(cloud, topic, "1")
@@ -66,7 +66,7 @@ def test_a_seek_back_replays_what_was_acked_and_retained(cloud: Cloud) -> None:
     assert nothing(cloud, subscription)
 
 
-def test_without_retention_a_seek_back_finds_what_was_not_acked(cloud: Cloud) -> None:
+def test_without_retention_a_seek_back_replays_unacked_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     _publish(cloud, topic, "1", "2")
@@ -76,7 +76,7 @@ def test_without_retention_a_seek_back_finds_what_was_not_acked(cloud: Cloud) ->
 
 
 @pytest.mark.parametrize("cloud", ["embedded"], indirect=True)
-def test_what_was_purged_is_retained(cloud: Cloud) -> None:
+def test_purged_messages_are_retained(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, retain_acked_messages=True)
     _publish(cloud, topic, "1")
@@ -124,7 +124,7 @@ def test_a_seek_back_keeps_the_order_of_keys(cloud: Cloud) -> None:
     assert [each.message.data for each in pull(cloud, subscription, 5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_a_snapshot_brings_back_what_was_owed_and_what_came_since(cloud: Cloud) -> None:
+def test_a_snapshot_restores_unacked_and_newer_messages(cloud: Cloud) -> None:
     topic = cloud.topic()
     subscription, other = cloud.subscription(topic), cloud.subscription(topic, "other")
     _publish(cloud, topic, "1", "2")
@@ -196,7 +196,7 @@ def test_bad_seeks_are_refused(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("kind", [Backlog, OrderedBacklog])
-def test_what_is_older_than_the_retention_is_dropped(kind: type[Backlog]) -> None:
+def test_messages_older_than_the_retention_are_dropped(kind: type[Backlog]) -> None:
     class StubConsumer:
         pushes = False
 

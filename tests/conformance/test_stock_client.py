@@ -1,4 +1,4 @@
-"""With none of our client's code: the stock Google client publishes a JPEG and reads a schema-valid response."""
+"""Google's stock client alone publishes a JPEG and receives a response that fits the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscriptions: their settings as the cloud completes, changes and refuses them."""
+"""Subscriptions: defaults, updates and refusals as in the cloud."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from google.api_core import exceptions
 from tests.brokers import Cloud
 
 
-def test_defaults(cloud: Cloud) -> None:
+def test_a_new_subscription_has_the_documented_defaults(cloud: Cloud) -> None:
     subscription = cloud.subscriber.get_subscription(subscription=cloud.subscription(cloud.topic()))
     assert subscription.ack_deadline_seconds == 10
     assert subscription.message_retention_duration.total_seconds() == 7 * 86_400
@@ -43,14 +43,14 @@ def test_listed_by_project_and_by_topic(cloud: Cloud) -> None:
     assert list(cloud.publisher.list_topic_subscriptions(topic=one)) == names[1:2]
 
 
-def test_twice_is_refused(cloud: Cloud) -> None:
+def test_a_second_creation_is_refused(cloud: Cloud) -> None:
     topic = cloud.topic()
     cloud.subscription(topic)
     with pytest.raises(exceptions.AlreadyExists):
         cloud.subscription(topic)
 
 
-def test_what_is_missing_is_not_found(cloud: Cloud) -> None:
+def test_a_missing_subscription_is_not_found(cloud: Cloud) -> None:
     missing = f"projects/{cloud.project}/subscriptions/missing"
     for call in (
         lambda: cloud.subscription(f"projects/{cloud.project}/topics/missing"),
@@ -101,7 +101,7 @@ def test_settings_out_of_range_are_refused(cloud: Cloud, settings: dict[str, Any
         cloud.subscription(cloud.topic(), **settings)
 
 
-def test_a_mask_says_what_changes(cloud: Cloud) -> None:
+def test_an_update_changes_the_fields_of_its_mask(cloud: Cloud) -> None:
     subscription = cloud.subscription(cloud.topic(), labels={"a": "1"}, ack_deadline_seconds=20)
     update = {"name": subscription, "ack_deadline_seconds": 33, "labels": {"b": "2"}}
     cloud.subscriber.update_subscription(subscription=update, update_mask={"paths": ["ack_deadline_seconds"]})
@@ -109,7 +109,7 @@ def test_a_mask_says_what_changes(cloud: Cloud) -> None:
     assert (changed.ack_deadline_seconds, dict(changed.labels)) == (33, {"a": "1"})
 
 
-def test_a_policy_is_changed_and_taken_away(cloud: Cloud) -> None:
+def test_policies_are_changed_and_removed(cloud: Cloud) -> None:
     topic, dead = cloud.topic(), cloud.topic("dead")
     name = cloud.subscription(topic, dead_letter_policy={"dead_letter_topic": dead, "max_delivery_attempts": 7})
     mask = {"paths": ["dead_letter_policy", "retry_policy"]}
@@ -162,7 +162,7 @@ def test_a_detached_subscription_is_cut_off(cloud: Cloud) -> None:
     cloud.subscriber.delete_subscription(subscription=subscription)
 
 
-def test_a_name_that_cannot_be_is_no_missing_one(cloud: Cloud) -> None:
+def test_an_invalid_name_is_an_invalid_argument(cloud: Cloud) -> None:
     with pytest.raises(exceptions.InvalidArgument, match="Invalid \\[subscriptions\\] name"):
         cloud.subscriber.get_subscription(subscription=f"projects/{cloud.project}/subscriptions/1")
     with pytest.raises(exceptions.InvalidArgument, match="Invalid \\[topics\\] name"):

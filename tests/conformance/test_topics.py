@@ -1,4 +1,4 @@
-"""Topics: what is created is there, and what is wrong is refused with the cloud's codes."""
+"""Topics: creation, updates, and refusals with the status codes of the cloud."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_listings_come_in_pages(cloud: Cloud) -> None:
     assert [[topic.name for topic in page.topics] for page in pages] == [topics[:2], topics[2:4], topics[4:]]
 
 
-def test_projects_are_apart(cloud: Cloud) -> None:
+def test_projects_are_separate(cloud: Cloud) -> None:
     cloud.topic()
     assert not list(cloud.publisher.list_topics(project=f"projects/{cloud.project}-other"))
 
 
-def test_twice_is_refused(cloud: Cloud) -> None:
+def test_a_second_creation_is_refused(cloud: Cloud) -> None:
     cloud.topic()
     with pytest.raises(exceptions.AlreadyExists):
         cloud.topic()
@@ -40,7 +40,7 @@ def test_bad_name_is_refused(cloud: Cloud, name: str) -> None:
         cloud.topic(name)
 
 
-def test_missing_topic(cloud: Cloud) -> None:
+def test_a_missing_topic_is_not_found(cloud: Cloud) -> None:
     missing = f"projects/{cloud.project}/topics/missing"
     with pytest.raises(exceptions.NotFound):
         cloud.publisher.get_topic(topic=missing)
@@ -88,7 +88,7 @@ def test_a_message_over_10_mb_is_refused(cloud: Cloud) -> None:
         Plain.publish(cloud.publisher, topic=topic, messages=[{"data": bytes(10_000_001)}])
 
 
-def test_ingestion_is_kept_as_failing(cloud: Cloud) -> None:
+def test_ingestion_settings_are_kept_in_an_error_state(cloud: Cloud) -> None:
     source = {"cloud_storage": {"bucket": "elsewhere", "text_format": {}}}
     topic = cloud.topic(ingestion_data_source_settings=source)
     kept = cloud.publisher.get_topic(topic=topic)
@@ -97,7 +97,7 @@ def test_ingestion_is_kept_as_failing(cloud: Cloud) -> None:
     cloud.publisher.publish(topic, b"all the same").result(10)
 
 
-def test_what_would_change_or_export_messages_is_refused(cloud: Cloud) -> None:
+def test_transforms_and_exports_are_refused(cloud: Cloud) -> None:
     script = {"javascript_udf": {"function_name": "f", "code": "function f(message, metadata) { return null; }"}}
     with pytest.raises(exceptions.MethodNotImplemented, match="message_transforms"):
         cloud.topic(message_transforms=[script])

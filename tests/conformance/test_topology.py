@@ -1,4 +1,4 @@
-"""The topology: what the file says is what is created, on both backends; what is wrong in it is named."""
+"""The topology file: it is created as written on both backends, and errors in it are named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.local.topology import SHIPPED, Topology, TopologyError
 from tests.brokers import Cloud
 
 
-def test_created_as_written(cloud: Cloud) -> None:
+def test_the_topology_is_created(cloud: Cloud) -> None:
     create(Topology.read(), cloud.host, cloud.project, push_to="http://127.0.0.1:9/")
     prefix = f"projects/{cloud.project}"
     topics = cloud.publisher.list_topics(project=prefix)
@@ -40,7 +40,7 @@ def test_created_as_written(cloud: Cloud) -> None:
     assert "dead_letter_policy" not in found["dead_predict-sub"]
 
 
-def test_without_a_worker_to_push_to_all_is_pulled(cloud: Cloud) -> None:
+def test_without_a_worker_all_subscriptions_are_pull(cloud: Cloud) -> None:
     create(Topology.read(), cloud.host, cloud.project)
     listed = list(cloud.subscriber.list_subscriptions(project=f"projects/{cloud.project}"))
     assert len(listed) == 4
@@ -75,7 +75,7 @@ WRONG: list[tuple[list[str], Any, str]] = [
 
 
 @pytest.mark.parametrize(("path", "value", "words"), WRONG, ids=lambda value: str(value)[:60])
-def test_what_is_wrong_is_named(path: list[str], value: object, words: str) -> None:
+def test_wrong_values_are_named(path: list[str], value: object, words: str) -> None:
     content = copy.deepcopy(yaml.safe_load(SHIPPED.read_text()))
     at = content
     for key in path[:-1]:

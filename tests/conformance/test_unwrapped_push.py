@@ -1,4 +1,4 @@
-"""Unwrapped push: the body is the message's data, and the metadata are headers when they are asked for."""
+"""Unwrapped push: the body is the data of the message, and metadata become headers on request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_attributes_cannot_forge_headers(cloud: Cloud, endpoint: Endpoint) -> No
     assert not {"a b", "line", "forged", "long"} & set(push.headers)
 
 
-def test_a_subscription_is_unwrapped_later(cloud: Cloud, endpoint: Endpoint) -> None:
+def test_a_subscription_can_be_changed_to_unwrapped(cloud: Cloud, endpoint: Endpoint) -> None:
     topic = cloud.topic()
     subscription = cloud.subscription(topic, push_config={"push_endpoint": endpoint.url})
     cloud.publisher.publish(topic, b"wrapped").result(10)

@@ -1,1 +1,1 @@
-"""Faults on purpose: every accepted request still ends, and the counts are printed (`make fault N=10000`)."""
+"""Fault injection: every accepted request still gets a response, and the counts are printed (`make fault N=10000`)."""

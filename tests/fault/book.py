@@ -1,4 +1,4 @@
-"""The book of a run: what was accepted, what came back, and the verdict on it."""
+"""The journal of a fault run: accepted requests, their responses, and the verdict."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Verdict:
         )
 
 
-class Book:
+class RequestJournal:
     """Records requests and their responses; thread-safe. `answered` is called at the first response to a request."""
 
     def __init__(self, answered: Callable[[], None] = lambda: None) -> None:

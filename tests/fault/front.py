@@ -1,4 +1,4 @@
-"""One address before the push workers, as Cloud Run has: a request waits until a worker is there to take it."""
+"""A load balancer for the push workers, like that of Cloud Run: a request waits until a worker is available."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 
-class Front:
+class LoadBalancer:
     """Passes each connection to a living worker, in turn; a worker that dies cuts its connections."""
 
     def __init__(self) -> None:

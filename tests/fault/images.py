@@ -18,7 +18,7 @@ from pathlib import Path
 from functions.messages.contract import Response
 from infra.local.twin import Delivery, Twin
 from tests.conftest import data_folder
-from tests.fault.watch import Watch
+from tests.fault.watch import ProcessMonitor
 from tests.hostile import COSTLY, LARGE, archived
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
@@ -86,7 +86,7 @@ def send(entry_point: Delivery, given: Iterable[tuple[str, bytes]]) -> Outcome:
         os.environ.update(twin.env)
         assert twin._worker is not None
         try:
-            with PubsubClient(twin.project) as pubsub, Watch(twin._worker.pid) as watch:
+            with PubsubClient(twin.project) as pubsub, ProcessMonitor(twin._worker.pid) as watch:
                 waiting: set[str] = set()
                 for name, data in given:
                     pubsub.publish(_payload(pubsub, name, data), request_id=name)

@@ -1,22 +1,22 @@
-"""What makes a run fail: a broken promise, or faults that were planned and did not happen."""
+"""Decides whether a fault run failed: a broken promise, or planned faults that did not happen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from tests.fault.book import Verdict
-from tests.fault.plan import Plan, Toll
+from tests.fault.plan import FaultCounts, Plan
 
 LONG = 1000
 """Requests of a run in which every fault meets some; fewer may be answered before the broker is first killed."""
 
 
-def faults(plan: Plan, verdict: Verdict, toll: Toll) -> list[str]:
+def faults(plan: Plan, verdict: Verdict, counts: FaultCounts) -> list[str]:
     """A word for each thing that is not as it must be; none: the run is good."""
-    return list(_faults(plan, verdict, toll))
+    return list(_faults(plan, verdict, counts))
 
 
-def _faults(plan: Plan, verdict: Verdict, toll: Toll) -> Iterator[str]:
+def _faults(plan: Plan, verdict: Verdict, counts: FaultCounts) -> Iterator[str]:
     for name in ("lost", "conflicting", "wrong"):
         if count := getattr(verdict, name):
             yield f"{name}={count}"
@@ -26,11 +26,11 @@ def _faults(plan: Plan, verdict: Verdict, toll: Toll) -> Iterator[str]:
         yield f"dead={verdict.dead}, of which {plan.doomed} were to be"
     if plan.response_store and verdict.unequal:
         yield f"unequal={verdict.unequal} with a response store"
-    if toll.unasked:
-        yield f"died_unasked={toll.unasked}"
-    if not toll.enough():
-        yield f"between_publish_and_ack={toll.between}, not {plan.between}"
-    if plan.requests >= LONG and plan.broker_every_s and not toll.broker:
+    if counts.unasked:
+        yield f"died_unasked={counts.unasked}"
+    if not counts.enough():
+        yield f"between_publish_and_ack={counts.between}, not {plan.between}"
+    if plan.requests >= LONG and plan.broker_every_s and not counts.broker:
         yield "the broker was never killed"
     if plan.requests >= LONG and plan.fault_plan and not verdict.duplicates:
         yield "no answer came twice, on a fault plan"

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for what stands on the wire."""
+"""An event loop in its own thread, for the proxies of a fault run."""
 
 from __future__ import annotations
 

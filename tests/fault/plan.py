@@ -39,7 +39,7 @@ class Plan:
     settle_s: float = 25.0
 
 
-class Toll:
+class FaultCounts:
     """What was done so far; callable from any thread."""
 
     def __init__(self, plan: Plan) -> None:

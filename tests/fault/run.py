@@ -1,4 +1,4 @@
-"""One run: everything started, everything killed again and again, and the verdict."""
+"""One fault run: starts all processes, kills them repeatedly, and returns the verdict."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from infra.local.storage.notify import Notifier, watches
 from infra.local.storage.server import StorageServer
 from infra.local.topology import Topology
 from tests.bench.parts import environment
-from tests.fault.book import Book, Verdict
+from tests.fault.book import RequestJournal, Verdict
 from tests.fault.broker import FAULT_PLAN, Embedded, Google
-from tests.fault.front import Front
+from tests.fault.front import LoadBalancer
 from tests.fault.loop import Loop
-from tests.fault.plan import Plan, Toll
+from tests.fault.plan import FaultCounts, Plan
 from tests.fault.traffic import DOOMED, Traffic
 from tests.fault.workers import Place
 
@@ -37,16 +37,16 @@ _TROUBLES = 20
 """Limits how many troubles are reported: the first ones are enough."""
 
 
-def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, Toll]:
+def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, FaultCounts]:
     """Do it; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
-    toll, topology = Toll(plan), Topology.read().with_retry(0.2, 2.0)
+    counts, topology = FaultCounts(plan), Topology.read().with_retry(0.2, 2.0)
     with ExitStack() as stack:
         loop = stack.enter_context(Loop())
         broker = (
             Google(folder) if plan.backend == "google" else Embedded(folder, FAULT_PLAN if plan.fault_plan else None)
         )
         stack.callback(broker.stop)
-        front = Front()
+        front = LoadBalancer()
         loop.run(front.start())
         stack.callback(lambda: loop.run(front.stop()))
         create(topology, broker.host, PROJECT, push_to=front.url if plan.delivery == "push" else None)
@@ -59,31 +59,31 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         traffic = Traffic(PROJECT, plan)
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
-        stack.enter_context(_hearing(traffic.book))
+        stack.enter_context(_hearing(traffic.journal))
         places = []
         for number in range(plan.workers):
-            place = Place(loop, broker.host, plan.delivery, front, env, folder / f"worker-{number}.log", toll)
+            place = Place(loop, broker.host, plan.delivery, front, env, folder / f"worker-{number}.log", counts)
             stack.callback(place.stop)
             places.append(place)
-        stack.enter_context(_repeating(lambda: _report(traffic.book, toll, say), lambda: _REPORT_S))
+        stack.enter_context(_repeating(lambda: _report(traffic.journal, counts, say), lambda: _REPORT_S))
         if plan.kill_every_s:
-            stack.enter_context(_repeating(_killer(places, plan.seed), lambda: toll.pause(plan.kill_every_s)))
+            stack.enter_context(_repeating(_killer(places, plan.seed), lambda: counts.pause(plan.kill_every_s)))
         if plan.broker_every_s:
 
             def restart() -> None:
                 broker.restart()
-                toll.count("broker")
+                counts.count("broker")
 
-            stack.enter_context(_repeating(restart, lambda: toll.pause(plan.broker_every_s)))
+            stack.enter_context(_repeating(restart, lambda: counts.pause(plan.broker_every_s)))
         traffic.send()
-        if traffic.book.wait(plan.quiet_s):
-            traffic.book.settle(plan.settle_s)
+        if traffic.journal.wait(plan.quiet_s):
+            traffic.journal.settle(plan.settle_s)
         for place in places:
             if place.failure:
                 raise place.failure
-        for line in traffic.book.troubles()[:_TROUBLES]:
+        for line in traffic.journal.troubles()[:_TROUBLES]:
             say(line)
-        return traffic.book.verdict(), toll
+        return traffic.journal.verdict(), counts
 
 
 def _storage(topology: Topology, broker: str, day: FaultPlan | None) -> StorageServer:
@@ -92,11 +92,11 @@ def _storage(topology: Topology, broker: str, day: FaultPlan | None) -> StorageS
 
 
 @contextmanager
-def _hearing(book: Book) -> Iterator[None]:
-    """Every response on the shared response subscription is offered to the book, then acked."""
+def _hearing(journal: RequestJournal) -> Iterator[None]:
+    """Every response on the shared response subscription is offered to the journal, then acked."""
 
     def hear(message: Any) -> None:
-        book.offer(decode_response(message.data, message.attributes), message.data)
+        journal.offer(decode_response(message.data, message.attributes), message.data)
         message.ack()
 
     with pubsub_v1.SubscriberClient(transport=AnySizeTransport) as client:
@@ -141,6 +141,6 @@ def _killer(places: list[Place], seed: int) -> Callable[[], None]:
     return kill
 
 
-def _report(book: Book, toll: Toll, say: Callable[[str], None]) -> None:
-    accepted, answered = book.progress()
-    say(f"{time.strftime('%H:%M:%S')} accepted={accepted} answered={answered} {toll}")
+def _report(journal: RequestJournal, counts: FaultCounts, say: Callable[[str], None]) -> None:
+    accepted, answered = journal.progress()
+    say(f"{time.strftime('%H:%M:%S')} accepted={accepted} answered={answered} {counts}")

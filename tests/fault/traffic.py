@@ -1,4 +1,4 @@
-"""The requests of a run: inline, by reference and dropped in a bucket, good images and bad, each with its answer."""
+"""The requests of a fault run: inline, by reference and by upload, valid and invalid, with expected responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from functions.messages.contract import Envelope, Error, ObjectRef, Response, en
 from functions.settings import Settings
 from tests.bench.images import garments
 from tests.fakes import respond
-from tests.fault.book import Book
+from tests.fault.book import RequestJournal
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES
 
@@ -44,12 +44,12 @@ class Sample:
 
 
 class Traffic:
-    """Sends a plan's requests and enters them in the book when they are accepted; each is sent until it is."""
+    """Sends a plan's requests and enters them in the journal when they are accepted; each is sent until it is."""
 
     def __init__(self, project: str, plan: Plan) -> None:
         self._project, self._plan = project, plan
         self._slots = threading.Semaphore(_OPEN)
-        self.book = Book(self._slots.release)
+        self.journal = RequestJournal(self._slots.release)
         self._publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.002))
         self._storage = storage.Client(project=project)
         self._samples = self._make_samples()
@@ -77,7 +77,7 @@ class Traffic:
         sample = self._samples[number % len(self._samples)]
         for left in reversed(range(_TRIES)):
             try:
-                self.book.accept(*send(f"fault-{number}", sample))
+                self.journal.accept(*send(f"fault-{number}", sample))
                 return
             except (GoogleAPICallError, RetryError, ConnectionError):
                 if not left:

@@ -1,4 +1,4 @@
-"""What a worker costs and whether it lives: its processes, and the memory of all of them together (Linux)."""
+"""Monitors a worker: its processes, whether they live, and their memory together (Linux)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def peak_kb() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
-class Watch:
+class ProcessMonitor:
     """Samples the memory of a family of processes while the block runs; `peak_mb` is the most that was seen."""
 
     def __init__(self, pid: int) -> None:
@@ -60,7 +60,7 @@ class Watch:
         while not self._done.wait(_EVERY_S):
             self.peak_mb = max(self.peak_mb, sum(_pss_kb(each) for each in self.before) / 1024)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ProcessMonitor:
         self._thread.start()
         return self
 

@@ -21,7 +21,7 @@ _OPTIONS = (
 )
 
 
-class Wire(grpc.GenericRpcHandler):  # type: ignore[misc]  # the package has no types
+class BrokerProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # the package has no types
     """A server that is the broker to one worker. `published` is asked after each publish, before it is answered:
 
     True means that it has killed the worker, and nothing is answered.

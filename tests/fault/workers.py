@@ -1,4 +1,4 @@
-"""Workers that are killed and started again, each behind a wire of its own."""
+"""Workers that are killed and restarted, each behind its own proxy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from infra.local import worker as workers
 from infra.local.child import Child, ChildFailed
 from infra.local.ports import free_port
-from tests.fault.front import Front
+from tests.fault.front import LoadBalancer
 from tests.fault.loop import Loop
-from tests.fault.plan import Delivery, Toll
-from tests.fault.wire import Wire
+from tests.fault.plan import Delivery, FaultCounts
+from tests.fault.wire import BrokerProxy
 
 _KILLED = -9
 _POLL_S = 0.01
@@ -23,12 +23,19 @@ class Place:
     """Where one worker runs: whatever ends it, another is started, until `stop`. Push workers stand behind `front`."""
 
     def __init__(
-        self, loop: Loop, broker: str, delivery: Delivery, front: Front, env: Mapping[str, str], log: Path, toll: Toll
+        self,
+        loop: Loop,
+        broker: str,
+        delivery: Delivery,
+        front: LoadBalancer,
+        env: Mapping[str, str],
+        log: Path,
+        counts: FaultCounts,
     ) -> None:
-        self._loop, self._delivery, self._front, self._log, self._toll = loop, delivery, front, log, toll
-        self._wire = Wire(broker, self._published)
-        loop.run(self._wire.start())
-        self._env = {**env, "PUBSUB_EMULATOR_HOST": self._wire.host}
+        self._loop, self._delivery, self._front, self._log, self._counts = loop, delivery, front, log, counts
+        self._proxy = BrokerProxy(broker, self._published)
+        loop.run(self._proxy.start())
+        self._env = {**env, "PUBSUB_EMULATOR_HOST": self._proxy.host}
         self._worker: Child | None = None
         self._left: int | None = None
         self._stopping = threading.Event()
@@ -43,7 +50,7 @@ class Place:
         worker = self._worker
         if worker is None or not self.ready.is_set():
             return False
-        self._toll.count("kills")
+        self._counts.count("kills")
         worker.kill()
         return True
 
@@ -51,7 +58,7 @@ class Place:
         """End the worker and start none."""
         self._stopping.set()
         self._thread.join()
-        self._loop.run(self._wire.stop())
+        self._loop.run(self._proxy.stop())
 
     def _published(self) -> bool:
         """The broker has a response; whether this worker was killed for it."""
@@ -61,8 +68,8 @@ class Place:
         if self._left:
             return False
         self._left = None
-        self._toll.count("kills")
-        self._toll.count("between")
+        self._counts.count("kills")
+        self._counts.count("between")
         self._worker.kill()
         return True
 
@@ -75,7 +82,7 @@ class Place:
 
     def _live(self) -> None:
         """One worker's life."""
-        self._left = self._toll.life()
+        self._left = self._counts.life()
         port = free_port()
         push = self._delivery == "push"
         self._worker = child = (
@@ -99,5 +106,5 @@ class Place:
         if push:
             self._loop.run(self._front.remove(port))
         if child.exit_code not in (None, _KILLED):
-            self._toll.count("unasked")
+            self._counts.count("unasked")
         child.stop()

@@ -1,4 +1,4 @@
-"""What the tests with TensorFlow share: a tiny dataset, and whether TensorFlow is here."""
+"""Shared fixtures of the tests with TensorFlow: a tiny dataset, and a skip without TensorFlow."""
 
 from __future__ import annotations
 

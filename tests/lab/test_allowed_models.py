@@ -1,4 +1,4 @@
-"""What Keras and TensorFlow make of ordinary image classifiers passes the allow-list of operations."""
+"""Ordinary image classifiers of Keras and TensorFlow pass the allow-list of operations."""
 
 from __future__ import annotations
 

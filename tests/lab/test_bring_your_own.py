@@ -1,4 +1,4 @@
-"""The README's section "Bring your own model": its five commands, run as they stand, on a few made-up photos."""
+"""The README's section "Bring your own model": its five commands, run on a few generated photos."""
 
 from __future__ import annotations
 

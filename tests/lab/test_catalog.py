@@ -1,4 +1,4 @@
-"""The catalog's sizes and numbers are Keras' own, for every architecture."""
+"""The catalog's input sizes and preprocessing equal those of Keras, for every architecture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def module_of(architecture: Architecture) -> Any:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_recipe_is_keras_own_preprocessing(name: str) -> None:
+def test_the_recipe_equals_the_preprocessing_of_keras(name: str) -> None:
     architecture = catalog()[name]
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     signature = Signature(32, 32, 3, "float32", ("a",), recipe(architecture.pixels, 32, 32, framing="squash"))
@@ -43,7 +43,7 @@ def test_the_recipe_is_keras_own_preprocessing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_size_is_keras_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_input_size_is_that_of_keras(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(Exception):
         pass
 
@@ -78,7 +78,7 @@ def test_a_crop_keeps_the_middle_in_proportion() -> None:
     assert not seen[0].any() and not seen[:, 0].any()
 
 
-def test_one_channel_takes_no_numbers_of_three() -> None:
+def test_one_channel_refuses_normalisation_of_three() -> None:
     with pytest.raises(SourceError, match="the pixels are 'caffe', a scaling of three channels"):
         recipe("caffe", 20, 20, 1)
 
@@ -97,12 +97,12 @@ def test_names_are_found_in_any_case_and_others_refused() -> None:
         ("MobileNet", {"weights": "nowhere.h5", "size": 32}, "nowhere.h5 do not exist; they must be a file"),
     ],
 )
-def test_what_cannot_be_built_is_said(name: str, options: dict[str, Any], words: str) -> None:
+def test_an_architecture_that_cannot_be_built_is_reported(name: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(SourceError, match=words):
         build(find(name), **options)
 
 
-def test_weights_that_cannot_be_downloaded_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_downloaded_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: Any, **__: Any) -> None:
         raise Exception("URL fetch failure on https://example.invalid")  # as Keras does
 
@@ -114,7 +114,7 @@ def test_weights_that_cannot_be_downloaded_are_said(monkeypatch: pytest.MonkeyPa
         build(architecture, "imagenet")
 
 
-def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_the_architectures(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert set(rows) == set(ALL)

@@ -1,4 +1,4 @@
-"""One suite over every engine, with raw TensorFlow as the oracle: the promises of model.engine.Engine."""
+"""Every engine keeps the promises of model.engine.Engine, compared with TensorFlow itself."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_any_batch_size_gives_each_image_its_own_row(engine: Engine, images: Ima
     np.testing.assert_allclose(together, one_by_one, atol=1e-5)
 
 
-def test_threads_get_their_own_rows(engine: Engine, images: Images) -> None:
+def test_concurrent_threads_get_their_own_rows(engine: Engine, images: Images) -> None:
     expected = engine.score(images[:800])
 
     def work(thread: int) -> bool:
@@ -129,13 +129,13 @@ def test_activations_belong_to_their_images_and_leave_scores_alone(engine: Engin
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
-def test_a_batch_that_is_not_the_signatures_is_refused(engine: Engine, wrong: Images) -> None:
+def test_a_batch_that_does_not_match_the_signature_is_refused(engine: Engine, wrong: Images) -> None:
     with pytest.raises(ValueError, match=r"they must be float32 \[N, 28, 28, 1\] with at least one image"):
         engine.score(wrong)
 
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
-def test_a_closed_engine_scores_no_more(artifact: Artifact, name: str) -> None:
+def test_a_closed_engine_refuses_to_score(artifact: Artifact, name: str) -> None:
     need(name)
     _, engine = load_engine(artifact, name, threads=2)
     engine.score(np.zeros((1, 28, 28, 1), np.float32))

@@ -1,4 +1,4 @@
-"""A SavedModel or .tflite that does more than compute is refused by the operation's name, at import and by a worker."""
+"""Models with operations that do more than compute are refused by name, at import and by a worker."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def function_of(graph: Any, part: str) -> Any:
     return next(each for each in graph.graph_def.library.function if part in each.signature.name)
 
 
-def test_a_good_model_is_loaded(model: Path) -> None:
+def test_a_valid_model_is_loaded(model: Path) -> None:
     assert SavedModelSource(model).spec.outputs == 3
     SavedModelEngine(model, SIGNATURE).close()
 
@@ -229,7 +229,7 @@ def put(place: Any, operation: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_operation_but_the_listed_is_anywhere(good: Path, tmp_path: Path, place: str) -> None:
+def test_only_listed_operations_are_accepted(good: Path, tmp_path: Path, place: str) -> None:
     for operation in [*OPERATIONS, "ReadFile", "RestoreV2" if "restores" not in place else "SaveV2"]:
         if "saves" in place and operation in SAVING:
             continue
@@ -241,7 +241,7 @@ def test_no_operation_but_the_listed_is_anywhere(good: Path, tmp_path: Path, pla
             check_saved_model(copy)
 
 
-def test_nothing_that_reaches_beyond_the_process_is_listed() -> None:
+def test_no_listed_operation_accesses_files_or_processes() -> None:
     every = op_def_pb2.OpList()
     every.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
     names = {each.name for each in every.op}
@@ -254,7 +254,7 @@ def test_nothing_that_reaches_beyond_the_process_is_listed() -> None:
     assert len([name for name in names if re.search(beyond, name)]) > 500
 
 
-def test_a_signature_that_remembers_is_refused(tmp_path: Path) -> None:
+def test_a_stateful_signature_is_refused(tmp_path: Path) -> None:
     class Memory(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             self.last = tf.Variable(0.0)
@@ -293,7 +293,7 @@ def test_the_saver_is_given_no_other_file(model: Path) -> None:
 
 
 @pytest.mark.parametrize("caller", ["signature_wrapper", "traced_restore"])
-def test_nobody_else_calls_the_saver(model: Path, caller: str) -> None:
+def test_no_other_function_may_call_the_saver(model: Path, caller: str) -> None:
     def call(graph: Any) -> None:
         node = NodeDef(name="call", op="StatefulPartitionedCall")
         node.attr["f"].func.name = function_of(graph, "traced_save").signature.name
@@ -304,7 +304,7 @@ def test_nobody_else_calls_the_saver(model: Path, caller: str) -> None:
     assert any(f" runs {operation} (" in said for operation in SAVING), said
 
 
-def test_the_object_graph_does_not_give_the_saver_away(model: Path) -> None:
+def test_the_object_graph_cannot_redirect_the_saver(model: Path) -> None:
     def expose(graph: Any) -> None:
         name = function_of(graph, "traced_restore").signature.name
         graph.object_graph_def.concrete_functions[name].bound_inputs.extend([])
@@ -347,7 +347,7 @@ def splat(graph: Any) -> None:
         (lambda graph: graph.ClearField("object_graph_def"), "the format of TensorFlow 1"),
     ],
 )
-def test_what_else_a_graph_may_not_be(model: Path, how: Callable[[Any], Any], words: str) -> None:
+def test_other_malformed_graphs_are_refused(model: Path, how: Callable[[Any], Any], words: str) -> None:
     change(model, how)
     refuse(model, words)
 
@@ -431,7 +431,7 @@ def test_a_lite_model_with_weights_elsewhere_is_refused(good: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("cut", [0, 3, 7, 8, 20, 300])
-def test_a_lite_model_that_is_cut_short_is_refused(good: Path, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_lite_model_is_refused(good: Path, tmp_path: Path, cut: int) -> None:
     path = lite_model(tmp_path, good, lambda content: None)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ArtifactError, match="is not a model that LiteRT can load"):

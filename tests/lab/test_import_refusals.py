@@ -75,14 +75,16 @@ def two_outputs() -> Any:
         (lambda: network(), "does not say how its pixels were scaled in training; name it with --pixels"),
     ],
 )
-def test_what_is_no_classifier_is_refused(made: Callable[[], Any], words: str, tmp_path: Path, labels: Path) -> None:
+def test_models_that_do_not_classify_are_refused(
+    made: Callable[[], Any], words: str, tmp_path: Path, labels: Path
+) -> None:
     made().save(tmp_path / "made.keras")
     with pytest.raises(SourceError, match=words):
         import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_for_architectures_is_refused_with_files(tmp_path: Path, labels: Path) -> None:
+def test_options_for_architectures_are_refused_with_files(tmp_path: Path, labels: Path) -> None:
     network().save(tmp_path / "made.keras")
     with pytest.raises(SourceError, match="--weights and --alpha need a name of the catalog"):
         import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
@@ -92,14 +94,14 @@ def test_what_is_for_architectures_is_refused_with_files(tmp_path: Path, labels:
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_code_is_not_run(suffix: str, tmp_path: Path, labels: Path) -> None:
+def test_code_in_a_model_is_not_run(suffix: str, tmp_path: Path, labels: Path) -> None:
     made = network(layers.Lambda(lambda x: x / 255))
     made.save(tmp_path / f"made.{suffix}")
     with pytest.raises(SourceError, match="holds a Lambda layer, which runs code that comes with the file"):
         import_model(ImportOptions(str(tmp_path / f"made.{suffix}"), labels=labels), tmp_path / "out")
 
 
-def test_a_class_of_their_own_is_refused(tmp_path: Path, labels: Path) -> None:
+def test_a_custom_class_is_refused(tmp_path: Path, labels: Path) -> None:
     network().save(tmp_path / "made.keras")
     with zipfile.ZipFile(tmp_path / "made.keras") as file:
         parts = {name: file.read(name) for name in file.namelist()}
@@ -144,7 +146,7 @@ def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: 
         ("gone.pb", None, "gone.pb does not exist"),
     ],
 )
-def test_files_that_are_no_models_are_named(name: str, data: bytes | None, words: str, tmp_path: Path) -> None:
+def test_files_that_are_no_models_are_refused(name: str, data: bytes | None, words: str, tmp_path: Path) -> None:
     if data:
         (tmp_path / name).write_bytes(data)
     elif "." not in name:
@@ -153,9 +155,7 @@ def test_files_that_are_no_models_are_named(name: str, data: bytes | None, words
         import_model(ImportOptions(str(tmp_path / name)), tmp_path / "out")
 
 
-def test_an_engine_that_scores_otherwise_is_not_kept(
-    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_inaccurate_engine_is_not_kept(tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network().save(tmp_path / "made.keras")
     order = ImportOptions(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
     before = import_model(order, tmp_path / "out").digest
@@ -174,7 +174,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_full_disk_is_said_and_leaves_what_was_there(root: Path, tmp_path: Path, labels: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_output_unchanged(root: Path, tmp_path: Path, labels: Path) -> None:
     network().save(tmp_path / "made.keras")
     order = ImportOptions(str(tmp_path / "made.keras"), labels=labels, pixels="unit", engines=("litert",))
     before = import_model(order, tmp_path / "out").digest

@@ -1,4 +1,4 @@
-"""Models from elsewhere, in every form, are served with their own scores."""
+"""Imported models of every source format are served with their original scores."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def as_whole_numbers(path: Path, made: Any) -> Path:
     [(as_h5, "tf", 1e-5), (as_saved_model, "tf", 1e-5), (as_lite, "tf", 1e-5), (as_whole_numbers, None, 0.05)],
     ids=["h5", "SavedModel", "LiteRT", "LiteRT in whole numbers"],
 )
-def test_every_form_scores_as_the_model_did(
+def test_every_source_format_scores_like_the_original(
     form: Callable[[Path, Any], Path],
     pixels: str | None,
     tolerance: float,
@@ -140,7 +140,7 @@ def test_every_form_scores_as_the_model_did(
         assert [scale["offset"], 255 * scale["factor"] + scale["offset"]] == pytest.approx([-1, 1], abs=0.02)
 
 
-def test_what_a_model_leaves_open_is_filled(tmp_path: Path, labels: Path) -> None:
+def test_unspecified_input_sizes_are_filled_in(tmp_path: Path, labels: Path) -> None:
     any_size = network(layers.Rescaling(1 / 255), shape=(None, None, 3), activation=None)
     any_size.save(tmp_path / "open.keras")
     order = ImportOptions(str(tmp_path / "open.keras"), labels=labels, size=24, engines=("litert",))
@@ -155,7 +155,7 @@ def test_what_a_model_leaves_open_is_filled(tmp_path: Path, labels: Path) -> Non
     np.testing.assert_allclose(engine.score(images), expected, atol=1e-5)
 
 
-def test_one_score_becomes_two(tmp_path: Path) -> None:
+def test_a_single_sigmoid_score_becomes_two_labels(tmp_path: Path) -> None:
     made = network(outputs=1, activation="sigmoid")
     made.save(tmp_path / "cats.keras")
     (tmp_path / "two.txt").write_text("cat\ndog\n")
@@ -175,7 +175,7 @@ def test_one_score_becomes_two(tmp_path: Path) -> None:
     ],
     ids=["MobileNet v1", "MobileNet v2, quantised in training", "MobileNet v2, quantised afterwards"],
 )
-def test_real_weights_are_right_as_served(
+def test_real_weights_score_correctly_after_import(
     source: str, options: dict[str, Any], tmp_path: Path, shared_data: Path
 ) -> None:
     weights = shared_data / "weights"

@@ -1,4 +1,4 @@
-"""One gate for every model: what is imported with images is compressed and compared as our own network is."""
+"""Variant selection for imported models: compressed and compared like our own network."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def form_of(artifact: Artifact) -> str:
 
 
 @pytest.mark.parametrize("form", [as_keras, as_saved_model], ids=["keras", "SavedModel"])
-def test_the_fastest_that_answers_alike_is_served(
+def test_the_fastest_accurate_variant_is_served(
     form: Callable[[Path, Any], Path], user_model: Any, photos: Path, tmp_path: Path
 ) -> None:
     artifact = import_model(order_of(form(tmp_path, user_model), photos), tmp_path / "out")
@@ -117,7 +117,7 @@ def test_the_fastest_that_answers_alike_is_served(
     engine.close()
 
 
-def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
+def test_inaccurate_and_impossible_variants_are_reported_and_not_served(
     user_model: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     turned = keras.Model(user_model.inputs, layers.Lambda(lambda scores: scores[:, ::-1])(user_model.outputs[0]))
@@ -137,7 +137,7 @@ def test_what_answers_otherwise_is_not_served_and_what_cannot_be_made_is_said(
     assert "float16 cannot be made: it has an operation too many" in capsys.readouterr().err
 
 
-def test_without_labels_agreement_alone_is_measured(user_model: Any, photos: Path, tmp_path: Path) -> None:
+def test_without_labels_only_agreement_is_measured(user_model: Any, photos: Path, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     for path in sorted(photos.glob("*/*.png")):
@@ -148,7 +148,7 @@ def test_without_labels_agreement_alone_is_measured(user_model: Any, photos: Pat
     assert (form_of(artifact), read_reference(artifact.folder).images) == ("int8", 16)
 
 
-def test_without_images_nothing_is_compressed(user_model: Any, tmp_path: Path) -> None:
+def test_without_images_no_variant_is_compressed(user_model: Any, tmp_path: Path) -> None:
     artifact = import_model(order_of(as_keras(tmp_path, user_model), None), tmp_path / "out")
     assert form_of(artifact) == "float32"
     assert "There are no smaller variants, because there were no images to compare their predictions on" in card_of(
@@ -158,7 +158,7 @@ def test_without_images_nothing_is_compressed(user_model: Any, tmp_path: Path) -
         read_reference(artifact.folder)
 
 
-def test_a_litert_file_stays_as_it_came(user_model: Any, photos: Path, tmp_path: Path) -> None:
+def test_a_litert_file_is_imported_unchanged(user_model: Any, photos: Path, tmp_path: Path) -> None:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(tmp_path, user_model)))
     (tmp_path / "made.tflite").write_bytes(converter.convert())
     artifact = import_model(order_of(tmp_path / "made.tflite", photos), tmp_path / "out")
@@ -188,7 +188,7 @@ def softmax_apart() -> Any:
     ],
     ids=["pooling", "logits", "any size", "softmax apart", "one score", "no pooling"],
 )
-def test_an_import_explains_itself(make: Callable[[], Any], method: str, tmp_path: Path) -> None:
+def test_an_import_reports_its_variants(make: Callable[[], Any], method: str, tmp_path: Path) -> None:
     made = make()
     order = order_of(as_keras(tmp_path, made), None, engines=("litert",), size=20 if made.input_shape[1] is None else 0)
     if made.output_shape[-1] == 1:

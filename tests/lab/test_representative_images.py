@@ -1,4 +1,4 @@
-"""The images that a conversion is calibrated with fit the network, or are refused."""
+"""Calibration images that do not fit the network are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed artifact is as good as its card says, on all test images of the dataset."""
+"""The committed artifact has the accuracy of its model card, on all test images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from model.training.evaluation.evaluate import evaluate
 
 
-def test_it_is_right_as_often_as_its_card_says(root: Path, shared_data: Path) -> None:
+def test_the_measured_accuracy_is_that_of_the_model_card(root: Path, shared_data: Path) -> None:
     folder = root / "model" / "artifacts" / "fashion-mnist"
     evaluation = evaluate(folder, "litert", data=shared_data / "fashion-mnist").to_dict()
     card = (folder / "MODEL_CARD.md").read_text("utf-8")

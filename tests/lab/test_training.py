@@ -1,4 +1,4 @@
-"""Data and augmentation; then real, tiny runs: trained, interrupted, resumed, exported."""
+"""Data and augmentation; then tiny training runs: interrupted, resumed and exported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_data_is_read_and_split_the_same_way_every_time(data: Path) -> None:
     assert {image.tobytes() for part in (training, validation) for image in part.images} == rows
 
 
-def test_data_that_is_not_the_published_is_refused(data: Path, tmp_path: Path) -> None:
+def test_altered_data_is_refused(data: Path, tmp_path: Path) -> None:
     for path in data.iterdir():
         shutil.copy(path, tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"other")
@@ -50,7 +50,7 @@ def test_data_that_is_not_the_published_is_refused(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x00\x00\x0d\x01\x00\x00\x00\x00", idx(np.zeros(4, np.uint8))[:-1]])
-def test_bytes_that_are_no_idx_file_are_refused(damaged: bytes) -> None:
+def test_invalid_idx_files_are_refused(damaged: bytes) -> None:
     with pytest.raises(DatasetError):
         dataset.read_idx(damaged)
 
@@ -118,7 +118,7 @@ def test_a_run_that_was_interrupted_ends_where_it_would_have(
         assert [float(row[column]) for row in resumed] == pytest.approx(expected, rel=1e-3), column
 
 
-def test_weights_begin_as_the_seed_says_whatever_else_is_drawn(tensorflow: None) -> None:
+def test_initial_weights_depend_only_on_the_seed(tensorflow: None) -> None:
     from model.training.fashion_mnist.network import build
 
     begun = []
@@ -184,7 +184,7 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
     assert np.array_equal(load_engine(again, "litert")[1].score(images), engine.score(images))
 
 
-def test_an_artifact_that_is_not_the_network_is_not_kept(
+def test_an_inaccurate_artifact_is_not_kept(
     run: Path, data: Path, tmp_path: Path, unhurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from model.training.export import variants

@@ -1,4 +1,4 @@
-"""The mean of the ends of a run's cycles; tiny runs, but real."""
+"""The average of the weights at the ends of a run's cycles, in tiny runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(before: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(before, tmp_path / "run"))
 
 
-def test_it_ends_with_the_mean_of_its_cycles_ends(run: Path, data: Path, tmp_path: Path) -> None:
+def test_a_run_ends_with_the_average_of_its_cycles(run: Path, data: Path, tmp_path: Path) -> None:
     import keras
 
     from model.training.fashion_mnist import run_folder
@@ -84,7 +84,7 @@ def test_it_ends_with_the_mean_of_its_cycles_ends(run: Path, data: Path, tmp_pat
     assert (run / "average.keras").read_bytes() == kept
 
 
-def test_the_end_of_every_cycle_is_needed(run: Path, data: Path) -> None:
+def test_the_average_needs_every_cycle(run: Path, data: Path) -> None:
     from model.training.fashion_mnist.train import train
 
     (run / "cycle-1.keras").unlink()
@@ -92,7 +92,7 @@ def test_the_end_of_every_cycle_is_needed(run: Path, data: Path) -> None:
         train(CONFIG, run, resume=True, data=data)
 
 
-def test_a_full_disk_leaves_the_run_before_its_mean(run: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_run_without_its_average(run: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from model.training.fashion_mnist import run_folder, weight_averaging
     from model.training.fashion_mnist.train import train
 
@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_the_run_before_its_mean(run: Path, data: Path, monke
     assert run_folder.finished(CONFIG, train(CONFIG, run, resume=True, data=data))
 
 
-def test_other_statistics_than_those_of_the_images_are_forgotten(tensorflow: None) -> None:
+def test_batch_statistics_are_computed_again_for_the_average(tensorflow: None) -> None:
     import keras
 
     from model.training.fashion_mnist.weight_averaging import recompute_batch_norm

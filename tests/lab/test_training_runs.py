@@ -1,4 +1,4 @@
-"""Runs of several cycles, of limited patience, with full disks, watched; tiny, but real."""
+"""Training runs of several cycles, with early stopping, full disks and TensorBoard, in tiny form."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_run_ends_with_its_patience_and_keeps_its_best_epoch(
     assert train.train(config, tmp_path, resume=True, data=data) == rows
 
 
-def test_a_full_disk_is_said_and_leaves_the_run_as_it_was(
+def test_a_full_disk_is_reported_and_leaves_the_run_unchanged(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, run_folder, batches = modules
@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_and_leaves_the_run_as_it_was(
             train.train(TWO_CYCLES, tmp_path / "taught", data=data)
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_prints_how_to_resume(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, run_folder, _ = modules

@@ -1,4 +1,4 @@
-"""Transfer learning from a folder of photos: what is served sees a photo exactly as training saw it."""
+"""Transfer learning from a folder of photos: serving preprocesses a photo exactly like training."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def lively(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", {each.pixels: name for name, each in catalog.catalog().items()}.values()
 )  # one of each kind of pixels: test_catalog.py holds every architecture to its kind
-def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_use_the_preprocessing_of_keras(name: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = keras.Input((32, 32, 3))
     tiny = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
     monkeypatch.setattr(catalog, "build", lambda *_, **__: tiny)  # the architecture's numbers, not its layers
@@ -102,7 +102,7 @@ def test_features_are_of_keras_own_preprocessing(name: str, photos: Path, monkey
     np.testing.assert_allclose(seen[0], theirs, rtol=1e-5, atol=2e-5)
 
 
-def test_what_is_served_normalises_as_what_was_trained(
+def test_the_served_model_normalises_like_the_trained_one(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
@@ -136,7 +136,7 @@ def test_what_is_served_normalises_as_what_was_trained(
     assert read_reference(artifact.folder).images == 10
 
 
-def test_a_backbones_run_explains_itself_by_its_maps(
+def test_a_trained_backbone_has_activation_maps(
     run: Path, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
@@ -160,7 +160,7 @@ def history(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_says_what_it_did(run: Path) -> None:
+def test_a_run_records_its_epochs_and_skipped_files(run: Path) -> None:
     assert [row["epoch"] for row in history(run)] == ["0", "1", "2", "3", "4"]
     assert float(history(run)[3]["loss"]) < float(history(run)[0]["loss"])
     with (run / "skipped.csv").open() as file:
@@ -179,7 +179,7 @@ def test_a_rare_class_counts_as_much_as_the_others() -> None:
     assert sum(weights[photo.label] for photo in photos) == pytest.approx(len(photos))
 
 
-def test_fine_tuning_moves_the_last_layers_alone(photos: Path) -> None:
+def test_fine_tuning_changes_only_the_last_layers(photos: Path) -> None:
     network = backbone.build(config(photos), ("a", "b"))
     backbone.unfreeze(network, 7)
     learning = [layer for layer in network.whole.layers if layer.trainable_weights]
@@ -232,7 +232,7 @@ def test_a_wrong_config_is_refused(given: dict[str, Any], words: str) -> None:
         read_transfer_config(None, given)
 
 
-def test_the_command_says_why_not(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_why_it_fails(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "one" / "cat").mkdir(parents=True)
     assert (
         main(["train", "--backbone", "MobileNet", "--data", str(tmp_path / "one"), "--out", str(tmp_path / "run")]) == 1
@@ -249,7 +249,7 @@ def test_the_command_says_why_not(tmp_path: Path, photos: Path, capsys: pytest.C
     assert "the architecture is 'Mobile'; `python -m model catalog`" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -274,7 +274,7 @@ def test_ctrl_c_ends_training_in_a_sentence(
     assert not (tmp_path / "run").exists()
 
 
-def test_real_photos_are_learnt(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_learns_real_photos(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The head alone, on a real backbone: at least 80 % of the photos that were held out."""
     weights = shared_data / "weights" / "mobilenet_v1_0.75_224_keras_fp32.npz"
     command = ["train", "--backbone", "MobileNet", "--alpha", "0.75", "--weights", str(weights), "--json"]

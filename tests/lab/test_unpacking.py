@@ -1,4 +1,4 @@
-"""Small files that unpack to much, or to what stands in other files, are refused before they are unpacked."""
+"""Model files that unpack to much more, or refer to other files, are refused before they are unpacked."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def change_config(path: Path, how: Callable[[Any], Any]) -> None:
     replace(path, "config.json", json.dumps(config).encode())
 
 
-def test_a_good_file_is_loaded(made: Path, made_h5: Path) -> None:
+def test_a_valid_file_is_loaded(made: Path, made_h5: Path) -> None:
     assert load_keras(made).count_params() == load_keras(made_h5).count_params() == network().count_params()
 
 
 @pytest.mark.parametrize("name", ["assets/words.txt", "more", "config.json/x"])
-def test_a_zip_that_unpacks_to_much(made: Path, name: str) -> None:
+def test_a_zip_bomb_is_refused(made: Path, name: str) -> None:
     add(made, name, 100)
     assert made.stat().st_size < 1_000_000
     refused(made, TOO_MUCH)
 
 
-def test_a_zip_of_many_small_parts(made: Path) -> None:
+def test_a_zip_of_many_small_members_is_refused(made: Path) -> None:
     for number in range(8):
         add(made, str(number), 12)
     refused(made, TOO_MUCH)
@@ -94,7 +94,7 @@ def test_a_zip_of_many_small_parts(made: Path) -> None:
     refused(made, "holds 10,001 files; at most 10,000 are allowed")
 
 
-def test_a_zip_that_says_less_than_it_holds(made: Path) -> None:
+def test_a_zip_with_wrong_sizes_is_refused(made: Path) -> None:
     """The sizes that a zip says are numbers in it like others; the check sum fits what is said."""
     add(made, "zeros", 1)
     data = bytearray(made.read_bytes())
@@ -120,13 +120,13 @@ def test_a_zip_that_says_less_than_it_holds(made: Path) -> None:
         (b"\xff", "is not a Keras model"),
     ],
 )
-def test_a_configuration_that_cannot_be_one(made: Path, config: bytes, said: str) -> None:
+def test_an_invalid_configuration_is_refused(made: Path, config: bytes, said: str) -> None:
     replace(made, "config.json", config)
     refused(made, said)
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_a_network_that_is_larger_than_its_file(tmp_path: Path, suffix: str) -> None:
+def test_a_network_larger_than_its_file_is_refused(tmp_path: Path, suffix: str) -> None:
     """100,000 x 100,000 numbers would be 40 GB."""
     path = tmp_path / f"wide.{suffix}"
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2), layers.Dense(3)]).save(path)
@@ -157,7 +157,7 @@ def test_a_layer_without_weights_is_refused_by_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["StringLookup", "TextVectorization"])
-def test_a_layer_that_reads_a_vocabulary(made: Path, name: str) -> None:
+def test_a_layer_that_reads_a_vocabulary_is_refused(made: Path, name: str) -> None:
     def put(config: Any) -> None:
         config["config"]["layers"][1] |= {"class_name": name, "config": {"vocabulary": "/etc/passwd"}}
 
@@ -218,7 +218,7 @@ HOLLOW: list[tuple[Callable[[Any], None], str]] = [
 
 
 @pytest.mark.parametrize(("how", "said"), HOLLOW)
-def test_hdf5_that_is_not_what_it_seems(made_h5: Path, how: Callable[[Any], None], said: str) -> None:
+def test_malformed_hdf5_is_refused(made_h5: Path, how: Callable[[Any], None], said: str) -> None:
     with h5py.File(made_h5, "a") as file:
         how(file)
     assert made_h5.stat().st_size < 10_000_000
@@ -228,9 +228,7 @@ def test_hdf5_that_is_not_what_it_seems(made_h5: Path, how: Callable[[Any], None
 
 
 @pytest.mark.parametrize(("how", "said"), [HOLLOW[0], HOLLOW[5], HOLLOW[7]])
-def test_hdf5_in_a_zip_that_is_not_what_it_seems(
-    made: Path, tmp_path: Path, how: Callable[[Any], None], said: str
-) -> None:
+def test_malformed_hdf5_in_a_zip_is_refused(made: Path, tmp_path: Path, how: Callable[[Any], None], said: str) -> None:
     with zipfile.ZipFile(made) as packed_file:
         packed_file.extract("model.weights.h5", tmp_path)
     with h5py.File(tmp_path / "model.weights.h5", "a") as file:
@@ -239,13 +237,13 @@ def test_hdf5_in_a_zip_that_is_not_what_it_seems(
     refused(made, said)
 
 
-def test_npz_that_unpacks_to_much(tmp_path: Path) -> None:
+def test_an_npz_bomb_is_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "w.npz", zeros=np.zeros(30_000_000, np.float32))
     with pytest.raises(SourceError, match=TOO_MUCH):
         load_whole(network(), tmp_path / "w.npz")
 
 
-def test_npz_that_says_more_than_it_holds(tmp_path: Path) -> None:
+def test_an_npz_with_wrong_sizes_is_refused(tmp_path: Path) -> None:
     made = network()
     save_npz(tmp_path / "w.npz", {weight.path: np.array(weight) for weight in made.weights})
     with zipfile.ZipFile(tmp_path / "w.npz") as file:
@@ -266,7 +264,7 @@ def test_npz_that_says_more_than_it_holds(tmp_path: Path) -> None:
         (b"\xff\xfe", "cannot be used"),
     ],
 )
-def test_texts_that_are_too_much(tmp_path: Path, data: bytes, said: str) -> None:
+def test_oversized_texts_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
     (tmp_path / "made.json").write_bytes(data)
     with pytest.raises(SourceError, match=said):
         read_labels(tmp_path / "made.json")

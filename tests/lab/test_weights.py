@@ -1,4 +1,4 @@
-"""Weights from files: by name, by order, with or without a top; never unpickled."""
+"""Weights from files: by name, by order, with or without the top layer; never unpickled."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_file_without_a_top_fits_a_backbone(trained: Any, tmp_path: Path) -> N
         assert np.array_equal(ours, theirs)
 
 
-def test_what_does_not_fit_is_named(trained: Any, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_named(trained: Any, tmp_path: Path) -> None:
     held = arrays(trained)
     np.savez(tmp_path / "lacking.npz", **{k: v for k, v in held.items() if k != "conv1/kernel"})
     with pytest.raises(SourceError, match="lack conv1/kernel; they must hold every weight"):

@@ -1,4 +1,4 @@
-"""Images in bulk: the pipeline of docs/bulk.md, run by Beam's DirectRunner, answers each image as the worker does."""
+"""The Beam pipeline of docs/bulk.md, on the DirectRunner, gives the same responses as the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make bench` writes: rows of one form, of every entry point. How fast anything is, is not asked here."""
+"""The rows that `make bench` writes: one format, every entry point. Speed is not tested here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS = {"cold_start": "s", "start": "ms", "import": "ms", "throughput": "images
 OTHER_UNITS = {"of the loop": "1", "growth": "MB per 100,000 requests"}
 
 
-def test_the_rows_have_one_form(root: Path, tmp_path: Path) -> None:
+def test_benchmark_rows_have_one_format(root: Path, tmp_path: Path) -> None:
     amount = ["--runs", "1", "--images", "20", "--requests", "200"]
     few = [*amount, "--model", "fashion-mnist", "--engine", "litert", "--out", str(tmp_path)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A flood beyond what the worker can hold, junk and poison in it: nothing dies, nothing is lost, all is answered."""
+"""More messages than the worker can hold, invalid ones among them: it survives and answers all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.fault.watch import Watch
+from tests.fault.watch import ProcessMonitor
 from tests.hostile import LARGE
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
@@ -30,7 +30,7 @@ JUNK = {
 
 
 @pytest.mark.parametrize("entry_point", ["push", "pull"])
-def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_worked_off(entry_point: Literal["push", "pull"], monkeypatch: pytest.MonkeyPatch) -> None:
     photo, large = encoded("JPEG", (1600, 1200), "RGB"), LARGE["clear png"]()
     # A flood is refused by the worker many times: with real waits of 10 s and more the test would take minutes.
     topology = Topology.read().with_retry(0.2, 0.8)
@@ -39,7 +39,7 @@ def test_a_flood_drains(entry_point: Literal["push", "pull"], monkeypatch: pytes
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         assert twin._worker is not None
-        with PubsubClient(twin.project) as pubsub, Watch(twin._worker.pid) as watch:
+        with PubsubClient(twin.project) as pubsub, ProcessMonitor(twin._worker.pid) as watch:
             expected: dict[str, str] = {}
             futures = []
             topic = f"projects/{pubsub.project}/topics/req_predict"

@@ -26,7 +26,7 @@ def archive(request: pytest.FixtureRequest) -> Path | None:
 
 
 @pytest.mark.parametrize("entry_point", ["push", "pull"])
-def test_hostile_images(entry_point: Literal["push", "pull"], archive: Path | None) -> None:
+def test_hostile_images_get_error_responses(entry_point: Literal["push", "pull"], archive: Path | None) -> None:
     outcome = send(entry_point, files(archive, EVERY))
     assert outcome.kept, outcome
     assert outcome.slowest[0] < 5 * MAX_TOTAL_MS, outcome

@@ -1,4 +1,4 @@
-"""The worker's image, made by the Dockerfile's own steps in a fresh environment: small, compiled, complete."""
+"""The worker's image, built by the Dockerfile's steps in a fresh environment: small, compiled, complete."""
 
 from __future__ import annotations
 
@@ -82,17 +82,17 @@ def started(image: dockerfile.Image, command: list[str], env: Mapping[str, str],
         child.stop()
 
 
-def test_it_is_small(image: dockerfile.Image) -> None:
+def test_the_image_is_small(image: dockerfile.Image) -> None:
     whole = size(image.folder)
     assert whole <= AT_MOST, f"{whole:,} bytes"
 
 
-def test_what_is_never_loaded_is_gone(image: dockerfile.Image) -> None:
+def test_unused_libraries_are_removed_from_the_image(image: dockerfile.Image) -> None:
     venv = image.folder / "venv"
     assert [pattern for pattern in NEVER_LOADED if list(venv.glob(pattern))] == []
 
 
-def test_nothing_is_compiled_when_it_starts(image: dockerfile.Image) -> None:
+def test_the_image_contains_compiled_modules(image: dockerfile.Image) -> None:
     """Every module that an entry point, option or engine without TensorFlow imports is there, with its bytecode."""
     done = subprocess.run(
         ["python", "-c", IMPORTS], cwd=image.workdir, env=image.env, capture_output=True, text=True, check=False
@@ -103,7 +103,7 @@ def test_nothing_is_compiled_when_it_starts(image: dockerfile.Image) -> None:
     assert [path for path in cached if not path.is_file()] == []
 
 
-def test_its_command_answers_every_entry_point(
+def test_the_images_command_serves_every_entry_point(
     image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
 ) -> None:
     port = free_port()
@@ -135,7 +135,7 @@ def test_its_command_answers_every_entry_point(
         }
 
 
-def test_it_pulls_with_a_model_from_a_bucket(
+def test_the_image_runs_a_pull_worker_with_a_model_from_a_bucket(
     image: dockerfile.Image, twin: Twin, expected: tuple[Prediction, ...], tmp_path: Path
 ) -> None:
     shipped = ROOT / "model" / "artifacts" / "fashion-mnist"
@@ -151,7 +151,7 @@ def test_it_pulls_with_a_model_from_a_bucket(
             assert until(lambda: requests.get(f"http://{address}/health", timeout=5).json()["outcomes"]["ok"] == 2)
 
 
-def test_it_asks_by_night(image: dockerfile.Image, twin: Twin, tmp_path: Path) -> None:
+def test_the_image_runs_the_nightly_batch(image: dockerfile.Image, twin: Twin, tmp_path: Path) -> None:
     storage.Client(project=twin.project).bucket("payloads").blob("in/shoe.png").upload_from_string(GOOD)
     topic = f"projects/{twin.project}/topics/req_predict"
     command = ["python", "-m", "functions.entrypoints.batch_publish", "gs://payloads/in/", "--topic", topic]

@@ -1,4 +1,4 @@
-"""The memory budget counts at least what decoding takes, for every format and mode that is served."""
+"""The memory budget's estimate covers decoding, for every format and mode that is served."""
 
 from __future__ import annotations
 

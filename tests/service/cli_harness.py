@@ -20,7 +20,7 @@ PROJECT = "local"
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """The client's commands, and a look behind them with stock clients."""
+    """Runs the client's commands, and inspects their effects with stock clients."""
 
     capsys: pytest.CaptureFixture[str]
     publisher: Any

@@ -29,7 +29,7 @@ class DoctorHarness:
     capsys: pytest.CaptureFixture[str]
 
     def visit(self, *words: str) -> tuple[int, list[dict[str, str]]]:
-        """The exit code, and what is not well."""
+        """Run the doctor. Returns its exit code and the findings that are not ok."""
         code = main(["doctor", "--json", *words], os.environ)
         findings = [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
         return code, [each for each in findings if each["level"] != "ok"]
@@ -46,18 +46,18 @@ class DoctorHarness:
         return f"{self.twin.worker_url}/".replace("http://", "https://")
 
     def push(self, name: str, endpoint: str, token: dict[str, str] | None = None) -> None:
-        """Push a subscription elsewhere, or nowhere."""
+        """Change the push endpoint of a subscription; "" makes it a pull subscription."""
         config = {"push_endpoint": endpoint, "oidc_token": token}
         self.gcloud.subscriber.modify_push_config(subscription=self.gcloud.subscription(name), push_config=config)
 
     def remake(self, name: str, topic: str, **settings: Any) -> None:
-        """Delete a subscription, and make another of its name."""
+        """Replace a subscription by another one of the same name."""
         path = self.gcloud.subscription(name)
         self.gcloud.subscriber.delete_subscription(subscription=path)
         self.gcloud.subscriber.create_subscription({"name": path, "topic": self.gcloud.topic(topic), **settings})
 
     def revoke(self, resource: str, role: str, **binding: Any) -> None:
-        """Take every grant on a topic or subscription away, and make another."""
+        """Replace every grant on a topic or subscription by another one."""
         others = {"role": role, "members": ["user:other@example.com"], **binding}
         policy = {"version": 3, "bindings": [others]}
         self.gcloud.publisher.set_iam_policy({"resource": resource, "policy": policy})

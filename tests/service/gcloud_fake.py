@@ -1,4 +1,4 @@
-"""The doctor's commands obeyed without gcloud: the same calls through the stock clients."""
+"""Runs the doctor's gcloud commands without gcloud, with the same calls through the stock clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage that says nothing any more, as a network or a service that hangs."""
+"""A Storage server that stops answering, like a hanging network or service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers with a data folder, to be killed and started again, and stock clients of theirs."""
+"""Servers with a data folder that tests kill and restart, and stock clients for them."""
 
 from __future__ import annotations
 

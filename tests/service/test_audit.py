@@ -1,4 +1,4 @@
-"""What is deployed is locked by hash, and an audit that asked nobody says so."""
+"""The audit: deployed packages are locked by hash, and an audit without a result is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pinned(file: Path) -> dict[str, str]:
     return {name.lower(): number for name, _, number in (line.partition("==") for line in lines)}
 
 
-def test_the_lock_holds_what_was_asked_for(root: Path) -> None:
+def test_the_lock_file_satisfies_the_requirements(root: Path) -> None:
     assert pinned(root / "functions" / "requirements.txt").items() <= locked(root).items()
 
 
@@ -41,14 +41,14 @@ def test_no_other_file_pins_another_release(root: Path) -> None:
             assert {name: lock.get(name, number) for name, number in pinned(file).items()} == pinned(file), file
 
 
-def test_what_is_installed_is_what_is_locked(root: Path) -> None:
+def test_installed_versions_are_the_locked_ones(root: Path) -> None:
     elsewhere = {"colorama"}  # on Windows alone
     assert {name: version(name) for name in locked(root).keys() - elsewhere} == {
         name: number for name, number in locked(root).items() if name not in elsewhere
     }
 
 
-def test_the_image_takes_the_lock(root: Path) -> None:
+def test_the_image_installs_from_the_lock_file(root: Path) -> None:
     assert "--require-hashes -r /requirements.lock" in (root / "Dockerfile").read_text()
     assert "requirements.txt" not in (root / "Dockerfile").read_text()
 
@@ -79,14 +79,14 @@ def test_an_audit_that_misses_a_known_vulnerability_is_void() -> None:
         verdict({"pillow 5.0.0": []}, clean)
 
 
-def test_what_was_skipped_was_not_audited() -> None:
+def test_a_skipped_package_voids_the_audit() -> None:
     skipped = json.dumps({"dependencies": [{"name": "flask", "skip_reason": "not found"}]})
     for output in (skipped, "", "[]", "{}", "No known vulnerabilities found"):
         with pytest.raises(NotAudited):
             advisories(output, "")
 
 
-def test_out_of_reach_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_audit_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def failed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "one\nno such host\n")
 

@@ -1,4 +1,4 @@
-"""AVIFs of another encoder, where it is installed, are read as those of ours."""
+"""AVIFs of another encoder, where it is installed, are read like our own."""
 
 from __future__ import annotations
 

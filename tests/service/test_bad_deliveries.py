@@ -1,4 +1,4 @@
-"""Fault plans of Pub/Sub: every message still arrives; what goes wrong is what was asked for."""
+"""Fault plans of Pub/Sub: the planned faults occur, and every message still arrives."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def everything(seen: list[int]) -> bool:
     return set(seen) == set(range(COUNT))
 
 
-def test_duplicates(on: Any) -> None:
+def test_messages_are_duplicated_at_the_planned_rate(on: Any) -> None:
     with on(FaultPlan(seed=1, duplicate=1)) as clients:
         publish(clients)
         seen = pulled(clients, lambda seen: len(seen) >= 2 * COUNT)
@@ -86,14 +86,14 @@ def test_reordered_and_delayed_messages_all_arrive(on: Any) -> None:
             assert seen != sorted(seen)
 
 
-def test_late_deliveries_come_again(on: Any) -> None:
+def test_late_deliveries_are_redelivered(on: Any) -> None:
     with on(FaultPlan(seed=1, late=0.3)) as clients:
         publish(clients)
         seen = pulled(clients, lambda seen: everything(seen) and len(seen) > COUNT)
         assert len(seen) < 3 * COUNT
 
 
-def test_lost_acks_come_again_after_the_deadline(on: Any) -> None:
+def test_messages_with_lost_acks_are_redelivered_after_the_deadline(on: Any) -> None:
     with on(FaultPlan(seed=1, lose_acks=1)) as clients:
         clients[0].publish(TOPIC, b"0").result(10)
         (first,) = clients[1].pull(subscription=SUBSCRIPTION, max_messages=1, timeout=10).received_messages
@@ -103,7 +103,7 @@ def test_lost_acks_come_again_after_the_deadline(on: Any) -> None:
         assert (again.message.message_id, again.ack_id != first.ack_id) == (first.message.message_id, True)
 
 
-def test_calls_are_refused_but_not_those_that_set_up(on: Any) -> None:
+def test_faults_spare_calls_that_create_resources(on: Any) -> None:
     with on(FaultPlan(seed=1, errors=1)) as (publisher, subscriber):
         refusals = (exceptions.ServiceUnavailable, exceptions.ResourceExhausted)
         seen = set()
@@ -120,7 +120,7 @@ def test_calls_are_refused_but_not_those_that_set_up(on: Any) -> None:
         assert publisher.get_topic(topic=TOPIC).name == TOPIC
 
 
-def test_a_streaming_client_outlives_refusals(on: Any) -> None:
+def test_a_streaming_client_recovers_from_errors(on: Any) -> None:
     with on(FaultPlan(seed=3, errors=0.3)) as (publisher, subscriber):
         seen: set[int] = set()
         done = threading.Event()

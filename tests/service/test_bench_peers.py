@@ -77,7 +77,7 @@ def test_images_are_posted_as_each_peer_takes_them(port: int) -> None:
     assert [part.partition("\r\n\r\n")[2] for part in parts] == ["", "image\r\n", ""]
 
 
-def test_a_closed_loop_keeps_so_many_under_way(port: int) -> None:
+def test_a_closed_loop_keeps_its_concurrency(port: int) -> None:
     asking, most, lock = 0, 0, threading.Lock()
 
     with HttpEndpoint(port, raw) as entry_point:
@@ -99,7 +99,7 @@ def test_a_closed_loop_keeps_so_many_under_way(port: int) -> None:
     assert all(delay > 0 for delay in heard.delays_s)
 
 
-def test_what_goes_wrong_ends_the_loop(port: int) -> None:
+def test_a_failure_ends_the_loop(port: int) -> None:
     with HttpEndpoint(port, raw) as entry_point, pytest.raises(OSError, match="the server answered 500"):
         closed_loop(entry_point.ask, [b"bad"], 2, 60)
 
@@ -117,7 +117,7 @@ def test_the_first_answer_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [lambda number: number / 100, lambda number: number // 32 * 0.32], ids=["one", "32"])
-def test_bursts_do_not_tip_a_rate(moment: Callable[[int], float]) -> None:
+def test_bursts_do_not_distort_a_rate(moment: Callable[[int], float]) -> None:
     assert per_s([moment(number) for number in range(320)]) == pytest.approx(100, rel=0.01)
 
 
@@ -127,7 +127,7 @@ def test_percentiles_are_of_the_values() -> None:
     assert percentile([7.0], 99) == 7
 
 
-def test_every_peer_has_its_pins() -> None:
+def test_every_peer_has_pinned_versions() -> None:
     for peer in PEERS:
         lines = requirements(peer.environment).read_text().splitlines()
         packages = [line for line in lines if line and not line.startswith(("#", " "))]
@@ -137,7 +137,7 @@ def test_every_peer_has_its_pins() -> None:
     assert len({peer.name for peer in PEERS}) == len(PEERS)
 
 
-def test_another_models_answer_is_noticed() -> None:
+def test_predictions_of_another_model_are_detected() -> None:
     case = Case(Path(), IMAGES, "Bag", 0.8)
     case.check({"predictions": [{"label": "Bag", "score": 0.77}, {"label": "Coat", "score": 0.2}]})
     for label, score in (("Bag", 0.6), ("Coat", 0.8)):
@@ -145,7 +145,7 @@ def test_another_models_answer_is_noticed() -> None:
             case.check({"predictions": [{"label": label, "score": score}]})
 
 
-def test_rows_are_medians_with_how_they_came_about() -> None:
+def test_rows_are_medians_with_their_conditions() -> None:
     taken = {("m", "ours HTTP", "rate"): [3.0, 1.0, 2.0], ("m", "Beam", "rate"): [4.0], ("m", "Beam", "p50"): [5.0]}
     rows = peer_rows(taken, UNITS, {"ours HTTP": "defaults", "Beam": "DirectRunner"})
     assert [(row["name"], row["value"], row["unit"]) for row in rows] == [

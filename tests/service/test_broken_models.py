@@ -1,4 +1,4 @@
-"""A worker that cannot load its model says why in one line and does not serve; a model that crashes it is named."""
+"""A worker that cannot load its model logs why in one line and does not serve."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def other_scores(folder: Path) -> None:
         (other_scores, "litert scores the golden image"),
     ],
 )
-def test_a_pull_worker_says_so_in_one_line(root: Path, folder: Path, damage: Callable[[Path], None], said: str) -> None:
+def test_a_pull_worker_reports_a_broken_model_in_one_line(
+    root: Path, folder: Path, damage: Callable[[Path], None], said: str
+) -> None:
     damage(folder)
     code, lines, printed = pull_worker(root, environment(folder))
     errors = [line["message"] for line in lines if line["severity"] == "ERROR"]
@@ -85,14 +87,14 @@ def test_a_pull_worker_says_so_in_one_line(root: Path, folder: Path, damage: Cal
     assert "Traceback" not in printed
 
 
-def test_a_pull_worker_whose_cache_cannot_be_written(root: Path, tmp_path: Path) -> None:
+def test_a_pull_worker_reports_a_cache_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     env = environment("gs://models/fashion-mnist", ARTIFACT_CACHE="/proc/artifacts")
     code, lines, printed = pull_worker(root, env | {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"})
     assert code == 2 and "Traceback" not in printed
     assert lines[-1]["message"].startswith("cannot start: ARTIFACT_CACHE is '/proc/artifacts'; it cannot be written")
 
 
-def test_a_push_worker_is_not_ready_and_says_why_in_one_line(root: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_push_worker_with_a_broken_model_is_not_ready_and_logs_why(root: Path, folder: Path, tmp_path: Path) -> None:
     bad_recipe(folder)
     port, log = free_port(), tmp_path / "log"
     worker = workers.start_push(port, environment(folder), log)
@@ -156,7 +158,7 @@ def test_the_twin_names_a_model_that_crashes(
         assert f"a worker process ended while it loaded the model {folder}" in said
 
 
-def test_a_process_that_is_killed_as_it_serves_is_said_to_serve(root: Path) -> None:
+def test_a_process_killed_while_serving_is_reported_as_serving(root: Path) -> None:
     code = """
 import os, signal, sys
 from functions.runtime.process_pool import Fleet

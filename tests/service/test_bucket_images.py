@@ -1,4 +1,4 @@
-"""Fetching with the stock client from a bucket that lies: no more is downloaded than an image may weigh."""
+"""Downloads from a bucket with wrong metadata: never more bytes than the image limit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_huge_object_is_refused_before_it_is_downloaded(bucket: Bucket) -> Non
     assert bucket.sent == 0
 
 
-def test_a_size_that_came_with_the_reference_is_not_believed(bucket: Bucket) -> None:
+def test_the_size_in_a_reference_is_not_trusted(bucket: Bucket) -> None:
     with pytest.raises(ImageTooLarge, match="is 5,000,000,000 bytes; at most 1,000,000 are allowed"):
         fetched({"b"}, ObjectRef("b", "o", 1, size=9), LIMIT)
     assert bucket.sent < 50 * LIMIT, "no more than was on the way"
@@ -124,7 +124,9 @@ def test_an_object_that_unpacks_to_more_than_it_weighs_is_whole(bucket: Bucket) 
     assert fetched({"b"}, ObjectRef("b", "o", 1), 4 * LIMIT) == bytes(3 * LIMIT)
 
 
-def test_memory_for_an_object_is_held_until_it_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_a_download_is_released_when_it_is_abandoned(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("functions.runtime.payload_memory.MemoryBudget", partial(MemoryBudget, patience_s=0.1))
     bucket.size = bucket.said = 48 * len(_BLOCK)
     payloads = Payloads(4 * LIMIT)
@@ -137,13 +139,13 @@ def test_memory_for_an_object_is_held_until_it_is_given_up(bucket: Bucket, monke
         pass
 
 
-def test_what_fits_is_whole(bucket: Bucket) -> None:
+def test_an_object_within_the_limit_is_read_completely(bucket: Bucket) -> None:
     bucket.body = gzip.compress(bytes(LIMIT))
     bucket.said = len(bucket.body)
     assert fetched({"b"}, ObjectRef("b", "o", 1), LIMIT) == bytes(LIMIT)
 
 
-def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_progress_may_exceed_the_read_timeout(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.gcp.object_store.FETCH_TIMEOUT_S", 0.5)
     bucket.said = bucket.size = 300 * len(_BLOCK)
     bucket.pause_s = 0.003
@@ -153,7 +155,7 @@ def test_a_large_object_may_take_longer_than_silence_may(bucket: Bucket, monkeyp
 
 
 @pytest.mark.timing
-def test_silence_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_download_times_out(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.gcp.object_store.FETCH_TIMEOUT_S", 0.3)
     monkeypatch.setattr("functions.gcp.object_store.FETCH_RETRY_S", 0.1)
     bucket.slow_s = 5.0

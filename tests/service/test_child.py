@@ -1,4 +1,4 @@
-"""Processes that the twin starts end with it, also where it is interrupted or ends while it starts them."""
+"""Child processes of the twin end with it, even when it is interrupted while it starts them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(folder: Path) -> Child:
     return Child("sleeper", SLEEP, log=folder / "log", cwd=folder, env=os.environ)
 
 
-def test_one_that_is_interrupted_while_it_starts_is_gone(interrupted: list[int], tmp_path: Path) -> None:
+def test_a_child_interrupted_during_its_start_is_ended(interrupted: list[int], tmp_path: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path)
@@ -46,7 +46,7 @@ def test_one_that_is_interrupted_while_it_starts_is_gone(interrupted: list[int],
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_signals_that_are_ignored_stay_so(interrupted: list[int], tmp_path: Path) -> None:
+def test_ignored_signals_stay_ignored(interrupted: list[int], tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         child = start(tmp_path)
@@ -58,7 +58,7 @@ def test_signals_that_are_ignored_stay_so(interrupted: list[int], tmp_path: Path
     assert len(interrupted) == 1
 
 
-def test_one_is_started_from_any_thread(tmp_path: Path) -> None:
+def test_a_child_may_be_started_from_any_thread(tmp_path: Path) -> None:
     codes: list[int | None] = []
 
     def work() -> None:
@@ -73,7 +73,7 @@ def test_one_is_started_from_any_thread(tmp_path: Path) -> None:
     assert codes[0] is None and codes[1] is not None
 
 
-def test_nothing_runs_for_a_parent_that_has_ended(tmp_path: Path) -> None:
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     made = tmp_path / "made"
     command = [

@@ -1,4 +1,4 @@
-"""The client against the whole twin: commands, their output, and that they leave nothing behind."""
+"""The client's commands against the whole twin: their output, and that no resources remain."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_json_has_a_line_an_image(cli: CommandLine, samples: Path) -> None:
     assert [each["label"] for each in line["response"]["predictions"]] == ["Bag"]
 
 
-def test_a_large_image_goes_by_reference_by_itself(cli: CommandLine, large: Path) -> None:
+def test_a_large_image_is_sent_by_reference_automatically(cli: CommandLine, large: Path) -> None:
     code, [line] = cli.lines("publish", str(large))
     assert code == 0 and line["response"]["predictions"][0]["label"] == "Trouser"
     uri = line["response"]["source"]["image_uri"]
@@ -108,7 +108,7 @@ def test_an_error_response_ends_with_1(cli: CommandLine, samples: Path, root: Pa
     assert code == 1 and line["response"]["error"]["code"] == "unknown_model"
 
 
-def test_the_missing_are_named_and_end_with_1(cli: CommandLine, samples: Path) -> None:
+def test_missing_responses_are_named_and_end_with_1(cli: CommandLine, samples: Path) -> None:
     topic = cli.topic("void")
     code, out, err = cli.run("publish", str(samples / "bag.bmp"), "--topic", topic, "--timeout", "0.2")
     assert code == 1 and "no answer within 0.2 s" in out

@@ -1,4 +1,4 @@
-"""The demo's images: which are taken, and that only the published files are."""
+"""The demo's images: one of each class, taken only from the published files."""
 
 from __future__ import annotations
 
@@ -77,19 +77,19 @@ def test_the_first_image_of_each_class_is_written(
     assert (values["T-shirt/top"], values["Dress"], values["Ankle boot"]) == (9, 6, 0)
 
 
-def test_they_are_downloaded_once(origin: None, build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_images_are_downloaded_once(origin: None, build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo._images()[1].endswith("(downloaded)")
     monkeypatch.setattr(demo, "_download", None)
     assert demo._images()[1].endswith("(downloaded)")
 
 
-def test_without_a_network_the_drawings_are_used(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_network_the_demo_uses_the_drawings(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, what = demo._images()
     assert "drawings" in what and len(images) == 10 and all(file.path.is_file() for file in images)
     assert "could not be downloaded" in capsys.readouterr().err
 
 
-def test_another_file_is_rejected(
+def test_an_unexpected_dataset_file_is_rejected(
     origin: None, published: Path, build: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (published / NAMES[0]).write_bytes(b"something else")

@@ -1,4 +1,4 @@
-"""predict: what is sent over HTTP, and what is reported when the server is not a worker."""
+"""`predictions predict`: the HTTP request, and reports when the server is not a worker."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def shoe(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("url", ["http://w:1", "http://w:1/", "w:1", "http://w:1/predict", "http://w:1/predict/"])
-def test_the_endpoint(url: str) -> None:
+def test_predict_posts_to_the_endpoint(url: str) -> None:
     assert endpoint(url) == "http://w:1/predict"
 
 
-def test_an_image_is_posted_and_its_answer_shown(
+def test_an_image_is_posted_and_its_response_shown(
     worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
@@ -134,7 +134,7 @@ def test_a_malformed_response_is_reported(
     assert f"answered HTTP 200 and no response: {said}" in capsys.readouterr().out
 
 
-def test_an_address_without_a_server(
+def test_an_address_without_a_server_is_reported(
     shoe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

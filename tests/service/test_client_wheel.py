@@ -1,4 +1,4 @@
-"""The wheel in a fresh environment, in a folder outside of the checkout: the twin, the client and the doctor run."""
+"""The client's wheel in a fresh environment, outside of the checkout."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def twin(predictions: Path, outside: Path) -> Iterator[dict[str, str]]:
         process.communicate(timeout=20)
 
 
-def test_it_shows_its_version_and_its_help(predictions: Path, outside: Path) -> None:
+def test_the_wheel_shows_version_and_help(predictions: Path, outside: Path) -> None:
     assert run(predictions, outside, "--version").stdout == f"predictions {version()}\n"
     shown = run(predictions, outside, "--help")
     assert shown.returncode == 0 and "predictions publish shoe.png" in shown.stdout
@@ -101,12 +101,12 @@ def test_the_doctor_finds_the_shipped_artifact(predictions: Path, outside: Path,
     assert "site-packages/model/artifacts/fashion-mnist" in artifact["message"]
 
 
-def test_it_plans_with_its_own_prices(predictions: Path, outside: Path) -> None:
+def test_the_wheel_plans_with_its_own_prices(predictions: Path, outside: Path) -> None:
     done = run(predictions, outside, "plan", "--images-per-day", "1e6")
     assert done.returncode == 0 and "site-packages/client/plan/prices.toml" in done.stdout
 
 
-def test_the_checkout_is_not_used(predictions: Path, outside: Path, root: Path) -> None:
+def test_the_wheel_does_not_use_the_checkout(predictions: Path, outside: Path, root: Path) -> None:
     code = "import client, functions, infra, model; print(client.__file__, functions.__file__, infra.__file__)"
     done = subprocess.run(
         [predictions.with_name("python"), "-c", code], cwd=outside, env=environ(), capture_output=True, text=True

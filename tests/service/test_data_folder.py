@@ -1,4 +1,4 @@
-"""A data folder that cannot be used, and a whole twin that meets its own again."""
+"""A data folder that cannot be used, and a twin that restarts with its own."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "")
 
 
-def test_a_file_that_cannot_be_written_is_an_error_until_it_can(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_fail_while_the_disk_is_full_and_recover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = threading.Event()
     write = Database.write
 
@@ -52,7 +50,7 @@ def test_a_file_that_cannot_be_written_is_an_error_until_it_can(
         assert set(data(pull(cloud, subscription, 3))) == {b"before", b"full", b"after"}
 
 
-def test_a_folder_that_cannot_be_used_is_refused_in_words(root: Path, tmp_path: Path) -> None:
+def test_an_unusable_data_folder_is_refused_with_the_reason(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "noise").mkdir()
     (tmp_path / "noise" / "pubsub.db").write_bytes(os.urandom(8192))
@@ -77,7 +75,7 @@ def test_a_folder_that_cannot_be_used_is_refused_in_words(root: Path, tmp_path: 
             PubsubServer(data_dir=tmp_path / "used").start()
 
 
-def test_a_twin_meets_its_topology_again(tmp_path: Path) -> None:
+def test_a_restarted_twin_accepts_its_own_topology(tmp_path: Path) -> None:
     topology = Topology.read()
     with Twin(topology, worker=None, data_dir=tmp_path) as twin, clients(twin.pubsub_host, "local") as cloud:
         cloud.publisher.publish("projects/local/topics/req_predict", b"x").result(10)
@@ -90,7 +88,7 @@ def test_a_twin_meets_its_topology_again(tmp_path: Path) -> None:
         assert data(pull(cloud, subscription)) == [b"x"]
 
 
-def test_a_worker_that_starts_again_elsewhere_is_pushed_what_it_missed(root: Path, tmp_path: Path) -> None:
+def test_a_worker_on_a_new_port_receives_the_backlog(root: Path, tmp_path: Path) -> None:
     image = (root / "client" / "samples" / "sneaker.jpg").read_bytes()
     with Twin(worker=None, data_dir=tmp_path) as twin, clients(twin.pubsub_host, "local") as cloud:
         first = uuid.uuid4().hex
@@ -109,7 +107,7 @@ def test_a_worker_that_starts_again_elsewhere_is_pushed_what_it_missed(root: Pat
         assert b'"delivery_attempt": 2' not in response.message.data
 
 
-def test_a_filter_that_changed_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_changed_filter_is_refused_with_the_reason(tmp_path: Path) -> None:
     fields = {"topic": "mail", "delivery": "pull", "ack_deadline_seconds": 10, "retention": "600s"}
     plain: dict[str, Any] = {"topics": {"mail": {}}, "subscriptions": {"mine": fields}}
     with Twin(Topology.parse(plain), worker=None, data_dir=tmp_path):

@@ -1,4 +1,4 @@
-"""`make deploy`: which commands, in which order, and where it stops. The tools are stand-ins; nothing is called."""
+"""`make deploy`: the commands, their order, and where it stops. The tools are stand-ins; nothing is called."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(tools: Tools, *words: str, **given: str) -> int:
     return main(words or ["deploy"], PROJECT | given, tools.root)
 
 
-def test_both_stages_in_order(tools: Tools) -> None:
+def test_deploy_runs_both_stages_in_order(tools: Tools) -> None:
     assert run(tools) == 0
     assert tools.ran() == DEPLOY
     first, second = (call for call in tools.calls if "apply" in call)
@@ -45,7 +45,9 @@ def test_both_stages_in_order(tools: Tools) -> None:
     assert f"-var=image={REGISTRY}@sha256:1" in second  # by digest, and of these sources
 
 
-def test_what_is_printed_is_what_is_run(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_printed_commands_are_the_ones_that_run(
+    tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     odd = tmp_path / 'it\'s $(odd) "here" ; *.tfvars'
     odd.write_text("")
     assert run(tools, TFVARS=str(odd)) == 0
@@ -69,7 +71,7 @@ def test_a_dry_run_prints_the_same_and_runs_nothing(tools: Tools, capfd: pytest.
 
 
 @pytest.mark.parametrize("at", range(len(DEPLOY)))
-def test_the_first_command_that_fails_is_the_last(tools: Tools, at: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_deploy_stops_at_the_first_failed_command(tools: Tools, at: int, capfd: pytest.CaptureFixture[str]) -> None:
     tools.forget(failing=at + 1)
     assert run(tools, PREFIX="dev") == 1
     assert tools.ran() == DEPLOY[: at + 1]
@@ -91,7 +93,7 @@ def test_an_image_of_these_sources_is_not_built_again(tools: Tools, capfd: pytes
     assert "is not in the registry" in capfd.readouterr().err
 
 
-def test_a_tag_names_what_an_image_is_made_of(tools: Tools) -> None:
+def test_the_image_tag_is_a_hash_of_the_sources(tools: Tools) -> None:
     tag = source_tag(tools.root)
     (tools.root / "model" / "training" / "train.py").write_text("more epochs\n")
     (tools.root / "README.md").write_text("words\n")
@@ -102,7 +104,7 @@ def test_a_tag_names_what_an_image_is_made_of(tools: Tools) -> None:
         tag = source_tag(tools.root)
 
 
-def test_those_are_the_files_that_docker_is_shown(root: Path) -> None:
+def test_the_hashed_files_are_the_docker_context(root: Path) -> None:
     shown = {word for word in (root / ".dockerignore").read_text().split() if word.startswith("!")}
     assert shown == {"!functions", "!model", "!infra/slim.py"}
 
@@ -115,7 +117,7 @@ def test_a_function_is_packaged_and_no_image_is_built(tools: Tools) -> None:
     assert not any(word.startswith("-var=image") for word in tools.calls[-3])
 
 
-def test_an_artifact_lies_in_the_bucket_before_it_is_served(tools: Tools, root: Path) -> None:
+def test_an_artifact_is_uploaded_before_it_is_served(tools: Tools, root: Path) -> None:
     folder = root / "model" / "artifacts" / "fashion-mnist"
     assert run(tools, ARTIFACT=str(folder), PREFIX="dev") == 0
     at = tools.ran().index("gcloud storage rsync")
@@ -139,7 +141,7 @@ def test_deploy_prints_the_clients_environment(tools: Tools, capfd: pytest.Captu
     assert "ENDPOINT_URL" not in environ  # none is open
 
 
-def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
+def test_the_smoke_test_gets_the_deployed_entry_points(tools: Tools) -> None:
     tools.output(endpoint_url="https://endpoint.example", http_endpoint="anywhere")
     assert run(tools, PREFIX="dev") == 0
     assert tools.calls[-1][1:] == [
@@ -152,7 +154,7 @@ def test_the_smoke_test_knows_the_entry_points(tools: Tools) -> None:
     ]
 
 
-def test_an_entry_point_that_is_closed_to_us_is_not_tried(tools: Tools) -> None:
+def test_an_entry_point_without_access_is_not_tested(tools: Tools) -> None:
     tools.output(endpoint_url="https://endpoint.example", http_endpoint="internal")
     assert run(tools) == 0
     assert not any(word.startswith("--url") for word in tools.calls[-1])
@@ -174,7 +176,7 @@ def test_ctrl_c_waits_for_terraform_to_note_what_it_made(tools: Tools, root: Pat
     assert (tmp_path / "noted").exists()
 
 
-def test_make_passes_words_on_as_they_are(root: Path) -> None:
+def test_make_passes_arguments_unchanged(root: Path) -> None:
     # -o: nothing is installed for it.
     make = ["make", "--silent", "-o", ".venv/.lean", f"PY={sys.executable}", "deploy"]
     done = subprocess.run([*make, "PROJECT=it's; odd", "DRY_RUN=1"], cwd=root, capture_output=True, text=True)

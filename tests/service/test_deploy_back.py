@@ -1,4 +1,4 @@
-"""`make rollback` and `make destroy`: an image from before, and nothing at all. The tools are stand-ins."""
+"""`make rollback` to an older image, and `make destroy`. The tools are stand-ins."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_model_that_is_served_stays(tools: Tools, root: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["deploy", "rollback", "destroy"])
-def test_a_region_that_was_forgotten(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_region_must_match_the_deployment(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     tools.output(deployed=DEPLOYED | {"region": "us-east1"})
     assert run(tools, command, IMAGE="source-old", CONFIRM="some-project", PREFIX="dev") == 2
     assert tools.ran()[-1] == "terraform output"
@@ -51,7 +51,7 @@ def test_a_region_that_was_forgotten(tools: Tools, command: str, capfd: pytest.C
 
 
 @pytest.mark.parametrize("command", ["rollback", "destroy"])
-def test_a_form_of_the_worker_that_was_forgotten(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_compute_must_match_the_deployment(tools: Tools, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     tools.output(deployed=DEPLOYED | {"compute": "worker"})
     assert run(tools, command, IMAGE="source-old", CONFIRM="some-project") == 2
     assert not any("apply" in call or "destroy" in call for call in tools.calls)
@@ -62,7 +62,7 @@ def test_a_form_of_the_worker_that_was_forgotten(tools: Tools, command: str, cap
 @pytest.mark.parametrize(
     ("image", "said"), [("", "IMAGE is missing; "), ("a'b", """IMAGE is "a'b", which is not in the registry; """)]
 )
-def test_without_one_of_them_they_are_listed(
+def test_rollback_without_a_valid_image_lists_the_images(
     tools: Tools, image: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tools.images("newer", "older")
@@ -74,27 +74,29 @@ def test_without_one_of_them_they_are_listed(
     )
 
 
-def test_an_empty_registry(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_registry_is_reported(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.images()
     assert run(tools, "rollback") == 2
     assert capfd.readouterr().err.endswith("newest first:\n  (none)\n")
 
 
-def test_a_function_has_no_image_to_go_back_to(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_function_cannot_be_rolled_back(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(tools, "rollback", COMPUTE="function", IMAGE="older") == 2
     assert tools.calls == []
     assert "check out the earlier sources" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("confirmed", ["", "yes", "some-project-dev"])
-def test_unconfirmed_nothing_is_destroyed(tools: Tools, confirmed: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_destroyed_without_confirmation(
+    tools: Tools, confirmed: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(tools, "destroy", CONFIRM=confirmed) == 2
     assert tools.calls == []
     said = capfd.readouterr().err
     assert "CONFIRM=some-project removes everything" in said and "deletion_protection" in said
 
 
-def test_the_protection_comes_off_first(tools: Tools) -> None:
+def test_deletion_protection_is_removed_first(tools: Tools) -> None:
     assert run(tools, "destroy", CONFIRM="some-project") == 0
     terraform = ["terraform init", "terraform output", "terraform apply", *LOOK, "terraform destroy"]
     assert tools.ran() == [*SIGN_IN, *terraform]
@@ -103,13 +105,13 @@ def test_the_protection_comes_off_first(tools: Tools) -> None:
         assert {f"-var=image={REGISTRY}@sha256:7", "-var=deletion_protection=false"} <= set(call)
 
 
-def test_where_nothing_runs_nothing_is_made_to_be_destroyed(tools: Tools) -> None:
+def test_destroy_without_a_running_worker_applies_nothing(tools: Tools) -> None:
     tools.output(image=None)
     assert run(tools, "destroy", CONFIRM="some-project") == 0
     assert tools.ran() == [*SIGN_IN, "terraform init", "terraform output", *LOOK, "terraform destroy"]
 
 
-def test_what_deploy_left_in_buckets_goes(tools: Tools) -> None:
+def test_destroy_deletes_the_objects_of_deploy(tools: Tools) -> None:
     tools.answer(
         "storage ls gs://some-project-models", "gs://some-project-models/builds/\ngs://some-project-models/mine/"
     )
@@ -119,13 +121,13 @@ def test_what_deploy_left_in_buckets_goes(tools: Tools) -> None:
     assert removed == ["gs://some-project-models/builds/", "gs://some-project-uploads/smoke/"]
 
 
-def test_where_nothing_stands_no_bucket_is_looked_into(tools: Tools) -> None:
+def test_destroy_lists_no_bucket_in_an_empty_project(tools: Tools) -> None:
     tools.answer("output -json", "{}")
     assert run(tools, "destroy", CONFIRM="some-project") == 0
     assert tools.ran() == [*SIGN_IN, "terraform init", "terraform output", "terraform destroy"]
 
 
-def test_buckets_that_hold_something_are_named(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_destroy_names_buckets_with_objects(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.forget(failing=8)
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err

@@ -40,14 +40,16 @@ PROJECT = {"PROJECT": "some-project"}
         (PROJECT | {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}, "PUBSUB_EMULATOR_HOST is set, so an emulator would be"),
     ],
 )
-def test_refused(tools: Tools, given: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_of_deploy_are_refused(
+    tools: Tools, given: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["deploy"], given, tools.root) == 2
     heard = capsys.readouterr()
     assert heard.err.startswith("deploy: ") and said in heard.err and heard.out == ""
     assert tools.calls == []
 
 
-def test_the_rules_are_terraforms(root: Path) -> None:
+def test_deploy_checks_arguments_like_terraform(root: Path) -> None:
     text = (root / "infra" / "variables.tf").read_text()
     for variable, name in (("project_id", "PROJECT"), ("region", "REGION"), ("prefix", "PREFIX")):
         [rule] = re.findall(rf'can\(regex\("(.+)", var\.{variable}\)\)', text)
@@ -70,7 +72,7 @@ def test_arguments_default_to_the_variables_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compute", ["push", "worker", "function"])
-def test_what_the_doctor_says_to_do_is_understood(compute: str) -> None:
+def test_deploy_accepts_the_doctors_suggestions(compute: str) -> None:
     make, deploy, *words = Deployment("some-project", "https://w", "dev-", "us-east1", compute).deploy
     assert (make, deploy) == ("make", "deploy")
     assert Target.read(dict(word.split("=") for word in words)) == Target("some-project", "us-east1", "dev", compute)
@@ -94,7 +96,7 @@ def test_the_doctor_knows_the_push_service(compute: str, service: str, audience:
 
 
 @pytest.mark.parametrize("tool", ["gcloud", "terraform"])
-def test_a_tool_that_is_missing(
+def test_a_missing_tool_is_reported(
     tools: Tools, tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tools.bin / tool).unlink()
@@ -104,14 +106,14 @@ def test_a_tool_that_is_missing(
     assert tools.calls == []
 
 
-def test_an_entry_point_that_does_not_answer(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_entry_point_that_does_not_answer_is_reported(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.answer("smoke", code=1)
     assert main(["deploy", "--prefix", "dev", "--compute", "worker"], PROJECT, tools.root) == 1
     said = capfd.readouterr().err
     assert "To diagnose: predictions doctor --project some-project --prefix dev --compute worker\n" in said
 
 
-def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+def test_missing_gcloud_credentials_are_reported(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.forget(failing=1)
     assert main(["deploy"], PROJECT, tools.root) == 1
     assert "Sign in with `gcloud auth login`" in capfd.readouterr().err
@@ -120,7 +122,7 @@ def test_nobody_is_signed_in(tools: Tools, capfd: pytest.CaptureFixture[str]) ->
     assert "gcloud auth application-default login" in capfd.readouterr().err
 
 
-def test_at_a_terminal_terraform_asks(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_terminal_terraform_asks_for_confirmation(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     near, far = os.openpty()
     with os.fdopen(far) as terminal:
         monkeypatch.setattr("sys.stdin", terminal)

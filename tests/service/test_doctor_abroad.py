@@ -1,4 +1,4 @@
-"""The doctor where gcloud alone does not fix it, with wrong arguments, and in an empty project."""
+"""The doctor on faults that gcloud cannot fix, with wrong arguments, and in an empty project."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_pull_worker_passes_all_checks(harness: DoctorHarness) -> None:
     assert harness.visit() == (0, [])
 
 
-def test_a_worker_that_does_not_answer(harness: DoctorHarness) -> None:
+def test_the_doctor_reports_a_worker_that_does_not_answer(harness: DoctorHarness) -> None:
     harness.push(REQ, f"http://127.0.0.1:{free_port()}/")
     code, [found] = harness.visit()
     assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"push {REQ}", "predictions up")
@@ -50,7 +50,7 @@ def test_a_worker_that_does_not_answer(harness: DoctorHarness) -> None:
     assert harness.visit() == (0, [])
 
 
-def test_a_worker_that_is_not_ready(harness: DoctorHarness, endpoint: Endpoint) -> None:
+def test_the_doctor_reports_a_worker_that_is_not_ready(harness: DoctorHarness, endpoint: Endpoint) -> None:
     harness.push(REQ, f"{endpoint.url}/")
     code, [found] = harness.visit()
     assert (code, found["subject"], found["fix"]) == (1, f"push {REQ}", "tail build/local/*/worker.log")
@@ -58,7 +58,7 @@ def test_a_worker_that_is_not_ready(harness: DoctorHarness, endpoint: Endpoint) 
     harness.push(REQ, "")
 
 
-def test_a_deployed_worker_that_does_not_answer(harness: DoctorHarness) -> None:
+def test_the_doctor_reports_a_deployed_worker_that_does_not_answer(harness: DoctorHarness) -> None:
     harness.push(REQ, f"https://127.0.0.1:{free_port()}/", TOKEN)
     code, [found] = harness.visit()
     assert (code, found["fix"]) == (1, "make deploy PROJECT=local REGION=europe-west1")
@@ -69,7 +69,7 @@ def test_a_deployed_worker_that_does_not_answer(harness: DoctorHarness) -> None:
     ("status", "level", "verb"),
     [(200, "ok", ""), (403, "ok", ""), (404, "warn", "describe"), (503, "fail", "logs read")],
 )
-def test_a_deployed_worker(
+def test_the_doctor_checks_access_to_a_deployed_worker(
     harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, level: str, verb: str
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "trusted.pem"))
@@ -82,7 +82,7 @@ def test_a_deployed_worker(
     harness.push(REQ, "")
 
 
-def test_an_artifact_that_was_altered(harness: DoctorHarness, artifact: Path) -> None:
+def test_the_doctor_reports_an_altered_artifact(harness: DoctorHarness, artifact: Path) -> None:
     assert harness.visit("--artifact", str(artifact)) == (0, [])
     (artifact / "labels.txt").write_text("altered")
     code, [found] = harness.visit("--artifact", str(artifact))
@@ -90,7 +90,9 @@ def test_an_artifact_that_was_altered(harness: DoctorHarness, artifact: Path) ->
     assert found["fix"] == "predictions model export --run build/train/mine"
 
 
-def test_an_artifact_in_a_bucket(harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_doctor_checks_an_artifact_in_a_bucket(
+    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scratch = tmp_path / "scratch" / "below"
     scratch.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -114,7 +116,7 @@ def test_an_artifact_in_a_bucket(harness: DoctorHarness, monkeypatch: pytest.Mon
     ("off_s", "level", "said"),
     [(3600, "fail", "ahead of"), (-3600, "fail", "behind"), (60, "warn", "ahead of"), (-60, "warn", "behind")],
 )
-def test_a_clock_that_is_wrong(
+def test_the_doctor_reports_a_wrong_clock(
     harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, off_s: float, level: str, said: str
 ) -> None:
     monkeypatch.setattr("client.doctor.checks.clock.time", lambda: time.time() + off_s)
@@ -144,7 +146,7 @@ def test_bad_input_is_one_sentence(harness: DoctorHarness, words: list[str], sen
     assert said.out == "" and len(said.err.splitlines()) == 1 and sentence in said.err
 
 
-def test_a_prefix_that_terraform_would_refuse(harness: DoctorHarness) -> None:
+def test_the_doctor_refuses_a_prefix_that_terraform_refuses(harness: DoctorHarness) -> None:
     assert main(["doctor", "--prefix", "My_"], os.environ) == 2
     assert "'My_' must be at most 11 characters of a-z and 0-9" in harness.capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The doctor on responses as rows: the twin writes none, so their subscription is made here, its state set by hand."""
+"""The doctor on BigQuery subscriptions. The twin has none, so tests create one and set its state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _state(harness: DoctorHarness, name: str, table: str = TABLE) -> None:
     found.config.bigquery_config.table, found.config.bigquery_config.state = table, BigQueryConfig.State[name].value
 
 
-def test_rows_that_are_written(writing: DoctorHarness) -> None:
+def test_the_doctor_accepts_a_working_bigquery_subscription(writing: DoctorHarness) -> None:
     assert writing.visit() == (0, [])
 
 
@@ -59,20 +59,20 @@ def test_rows_that_are_written(writing: DoctorHarness) -> None:
         ("IN_TRANSIT_LOCATION_RESTRICTION", "IN_TRANSIT_LOCATION_RESTRICTION"),
     ],
 )
-def test_rows_that_are_not_written(writing: DoctorHarness, state: str, why: str) -> None:
+def test_the_doctor_reports_a_bigquery_subscription_that_fails(writing: DoctorHarness, state: str, why: str) -> None:
     _state(writing, state)
     code, [found] = writing.visit()
     assert (code, found["level"], found["subject"], found["fix"]) == (1, "fail", f"rows {SINK}", APPLY)
     assert found["message"] == f"writes nothing to {TABLE}: {why}"
 
 
-def test_a_subscription_that_writes_to_no_table(writing: DoctorHarness) -> None:
+def test_the_doctor_reports_a_subscription_without_a_table(writing: DoctorHarness) -> None:
     _state(writing, "STATE_UNSPECIFIED", table="")
     code, [found] = writing.visit()
     assert (code, found["message"], found["fix"]) == (1, "writes to no table", APPLY)
 
 
-def test_rows_of_other_messages(writing: DoctorHarness) -> None:
+def test_the_doctor_reports_a_bigquery_subscription_of_another_topic(writing: DoctorHarness) -> None:
     writing.remake(SINK, "req_predict")
     _, findings = writing.visit()
     [found] = [each for each in findings if each["subject"] == f"rows {SINK}"]
@@ -106,7 +106,7 @@ def test_dead_letters_of_rows_are_found_and_the_command_fixes_them(
     assert writing.visit() == (0, [])
 
 
-def test_rows_with_too_few_delivery_attempts(harness: DoctorHarness) -> None:
+def test_the_doctor_reports_too_few_delivery_attempts_for_rows(harness: DoctorHarness) -> None:
     for command in MADE:
         harness.gcloud.obey(f"gcloud pubsub {command} --project={PROJECT}")
     dead_letters = {"dead_letter_topic": harness.gcloud.topic(DEAD), "max_delivery_attempts": 5}

@@ -1,4 +1,4 @@
-"""The doctor without permissions, without an answer, and without credentials."""
+"""The doctor without permissions, without a reply, and without credentials."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def test_a_disabled_service_is_reported_once(harness: DoctorHarness, monkeypatch
     assert "it was never used in project local" in findings[0]["message"]
 
 
-def test_without_credentials(harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_reported(
+    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
@@ -137,7 +139,7 @@ def test_without_credentials(harness: DoctorHarness, monkeypatch: pytest.MonkeyP
     assert (code, found["subject"], found["fix"]) == (1, "credentials", "gcloud auth application-default login")
 
 
-def test_revoked_credentials(
+def test_revoked_credentials_are_reported(
     harness: DoctorHarness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     endpoint.statuses = [400]

@@ -1,4 +1,4 @@
-"""A pull worker in which a thread fails: it says so, and ends with code 1 as after a broken stream."""
+"""A pull worker with a failed thread logs the failure and ends with code 1."""
 
 from __future__ import annotations
 

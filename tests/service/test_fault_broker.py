@@ -1,4 +1,4 @@
-"""The broker of a run lives until the run stops it."""
+"""The broker of a fault run lives until the run stops it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEARS_S = 2.0
 """Long enough to hear of the end of a thread, and to end."""
 
 
-def test_it_outlives_the_thread_that_restarted_it(tmp_path: Path) -> None:
+def test_a_restarted_broker_outlives_the_thread_that_restarted_it(tmp_path: Path) -> None:
     broker = Embedded(tmp_path, None)
     try:
         thread = threading.Thread(target=broker.restart)

@@ -1,4 +1,4 @@
-"""Fault plans: plans are checked by name, the same seed gives the same day, and the servers follow the plan."""
+"""Fault plans: fields are checked by name, a seed fixes the faults, and the servers inject them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_plan_is_read_from_words_or_a_file(tmp_path: Path) -> None:
         FaultPlan.parse(str(tmp_path / "list.yaml"))
 
 
-def test_the_same_seed_gives_the_same_throws() -> None:
+def test_the_same_seed_gives_the_same_faults() -> None:
     def row(seed: int, *, disturbed: bool = False) -> list[bool]:
         faults = FaultInjector(FaultPlan(seed=seed, errors=0.5, late=0.5), "part")
         return [
@@ -81,7 +81,7 @@ def statuses(day: FaultPlan) -> list[int]:
         return [get(server.url) for _ in range(ROUNDS)]
 
 
-def test_the_same_seed_gives_storage_the_same_day() -> None:
+def test_the_same_seed_gives_the_same_storage_faults() -> None:
     day = FaultPlan(seed=5, errors=0.2, burst=2, resets=0.2)
     first = statuses(day)
     assert set(first) == {200, 429, 503, 0}
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_storage_the_same_day() -> None:
     assert set(statuses(FaultPlan(seed=5))) == {200}
 
 
-def test_some_resets_come_after_the_request_was_obeyed() -> None:
+def test_some_connections_are_reset_after_the_request_took_effect() -> None:
     with StorageServer(names=["uploads"], fault_plan=FaultPlan(seed=1, resets=1)) as server:
         for number in range(ROUNDS):
             with pytest.raises(requests.ConnectionError):
@@ -98,14 +98,14 @@ def test_some_resets_come_after_the_request_was_obeyed() -> None:
         assert 0 < len(server.objects("uploads")) < ROUNDS
 
 
-def test_slow_reads() -> None:
+def test_reads_are_slowed_down() -> None:
     with StorageServer(names=["uploads"], fault_plan=FaultPlan(slow_reads=1, slow_s=0.3)) as server:
         began = time.monotonic()
         assert requests.get(f"{server.url}/storage/v1/b/uploads", timeout=5).json()["name"] == "uploads"
         assert time.monotonic() - began >= 0.3
 
 
-def test_the_stock_client_outlives_a_fault_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stock_client_recovers_from_a_fault_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     day = FaultPlan(seed=2, errors=0.3, burst=2)
     retry = storage.retry.DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.05)
     with StorageServer(names=["uploads"], fault_plan=day) as server:

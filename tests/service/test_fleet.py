@@ -57,7 +57,7 @@ def gone(pid: int) -> bool:
     return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+def test_all_processes_answer_and_stop_in_order(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     log, ids = tmp_path / "log", {f"r{number}" for number in range(100)}
     address = f"127.0.0.1:{free_port()}"
     with fleet(root, log, HEALTH_ADDRESS=address) as (worker, children):
@@ -71,20 +71,20 @@ def test_they_answer_and_stop_in_order(root: Path, tmp_path: Path, pubsub: Pubsu
     assert log.read_text().count('"worker stopped"') == PROCESSES and "Traceback" not in log.read_text()
 
 
-def test_one_that_dies_ends_all_of_them(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+def test_a_process_that_dies_ends_the_others(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with fleet(root, tmp_path / "log") as (worker, children):
         os.kill(children[0], signal.SIGKILL)
         assert worker.wait(15) == signal.SIGKILL
         assert all(map(gone, children))
 
 
-def test_none_outlives_the_process_that_began_them(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+def test_no_process_outlives_its_parent(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with fleet(root, tmp_path / "log") as (worker, children):
         worker.kill()
         assert until(lambda: all(map(gone, children)), 15)
 
 
-def test_a_model_that_cannot_be_loaded(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+def test_a_broken_model_ends_all_processes(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     env = {**os.environ, "WORKER_PROCESSES": "2", "ARTIFACT": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, capture_output=True, timeout=60

@@ -1,4 +1,4 @@
-"""GET /health of the push worker is answered within a second while every thread hangs or works."""
+"""GET /health of the push worker is answered within a second while every thread is blocked or busy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def worst_health_s(port: int, replies: list[Future[int]], at_least_s: float) -> 
 
 
 @pytest.mark.timing
-def test_while_storage_says_nothing(tmp_path: Path) -> None:
+def test_health_answers_while_storage_hangs(tmp_path: Path) -> None:
     port = free_port()
     references = [
         ("/", pushed(json.dumps({"image_uri": f"gs://payloads/{number}"}).encode(), f"r{number}"))
@@ -76,7 +76,7 @@ def test_while_storage_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timing
-def test_while_the_server_of_signing_keys_says_nothing(tmp_path: Path) -> None:
+def test_health_answers_while_the_signing_key_server_hangs(tmp_path: Path) -> None:
     port, account = free_port(), "pusher@example.com"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = {
@@ -95,7 +95,7 @@ def test_while_the_server_of_signing_keys_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timing
-def test_while_all_threads_decode_large_images(tmp_path: Path) -> None:
+def test_health_answers_while_all_threads_decode(tmp_path: Path) -> None:
     port, image = free_port(), encoded("PNG", (3900, 3900), "RGB")
     requests = [("/predict", image + bytes([number])) for number in range(12)]
     with push_worker(ENV, tmp_path / "log", port), under_way(port, requests) as replies:

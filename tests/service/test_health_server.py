@@ -1,4 +1,4 @@
-"""GET /health of the pull worker is answered whatever other connections do, and stops at once."""
+"""GET /health of the pull worker is answered whatever other connections do, and the server stops at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def health(port: int) -> bytes:
     return sent(port, b"GET /health HTTP/1.1\r\nHost: w\r\n\r\n")
 
 
-def test_it_says_how_the_worker_is(port: int, well: threading.Event) -> None:
+def test_health_reports_the_state_of_the_worker(port: int, well: threading.Event) -> None:
     assert health(port).startswith(b"HTTP/1.0 503 ") and health(port).endswith(b'\r\n\r\n{"status": "ok"}')
     well.set()
     assert health(port).startswith(b"HTTP/1.0 200 ")
@@ -53,11 +53,11 @@ def test_it_says_how_the_worker_is(port: int, well: threading.Event) -> None:
 @pytest.mark.parametrize(
     "request_line", [b"GET / HTTP/1.1", b"POST /health HTTP/1.1", b"GET /healthy HTTP/1.1", b"GET /health", b"\xff"]
 )
-def test_nothing_else_is_here(port: int, request_line: bytes) -> None:
+def test_other_paths_of_the_health_server_are_not_found(port: int, request_line: bytes) -> None:
     assert sent(port, request_line + b"\r\n\r\n").startswith(b"HTTP/1.0 404 ")
 
 
-def test_a_head_without_an_end_is_not_read_on(port: int) -> None:
+def test_an_endless_head_is_refused(port: int) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # cut off while it was sending
         assert sent(port, b"GET /health HTTP/1.1\r\n" + b"a" * 10_000_000) == b""
 
@@ -75,6 +75,6 @@ def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
         assert time.monotonic() - began < 9
 
 
-def test_an_address_that_is_taken(port: int) -> None:
+def test_a_health_address_in_use_is_an_error(port: int) -> None:
     with pytest.raises(SettingsError, match="nothing can listen there"), answering(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
         pass

@@ -1,4 +1,4 @@
-"""What the worker asks of the C library and of the garbage collector, in a process of its own: it is for all of it."""
+"""The worker's settings of malloc and the garbage collector, each tested in a separate process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_memory_for_the_next_image_is_kept_and_large_blocks_are_returned() -> No
     assert grown < 10_000_000
 
 
-def test_cycles_are_looked_for_seldom_but_they_are() -> None:
+def test_the_garbage_collector_runs_seldom_but_runs() -> None:
     assert _output(_CYCLES) == ["0", "True", "True"]
 
 

@@ -1,4 +1,4 @@
-"""Who reaches the twin: this machine's loopback alone, unless `--host` says otherwise, which is said aloud."""
+"""Addresses of the twin: loopback only, unless `--host` opens it with a warning."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NEIGHBOUR = "127.0.0.2"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 has to be made first")
 
 
-def test_loopback_alone_by_default() -> None:
+def test_servers_listen_on_loopback_by_default() -> None:
     with PubsubServer() as pubsub, StorageServer() as store:
         for address in (pubsub.host, pubsub.jwks_url.split("/")[2], store.url.removeprefix("http://")):
             port = int(address.rpartition(":")[2])
             assert listens(port) and not listens(port, NEIGHBOUR)
 
 
-def test_every_address_when_asked_and_the_environment_can_be_used(
+def test_servers_listen_on_every_address_on_request(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(root, tmp_path / "worker.log", "--host", "0.0.0.0") as up:
@@ -79,7 +79,7 @@ def test_a_single_server_listens_on_the_given_address(root: Path, part: str, hos
     assert ("WARNING" in said) is warned, said
 
 
-def test_a_twin_on_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_twin_listens_on_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=None, host=NEIGHBOUR) as twin:
         assert twin.pubsub_host.startswith(NEIGHBOUR) and twin.storage_url.startswith(f"http://{NEIGHBOUR}:")
         assert not listens(int(twin.pubsub_host.rpartition(":")[2]))
@@ -90,13 +90,13 @@ def test_a_twin_on_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.name.invalid", "::", ""])
-def test_what_is_no_address_of_this_machine_is_refused(root: Path, host: str) -> None:
+def test_a_foreign_address_is_refused(root: Path, host: str) -> None:
     done = subprocess.run([*UP, "--host", host], cwd=root, capture_output=True, text=True, timeout=20)
     assert done.returncode == 2
     assert f"argument --host: {host!r} is not an IPv4 address or name of this machine; 0.0.0.0 means all" in done.stderr
 
 
-def test_names_are_addresses() -> None:
+def test_names_of_addresses_of_this_machine_are_accepted() -> None:
     assert own_address("localhost") == LOOPBACK
     with pytest.raises(ValueError, match="not an IPv4 address"):
         own_address("192.0.2.1")

@@ -35,5 +35,5 @@ def row(load: str) -> str:
 
 
 @pytest.mark.parametrize("load", LOADS)
-def test_the_costs_are_a_plans(load: str) -> None:
+def test_the_costs_in_the_readme_are_those_of_a_plan(load: str) -> None:
     assert row(load) in (ROOT / "infra" / "README.md").read_text().splitlines()

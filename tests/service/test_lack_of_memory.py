@@ -27,7 +27,7 @@ except Exception as exc:
 
 
 @pytest.mark.parametrize("name", ["progressive jpeg", "parted jpeg", "float tiff", "webp of a phone", "clear png"])
-def test_a_lack_of_memory_is_not_the_files_fault(name: str, tmp_path: Path, root: Path) -> None:
+def test_a_lack_of_memory_is_not_an_invalid_image(name: str, tmp_path: Path, root: Path) -> None:
     """libjpeg and libtiff fail as at a damaged file. It is ours: a worker with more memory answers."""
     assert resource.RLIMIT_AS
     file = tmp_path / "image"

@@ -1,4 +1,4 @@
-"""What starts fast imports little: each module in a process of its own."""
+"""Modules that must start fast import little; each is tested in a separate process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 
-def test_importing_it_loads_no_runtime(root: Path) -> None:
+def test_importing_the_client_loads_no_model_runtime(root: Path) -> None:
     unwanted = "{'tensorflow', 'keras', 'ai_edge_litert', 'PIL', 'google.cloud.storage'}"
     code = f"import sys, model.artifact.load, model.artifact.fetch; print(sorted({unwanted} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
 
 
-def test_help_imports_nothing_heavy(root: Path) -> None:
+def test_help_imports_no_heavy_library(root: Path) -> None:
     code = (
         "import sys\nfrom client.__main__ import main\nfrom client.cli.program import COMMANDS\n"
         "for words in [['--help'], *([name, '--help'] for name in COMMANDS if name not in ('model', 'up'))]:\n"
@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy(root: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
-def test_a_worker_without_spans_imports_none_of_it(root: Path, module: str) -> None:
+def test_a_worker_without_spans_imports_no_opentelemetry(root: Path, module: str) -> None:
     heavy = "('opentelemetry.sdk', 'http.server')"
     code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

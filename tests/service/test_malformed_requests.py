@@ -158,14 +158,14 @@ def test_malformed_requests_are_refused_counted_and_closed(worker: tuple[Child, 
 
 
 @pytest.mark.parametrize("path", ["/predict", "/"])
-def test_a_body_that_breaks_off_is_no_failure_of_ours(worker: tuple[Child, int], path: str) -> None:
+def test_a_truncated_body_is_not_an_internal_error(worker: tuple[Child, int], path: str) -> None:
     child, port = worker
     reply = sent(port, b"POST %s HTTP/1.1\r\nHost: w\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" % path.encode())
     assert reply.startswith(b"HTTP/1.1 400 ") and b"chunks are malformed" in reply
     assert "Traceback" not in child.log.read_text()
 
 
-def test_what_is_unusual_and_right_is_answered(worker: tuple[Child, int]) -> None:
+def test_unusual_valid_requests_are_answered(worker: tuple[Child, int]) -> None:
     _, port = worker
     get = b"GET %s HTTP/1.1\r\nHost: w\r\n%sConnection: close\r\n\r\n"
     long = b"".join(b"A%d: " % number + b"a" * 7900 + b"\r\n" for number in range(4))

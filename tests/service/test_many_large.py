@@ -1,4 +1,4 @@
-"""Many of the largest images at once: the worker with all its processes stays under 400 MB, and answers each."""
+"""Many of the largest images at once: all processes of the worker stay under 400 MB, and every image is answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from infra.local.twin import Twin
-from tests.fault.watch import Watch
+from tests.fault.watch import ProcessMonitor
 from tests.image_files import save
 from tests.pubsub_client import PubsubClient
 
@@ -33,7 +33,7 @@ def test_many_large_images_share_the_memory(way: str, monkeypatch: pytest.Monkey
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
         assert twin._worker is not None
-        with Watch(twin._worker.pid) as watch, PubsubClient(twin.project) as pubsub:
+        with ProcessMonitor(twin._worker.pid) as watch, PubsubClient(twin.project) as pubsub:
             if way == "HTTP":
                 with ThreadPoolExecutor(COUNT) as pool:
                     statuses = list(pool.map(post, [f"{twin.worker_url}/predict"] * COUNT))

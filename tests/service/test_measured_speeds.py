@@ -1,4 +1,4 @@
-"""Variants of a model are measured in processes of their own."""
+"""Variants of a model are measured in separate processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.training.export.benchmark import BATCHES, THREADS, Target, measure_sp
 from tests.unit.test_gate import SHIPPED
 
 
-def test_speeds_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+def test_speeds_are_measured_in_separate_processes(tmp_path: Path) -> None:
     target = Target(SHIPPED, "litert", SHIPPED / "model.tflite")
     (found,) = measure_speeds([target], rounds=1)
     assert set(found.rates) == {(threads, batch) for threads in THREADS for batch in BATCHES}

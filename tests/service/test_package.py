@@ -1,4 +1,4 @@
-"""The staged source of a 2nd-gen function is complete: it serves in a process that knows nothing of the checkout."""
+"""The packaged source of a 2nd-gen function is complete: it serves without the checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ os._exit(0)
 """
 
 
-def test_the_staged_source_serves(tmp_path: Path, root: Path) -> None:
+def test_the_packaged_source_serves_requests(tmp_path: Path, root: Path) -> None:
     archive = stage(tmp_path / "package")
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
@@ -49,6 +49,6 @@ def test_the_staged_source_serves(tmp_path: Path, root: Path) -> None:
     assert label and Path(origin).is_relative_to(tmp_path)
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_package_is_reproducible(tmp_path: Path) -> None:
     first = stage(tmp_path / "package").read_bytes()
     assert stage(tmp_path / "package").read_bytes() == first

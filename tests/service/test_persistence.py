@@ -1,4 +1,4 @@
-"""A data folder: what a server that was killed still has when it starts again."""
+"""A data folder of the Pub/Sub server: what survives a kill and a restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "")
 
 
-def test_killed_in_the_middle_of_publishing_it_has_every_message_that_it_answered(root: Path, tmp_path: Path) -> None:
+def test_a_kill_during_publishing_loses_no_confirmed_message(root: Path, tmp_path: Path) -> None:
     subscriptions = ["first", "second"]
     answered: list[bytes] = []
     enough = threading.Event()
@@ -82,7 +82,7 @@ def test_killed_in_the_middle_of_publishing_it_has_every_message_that_it_answere
             stream.result(10)
 
 
-def test_an_ack_that_was_answered_exactly_once_holds_over_a_kill(root: Path, tmp_path: Path) -> None:
+def test_a_confirmed_ack_survives_a_kill(root: Path, tmp_path: Path) -> None:
     with server(root, tmp_path) as before, clients(before.host) as cloud:
         topic = cloud.topic()
         subscription = cloud.subscription(topic, enable_exactly_once_delivery=True)
@@ -120,7 +120,7 @@ def test_an_ack_that_was_answered_exactly_once_holds_over_a_kill(root: Path, tmp
     assert ids - asked <= rest <= ids
 
 
-def test_topics_subscriptions_snapshots_schemas_and_policies_are_there(tmp_path: Path) -> None:
+def test_all_kinds_of_resources_survive_a_restart(tmp_path: Path) -> None:
     definition = '{"type": "record", "name": "R", "fields": [{"name": "x", "type": "int"}]}'
     wider = definition.replace("int", "double")
     with kept(tmp_path) as cloud:
@@ -173,7 +173,7 @@ def everything(cloud: Cloud) -> list[Any]:
     ]
 
 
-def test_what_was_deleted_stays_deleted_and_leaves_nothing_in_the_file(tmp_path: Path) -> None:
+def test_deleted_resources_stay_deleted_and_leave_the_file(tmp_path: Path) -> None:
     with kept(tmp_path) as cloud:
         topic = cloud.topic(message_retention_duration={"seconds": 600})
         subscription = cloud.subscription(topic, retain_acked_messages=True)
@@ -200,7 +200,7 @@ def stored(folder: Path) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def test_a_message_comes_back_whole_under_an_id_that_is_never_given_again(
+def test_messages_are_restored_unchanged_and_ids_are_not_reused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = {"data": b"\x00\xff", "attributes": {"a": "b"}, "ordering_key": "k"}
@@ -216,7 +216,7 @@ def test_a_message_comes_back_whole_under_an_id_that_is_never_given_again(
     assert later > int(before.message.message_id)
 
 
-def test_attempts_go_on_and_the_poison_reaches_its_dead_letters(tmp_path: Path) -> None:
+def test_delivery_attempts_continue_after_a_restart_until_the_dead_letter(tmp_path: Path) -> None:
     with kept(tmp_path) as cloud:
         dead = cloud.topic("dead")
         dead_letters = cloud.subscription(dead, "dead-letters")
@@ -239,7 +239,7 @@ def test_attempts_go_on_and_the_poison_reaches_its_dead_letters(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("leased", [0, 3])
-def test_the_order_is_kept(tmp_path: Path, leased: int) -> None:
+def test_ordering_survives_a_restart(tmp_path: Path, leased: int) -> None:
     options = {"publisher_options": pubsub_v1.types.PublisherOptions(enable_message_ordering=True)}
     with PubsubServer(data_dir=tmp_path) as held, clients(held.host, **options) as cloud:
         topic = cloud.topic()
@@ -254,7 +254,7 @@ def test_the_order_is_kept(tmp_path: Path, leased: int) -> None:
         assert data(pull(cloud, subscription, 20 - first)) == [b"%d" % number for number in range(first, 20)]
 
 
-def test_a_seek_to_a_time_or_a_snapshot_works_after_a_restart_and_holds_over_one(tmp_path: Path) -> None:
+def test_seeks_work_after_a_restart_and_survive_one(tmp_path: Path) -> None:
     with kept(tmp_path) as cloud:
         topic = cloud.topic(message_retention_duration={"seconds": 600})
         subscription = cloud.subscription(topic, retain_acked_messages=True)

@@ -1,4 +1,4 @@
-"""Whatever a sender asks, no page of gunicorn, Werkzeug or Flask answers: replies are JSON, or plain text of ours."""
+"""Replies are JSON or our own plain text, never a page of gunicorn, Werkzeug or Flask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`predictions plan` at a terminal that cannot print blocks."""
+"""`predictions plan` at a terminal without Unicode blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.unit.test_plan_command import WORDS
 
 
-def test_the_chart_is_ascii_where_blocks_cannot_be_printed(root: Path) -> None:
+def test_the_chart_is_ascii_on_a_terminal_without_unicode(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "client", *WORDS],
         cwd=root,

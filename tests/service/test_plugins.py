@@ -1,4 +1,4 @@
-"""The plugins of these tests, in a run of their own: each fails what it is there to fail."""
+"""The pytest plugins of this project, in separate runs: each fails what it must fail."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 SPENDS = """\
 import time
 
-def test_spends():
+def test_a_test_that_spends_processor_time():
     until = time.process_time() + 0.6
     while time.process_time() < until: ...
 """
 CATCHES = """\
 import subprocess
 
-def test_catches():
+def test_a_test_that_catches_everything():
     try:
         subprocess.run(["true"])
     except BaseException:
@@ -61,7 +61,7 @@ def test_a_unit_test_that_starts_a_process_fails_whatever_it_catches(root: Path,
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_what_is_skipped_fails_under_ci(ci: str, status: int, root: Path, tmp_path: Path) -> None:
+def test_skipped_tests_fail_under_ci(ci: str, status: int, root: Path, tmp_path: Path) -> None:
     done = run(root, tmp_path / "checkout", "complete", SKIPS, CI=ci)
     assert done.returncode == status, done.stdout
     assert ("SKIPPED UNDER CI: " in done.stdout) == bool(ci)

@@ -1,4 +1,4 @@
-"""What fits a schema of protocol buffers and what does not: a compiler in a process of its own reads it."""
+"""Protocol buffer schemas: which messages fit; a compiler in a separate process reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.local.pubsub.definitions import InvalidDefinition, ProtocolBuffer, Sc
 PROTO = 'syntax = "proto2"; package a; message Answer { required string label = 1; message Inner {} }'
 
 
-def test_protocol_buffer() -> None:
+def test_messages_that_fit_a_protocol_buffer_schema() -> None:
     proto = ProtocolBuffer(PROTO)
     proto.check_json(b'{"label": "coat"}')
     proto.check_binary(b"\x0a\x04coat")
@@ -30,6 +30,6 @@ def test_protocol_buffer() -> None:
         ('syntax = "proto3"; message A {} message B {}', "exactly one message"),
     ],
 )
-def test_no_protocol_buffer(definition: str, said: str) -> None:
+def test_invalid_protocol_buffer_schemas_are_refused(definition: str, said: str) -> None:
     with pytest.raises(InvalidDefinition, match=said):
         ProtocolBuffer(definition)

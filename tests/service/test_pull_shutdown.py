@@ -47,7 +47,7 @@ def stop(worker: subprocess.Popen[bytes], log: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
-def test_nothing_is_lost_and_nothing_is_answered_twice(
+def test_shutdown_loses_no_request_and_duplicates_no_response(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, ids = encoded("JPEG", (1600, 1200), "RGB"), {f"r{number}" for number in range(IMAGES)}
@@ -82,9 +82,7 @@ def test_nothing_is_lost_and_nothing_is_answered_twice(
             assert sorted(rest) == sorted(ids - set(answered)), "the next worker answers exactly the rest"
 
 
-def test_a_worker_ends_in_time_while_storage_says_nothing(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_ends_in_time_while_storage_hangs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Pushes with a token, through the twin: the worker checks them with the keys that the twin publishes."""
+"""Pushes with a token, through the twin: the worker verifies them with the keys of the twin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import until
 EMAIL, AUDIENCE = "pusher@local.iam.gserviceaccount.com", "prediction-worker"
 
 
-def test_the_worker_takes_pushes_of_its_pusher_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_accepts_pushes_of_the_configured_account_only(monkeypatch: pytest.MonkeyPatch) -> None:
     guard = {"PUSH_AUDIENCE": AUDIENCE, "PUSH_SERVICE_ACCOUNT": EMAIL}
     patient = Topology.read().with_retry(0.1, 0.2, max_delivery_attempts=100)
     with Twin(patient, worker_env=guard) as twin:

@@ -1,4 +1,4 @@
-"""SIGTERM to push workers under load: what they hold is answered, they end in time, and callers notice nothing."""
+"""SIGTERM to push workers under load: requests in flight are answered, and senders see no error."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
             assert pubsub.backlog("dead_predict-sub") == []
 
 
-def test_a_worker_ends_in_time_while_storage_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_ends_in_time_while_storage_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     # Delivered again at once, so that the ending worker is given the request a second time.
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:

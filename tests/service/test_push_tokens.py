@@ -1,4 +1,4 @@
-"""Tokens of pushes: signed as Google signs them, checked as an endpoint checks them. Google's emulator signs none."""
+"""Push tokens: signed like Google's and verified like an endpoint does. Google's emulator signs none."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_token_needs_an_account(server: PubsubServer, endpoint: Endpoint) -> N
         pushed(endpoint, oidc_token={"audience": "worker"})
 
 
-def test_elsewhere_is_nothing(server: PubsubServer) -> None:
+def test_unknown_paths_of_the_key_server_are_not_found(server: PubsubServer) -> None:
     answer = requests.get(server.jwks_url + "/x", timeout=5)
     assert answer.status_code == 404 and "/oauth2/v3/certs/x" in answer.json()["error"]["message"]
 

@@ -1,4 +1,4 @@
-"""The pusher by itself: its time limit, what it makes of broken answers, what it remembers."""
+"""The pusher: its time limit, replies that it cannot read, and its memory of open messages."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: floa
     ],
     ids=["closed", "garbage", "503", "cut off", "no length"],
 )
-def test_a_broken_answer_is_a_nack(broken: bytes) -> None:
+def test_a_broken_reply_is_a_nack(broken: bytes) -> None:
     assert len(asyncio.run(_pushed([broken, OK], 2))) == 2
 
 
@@ -90,12 +90,12 @@ def test_a_broken_answer_is_a_nack(broken: bytes) -> None:
     ],
     ids=["length", "204", "102", "1.0", "chunked"],
 )
-def test_an_answer_of_any_shape_is_an_ack(answer: bytes) -> None:
+def test_any_reply_with_a_success_status_is_an_ack(answer: bytes) -> None:
     assert len(asyncio.run(_pushed([answer], 1))) == 1
 
 
 @pytest.mark.timing
-def test_no_answer_in_time_is_a_nack() -> None:
+def test_a_late_reply_is_a_nack() -> None:
     first, second = asyncio.run(_pushed([None, OK], 2, ack_deadline_s=0.3))
     assert 0.25 < second - first < 1.0
 

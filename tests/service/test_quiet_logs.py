@@ -1,4 +1,4 @@
-"""What logs do not hold: image bytes and tokens, whatever fails, at the most talkative level."""
+"""Logs never hold image bytes or tokens, whatever fails, even at the most verbose level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reference may make the worker read: allowed buckets, no more bytes than the limit, odd names as they are."""
+"""References: only allowed buckets are read, within the size limit, and object names are used literally."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def test_an_allowed_bucket_is_read(server: StorageServer) -> None:
 
 
 @pytest.mark.parametrize("bucket", ["private", "photos2", "Photos", "", "photos/o/a.png?", "../b/private", "photos\n"])
-def test_another_is_not_even_asked_for(server: StorageServer, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+def test_a_bucket_that_is_not_allowed_is_not_requested(
+    server: StorageServer, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
     put("private", "a.png", b"image")
     asked: list[Request] = []
     answer = server.answer
@@ -69,7 +71,7 @@ def test_another_is_not_even_asked_for(server: StorageServer, monkeypatch: pytes
     assert asked, "the spy sees a request that is allowed"
 
 
-def test_an_invented_size_does_not_lift_the_limit(server: StorageServer) -> None:
+def test_a_wrong_size_in_a_reference_does_not_raise_the_limit(server: StorageServer) -> None:
     """A forged notification says ten bytes of a large object."""
     put("photos", "large", bytes(2_000_000))
     with pytest.raises(ImageTooLarge, match=r"is 2,000,000 bytes; at most 1,000 are allowed"):
@@ -77,14 +79,14 @@ def test_an_invented_size_does_not_lift_the_limit(server: StorageServer) -> None
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_are_names_and_nothing_else(server: StorageServer, name: str) -> None:
+def test_odd_object_names_are_used_literally(server: StorageServer, name: str) -> None:
     put("private", "x", b"not this")
     put("photos", name, name.encode())
     assert fetched({"photos"}, ObjectRef("photos", name), 2000) == name.encode()
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_what_is_no_name_is_not_there(server: StorageServer, name: str) -> None:
+def test_an_impossible_object_name_is_not_found(server: StorageServer, name: str) -> None:
     with pytest.raises(ImageNotFound):
         fetched({"photos"}, ObjectRef("photos", name), 2000)
 
@@ -106,12 +108,12 @@ def test_what_is_no_name_is_not_there(server: StorageServer, name: str) -> None:
     ],
     ids=repr,
 )
-def test_only_gs_is_an_address(uri: object) -> None:
+def test_only_gs_addresses_are_accepted(uri: object) -> None:
     with pytest.raises(InvalidRequest, match="must look like gs://bucket/object"):
         parse_uri(uri)
 
 
-def test_a_notification_cannot_name_what_is_no_bucket() -> None:
+def test_a_notification_with_an_invalid_bucket_name_is_refused() -> None:
     attributes = {
         "eventType": "OBJECT_FINALIZE",
         "bucketId": "photos/../private",

@@ -1,4 +1,4 @@
-"""The response store: independent workers send the same bytes, and none sends what it could not store."""
+"""The response store: independent workers publish the same bytes, and only stored responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sent(responses: MemoryResponses) -> list[bytes]:
     return [encode_response(response) for response in responses.published]
 
 
-def test_every_worker_sends_the_same_bytes(bucket: StorageServer) -> None:
+def test_every_worker_publishes_the_same_bytes(bucket: StorageServer) -> None:
     bodies: set[bytes] = set()
     for attempt in range(1, 4):
         handler, responses = worker()
@@ -48,7 +48,7 @@ def test_every_worker_sends_the_same_bytes(bucket: StorageServer) -> None:
     assert name.startswith("answers/") and name.endswith(".json")
 
 
-def test_errors_are_kept_as_answers_are_and_announcements_are_not(bucket: StorageServer) -> None:
+def test_error_responses_are_stored_and_dead_letter_responses_are_not(bucket: StorageServer) -> None:
     bad = Envelope("m1", b"no image", {"request_id": "r2"})
     handler, responses = worker("gs://kept")
     handle_dead_letter(handler, bad)
@@ -60,7 +60,7 @@ def test_errors_are_kept_as_answers_are_and_announcements_are_not(bucket: Storag
     assert len(bucket.objects("kept")) == 1
 
 
-def test_another_image_under_a_used_id_has_an_answer_of_its_own(bucket: StorageServer) -> None:
+def test_another_image_under_a_used_id_gets_its_own_response(bucket: StorageServer) -> None:
     for data in (encoded(), encoded("JPEG")):
         handler, responses = worker()
         handle(handler, Envelope("m", data, {"request_id": "same"}))
@@ -68,7 +68,9 @@ def test_another_image_under_a_used_id_has_an_answer_of_its_own(bucket: StorageS
     assert len(bucket.objects("kept")) == 2
 
 
-def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_cannot_be_stored_is_not_published(
+    bucket: StorageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("functions.gcp.response_store.FETCH_RETRY_S", 0.2)
     handler, responses = worker()
     bucket.fail(503, 100)
@@ -80,7 +82,7 @@ def test_nothing_is_sent_that_could_not_be_stored(bucket: StorageServer, monkeyp
     assert isinstance(responses.published[0].explanation, Explanation)
 
 
-def test_a_worker_that_may_create_and_not_replace_finds_the_stored_answer(bucket: StorageServer) -> None:
+def test_a_worker_with_create_permission_only_reads_the_stored_response(bucket: StorageServer) -> None:
     handler, _ = worker()
     first = respond(handler, ASKED)
     response_store = BucketResponseStore("gs://kept/answers", "p")
@@ -93,7 +95,7 @@ def test_a_worker_that_may_create_and_not_replace_finds_the_stored_answer(bucket
     assert response_store.keep("id", later).completed_at == first.completed_at
 
 
-def test_a_lost_answer_of_the_bucket_makes_no_second_answer(bucket: StorageServer) -> None:
+def test_a_lost_reply_of_the_bucket_makes_no_second_response(bucket: StorageServer) -> None:
     """The object is there, the worker did not hear of it, and tries again: it finds its own answer."""
     handler, responses = worker()
     first = respond(handler, ASKED)

@@ -1,4 +1,4 @@
-"""Responses reach a topic together, each with its own id; what is refused fails alone."""
+"""Responses are published in batches, each with its own id; a refused one fails alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functions.runtime.supervised import Supervisor
 from infra.local.pubsub.server import PubsubServer
 
 
-def test_a_response_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_are_published_together_and_fail_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with PubsubServer() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
         topic = "projects/p/topics/res"

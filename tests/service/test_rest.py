@@ -1,4 +1,4 @@
-"""REST on the port of gRPC: through the stock clients' own REST transports, and by hand where they cannot go."""
+"""REST on the port of gRPC: through the stock clients' REST transports, and by hand for other cases."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_listings_come_in_pages(publisher: PublisherClient) -> None:
     assert [[topic.name for topic in page.topics] for page in pages] == [[TOPIC, *names[:2]], names[2:]]
 
 
-def test_policies(publisher: PublisherClient) -> None:
+def test_policies_are_set_and_read_over_rest(publisher: PublisherClient) -> None:
     binding = {"role": "roles/pubsub.viewer", "members": ["user:a@example.com"]}
     publisher.set_iam_policy(request={"resource": TOPIC, "policy": {"bindings": [binding]}})
     [kept] = publisher.get_iam_policy(request={"resource": TOPIC}).bindings
@@ -84,7 +84,7 @@ def test_policies(publisher: PublisherClient) -> None:
     assert publisher.test_iam_permissions(request=asked).permissions == ["pubsub.topics.publish"]
 
 
-def test_schemas(server: PubsubServer) -> None:
+def test_schemas_are_created_and_validated_over_rest(server: PubsubServer) -> None:
     transport = SchemaServiceRestTransport(host=f"http://{server.host}", credentials=AnonymousCredentials())
     with SchemaServiceClient(transport=transport) as client:
         schema = {"type_": Schema.Type.AVRO, "definition": '"string"'}
@@ -95,7 +95,9 @@ def test_schemas(server: PubsubServer) -> None:
             client.validate_message(request=message)
 
 
-def test_one_port_for_both(server: PubsubServer, subscriber: SubscriberClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rest_and_grpc_share_a_port(
+    server: PubsubServer, subscriber: SubscriberClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
     data = b"x" * 3_000_000
     with pubsub_v1.PublisherClient() as publisher, pubsub_v1.SubscriberClient() as streaming:
@@ -151,7 +153,7 @@ def test_a_refusal_has_a_message(
     [b"GET / HTTP/1.0", b"nonsense", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked"],
     ids=["1.0", "?", "chunked"],
 )
-def test_what_is_no_http_1_1_with_a_length_is_refused(server: PubsubServer, head: bytes) -> None:
+def test_requests_other_than_http_1_1_with_a_length_are_refused(server: PubsubServer, head: bytes) -> None:
     host, port = server.host.split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(head + b"\r\n\r\n")
@@ -159,7 +161,7 @@ def test_what_is_no_http_1_1_with_a_length_is_refused(server: PubsubServer, head
     assert answer.startswith(b"HTTP/1.1 400 ") and b"Content-Length" in answer
 
 
-def test_a_fault_plan_refuses_here_too() -> None:
+def test_a_fault_plan_applies_to_rest() -> None:
     with PubsubServer(fault_plan=FaultPlan(seed=1, errors=1)) as server:
         address = f"http://{server.host}/v1/{TOPIC}"
         assert requests.put(address, timeout=5).status_code == 200

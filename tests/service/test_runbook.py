@@ -1,4 +1,4 @@
-"""The runbook in infra/README.md: what it says to run is run."""
+"""The commands of the runbook in infra/README.md are run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def twin() -> Iterator[Twin]:
         yield running
 
 
-def test_redrive_asks_again_under_the_old_id(harness: DoctorHarness, root: Path) -> None:
+def test_redrive_publishes_requests_under_their_old_ids(harness: DoctorHarness, root: Path) -> None:
     readme = (root / "infra" / "README.md").read_text()
     [script] = re.findall(r"^python - PROJECT <<'END'\n(.*?)^END$", readme, re.M | re.S)
     topic = harness.gcloud.topic("dead_predict")

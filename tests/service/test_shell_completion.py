@@ -1,4 +1,4 @@
-"""The shell completes what is typed after `predictions`."""
+"""Shell completion of the `predictions` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signing-key server that sends too much, too slowly, or no keys: pushes are nacked soon, and it is left alone."""
+"""A signing-key server with huge, slow or invalid replies: pushes are nacked soon, and it is left alone for a while."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def settings(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("send", SERVERS.values(), ids=SERVERS)
-def test_what_is_no_key_set_is_a_nack_and_asked_for_once(
+def test_an_invalid_key_set_is_a_nack_and_fetched_once(
     app: App,  # noqa: F811
     tokens: Tokens,  # noqa: F811
     outcomes: RequestLog,  # noqa: F811
@@ -162,7 +162,7 @@ def test_a_redirect_is_not_followed(app: App, tokens: Tokens) -> None:  # noqa: 
         assert elsewhere.asked == 0
 
 
-def test_a_good_key_among_others_is_found(app: App, tokens: Tokens) -> None:  # noqa: F811
+def test_a_valid_key_among_invalid_ones_is_found(app: App, tokens: Tokens) -> None:  # noqa: F811
     good = json.loads(json.dumps(tokens.documents[JWKS_PATH]()))
     others = [1, {}, {"kty": "EC", "kid": "a"}, rsa(kid="b", n="?"), rsa(kid="c", use="enc")]
     for padding in (0, MAX_BYTES - 10_000):
@@ -175,7 +175,7 @@ def test_a_good_key_among_others_is_found(app: App, tokens: Tokens) -> None:  # 
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_a_token_that_is_nested_deep_is_the_senders_fault(
+def test_a_deeply_nested_token_is_rejected(
     app: App,  # noqa: F811
     tokens: Tokens,  # noqa: F811
     outcomes: RequestLog,  # noqa: F811

@@ -1,4 +1,4 @@
-"""Callers who send too much or too slowly, to the very server of the cloud: others are answered, and it still stops."""
+"""Slow and excessive senders on the real push worker: others are answered, and it still stops in time."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tupl
 
 
 @pytest.mark.timing
-def test_more_connections_than_are_kept(worker: tuple[Child, int]) -> None:
+def test_connections_over_the_limit_are_closed(worker: tuple[Child, int]) -> None:
     """The oldest give way, and no more large bodies are waited for than fit; others are answered as ever."""
     _, port = worker
     with ExitStack() as callers:
@@ -269,7 +269,7 @@ def test_a_stopping_worker_waits_for_no_slow_sender(worker: tuple[Child, int]) -
 
 
 @pytest.mark.parametrize("path", ["/nope", "/favicon.ico", "/health", "/", "/predict"])
-def test_a_body_that_nobody_wants_is_not_waited_for(worker: tuple[Child, int], path: str) -> None:
+def test_a_refused_request_is_not_read_to_its_end(worker: tuple[Child, int], path: str) -> None:
     _, port = worker
     with ExitStack() as callers:
         for _ in range(2 * THREADS):

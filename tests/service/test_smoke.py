@@ -1,4 +1,4 @@
-"""The smoke test against the whole twin: every entry point answers, and one that is broken has its own line."""
+"""The smoke test against the whole twin: every entry point answers, and a broken one has its own line."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_every_entry_point_answers(harness: DoctorHarness) -> None:
     assert smoke(harness)[0] == 0  # nothing of the first is in the way
 
 
-def test_without_an_address_http_has_no_line(harness: DoctorHarness) -> None:
+def test_without_an_address_the_http_endpoint_is_not_tested(harness: DoctorHarness) -> None:
     assert smoke(harness, "--url", "")[1].keys() == {"topic", "bucket"}
 
 
-def test_a_bucket_that_tells_nobody(harness: DoctorHarness) -> None:
+def test_smoke_reports_a_bucket_without_notifications(harness: DoctorHarness) -> None:
     harness.hush()
     code, lines = smoke(harness, "--timeout", "2")
     harness.notify()
@@ -53,13 +53,13 @@ def test_a_bucket_that_tells_nobody(harness: DoctorHarness) -> None:
     assert lines["bucket"][1] == "sneaker.jpg: no answer within 2 s"
 
 
-def test_a_bucket_that_is_not_there(harness: DoctorHarness) -> None:
+def test_smoke_reports_a_missing_bucket(harness: DoctorHarness) -> None:
     code, lines = smoke(harness, "--bucket", "no-such-bucket")
     assert (code, lines["bucket"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert "404" in lines["bucket"][1] or "NotFound" in lines["bucket"][1]
 
 
-def test_a_topic_that_is_not_there(harness: DoctorHarness) -> None:
+def test_smoke_reports_a_missing_topic(harness: DoctorHarness) -> None:
     code, lines = smoke(harness, "--topic", "no_such_topic", "--timeout", "5")
     assert (code, lines["topic"][0], lines["HTTP"][0]) == (1, "fail", "ok")
     assert "it could not be published: NotFound" in lines["topic"][1]
@@ -67,22 +67,20 @@ def test_a_topic_that_is_not_there(harness: DoctorHarness) -> None:
     assert (code, lines["topic"][0], lines["bucket"][0], lines["HTTP"][0]) == (1, "fail", "fail", "ok")
 
 
-def test_an_entry_point_where_nobody_is(harness: DoctorHarness) -> None:
+def test_smoke_reports_an_endpoint_without_a_server(harness: DoctorHarness) -> None:
     code, lines = smoke(harness, "--url", f"http://127.0.0.1:{free_port()}")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert "nothing answers at" in lines["HTTP"][1]
 
 
-def test_an_entry_point_that_wants_a_token_that_gcloud_does_not_give(
-    harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_smoke_reports_a_missing_identity_token(harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     code, lines = smoke(harness, "--url", "https://endpoint.example")
     assert (code, lines["HTTP"][0], lines["topic"][0]) == (1, "fail", "ok")
     assert lines["HTTP"][1].startswith("gcloud provides no identity token")
 
 
-def test_a_worker_that_is_away(harness: DoctorHarness, endpoint: Endpoint) -> None:
+def test_smoke_reports_a_worker_that_does_not_answer(harness: DoctorHarness, endpoint: Endpoint) -> None:
     endpoint.statuses = [503]
     harness.push(REQ, f"{endpoint.url}/")
     code, lines = smoke(harness, "--timeout", "1")
@@ -100,12 +98,12 @@ def test_a_worker_that_is_away(harness: DoctorHarness, endpoint: Endpoint) -> No
         (["--timeout", "nan"], "--timeout is nan;"),
     ],
 )
-def test_wrong_words(harness: DoctorHarness, words: list[str], said: str) -> None:
+def test_smoke_refuses_wrong_arguments(harness: DoctorHarness, words: list[str], said: str) -> None:
     assert main(["smoke", *words], os.environ, ROOT) == 2
     assert harness.capsys.readouterr().err.startswith(f"smoke: {said}")
 
 
-def test_an_image_is_left_under_smoke(harness: DoctorHarness) -> None:
+def test_smoke_leaves_one_image_in_the_uploads_bucket(harness: DoctorHarness) -> None:
     before = {blob.name for blob in harness.gcloud.storage.list_blobs("uploads")}
     assert smoke(harness)[0] == 0
     [new] = {blob.name for blob in harness.gcloud.storage.list_blobs("uploads")} - before

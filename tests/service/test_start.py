@@ -1,4 +1,4 @@
-"""A module that is started sooner is started as by `python -m`."""
+"""`functions.runtime.fast_start` starts a module like `python -m`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULE = "import gc, json, sys; print(json.dumps([__name__, sys.argv, gc.get_thr
 
 
 @pytest.mark.parametrize("before", [[], ["functions.runtime.fast_start"]])
-def test_a_module_finds_its_name_and_arguments(root: Path, tmp_path: Path, before: list[str]) -> None:
+def test_a_started_module_gets_its_name_and_arguments(root: Path, tmp_path: Path, before: list[str]) -> None:
     (tmp_path / "shown.py").write_text(MODULE)
     done = subprocess.run(
         [sys.executable, "-m", *before, "shown", "--port", "1"],
@@ -30,7 +30,7 @@ def test_a_module_finds_its_name_and_arguments(root: Path, tmp_path: Path, befor
     assert (tuple(threshold) == GARBAGE) is bool(before)
 
 
-def test_it_says_how_a_module_is_named(root: Path) -> None:
+def test_a_missing_module_name_prints_the_usage(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "functions.runtime.fast_start"], cwd=root, capture_output=True, text=True, check=False
     )

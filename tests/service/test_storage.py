@@ -1,4 +1,4 @@
-"""The Storage server, as the stock client sees it: bytes, generations, preconditions, failures on demand."""
+"""The Storage server through the stock client: content, generations, preconditions and injected failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     ids=["empty", "crlf", "lf", "cr", "mark", "dashes", "all bytes", "random"],
 )
 @pytest.mark.parametrize("chunk", [None, 262_144], ids=["multipart", "resumable"])
-def test_what_goes_up_comes_down(bucket: Bucket, content: bytes, chunk: int | None) -> None:
+def test_an_uploaded_object_is_downloaded_unchanged(bucket: Bucket, content: bytes, chunk: int | None) -> None:
     blob = bucket.blob("a.bin", chunk_size=chunk)
     blob.upload_from_file(io.BytesIO(content), content_type="application/x-test")
     again = bucket.get_blob("a.bin")
@@ -78,7 +78,7 @@ def test_a_new_generation_replaces_the_old(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("chunk", [None, 262_144], ids=["multipart", "resumable"])
-def test_only_the_first_creates(bucket: Bucket, chunk: int | None) -> None:
+def test_only_the_first_create_succeeds(bucket: Bucket, chunk: int | None) -> None:
     name = f"first-{chunk}"
     for content in (b"first", b"second"):
         blob = bucket.blob(name, chunk_size=chunk)
@@ -90,7 +90,7 @@ def test_only_the_first_creates(bucket: Bucket, chunk: int | None) -> None:
     assert bucket.blob(name).download_as_bytes() == b"first"
 
 
-def test_of_many_at_once_one_creates(bucket: Bucket) -> None:
+def test_one_of_many_concurrent_creates_succeeds(bucket: Bucket) -> None:
     def create(number: int) -> int:
         try:
             bucket.blob("race").upload_from_string(b"%d" % number, if_generation_match=0)
@@ -136,7 +136,7 @@ def test_preconditions(bucket: Bucket, call: str) -> None:
     assert plain.exists() is (call != "delete")
 
 
-def test_preconditions_on_what_is_absent(bucket: Bucket) -> None:
+def test_preconditions_on_a_missing_object(bucket: Bucket) -> None:
     with pytest.raises(exceptions.NotFound):
         bucket.blob("absent").download_as_bytes(if_generation_match=1)
     with pytest.raises(exceptions.NotFound):
@@ -146,7 +146,7 @@ def test_preconditions_on_what_is_absent(bucket: Bucket) -> None:
     assert not bucket.blob("absent").exists()
 
 
-def test_copies_are_guarded_at_both_ends(bucket: Bucket) -> None:
+def test_copies_check_preconditions_of_source_and_target(bucket: Bucket) -> None:
     source = bucket.blob("source")
     source.upload_from_string(b"x")
     with pytest.raises(exceptions.PreconditionFailed):
@@ -158,7 +158,7 @@ def test_copies_are_guarded_at_both_ends(bucket: Bucket) -> None:
         bucket.copy_blob(source, bucket, "other-copy", source_generation=1)
 
 
-def test_a_missing_bucket(bucket: Bucket) -> None:
+def test_a_missing_bucket_is_not_found(bucket: Bucket) -> None:
     missing = bucket.client.bucket("missing")
     for call in (
         lambda: missing.blob("a").upload_from_string(b"x"),
@@ -176,7 +176,7 @@ def test_a_missing_object_is_named(server: StorageServer) -> None:
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, "No such object in uploads")
 
 
-def test_failures_on_demand(server: StorageServer, bucket: Bucket) -> None:
+def test_requested_failures_are_injected(server: StorageServer, bucket: Bucket) -> None:
     blob = bucket.blob("unlucky")
     blob.upload_from_string(b"x")
     server.fail(status=503, times=2, path="unlucky")
@@ -206,7 +206,7 @@ def test_media_uploads_of_any_type(server: StorageServer, bucket: Bucket) -> Non
         assert bucket.blob("media").download_as_bytes() == content
 
 
-def test_nonsense_is_refused(server: StorageServer) -> None:
+def test_invalid_requests_are_refused(server: StorageServer) -> None:
     assert requests.delete(f"{server.url}/storage/v1/b", timeout=5).status_code == 501
     broken = requests.post(
         f"{server.url}/upload/storage/v1/b/uploads/o?uploadType=multipart",
@@ -243,7 +243,7 @@ def test_batches_answer_each_request_by_its_own_conditions(bucket: Bucket) -> No
         bucket.blob(kept.name).delete(if_generation_match=1)
 
 
-def test_a_batch_of_nothing_is_refused(server: StorageServer) -> None:
+def test_an_empty_batch_is_refused(server: StorageServer) -> None:
     for body in (b"", b"--x\r\n\r\n\r\n--x--"):
         answer = requests.post(
             f"{server.url}/batch/storage/v1", body, headers={"Content-Type": "multipart/mixed; boundary=x"}, timeout=5
@@ -251,7 +251,7 @@ def test_a_batch_of_nothing_is_refused(server: StorageServer) -> None:
         assert answer.status_code == 400
 
 
-def test_a_bucket_with_objects_stays(bucket: Bucket) -> None:
+def test_a_bucket_with_objects_cannot_be_deleted(bucket: Bucket) -> None:
     full = bucket.client.create_bucket("full")
     full.blob("a").upload_from_string(b"x")
     with pytest.raises(exceptions.Conflict, match="not empty"):
@@ -260,7 +260,7 @@ def test_a_bucket_with_objects_stays(bucket: Bucket) -> None:
     assert not full.exists()
 
 
-def test_a_stopped_server_answers_no_kept_connection() -> None:
+def test_a_stopped_server_closes_kept_connections() -> None:
     with requests.Session() as session:
         with StorageServer(names=["uploads"]) as server:
             assert session.get(f"{server.url}/storage/v1/b", timeout=5).status_code == 200

@@ -1,4 +1,4 @@
-"""What is said of access is kept: lists, policies, HMAC keys; keys of customers are asked for. And odd ends."""
+"""Access settings of the Storage server: access control lists, policies, HMAC and encryption keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     client.close()
 
 
-def test_lists_are_kept(bucket: Bucket) -> None:
+def test_access_control_lists_are_kept(bucket: Bucket) -> None:
     bucket.default_object_acl.all().grant_read()
     bucket.default_object_acl.save()
     blob = bucket.blob("a")
@@ -61,7 +61,7 @@ def test_public_access_can_be_prevented(bucket: Bucket) -> None:
         bucket.patch()
 
 
-def test_policies_are_kept(bucket: Bucket) -> None:
+def test_iam_policies_are_kept(bucket: Bucket) -> None:
     policy = bucket.get_iam_policy(requested_policy_version=3)
     policy.bindings.append({"role": "roles/storage.objectViewer", "members": {"allUsers"}})
     saved = bucket.set_iam_policy(policy)
@@ -74,7 +74,7 @@ def test_policies_are_kept(bucket: Bucket) -> None:
     assert bucket.test_iam_permissions(asked) == asked
 
 
-def test_hmac_keys(bucket: Bucket) -> None:
+def test_hmac_keys_are_deactivated_and_deleted(bucket: Bucket) -> None:
     key, secret = bucket.client.create_hmac_key("a@b.c")
     assert secret and key.state == "ACTIVE"
     with pytest.raises(exceptions.BadRequest, match="INACTIVE"):
@@ -88,7 +88,7 @@ def test_hmac_keys(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("chunk", [None, 262_144], ids=["multipart", "resumable"])
-def test_keys_of_customers(bucket: Bucket, chunk: int | None) -> None:
+def test_customer_supplied_encryption_keys_are_checked(bucket: Bucket, chunk: int | None) -> None:
     key, content = os.urandom(32), os.urandom(300_000)
     blob = bucket.blob("secret", encryption_key=key, chunk_size=chunk)
     blob.upload_from_string(content)
@@ -105,7 +105,7 @@ def test_keys_of_customers(bucket: Bucket, chunk: int | None) -> None:
         bucket.blob("secret", encryption_key=key).download_as_bytes()
 
 
-def test_a_bucket_names_the_key_of_its_objects(bucket: Bucket) -> None:
+def test_a_bucket_keeps_its_kms_key_and_encryption_rules(bucket: Bucket) -> None:
     key = "projects/p/locations/us/keyRings/r/cryptoKeys/k"
     bucket.default_kms_key_name = key
     bucket.encryption.google_managed_encryption_enforcement_config = EncryptionEnforcementConfig("FullyRestricted")
@@ -120,7 +120,7 @@ def test_a_bucket_names_the_key_of_its_objects(bucket: Bucket) -> None:
     assert [blob.kms_key_name for blob in bucket.list_blobs()] == [key, f"{key}2", None]
 
 
-def test_a_rewrite_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -> None:
+def test_a_rewrite_continues_from_its_token(server: StorageServer, bucket: Bucket) -> None:
     content = os.urandom(2 * MIB + 1)
     bucket.blob("from").upload_from_string(content)
     address = f"{server.url}/storage/v1/b/access/o/from/rewriteTo/b/access/o/to?maxBytesRewrittenPerCall={MIB}"
@@ -134,7 +134,7 @@ def test_a_rewrite_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -
     assert requests.post(f"{address}&rewriteToken=nonsense", timeout=5).status_code == 400
 
 
-def test_parts_that_come_at_the_same_time(bucket: Bucket, tmp_path: Path) -> None:
+def test_parts_of_an_upload_may_arrive_in_parallel(bucket: Bucket, tmp_path: Path) -> None:
     path, blob = tmp_path / "big", bucket.blob("big ü")
     path.write_bytes(os.urandom(11 * MIB))
     blob.metadata = {"a": "b"}
@@ -150,7 +150,7 @@ def test_parts_that_come_at_the_same_time(bucket: Bucket, tmp_path: Path) -> Non
     assert back.read_bytes() == path.read_bytes()
 
 
-def test_wrong_parts_are_refused(server: StorageServer, bucket: Bucket) -> None:
+def test_invalid_parts_of_an_upload_are_refused(server: StorageServer, bucket: Bucket) -> None:
     address = f"{server.url}/access/parts"
     started = requests.post(f"{address}?uploads", timeout=5).text
     number = started.partition("<UploadId>")[2].partition("<")[0]
@@ -169,7 +169,7 @@ def test_wrong_parts_are_refused(server: StorageServer, bucket: Bucket) -> None:
     assert requests.delete(f"{address}?uploadId={number}", timeout=5).status_code == 404
 
 
-def test_what_is_said_of_a_bucket_is_kept(bucket: Bucket) -> None:
+def test_bucket_metadata_is_kept(bucket: Bucket) -> None:
     bucket.add_lifecycle_delete_rule(age=42)
     bucket.cors = [{"origin": ["*"], "method": ["GET"], "maxAgeSeconds": 3600}]
     bucket.patch()
@@ -178,7 +178,7 @@ def test_what_is_said_of_a_bucket_is_kept(bucket: Bucket) -> None:
     assert again.cors == bucket.cors
 
 
-def test_signed_addresses_are_taken_at_their_word(server: StorageServer, bucket: Bucket) -> None:
+def test_signed_urls_are_accepted_unverified(server: StorageServer, bucket: Bucket) -> None:
     address = f"{server.url}/access/signed?X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Signature=00"
     assert requests.put(address, b"x", headers={"x-goog-meta-a": "b"}, timeout=5).status_code == 200
     answer = requests.head(address, timeout=5)
@@ -186,7 +186,7 @@ def test_signed_addresses_are_taken_at_their_word(server: StorageServer, bucket:
     assert requests.get(address, timeout=5).content == b"x"
 
 
-def test_bodies_in_chunks(server: StorageServer, bucket: Bucket) -> None:
+def test_chunked_bodies_are_read(server: StorageServer, bucket: Bucket) -> None:
     content = os.urandom(3 * MIB)
     address = f"{server.url}/upload/storage/v1/b/access/o?uploadType=media&name=chunked"
     pieces = (content[start : start + MIB] for start in range(0, len(content), MIB))

@@ -1,4 +1,4 @@
-"""A data folder: what was acknowledged is there after the server was killed, as it was."""
+"""A data folder of the Storage server: acknowledged objects survive a kill."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def running(root: Path, folder: Path) -> Iterator[str]:
         process.communicate()
 
 
-def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acknowledged_objects_survive_a_kill(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     big = os.urandom(3 * MIB)
     with running(root, tmp_path) as url:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
@@ -76,7 +76,7 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path, monke
         client.close()
 
 
-def test_bytes_that_nobody_was_promised_are_swept(tmp_path: Path) -> None:
+def test_bytes_of_unfinished_uploads_are_deleted(tmp_path: Path) -> None:
     with StorageServer(names=["b"], data_dir=tmp_path) as server:
         address = f"{server.url}/upload/storage/v1/b/b/o?uploadType=media&name=a"
         assert requests.post(address, bytes(MIB), timeout=5).status_code == 200
@@ -90,7 +90,7 @@ def test_bytes_that_nobody_was_promised_are_swept(tmp_path: Path) -> None:
         assert list((tmp_path / "bodies").iterdir()) == []
 
 
-def test_a_folder_is_for_one_server(tmp_path: Path) -> None:
+def test_a_data_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
     with (
         StorageServer(names=["b"], data_dir=tmp_path),
         pytest.raises(OSError, match=f"{tmp_path} cannot be used, perhaps by two servers"),

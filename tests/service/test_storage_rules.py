@@ -68,7 +68,7 @@ def test_a_patch_merges_and_an_update_replaces(bucket: Bucket) -> None:
     assert (blob.metadata, blob.metageneration, blob.content_type) == ({"d": "4"}, 5, "text/plain")
 
 
-def test_etags(bucket: Bucket) -> None:
+def test_etags_are_checked(bucket: Bucket) -> None:
     blob = made(bucket, "a")
     blob.reload()
     old = blob.etag
@@ -82,7 +82,7 @@ def test_etags(bucket: Bucket) -> None:
         blob.reload(if_etag_not_match=[old, blob.etag])
 
 
-def test_conditions_on_a_bucket(bucket: Bucket) -> None:
+def test_bucket_preconditions_are_checked(bucket: Bucket) -> None:
     bucket.labels = {"a": "1", "b": "2"}
     bucket.patch(if_metageneration_match=bucket.metageneration)
     bucket.labels = {"c": "3"}
@@ -96,7 +96,7 @@ def test_conditions_on_a_bucket(bucket: Bucket) -> None:
         bucket.reload(if_metageneration_not_match=bucket.metageneration)
 
 
-def test_pages(bucket: Bucket) -> None:
+def test_listings_are_paginated(bucket: Bucket) -> None:
     names = ["a", "b/1", "b/2", "c", "d/1", "é"]
     for name in names:
         made(bucket, name)
@@ -118,7 +118,7 @@ def test_pages(bucket: Bucket) -> None:
     ]
 
 
-def test_ranges(server: StorageServer, bucket: Bucket) -> None:
+def test_ranges_are_read(server: StorageServer, bucket: Bucket) -> None:
     blob = made(bucket, "a")
     assert blob.download_as_bytes(start=7) == b"789"
     assert blob.download_as_bytes(start=-3) == b"789"
@@ -131,7 +131,7 @@ def test_ranges(server: StorageServer, bucket: Bucket) -> None:
     assert (one.status_code, one.content, one.headers["Content-Range"]) == (206, b"0", "bytes 0-0/10")
 
 
-def test_zipped_objects_arrive_unzipped(server: StorageServer, bucket: Bucket) -> None:
+def test_gzip_objects_are_decompressed_on_download(server: StorageServer, bucket: Bucket) -> None:
     blob = bucket.blob("zipped")
     blob.content_encoding = "gzip"
     blob.upload_from_string(gzip.compress(b"text"))
@@ -141,7 +141,7 @@ def test_zipped_objects_arrive_unzipped(server: StorageServer, bucket: Bucket) -
     assert (plain.content, "Content-Encoding" in plain.headers) == (b"text", False)
 
 
-def test_an_upload_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -> None:
+def test_a_resumable_upload_continues_where_it_was(server: StorageServer, bucket: Bucket) -> None:
     address = start(server, "big", "&ifGenerationMatch=0")
     empty = put(address, b"", "bytes */*")
     assert (empty.status_code, "Range" in empty.headers) == (308, False)
@@ -158,7 +158,7 @@ def test_an_upload_goes_on_where_it_was(server: StorageServer, bucket: Bucket) -
     assert bucket.blob("big").download_as_bytes() == b"a" * MIB + b"bbbbb"
 
 
-def test_a_cancelled_upload_makes_nothing(server: StorageServer, bucket: Bucket) -> None:
+def test_a_cancelled_upload_creates_no_object(server: StorageServer, bucket: Bucket) -> None:
     address = start(server, "never")
     assert requests.delete(address, timeout=5).status_code == 499
     assert put(address, b"x", "bytes 0-0/1").status_code == 404
@@ -186,7 +186,7 @@ def test_wrong_checksums_are_refused(server: StorageServer, bucket: Bucket) -> N
         assert good.download_as_bytes(checksum=checksum) == b"x"
 
 
-def test_conditions_in_headers(server: StorageServer, bucket: Bucket) -> None:
+def test_preconditions_in_headers_are_checked(server: StorageServer, bucket: Bucket) -> None:
     address = f"{server.url}/rules/once"
     statuses = [
         requests.put(address, b"x", headers={"x-goog-if-generation-match": "0"}, timeout=5).status_code for _ in "ab"
@@ -194,7 +194,7 @@ def test_conditions_in_headers(server: StorageServer, bucket: Bucket) -> None:
     assert statuses == [200, 412]
 
 
-def test_compose(bucket: Bucket) -> None:
+def test_objects_are_composed(bucket: Bucket) -> None:
     one, two = made(bucket, "one", b"1"), made(bucket, "two", b"2")
     whole = bucket.blob("whole")
     whole.content_type, whole.metadata = "image/png", {"a": "b"}
@@ -234,7 +234,7 @@ def test_a_copy_keeps_metadata_unless_it_is_replaced(bucket: Bucket) -> None:
         other.rewrite(bucket.blob("missing"))
 
 
-def test_a_bucket_is_created_as_asked(bucket: Bucket) -> None:
+def test_a_bucket_keeps_its_creation_settings(bucket: Bucket) -> None:
     asked = bucket.client.bucket("as-asked")
     asked.labels, asked.storage_class = {"a": "b"}, "NEARLINE"
     bucket.client.create_bucket(asked, location="EU")
@@ -243,7 +243,7 @@ def test_a_bucket_is_created_as_asked(bucket: Bucket) -> None:
     assert again.metageneration == 1
 
 
-def test_a_bucket_may_be_named_as_a_part_of_an_address(bucket: Bucket) -> None:
+def test_a_bucket_may_have_the_name_of_a_path_segment(bucket: Bucket) -> None:
     named = bucket.client.create_bucket("storage-of-mine")
     blob = made(named, "o/storage/v1")
     blob.reload()
@@ -251,6 +251,6 @@ def test_a_bucket_may_be_named_as_a_part_of_an_address(bucket: Bucket) -> None:
     named.delete(force=True)
 
 
-def test_what_is_not_covered_says_so(bucket: Bucket) -> None:
+def test_unsupported_requests_are_refused_with_the_reason(bucket: Bucket) -> None:
     with pytest.raises(exceptions.MethodNotImplemented, match="not supported"):
         bucket.client._connection.api_request("GET", "/b/rules/anywhereCaches")

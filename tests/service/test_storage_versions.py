@@ -1,4 +1,4 @@
-"""Versions of objects, and what else outlives an overwrite: moves, holds, retention, soft deletion."""
+"""Object versions, and other protection from overwrites: moves, holds, retention, soft deletion."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_archiving_is_notified(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_a_move(client: storage.Client) -> None:
+def test_an_object_is_moved(client: storage.Client) -> None:
     bucket = client.create_bucket("moves")
     blob = bucket.blob("dir/from ü")
     blob.metadata = {"a": "b"}
@@ -120,7 +120,7 @@ def test_a_move(client: storage.Client) -> None:
         bucket.move_blob(blob, "again")
 
 
-def test_what_is_held_stays(client: storage.Client) -> None:
+def test_held_objects_cannot_be_deleted(client: storage.Client) -> None:
     bucket = client.create_bucket("holds")
     blob = bucket.blob("a")
     for hold in ("temporary_hold", "event_based_hold"):
@@ -135,7 +135,7 @@ def test_what_is_held_stays(client: storage.Client) -> None:
         blob.delete()
 
 
-def test_what_is_retained_stays(client: storage.Client) -> None:
+def test_retained_objects_cannot_be_deleted(client: storage.Client) -> None:
     bucket = client.create_bucket("retained")
     bucket.retention_period = 1000
     bucket.patch()
@@ -156,7 +156,7 @@ def test_what_is_retained_stays(client: storage.Client) -> None:
         bucket.patch()
 
 
-def test_what_is_deleted_softly_comes_back(client: storage.Client) -> None:
+def test_soft_deleted_objects_can_be_restored(client: storage.Client) -> None:
     bucket = client.bucket("soft")
     bucket.soft_delete_policy.retention_duration_seconds = 7 * 86_400
     client.create_bucket(bucket)

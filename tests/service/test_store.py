@@ -1,4 +1,4 @@
-"""Artifacts from a bucket: the stock Google client against our Storage server in this process."""
+"""Artifacts from a bucket, with the stock Google client and our Storage server in this process."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def contents(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir())
 
 
-def test_a_folder_is_itself(tmp_path: Path) -> None:
+def test_a_local_folder_is_used_directly(tmp_path: Path) -> None:
     assert fetch_artifact(str(SHIPPED), tmp_path / "cache") == SHIPPED
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="/nowhere does not exist"):
         fetch_artifact(str(tmp_path / "nowhere"), tmp_path)
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/model", "gs://", "gs://models", "gs://models/", "gs:///prefix"])
-def test_an_address_that_is_none_is_refused(tmp_path: Path, uri: str) -> None:
+def test_an_invalid_bucket_address_is_refused(tmp_path: Path, uri: str) -> None:
     with pytest.raises(ArtifactError, match=r"must (be a folder or )?look like gs://bucket/prefix"):
         fetch_artifact(uri, tmp_path)
 
@@ -71,7 +71,7 @@ def test_a_bucket_is_downloaded_whole(bucket: storage.Bucket, tmp_path: Path, ur
     assert contents(tmp_path) == [folder.name]
 
 
-def test_it_is_downloaded_once(bucket: storage.Bucket, tmp_path: Path) -> None:
+def test_an_artifact_is_downloaded_once(bucket: storage.Bucket, tmp_path: Path) -> None:
     first = fetch_artifact(URI, tmp_path)
     bucket.blob("fashion-mnist/live/model.tflite").delete()
     assert fetch_artifact(URI, tmp_path) == first
@@ -99,7 +99,7 @@ def test_another_version_gets_its_own_folder(bucket: storage.Bucket, tmp_path: P
     assert read_artifact(first).version == manifest["version"]
 
 
-def test_two_at_once_get_the_same_whole_folder(bucket: storage.Bucket, tmp_path: Path) -> None:
+def test_two_concurrent_downloads_get_the_same_complete_folder(bucket: storage.Bucket, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: fetch_artifact(URI, tmp_path), range(2))
     assert first == second
@@ -115,7 +115,7 @@ def test_two_at_once_get_the_same_whole_folder(bucket: storage.Bucket, tmp_path:
         (lambda data: data + b"more", "is altered"),
     ],
 )
-def test_a_file_that_is_not_the_manifests_is_refused(
+def test_a_file_that_differs_from_the_manifest_is_refused(
     bucket: storage.Bucket, tmp_path: Path, change: Any, said: str
 ) -> None:
     put(bucket, "model.tflite", change((SHIPPED / "model.tflite").read_bytes()))
@@ -140,7 +140,7 @@ def test_a_missing_bucket_or_prefix_is_named(bucket: storage.Bucket, tmp_path: P
         fetch_artifact(uri, tmp_path)
 
 
-def test_a_manifest_that_climbs_out_is_refused(bucket: storage.Bucket, tmp_path: Path) -> None:
+def test_a_manifest_with_paths_out_of_the_folder_is_refused(bucket: storage.Bucket, tmp_path: Path) -> None:
     manifest = json.loads((SHIPPED / MANIFEST).read_text())
     manifest["files"]["../../climbed"] = manifest["files"]["labels.txt"]
     put(bucket, MANIFEST, json.dumps(manifest).encode())
@@ -149,7 +149,7 @@ def test_a_manifest_that_climbs_out_is_refused(bucket: storage.Bucket, tmp_path:
     assert not (tmp_path / "climbed").exists()
 
 
-def test_googles_trouble_is_not_the_artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_storage_failure_is_not_an_artifact_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def unavailable(*_: object) -> None:
         raise ServiceUnavailable("try again")
 
@@ -160,7 +160,7 @@ def test_googles_trouble_is_not_the_artifacts(monkeypatch: pytest.MonkeyPatch, t
     assert contents(tmp_path) == []
 
 
-def test_an_object_that_may_not_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_object_without_read_permission_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def forbidden(*_: object) -> None:
         raise Forbidden("storage.objects.get denied")
 
@@ -171,7 +171,7 @@ def test_an_object_that_may_not_be_read_is_said(monkeypatch: pytest.MonkeyPatch,
     assert contents(tmp_path) == []
 
 
-def test_an_object_that_is_larger_than_it_should_be_is_not_downloaded(bucket: storage.Bucket, tmp_path: Path) -> None:
+def test_an_object_larger_than_its_manifest_entry_is_not_downloaded(bucket: storage.Bucket, tmp_path: Path) -> None:
     put(bucket, "labels.txt", b"x" * 3_000_000)
     with pytest.raises(ArtifactError, match=f"^{URI}/labels.txt is altered: it has more than the 76 bytes"):
         fetch_artifact(URI, tmp_path)
@@ -182,13 +182,13 @@ def test_an_object_that_is_larger_than_it_should_be_is_not_downloaded(bucket: st
 
 
 @pytest.mark.parametrize("cache", ["file", "file/below", "/proc/artifacts"])
-def test_a_cache_that_cannot_be_written_is_said(bucket: storage.Bucket, tmp_path: Path, cache: str) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(bucket: storage.Bucket, tmp_path: Path, cache: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"^ARTIFACT_CACHE is .*; it cannot be written .*: name a folder"):
         fetch_artifact(URI, tmp_path / cache)
 
 
-def test_a_full_cache_is_said(bucket: storage.Bucket, tmp_path: Path) -> None:
+def test_a_full_cache_disk_is_reported(bucket: storage.Bucket, tmp_path: Path) -> None:
     """Limits the size of files that this process writes. Like a full disk, it fails during the write."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))

@@ -1,4 +1,4 @@
-"""A pull stream that hangs: connections stand, nothing comes. /health says so, and the worker ends to be restarted."""
+"""A pull stream that hangs on open connections: /health reports it, and the worker ends."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hanging", [stopped_broker, swallowing_road])
-def test_a_stuck_stream_is_seen_and_ends_the_worker(
+def test_a_stuck_stream_is_detected_and_ends_the_worker(
     hanging: Callable[[Path], Any], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "worker.log"
@@ -137,7 +137,7 @@ def test_a_stream_that_ends_for_good_ends_the_worker(broker: str, root: Path, tm
     assert [line["severity"] for line in lines(log) if line["message"].startswith("a pull stream broke")] == ["ERROR"]
 
 
-def test_a_health_address_that_is_taken(broker: str, root: Path, tmp_path: Path) -> None:
+def test_a_health_address_in_use_ends_the_worker(broker: str, root: Path, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with pull_worker(root, log, HEALTH_ADDRESS=broker) as (worker, _):
         assert worker.wait(15) == 2
@@ -145,7 +145,7 @@ def test_a_health_address_that_is_taken(broker: str, root: Path, tmp_path: Path)
     assert said["message"].startswith(f"cannot start: HEALTH_ADDRESS is '{broker}'; nothing can listen there")
 
 
-def test_a_broker_that_refuses_the_question_lives(
+def test_a_broker_that_refuses_the_check_counts_as_alive(
     google: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Google's emulator answers 501 when asked about rights: that is an answer."""

@@ -1,4 +1,4 @@
-"""A supervised thread that fails ends its process."""
+"""A failed supervised thread ends its process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def test_by_default_the_process_ends(root: Path) -> None:
+def test_a_failed_thread_ends_the_process(root: Path) -> None:
     """As a push worker does, which gunicorn starts again."""
     code = """
 import time

@@ -1,4 +1,4 @@
-"""One trace from the client through attributes to the response, the log and the spans; Google's own clients join it."""
+"""One trace from the client to the response, the log and the spans; Google's own clients join it."""
 
 from __future__ import annotations
 

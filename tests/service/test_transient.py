@@ -1,4 +1,4 @@
-"""Failures that are ours: nacked, retried with backoff, at last a dead letter that is announced. Nothing is lost."""
+"""Transient failures: nacked, retried with backoff, and finally dead-lettered with an error response."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def worker_of(handler: Handler, root: Path, pubsub: PubsubClient, monkeypatch: p
         bootstrap.settings.cache_clear()
 
 
-def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_dead_lettered_when_the_engine_always_fails(
+    root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = FailingEngine(failures=1000)
     with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
         responses = TopicResponses(f"projects/{pubsub.project}/topics/res_predict", Supervisor())
@@ -97,7 +99,9 @@ def test_an_engine_that_always_fails(root: Path, impatient: Topology, monkeypatc
             assert pubsub.backlog("req_predict-sub") == []
 
 
-def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_answered_after_two_engine_failures(
+    root: Path, impatient: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = FailingEngine(failures=2)
     with Twin(worker=None, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
         responses = TopicResponses(f"projects/{pubsub.project}/topics/res_predict", Supervisor())
@@ -109,7 +113,9 @@ def test_an_engine_that_fails_twice(root: Path, impatient: Topology, monkeypatch
 
 
 @pytest.mark.parametrize("worker", ["push"])  # a worker that pulls nacks by the same code: tests/unit/test_handler.py
-def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_dead_lettered_when_storage_answers_503(
+    worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Twin(worker=worker, topology=impatient) as twin, visit(twin, monkeypatch) as pubsub:
         there = pubsub.drop("there.png", GOOD)
         assert [r.status for r in pubsub.responses({there})] == ["ok"]
@@ -128,7 +134,7 @@ def test_storage_that_answers_503(worker: Delivery, impatient: Topology, monkeyp
 
 
 @pytest.mark.parametrize("worker", ["pull"])  # and one that pushes answers as it does when storage answers 503
-def test_a_response_topic_that_is_missing(
+def test_a_request_is_dead_lettered_without_a_response_topic(
     worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = {"RESPONSE_TOPIC": "no_such_topic"}

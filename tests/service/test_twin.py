@@ -1,4 +1,4 @@
-"""The twin as tests and the demo hold it: in this process, with its environment, on either backend, push or pull."""
+"""The twin as a library: in this process, with its environment, on either backend, with push or pull."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_dropped_file_reaches_the_topic(monkeypatch: pytest.MonkeyPatch) -> No
     assert not listens(_port(twin.pubsub_host)) and not listens(_port(twin.storage_url))
 
 
-def test_storage_is_there_while_it_runs() -> None:
+def test_the_twin_runs_a_storage_server() -> None:
     twin = Twin(worker=None)
     with pytest.raises(RuntimeError, match="is not running"):
         _ = twin.storage
@@ -53,7 +53,7 @@ def test_a_wrong_worker_setting_is_an_error_and_stops_the_twin(tmp_path: Path) -
     assert not listens(_port(twin.pubsub_host)) and not listens(_port(twin.worker_url or ""))
 
 
-def test_the_topology_can_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_topology_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     topology = Topology.parse({"topics": {"mail": {}}, "buckets": {}})
     with Twin(topology, worker=None) as twin:
         assert "UPLOAD_BUCKET" not in twin.env
@@ -74,7 +74,7 @@ def test_without_googles_emulator_the_error_says_how_to_get_it(monkeypatch: pyte
         pass
 
 
-def test_many_start_and_stop_without_a_trace() -> None:
+def test_many_twins_start_and_stop_without_leftovers() -> None:
     for _ in range(3):
         with Twin(worker=None) as twin:
             assert listens(_port(twin.pubsub_host))

@@ -1,4 +1,4 @@
-"""`python -m infra.local up` as people use it: what it prints, how fast it is there, and that nothing stays behind."""
+"""`python -m infra.local up` as a command: its output, its start time, and that no process remains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.waiting import until
 UP = [sys.executable, "-m", "infra.local", "up"]
 
 
-class Up:
+class TwinProcess:
     """A twin in a process of its own."""
 
     def __init__(self, root: Path, log: Path | None, *arguments: str) -> None:
@@ -57,8 +57,8 @@ class Up:
 
 
 @contextmanager
-def running(root: Path, log: Path | None, *arguments: str) -> Iterator[Up]:
-    up = Up(root, log, *arguments)
+def running(root: Path, log: Path | None, *arguments: str) -> Iterator[TwinProcess]:
+    up = TwinProcess(root, log, *arguments)
     try:
         yield up
     finally:
@@ -71,8 +71,8 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
 
 
-@pytest.mark.timing  # and --env without a process id wants the only twin of this checkout
-def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
+@pytest.mark.timing  # and --env without a process id requires that this checkout has one twin
+def test_up_starts_the_twin_and_ctrl_c_ends_it(root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert up.ready(), up.said
         assert requests.get(f"http://127.0.0.1:{up.port('worker')}/ready", timeout=5).status_code == 200
@@ -109,7 +109,7 @@ def test_up_and_ctrl_c(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
-def test_every_end_leaves_nothing(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_no_process_remains_after_the_twin_ends(root: Path, tmp_path: Path, number: signal.Signals) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert up.ready(), up.said
         family = up.family()
@@ -129,7 +129,7 @@ def test_a_second_ctrl_c_does_not_disturb_the_first(root: Path, tmp_path: Path) 
         assert not alive(family)
 
 
-def test_ctrl_c_while_it_starts(root: Path, tmp_path: Path) -> None:
+def test_ctrl_c_during_the_start_ends_the_twin(root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert until(lambda: len(up.family()) > 1), "the worker was started"
         family = up.family()
@@ -138,7 +138,7 @@ def test_ctrl_c_while_it_starts(root: Path, tmp_path: Path) -> None:
         assert not alive(family)
 
 
-def test_ports_are_taken_as_given(root: Path, tmp_path: Path) -> None:
+def test_the_twin_uses_the_given_ports(root: Path, tmp_path: Path) -> None:
     ports = {part: free_port() for part in ("pubsub", "storage", "worker")}
     arguments = [f"--{part}-port={port}" for part, port in ports.items()]
     with running(root, tmp_path / "worker.log", "--project", "mine", *arguments) as up:
@@ -184,7 +184,7 @@ def test_a_wrong_topology_is_named(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["pubsub", "storage"])
-def test_a_server_alone(root: Path, part: str) -> None:
+def test_a_single_server_can_be_started(root: Path, part: str) -> None:
     port = free_port()
     command = [sys.executable, "-m", "infra.local", part, "--port", str(port)]
     server = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
@@ -213,7 +213,7 @@ def test_a_taken_port_is_one_sentence(root: Path, part: str) -> None:
     )
 
 
-def test_two_twins_do_not_meet(root: Path) -> None:
+def test_two_twins_run_side_by_side(root: Path) -> None:
     def env(*pid: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*UP, "--env", *pid], cwd=root, capture_output=True, text=True, timeout=20)
 

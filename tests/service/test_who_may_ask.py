@@ -1,4 +1,4 @@
-"""Authorization by entry point: pushes with a token of Google's, images by hand only where HTTP_ENDPOINT is on."""
+"""Authorization by entry point: pushes need Google's token, and HTTP requests need HTTP_ENDPOINT=on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tokens() -> Tokens:
     return Tokens()
 
 
-class Keys:
+class KeyServer:
     """Serves the public key of `tokens` as a key set, and counts who asks."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -56,7 +56,7 @@ class Keys:
 
 
 @contextmanager
-def serving(keys: Keys) -> Iterator[Keys]:
+def serving(keys: KeyServer) -> Iterator[KeyServer]:
     thread = threading.Thread(target=keys.server.serve_forever, args=(0.02,))
     thread.start()
     yield keys
@@ -66,15 +66,15 @@ def serving(keys: Keys) -> Iterator[Keys]:
 
 
 @pytest.fixture(scope="module")
-def keys(tokens: Tokens) -> Iterator[Keys]:
-    with serving(Keys(tokens)) as keys:
+def keys(tokens: Tokens) -> Iterator[KeyServer]:
+    with serving(KeyServer(tokens)) as keys:
         yield keys
 
 
 @pytest.fixture
-def broken(tokens: Tokens) -> Iterator[Keys]:
+def broken(tokens: Tokens) -> Iterator[KeyServer]:
     """A key set of its own, out of order for now."""
-    with serving(Keys(tokens)) as keys:
+    with serving(KeyServer(tokens)) as keys:
         keys.broken = True
         yield keys
 
@@ -109,7 +109,7 @@ def outcomes() -> RequestLog:
 
 
 @pytest.fixture
-def guarded(app: App, keys: Keys) -> FlaskClient:
+def guarded(app: App, keys: KeyServer) -> FlaskClient:
     return app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=keys.url)
 
 
@@ -204,21 +204,23 @@ def test_a_token_that_needs_no_key_is_rejected(
     assert responses.published == []
 
 
-def test_keys_out_of_reach_are_a_nack_and_not_a_refusal(app: App, tokens: Tokens, outcomes: RequestLog) -> None:
+def test_unreachable_signing_keys_are_a_nack_and_not_a_rejection(
+    app: App, tokens: Tokens, outcomes: RequestLog
+) -> None:
     nowhere = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL="http://127.0.0.1:9/certs")
     assert push(nowhere, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 503
     assert ended(outcomes) == {"nacked": 1}
 
 
-def test_a_key_set_that_is_away_is_not_asked_for_by_every_caller(app: App, tokens: Tokens, broken: Keys) -> None:
+def test_an_unreachable_key_set_is_not_fetched_for_every_request(app: App, tokens: Tokens, broken: KeyServer) -> None:
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
     for number in range(20):
         assert push(client, f"Bearer {signed(tokens, headers={'kid': str(number)})}").status_code == 503
     assert broken.asked == 1
 
 
-def test_a_key_set_that_is_back_is_asked_again(
-    app: App, tokens: Tokens, broken: Keys, monkeypatch: pytest.MonkeyPatch
+def test_a_recovered_key_set_is_fetched_again(
+    app: App, tokens: Tokens, broken: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.gcp.signing_keys.REST_S", 0.05)
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
@@ -228,7 +230,7 @@ def test_a_key_set_that_is_back_is_asked_again(
     assert until(lambda: push(client, good).status_code == 204)
 
 
-def test_names_of_keys_that_are_made_up_fetch_nothing(guarded: FlaskClient, tokens: Tokens, keys: Keys) -> None:
+def test_unknown_key_ids_cause_no_fetch(guarded: FlaskClient, tokens: Tokens, keys: KeyServer) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 204
     before = keys.asked
     for number in range(20):
@@ -236,7 +238,7 @@ def test_names_of_keys_that_are_made_up_fetch_nothing(guarded: FlaskClient, toke
     assert 1 <= before == keys.asked
 
 
-def test_a_token_is_not_looked_at_unless_asked(app: App) -> None:
+def test_a_token_is_ignored_unless_authorization_is_configured(app: App) -> None:
     assert push(app(), None).status_code == 204
 
 
@@ -248,5 +250,5 @@ def test_the_http_endpoint_is_closed_unless_opened(app: App, outcomes: RequestLo
     assert app(HTTP_ENDPOINT="on").post("/predict", data=encoded()).status_code == 200
 
 
-def test_the_token_of_pushes_does_not_open_the_http_endpoint(guarded: FlaskClient, tokens: Tokens) -> None:
+def test_a_push_token_gives_no_access_to_the_http_endpoint(guarded: FlaskClient, tokens: Tokens) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}", "/predict").status_code == 404

@@ -1,4 +1,4 @@
-"""What Terraform would build, for the contracts that hold it to the code."""
+"""Shared fixtures: Terraform's plan of infra/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in infra/, one edit each, that some layer of the check must find: infra_mutants.yaml."""
+"""Mistakes in infra/, one edit each, that a layer of the check must find: infra_mutants.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of infra/ are usable as they are: variables, make targets, and no keys."""
+"""The examples of infra/ can be used as they are: variables, make targets, and no keys."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_the_deployer_has_the_roles_for_what_is_made_and_no_others(examples: Pat
     assert set(allowed.replace('"', "").split(", ")) == set(re.findall(r'"(roles/[\w.]+)"', project))
 
 
-def test_it_does_not_run_here(root: Path) -> None:
+def test_the_workflow_does_not_run_in_this_repository(root: Path) -> None:
     assert not list((root / ".github" / "workflows").glob("deploy*"))
 
 
@@ -121,7 +121,7 @@ def test_the_image_is_built_from_the_dockerfile(root: Path) -> None:
     assert not {"Dockerfile", ".dockerignore", "functions/", "model/"} & set(sent)
 
 
-def test_a_bucket_for_the_state_is_no_business_of_the_check(examples: Path, tmp_path: Path) -> None:
+def test_the_check_ignores_a_state_bucket(examples: Path, tmp_path: Path) -> None:
     source = copy_files(tmp_path / "source")
     text = (examples / "backend.tf.example").read_text()
     assert re.search(r'^  backend "gcs" \{\n    bucket = "NAME"\n', text, re.M)

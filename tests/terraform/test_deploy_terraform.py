@@ -1,4 +1,4 @@
-"""`make deploy` with the real terraform over stand-ins of its providers; what gcloud itself makes of our commands."""
+"""`make deploy` with the real terraform and stand-ins of its providers; gcloud parses our commands."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def worker(tools: Tools) -> tuple[str, str]:
     return container["image"], {each["name"]: each["value"] for each in container["env"]}["ARTIFACT"]
 
 
-def test_from_nothing_to_nothing(tools: Tools, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_deploy_and_destroy_from_an_empty_project(tools: Tools, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = {"ARTIFACT": str(root / "model" / "artifacts" / "fashion-mnist")}
     tools.images()
     assert run(tools, "deploy", **model) == 1  # it builds nothing
@@ -96,7 +96,7 @@ def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.
     assert state(tools, "some-project.dev" if name == "dev" else "some-project")
 
 
-def test_an_open_entry_point_is_tried(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_open_entry_point_is_tested(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "endpoint.tfvars"
     file.write_text('http_endpoint = "anywhere"\n')
     assert run(tools, "deploy", TFVARS=str(file)) == 0
@@ -104,7 +104,7 @@ def test_an_open_entry_point_is_tried(tools: Tools, tmp_path: Path, capfd: pytes
     assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-endpoint.example" in tools.calls[-1]
 
 
-def test_two_deployments_do_not_meet(tools: Tools, root: Path) -> None:
+def test_two_deployments_do_not_interfere(tools: Tools, root: Path) -> None:
     with StorageServer(names=["states"]) as server:
         twin = f'bucket = "states"\n    storage_custom_endpoint = "{server.url}/storage/v1/"\n    access_token = "any"'
         example = (root / EXAMPLES / "backend.tf.example").read_text()
@@ -117,7 +117,7 @@ def test_two_deployments_do_not_meet(tools: Tools, root: Path) -> None:
         assert states <= set(server.objects("states"))
 
 
-def test_gcloud_knows_every_word(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gcloud_accepts_every_argument(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
     model = str(root / "model" / "artifacts" / "fashion-mnist")

@@ -1,4 +1,4 @@
-"""Several environments live in one project: with everything on, each thing bears its environment's name."""
+"""Several environments share one project: every resource name has the environment's prefix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING = {
 @pytest.mark.parametrize(
     "compute", [{}, {"compute": "worker"}, {"compute": "function", "function_source": "topology.yaml"}], ids=str
 )
-def test_all_that_is_made_bears_the_prefix(compute: dict[str, str], plan: Plan) -> None:
+def test_every_resource_name_has_the_prefix(compute: dict[str, str], plan: Plan) -> None:
     made = [each for each in plan(prefix="dev", **EVERYTHING, **compute) if is_made(each)]
 
     names = {each["address"]: [str(each["values"].get(name)) for name in NAMES] for each in made}

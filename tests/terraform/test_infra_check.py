@@ -1,4 +1,4 @@
-"""The checks of infra/ can fail: one edit at a time, and some layer must find it."""
+"""The checks of infra/ can fail: for each edit, a layer finds the mistake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def schema_findings(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFacto
     return {name: "\n".join(found[str(folder)]) for name, folder in folders.items()}
 
 
-def test_the_files_as_they_are_pass(schema_findings: dict[str, str]) -> None:
+def test_the_committed_files_pass(schema_findings: dict[str, str]) -> None:
     assert schema_findings[""] == ""
     assert topology.check(yaml.safe_load((INFRA / "topology.yaml").read_text()), TOPOLOGY_SCHEMA) == []
 
@@ -64,13 +64,13 @@ def test_terraform_test_finds(name: str, terraform: Terraform, tmp_path: Path) -
     assert mutant.said in " ".join(outcome.output.replace("│", " ").split())
 
 
-def test_fmt_finds_a_crooked_line(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
+def test_fmt_finds_an_unformatted_line(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
     folder = Mutant("outputs.tf", "  description", "    description", "").written(tmp_path / "work")
 
     assert not layers.LAYERS["fmt"](toolchain, terraform, folder).ok
 
 
-def test_validate_finds_what_the_schema_forbids(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
+def test_validate_finds_a_schema_violation(toolchain: Toolchain, terraform: Terraform, tmp_path: Path) -> None:
     folder = SCHEMA_MUTANTS["misspelt argument"].written(tmp_path / "work")
 
     assert "custom_audience" in layers.LAYERS["validate"](toolchain, terraform, folder).output
@@ -94,7 +94,7 @@ def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> Non
         ("budget.tf", 'variable "budget"', 'variable "limit"', ["- | `budget` |", "+ | `limit` |"]),
     ],
 )
-def test_an_old_table_of_variables_is_found(
+def test_an_outdated_table_of_variables_is_found(
     file: str, before: str, after: str, said: list[str], tmp_path: Path
 ) -> None:
     folder = Mutant(file, before, after, "").written(tmp_path / "work")
@@ -108,7 +108,7 @@ def test_a_page_without_a_place_for_the_variables_is_found() -> None:
     assert "README.md has no place for the variables" in found
 
 
-def test_stand_ins_end_with_the_block(toolchain: Toolchain) -> None:
+def test_provider_stand_ins_end_with_the_block(toolchain: Toolchain) -> None:
     with attached(toolchain) as terraform:
         pids = [given["Pid"] for given in json.loads(terraform.environment["TF_REATTACH_PROVIDERS"]).values()]
         for pid in pids:
@@ -120,7 +120,7 @@ def test_stand_ins_end_with_the_block(toolchain: Toolchain) -> None:
 
 
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
-def test_without_terraform_it_says_so(ci: str, status: int) -> None:
+def test_a_missing_terraform_is_reported(ci: str, status: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "infra.check"],
         cwd=ROOT,

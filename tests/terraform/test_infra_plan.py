@@ -1,4 +1,4 @@
-"""The layers that look at what Terraform would do can fail: the order, the grants, and what checkov finds."""
+"""The layers that check Terraform's plan can fail: order, grants, and checkov."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_permissions_layer_finds(name: str, terraform: Terraform, rehearsed: Pat
     assert mutant.said in "\n".join(findings)
 
 
-def test_a_grant_that_takes_others_away_is_found() -> None:
+def test_an_authoritative_grant_is_found() -> None:
     binding = {"type": "google_pubsub_topic_iam_binding", "name": "answers", "values": {"role": "r", "members": []}}
 
     findings = "\n".join(permissions.check({"push": [binding]}, "", {}))
@@ -130,7 +130,7 @@ def test_checkov_layer_finds(name: str, scanned: dict[str, list[Any]]) -> None:
     assert CHECKOV_MUTANTS[name].said in "\n".join(scan.check([report], scan.skips()))
 
 
-def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Path) -> None:
+def test_an_exception_without_a_finding_is_found(toolchain: Toolchain, rehearsed: Path) -> None:
     stale = {"CKV_GCP_29": {"on": ["google_storage_bucket"]}}
 
     findings = list(scan.check(scan.run(toolchain.checkov, scenarios.plans(rehearsed)[:1]), scan.skips() | stale))
@@ -139,7 +139,7 @@ def test_an_argument_about_nothing_is_found(toolchain: Toolchain, rehearsed: Pat
 
 
 @pytest.mark.parametrize("given", ["", "{}", "not a plan"])
-def test_checkov_that_looks_at_nothing_is_no_praise(toolchain: Toolchain, tmp_path: Path, given: str) -> None:
+def test_checkov_on_an_empty_plan_is_a_failure(toolchain: Toolchain, tmp_path: Path, given: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(given)
 
@@ -147,12 +147,12 @@ def test_checkov_that_looks_at_nothing_is_no_praise(toolchain: Toolchain, tmp_pa
         scan.run(toolchain.checkov, [plan])
 
 
-def test_every_argument_has_a_reason() -> None:
+def test_every_exception_has_a_reason() -> None:
     assert all(len(skip["why"]) > 10 and skip["finds"] for skip in scan.skips().values())
 
 
 @pytest.mark.parametrize("layer", ["permissions", "checkov"])
-def test_without_a_rehearsal_they_say_so(
+def test_layers_without_a_plan_are_reported(
     layer: str, toolchain: Toolchain, terraform: Terraform, tmp_path: Path
 ) -> None:
     outcome = layers.LAYERS[layer](toolchain, terraform, copy_files(tmp_path / "work"))

@@ -1,4 +1,4 @@
-"""What Cloud Logging is to count is in the lines that a real worker writes: who renames a field renames it in both."""
+"""Every field that Cloud Logging counts is in the log lines of a real worker."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def holds(line: Line, comparison: str) -> bool:
     return isinstance(value, int | float) and (value > wanted or (parts[2] == ">=" and value == wanted))
 
 
-def test_every_field_that_is_counted_is_in_the_lines(metrics: Metrics, lines: list[Line]) -> None:
+def test_every_counted_field_is_in_the_log_lines(metrics: Metrics, lines: list[Line]) -> None:
     assert len(metrics) == 9
     for name, metric in metrics.items():
         found = counted(metric, lines)
@@ -83,7 +83,7 @@ def test_every_field_that_is_counted_is_in_the_lines(metrics: Metrics, lines: li
             assert all(isinstance(value, int | float) for value in values), name
 
 
-def test_a_field_that_nobody_writes_is_seen(metrics: Metrics, lines: list[Line]) -> None:
+def test_a_field_that_is_never_logged_is_found(metrics: Metrics, lines: list[Line]) -> None:
     (fetch,) = (metric for name, metric in metrics.items() if name.endswith("-ms-fetch"))
     assert len(counted(fetch, lines)) == len(SAMPLES), "those out of the bucket, and none that came with its message"
     renamed = fetch | {"filter": fetch["filter"].replace("fetch", "fetching")}
@@ -91,7 +91,7 @@ def test_a_field_that_nobody_writes_is_seen(metrics: Metrics, lines: list[Line])
     assert set(extracted(fetch["value_extractor"].replace("fetch", "fetching"), lines)) == {None}
 
 
-def test_scores_have_something_to_be_compared_with(lines: list[Line]) -> None:
+def test_logged_scores_come_with_a_reference(lines: list[Line]) -> None:
     answered = [line for line in lines if line.get("outcome") == "ok"]
     assert len(answered) == 2 * len(SAMPLES)
     assert all(0 < line["score"] <= 1 and 0.5 < line["expected_score"] < 1 for line in answered)

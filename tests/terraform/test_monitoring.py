@@ -1,4 +1,4 @@
-"""Alerts and charts ask for what exists: queries that parse, metrics of ours or of Google's, the prices of the plan."""
+"""Alerts and charts: queries parse, metrics exist, and prices are those of the plan."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def named(selector: Any, known: Mapping[str, Known]) -> str:
     return name if name in known else re.sub("_(sum|count|bucket)$", "", name)
 
 
-def test_what_is_asked_for_exists(queries: dict[str, str], known: dict[str, Known]) -> None:
+def test_queried_metrics_exist(queries: dict[str, str], known: dict[str, Known]) -> None:
     assert len(queries) == 15
     assert [f"{title}: {found}" for title, query in queries.items() for found in findings(query, known)] == []
 
@@ -119,18 +119,18 @@ def test_what_is_asked_for_exists(queries: dict[str, str], known: dict[str, Know
         (('"pubsub_subscription"', '"pubsub_topic"'), "of pubsub_topic, which has none"),
     ],
 )
-def test_what_does_not_exist_is_seen(
+def test_a_missing_metric_is_found(
     queries: dict[str, str], known: dict[str, Known], edit: tuple[str, str], found: str
 ) -> None:
     assert any(found in each for each in findings(queries["stuck"].replace(*edit), known))
 
 
-def test_what_is_counted_is_shown(queries: dict[str, str], known: dict[str, Known]) -> None:
+def test_every_log_metric_is_charted(queries: dict[str, str], known: dict[str, Known]) -> None:
     used = {named(each, known) for query in queries.values() for each in selectors(promql.parse(query))}
     assert used == known.keys()
 
 
-def test_the_dashboard_is_one(planned: Resources) -> None:
+def test_the_dashboard_is_valid(planned: Resources) -> None:
     (given,) = (each["values"] for each in planned if each["type"] == "google_monitoring_dashboard")
     dashboard = Dashboard.from_json(given["dashboard_json"])  # refuses fields that Google's own types lack
     titles = " ".join(widget.title for widget in dashboard.grid_layout.widgets)

@@ -1,4 +1,4 @@
-"""What `plan --tfvars` writes is what infra/ takes: Terraform itself says so."""
+"""Terraform accepts the variables that `plan --tfvars` writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def plan(terraform: Terraform, folder: Path, file: Path) -> Outcome:
     "words",
     [["1e3", "--latency", "0.5"], ["1e6", "--size", "3MB"], ["1e9", "--size", "700"], ["1e6", "--delivery", "pull"]],
 )
-def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, words: list[str], tmp_path: Path) -> None:
+def test_terraform_accepts_the_written_variables(
+    terraform: Terraform, folder: Path, words: list[str], tmp_path: Path
+) -> None:
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", *words, "--tfvars", str(file)], {}) == 0
     outcome = plan(terraform, folder, file)
@@ -35,7 +37,7 @@ def test_terraform_takes_what_is_written(terraform: Terraform, folder: Path, wor
     assert f'"cpu"    = "{cpu}"' in outcome.output
 
 
-def test_terraform_would_refuse_another_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
+def test_terraform_refuses_a_wrong_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0
     file.write_text(file.read_text().replace("timeout_seconds      = 55", "timeout_seconds      = 61"))

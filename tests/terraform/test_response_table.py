@@ -46,7 +46,7 @@ def test_every_response_fits_the_topics_schema(topics_schema: ProtocolBuffer, re
 
 
 @pytest.mark.parametrize("change", [{"surprise": 1}, {"predictions": "Sneaker"}, {"schema_version": "one"}])
-def test_what_is_no_response_does_not_fit(topics_schema: ProtocolBuffer, change: Row) -> None:
+def test_other_messages_do_not_fit_the_schema(topics_schema: ProtocolBuffer, change: Row) -> None:
     with pytest.raises(SchemaMismatch):
         topics_schema.check_json(json.dumps({**json.loads(encode_response(OK)), **change}).encode())
 
@@ -62,7 +62,7 @@ def test_the_topics_schema_has_the_fields_of_the_table(root: Path, columns: list
     assert metadata < {each["name"] for each in columns}
 
 
-def test_rows_come_back_whole(columns: list[Row], tables: dict[str, Row], tmp_path: Path) -> None:
+def test_rows_are_read_back_unchanged(columns: list[Row], tables: dict[str, Row], tmp_path: Path) -> None:
     bodies = [json.loads(encode_response(response)) for response in (OK, FAILED)]
 
     rows = asked("SELECT * FROM responses ORDER BY request_id", tables, columns, tmp_path, bodies)
@@ -86,7 +86,7 @@ def test_rows_come_back_whole(columns: list[Row], tables: dict[str, Row], tmp_pa
     ],
     ids=str,
 )
-def test_the_view_keeps_what_the_client_keeps(
+def test_the_view_keeps_the_same_response_as_the_client(
     statuses: list[str], kept: str, columns: list[Row], tables: dict[str, Row], tmp_path: Path
 ) -> None:
     bodies = [

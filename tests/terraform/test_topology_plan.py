@@ -1,4 +1,4 @@
-"""What Terraform would build in the cloud is what the twin builds on this machine."""
+"""Terraform plans the same topology in the cloud as the twin creates locally."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server() -> Iterator[PubsubServer]:
         yield server
 
 
-def test_topics(planned: list[dict[str, Any]], server: PubsubServer) -> None:
+def test_topics_equal_those_of_the_twin(planned: list[dict[str, Any]], server: PubsubServer) -> None:
     create(Topology.read(), server.host, PROJECT)
     with grpc.insecure_channel(server.host) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
@@ -54,19 +54,21 @@ def test_topics(planned: list[dict[str, Any]], server: PubsubServer) -> None:
     assert cloud == twin
 
 
-def test_subscriptions(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
+def test_subscriptions_equal_those_of_the_twin(
+    planned: list[dict[str, Any]], server: PubsubServer, worker_url: str
+) -> None:
     create(Topology.read(), server.host, PROJECT, push_to=worker_url)
 
     assert _cloud_subscriptions(planned) == _twin_subscriptions(server)
 
 
-def test_subscriptions_of_a_pool(plan: Plan, server: PubsubServer) -> None:
+def test_subscriptions_of_a_pull_pool_equal_those_of_the_twin(plan: Plan, server: PubsubServer) -> None:
     create(Topology.read(), server.host, PROJECT)
 
     assert _cloud_subscriptions(plan(compute="worker")) == _twin_subscriptions(server)
 
 
-def test_what_the_twin_lacks(planned: list[dict[str, Any]]) -> None:
+def test_only_bigquery_resources_are_missing_in_the_twin(planned: list[dict[str, Any]]) -> None:
     kinds = ("google_pubsub_topic", "google_pubsub_subscription", "google_storage_bucket")
     others = {each["values"]["name"] for each in planned if each["type"] in kinds and each["name"] != "this"}
 
@@ -83,7 +85,7 @@ def test_the_doctor_knows_rows_as_terraform_makes_them(planned: list[dict[str, A
         assert (cloud["retry"], cloud["dead_letter"]) == (wanted.settings.retry_s, wanted.settings.dead_letters)
 
 
-def test_a_difference_is_seen(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
+def test_a_difference_is_found(planned: list[dict[str, Any]], server: PubsubServer, worker_url: str) -> None:
     create(Topology.read().with_retry(1, 2, max_delivery_attempts=5), server.host, PROJECT, push_to=worker_url)
     cloud, twin = _cloud_subscriptions(planned), _twin_subscriptions(server)
 

@@ -1,4 +1,4 @@
-"""Artifacts are refused by name of what is wrong, and the engine is chosen as measured."""
+"""Artifacts: invalid ones are refused with the reason, and the engine is selected by measured speed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def change_signature(folder: Path, **changes: Any) -> None:
     sign(folder)
 
 
-def test_reads_the_shipped_artifact() -> None:
+def test_the_shipped_artifact_is_read() -> None:
     artifact = read_artifact(SHIPPED)
     assert (artifact.name, artifact.folder) == ("fashion-mnist", SHIPPED)
     assert (artifact.signature.height, artifact.signature.width, artifact.signature.channels) == (28, 28, 1)
@@ -95,7 +95,7 @@ def test_a_file_and_its_manifest_altered_together_do_not_make_the_digest(folder:
         read_artifact(folder)
 
 
-def test_what_does_not_decide_may_change(folder: Path) -> None:
+def test_files_without_effect_on_scores_may_change(folder: Path) -> None:
     (folder / "MODEL_CARD.md").write_text("Translated.")
     shutil.rmtree(folder / "training")
     assert read_artifact(folder).digest == read_artifact(SHIPPED).digest
@@ -166,7 +166,7 @@ def test_labels_are_read_strictly(folder: Path) -> None:
         read_artifact(folder)
 
 
-def test_a_model_that_is_not_the_signatures_is_refused_at_load(folder: Path) -> None:
+def test_a_model_that_differs_from_its_signature_is_refused_at_load(folder: Path) -> None:
     steps = [
         {"op": "grayscale"},
         {"op": "resize", "width": 28, "height": 32},
@@ -177,20 +177,20 @@ def test_a_model_that_is_not_the_signatures_is_refused_at_load(folder: Path) -> 
         load_engine(read_artifact(folder), "litert")
 
 
-def test_labels_that_are_not_the_models_are_refused_at_load(folder: Path) -> None:
+def test_labels_that_do_not_match_the_model_are_refused_at_load(folder: Path) -> None:
     (folder / "labels.txt").write_text("Coat\nDress\n")
     sign(folder)
     with pytest.raises(ArtifactError, match=r"gives float32 \[10\] per image; .* float32 \[2\]"):
         load_engine(read_artifact(folder), "litert")
 
 
-def test_a_recipe_that_is_none_is_refused(folder: Path) -> None:
+def test_an_invalid_recipe_is_refused(folder: Path) -> None:
     change_signature(folder, preprocessing={"steps": [{"op": "polish"}, {"op": "scale", "factor": 1, "offset": 0}]})
     with pytest.raises(ArtifactError, match=r"preprocessing\.steps\[0\] is .*polish.*; its op must be one of"):
         load_engine(read_artifact(folder), "litert")
 
 
-def test_bytes_that_are_no_model_are_refused_at_load(folder: Path) -> None:
+def test_a_file_that_is_no_model_is_refused_at_load(folder: Path) -> None:
     (folder / "model.tflite").write_bytes(b"not a flatbuffer" * 10)
     sign(folder)
     with pytest.raises(ArtifactError, match=r"model\.tflite is not a model that LiteRT can load"):
@@ -198,7 +198,7 @@ def test_bytes_that_are_no_model_are_refused_at_load(folder: Path) -> None:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    """Pretend that of the engines' modules only these are installed."""
+    """Pretend that only these engines are installed."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: object() if module in modules else None)
 
 
@@ -216,27 +216,27 @@ def ordered(*engines: str) -> Artifact:
         (("litert", "savedmodel"), ("tensorflow",), "savedmodel"),
     ],
 )
-def test_auto_is_the_fastest_that_is_installed(
+def test_auto_selects_the_fastest_installed_engine(
     monkeypatch: pytest.MonkeyPatch, engines: tuple[str, ...], installed: tuple[str, ...], chosen: str
 ) -> None:
     install(monkeypatch, *installed)
     assert choose_engine(ordered(*engines)) == chosen
 
 
-def test_auto_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_without_an_installed_engine_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     with pytest.raises(ArtifactError, match="install ai-edge-litert or tensorflow"):
         choose_engine(ordered("litert", "savedmodel"))
 
 
-def test_an_engine_asked_for_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_selected_engine_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "ai_edge_litert")
     with pytest.raises(ArtifactError, match="savedmodel is not installed here: install tensorflow"):
         choose_engine(ordered("litert", "savedmodel"), "savedmodel")
 
 
 @pytest.mark.parametrize("engine", ["savedmodel", "onnx", ""])
-def test_an_engine_asked_for_must_be_in_the_artifact(engine: str) -> None:
+def test_a_selected_engine_must_be_in_the_artifact(engine: str) -> None:
     with pytest.raises(ArtifactError, match=f"the engine is '{engine}'; fashion-mnist .* has: auto, litert"):
         choose_engine(ordered("litert"), engine)
 

@@ -1,4 +1,4 @@
-"""Pixels of an AVIF's frames are read from the AV1 streams in it, whatever its boxes say."""
+"""AVIF frames: their pixels are counted in the AV1 streams, whatever the container declares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def drawn(mode: str, edge: int = 64) -> Image.Image:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 @pytest.mark.parametrize("options", [{}, {"subsampling": "4:4:4"}, {"quality": 100}, {"tile_rows": 1}], ids=str)
-def test_frames_of_good_files_are_counted(mode: str, options: dict[str, object]) -> None:
+def test_frames_of_valid_files_are_counted(mode: str, options: dict[str, object]) -> None:
     data = save(drawn(mode), "AVIF", speed=10, **options)
     assert coded_pixels(data) == 64 * 64 * (2 if mode == "RGBA" else 1)
     assert decode_image(data, Limits()).size == (64, 64)
@@ -42,7 +42,7 @@ def test_the_first_frame_of_an_animation_is_counted(mode: str) -> None:
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("pieces", [1, 2, 7])
-def test_streams_are_found_wherever_they_lie(pieces: int, inside: bool) -> None:
+def test_streams_are_found_at_any_position(pieces: int, inside: bool) -> None:
     assert coded_pixels(avif(STILL, STILL, pieces=pieces, inside=inside)) == 2 * 640 * 480
 
 
@@ -56,7 +56,7 @@ def test_a_frame_with_a_size_of_its_own_is_counted_as_the_largest() -> None:
         decode_image(avif(moving_sequence(64, 64) + moving_frame(own_size=True)), Limits())
 
 
-def test_a_lie_about_the_size_is_counted_and_refused_over_the_limit() -> None:
+def test_the_size_in_the_stream_counts_not_the_declared_one() -> None:
     limits = Limits(max_pixels_of={"AVIF": 2_048})
     data = save(drawn("L"), "AVIF", speed=10).replace(b"\0\0\0\x40" * 2, b"\0\0\0\x10" * 2)
     assert Image.open(io.BytesIO(data)).size == (16, 16)
@@ -99,7 +99,7 @@ def test_too_many_parts_are_refused(data: bytes) -> None:
 
 @settings(max_examples=300)
 @given(st.integers(12, 300), st.binary(max_size=30))
-def test_damage_never_surprises(at: int, noise: bytes) -> None:
+def test_damaged_files_raise_only_documented_errors(at: int, noise: bytes) -> None:
     data = avif(STILL, moving_sequence(64, 64) + moving_frame(own_size=False), pieces=2)
     try:
         assert coded_pixels(data[:at] + noise + data[at + len(noise) :]) >= 0

@@ -1,4 +1,4 @@
-"""The batch publisher: one message is sent at once, many are sent together, and a failure fails its own messages."""
+"""The batch publisher: single messages are sent at once, many in batches, a failure affects only its own messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Broker:
         return [f"id of {each.decode()}" for each in data]
 
 
-def test_what_comes_one_by_one_goes_out_at_once() -> None:
+def test_single_messages_are_sent_at_once() -> None:
     broker, waits = Broker(), list[float]()
     publisher = BatchPublisher(broker.send, start_thread, sleep=waits.append)
     for name in ("a", "b", "c"):
@@ -48,7 +48,7 @@ def test_what_comes_one_by_one_goes_out_at_once() -> None:
     assert broker.calls == [[b"a"], [b"b"], [b"c"]] and waits == []
 
 
-def test_many_go_together_each_with_its_own_id() -> None:
+def test_a_batch_returns_an_id_for_each_message() -> None:
     broker, waits = Broker(), list[float]()
 
     def sleep(seconds: float) -> None:
@@ -65,7 +65,7 @@ def test_many_go_together_each_with_its_own_id() -> None:
 @pytest.mark.parametrize(
     ("backlog_s", "longest_s"), [(0.0, GATHER_S), (0.03, 0.03), (LONGEST_GATHER_S + 1, LONGEST_GATHER_S)]
 )
-def test_they_wait_as_long_as_there_is_more_to_do(backlog_s: float, longest_s: float) -> None:
+def test_messages_wait_for_a_batch_while_work_is_queued(backlog_s: float, longest_s: float) -> None:
     def sleep(seconds: float) -> None:
         waits.append(seconds)
         time.sleep(seconds)
@@ -85,7 +85,7 @@ def test_a_message_with_a_blocked_caller_is_sent_at_once() -> None:
     assert all(future.result(10) for future in sent) and waits == []
 
 
-def test_a_call_that_takes_long_keeps_no_other() -> None:
+def test_a_slow_publish_call_delays_no_other() -> None:
     broker = Broker()
     broker.free.clear()
     publisher = BatchPublisher(broker.send, start_thread)
@@ -98,7 +98,7 @@ def test_a_call_that_takes_long_keeps_no_other() -> None:
 
 
 @pytest.mark.parametrize(("bad", "failing"), [(b"refused", {b"refused"}), (b"down", {b"down", b"a", b"b"})])
-def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes, failing: set[bytes]) -> None:
+def test_only_refused_messages_of_a_batch_fail(bad: bytes, failing: set[bytes]) -> None:
     broker, waiting, all_there = Broker(), threading.Event(), threading.Event()
 
     def sleep(seconds: float) -> None:
@@ -115,7 +115,7 @@ def test_what_is_refused_fails_alone_and_what_cannot_be_sent_together(bad: bytes
     assert any({b"a", bad, b"b"} <= set(call) for call in broker.calls) and failed == failing
 
 
-def test_a_reply_without_an_id_for_each_message_fails_them_and_no_thread_dies() -> None:
+def test_a_reply_with_missing_ids_fails_the_batch_and_no_thread() -> None:
     """Such threads died once, and then no response was ever published."""
     replies = iter([*[[]] * 8, *[["one", "too many"]] * 8])
     publisher = BatchPublisher(lambda messages: next(replies, ["id"]), start_thread)

@@ -1,4 +1,4 @@
-"""Batching: whose images are scored together, by whom, and what becomes of those that wait."""
+"""Batching: which images are scored together, on which thread, and what happens to queued images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def batch(value: float) -> Images:
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(1, 9))
-def test_batching_never_mixes_answers(values: list[int], size: int) -> None:
+def test_batching_never_mixes_scores(values: list[int], size: int) -> None:
     engine = BrightnessEngine()
     batcher = MicroBatcher(engine, max_batch_size=size, max_wait_s=0.001)
     with ThreadPoolExecutor(16) as pool:
@@ -65,7 +65,7 @@ def test_a_busy_engine_fills_its_batches() -> None:
     batcher.close()
 
 
-def test_who_asks_scores_where_nobody_else_does_and_waits_with_others_where_company_is_wanted() -> None:
+def test_a_caller_scores_alone_or_waits_for_a_batch() -> None:
     scored_by = set[str]()
 
     class Named(BrightnessEngine):
@@ -80,7 +80,7 @@ def test_who_asks_scores_where_nobody_else_does_and_waits_with_others_where_comp
         batcher.close()
 
 
-def test_no_more_are_scored_at_once_than_there_are_scorers() -> None:
+def test_scoring_threads_limit_concurrent_batches() -> None:
     at_once, most, lock = 0, 0, threading.Lock()
 
     class Counting(BrightnessEngine):
@@ -103,7 +103,7 @@ def test_no_more_are_scored_at_once_than_there_are_scorers() -> None:
     batcher.close()
 
 
-def test_a_few_that_wait_are_shared_by_all_who_score() -> None:
+def test_a_short_queue_is_shared_by_all_scoring_threads() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=8, scorers=2)
     begun = [batcher.submit(lambda: batch(0.5)) for _ in range(2)]
@@ -115,7 +115,7 @@ def test_a_few_that_wait_are_shared_by_all_who_score() -> None:
     batcher.close()
 
 
-def test_the_backlog_is_what_waits_by_what_the_latest_took() -> None:
+def test_the_backlog_is_queue_length_times_latest_duration() -> None:
     image_s, engine = 0.01, SlowEngine()
 
     def made() -> Images:
@@ -146,7 +146,7 @@ class PickyEngine(BrightnessEngine):
         return super().score(images)
 
 
-def test_one_bad_image_does_not_fail_its_neighbours() -> None:
+def test_a_bad_image_does_not_fail_its_batch() -> None:
     batcher = MicroBatcher(PickyEngine(), max_batch_size=4, max_wait_s=0.05)
 
     def outcome(value: float) -> bool:
@@ -170,7 +170,7 @@ def test_a_batch_of_several_is_kept_whole_and_within_the_limit() -> None:
     batcher.close()
 
 
-def test_closing_answers_what_was_handed_in_then_refuses() -> None:
+def test_closing_scores_queued_images_then_refuses_new_ones() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=2)
     with ThreadPoolExecutor(3) as pool:
@@ -187,7 +187,7 @@ def test_closing_answers_what_was_handed_in_then_refuses() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"max_batch_size": 0}, {"max_batch_size": 1, "max_wait_s": -1}])
-def test_the_knobs_are_checked(wrong: dict[str, Any]) -> None:
+def test_batcher_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         MicroBatcher(BrightnessEngine(), **wrong)
 
@@ -205,7 +205,7 @@ def test_several_threads_score_at_once_and_share_no_batch() -> None:
         batcher.submit(lambda: batch(0.5))
 
 
-def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
+def test_an_image_that_cannot_be_prepared_does_not_fail_its_batch() -> None:
     def broken() -> Images:
         raise ValueError("no image")
 
@@ -217,7 +217,7 @@ def test_one_that_cannot_be_made_does_not_fail_its_neighbours() -> None:
     batcher.close()
 
 
-def test_what_waits_can_be_cancelled_and_what_is_begun_is_not() -> None:
+def test_only_queued_work_can_be_cancelled() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=1)
     begun = batcher.submit(lambda: batch(0.5))
@@ -234,7 +234,7 @@ def test_what_waits_can_be_cancelled_and_what_is_begun_is_not() -> None:
     batcher.close()
 
 
-def test_what_was_handed_in_is_scored_before_it_closes() -> None:
+def test_queued_images_are_scored_before_closing() -> None:
     engine = SlowEngine()
     batcher = MicroBatcher(engine, max_batch_size=4, scorers=3)
     futures = [batcher.submit(lambda: batch(0.5)) for _ in range(9)]

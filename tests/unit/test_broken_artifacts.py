@@ -1,4 +1,4 @@
-"""Whatever is wrong with an artifact's files ends as an ArtifactError with one sentence, and never hangs."""
+"""Broken artifact files raise an ArtifactError with one sentence and never block."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", [MANIFEST, "signature.json"])
 @pytest.mark.parametrize("content", CONTENTS)
-def test_json_that_cannot_be_read(folder: Path, name: str, content: str) -> None:
+def test_unreadable_json_is_refused(folder: Path, name: str, content: str) -> None:
     data, said = CONTENTS[content]
     (folder / name).write_bytes(data)
     if name != MANIFEST:
@@ -55,7 +55,7 @@ def test_json_that_cannot_be_read(folder: Path, name: str, content: str) -> None
 
 
 @pytest.mark.parametrize("name", [MANIFEST, "signature.json", "labels.txt"])
-def test_files_that_are_too_large(folder: Path, name: str) -> None:
+def test_files_over_the_size_limit_are_refused(folder: Path, name: str) -> None:
     with (folder / name).open("r+b") as file:
         file.truncate(MAX_TEXT_BYTES + 1)
     if name != MANIFEST:
@@ -95,14 +95,16 @@ def as_loop(path: Path) -> None:
         (as_loop, "cannot be read: Too many levels of symbolic links"),
     ],
 )
-def test_what_is_no_file(folder: Path, name: str, kind: Callable[[Path], None], said: str) -> None:
+def test_paths_that_are_no_regular_files_are_refused(
+    folder: Path, name: str, kind: Callable[[Path], None], said: str
+) -> None:
     (folder / name).unlink()
     kind(folder / name)
     assert f"{name} in {folder} {said}" in refusal(folder)
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\nb", "\ud800", "x" * 201, "a/\u202e", "/" + "a/" * 50])
-def test_paths_that_no_file_has(path: str) -> None:
+def test_impossible_paths_are_refused(path: str) -> None:
     body = {"schema_version": 1, "files": {path: {"sha256": "f" * 64, "size": 1}}}
     with pytest.raises(ArtifactError, match=r"only relative paths inside the artifact are allowed"):
         parse_manifest(json.dumps(body).encode())
@@ -123,7 +125,7 @@ def test_paths_that_no_file_has(path: str) -> None:
         ({"golden": {"sha256": "f" * 64, "size": 10**4000}}, "golden.json needs a sha256"),
     ],
 )
-def test_a_manifest_that_says_what_cannot_be(folder: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_contradictory_manifest_is_refused(folder: Path, changes: dict[str, Any], said: str) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest_of(folder) | changes))
     assert said in refusal(folder)
 
@@ -137,18 +139,18 @@ def test_a_manifest_that_says_what_cannot_be(folder: Path, changes: dict[str, An
         (b"\n".join(b"%d" % n for n in range(100_001)), "labels.txt holds 100,001 labels; at most 100,000"),
     ],
 )
-def test_labels_that_cannot_be_used(folder: Path, labels: bytes, said: str) -> None:
+def test_unusable_labels_are_refused(folder: Path, labels: bytes, said: str) -> None:
     (folder / "labels.txt").write_bytes(labels)
     sign(folder)
     assert said in refusal(folder)
 
 
-def test_a_folder_that_is_a_file(folder: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"^manifest\.json is missing from "):
         read_artifact(folder / "labels.txt")
 
 
-def test_a_file_that_may_not_be_read(folder: Path) -> None:
+def test_a_file_without_read_permission_is_refused(folder: Path) -> None:
     (folder / "labels.txt").chmod(0)
     user = os.geteuid()
     os.seteuid(user or 65_534)  # root may read everything

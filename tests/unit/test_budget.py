@@ -1,4 +1,4 @@
-"""A folder of tests that takes more than it may is named, and so is one without a budget."""
+"""Test budgets: a folder over its budget is reported, and so is a folder without one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.budget import BUDGET, over
 
 
-def test_what_is_over_is_named() -> None:
+def test_a_folder_over_budget_is_named() -> None:
     assert over({"unit": 59.0, "service": 200.4}, {"unit": 60, "service": 200}) == [
         "tests/service took 200 s of processor time, not 200"
     ]

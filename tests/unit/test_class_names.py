@@ -1,4 +1,4 @@
-"""Labels of models from elsewhere, and their agreement with the outputs."""
+"""Labels of imported models, and their agreement with the model's outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_imagenets_labels_are_distinct(shared_data: Path) -> None:
     assert (of_file[0], of_file[259]) == ("background", "Samoyed, Samoyede")
 
 
-def test_labels_of_a_file(tmp_path: Path) -> None:
+def test_labels_are_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\ndog \n")
     assert labels_for(2, tmp_path / "labels.txt") == ("cat", "dog")
     (tmp_path / "index.json").write_text(json.dumps({"0": ["n1", "cat"], "1": ["n2", "cat"]}))

@@ -1,4 +1,4 @@
-"""The package: its version is in one place, and its dependencies are those of the requirements files."""
+"""The client's package: one version, and the dependencies of the requirements files."""
 
 from __future__ import annotations
 

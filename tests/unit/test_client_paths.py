@@ -1,4 +1,4 @@
-"""Paths of the command line become image files."""
+"""Command-line paths are expanded to image files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_folder_gives_its_images_at_any_depth_with_their_paths_below_it(shop: 
     assert names("shop") == ["a.png", "b.JPG", "e[1].png", "sub/c.webp", "sub/deep/d.avif"]
 
 
-def test_globs(shop: Path) -> None:
+def test_globs_are_expanded(shop: Path) -> None:
     assert names("shop/*.png") == ["a.png", "e[1].png"]
     assert names("shop/**/*.avif") == ["d.avif"]
     assert names("shop/su?") == ["c.webp", "deep/d.avif"]
@@ -102,7 +102,7 @@ def trap(shop: Path) -> Path:
         "s*",
     ],
 )
-def test_links_that_lead_out_are_reported_and_not_followed(trap: Path, given: str) -> None:
+def test_links_out_of_the_folder_are_reported_and_not_followed(trap: Path, given: str) -> None:
     images, unmatched = expand([given])
     seen = [image.path.resolve() for image in images]
     assert not any(path.is_relative_to(trap) for path in seen)
@@ -112,13 +112,13 @@ def test_links_that_lead_out_are_reported_and_not_followed(trap: Path, given: st
     )
 
 
-def test_links_that_stay_are_followed_and_so_is_one_that_is_named(trap: Path) -> None:
+def test_links_within_the_folder_and_named_links_are_followed(trap: Path) -> None:
     assert "same.png" in names("shop") and "same.png" in names("shop/*.png")
     assert expand(["shop/file.png"]) == ([ImageFile(Path("shop/file.png"), "file.png")], [])
     assert names("shop/folder") == ["key.png", "deep/key.png"] == names("shop/folder/")
 
 
-def test_links_that_lead_back_up_do_not_multiply_what_is_found(shop: Path) -> None:
+def test_links_to_parent_folders_yield_no_duplicates(shop: Path) -> None:
     (shop / "shop" / "one").symlink_to(".")
     assert [str(image.path) for image in expand(["shop/**/*.avif"])[0]] == ["shop/sub/deep/d.avif"]
     assert expand(["shop/**"])[0] == expand(["shop"])[0]

@@ -34,12 +34,12 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert shown.out == "" and "Commands:" in shown.err
 
 
-def test_a_command_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fly"], {}) == 2
     assert "'fly' is no command; the commands are publish, upload, predict, watch" in capsys.readouterr().err
 
 
-def test_a_shell_without_completion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "tcsh"], {}) == 2
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in capsys.readouterr().err
 
@@ -48,7 +48,9 @@ def test_a_shell_without_completion(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "usage"),
     [(["model", "train", "--help"], "usage: predictions model train"), (["up", "--help"], "usage: predictions up")],
 )
-def test_other_programs_get_the_arguments(words: list[str], usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_subcommands_of_other_programs_get_their_arguments(
+    words: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words, {})
     assert ended.value.code == 0 and capsys.readouterr().out.startswith(usage)

@@ -1,4 +1,4 @@
-"""Output: escaped, aligned, in the right order."""
+"""Output of the client: escaped, aligned and in the right order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_plain_names_the_cause_of_a_retry_error() -> None:
     )
 
 
-def test_rows() -> None:
+def test_rows_show_prediction_or_problem_and_latency() -> None:
     both = Response("r1", (Prediction("Bag", 0.9), Prediction("Coat[b]", 0.05)))
     assert rows(outcome("a.png", both)) == [("a.png", "Bag", "0.9000", "12")]
     assert rows(outcome("a.png", both), all_labels=True)[1:] == [("", "Coat[b]", "0.0500", "")]

@@ -1,4 +1,4 @@
-"""Responses: what is written is read back, and what is none is refused."""
+"""The response contract: encoded responses are decoded unchanged, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ responses = st.builds(
 
 
 @given(responses)
-def test_round_trip(response: Response) -> None:
+def test_an_encoded_response_is_decoded_unchanged(response: Response) -> None:
     assert decode_response(encode_response(response)) == response
 
 
@@ -46,13 +46,13 @@ def test_lists_are_always_present() -> None:
     assert body["predictions"] == [] and body["status"] == "error" and body["model"] is None
 
 
-def test_attributes() -> None:
+def test_attributes_repeat_the_main_fields() -> None:
     response = Response("r", model=Model("m", "1", "sha256:0", "litert"), reply_to="me")
     assert response_attributes(response) == {"request_id": "r", "status": "ok", "reply_to": "me", "model": "m"}
     assert decode_response(encode_response(response), response_attributes(response)).reply_to == "me"
 
 
-def test_what_a_later_worker_adds_is_no_trouble() -> None:
+def test_unknown_fields_are_ignored() -> None:
     body = json.loads(encode_response(Response("r")))
     body["timing_ms"]["upload"] = 1.0
     body["explanation"] = None
@@ -60,11 +60,11 @@ def test_what_a_later_worker_adds_is_no_trouble() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'"x"', b"null", b'{"request_id": "r"}'])
-def test_what_is_no_response(data: bytes) -> None:
+def test_invalid_responses_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         decode_response(data)
 
 
-def test_upload_id() -> None:
+def test_an_upload_request_id_names_bucket_object_and_generation() -> None:
     assert upload_id("b", "o#x", 7) == "b/o#x#7"
     assert len(upload_id("b", "o" * 1000, 7)) == 64

@@ -1,4 +1,4 @@
-"""Valid files that cost too much are refused before they do; the largest that are allowed are read in little memory."""
+"""Valid images that are costly to decode are refused early; the largest allowed ones stay within the estimate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEGABYTE = 1024
 
 
 @pytest.mark.parametrize("make", COSTLY.values(), ids=COSTLY)
-def test_costly_files_are_refused_before_they_cost(make: Callable[[], bytes]) -> None:
+def test_costly_files_are_refused_before_decoding(make: Callable[[], bytes]) -> None:
     data = make()
     assert len(data) < 9_900_000, "it travels in a message"
     reset_peak()
@@ -42,7 +42,7 @@ def test_costly_files_are_refused_before_they_cost(make: Callable[[], bytes]) ->
 
 
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
-def test_the_largest_that_are_allowed_take_less_than_is_counted(make: Callable[[], bytes]) -> None:
+def test_the_largest_allowed_images_take_less_memory_than_estimated(make: Callable[[], bytes]) -> None:
     data = make()
     reset_peak()
     before, start = peak_kb(), time.thread_time()
@@ -52,22 +52,22 @@ def test_the_largest_that_are_allowed_take_less_than_is_counted(make: Callable[[
 
 
 def test_an_avifs_exif_is_not_read() -> None:
-    """It says in boxes of its own how it is turned."""
+    """Its orientation is stored in separate boxes."""
     data = encoded("AVIF", (40, 20), "RGB", exif=exif_of_fractions().replace(b"\x12\x01", b"\x13\x01", 1))
     data, start = data.replace(b"\x13\x01\x05", b"\x12\x01\x05", 1), time.thread_time()
     assert data.count(b"\x12\x01\x05") == 1 and decode_image(data, Limits()).size == (40, 20)
     assert time.thread_time() - start < 0.5, "CPU seconds"
 
 
-def test_an_avif_is_turned() -> None:
+def test_the_orientation_of_an_avif_is_applied() -> None:
     turned = Image.Exif()
     turned[0x112] = 6
     assert decode_image(encoded("AVIF", (40, 20), "RGB", exif=turned), Limits()).size == (20, 40)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_progressive_jpegs_are_none_of_a_tiffs(progressive: bool) -> None:
-    """Their scans would be decoded one after the other in one go, a hundred of them."""
+def test_only_progressive_jpegs_in_a_tiff_are_refused(progressive: bool) -> None:
+    """libtiff would decode up to a hundred scans in one call."""
     body = encoded("JPEG", (64, 48), progressive=progressive)
     data = tiff(grey_tiff(64, 48, 7, (273, 4, 1, 1000), (278, 4, 1, 48), (279, 4, 1, len(body))), body)
     if progressive:

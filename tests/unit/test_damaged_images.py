@@ -1,4 +1,4 @@
-"""Damage that decoders pass over in silence is refused, and a lack of memory is not taken for damage."""
+"""Damage that decoders ignore is refused, and a lack of memory is not reported as damage."""
 
 from __future__ import annotations
 
@@ -179,7 +179,9 @@ def test_a_fax_of_garbage_is_refused(compression: int, body: bytes, capfd: pytes
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("call", ["memfd_create", "write"])
-def test_a_system_without_files_is_not_the_files_fault(call: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_file_descriptors_is_not_an_invalid_image(
+    call: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
@@ -189,7 +191,7 @@ def test_a_system_without_files_is_not_the_files_fault(call: str, code: int, mon
         decode_image(fax, Limits())
 
 
-def test_no_fax_leaves_a_file_open() -> None:
+def test_fax_decoding_closes_its_files() -> None:
     fax = encoded("TIFF", (300, 200), "1", compression="group4")
     before = sorted(os.listdir("/proc/self/fd"))
     for data in (fax, fax[:300], b"no TIFF", b"II*\0\0\0\0\0"):
@@ -210,7 +212,7 @@ def test_libtiff_says_nothing_on_stderr(compression: int, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-def test_one_damaged_tiff_spoils_no_other() -> None:
+def test_a_damaged_tiff_affects_no_other_image() -> None:
     refused(tiff_of(NOISE, 64, 48, 5))
     assert decode_image(encoded("TIFF", (64, 48), compression="tiff_lzw"), Limits()).size == (64, 48)
 

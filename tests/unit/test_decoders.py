@@ -1,4 +1,4 @@
-"""Decoders and codecs against noise: whatever comes, only what was promised is raised, and an answer can be written."""
+"""Message decoders and codecs on random input: only documented errors are raised, and a response can be written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BODIES = st.binary(max_size=200) | st.sampled_from(
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_fuzzing_knows_of_is_handled(name: str) -> None:
+def test_inputs_found_by_fuzzing_are_handled(name: str) -> None:
     function, seeds = TARGETS[name]
     for seed in seeds:
         for data in (seed, seed[:-1], seed[: len(seed) // 2], seed * 2, b""):
@@ -50,7 +50,7 @@ def test_what_fuzzing_knows_of_is_handled(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_noise_is_handled(name: str) -> None:
+def test_random_bytes_are_handled(name: str) -> None:
     function, seeds = TARGETS[name]
 
     @settings(max_examples=150)
@@ -64,12 +64,12 @@ def test_noise_is_handled(name: str) -> None:
 
 @settings(max_examples=400)
 @given(TEXT.filter(bool), BODIES, ATTRIBUTES)
-def test_any_envelope_is_answered(message_id: str, data: bytes, attributes: dict[str, str]) -> None:
+def test_any_envelope_gets_a_response(message_id: str, data: bytes, attributes: dict[str, str]) -> None:
     request(Envelope(message_id, data, attributes))
 
 
 @pytest.mark.parametrize("escaped", [True, False])
-def test_half_characters_reach_no_answer(escaped: bool) -> None:
+def test_lone_surrogates_reach_no_response(escaped: bool) -> None:
     half = "\ud800"
     body = {"image_uri": f"gs://b/{half}", "explain": half, "metadata": {"reply_to": half, "model": half, half: half}}
     data = json.dumps(body, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
@@ -93,5 +93,5 @@ RESPONSES = st.builds(
 
 @settings(max_examples=200)
 @given(RESPONSES)
-def test_a_response_comes_back_as_it_was(response: Response) -> None:
+def test_a_decoded_response_equals_the_encoded_one(response: Response) -> None:
     assert decode_response(encode_response(response)) == response

@@ -1,4 +1,4 @@
-"""What fits a schema and what does not, in JSON and in binary, at the corners that topics do not reach."""
+"""Avro schema checks of JSON and binary values, in edge cases that the topic tests do not reach."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TREE = {"type": "record", "name": "Tree", "fields": [{"name": "next", "type": ["
         ({"type": "int", "logicalType": "date"}, b"3", b'"1970-01-04"'),
     ],
 )
-def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
+def test_json_values_are_checked_against_an_avro_schema(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_json(fits)
     with pytest.raises(SchemaMismatch):
@@ -50,7 +50,7 @@ def test_json(schema: object, fits: bytes, unfit: bytes) -> None:
         (TREE, b"\x00", b"\x02" * 1_000_000),
     ],
 )
-def test_binary(schema: object, fits: bytes, unfit: bytes) -> None:
+def test_binary_values_are_checked_against_an_avro_schema(schema: object, fits: bytes, unfit: bytes) -> None:
     avro = Avro(json.dumps(schema))
     avro.check_binary(fits)
     with pytest.raises(SchemaMismatch):
@@ -58,6 +58,6 @@ def test_binary(schema: object, fits: bytes, unfit: bytes) -> None:
 
 
 @pytest.mark.parametrize("schema", [["int", "int"], {"type": "array"}, {"type": "fixed", "name": "F"}, 1, {}])
-def test_no_schema(schema: object) -> None:
+def test_invalid_avro_schemas_are_refused(schema: object) -> None:
     with pytest.raises(InvalidDefinition):
         Avro(json.dumps(schema))

@@ -213,7 +213,7 @@ def test_every_command_has_help_with_an_example(root: Path, module: str, command
 
 @cache
 def run(module: str, *arguments: str) -> str:
-    """What `python -m module arguments` prints, in this process."""
+    """The output of `python -m module arguments`, run in this process."""
     printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
     with redirect_stdout(printed), suppress(SystemExit), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *arguments])

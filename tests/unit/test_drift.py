@@ -1,4 +1,4 @@
-"""Drift: nothing to report on answers of the same kind, and something on others; damaged references are refused."""
+"""Drift detection: similar predictions are no drift, other ones are, and damaged references are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def best_of(scores: Scores) -> list[Prediction]:
 REFERENCE = make_reference(scores_of(4000, 0), LABELS)
 
 
-def test_a_reference_says_what_answers_looked_like() -> None:
+def test_a_reference_describes_labels_and_scores() -> None:
     scores = scores_of(4000, 0)
     assert REFERENCE.images == sum(REFERENCE.histogram) == sum(REFERENCE.counts.values()) == 4000
     cats = scores[scores.argmax(axis=1) == 0]
@@ -64,14 +64,14 @@ def test_the_index_is_the_definition() -> None:
     assert np.isfinite(stability_index(np.array([5, 0]), np.array([0, 5])))
 
 
-def test_a_network_that_always_says_the_same_has_a_reference_too() -> None:
+def test_a_model_with_constant_predictions_has_a_reference() -> None:
     reference = make_reference(np.tile(np.array([1, 0, 0], np.float32), (50, 1)), LABELS)
     assert reference.edges == (0.0, 1.0) and reference.mean_scores == {"cat": 1.0, "dog": None, "newt": None}
     assert compare(reference, [Prediction("cat", 1.0)] * 9).level == "none"
     assert compare(reference, [Prediction("dog", 1.0)] * 9).level == "strong"
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_incomparable_references_are_refused() -> None:
     with pytest.raises(ValueError, match="there are no recent predictions"):
         compare(REFERENCE, [])
     with pytest.raises(ValueError, match="label is 'fish'; it must be one of: cat, dog, newt"):
@@ -112,7 +112,7 @@ def test_a_damaged_reference_is_refused(tmp_path: Path, changes: dict[str, Any])
 @pytest.mark.parametrize(
     ("text", "said"), [(None, "cannot be read"), ("{", "cannot be read"), ("{}", "holds no reference to compare with")]
 )
-def test_no_reference_is_said(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_missing_reference_is_reported(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "signature.json").write_text(text)
     with pytest.raises(ArtifactError, match=said):

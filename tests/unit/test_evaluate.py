@@ -1,4 +1,4 @@
-"""`evaluate` on people's own images: folders, lists, IDX files; figures; a report that hostile names cannot hurt."""
+"""`evaluate` on a user's own images: folders, lists and IDX files, metrics, and a report that escapes hostile names."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_limit_takes_some_of_every_class(folders: Path, capsys: pytest.CaptureFi
     assert "--limit: 0 is not a whole number of at least 1" in capsys.readouterr().err
 
 
-def test_what_cannot_be_evaluated_is_said(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_input_is_reported(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "--data", folders)
     assert "'tee' (" in said and "is not a label of the model" in said and "Map a class with --map CLASS=LABEL" in said
     assert "data is 'nowhere'; it must be a folder of images or an IDX file" in refusal(capsys, "--data", "nowhere")
@@ -174,7 +174,7 @@ def test_what_cannot_be_evaluated_is_said(folders: Path, tmp_path: Path, capsys:
     assert capsys.readouterr().err == f"model evaluate: manifest.json is missing from {tmp_path}\n"
 
 
-def test_labels_of_another_model_are_no_numbers_of_this_one(tmp_path: Path) -> None:
+def test_labels_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images-idx3").write_bytes(struct.pack(">4I", 2051, 1, 2, 2) + bytes(4))
     (tmp_path / "labels-idx1").write_bytes(struct.pack(">2I", 2049, 1) + b"\x0a")
     with pytest.raises(DatasetError, match=r"labels-idx1 holds the label 10; the model's are 0 to 9"):
@@ -186,7 +186,7 @@ def test_a_mapping_may_name_several_labels() -> None:
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its elements and its text."""
+    """The elements and the text of a page, parsed like in a browser."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_report_stands_alone_and_hostile_names_are_text(
+def test_the_report_is_self_contained_and_escapes_names(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for wrong in ("Trouser", "Bag"):  # mistakes, whatever the model: the same image cannot be both
@@ -234,7 +234,7 @@ def test_the_report_stands_alone_and_hostile_names_are_text(
     assert "cannot be written" in said and said.rstrip("\n").isprintable()
 
 
-def test_without_images_of_its_own_it_takes_the_datasets(
+def test_without_images_the_dataset_is_evaluated(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").symlink_to(shared_data)

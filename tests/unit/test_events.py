@@ -1,4 +1,4 @@
-"""Events: every shape a request may arrive in becomes the same envelope."""
+"""Events: every format in which a message may arrive becomes the same envelope."""
 
 from __future__ import annotations
 
@@ -106,14 +106,14 @@ def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words:
 
 @pytest.mark.parametrize("item", ["[]", "{}", "1.5"])
 def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
-    """Each is an object in Python: 15 MB of them are 400 MB."""
+    """Each part becomes a Python object: 15 MB of JSON take 400 MB."""
     parts = ",".join([item] * (MAX_PARTS + 2))
     with pytest.raises(InvalidRequest, match="the body has 200,001 parts; at most 200,000 are read"):
         from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())
 
 
 def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
-    """Near the end of the stack one can be parsed and not written again."""
+    """An object near the recursion limit can be parsed but not serialised."""
     refused = set()
     for depth in range(1, sys.getrecursionlimit()):
         resource = f'{{"bucket": "b", "name": "o", "x": {"[" * depth}{"]" * depth}}}'
@@ -125,7 +125,7 @@ def test_an_object_that_is_nested_too_deeply_is_refused() -> None:
 
 
 def test_attributes_may_be_full_of_commas() -> None:
-    """As many, and as long, as Pub/Sub takes them."""
+    """The maximum number and length of attributes in Pub/Sub."""
     attributes = {f"a{number}": "," * 1024 for number in range(100)}
     assert from_http({}, body({"message": {"attributes": attributes}})).attributes == attributes
 
@@ -133,7 +133,7 @@ def test_attributes_may_be_full_of_commas() -> None:
 @pytest.mark.parametrize(
     "time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-11-21T09:30:00", "", 7]
 )
-def test_a_publish_time_that_is_none_in_utc_is_not_known(time: object) -> None:
+def test_a_publish_time_outside_the_range_of_utc_is_dropped(time: object) -> None:
     envelope = from_http({}, body({"message": {"messageId": "m", "publishTime": time}}))
     assert envelope.published_at is None
     expired = {"expires_at": "2020-01-01T00:00:00Z"}
@@ -141,7 +141,7 @@ def test_a_publish_time_that_is_none_in_utc_is_not_known(time: object) -> None:
     assert response.error and response.error.code == "expired"
 
 
-def test_half_characters_are_replaced() -> None:
+def test_lone_surrogates_are_replaced() -> None:
     envelope = from_http({}, b'{"message": {"messageId": "\\ud800", "attributes": {"request_id": "a\\udfffb"}}}')
     assert envelope.id == "?" and envelope.attributes == {"request_id": "a?b"}
 
@@ -160,7 +160,7 @@ messages = st.fixed_dictionaries(
     st.sampled_from(["", PUBSUB_EVENT, STORAGE_EVENT + "finalized"]),
     st.fixed_dictionaries({"message": messages}, optional={"deliveryAttempt": json_values, "bucket": json_values}),
 )
-def test_no_event_surprises(kind: str, data: dict[str, Any]) -> None:
+def test_any_event_is_read_or_refused(kind: str, data: dict[str, Any]) -> None:
     try:
         envelope = from_http({"ce-type": kind}, body(data))
     except InvalidRequest as exc:

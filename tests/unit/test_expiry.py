@@ -1,4 +1,4 @@
-"""Subscriptions that nobody uses are deleted after their time to live, on a clock that can be put ahead."""
+"""Unused subscriptions are deleted after their time to live, on a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_another_policy_counts_from_the_update(clock: Clock) -> None:
     assert not expiring.there
 
 
-def test_less_than_a_day_is_refused() -> None:
+def test_a_time_to_live_under_a_day_is_refused() -> None:
     config = types.Subscription.pb(
         types.Subscription(name=NAME, topic=TOPIC, expiration_policy={"ttl": {"seconds": 60}})
     )
@@ -156,7 +156,7 @@ def test_less_than_a_day_is_refused() -> None:
         complete(config)
 
 
-def test_what_the_cloud_fills_in_is_shown() -> None:
+def test_the_default_time_to_live_is_shown() -> None:
     config = types.Subscription.pb(types.Subscription(name=NAME, topic=TOPIC))
     complete(config)
     assert config.expiration_policy.ttl.seconds == 31 * DAY_S

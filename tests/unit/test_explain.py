@@ -1,4 +1,4 @@
-"""Explanations: the part that decides is found with and without activation maps, and the PNG stays small."""
+"""Explanations: the decisive part is found with and without activation maps, and the PNG stays small."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_part_that_decides_is_red(image: Images, maps: bool, method: str) ->
     assert np.array_equal(image, before), "what is explained is not changed"
 
 
-def test_the_other_label_has_another_map(image: Images) -> None:
+def test_each_label_has_its_own_map(image: Images) -> None:
     red = redness(pixels_of(explain(CornerEngine(True), image, 0).png))
     assert red[180:, 180:].mean() > 40 > red[:90, :90].mean()
 
@@ -88,6 +88,6 @@ def test_the_largest_explanation_stays_small(shape: tuple[int, int, int], dtype:
 
 
 @pytest.mark.parametrize("heat", [0.0, -1.0])
-def test_nothing_that_speaks_for_the_label_is_all_grey(heat: float) -> None:
+def test_an_image_without_evidence_for_the_label_stays_grey(heat: float) -> None:
     pixels = pixels_of(draw(np.zeros((28, 28, 1), np.float32), np.full((7, 7), heat, np.float32)))
     assert (redness(pixels) == 0).all()

@@ -1,4 +1,4 @@
-"""The verdicts: a kill test that cannot tell a loss or a conflict would prove nothing."""
+"""Verdicts of fault runs: losses, conflicts and wrong responses are recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from functions.messages.contract import Error, Response
 from model.labels import Prediction
-from tests.fault.book import Book, Verdict
+from tests.fault.book import RequestJournal, Verdict
 
 
 def ok(score: float = 0.9, label: str = "Bag") -> Response:
@@ -18,15 +18,15 @@ def refused(code: str) -> Response:
 
 
 def verdict(*came: Response, bodies: tuple[bytes, ...] = ()) -> Verdict:
-    """Of one request that should be answered with `ok()`."""
-    book = Book()
-    book.accept("r", ok())
+    """The verdict on one request that should get `ok()`."""
+    journal = RequestJournal()
+    journal.accept("r", ok())
     for number, response in enumerate(came):
-        book.offer(response, bodies[number] if bodies else b"the same")
-    return book.verdict()
+        journal.offer(response, bodies[number] if bodies else b"the same")
+    return journal.verdict()
 
 
-def test_what_did_not_come_is_lost() -> None:
+def test_a_missing_response_is_lost() -> None:
     found = verdict()
     assert (found.requests, found.answered, found.lost) == (1, 0, 1)
 
@@ -44,7 +44,7 @@ def test_what_did_not_come_is_lost() -> None:
         ([ok(label="Coat")], 0, 1),
     ],
 )
-def test_two_final_answers_must_say_the_same(came: list[Response], conflicting: int, wrong: int) -> None:
+def test_two_final_responses_must_be_equal(came: list[Response], conflicting: int, wrong: int) -> None:
     found = verdict(*came)
     assert (found.lost, found.conflicting, found.wrong, found.duplicates) == (0, conflicting, wrong, len(came) - 1)
 
@@ -57,7 +57,7 @@ def test_two_final_answers_must_say_the_same(came: list[Response], conflicting: 
         ([ok(), refused("unavailable")], 0),
     ],
 )
-def test_an_announced_dead_letter_gives_way(came: list[Response], dead: int) -> None:
+def test_a_final_response_supersedes_a_dead_letter(came: list[Response], dead: int) -> None:
     found = verdict(*came)
     assert (found.answered, found.dead, found.conflicting, found.wrong) == (1, dead, 0, 0)
 
@@ -67,25 +67,25 @@ def test_copies_that_differ_in_a_byte_are_reported() -> None:
     assert verdict(ok(), ok(), bodies=(b"1", b"1")).unequal == 0
 
 
-def test_an_answer_may_come_before_its_request_is_known() -> None:
+def test_a_response_may_arrive_before_its_request_is_recorded() -> None:
     answered: list[None] = []
-    book = Book(lambda: answered.append(None))
-    book.offer(ok(), b"")
-    book.accept("r", ok())
-    assert book.wait(0.1) and answered == [None] and book.verdict().answered == 1
+    journal = RequestJournal(lambda: answered.append(None))
+    journal.offer(ok(), b"")
+    journal.accept("r", ok())
+    assert journal.wait(0.1) and answered == [None] and journal.verdict().answered == 1
 
 
 def test_waiting_ends_when_nothing_comes() -> None:
-    book = Book()
-    book.accept("r", ok())
-    assert not book.wait(0.05)
+    journal = RequestJournal()
+    journal.accept("r", ok())
+    assert not journal.wait(0.05)
 
 
 def test_each_trouble_is_reported() -> None:
-    book = Book()
+    journal = RequestJournal()
     for request_id in ("r", "gone"):
-        book.accept(request_id, ok())
-    book.offer(ok(), b"")
-    assert book.troubles() == ["gone: lost"]
-    book.offer(refused("expired"), b"")
-    assert book.troubles() == ["r: answered Bag 0.9 and expired (…); expected Bag 0.9", "gone: lost"]
+        journal.accept(request_id, ok())
+    journal.offer(ok(), b"")
+    assert journal.troubles() == ["gone: lost"]
+    journal.offer(refused("expired"), b"")
+    assert journal.troubles() == ["r: answered Bag 0.9 and expired (…); expected Bag 0.9", "gone: lost"]

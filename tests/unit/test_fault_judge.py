@@ -1,4 +1,4 @@
-"""The judge of a run: each thing that must fail it does, alone."""
+"""The judge of a fault run: each kind of fault alone fails the run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from tests.fault.book import Verdict
 from tests.fault.judge import LONG, faults
-from tests.fault.plan import Plan, Toll
+from tests.fault.plan import FaultCounts, Plan
 
 PLAN = Plan(requests=LONG, between=2, doomed=3, response_store=True)
 GOOD = Verdict(requests=LONG, answered=LONG, errors=9, dead=3, lost=0, conflicting=0, duplicates=50, wrong=0, unequal=0)
 
 
-def toll(**counts: int) -> Toll:
-    """What a good run does, but for `counts`."""
-    made = Toll(PLAN)
+def counted(**counts: int) -> FaultCounts:
+    """The counts of a good run, except for `counts`."""
+    made = FaultCounts(PLAN)
     for name, count in {"between": 2, "kills": 5, "broker": 1, **counts}.items():
         for _ in range(count):
             made.count(name)
@@ -25,7 +25,7 @@ def toll(**counts: int) -> Toll:
 
 
 def test_a_good_run_passes() -> None:
-    assert faults(PLAN, GOOD, toll()) == []
+    assert faults(PLAN, GOOD, counted()) == []
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_good_run_passes() -> None:
         ({}, {"broker": 0}, "the broker was never killed"),
     ],
 )
-def test_each_fault_fails_it(found: dict[str, Any], counts: dict[str, int], expected: str) -> None:
-    (words,) = faults(PLAN, replace(GOOD, **found), toll(**counts))
+def test_each_kind_of_fault_fails_the_run(found: dict[str, Any], counts: dict[str, int], expected: str) -> None:
+    (words,) = faults(PLAN, replace(GOOD, **found), counted(**counts))
     assert words.startswith(expected)
 
 
-def test_what_was_not_planned_is_not_missed() -> None:
+def test_faults_outside_the_plan_are_not_required() -> None:
     calm = replace(PLAN, broker_every_s=0.0, fault_plan=False, response_store=False)
-    assert faults(calm, replace(GOOD, duplicates=0, unequal=7), toll(broker=0)) == []
+    assert faults(calm, replace(GOOD, duplicates=0, unequal=7), counted(broker=0)) == []
     short = replace(PLAN, requests=LONG - 1)
-    assert faults(short, replace(GOOD, requests=LONG - 1, duplicates=0), toll(broker=0)) == []
+    assert faults(short, replace(GOOD, requests=LONG - 1, duplicates=0), counted(broker=0)) == []

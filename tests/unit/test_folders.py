@@ -34,7 +34,7 @@ def test_a_tenth_of_every_class_is_held_out_the_same_every_time(tmp_path: Path) 
     assert read_folders(tmp_path, seed=4) != data
 
 
-def test_a_split_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_an_existing_split_is_kept(tmp_path: Path) -> None:
     fill(tmp_path / "train", cat=3, dog=2)
     fill(tmp_path / "validation", cat=1, dog=5)
     data = read_folders(tmp_path)
@@ -42,7 +42,7 @@ def test_a_split_that_is_there_is_kept(tmp_path: Path) -> None:
     assert {photo.path.parts[-3] for photo in data.validation} == {"validation"}
 
 
-def test_the_first_classes_by_name(tmp_path: Path) -> None:
+def test_the_number_of_classes_can_be_limited(tmp_path: Path) -> None:
     fill(tmp_path, c=3, a=3, b=3)
     assert read_folders(tmp_path, classes=2).labels == ("a", "b")
     with pytest.raises(DatasetError, match=r"classes is 4; .* holds 3"):
@@ -58,7 +58,7 @@ def test_the_first_classes_by_name(tmp_path: Path) -> None:
         ({"cat": 3, " dog": 3}, "begins or ends with a space"),
     ],
 )
-def test_what_is_no_dataset_is_refused(tmp_path: Path, classes: dict[str, int], words: str) -> None:
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, classes: dict[str, int], words: str) -> None:
     fill(tmp_path, **classes)
     with pytest.raises(DatasetError, match=words):
         read_folders(tmp_path)
@@ -73,7 +73,7 @@ def test_parts_that_disagree_are_refused(tmp_path: Path) -> None:
         read_folders(tmp_path)
 
 
-def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     outside = fill(tmp_path / "private", cat=3)
     for place, target in {
         "cat/000x.jpg": outside / "cat" / "000.jpg",
@@ -88,7 +88,7 @@ def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
                 read(data)
 
 
-def test_links_that_stay_are_images_like_others(tmp_path: Path) -> None:
+def test_links_within_the_folder_are_images(tmp_path: Path) -> None:
     fill(tmp_path, cat=3, dog=3)
     (tmp_path / "cat" / "again.jpg").symlink_to("000.jpg")
     (tmp_path / "eel").symlink_to("dog")

@@ -1,4 +1,4 @@
-"""Multipart forms: the one file is found, and what is wrong with a form is said exactly and costs little."""
+"""Multipart forms: the file is found, and an invalid form is refused with the exact reason at little cost."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ END = b"--bound--\r\n"
         ((file() + END).replace(b"\r\n", b"\n"), ("shoe.png", b"image")),
     ],
 )
-def test_the_file_is_found(body: bytes, found: tuple[str, bytes]) -> None:
+def test_the_file_of_a_form_is_found(body: bytes, found: tuple[str, bytes]) -> None:
     assert read_file(body, B) == found
 
 
@@ -76,7 +76,7 @@ def test_the_file_is_found(body: bytes, found: tuple[str, bytes]) -> None:
         (b"--bound\r\n" + b"a" * 1_000_000, "the headers of a part are too large; at most 8,192 bytes are allowed"),
     ],
 )
-def test_what_is_wrong_with_a_form_is_said(body: bytes, sentence: str) -> None:
+def test_an_invalid_form_is_refused_with_the_reason(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_file(body, B)
     assert str(refused.value).startswith(sentence)
@@ -100,7 +100,7 @@ def test_a_form_needs_a_boundary(boundary: str) -> None:
     ],
     ids=["boundaries", "boundary lines", "almost boundaries", "empty lines", "headers", "spaces"],
 )
-def test_no_form_of_20_mb_is_slow(body: bytes) -> None:
+def test_a_form_of_20_mb_is_read_in_time(body: bytes) -> None:
     before = time.thread_time()
     with suppress(InvalidRequest):
         read_file(body, B)
@@ -113,7 +113,7 @@ PIECES = st.sampled_from([b"--bound", b"--", b"Content-Disposition: form-data", 
 
 
 @given(st.lists(PIECES, max_size=40).map(b"".join))
-def test_whatever_comes_is_a_file_or_refused(body: bytes) -> None:
+def test_any_body_is_a_file_or_refused(body: bytes) -> None:
     try:
         name, data = read_file(b"--bound\r\n" + body, B)
     except InvalidRequest:

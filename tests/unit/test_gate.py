@@ -1,4 +1,4 @@
-"""The gate: what does not answer like the trained network is never served, and what is served is clearly the faster."""
+"""Variant selection: an inaccurate variant is never served, and the served one is clearly faster."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_the_fastest_that_passes_is_served() -> None:
 
 
 @pytest.mark.parametrize(("agreement", "drop"), [(0.9949, 0.0), (1.0, 0.0051), (float("nan"), 0.0)])
-def test_what_answers_otherwise_is_not_served_however_fast(agreement: float, drop: float) -> None:
+def test_an_inaccurate_variant_is_not_served_however_fast(agreement: float, drop: float) -> None:
     other = replace(FAST, agreement=agreement, drop=drop)
     assert not other.passes
     assert choose([PLAIN, HALF, other]) is PLAIN
 
 
-def test_at_the_limits_it_passes() -> None:
+def test_a_variant_at_the_limits_passes() -> None:
     assert replace(FAST, agreement=0.995, drop=0.005).passes
 
 
-def test_within_noise_the_simpler_one_is_served() -> None:
+def test_the_simpler_of_equally_fast_variants_is_served() -> None:
     assert choose([PLAIN, HALF]) is PLAIN, "2 % faster in every round"
     assert (
         choose([candidate("float32", 100, 100, 40, 100), candidate("float16", 101, 40, 101, 110)]).variant == "float32"
@@ -58,7 +58,7 @@ def test_a_busy_machine_does_not_hide_a_large_difference() -> None:
     assert clearly_faster(speed(400, 400, 400, 20, 400), speed(100, 100, 100, 100, 100)), "one stray round"
 
 
-def test_faithfulness_counts_best_labels_and_lost_answers() -> None:
+def test_faithfulness_counts_equal_labels_and_lost_predictions() -> None:
     reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
     scores = np.array([[0.8, 0.2], [0.6, 0.4], [np.nan, np.nan], [0.1, 0.9]], np.float32)
     labels = np.array([0, 1, 0, 0])

@@ -1,4 +1,4 @@
-"""An artifact scores its golden images, from file to scores, before it serves."""
+"""An artifact must reproduce the scores of its golden images before it serves."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Constant:
         pass
 
 
-def test_the_shipped_artifact_has_them_and_its_digest_leaves_them_out(folder: Path) -> None:
+def test_the_shipped_artifact_has_golden_images_outside_its_digest(folder: Path) -> None:
     shipped = read_artifact(folder)
     assert shipped.golden and len(json.loads((folder / GOLDEN).read_text())["images"]) == 2
     write_golden(folder, None)
@@ -66,7 +66,7 @@ def test_the_shipped_artifact_has_them_and_its_digest_leaves_them_out(folder: Pa
     load_engine(read_artifact(folder), "litert")[1].close()
 
 
-def test_they_tell_the_recipe_s_branches_apart() -> None:
+def test_golden_images_cover_the_branches_of_the_recipe() -> None:
     files = draw(read_artifact(SHIPPED).signature)
     sizes = [Image.open(io.BytesIO(file)).size for file in files]
     assert sizes == [(28, 28), (160, 128)]
@@ -86,7 +86,7 @@ def test_they_tell_the_recipe_s_branches_apart() -> None:
         ),
     ],
 )
-def test_a_recipe_that_answers_otherwise_is_refused(folder: Path, change: Any) -> None:
+def test_a_recipe_that_changes_golden_scores_is_refused(folder: Path, change: Any) -> None:
     preprocessing = json.loads((folder / "signature.json").read_text())["preprocessing"]
     change(preprocessing["steps"])
     change_signature(folder, preprocessing=preprocessing)
@@ -94,7 +94,7 @@ def test_a_recipe_that_answers_otherwise_is_refused(folder: Path, change: Any) -
         load_engine(read_artifact(folder), "litert")
 
 
-def test_weights_that_are_damaged_are_refused(folder: Path) -> None:
+def test_damaged_weights_are_refused(folder: Path) -> None:
     model = bytearray((folder / "model.tflite").read_bytes())
     model[200_000:300_000] = bytes(100_000)
     (folder / "model.tflite").write_bytes(model)
@@ -112,7 +112,9 @@ def test_weights_that_are_damaged_are_refused(folder: Path) -> None:
         ((3.0, 1.0, 0.5), r"from 0\.5 to 3; scores must be"),
     ],
 )
-def test_an_older_artifact_must_give_scores_at_least(tmp_path: Path, scores: tuple[float, ...], said: str) -> None:
+def test_an_artifact_without_golden_images_must_give_valid_scores(
+    tmp_path: Path, scores: tuple[float, ...], said: str
+) -> None:
     check_golden(tmp_path, False, "fake", Constant(0.2, 0.9, 0.1))
     with pytest.raises(ArtifactError, match=said):
         check_golden(tmp_path, False, "fake", Constant(*scores))
@@ -132,7 +134,7 @@ def test_an_engine_that_cannot_score_is_refused(tmp_path: Path) -> None:
         check_golden(tmp_path, False, "fake", engine)
 
 
-def test_golden_images_that_are_altered_are_refused(folder: Path) -> None:
+def test_altered_golden_images_are_refused(folder: Path) -> None:
     (folder / GOLDEN).write_bytes((folder / GOLDEN).read_bytes().replace(b"0.", b"1.", 1))
     with pytest.raises(ArtifactError, match=r"^golden\.json in .* is altered"):
         read_artifact(folder)
@@ -161,7 +163,7 @@ PNG = base64.b64encode(draw(SIGNATURE)[0]).decode()
         (json.dumps({"images": [{"png": "AAAA", "scores": {"litert": [0.1] * 10}}]}).encode(), "not at all: the bytes"),
     ],
 )
-def test_golden_images_that_are_none_are_refused(folder: Path, content: bytes, said: str) -> None:
+def test_invalid_golden_images_are_refused(folder: Path, content: bytes, said: str) -> None:
     write_golden(folder, content)
     with pytest.raises(ArtifactError, match=said):
         load_engine(read_artifact(folder), "litert")

@@ -1,4 +1,4 @@
-"""Tests that share what is expensive run in one process, and the lists of exceptions are true."""
+"""Tests with expensive fixtures share a process, and the lists of exceptions are correct."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from tests.grouping import SHARED_TWINS, SPREAD, group, place
         ("tests/service/test_slow_callers.py::test_a", "tests/service/test_slow_callers.py::test_b", False),
     ],
 )
-def test_who_shares_a_process(one: str, other: str, together: bool) -> None:
+def test_the_group_of_a_test_is_that_of_its_process(one: str, other: str, together: bool) -> None:
     assert (group(one) == group(other)) is together
 
 
-def test_what_takes_longest_begins_first() -> None:
+def test_the_longest_groups_begin_first() -> None:
     tests = [f"tests/{folder}/test_a.py::test_a" for folder in ("lab", "terraform", "release", "service", "unit")]
     assert sorted(reversed(tests), key=place) == tests
     assert place("tests/conformance/test_a.py::test_a[google]") < place("tests/release/test_a.py::test_a")
 
 
-def test_the_shared_twins_are_taken_by_these_files(root: Path) -> None:
+def test_the_list_of_files_with_shared_twins_is_complete(root: Path) -> None:
     takers = {path.stem for path in (root / "tests").glob("*/test_*.py") if "shared_twin(" in path.read_text()}
     assert takers | {"test_grouping"} == {*SHARED_TWINS, "test_grouping"}
 
 
-def test_what_is_spread_has_no_fixture_of_a_module(root: Path) -> None:
+def test_spread_files_have_no_module_fixtures(root: Path) -> None:
     for name in SPREAD:
         (path,) = (root / "tests").glob(f"*/{name}.py")
         assert 'scope="module"' not in path.read_text(), name

@@ -1,4 +1,4 @@
-"""The handler, with every kind of delivery: one response each, published before the ack, and a nack when that fails."""
+"""The handler with every kind of delivery: one response, published before the ack, or a nack."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def held_engine(go: threading.Event, entered: threading.Event) -> BrightnessEngi
 
 
 @pytest.mark.parametrize("payload", [encoded(), b'{"image_uri": "gs://bucket/a"}'], ids=["small", "reference"])
-def test_a_stopping_worker_cancels_what_has_not_begun(payload: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stopping_worker_cancels_queued_requests(payload: bytes, caplog: pytest.LogCaptureFixture) -> None:
     go, entered = threading.Event(), threading.Event()
     batcher = MicroBatcher(held_engine(go, entered), max_batch_size=1)
     handler = fake_handler(
@@ -281,7 +281,7 @@ def test_a_stopping_worker_cancels_what_has_not_begun(payload: bytes, caplog: py
 
 
 @pytest.mark.parametrize("begun", [1, 3])
-def test_a_stopping_worker_waits_for_what_it_has_begun(begun: int) -> None:
+def test_a_stopping_worker_waits_for_requests_in_flight(begun: int) -> None:
     responses = MemoryResponses(hold=True)
     handler = fake_handler(responses=responses)
     deliveries = [RecordedDelivery() for _ in range(begun)]

@@ -1,4 +1,4 @@
-"""Names that steer terminals, pages and logs, on their way through everything that shows them."""
+"""File and label names with control characters are escaped on terminals, pages and in logs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]
 
 
 @pytest.mark.parametrize("name", EVIL, ids=ascii)
-def test_an_answer_over_http_steers_nothing(client: FlaskClient, name: str) -> None:
+def test_http_responses_contain_no_control_characters(client: FlaskClient, name: str) -> None:
     sendable = name.encode("utf-8", "replace").decode()
     uri = json.dumps({"image_uri": f"gs://photos/{name}"}).encode()
     for reply in (
@@ -81,7 +81,7 @@ def test_a_log_line_is_one_line_of_ascii(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TERMINAL, ids=ascii)
-def test_wrong_usage_is_said_back_harmlessly(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_usage_errors_quote_arguments_safely(capsys: pytest.CaptureFixture[str], name: str) -> None:
     """`predictions publish *` in a folder with a file of this name."""
     for arguments in (["publish", "a.png", f"--{name}"], ["predict", name], [name]):
         try:
@@ -93,7 +93,7 @@ def test_wrong_usage_is_said_back_harmlessly(capsys: pytest.CaptureFixture[str],
         assert printable(name) in output.err or repr(name) in output.err
 
 
-def test_what_is_said_back_is_short() -> None:
+def test_quoted_arguments_are_truncated() -> None:
     long = "x" * 1_000_000
     with pytest.raises(InvalidRequest) as refused:
         from_http({"Content-Type": "application/cloudevents+json"}, json.dumps({"type": long, "data": {}}).encode())
@@ -104,6 +104,6 @@ def test_what_is_said_back_is_short() -> None:
         assert len(rejection(Envelope("m", b"image", {attribute: long}))) < 300
 
 
-def test_the_words_themselves() -> None:
+def test_quoting_of_hostile_names() -> None:
     assert all(printable(name).isprintable() and quoted(name).isprintable() for name in EVIL)
     assert printable("Füße 靴.png") == "Füße 靴.png" and printable_lines("a\nb\x1b") == "a\nb\\x1b"

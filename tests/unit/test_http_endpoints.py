@@ -1,4 +1,4 @@
-"""The HTTP endpoints, through the framework's own application and the real shipped model."""
+"""The HTTP endpoints, through the Functions Framework application and the shipped model."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_predict_takes_a_raw_body(client: FlaskClient, responses: MemoryResponse
     assert responses.published == [], "a caller who waits is answered, and nothing is published"
 
 
-def test_predict_takes_what_curl_calls_a_form(client: FlaskClient) -> None:
+def test_predict_takes_a_body_with_curls_default_content_type(client: FlaskClient) -> None:
     reply = client.post("/predict", data=encoded(), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert reply.status_code == 200
 
 
-def test_predict_says_why_when_asked(client: FlaskClient) -> None:
+def test_predict_returns_an_explanation_on_request(client: FlaskClient) -> None:
     assert read(client.post("/predict", data=encoded())).explanation is None
     assert read(client.post("/predict?explain=false", data=encoded())).explanation is None
     response = read(client.post("/predict?explain=true", data=encoded()))
@@ -116,20 +116,20 @@ def test_predict_takes_a_reference(client: FlaskClient) -> None:
     assert client.post("/predict", data=b'{"image_uri": "http://host/a"}').status_code == 400
 
 
-def test_predict_says_the_bare_label(client: FlaskClient) -> None:
+def test_predict_returns_the_bare_label(client: FlaskClient) -> None:
     reply = client.post("/predict", data=encoded("PNG", (8, 8)), headers={"Accept": "text/plain"})
     assert reply.get_data(as_text=True) in {"dark\n", "light\n", "middle\n"}
     reply = client.post("/predict", data=b"?", headers={"Accept": "text/plain"})
     assert reply.status_code == 400 and reply.get_data(as_text=True).startswith("invalid_image: the bytes are not")
 
 
-def test_predict_publishes_when_asked(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_predict_publishes_on_request(client: FlaskClient, responses: MemoryResponses) -> None:
     reply = client.post("/predict?publish=true&reply_to=me", data=encoded())
     assert [r.request_id for r in responses.published] == [read(reply).request_id]
     assert responses.published[0].reply_to == "me"
 
 
-def test_what_predict_publishes_twice_is_the_same(
+def test_predict_publishes_the_same_response_twice(
     client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     response_store = MemoryResponseStore()
@@ -146,7 +146,7 @@ def test_what_predict_publishes_twice_is_the_same(
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_predict_refuses_by_table(client: FlaskClient, data: bytes, code: str) -> None:
+def test_predict_refuses_bad_requests(client: FlaskClient, data: bytes, code: str) -> None:
     reply = client.post("/predict", data=data)
     error = read(reply).error
     assert error is not None and error.code == code
@@ -165,7 +165,7 @@ def test_predict_refuses_by_table(client: FlaskClient, data: bytes, code: str) -
         ("explain=yes", "invalid_request"),
     ],
 )
-def test_predict_refuses_options_by_table(client: FlaskClient, query: str, code: str) -> None:
+def test_predict_refuses_bad_options(client: FlaskClient, query: str, code: str) -> None:
     reply = client.post(f"/predict?{query}", data=encoded())
     error = read(reply).error
     assert error is not None and error.code == code
@@ -185,7 +185,7 @@ def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) 
 
 
 @pytest.mark.parametrize("path", ["/", "/dead"])
-def test_an_event_that_we_fail_to_read_is_a_nack(
+def test_an_internal_error_while_reading_an_event_is_a_nack(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -198,7 +198,7 @@ def test_an_event_that_we_fail_to_read_is_a_nack(
     assert bootstrap.request_log().counts()["outcomes"]["nacked"] == before + 1
 
 
-def test_our_failures_are_503_and_say_nothing(client: FlaskClient, engine: BrightnessEngine) -> None:
+def test_internal_errors_are_503_without_details(client: FlaskClient, engine: BrightnessEngine) -> None:
     engine.failure = RuntimeError("secret detail")
     reply = client.post("/predict", data=encoded())
     error = read(reply).error
@@ -240,7 +240,7 @@ def test_an_event_too_large_is_413(client: FlaskClient) -> None:
     assert client.post("/", data=b'"' + b"x" * 15_000_001 + b'"').status_code == 413
 
 
-def test_the_other_paths(client: FlaskClient) -> None:
+def test_other_paths_and_methods(client: FlaskClient) -> None:
     assert "curl" in client.get("/").get_data(as_text=True)
     assert client.head("/").status_code == 200
     assert client.get("/health").get_json()["status"] == "ok"
@@ -250,7 +250,9 @@ def test_the_other_paths(client: FlaskClient) -> None:
     assert reply.status_code == 405 and reply.headers["Allow"] == "POST"
 
 
-def test_not_ready_is_503_and_says_nothing(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_not_ready_answers_503_without_details(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(executor: object) -> Handler:
         raise OSError("secret path")
 
@@ -259,7 +261,7 @@ def test_not_ready_is_503_and_says_nothing(client: FlaskClient, monkeypatch: pyt
     assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
 
 
-def test_wrong_settings_are_503_and_say_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_503_without_details(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE", "onnx")
     bootstrap.settings.cache_clear()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()
@@ -269,7 +271,9 @@ def test_wrong_settings_are_503_and_say_nothing(root: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("target", ["on_request", "on_upload"])
-def test_targets_of_their_own(root: Path, handler: Handler, responses: MemoryResponses, target: str) -> None:
+def test_events_have_their_own_function_targets(
+    root: Path, handler: Handler, responses: MemoryResponses, target: str
+) -> None:
     app = create_app(target, str(root / "functions" / "main.py")).test_client()
     resource = {"bucket": "bucket", "name": "a", "size": "9"}
     headers = {"ce-type": "google.cloud.storage.object.v1.finalized", "ce-id": "e1", "ce-specversion": "1.0"}
@@ -278,12 +282,12 @@ def test_targets_of_their_own(root: Path, handler: Handler, responses: MemoryRes
     assert [r.status for r in responses.published] == ["ok", "ok"]
 
 
-def test_predict_is_a_target_of_its_own(root: Path, handler: Handler) -> None:
+def test_predict_has_its_own_function_target(root: Path, handler: Handler) -> None:
     app = create_app("predict", str(root / "functions" / "main.py")).test_client()
     assert app.post("/", data=encoded()).status_code == 200
 
 
-def test_the_shipped_model_behind_the_real_composition(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_composed_worker_serves_the_shipped_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
     bootstrap.settings.cache_clear()

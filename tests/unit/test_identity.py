@@ -1,4 +1,4 @@
-"""The identity of a response: equal for the copies of a request, and for nothing that is answered otherwise."""
+"""The identity of a response: equal for copies of a request, different whenever the response may differ."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def test_two_envelopes_share_an_identity_only_where_they_are_decoded_alike(one: 
 
 @settings(max_examples=300)
 @given(ENVELOPES, st.text(min_size=1, max_size=9), st.integers(0, 99), st.datetimes(timezones=st.just(UTC)))
-def test_copies_share_one(envelope: Envelope, message_id: str, attempt: int, published: datetime) -> None:
+def test_copies_of_a_request_share_an_identity(
+    envelope: Envelope, message_id: str, attempt: int, published: datetime
+) -> None:
     envelope = replace(envelope, attributes={"request_id": "r1", **envelope.attributes})
     delivery = {"traceparent": "00-x", "CloudPubSubDeadLetterSourceDeliveryCount": "20", "eventTime": "later"}
     copy = Envelope(message_id, envelope.payload, {**envelope.attributes, **delivery}, published, attempt)
@@ -97,7 +99,7 @@ def test_copies_share_one(envelope: Envelope, message_id: str, attempt: int, pub
 
 
 @given(st.lists(st.text(max_size=4), min_size=2, max_size=2), st.lists(st.text(max_size=4), min_size=2, max_size=2))
-def test_nothing_moves_from_one_field_to_the_next(one: list[str], other: list[str]) -> None:
+def test_fields_of_an_identity_are_kept_apart(one: list[str], other: list[str]) -> None:
     identities = [identity(Envelope("m", b"x", {"filename": a, "request_id": f"r{b}"})) for a, b in (one, other)]
     assert (identities[0] == identities[1]) == (one == other)
 
@@ -119,7 +121,7 @@ def uploads() -> MemoryObjects:
         Envelope("evil", b"no image", {"request_id": UPLOAD}),
     ],
 )
-def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, uploads: MemoryObjects) -> None:
+def test_a_request_cannot_take_the_identity_of_an_upload(planted: Envelope, uploads: MemoryObjects) -> None:
     """An attacker may publish what it likes before the notification of an upload: under its id, with its body."""
     upload, clean, poisoned = Envelope("m", RESOURCE, NOTIFICATION), MemoryResponseStore(), MemoryResponseStore()
     handle(fake_handler(objects=uploads, response_store=poisoned), planted)
@@ -128,7 +130,7 @@ def test_nobody_plants_the_response_to_anothers_upload(planted: Envelope, upload
     assert found and wanted and (found.predictions, found.source) == (wanted.predictions, wanted.source)
 
 
-def test_a_corrected_request_is_answered() -> None:
+def test_a_corrected_request_has_a_new_identity() -> None:
     responses = MemoryResponses()
     handler = fake_handler(responses=responses, response_store=MemoryResponseStore())
     for reply_to in ("i" * 257, "me"):

@@ -1,4 +1,4 @@
-"""Decoding: what is read, how, and what is refused in which words."""
+"""Image decoding: accepted formats, their pixels, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_format_on_the_list_is_read(format: str) -> None:
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_what_is_refused(data: bytes, code: str) -> None:
+def test_bad_images_are_refused(data: bytes, code: str) -> None:
     kinds = {"invalid_image": InvalidImage, "image_too_large": ImageTooLarge, "unsupported_format": UnsupportedFormat}
     with pytest.raises(InvalidImage) as caught:
         decode_image(data, Limits())
@@ -59,7 +59,7 @@ def test_an_empty_image_says_so() -> None:
         (Limits(max_pixels=99), r"100x100 pixels; at most 99"),
     ],
 )
-def test_limits_are_named(limits: Limits, words: str) -> None:
+def test_exceeded_limits_are_named(limits: Limits, words: str) -> None:
     with pytest.raises(ImageTooLarge, match=words):
         decode_image(encoded(size=(100, 100)), limits)
 
@@ -80,7 +80,7 @@ def test_a_jpeg_of_many_scans_is_refused_by_count() -> None:
         decode_image(head + scan * 100 + tail, Limits())
 
 
-def test_what_looks_like_a_scan_is_none() -> None:
+def test_bytes_that_resemble_a_scan_are_not_counted() -> None:
     """Phones put a video after a photo, and a thumbnail into it."""
     thumbnail = Image.Exif()
     thumbnail[0x10E] = "FF" * 500
@@ -89,7 +89,7 @@ def test_what_looks_like_a_scan_is_none() -> None:
     assert decode_image(photo + b"\xff\xda" * 1_000_000, Limits()).size == (640, 480)
 
 
-def test_scans_are_counted_wherever_they_hide() -> None:
+def test_scans_are_counted_at_any_position() -> None:
     """Behind empty segments, padding, and bytes that mean nothing, as libjpeg skips them."""
     data = encoded("JPEG", (64, 64), "RGB", progressive=True)
     count, last = data.count(b"\xff\xda"), data[data.rindex(b"\xff\xda") : -2]
@@ -99,8 +99,8 @@ def test_scans_are_counted_wherever_they_hide() -> None:
         read_jpeg(data[:-2] + b"\xff\xe0\0\2" * 60_000 + data[-2:])
 
 
-def test_padding_is_passed_in_no_time() -> None:
-    """Each of its bytes might begin a marker, and where none follows none does."""
+def test_padding_is_skipped_quickly() -> None:
+    """Every byte could begin a marker, but no marker follows."""
     data = encoded("JPEG", (64, 64), "RGB")
     start = time.thread_time()
     assert decode_image(data[:-2] + b"\xff" * 40_000 + b"\0" + data[-2:], Limits()).size == (64, 64)
@@ -113,7 +113,7 @@ def test_decoding_stops_when_its_time_is_up() -> None:
         decode_image(data, Limits(max_seconds=0.0))
 
 
-def test_a_machine_that_stood_still_makes_no_file_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_of_the_machine_does_not_count_as_decoding_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be answered with an error on one worker and with predictions on another."""
     monkeypatch.setattr(time, "monotonic", itertools.count(0.0, 1000.0).__next__)
     monkeypatch.setattr(time, "perf_counter", itertools.count(0.0, 1000.0).__next__)
@@ -121,7 +121,7 @@ def test_a_machine_that_stood_still_makes_no_file_too_slow(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_stand_upright(orientation: int) -> None:
+def test_the_orientation_of_photos_is_applied(orientation: int) -> None:
     upright = Image.new("L", (30, 20), 0)
     upright.paste(255, (0, 0, 10, 10))  # a light corner, top left
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
@@ -135,7 +135,7 @@ def test_photos_stand_upright(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_exif_in_a_text_of_a_png_says_how_it_is_turned(compressed: bool) -> None:
+def test_the_orientation_in_a_text_chunk_of_a_png_is_applied(compressed: bool) -> None:
     """ImageMagick writes it so."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -148,7 +148,7 @@ def test_exif_in_a_text_of_a_png_says_how_it_is_turned(compressed: bool) -> None
     assert decode_image(encoded("PNG", (40, 20), pnginfo=texts), Limits()).size == (40, 20)
 
 
-def test_transparency_lies_over_white() -> None:
+def test_transparency_is_blended_with_white() -> None:
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     half = Image.new("LA", (4, 4), (0, 128))
     palette = Image.new("P", (4, 4), 1)
@@ -178,13 +178,13 @@ def test_a_gif_gives_its_first_frame() -> None:
     assert decode_image(data, Limits()).convert("L").getpixel((0, 0)) == 200
 
 
-def test_a_big_jpeg_is_decoded_small() -> None:
+def test_a_large_jpeg_is_decoded_at_a_reduced_size() -> None:
     data = encoded("JPEG", (2000, 1600), "RGB")
     assert decode_image(data, Limits(), decode_size=300).size == (500, 400)
     assert decode_image(data, Limits()).size == (2000, 1600)
 
 
-def test_awkward_files_are_read(shared_data: Path) -> None:
+def test_unusual_valid_files_are_read(shared_data: Path) -> None:
     folder = shared_data / "awkward"
     with (folder / "manifest.csv").open() as file:
         served = [row for row in csv.DictReader(file) if row["format"] in SERVED]
@@ -220,7 +220,7 @@ def test_hostile_files_are_refused_in_time_with_our_own_message(shared_data: Pat
 
 @settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from(FORMATS), st.integers(0, 400))
-def test_damage_never_surprises(noise: bytes, format: str, at: int) -> None:
+def test_damaged_files_raise_only_documented_errors(noise: bytes, format: str, at: int) -> None:
     data = encoded(format, (20, 20), "RGB")
     at = min(at, len(data))
     try:
@@ -230,6 +230,6 @@ def test_damage_never_surprises(noise: bytes, format: str, at: int) -> None:
     assert image.mode in {"L", "RGB"}
 
 
-def test_a_header_alone_never_allocates() -> None:
+def test_a_header_without_data_allocates_no_pixels() -> None:
     with pytest.raises(ImageTooLarge):
         decode_image(png_header(9000, 9000), Limits())

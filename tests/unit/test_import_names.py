@@ -1,4 +1,4 @@
-"""What the import contracts of pyproject.toml cannot say: no name hides a library, and no code knows of emulators."""
+"""Import rules that pyproject.toml cannot express: no module shadows a library, no worker code depends on emulators."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_no_module_of_functions_hides_a_library(modules: dict[str, Path], root: 
             assert importlib.machinery.PathFinder.find_spec(names[0], elsewhere) is None, name
 
 
-def test_no_emulator_is_known_of(modules: dict[str, Path]) -> None:
+def test_no_code_of_the_worker_depends_on_emulators(modules: dict[str, Path]) -> None:
     for name, path in modules.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.If | ast.IfExp | ast.While):

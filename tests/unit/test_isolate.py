@@ -65,7 +65,7 @@ def test_holes_are_filled_and_specks_are_left_out() -> None:
     assert mask[45, 48] and not mask[87, 7]
 
 
-def test_light_that_falls_off_across_the_floor_is_no_garment() -> None:
+def test_uneven_lighting_is_not_a_garment() -> None:
     floor = np.linspace(120, 220, 96)[:, None, None] * np.array([1.0, 0.9, 0.8]) * np.ones((96, 96, 1))
     floor[30:70, 25:60] = 60, 90, 160
     floor[70:96, 40:50] = 60, 90, 160  # reaches the border

@@ -1,4 +1,4 @@
-"""A unit test that starts a process or opens a socket fails, also where something catches what is raised."""
+"""A unit test that starts a process or opens a socket fails, even when the exception is caught."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.isolation import FORBIDDEN, Forbidden, Isolation
 
 
 @pytest.mark.parametrize("event", sorted(FORBIDDEN))
-def test_it_is_raised_and_noted(event: str) -> None:
+def test_a_forbidden_call_raises_and_is_recorded(event: str) -> None:
     isolation = Isolation()
     with isolation.of("a test") as seen, suppress(Forbidden):
         isolation.audit(event, ("what",))
@@ -20,7 +20,7 @@ def test_it_is_raised_and_noted(event: str) -> None:
     assert seen == [f"{event}('what',)"]
 
 
-def test_what_is_allowed_passes() -> None:
+def test_allowed_calls_pass() -> None:
     isolation = Isolation()
     with isolation.of("a test") as seen:
         isolation.audit("open", ("file",))
@@ -34,7 +34,7 @@ def in_thread(work: Callable[[], None]) -> None:
     thread.join()
 
 
-def test_threads_of_the_test_are_its_own_and_elder_ones_are_not() -> None:
+def test_only_threads_of_the_test_are_restricted() -> None:
     isolation, begun, ended = Isolation(), threading.Event(), threading.Event()
 
     def connect() -> None:

@@ -12,7 +12,7 @@ LEASE_S = 20.0
 
 
 class Clock:
-    """Stands until it is moved."""
+    """A clock that tests move."""
 
     now = 100.0
 

@@ -1,4 +1,4 @@
-"""Prefix codes of lossless WebPs: how many are counted, which are refused, and that good files are read."""
+"""Prefix codes of lossless WebPs: they are counted, too many are refused, and valid files are read."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_webp_that_ends_before_its_pixels_is_refused(share: float) -> None:
         decode_image(data[: int(share * len(data))], Limits())
 
 
-def test_noise_is_refused() -> None:
+def test_random_bytes_are_refused() -> None:
     noise = Image.effect_noise((200, 200), 90).tobytes()
     good = webp_of_groups(64, 500)
     for at in range(25, 400, 7):
@@ -75,7 +75,7 @@ def test_noise_is_refused() -> None:
             continue
 
 
-def test_many_chunks_are_refused_in_no_time() -> None:
+def test_many_chunks_are_refused_quickly() -> None:
     data = webp_of_groups(8, 1)
     data, start = data[:12] + b"\0" * 8 * 1_000_000 + data[12:], time.thread_time()
     with pytest.raises(ImageTooLarge, match="too many parts"):

@@ -1,4 +1,4 @@
-"""Figures about answers, against values worked out by hand and against definitions."""
+"""Metrics of predictions, compared with values worked out by hand and with their definitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRUTH = np.array([0, 0, 0, 1, 1, 2])
 BEST = np.array([0, 0, 1, 1, 1, 0])
 
 
-def test_figures_are_those_of_the_textbook() -> None:
+def test_metrics_match_values_worked_out_by_hand() -> None:
     matrix = confusion(TRUTH, BEST, 4)
     assert matrix.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert accuracy(matrix) == pytest.approx(4 / 6)

@@ -88,7 +88,7 @@ def show(response: Response, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_any_value_in_any_place_is_read_or_refused_and_what_is_read_is_shown(
+def test_any_value_in_any_field_is_printed_or_refused(
     terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -139,7 +139,7 @@ def test_any_value_in_any_place_is_read_or_refused_and_what_is_read_is_shown(
         (("status",), "error", "status is 'error'; with this error it must be ok"),
     ],
 )
-def test_the_field_is_named(place: Path_, value: object, said: str) -> None:
+def test_a_mistyped_field_is_named(place: Path_, value: object, said: str) -> None:
     with pytest.raises(ValueError) as refusal:
         decode_response(json.dumps(changed(GOOD, place, value)).encode())
     assert str(refusal.value) == said
@@ -148,12 +148,12 @@ def test_the_field_is_named(place: Path_, value: object, said: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"[" * 100_000, b'{"a":' * 50_000, b"1" * 5000, b"x" * (RESPONSE_LIMIT + 1), b"\xff", b"NaN", b"[]"]
 )
-def test_what_is_no_response_at_all(data: bytes) -> None:
+def test_oversized_and_invalid_json_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         decode_response(data)
 
 
-def test_a_table_is_not_padded_to_a_sender_s_megabyte(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_value_does_not_widen_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table([], all_labels=True)
     for _ in range(100):
         predictions = (Prediction("x" * 900_000, 1e308),)

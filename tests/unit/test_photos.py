@@ -1,4 +1,4 @@
-"""The shipped model on people's own photos of clothes, through the serving path: decoded, isolated, scored."""
+"""The shipped model on real photos of clothes, through the serving path: decoded, isolated, scored."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def photos(shared_data: Path) -> list[tuple[str, Path]]:
     return [(kind, path) for kind in RIGHT for path in sorted((folder / kind).iterdir())]
 
 
-def test_it_is_right_on_most_photos(root: Path, photos: list[tuple[str, Path]]) -> None:
+def test_the_shipped_model_is_right_on_most_photos(root: Path, photos: list[tuple[str, Path]]) -> None:
     artifact = read_artifact(root / "model" / "artifacts" / "fashion-mnist")
     _, engine = load_engine(artifact, "litert")
     images = np.concatenate([preprocess(path.read_bytes(), artifact.signature) for _, path in photos])

@@ -1,4 +1,4 @@
-"""The pipeline: responses, permanent failures, expiry."""
+"""The pipeline: predictions, permanent failures and expiry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.samples import BAD_IMAGES, encoded
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def test_an_image_is_answered() -> None:
+def test_an_image_gets_predictions() -> None:
     responses = MemoryResponses()
     handler = fake_handler(responses=responses, now=lambda: NOW)
     published_at = NOW - timedelta(milliseconds=250)
@@ -50,7 +50,7 @@ def test_a_redelivery_gives_the_same_predictions() -> None:
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_bad_images_are_answered(data: bytes, code: str) -> None:
+def test_bad_images_get_error_responses(data: bytes, code: str) -> None:
     response = respond(fake_handler(), Envelope("m1", data))
     assert response.error is not None and response.error.code == code
     assert response.predictions == ()
@@ -64,18 +64,18 @@ def test_bad_images_are_answered(data: bytes, code: str) -> None:
         ({"expires_at": encode_time(NOW)}, "expired", "expired at 2026-11-21T09:30:00.000Z"),
     ],
 )
-def test_bad_requests_are_answered(attributes: dict[str, str], code: str, words: str) -> None:
+def test_bad_requests_get_error_responses(attributes: dict[str, str], code: str, words: str) -> None:
     response = respond(fake_handler(now=lambda: NOW), Envelope("m1", encoded(), attributes))
     assert response.error is not None and response.error.code == code
     assert words in response.error.message
 
 
 @pytest.mark.parametrize("model", [MODEL.name, MODEL.digest, ""])
-def test_a_model_that_is_served_may_be_named(model: str) -> None:
+def test_a_request_may_name_the_served_model(model: str) -> None:
     assert respond(fake_handler(), Envelope("m1", encoded(), {"model": model})).status == "ok"
 
 
-def test_expiry_is_looked_at_again_before_scoring() -> None:
+def test_expiry_is_checked_again_before_scoring() -> None:
     moments = iter([NOW, NOW + timedelta(seconds=2), NOW + timedelta(seconds=2)])
     engine = BrightnessEngine()
     handler = fake_handler(engine=engine, now=lambda: next(moments))
@@ -113,13 +113,13 @@ def test_expiry_is_looked_at_again_before_scoring() -> None:
         ),
     ],
 )
-def test_who_expired_hears_what_each_clock_said(published: datetime | None, expires_s: float, said: str) -> None:
+def test_an_expired_response_names_both_clocks(published: datetime | None, expires_s: float, said: str) -> None:
     attributes = {"expires_at": encode_time(NOW + timedelta(seconds=expires_s))}
     response = respond(fake_handler(now=lambda: NOW), Envelope("m1", encoded(), attributes, published))
     assert response.error and (response.error.code, response.error.message) == ("expired", said)
 
 
-def test_a_worker_whose_clock_is_behind_answers_and_has_no_negative_times() -> None:
+def test_a_slow_clock_gives_no_negative_times() -> None:
     envelope = Envelope(
         "m1", encoded(), {"expires_at": encode_time(NOW + timedelta(hours=2))}, NOW + timedelta(hours=1)
     )

@@ -1,4 +1,4 @@
-"""The plan: sizes that Cloud Run has, and the cheaper delivery that meets the target, or none."""
+"""The plan: instance sizes of Cloud Run, and the cheapest delivery that meets the target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load(images: float, latency_s: float = 10, peak: float = 0) -> Workload:
     latency_s=st.floats(0.01, 3600),
     measured=st.builds(Measured, st.floats(1, 5000), st.floats(0.05, 60), st.floats(20, 3000)),
 )
-def test_every_size_is_one_that_cloud_run_has(images: float, latency_s: float, measured: Measured) -> None:
+def test_every_instance_size_exists_in_cloud_run(images: float, latency_s: float, measured: Measured) -> None:
     for delivery in DELIVERIES:
         wanted = load(images, latency_s)
         size = sized(wanted, measured, delivery, PRICES.behaviour)

@@ -37,7 +37,7 @@ def test_images_larger_than_measured_ones_get_a_warning(capsys: pytest.CaptureFi
     assert "your images are larger" in planned(capsys, "--size", "2MB")
 
 
-def test_the_lines_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cost_lines_add_up_to_the_total(capsys: pytest.CaptureFixture[str]) -> None:
     for plan in json.loads(planned(capsys, "--json"))["plans"]:
         assert plan["usd"]["gross"] == pytest.approx(sum(line["gross"] for line in plan["bill"]))
         assert plan["usd"]["to_pay"] == pytest.approx(plan["usd"]["gross"] - plan["usd"]["free"])
@@ -56,7 +56,7 @@ def test_a_target_that_cannot_be_met_is_reported(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("delivery", ["push", "pull"])
-def test_what_infra_takes_is_written(delivery: str, tmp_path: Path, root: Path) -> None:
+def test_terraform_variables_are_written(delivery: str, tmp_path: Path, root: Path) -> None:
     path = tmp_path / "plan.tfvars"
     assert main([*WORDS, "--delivery", delivery, "--tfvars", str(path)], {}) == 0
     comment, *lines = path.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The bill: lines computed by hand, and more load never for less."""
+"""The costs of a plan: lines worked out by hand, and more load never costs less."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bill(load: Workload, size: Size) -> dict[str, Line]:
     return {line.name: line for line in monthly(load, size, PRICES)}
 
 
-def test_what_every_image_costs() -> None:
+def test_costs_per_image() -> None:
     lines = bill(MILLION, PUSH)
     assert lines["Cloud Run requests"].gross == pytest.approx(30 * 0.40)
     assert lines["Cloud Run requests"].free == pytest.approx(2 * 0.40)
@@ -61,7 +61,7 @@ def test_push_is_paid_while_a_request_is_in_flight_or_an_instance_starts() -> No
 
 
 @pytest.mark.parametrize(("carrier", "reads", "days"), [("reference", 1, 15), ("upload", 2, 37)])
-def test_a_bucket_is_paid_for_operations_and_for_keeping(carrier: Carrier, reads: int, days: int) -> None:
+def test_a_bucket_is_billed_for_operations_and_storage(carrier: Carrier, reads: int, days: int) -> None:
     lines = bill(replace(MILLION, carrier=carrier, image_bytes=1_000_000), PUSH)
     assert lines["Storage operations"].gross == pytest.approx(30 * (5.00 + reads * 0.40))
     assert lines["Storage, images kept"].gross == pytest.approx(days * 1e12 / 2**30 * 0.02)

@@ -1,4 +1,4 @@
-"""The files of a plan: shipped ones name their sources, invalid ones are refused with a clear message."""
+"""Price and measurement files of a plan: shipped ones name their sources, invalid ones are refused clearly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_shipped_measurement_is_on_the_page_it_names(size: int, root: Path
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_ours_comes_first_and_is_the_lighter(size: int) -> None:
+def test_our_worker_is_listed_first_and_needs_less(size: int) -> None:
     ours, tensorflow = workers(read([shipped(size)]))
     assert (ours.engine, tensorflow.engine) == ("litert", "savedmodel")
     for delivery in ours.deliveries:

@@ -1,4 +1,4 @@
-"""A burst from zero: nothing is lost, the same seed gives the same run, and a billion a day take no longer."""
+"""Simulation of a burst from zero instances: complete, reproducible, and fast for a billion images a day."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUSH = Size("push", 1, 512, 26, 1, 0, 2, (55, 60), 500, 0.052, 2)
     start_s=st.floats(0, 20),
     seed=st.integers(0),
 )
-def test_every_image_that_comes_is_answered(
+def test_every_simulated_image_is_answered(
     images: float, times: float, per_s: float, start_s: float, seed: int
 ) -> None:
     peak = max(1.0, times * images / 86_400)
@@ -40,7 +40,7 @@ def test_every_image_that_comes_is_answered(
     assert run.percentile(0.5) <= run.percentile(0.95)
 
 
-def test_as_many_come_as_the_load_says() -> None:
+def test_the_number_of_arrivals_matches_the_load() -> None:
     assert simulate(LOAD, PUSH, CLOUD, 0).arrived == pytest.approx(
         1e6 / 24, rel=0.03
     )  # five standard deviations are 2.5 %
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert simulate(LOAD, PUSH, CLOUD, 7).moments != simulate(LOAD, PUSH, CLOUD, 8).moments
 
 
-def test_from_zero_the_first_wait_for_an_instance_and_the_last_do_not() -> None:
+def test_only_the_first_images_wait_for_an_instance() -> None:
     run = simulate(LOAD, PUSH, CLOUD, 0)
     assert all(moment.ready == 0 for moment in run.moments if moment.at_s < PUSH.start_s)
     assert run.percentile(0.99, run.cold) == pytest.approx(run.base_s + PUSH.start_s, abs=0.3)
@@ -59,7 +59,7 @@ def test_from_zero_the_first_wait_for_an_instance_and_the_last_do_not() -> None:
     assert run.most_waiting == pytest.approx(LOAD.peak_per_s * PUSH.start_s, rel=0.2)
 
 
-def test_what_is_kept_warm_does_not_wait() -> None:
+def test_warm_instances_answer_without_a_start() -> None:
     run = simulate(LOAD, replace(PUSH, min_instances=1), CLOUD, 0)
     assert run.percentile(0.99, run.cold) < 0.5
 

@@ -1,4 +1,4 @@
-"""Predicting: labels in their order, and the same answers alone and together."""
+"""The predictor: ranked labels, and equal scores for an image alone and in a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_rank_gives_the_best_first_and_keeps_the_order_of_equals() -> None:
     assert len(rank(scores, LABELS, 100)) == 3
 
 
-def test_rank_refuses_what_is_not_a_number() -> None:
+def test_rank_refuses_nan() -> None:
     with pytest.raises(ArithmeticError):
         rank(np.array([0.1, np.nan], np.float32), ("a", "b"), 1)
 
@@ -30,7 +30,7 @@ def test_predict_is_a_function_of_the_bytes() -> None:
     assert [round(p.score, 4) for p in first] == [p.score for p in first]
 
 
-def test_several_at_once_are_answered_like_each() -> None:
+def test_a_batch_scores_like_single_images() -> None:
     engine = BrightnessEngine()
     predictor = Predictor(engine)
     prepared = [predictor.prepare(encoded("PNG", mode=mode)) for mode in ("L", "RGB", "1")] + [
@@ -50,5 +50,5 @@ def test_bad_labels_are_named(text: str, words: str) -> None:
         parse_labels(text)
 
 
-def test_labels_are_lines() -> None:
+def test_labels_are_read_from_lines() -> None:
     assert parse_labels("T-shirt/top\nAnkle boot\n") == ("T-shirt/top", "Ankle boot")

@@ -1,4 +1,4 @@
-"""Recipes: a dataset image passes unchanged, a product photo becomes one."""
+"""Preprocessing recipes: dataset images pass unchanged, product photos become dataset images."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_image_with_nothing_on_it_is_black(fashion: Signature) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (27, 28), (3000, 2)])
-def test_any_size_fits(fashion: Signature, size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_preprocessed(fashion: Signature, size: tuple[int, int]) -> None:
     array = run_recipe(Image.radial_gradient("L").resize(size), fashion)
     assert array.shape == (1, 28, 28, 1)
     assert 0 <= float(array.min()) <= float(array.max()) <= 1

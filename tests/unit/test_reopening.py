@@ -1,4 +1,4 @@
-"""A stream that is opened again says so: warnings for trouble, nothing but a word for the broker's routine."""
+"""Reopened streams: errors are logged as warnings, the broker's routine endings are not."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def levels(caplog: pytest.LogCaptureFixture) -> list[int]:
     return [record.levelno for record in caplog.records]
 
 
-def test_the_half_hourly_end_is_no_trouble_however_often_it_is_heard_of(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_routine_end_of_a_stream_logs_no_warning(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     reopenings = Reopenings("projects/p/subscriptions/s", clock)
     for hour in (1, 2, 3):
         clock.now = 1800.0 * hour
@@ -38,9 +36,7 @@ def test_the_half_hourly_end_is_no_trouble_however_often_it_is_heard_of(
     assert levels(caplog) == [logging.INFO] * 3
 
 
-def test_a_stream_that_cannot_stay_open_warns_once_a_minute_with_the_reason(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_stream_that_keeps_failing_warns_once_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     reopenings = Reopenings("projects/p/subscriptions/s", clock)
     for _ in range(60):  # two minutes
         reopenings.note(ResourceExhausted("Received message larger than max (9000029 vs. 4194304)"))
@@ -50,9 +46,7 @@ def test_a_stream_that_cannot_stay_open_warns_once_a_minute_with_the_reason(
     assert vars(caplog.records[0])["subscription"] == "projects/p/subscriptions/s"
 
 
-def test_what_is_not_the_brokers_routine_warns_after_however_long(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_other_errors_warn_however_rare(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     reopenings = Reopenings("projects/p/subscriptions/s", clock)
     clock.now = 100_000.0
     reopenings.note(ResourceExhausted("too large"))

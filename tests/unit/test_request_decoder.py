@@ -1,4 +1,4 @@
-"""Reading requests: the three carriers, their attributes, and what is refused in which words."""
+"""The request decoder: payload kinds, attributes, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def notification(resource: dict[str, object] | None = None, **attributes: str) -
     return Envelope("m1", payload, {**NOTIFICATION, **attributes})
 
 
-def test_bytes() -> None:
+def test_an_image_payload_is_decoded() -> None:
     request = requested(Envelope("m1", b"\x89PNG", {"top_k": "3", "model": "fashion-mnist", "colour": "ignored"}))
     assert (request.request_id, request.image, request.options.top_k, request.options.model) == (
         "m1",
@@ -40,7 +40,7 @@ def test_bytes() -> None:
     )
 
 
-def test_reference() -> None:
+def test_a_reference_payload_is_decoded() -> None:
     ref = ObjectRef("payloads", "x/ü#7.png", 1234)
     request = requested(Envelope("m1", encode_reference(ref), {"request_id": "r1"}))
     assert (request.request_id, request.image, request.options.top_k) == ("r1", ref, 5)
@@ -61,7 +61,7 @@ def test_explain_is_an_attribute_or_a_field(payload: bytes, attributes: dict[str
     assert requested(Envelope("m1", payload, attributes)).options.explain is wanted
 
 
-def test_an_uploads_metadata_may_ask_why() -> None:
+def test_upload_metadata_may_request_an_explanation() -> None:
     assert requested(notification({"metadata": {"explain": "true"}})).options.explain
     assert not requested(notification({"explain": "true"}, explain="true")).options.explain
 
@@ -80,7 +80,7 @@ def test_a_wrong_explain_is_refused(payload: bytes, attributes: dict[str, str], 
     assert rejection(Envelope("m1", payload, attributes)).startswith(said)
 
 
-def test_notification() -> None:
+def test_a_notification_is_decoded() -> None:
     envelope = notification({"size": "99", "metadata": {"top_k": "2", "reply_to": "me"}}, top_k="9")
     request = requested(envelope)
     assert request.request_id == "uploads/a/b#1.png#17"
@@ -90,7 +90,7 @@ def test_notification() -> None:
     assert request.source.image_uri == "gs://uploads/a/b#1.png#17"
 
 
-def test_a_long_object_name_is_hashed_and_stands_in_the_source() -> None:
+def test_a_long_object_name_is_hashed_in_the_request_id() -> None:
     envelope = notification({}, objectId="ü" * 200)
     request = requested(envelope)
     assert len(request.request_id) == 64 and request.request_id == requested(envelope).request_id
@@ -108,7 +108,7 @@ def test_a_long_object_name_is_hashed_and_stands_in_the_source() -> None:
         (Envelope("m", b"x"), None),
     ],
 )
-def test_what_asks_for_nothing(envelope: Envelope, reason: str | None) -> None:
+def test_notifications_of_other_events_are_ignored(envelope: Envelope, reason: str | None) -> None:
     assert ignored(envelope) == reason
 
 
@@ -133,7 +133,7 @@ def test_top_k_is_refused_by_name(value: str) -> None:
         ["gs://bucket/x"],
     ],
 )
-def test_other_references_are_refused(uri: object) -> None:
+def test_invalid_references_are_refused(uri: object) -> None:
     with pytest.raises(InvalidRequest, match=r"image_uri is .*gs://bucket/object"):
         parse_uri(uri)
 
@@ -148,13 +148,13 @@ def test_other_references_are_refused(uri: object) -> None:
         ("gs://bucket/a#" + "9" * 19, ObjectRef("bucket", "a#" + "9" * 19)),
     ],
 )
-def test_references(uri: str, ref: ObjectRef) -> None:
+def test_valid_references_are_accepted(uri: str, ref: ObjectRef) -> None:
     assert parse_uri(uri) == ref
     assert ref.uri == uri
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "٩" * 5000, "9" * 19, "-1", ""])
-def test_numbers_that_are_none_of_cloud_storage(digits: str) -> None:
+def test_invalid_generations_and_sizes_are_refused(digits: str) -> None:
     """Python reads no 5,000 digits: the request would always fail, and its dead letter too."""
     uri = json.dumps({"image_uri": f"gs://photos/a#{digits}"}).encode()
     for envelope in (Envelope("m", uri), notification({"size": digits}), notification({}, objectGeneration=digits)):
@@ -176,11 +176,11 @@ def test_json_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(("body", "words"), [(b"", "empty"), (b"{}", "without image_uri"), (b'{"a": 1}', "image_uri")])
-def test_bodies_that_hold_no_image(body: bytes, words: str) -> None:
+def test_bodies_without_an_image_are_refused(body: bytes, words: str) -> None:
     assert re.search(words, rejection(Envelope("m", body)))
 
 
-def test_expiry_is_a_time_with_its_zone() -> None:
+def test_expires_at_needs_a_time_zone() -> None:
     moment = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
     for text in (encode_time(moment), "2026-11-21T10:30:00+01:00"):
         assert requested(Envelope("m", b"x", {"expires_at": text})).options.expires_at == moment
@@ -205,7 +205,7 @@ def test_ids_are_bounded(name: str) -> None:
         st.text(max_size=40),
     ),
 )
-def test_no_envelope_surprises(payload: bytes, attributes: dict[str, str]) -> None:
+def test_any_envelope_is_decoded_or_refused(payload: bytes, attributes: dict[str, str]) -> None:
     envelope = Envelope("m1", payload, attributes)
     decoded = decode(envelope)
     assert decoded.request_id

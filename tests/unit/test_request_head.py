@@ -1,4 +1,4 @@
-"""When a head is whole, and when it is too long, however it is cut into pieces."""
+"""HTTP heads: when one is complete or too long, in whatever pieces it arrives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIELD = b"A: " + b"a" * 1019 + b"\r\n"
         (LINE + FIELD * (HEADERS_BYTES // len(FIELD)) + b"\r\n", True),
     ],
 )
-def test_a_head_is_whole(head: bytes, whole: bool) -> None:
+def test_a_complete_head_is_recognised(head: bytes, whole: bool) -> None:
     assert is_whole(head) is whole
 
 
@@ -51,14 +51,14 @@ def test_a_head_is_whole(head: bytes, whole: bool) -> None:
         (LINE + b"A: " + b"a" * 50_000, 431),
     ],
 )
-def test_a_head_is_too_long(head: bytes, status: int) -> None:
+def test_a_head_over_the_limit_is_recognised(head: bytes, status: int) -> None:
     with pytest.raises(Refused) as refused:
         is_whole(head)
     assert refused.value.status == status
 
 
 def judged(head: bytes, cuts: list[int]) -> tuple[int, object]:
-    """How many bytes were enough to judge, and how."""
+    """The number of bytes that sufficed for a verdict, and the verdict."""
     searched = 0
     for end in sorted({cut % (len(head) + 1) for cut in cuts} | {len(head)}):
         try:
@@ -76,7 +76,7 @@ def judged(head: bytes, cuts: list[int]) -> tuple[int, object]:
     ),
     st.lists(st.integers(0, 100_000), max_size=8),
 )
-def test_pieces_are_judged_as_the_whole_is(parts: list[bytes], cuts: list[int]) -> None:
+def test_a_head_in_pieces_is_judged_like_the_whole(parts: list[bytes], cuts: list[int]) -> None:
     head = b"".join(parts)
     end, verdict = judged(head, cuts)
     assert (verdict is False) == (judged(head, [])[1] is False)

@@ -1,4 +1,4 @@
-"""One line and one count a request, in the form that Cloud Logging reads."""
+"""The request log: one line and one count a request, in the format of Cloud Logging."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
 
 
 class Log:
-    """What a process writes."""
+    """The captured log output of a process."""
 
     def __init__(self) -> None:
         self.text = io.StringIO()
@@ -46,7 +46,7 @@ def log() -> Iterator[Log]:
     ours.setLevel(level)
 
 
-def test_an_answer(log: Log) -> None:
+def test_a_prediction_is_logged(log: Log) -> None:
     handler = fake_handler()
     handle(handler, Envelope("m1", encoded(), {"request_id": "r1", "traceparent": GIVEN}, delivery_attempt=2))
     (line,) = log.lines()
@@ -92,7 +92,7 @@ def sent(handler: Handler, payload: bytes, **attributes: str) -> bool:
     return handle(handler, Envelope("m", payload, attributes)).is_acked
 
 
-def test_every_end_is_one_line_and_one_count(log: Log) -> None:
+def test_every_outcome_is_one_line_and_one_count(log: Log) -> None:
     engine = BrightnessEngine()
     handler = fake_handler(engine=engine, request_log=RequestLog())
     sent(handler, encoded(), request_id="good")
@@ -124,13 +124,13 @@ def test_every_end_is_one_line_and_one_count(log: Log) -> None:
     assert counts["codes"] == {"invalid_image": 1, "unavailable": 3}
 
 
-def test_hostile_words_stay_in_their_line(log: Log) -> None:
+def test_hostile_text_stays_in_one_line(log: Log) -> None:
     nasty = 'x"}\n{"severity":"ERROR\u2028\x00'
     sent(fake_handler(), b"junk", request_id=nasty)
     (line,) = log.lines()
     assert line["request_id"] == nasty and line["severity"] == "WARNING"
 
 
-def test_a_trace_without_a_project_is_bare() -> None:
+def test_a_trace_without_a_project_is_logged_as_its_id() -> None:
     record = logging.makeLogRecord({"trace": TraceContext.parse(GIVEN)})
     assert json.loads(JsonLines().format(record))["logging.googleapis.com/trace"] == TRACE

@@ -1,4 +1,4 @@
-"""Matching, duplicates, what supersedes what, and what is missing in the end."""
+"""The request tracker: matching, duplicates, precedence of responses, and missing ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def result(outcome: Outcome) -> str:
     return outcome.response.error.code if outcome.response.error else outcome.response.predictions[0].label
 
 
-def test_answers_are_matched_by_request_id() -> None:
+def test_responses_are_matched_by_request_id() -> None:
     tracker = RequestTracker()
     tracker.expect("r1", image("a"))
     tracker.expect("r2", image("b"))
@@ -65,7 +65,7 @@ def test_answers_are_matched_by_request_id() -> None:
     ],
 )
 @pytest.mark.parametrize("early", [False, True], ids=["registered before", "registered after"])
-def test_of_several_answers_the_first_predictions_are_kept(answers: list[Response], kept: str, early: bool) -> None:
+def test_the_first_predictions_of_a_request_are_kept(answers: list[Response], kept: str, early: bool) -> None:
     tracker = RequestTracker()
     tracker.expect("other", image("b"))
     if not early:
@@ -80,7 +80,7 @@ def test_of_several_answers_the_first_predictions_are_kept(answers: list[Respons
 
 
 @pytest.mark.parametrize("code", ["unavailable", "invalid_image"])
-def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
+def test_an_error_response_counts_when_no_predictions_follow(code: str) -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))
     tracker.receive(error("r", code))
@@ -91,7 +91,7 @@ def test_an_error_is_an_answer_when_nothing_better_comes(code: str) -> None:
     assert time.monotonic() - began < 5, "the tracker does not wait for a better response"
 
 
-def test_an_answer_that_comes_before_its_request_is_known_is_kept() -> None:
+def test_a_response_that_arrives_before_its_request_is_kept() -> None:
     tracker = RequestTracker()
     tracker.receive(ok("uploads/a#1"))
     tracker.expect("uploads/a#1", image("a"))
@@ -108,7 +108,7 @@ def test_responses_to_unknown_requests_do_not_fill_the_memory() -> None:
     assert ended(tracker, 0.01)["a"].missing
 
 
-def test_the_missing_are_named_after_the_timeout() -> None:
+def test_missing_responses_are_named_after_the_timeout() -> None:
     tracker = RequestTracker()
     tracker.expect("r1", image("a"))
     tracker.expect("r2", image("b"))
@@ -134,7 +134,7 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
     assert outcome.ok and outcome.ms == 1_000_000
 
 
-def test_when_the_stream_breaks_the_rest_is_missing_at_once() -> None:
+def test_a_broken_stream_ends_the_wait() -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))
     tracker.abort("the stream broke")

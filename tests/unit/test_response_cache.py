@@ -33,7 +33,7 @@ def test_a_redelivery_gets_the_same_response_from_memory() -> None:
     assert engine.sizes == [1]
 
 
-def test_each_copy_goes_to_whom_it_is_for() -> None:
+def test_each_copy_keeps_its_reply_to() -> None:
     responses = MemoryResponses()
     handler = fake_handler(responses=responses)
     for attributes in ({"request_id": "r1", "reply_to": "me"}, {"request_id": "r1", "reply_to": "you"}):
@@ -52,7 +52,7 @@ def test_each_copy_goes_to_whom_it_is_for() -> None:
         Envelope("m2", encoded(), {"request_id": "r1", "filename": "a.png"}),
     ],
 )
-def test_what_is_asked_otherwise_is_another_request(other: Envelope) -> None:
+def test_other_options_make_another_request(other: Envelope) -> None:
     engine = BrightnessEngine()
     handler = fake_handler(engine=engine)
     handle(handler, ASKED)
@@ -61,7 +61,7 @@ def test_what_is_asked_otherwise_is_another_request(other: Envelope) -> None:
     assert identity(other, "d") != identity(ASKED, "d") != identity(ASKED, "e")
 
 
-def test_refusals_are_remembered_too() -> None:
+def test_error_responses_are_cached() -> None:
     """An object that appears between two deliveries must not bring a second answer that contradicts the first."""
     images, responses = MemoryObjects(), MemoryResponses()
     handler = fake_handler(objects=images, responses=responses)
@@ -72,7 +72,7 @@ def test_refusals_are_remembered_too() -> None:
     assert [response.error and response.error.code for response in responses.published] == ["image_not_found"] * 2
 
 
-def test_the_oldest_is_forgotten_first() -> None:
+def test_the_oldest_response_is_evicted_first() -> None:
     recent, answer = ResponseCache(5_000), Response("r", (Prediction("a", 1.0),))
     for number in range(10):
         recent.keep(str(number), answer)

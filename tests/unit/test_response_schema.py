@@ -1,4 +1,4 @@
-"""infra/schemas/response.json describes what the worker sends, no more and no less."""
+"""infra/schemas/response.json describes exactly what the worker publishes."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ answered = st.builds(
 refused = st.builds(Response, error=errors, model=st.none() | models, **common)
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_a_valid_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
 @given(answered | refused)
-def test_every_response_validates_and_comes_back(response: Response) -> None:
+def test_every_response_validates_and_is_decoded_unchanged(response: Response) -> None:
     body, attributes = encode_response(response), response_attributes(response)
 
     VALIDATOR.validate(json.loads(body))
@@ -86,7 +86,7 @@ def test_every_response_validates_and_comes_back(response: Response) -> None:
 
 
 @given(answered | refused)
-def test_attributes_say_what_the_body_says(response: Response) -> None:
+def test_attributes_agree_with_the_body(response: Response) -> None:
     body, attributes = json.loads(encode_response(response)), response_attributes(response)
 
     assert attributes["request_id"] == body["request_id"]
@@ -110,7 +110,7 @@ def _objects(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | i
 
 
 @pytest.mark.parametrize("response", [OK, FAILED], ids=["ok", "error"])
-def test_nothing_may_be_added_or_left_out(response: Response) -> None:
+def test_extra_and_missing_fields_are_refused(response: Response) -> None:
     body = json.loads(encode_response(response))
     paths = _objects(body)
     assert len(paths) >= 4
@@ -156,7 +156,7 @@ def test_wrong_values_are_refused(change: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(body | change)
 
 
-def test_the_table_can_be_derived() -> None:
+def test_the_schema_can_become_a_bigquery_table() -> None:
     """BigQuery has records, repeated fields and null: one type a field, or that type and null, and no list of lists."""
 
     def walk(schema: dict[str, Any], inside_list: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The project's own drawings: small, of assorted formats, and recognised by the shipped model."""
+"""The sample drawings: small, in various formats, and recognised by the shipped model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def grey(image: Image.Image) -> bytes:
     return image.convert("RGBA").convert("L").tobytes()
 
 
-def test_one_drawing_a_class_each_small(labels: dict[Path, str]) -> None:
+def test_every_class_has_one_small_drawing(labels: dict[Path, str]) -> None:
     assert len(set(labels.values())) == len(labels) == 10
     assert sum(path.stat().st_size for path in labels) < 400_000
 
 
-def test_assorted_formats_and_modes(labels: dict[Path, str]) -> None:
+def test_drawings_cover_formats_and_modes(labels: dict[Path, str]) -> None:
     kinds = set()
     for path in labels:
         with Image.open(path) as image:

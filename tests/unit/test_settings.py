@@ -1,4 +1,4 @@
-"""Settings: read, checked, refused by name."""
+"""Settings: read from the environment, checked, and refused by name."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_buckets_are_a_list() -> None:
     ("given", "absent"),
     [("PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"), ("PUSH_SERVICE_ACCOUNT", "PUSH_AUDIENCE")],
 )
-def test_an_audience_alone_would_let_everybody_in(given: str, absent: str) -> None:
+def test_push_settings_must_be_set_together(given: str, absent: str) -> None:
     with pytest.raises(SettingsError, match=f"{given} is set and {absent} is not"):
         Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", given: "x"})
 
@@ -83,7 +83,7 @@ def test_an_audience_alone_would_let_everybody_in(given: str, absent: str) -> No
         ({"PULL_MAX_MESSAGES": "1", "MAX_WAIT_MS": "5"}, "MAX_WAIT_MS is 5 and MAX_BATCH_SIZE 1"),
     ],
 )
-def test_what_contradicts_is_refused_with_the_reason(given: dict[str, str], reason: str) -> None:
+def test_contradictory_settings_are_refused_with_the_reason(given: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"} | given)
 
@@ -97,7 +97,7 @@ def test_what_contradicts_is_refused_with_the_reason(given: dict[str, str], reas
         ({"MAX_BATCH_SIZE": "16", "PULL_MAX_MESSAGES": "16"}, 16, 16),
     ],
 )
-def test_a_default_gives_way_to_what_is_set(given: dict[str, str], batch: int, held: int) -> None:
+def test_an_explicit_value_overrides_a_derived_default(given: dict[str, str], batch: int, held: int) -> None:
     made = Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p"} | given)
     assert (made.max_batch_size, made.pull_max_messages) == (batch, held)
 

@@ -43,7 +43,7 @@ def test_the_recipe_is_the_one_of_the_training_package(shipped: Artifact) -> Non
     assert shipped.signature.preprocessing == recipe, "the recipe has changed: make export"
 
 
-def test_it_is_the_shipped_config_trained_to_its_end(shipped: Artifact) -> None:
+def test_the_shipped_config_was_trained_to_its_end(shipped: Artifact) -> None:
     training = shipped.folder / "training"
     config = read_config(training / "config.yaml")
     assert config == read_config(CONFIGS / "fashion-mnist.yaml")
@@ -56,13 +56,13 @@ def test_it_is_the_shipped_config_trained_to_its_end(shipped: Artifact) -> None:
     assert said == config.average
 
 
-def test_the_card_names_this_very_version(shipped: Artifact) -> None:
+def test_the_model_card_names_the_shipped_version(shipped: Artifact) -> None:
     card = (shipped.folder / "MODEL_CARD.md").read_text("utf-8")
     assert f"# {shipped.name} {shipped.version}\n" in card
     assert shipped.digest in card
 
 
-def test_engines_stand_in_the_order_of_their_speed(shipped: Artifact) -> None:
+def test_engines_are_listed_by_speed(shipped: Artifact) -> None:
     engines = json.loads((shipped.folder / "manifest.json").read_text("utf-8"))["engines"]
     assert [engine["name"] for engine in engines] == list(shipped.engines)
     speeds = [engine["images_per_second"] for engine in engines]
@@ -70,7 +70,7 @@ def test_engines_stand_in_the_order_of_their_speed(shipped: Artifact) -> None:
     assert all(engine["cold_start_s"] > 0 for engine in engines)
 
 
-def test_the_served_form_is_one_that_passed_the_gate(shipped: Artifact) -> None:
+def test_the_served_variant_passed_variant_selection(shipped: Artifact) -> None:
     (lite,) = (
         engine
         for engine in json.loads((shipped.folder / "manifest.json").read_text("utf-8"))["engines"]
@@ -83,7 +83,7 @@ def test_the_served_form_is_one_that_passed_the_gate(shipped: Artifact) -> None:
     assert float(served[2]) >= 99.5 and float(served[3]) <= 0.5
 
 
-def test_explanations_cost_no_file_of_their_own(shipped: Artifact) -> None:
+def test_explanations_need_no_extra_model_file(shipped: Artifact) -> None:
     images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
     for name in shipped.engines:
         _, engine = load_engine(shipped, name)
@@ -94,7 +94,7 @@ def test_explanations_cost_no_file_of_their_own(shipped: Artifact) -> None:
         assert np.corrcoef(activations.mean(axis=(1, 2)).ravel(), np.log(scores).ravel())[0, 1] > 0.9
 
 
-def test_its_reference_is_its_own(shipped: Artifact, shared_data: Path) -> None:
+def test_the_drift_reference_is_of_this_model(shipped: Artifact, shared_data: Path) -> None:
     reference = read_reference(shipped.folder)
     assert tuple(reference.counts) == shipped.signature.labels
     images = as_inputs(idx.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
@@ -123,11 +123,11 @@ def best_of(scores: Scores, artifact: Artifact) -> list[Prediction]:
     return [rank(row, artifact.signature.labels, 1)[0] for row in scores]
 
 
-def test_it_is_small_enough_to_be_cloned(shipped: Artifact) -> None:
+def test_the_artifact_is_small_enough_to_be_cloned(shipped: Artifact) -> None:
     assert sum(path.stat().st_size for path in shipped.folder.rglob("*") if path.is_file()) < 10_000_000
 
 
-def test_its_scores_are_probabilities(shipped: Artifact) -> None:
+def test_scores_are_probabilities(shipped: Artifact) -> None:
     _, engine = load_engine(shipped, "litert")
     scores = engine.score(np.random.default_rng(0).random((50, 28, 28, 1), np.float32))
     engine.close()

@@ -1,4 +1,4 @@
-"""signature.json is read by a schema: each wrong field is named, with its value and what is allowed."""
+"""signature.json: each wrong field is named with its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def steps(*given: Any, **more: Any) -> dict[str, Any]:
     return body(preprocessing={"steps": list(given), **more})
 
 
-def test_the_shipped_one_is_read() -> None:
+def test_the_shipped_signature_is_read() -> None:
     signature = parse_signature(body(), ("a", "b"))
     assert (signature.height, signature.channels, signature.dtype, signature.labels) == (28, 1, "float32", ("a", "b"))
 
@@ -102,7 +102,7 @@ NAN, INFINITE = float("nan"), float("inf")
         (steps(*[{"op": "rgb"}] * 32, SCALE), "holds 33 steps; at most 32 are allowed"),
     ],
 )
-def test_what_is_wrong_is_named(given: Any, said: str) -> None:
+def test_wrong_values_are_named(given: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said) as refusal:
         parse_signature(given, ("a",))
     assert len(str(refusal.value)) < 400

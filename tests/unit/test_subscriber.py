@@ -1,4 +1,4 @@
-"""The client that pulls: where it leads, and that the channel of an emulator is its own."""
+"""The pull client: its host, and its own channel for an emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from functions.gcp.subscriber import AnySizeTransport, subscriber
 @pytest.mark.parametrize(
     ("emulator", "host"), [("127.0.0.1:8085", "127.0.0.1:8085"), ("", "pubsub.googleapis.com:443")]
 )
-def test_it_leads_where_googles_client_does(emulator: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_subscriber_connects_to_the_same_host_as_googles_client(
+    emulator: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator)
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
     stock = pubsub_v1.SubscriberClient(transport=AnySizeTransport)

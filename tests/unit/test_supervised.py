@@ -1,4 +1,4 @@
-"""Supervised threads: none dies without a log line and the end of the process."""
+"""Supervised threads: a failure is logged and ends the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""W3C trace context: what is taken, what is ignored, and where it stands in a message."""
+"""W3C trace context: valid values are read, others are ignored, and messages carry it."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ OTHER = f"00-{'1' * 32}-{'2' * 16}-00"
         ("x" * 100_000, None),
     ],
 )
-def test_what_is_read(text: str, read: TraceContext | None) -> None:
+def test_valid_traceparents_are_read(text: str, read: TraceContext | None) -> None:
     assert TraceContext.parse(text) == read
 
 
-def test_what_is_written_is_read() -> None:
+def test_a_written_traceparent_is_read() -> None:
     for trace in (TraceContext.begin(), TraceContext(TRACE, SPAN), TraceContext(TRACE, SPAN, True)):
         assert TraceContext.parse(trace.header) == trace
         assert TraceContext.of(trace.attributes) == trace
     assert TraceContext.begin().trace_id != TraceContext.begin().trace_id
 
 
-def test_googles_attribute_is_the_newer_one() -> None:
+def test_googles_attribute_takes_precedence() -> None:
     assert TraceContext.of({"traceparent": OTHER, "googclient_traceparent": GIVEN}) == TraceContext.parse(GIVEN)
     assert TraceContext.of({"traceparent": OTHER, "googclient_traceparent": "?"}) == TraceContext.parse(OTHER)
 
@@ -62,7 +62,7 @@ def test_an_uploads_trace_is_in_the_objects_metadata() -> None:
 
 
 @pytest.mark.parametrize("header", ["traceparent", "ce-traceparent"])
-def test_a_delivery_has_a_trace_of_its_own_where_the_sender_gave_none(header: str) -> None:
+def test_a_delivery_without_a_trace_gets_a_new_one(header: str) -> None:
     body = b'{"message": {"data": "eA==", "messageId": "m", "attributes": %s}}'
     assert traced(from_http({header: OTHER}, body % b"{}")) == TraceContext.parse(OTHER)
     for name in ("traceparent", "googclient_traceparent"):

@@ -1,4 +1,4 @@
-"""Spans: none unless asked for, whole and in the sender's trace when asked for, sent before a request ends."""
+"""Spans: none without an exporter; otherwise complete, in the sender's trace, and sent before a request ends."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exported() -> dict[str, dict[str, Any]]:
     return {span.name: json.loads(span.to_json()) for span in collected.get_finished_spans()}
 
 
-def test_none_unless_asked_for() -> None:
+def test_no_spans_without_an_exporter() -> None:
     assert spans("none") is None
     with pytest.raises(SettingsError, match=r"OTEL_TRACES_EXPORTER is 'x'; .* installed: console, .*none"):
         spans("x")
@@ -80,7 +80,7 @@ def test_a_request_is_a_span_of_the_senders_trace(made: Spans) -> None:
     assert (f"0x{trace.trace_id}", f"0x{trace.span_id}") == (f"0x{TRACE}", answer["context"]["span_id"])
 
 
-def test_a_trace_that_nobody_keeps_is_not_kept_here_either(made: Spans) -> None:
+def test_an_unsampled_trace_is_not_recorded(made: Spans) -> None:
     responses = MemoryResponses()
     attributes = {"traceparent": GIVEN[:-1] + "0"}
     handle(fake_handler(responses=responses, spans=made), Envelope("m", encoded(), attributes))
@@ -89,7 +89,7 @@ def test_a_trace_that_nobody_keeps_is_not_kept_here_either(made: Spans) -> None:
     assert trace is not None and (trace.trace_id, trace.sampled) == (TRACE, False)
 
 
-def test_without_a_sender_a_trace_begins_here(made: Spans) -> None:
+def test_without_a_sender_a_new_trace_begins(made: Spans) -> None:
     responses = MemoryResponses(failure=TimeoutError("no broker"))
     assert not handle(fake_handler(responses=responses, spans=made), Envelope("m", encoded())).is_acked
     assert exported()["answer"]["parent_id"] is None, "sent though the request failed"

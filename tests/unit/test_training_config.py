@@ -1,4 +1,4 @@
-"""Configs of training runs: what is read, what is refused and how."""
+"""Training configs: valid ones are read, others are refused with the reason."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_wrong_config_is_refused_by_key_value_and_what_is_allowed(changes: dic
     assert str(refusal.value).startswith(said)
 
 
-def test_a_config_that_is_incomplete_or_none_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_or_invalid_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cycles is missing; it must be a list"):
         parse_config({key: value for key, value in TINY.items() if key != "cycles"})
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):

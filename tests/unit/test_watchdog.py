@@ -1,4 +1,4 @@
-"""When a pull worker counts as stuck: nothing heard for too long, or a request that never ends."""
+"""The watchdog of the pull worker: a silent broker or a request that never ends counts as stuck."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_silence_is_trouble_and_half_of_it_is_warning() -> None:
+def test_a_silent_broker_is_a_warning_and_then_a_failure() -> None:
     clock = Clock()
     watchdog = Watchdog(lambda timeout_s: True, InFlight(clock).longest_s, 60, clock)
     for waited, warning, failure in ((29, False, False), (2, True, False), (28, True, False), (1, True, True)):
@@ -29,7 +29,7 @@ def test_silence_is_trouble_and_half_of_it_is_warning() -> None:
     assert not watchdog.warning()
 
 
-def test_a_message_must_end() -> None:
+def test_a_request_that_never_ends_is_a_failure() -> None:
     clock = Clock()
     in_flight = InFlight(clock)
     watchdog = Watchdog(lambda timeout_s: True, in_flight.longest_s, 60, clock)
@@ -45,7 +45,7 @@ def test_a_message_must_end() -> None:
     assert not watchdog.failure(), "it has ended"
 
 
-def test_an_answer_is_enough_and_silence_is_not() -> None:
+def test_any_reply_of_the_broker_counts_as_contact() -> None:
     answers = [True, True, True, True, True, True, False, False, False, False, False, False, False, False]
     asked: list[float] = []
 
@@ -58,7 +58,7 @@ def test_an_answer_is_enough_and_silence_is_not() -> None:
     assert len(asked) > 6 and set(asked) == {0.05}
 
 
-def test_a_worker_that_ends_asks_no_more() -> None:
+def test_a_stopping_worker_sends_no_checks() -> None:
     watchdog = Watchdog(lambda timeout_s: True, InFlight().longest_s, 0.04)
     said: list[str] = []
     watching = threading.Thread(target=lambda: said.append(watchdog.watch()))

@@ -1,4 +1,4 @@
-"""The servers that are measured: environment, engine, entry point, and start with their documented settings."""
+"""The measured servers: environment, engine, entry point, and start with their documented settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An environment for each peer, made once under build/peers/: its Python, what is in it, how large it is."""
+"""Virtual environments of the peers, made once under build/peers/: Python, packages and size."""
 
 from __future__ import annotations
 

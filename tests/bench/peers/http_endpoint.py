@@ -1,4 +1,4 @@
-"""Images over HTTP, the same client for all: a connection a thread, kept as long as the server keeps it."""
+"""The HTTP client of all peers: one connection a thread, kept as long as the server keeps it."""
 
 from __future__ import annotations
 

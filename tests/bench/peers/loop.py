@@ -1,4 +1,4 @@
-"""A closed loop, the same for all: so many ask, each again as soon as it is answered. And what its moments come to."""
+"""A closed loop, the same for all peers: each thread sends its next request after a response. Also its statistics."""
 
 from __future__ import annotations
 

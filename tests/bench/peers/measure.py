@@ -1,4 +1,4 @@
-"""All peers with all models, in turns, so that whatever else the machine does hits all alike."""
+"""Measures all peers with all models in turns, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 

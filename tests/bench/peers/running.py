@@ -1,4 +1,4 @@
-"""A peer's server as a process: on a CPU of its own, with a log, and gone with all that it started."""
+"""A peer's server as a process: on its own CPU, with a log, and ended with all its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured of the peers, as rows and as a table for each model: a line for each peer, ours first."""
+"""Results of the peers, as rows and as a table for each model, ours first."""
 
 from __future__ import annotations
 

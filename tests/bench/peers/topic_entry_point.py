@@ -1,4 +1,4 @@
-"""Images through the request topic and answers from the response topic, with Google's stock client."""
+"""Images through the request topic and responses from the response topic, with Google's stock client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One turn of one peer with one model: it is started, asked for the first time, kept busy, asked by one, weighed."""
+"""One turn of one peer with one model: start, first response, full load, single requests, and memory."""
 
 from __future__ import annotations
 
