@@ -33,6 +33,7 @@ class Demultiplexer:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._pipes: set[_Pipe] = set()
 
     async def open(self, host: str, port: int) -> int:
         """Listen on a port of an address, 0 for a free one; returns the port. OSError when it is taken."""
@@ -40,12 +41,15 @@ class Demultiplexer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening, and cancel HTTP requests that are being answered."""
+        """Stop listening, cancel HTTP requests that are being answered, and end the connections to the gRPC server."""
         if self._server:
             self._server.close()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        for pipe in self._pipes:
+            pipe.abort()
+        await asyncio.sleep(0)  # the event loop closes the sockets
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._handle(reader, writer))
@@ -70,11 +74,12 @@ class Demultiplexer:
 
     async def _pass_on(self, first: bytes, writer: asyncio.StreamWriter) -> None:
         client = cast(asyncio.Transport, writer.transport)
-        pipe = _Pipe(writer=writer)
+        pipe = _Pipe(self._pipes, writer=writer)
         client.pause_reading()  # until the connection to the gRPC server is open
         client.set_protocol(pipe)
         loop = asyncio.get_running_loop()
-        pipe.peer, _ = await loop.create_connection(lambda: _Pipe(peer=client), "127.0.0.1", self._grpc_port)
+        back = _Pipe(self._pipes, peer=client)
+        pipe.peer, _ = await loop.create_connection(lambda: back, "127.0.0.1", self._grpc_port)
         pipe.peer.write(first)
         client.resume_reading()
 
@@ -107,8 +112,15 @@ class Demultiplexer:
 class _Pipe(asyncio.Protocol):
     """Forwards received bytes to its peer, at the peer's pace. When one end closes, the other is closed too."""
 
-    def __init__(self, *, peer: asyncio.Transport | None = None, writer: asyncio.StreamWriter | None = None) -> None:
-        self.peer = peer
+    def __init__(
+        self,
+        pipes: set[_Pipe],
+        *,
+        peer: asyncio.Transport | None = None,
+        writer: asyncio.StreamWriter | None = None,
+    ) -> None:
+        self._pipes, self.peer = pipes, peer
+        pipes.add(self)
         self._writer = writer  # a garbage-collected writer would close its connection
 
     def data_received(self, data: bytes) -> None:
@@ -124,5 +136,11 @@ class _Pipe(asyncio.Protocol):
             self.peer.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._pipes.discard(self)
         if self.peer:
             self.peer.close()
+
+    def abort(self) -> None:
+        """Close the connection to the peer at once."""
+        if self.peer:
+            self.peer.abort()
