@@ -152,7 +152,7 @@ def test_the_twin_names_a_model_that_crashes(
     finally:
         worker.stop()
     said = str(failed.value)
-    assert ("crashed while it loaded its model" if delivery == "push" else "was ended by SIGSEGV") in said
+    assert ("crashed while it loaded its model" if delivery == "push" else "was killed by SIGSEGV") in said
     assert str(folder) in log.read_text() and digest in log.read_text()
     if delivery == "push":
         assert f"a worker process ended while it loaded the model {folder}" in said
@@ -161,13 +161,13 @@ def test_the_twin_names_a_model_that_crashes(
 def test_a_process_killed_while_serving_is_reported_as_serving(root: Path) -> None:
     code = """
 import os, signal, sys
-from functions.runtime.process_pool import Fleet
+from functions.runtime.process_pool import ProcessPool
 from functions.observability.json_logging import configure
 configure("INFO", "")
 def work(loaded):
     loaded()
     os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(Fleet(1, work, "gs://models/x").wait())
+sys.exit(ProcessPool(1, work, "gs://models/x").wait())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 9 and "a worker process was ended by SIGKILL while it served" in done.stderr

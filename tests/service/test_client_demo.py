@@ -94,7 +94,7 @@ def test_an_unexpected_dataset_file_is_rejected(
 ) -> None:
     (published / NAMES[0]).write_bytes(b"something else")
     assert "drawings" in demo._images()[1]
-    assert "not the published" in capsys.readouterr().err
+    assert "differs from the published" in capsys.readouterr().err
     assert not (build / "data" / "fashion-mnist" / NAMES[0]).exists()
 
 

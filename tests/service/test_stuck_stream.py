@@ -97,7 +97,7 @@ def test_a_stuck_stream_is_detected_and_ends_the_worker(
             assert "the broker has not answered" in requests.get(health, timeout=5).json()["status"]
             assert worker.wait(SILENCE_S + 15) == 1
             print(f"the worker ended {time.monotonic() - hung:.1f} s after the stream hung")
-    (said,) = [line for line in lines(log) if line["message"].startswith("stuck")]
+    (said,) = [line for line in lines(log) if line["message"].startswith("the worker is stuck")]
     assert said["severity"] == "ERROR" and "the broker has not answered for" in said["message"]
 
 
@@ -126,7 +126,7 @@ def test_a_worker_that_is_busy_when_its_streams_hang_ends_too(broker: str, root:
             assert worker.wait(SILENCE_S + 15) == 1
         answered += len(pubsub.responses({"never"}, timeout_s=0.2))
     assert 0 < answered < count, "it was busy"
-    assert [line["severity"] for line in lines(log) if line["message"].startswith("stuck")] == ["ERROR"]
+    assert [line["severity"] for line in lines(log) if line["message"].startswith("the worker is stuck")] == ["ERROR"]
 
 
 def test_a_stream_that_ends_for_good_ends_the_worker(broker: str, root: Path, tmp_path: Path) -> None:
