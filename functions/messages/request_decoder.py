@@ -101,7 +101,7 @@ def parse_uri(uri: object) -> ObjectRef:
 
 
 def _json_object(payload: bytes) -> dict[str, Any] | None:
-    """The JSON object that a message carries in place of an image, or None."""
+    """Return the JSON object that a message carries instead of an image, or None."""
     if payload[:1] != b"{" or len(payload) > JSON_BYTES:
         return None
     try:

@@ -79,7 +79,7 @@ class _Work:
 
     def announce(self, request: Request | Rejected) -> None:
         pipeline = self.handler.pipeline
-        error = Error(UNAVAILABLE, "the request could not be answered and was set aside as a dead letter")
+        error = Error(UNAVAILABLE, "the request could not be answered and became a dead letter")
         response = pipeline.respond(request, Timing(queue=pipeline.queue_ms(request)), error=error)
         self.publish(replace(response, delivery_attempt=request.dead_letter_attempts))
 
