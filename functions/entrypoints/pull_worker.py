@@ -22,7 +22,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from functions import bootstrap
-from functions.entrypoints.health_server import answering
+from functions.entrypoints.health_server import serve_health
 from functions.gcp.streaming_pull import PulledDelivery, PullStream
 from functions.gcp.subscriber import is_reachable, subscriber
 from functions.runtime.process_pool import ProcessPool
@@ -144,7 +144,7 @@ def _cannot_start(exc: Exception) -> int:
 def _answer_health(stack: ExitStack, settings: Settings, report: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
     """Answer GET /health until `stack` is closed, if HEALTH_ADDRESS is set."""
     if settings.health_address:
-        stack.enter_context(answering(settings.health_address, report))
+        stack.enter_context(serve_health(settings.health_address, report))
 
 
 def _report(handler: Handler, watchdog: Watchdog) -> tuple[bool, dict[str, Any]]:

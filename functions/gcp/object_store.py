@@ -13,7 +13,7 @@ from google.api_core.exceptions import NotFound
 
 from functions.errors import ImageNotFound, InvalidRequest
 from functions.messages.contract import ObjectRef
-from functions.runtime.payload_memory import LARGE_BYTES, Payloads
+from functions.runtime.payload_memory import LARGE_BYTES, PayloadBudget
 from model.errors import ImageTooLarge
 from model.text import quoted
 
@@ -38,7 +38,7 @@ class BucketObjects:
     `payloads`: the memory budget for downloaded images.
     """
 
-    def __init__(self, project: str, allowed: Collection[str], payloads: Payloads) -> None:
+    def __init__(self, project: str, allowed: Collection[str], payloads: PayloadBudget) -> None:
         self._project, self._allowed, self._payloads = project, allowed, payloads
 
     @cached_property
@@ -82,7 +82,7 @@ class BucketObjects:
             for size_of in sizes:
                 if (size := size_of()) > max_bytes:
                     raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-                with self._payloads.held(size), suppress(_TooManyBytes):
+                with self._payloads.reserve(size), suppress(_TooManyBytes):
                     file = _Bounded(min(max_bytes, max(size, LARGE_BYTES)))
                     blob.download_to_file(file, **limits())
                     yield file.getvalue()

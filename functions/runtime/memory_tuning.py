@@ -1,4 +1,4 @@
-"""How memory is given back: large blocks at once, the last megabytes of a heap never, cycles when there may be many."""
+"""Tunes glibc's memory allocator and Python's garbage collector for the worker's load."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 8_000_000
-"""What a batch of photos does not take, and a large image does."""
+"""Blocks from this size in bytes are mapped separately. The blocks of a batch of photos are smaller, those of
+a large image are larger.
+"""
 
 _WORKING_BYTES, _HEAPS = 16_000_000, 2
-"""What a heap keeps at its end, for the next images, and how many there are for all threads."""
+"""Free bytes that a heap keeps at its end for the next images, and the number of heaps for all threads."""
 
-GARBAGE = (50_000, 20, 100)
-"""New objects before the collector looks for cycles among them, and looks before one at older objects: those of some
-thousand images. Python's own (700, 10, 10) are those of a few.
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Thresholds for gc.set_threshold: new objects before a collection, and collections before one of the next generation.
+These start a collection after some thousand images. Python's defaults (700, 10, 10) start one after a few.
 """
 
 
-def give_back_large_blocks() -> None:
-    """Map large blocks by themselves and unmap them when they are freed (mallopt(3); glibc alone has it).
+def release_large_blocks() -> None:
+    """Make glibc return large blocks to the system when they are freed (mallopt(3)). Other C libraries ignore it.
 
-    By itself glibc raises the size from which it does so to 32 MB once such blocks were freed, and keeps them in a heap
-    per thread: hundreds of MB more under a mix of large images. What is smaller it must keep for the next image: pages
-    that are given back are cleared and mapped anew, which took a sixth of a photo's CPU time.
+    Without it, glibc raises its threshold for separate mappings up to 32 MB when such blocks are freed, and keeps them
+    in the heaps of the threads: a mix of large images takes hundreds of MB more. Smaller blocks stay in the heap for
+    the next image. Returned pages would be mapped and cleared again, which takes a sixth of a photo's CPU time.
     """
-    import ctypes  # 3 ms that a start is not kept from
+    import ctypes  # here, because the import takes 3 ms that a start should not wait for
 
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -33,12 +35,12 @@ def give_back_large_blocks() -> None:
         mallopt(_M_ARENA_MAX, _HEAPS)
 
 
-def collect_seldom() -> None:
-    """Have the garbage collector pass over what is there now, and look at what comes after some thousand images.
+def tune_garbage_collector() -> None:
+    """Make the garbage collector ignore all current objects, and run once in some thousand images.
 
-    To be called before much is loaded, and again when all is. A request that goes well leaves no cycles; by itself the
-    collector walks all the same through every module and every remembered answer: at least 40 us of an image's CPU
-    time, 30 ms at a time.
+    Call it before the imports, and again when the model is loaded. A successful request leaves no cycles. With Python's
+    thresholds the collector would still scan every module and every cached response, 30 ms at a time: at least 40 us of
+    CPU time for each image.
     """
-    gc.freeze()  # no collection before it: 30 ms of a cold start
-    gc.set_threshold(*GARBAGE)
+    gc.freeze()  # without a collection before it, which would take 30 ms of a cold start
+    gc.set_threshold(*GC_THRESHOLDS)

@@ -220,7 +220,7 @@ def test_a_key_set_that_is_away_is_not_asked_for_by_every_caller(app: App, token
 def test_a_key_set_that_is_back_is_asked_again(
     app: App, tokens: Tokens, broken: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.gcp.signing_keys.REST_S", 0.05)
+    monkeypatch.setattr("functions.gcp.signing_keys.NEGATIVE_CACHE_S", 0.05)
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
     good = f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}"
     assert push(client, good).status_code == 503
