@@ -38,7 +38,7 @@ THREADS = 16
 """Threads for requests that block: references, large images, explanations."""
 
 DRAIN_S = 7.0
-"""Seconds in which a stopping worker may finish what it has begun."""
+"""Seconds in which a stopping worker may finish its in-flight requests."""
 
 CLOSE_S = 1.0
 """Seconds in which it may send the last acks and nacks."""

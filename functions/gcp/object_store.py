@@ -1,4 +1,4 @@
-"""Images in Cloud Storage. The client reads STORAGE_EMULATOR_HOST itself; nothing here knows of emulators."""
+"""Images in Cloud Storage. The client itself reads STORAGE_EMULATOR_HOST."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ FETCH_RETRY_S = 2.0
 class BucketObjects:
     """Objects in the `allowed` buckets. The client is built at the first fetch.
 
-    A sender chooses what is read with the worker's rights, and may forge a notification: hence the list of buckets.
+    A sender chooses the object, and may forge a notification. The worker reads it with its own permissions, so the list
+    of buckets restricts them.
     `payloads`: the memory budget for downloaded images.
     """
 

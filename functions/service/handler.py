@@ -13,7 +13,7 @@ from functions.messages.contract import Decoded, Error, Ignored, Rejected, Reque
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
-from functions.service.in_flight import Begun, InFlight
+from functions.service.in_flight import InFlight, Started
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
@@ -65,7 +65,7 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    begun: Begun
+    started: Started
     request: Decoded | None = None
     identity: str = ""
 
@@ -116,7 +116,7 @@ class _Work:
             self._settle()
 
     def nack(self, failure: Exception) -> None:
-        # The log line comes first: who sees a dead letter finds its reasons in the log.
+        # The log line precedes the nack, so that the log explains each dead letter.
         try:
             if isinstance(failure, CancelledError):
                 self.handler.request_log.cancelled(self.request)
@@ -129,7 +129,7 @@ class _Work:
     def _settle(self) -> None:
         if self.delivery.is_awaited:
             self.handler.pipeline.flush()
-        self.handler.in_flight.settle(self.begun)
+        self.handler.in_flight.settle(self.started)
 
     def _after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""
