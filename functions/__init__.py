@@ -1,1 +1,1 @@
-"""What runs in the cloud: entry points, the request path, the worker. Imports model, never client."""
+"""The code that runs in the cloud: entry points, the request path and the worker. Imports model, never client."""

@@ -1,7 +1,7 @@
-"""The composition root: builds the worker from its settings, and is the only reader of the environment.
+"""The composition root: reads the settings from the environment and builds the worker.
 
-Everything is built at first use, never at import: functions-framework imports main.py before gunicorn forks, and
-threads, gRPC clients and TensorFlow do not survive a fork.
+Objects are built at first use, never at import, because functions-framework imports main.py before gunicorn forks.
+Threads, gRPC clients and TensorFlow do not survive a fork.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from functools import cache
 from pathlib import Path
 
 from functions.gcp.object_store import BucketObjects
-from functions.gcp.push_tokens import Pushers
+from functions.gcp.push_tokens import PushAuthorizer
 from functions.gcp.response_publisher import TopicResponses
 from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Model
 from functions.observability.json_logging import configure
 from functions.observability.request_log import RequestLog
 from functions.observability.spans import spans
-from functions.runtime.memory_tuning import collect_seldom, return_large_blocks
-from functions.runtime.payload_memory import Payloads
+from functions.runtime.memory_tuning import release_large_blocks, tune_garbage_collector
+from functions.runtime.payload_memory import PayloadBudget
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
 from functions.service.pipeline import CallerRuns, Pipeline
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 _building = threading.Lock()
 _loader = mmap.mmap(-1, 8)
-"""The id of the process that loads the model, in memory that forked processes share."""
+"""The id of the process that is loading the model, or 0, in memory that forked processes share."""
 
 
 @cache
@@ -57,23 +57,23 @@ def settings() -> Settings:
     return made
 
 
-def pushers() -> Pushers | None:
-    """Who may push, or None when the platform in front of the worker checks it. Raises SettingsError."""
+def push_authorizer() -> PushAuthorizer | None:
+    """Return the authorizer of pushes, or None when the platform authorizes them. Raises SettingsError."""
     made = settings()
     if not made.push_audience:
         return None
-    return _pushers(made.push_audience, made.push_service_account, made.oidc_jwks_url)
+    return _push_authorizer(made.push_audience, made.push_service_account, made.oidc_jwks_url)
 
 
-_pushers = cache(Pushers)
+_push_authorizer = cache(PushAuthorizer)
 
 
-def payloads() -> Payloads:
-    """The memory budget of the process for large payloads. Raises SettingsError."""
-    return _payloads(settings().payload_bytes)
+def payload_budget() -> PayloadBudget:
+    """The memory budget of the process for large payload_budget. Raises SettingsError."""
+    return _payload_budget(settings().payload_bytes)
 
 
-_payloads = cache(Payloads)
+_payload_budget = cache(PayloadBudget)
 
 
 @cache
@@ -89,7 +89,7 @@ def supervisor() -> Supervisor:
 
 
 def handler(executor: Executor | None = None) -> Handler:
-    """The process's handler, built at the first call, whichever thread makes it. `executor` as in `build`."""
+    """Return the process's handler. The first call, from any thread, builds it. `executor` as in `build`."""
     with _building:
         return _handler(executor)
 
@@ -97,9 +97,9 @@ def handler(executor: Executor | None = None) -> Handler:
 @cache
 def _handler(executor: Executor | None) -> Handler:
     began = time.perf_counter()
-    return_large_blocks()
+    release_large_blocks()
     made = build(settings(), executor)
-    collect_seldom()
+    tune_garbage_collector()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
         "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}
@@ -108,13 +108,13 @@ def _handler(executor: Executor | None) -> Handler:
 
 
 def build(settings: Settings, executor: Executor | None = None) -> Handler:
-    """A handler by the settings. Raises ArtifactError when the model cannot be served, SettingsError.
+    """Build a handler from the settings. Raises SettingsError, or ArtifactError when the model cannot be served.
 
-    `executor` runs requests that block, and the scoring threads prepare small images; without it the calling thread
-    does both, which suits a caller that waits for the response.
+    With an `executor`, it runs requests that block, and the scoring threads decode small images. Without one, the
+    calling thread does both, which suits a caller that waits for the response.
     """
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
-    # When a model ends the process while it is loaded, this is the last line of its log.
+    # If loading the model crashes the process, this is the last line of its log.
     log.info("loading model", extra={"artifact": settings.artifact, "model": artifact.name, "digest": artifact.digest})
     with _loading(settings.artifact):
         name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
@@ -133,9 +133,9 @@ def build(settings: Settings, executor: Executor | None = None) -> Handler:
             MemoryBudget(settings.decode_bytes - settings.payload_bytes),
         ),
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketObjects(settings.project, settings.buckets, _payloads(settings.payload_bytes)),
+        BucketObjects(settings.project, settings.buckets, _payload_budget(settings.payload_bytes)),
         executor or CallerRuns(),
-        # A response store blocks, which scoring threads must not.
+        # Scoring threads must not block, and a response store blocks.
         batcher if executor and not settings.response_store else None,
         spans(settings.traces_exporter),
     )
@@ -149,9 +149,12 @@ def build(settings: Settings, executor: Executor | None = None) -> Handler:
 
 @contextmanager
 def _loading(artifact: str) -> Iterator[None]:
-    """Have a crash of native code logged: by the signal, and by the next process, which gunicorn starts silently."""
+    """Log a crash of native code during a load: faulthandler prints the stack, and the next process logs an error.
+
+    gunicorn replaces a process that crashed, and logs nothing.
+    """
     before = int.from_bytes(_loader[:])
-    if before and not _lives(before):
+    if before and not _is_alive(before):
         log.error("a worker process ended while it loaded the model %s", artifact)
     _loader[:] = os.getpid().to_bytes(8)
     stderr = sys.__stderr__
@@ -167,7 +170,7 @@ def _loading(artifact: str) -> Iterator[None]:
             faulthandler.disable()
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -179,5 +182,5 @@ def _expected_scores(artifact: Path) -> Mapping[str, float | None]:
     try:
         return read_reference(artifact).mean_scores
     except ArtifactError as exc:
-        log.warning("no expected scores are logged: %s", exc)  # the model serves without them
+        log.warning("the log has no expected scores: %s", exc)  # the model works without them
         return {}

@@ -1,14 +1,14 @@
-"""Which failures are the sender's and which are ours.
+"""The permanent errors, which a sender causes, and their codes. Every other error is transient.
 
 permanent   answered with an error response, then acked; a closed list
-  InvalidRequest      an attribute or the body breaks the contract
+  InvalidRequest      an attribute or the body violates the contract
   UnknownModel        the request names a model that this worker does not serve
-  ImageNotFound       the reference names an object that is not there
+  ImageNotFound       the reference names an object that does not exist
   Expired             expires_at has passed
-  InvalidImage        not an image that can be read         (model.errors)
-  ImageTooLarge       over a limit of bytes, pixels, scans   (model.errors)
-  UnsupportedFormat   an image of a kind not on the list     (model.errors)
-transient   everything else: nacked, retried, at last dead-lettered and announced as `unavailable`
+  InvalidImage        the bytes are no readable image        (model.errors)
+  ImageTooLarge       over a limit on bytes, pixels or scans (model.errors)
+  UnsupportedFormat   the format is not supported            (model.errors)
+transient   all others: nacked and redelivered; a dead letter gets a response with the code `unavailable`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 
 
 class InvalidRequest(ValueError):
-    """The sender broke the contract; sending it again will not help."""
+    """The request violates the contract; a retry of the same request fails again."""
 
 
 class UnknownModel(InvalidRequest):
@@ -29,7 +29,7 @@ class ImageNotFound(Exception):
 
 
 class Expired(Exception):
-    """The request was not answered before its expires_at."""
+    """The request's expires_at passed before the response."""
 
 
 UNAVAILABLE = "unavailable"
@@ -53,9 +53,9 @@ HTTP_STATUS = {
     "unsupported_format": 415,
     UNAVAILABLE: 503,
 }
-"""The HTTP endpoint's status for each code."""
+"""The HTTP status of each code, at the HTTP endpoint."""
 
 
 def code_of(exc: Exception) -> str:
-    """The code a sender may see; nearest entry of the class's ancestry, `unavailable` for what is not on the list."""
+    """Return the code of the nearest listed class in the exception's ancestry, or `unavailable`."""
     return next((_CODES[cls] for cls in type(exc).__mro__ if cls in _CODES), UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""The worker's settings: read once from the environment, checked here, listed in the README (a test compares)."""
+"""The worker's settings, read from the environment and validated. docs/settings.md lists them; a test compares both."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 ENGINES = ("auto", "litert", "savedmodel")
-_PLACE = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
+_PREFIX = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-"""A bucket's name ("Bucket naming guidelines", Google Cloud)."""
+"""The syntax of a bucket's name ("About Cloud Storage buckets", Google Cloud)."""
 
 RENAMED = {"HTTP_DOOR": "HTTP_ENDPOINT", "LEDGER": "RESPONSE_STORE"}
-"""Variables of versions before 1.0.0, each with its name since. A worker that finds an old one does not start."""
+"""Variables of versions before 1.0.0 and their present names. A worker does not start when an old name is set."""
 
 MAX_BATCH_SIZE = 8
-"""Unless PULL_MAX_MESSAGES is set to fewer."""
+"""The default of the variable MAX_BATCH_SIZE. A smaller PULL_MAX_MESSAGES lowers the default."""
 
-_CACHE = "/tmp/artifacts"  # nosec B108  # what is in it is verified
+_CACHE = "/tmp/artifacts"  # nosec B108  # files in it are verified
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 
 
 class SettingsError(ValueError):
-    """A variable holds what is not allowed; the sentence names the variable, the value and what is."""
+    """A variable has a value that is not allowed. The message names the variable, the value and the allowed values."""
 
 
 def _setting(variable: str, default: Any, allowed: str, ok: Callable[[Any], bool]) -> Any:
@@ -50,13 +50,13 @@ def _address(value: str) -> bool:
     return not value or bool(_ADDRESS.fullmatch(value))
 
 
-def _is_place(value: str) -> bool:
-    return not value or bool(_PLACE.fullmatch(value))
+def _is_prefix(value: str) -> bool:
+    return not value or bool(_PREFIX.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of the worker. The names of the variables state their units."""
+    """The settings, one field for each variable. The suffixes of names state the units: _bytes, _s, _ms."""
 
     project: str = _setting("GOOGLE_CLOUD_PROJECT", "", "a project id (needed unless the names below are full)", bool)
     response_topic: str = _setting("RESPONSE_TOPIC", "res_predict", "a topic name, or projects/P/topics/T", bool)
@@ -67,7 +67,7 @@ class Settings:
         "DEAD_SUBSCRIPTION", "dead_predict-announce", "a subscription name, or projects/P/subscriptions/S", bool
     )
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
-    artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a folder that may be written", bool)
+    artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a writable folder", bool)
     engine: str = _setting("ENGINE", "auto", "auto, litert or savedmodel", lambda value: value in ENGINES)
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
     scoring_threads: int = _setting(
@@ -89,20 +89,23 @@ class Settings:
     allowed_buckets: str = _setting(
         "ALLOWED_BUCKETS",
         "",
-        "names of the buckets whose images may be read, with commas between; none: no image comes from a bucket",
+        "names of the buckets whose images may be read, separated by commas; empty: none",
         lambda value: all(BUCKET.fullmatch(name) for name in _names(value)),
     )
     http_endpoint: str = _setting("HTTP_ENDPOINT", "off", "on or off", lambda value: value in ("on", "off"))
     push_audience: str = _setting(
-        "PUSH_AUDIENCE", "", "the audience of the pushes' tokens; none: tokens are not looked at", _anything
+        "PUSH_AUDIENCE", "", "the audience of the pushes' tokens; empty: tokens are not checked", _anything
     )
     push_service_account: str = _setting(
-        "PUSH_SERVICE_ACCOUNT", "", "the address of the service account that pushes; set with PUSH_AUDIENCE", _anything
+        "PUSH_SERVICE_ACCOUNT",
+        "",
+        "the email address of the service account that pushes; set with PUSH_AUDIENCE",
+        _anything,
     )
     oidc_jwks_url: str = _setting(
         "OIDC_JWKS_URL",
         "https://www.googleapis.com/oauth2/v3/certs",
-        "the address of the key set that tokens are checked with",
+        "the URL of the key set that verifies tokens",
         lambda value: value.startswith(("https://", "http://")),
     )
     pull_silence_s: float = _setting("PULL_SILENCE_S", 90.0, "seconds from 1 to 3600", _between(1, 3600))
@@ -112,9 +115,7 @@ class Settings:
     traces_exporter: str = _setting(
         "OTEL_TRACES_EXPORTER", "none", "none, or an OpenTelemetry exporter that is installed, such as otlp", bool
     )
-    response_store: str = _setting(
-        "RESPONSE_STORE", "", "gs://bucket/prefix; without it no answer is stored", _is_place
-    )
+    response_store: str = _setting("RESPONSE_STORE", "", "gs://bucket/prefix; empty: no response is stored", _is_prefix)
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 
     def __post_init__(self) -> None:
@@ -126,29 +127,29 @@ class Settings:
             if not each.metadata["ok"](value):
                 raise SettingsError(f"{each.metadata['variable']} is {value!r}; it must be {each.metadata['allowed']}")
         if bool(self.push_audience) != bool(self.push_service_account):
-            # Anybody's service account can have a token made for any audience: one without the other lets everybody in.
+            # Every service account can request a token for every audience: the audience alone would authorize everyone.
             given, absent = "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"
             if not self.push_audience:
                 given, absent = absent, given
             raise SettingsError(f"{given} is set and {absent} is not; a token is checked for both, or set neither")
         if self.max_wait_ms and self.max_batch_size == 1:
             raise SettingsError(
-                f"MAX_WAIT_MS is {self.max_wait_ms:g} and MAX_BATCH_SIZE 1: an image would wait for others that "
-                "may not join it; set MAX_WAIT_MS to 0, or MAX_BATCH_SIZE to 2 and more"
+                f"MAX_WAIT_MS is {self.max_wait_ms:g} and MAX_BATCH_SIZE 1: an image would wait for other "
+                "images that cannot join its batch; set MAX_WAIT_MS to 0, or MAX_BATCH_SIZE to at least 2"
             )
         if self.max_batch_size > self.pull_max_messages:
             raise SettingsError(
-                f"MAX_BATCH_SIZE is {self.max_batch_size} and PULL_MAX_MESSAGES {self.pull_max_messages}: so many "
-                "images are never there at once; set PULL_MAX_MESSAGES to at least MAX_BATCH_SIZE"
+                f"MAX_BATCH_SIZE is {self.max_batch_size} and PULL_MAX_MESSAGES {self.pull_max_messages}: a batch "
+                "can never fill; set PULL_MAX_MESSAGES to at least MAX_BATCH_SIZE"
             )
 
     def scorers(self, cores: int) -> int:
-        """Threads that score, of a process that shares so many cores with the worker's other processes."""
+        """Return the number of scoring threads of one process. `cores` are shared by all processes of the worker."""
         return self.scoring_threads or max(1, cores // (self.engine_threads * self.worker_processes))
 
     @property
     def payload_bytes(self) -> int:
-        """The part of decode_bytes for request bodies and objects; the rest is for decoding."""
+        """The part of decode_bytes for request bodies and objects of buckets. The rest is for decoding."""
         return self.decode_bytes // 5
 
     @property
@@ -158,7 +159,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings; what is not set (or empty) has its default. Raises SettingsError."""
+        """Read the settings. A variable that is unset or empty has its default. Raises SettingsError."""
         for old, new in RENAMED.items():
             if old in environ:
                 raise SettingsError(f"{old} is set; its name is {new} since version 1.0.0")
@@ -174,21 +175,21 @@ class Settings:
                 raise SettingsError(
                     f"{each.metadata['variable']} is {text!r}; it must be {each.metadata['allowed']}"
                 ) from None
-        if "pull_max_messages" in given:  # a default gives way to what is set
+        if "pull_max_messages" in given:  # the default of MAX_BATCH_SIZE must not exceed PULL_MAX_MESSAGES
             given.setdefault("max_batch_size", min(MAX_BATCH_SIZE, max(1, given["pull_max_messages"])))
         return cls(**given)
 
     def topic_path(self, name: str) -> str:
-        """`projects/P/topics/T` for a topic's name or full name."""
+        """Return `projects/P/topics/T` for a topic's name or full name."""
         return name if name.startswith("projects/") else f"projects/{self.project}/topics/{name}"
 
     def subscription_path(self, name: str) -> str:
-        """`projects/P/subscriptions/S` for a subscription's name or full name."""
+        """Return `projects/P/subscriptions/S` for a subscription's name or full name."""
         return name if name.startswith("projects/") else f"projects/{self.project}/subscriptions/{name}"
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Variable, default and what is allowed, for the README's table."""
+    """Return variable, default and allowed values of each setting, for the table in docs/settings.md."""
     shown = {str(_SHIPPED): "the shipped model"}
     return [
         (each.metadata["variable"], shown.get(str(each.default), str(each.default)), each.metadata["allowed"])

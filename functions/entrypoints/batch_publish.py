@@ -1,6 +1,6 @@
 """The nightly batch: `python -m functions.entrypoints.batch_publish` publishes a request for each image under a prefix.
 
-It publishes references, which the worker answers as it answers any request; Terraform's `nightly` runs it as a job.
+A request holds a reference to its image. Terraform's variable `nightly` adds a Cloud Run job that runs this command.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from functions.messages.contract import ObjectRef, upload_id
 from functions.observability.json_logging import configure
 from functions.settings import BUCKET
 
-log = logging.getLogger(
-    "functions.entrypoints.batch_publish"
-)  # by name: under -m, __name__ is __main__, which json_logging.py does not show
+# By name: under -m, __name__ is __main__, and json_logging.py shows the logger "functions".
+log = logging.getLogger("functions.entrypoints.batch_publish")
 
-PENDING = 1_000
-"""Most requests that wait for the broker: the references of a whole bucket may not fit into memory."""
+MAX_IN_FLIGHT = 1_000
+"""Maximum requests that wait for the broker at once. A bucket may hold more images than requests fit in memory."""
 
 
 def images(bucket: str, prefix: str, since: datetime | None = None) -> Iterator[ObjectRef]:
-    """The objects under a prefix that were written at `since` or later, without folder markers and empty objects."""
+    """Yield the current objects under a prefix, without folder markers and empty objects.
+
+    `since`: yield only the objects that were written at that time or later.
+    """
     for blob in storage.Client().list_blobs(bucket, prefix=prefix):
         if blob.size and not blob.name.endswith("/") and (since is None or blob.time_created >= since):
             yield ObjectRef(bucket, blob.name, blob.generation)
 
 
-def ask(topic: str, found: Iterator[ObjectRef]) -> int:
-    """Publish a request for each object, with the request_id of an upload. Returns the number of requests."""
+def publish_requests(topic: str, found: Iterator[ObjectRef]) -> int:
+    """Publish a request for each image, and return their number. The request_id is that of an upload of the image."""
     count = 0
     pending: deque[pubsub_v1.publisher.futures.Future] = deque()
     with pubsub_v1.PublisherClient() as publisher:
@@ -47,7 +49,7 @@ def ask(topic: str, found: Iterator[ObjectRef]) -> int:
             pending.append(
                 publisher.publish(topic, body, request_id=upload_id(ref.bucket, ref.name, ref.generation or 0))
             )
-            if len(pending) == PENDING:
+            if len(pending) == MAX_IN_FLIGHT:
                 pending.popleft().result()
         for future in pending:
             future.result()
@@ -55,21 +57,24 @@ def ask(topic: str, found: Iterator[ObjectRef]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Publish the requests: 0, or 1 after an error of Google's services. It is safe to run it again."""
+    """Publish the requests once. Returns 0, or 1 when a call to Google Cloud failed.
+
+    The requests before the failure are published. A second run publishes them again, under the same ids.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m functions.entrypoints.batch_publish",
         description="Publish a request for each image under a prefix of a bucket.",
         epilog="Example: python -m functions.entrypoints.batch_publish gs://photos/2026/ --topic projects/P/topics/T",
     )
     parser.add_argument("place", type=_place, help="gs://bucket/prefix")
-    parser.add_argument("--topic", required=True, help="the request topic: projects/P/topics/T")
+    parser.add_argument("--topic", required=True, help="the topic for the requests: projects/P/topics/T")
     parser.add_argument("--hours", type=float, help="only images that were written in the last HOURS hours")
     args = parser.parse_args(argv)
     configure("INFO", "")
     bucket, prefix = args.place
     since = None if args.hours is None else datetime.now(UTC) - timedelta(hours=args.hours)
     try:
-        count = ask(args.topic, images(bucket, prefix, since))
+        count = publish_requests(args.topic, images(bucket, prefix, since))
     except (GoogleAPIError, GoogleAuthError) as exc:
         log.error("not all requests were published: %s", exc)
         return 1

@@ -1,4 +1,4 @@
-"""Finds the image in a multipart form ("Returning values from forms", RFC 7578). Only its field `file` is kept."""
+"""Reads the image from the field `file` of a multipart form ("Returning values from forms", RFC 7578)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from functions.errors import InvalidRequest
 from model.text import quoted
 
 MAX_PARTS = 100
-"""Most parts of a form; one suffices."""
+"""Maximum number of parts of a form. A valid request needs one; each part costs CPU time."""
 
 _PIECE_BYTES = 8192
-"""Bytes of a piece in which a form is read. The headers of a part must fit into one, because each line takes time."""
+"""The decoder reads a form in pieces of this size in bytes. It is also the maximum size of the headers of a part,
+because each header line costs CPU time.
+"""
 
 
 def read_file(body: bytes, boundary: str) -> tuple[str, bytes]:
-    """Name and bytes of the one file. Raises InvalidRequest for a form without it, and for one that is malformed."""
+    """Return the name and the bytes of the file. Raises InvalidRequest if the form is malformed or has no file."""
     if not boundary or not boundary.isascii():
         raise InvalidRequest("the form has no boundary; its Content-Type must be multipart/form-data; boundary=TEXT")
     found: list[tuple[str, bytes]] = []
@@ -38,7 +40,7 @@ def read_file(body: bytes, boundary: str) -> tuple[str, bytes]:
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[Field | File, bytes]]:
-    """Each part with its data."""
+    """Yield each part with its data; the data of fields other than `file` are empty."""
     decoder, count = MultipartDecoder(boundary), 0
     part: Field | File | None = None
     data: list[bytes] = []
@@ -55,7 +57,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[Field | File, bytes]]
 
 
 def _events(decoder: MultipartDecoder, body: bytes) -> Iterator[object]:
-    """The events of the decoder until the form ends. Raises InvalidRequest for a malformed form."""
+    """Yield the events of the decoder until the form ends. Raises InvalidRequest for a malformed form."""
     pieces = (body[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES))
     try:
         for piece in (*pieces, None):

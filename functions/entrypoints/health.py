@@ -1,4 +1,4 @@
-"""The replies about the worker itself: /health, /ready, and what it is."""
+"""The endpoints about the worker itself: /health, /ready, and a description at /."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ABOUT = (
 
 
 def about(request: HttpRequest) -> HttpReply:
-    """What this server is, for a person with a browser."""
+    """Describe the server to a person with a browser."""
     return HttpReply(200, _ABOUT.replace("<this address>", request.root or "<this address>").encode(), TEXT)
 
 
 def health(request: HttpRequest) -> HttpReply:
-    """The process lives; the body counts the outcomes of its requests."""
+    """Report that the process runs. The body counts the outcomes of its requests."""
     return json_reply(200, {"status": "ok", **bootstrap.request_log().counts()})
 
 

@@ -1,4 +1,4 @@
-"""GET /health of the pull worker, which listens to nothing else. HEALTH_ADDRESS sets its address."""
+"""The HTTP server for GET /health of the pull worker, its only endpoint. HEALTH_ADDRESS sets the address."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ Report = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether the worker works, and the JSON object of the reply."""
 
 _SENDER_S = 5.0
-"""Seconds for a whole request and its reply."""
+"""Timeout in seconds for a request and its reply together. Idle or slow senders lose their connection after it."""
 
 _HEAD_BYTES = 8192
+"""Maximum bytes of the request line and the headers. Probes send a few hundred."""
+
 _CONNECTIONS = 200
-"""Open connections; beyond them the oldest is closed."""
+"""Maximum open connections; above it the oldest is closed, so that new probes are always answered."""
 
 _REQUEST = re.compile(rb"GET /health HTTP/1\.[01]\r\n")
 
 
 @contextmanager
-def answering(address: str, report: Report) -> Iterator[None]:
-    """Answer GET /health on `address:port` until the block ends: 200 or 503, and JSON. Raises SettingsError."""
+def serve_health(address: str, report: Report) -> Iterator[None]:
+    """Serve GET /health on `address`, an IPv4 address and a port, until the block ends.
+
+    The reply is 200 or 503 with the JSON of `report`. Raises SettingsError when the address is not available.
+    """
     host, _, port = address.rpartition(":")
     try:
         listener = socket.create_server((host, int(port)), backlog=_CONNECTIONS)
     except (OSError, OverflowError) as exc:
-        raise SettingsError(f"HEALTH_ADDRESS is {address!r}; nothing can listen there ({exc})") from exc
+        raise SettingsError(f"HEALTH_ADDRESS is {address!r}; the worker cannot listen there ({exc})") from exc
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         thread = bootstrap.supervisor().start("health", lambda: runner.run(_serve(listener, report, stop)))
@@ -56,7 +61,7 @@ async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -
                 writer.write(_reply(await reader.readuntil(b"\r\n\r\n"), report))
                 await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()  # the sender is gone, too slow, or sends no HTTP request
+            writer.transport.abort()  # the sender has closed, is too slow, or sent no HTTP request
         finally:
             del connections[writer]
             writer.close()
@@ -64,7 +69,7 @@ async def _serve(listener: socket.socket, report: Report, stop: asyncio.Event) -
     server = await asyncio.start_server(answer, sock=listener, limit=_HEAD_BYTES)
     await stop.wait()
     server.close()
-    while connections:  # each ends by itself: asyncio would log its cancellation as a failure
+    while connections:  # wait until each handler returns: asyncio would log a cancelled handler as a failure
         for writer in connections:
             writer.transport.abort()
         await asyncio.sleep(0)

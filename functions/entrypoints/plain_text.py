@@ -1,4 +1,4 @@
-"""Makes a Flask application reply in plain text where Flask would reply with a page of HTML."""
+"""Makes a Flask application reply in plain text with fixed sentences, instead of Flask's HTML error pages."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from werkzeug.routing import RequestRedirect
 
 from functions import bootstrap
 
-_MALFORMED = "the request is malformed: its Host or Upgrade header is not understood"
+_MALFORMED = "the request is malformed: its Host or Upgrade header is not valid"
 _SENTENCES = {
     400: _MALFORMED,
     404: "no such path",
     500: "the request could not be answered",
 }
-"""Replies by status, for errors of Flask and Werkzeug before a route is called, and for an exception."""
+"""Texts by HTTP status: errors that Flask and Werkzeug detect before a route is called, and failures of a route, which
+they log.
+"""
 
 
 class PlainText(flask.Response):
-    """The type of a text reply. It may quote the sender, and a browser must not read that as HTML."""
+    """The default response class. A text may repeat untrusted input, which a browser must not interpret as HTML."""
 
     default_mimetype = "text/plain"
 
 
-def answer_plainly(app: flask.Flask) -> None:
-    """Set up an application before its routes are added."""
+def use_plain_text(app: flask.Flask) -> None:
+    """Configure an application. Call it before routes are added."""
     app.response_class = PlainText
     app.before_request(_no_redirect)
     app.register_error_handler(HTTPException, _answer)
-    app.register_error_handler(500, _answer)  # instead of the framework's handler, which quotes the exception
+    app.register_error_handler(500, _answer)  # replaces the framework's handler, which repeats the exception
 
 
 def _no_redirect() -> ResponseReturnValue | None:
-    """Werkzeug redirects from a path with a double slash or without a slash, and calls no error handler."""
+    """Reply 404 where Werkzeug would redirect, without an error handler: for an empty path, and for a double slash."""
     return _answer(NotFound()) if isinstance(flask.request.routing_exception, RequestRedirect) else None
 
 

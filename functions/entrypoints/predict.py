@@ -42,7 +42,7 @@ def predict(request: HttpRequest) -> HttpReply:
     """The response to the image in the body, in a multipart form's field `file`, or behind a reference."""
     request_id, failure = request.headers.get("X-Request-Id") or uuid.uuid4().hex, None
     try:
-        with bootstrap.payloads().reservation() as reserve:
+        with bootstrap.payload_budget().reservation() as reserve:
             envelope = _envelope(request, request_id, reserve)
             if request.query.get("publish") == "true":
                 return _published(request, envelope)

@@ -22,7 +22,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from functions import bootstrap
-from functions.entrypoints.health_server import answering
+from functions.entrypoints.health_server import serve_health
 from functions.gcp.streaming_pull import PulledDelivery, PullStream
 from functions.gcp.subscriber import is_reachable, subscriber
 from functions.runtime.process_pool import ProcessPool
@@ -38,7 +38,7 @@ THREADS = 16
 """Threads for requests that block: references, large images, explanations."""
 
 DRAIN_S = 7.0
-"""Seconds in which a stopping worker may finish what it has begun."""
+"""Seconds in which a stopping worker may finish its in-flight requests."""
 
 CLOSE_S = 1.0
 """Seconds in which it may send the last acks and nacks."""
@@ -144,7 +144,7 @@ def _cannot_start(exc: Exception) -> int:
 def _answer_health(stack: ExitStack, settings: Settings, report: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
     """Answer GET /health until `stack` is closed, if HEALTH_ADDRESS is set."""
     if settings.health_address:
-        stack.enter_context(answering(settings.health_address, report))
+        stack.enter_context(serve_health(settings.health_address, report))
 
 
 def _report(handler: Handler, watchdog: Watchdog) -> tuple[bool, dict[str, Any]]:

@@ -14,7 +14,7 @@ from functions import bootstrap
 from functions.entrypoints.http import HttpReply, HttpRequest, text_reply
 from functions.entrypoints.request_body import BodyTooLarge, read_body
 from functions.errors import InvalidRequest
-from functions.gcp.push_tokens import NotAllowed
+from functions.gcp.push_tokens import Unauthorized
 from functions.messages.contract import Envelope
 from functions.messages.event_decoder import from_http
 from functions.messages.request_decoder import decode
@@ -45,7 +45,7 @@ def receive_dead_letter(request: HttpRequest) -> HttpReply:
 def _receive(request: HttpRequest, handle: Callable[[Handler, Delivery], None]) -> HttpReply:
     if refusal := _unauthorized(request):
         return refusal
-    with bootstrap.payloads().reservation() as reserve:
+    with bootstrap.payload_budget().reservation() as reserve:
         try:
             envelope = _read(request, reserve)
         except (InvalidRequest, BodyTooLarge) as exc:
@@ -71,9 +71,9 @@ def _read(request: HttpRequest, reserve: Reserve) -> Envelope:
 def _unauthorized(request: HttpRequest) -> HttpReply | None:
     """Authorize a push before its body is read. Returns the error reply, or None when it is authorized."""
     try:
-        if pushers := bootstrap.pushers():
-            pushers.check(request.headers.get("Authorization"))
-    except NotAllowed as exc:
+        if authorizer := bootstrap.push_authorizer():
+            authorizer.check(request.headers.get("Authorization"))
+    except Unauthorized as exc:
         bootstrap.request_log().refused(str(exc))
         return text_reply(exc.status, str(exc), {"WWW-Authenticate": "Bearer"})
     except Exception as exc:

@@ -1,7 +1,7 @@
-"""Reads the body of a request within limits of size and time.
+"""Reads the body of a request within limits on its size and its duration.
 
-The server has a thread for each request and no deadline of its own, not even when it stops. Limits of the head:
-request_head.py and gunicorn_worker.py, or the front end of Cloud Run functions.
+The HTTP server itself has no such limits: a slow sender could block a thread forever, also while the server stops.
+request_head.py and gunicorn_worker.py, or the front end of Cloud Run functions, limit the request before its body.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from functions.errors import InvalidRequest
 from functions.runtime.payload_memory import LARGE_BYTES, Reserve
 
 PIECE_BYTES, PIECE_S = 16_384, 5.0
-"""This many bytes, or the rest of the body, must arrive in this many seconds."""
+"""The next PIECE_BYTES of a body, or the rest of it, must arrive within PIECE_S seconds. It ends idle connections."""
 
 BODY_S, BYTES_A_SECOND = 30.0, 1_000_000
-"""Seconds for the whole body, plus one for each BYTES_A_SECOND received; announced bytes do not count."""
+"""The whole body must arrive within BODY_S seconds, plus one second for each BYTES_A_SECOND that have arrived. Bytes
+that are only announced add no time.
+"""
 
-HELD_S = 3.0
-"""Seconds instead of BODY_S, from the reservation on, for a body whose memory other requests wait for."""
+CONTENDED_S = 3.0
+"""Replaces BODY_S while other bodies wait for the memory that this body reserves; seconds from the reservation."""
 
-_LOOK_S = 0.5
+_CHECK_INTERVAL_S = 0.5
 _TOO_SLOW = (
-    f"the body came too slowly; {PIECE_BYTES:,} bytes must come in {PIECE_S:g} s, "
+    f"the body arrived too slowly; each {PIECE_BYTES:,} bytes must arrive in {PIECE_S:g} s, "
     f"and the whole body in {BODY_S:g} s and 1 s more for each {BYTES_A_SECOND:,} bytes; "
-    f"while others wait for the memory of a large body, it must come in {HELD_S:g} s and 1 s more for each as many"
+    f"while other requests wait for memory, a large body must arrive in {CONTENDED_S:g} s and 1 s more for each "
+    f"{BYTES_A_SECOND:,} bytes"
 )
 
 
 class BodyTooLarge(Exception):
-    """The body has more bytes than are allowed."""
+    """The body exceeds the limit on its size."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is too large; at most {limit:,} bytes are allowed")
@@ -47,8 +50,10 @@ class BodyTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A body to be read. `length`: its bytes, None when they are not known; then `is_terminated` says whether the
-    stream ends by itself. `socket`: the sender's, where the server gives it; a slow sender is cut off there.
+    """An unread body.
+
+    `length` is its size in bytes, or None when it is unknown; then `is_terminated` states whether the stream has an end
+    of its own. `socket` is the socket of the connection, if the server provides it: it is shut down at the deadline.
     """
 
     stream: io.BufferedIOBase
@@ -57,37 +62,37 @@ class RequestBody:
     socket: socket.socket | None = None
 
 
-class Pace:
-    """The deadline for the next bytes of one body."""
+class BodyDeadline:
+    """The time at which the next bytes of a body must have arrived. It moves with each received piece."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._received, self._piece, self._piece_due = 0, 0, self._began + PIECE_S
-        self._held_due = math.inf
-        self._is_wanted: Callable[[], bool] = lambda: False
+        self._contended_due = math.inf
+        self._is_contended: Callable[[], bool] = lambda: False
 
-    def until(self) -> float:
-        """The deadline by the monotonic clock. Callable from any thread while the body is read."""
+    def time(self) -> float:
+        """The deadline by the monotonic clock. Callable from any thread."""
         due = min(self._piece_due, self._began + BODY_S + self._received / BYTES_A_SECOND)
-        return min(due, self._held_due + self._received / BYTES_A_SECOND) if self._is_wanted() else due
+        return min(due, self._contended_due + self._received / BYTES_A_SECOND) if self._is_contended() else due
 
-    def came(self, received: int) -> None:
-        """Record the number of bytes received so far."""
+    def received(self, received: int) -> None:
+        """Note the number of bytes that have arrived so far."""
         self._received = received
         if received >= self._piece + PIECE_BYTES:
             self._piece, self._piece_due = received, time.monotonic() + PIECE_S
 
     def reserve(self, reserve: Reserve, size: int) -> None:
-        """Reserve memory for the body; the time of waiting for it does not count."""
-        asked = time.monotonic()
-        is_wanted = reserve(size)
+        """Reserve memory for the body. The wait for it extends the deadline."""
+        wait_began = time.monotonic()
+        is_contended = reserve(size)
         now = time.monotonic()
-        self._began, self._piece_due = self._began + now - asked, self._piece_due + now - asked
-        self._held_due, self._is_wanted = now + HELD_S - self._received / BYTES_A_SECOND, is_wanted
+        self._began, self._piece_due = self._began + now - wait_began, self._piece_due + now - wait_began
+        self._contended_due, self._is_contended = now + CONTENDED_S - self._received / BYTES_A_SECOND, is_contended
 
 
-class SlowBody:
-    """The body of a request whose sender was too slow."""
+class TimedOutBody:
+    """Replaces a body that missed its deadline."""
 
     failed = True
     """Tells gunicorn that the start of the next request is unknown."""
@@ -98,95 +103,101 @@ class SlowBody:
 
 
 def ignore_body() -> None:
-    """Keep the framework from reading the rest of the body after the response."""
+    """Keep the framework from reading the rest of the current request's body after the response."""
     flask.request.stream = io.BytesIO()
 
 
-def hurry() -> None:
-    """Give every body PIECE_S seconds from now on: the process stops."""
-    _watchdog.latest = time.monotonic() + PIECE_S
+def shorten_deadlines() -> None:
+    """Give all bodies at most PIECE_S more seconds, because the process stops."""
+    _watchdog.process_deadline = time.monotonic() + PIECE_S
 
 
 def read_body(given: RequestBody, limit: int, reserve: Reserve) -> bytes:
-    """The whole body. Raises BodyTooLarge above `limit` bytes, InvalidRequest when the sender is too slow or fails.
+    """Return the whole body. Raises BodyTooLarge above `limit` bytes, and InvalidRequest for an incomplete body.
 
-    `reserve` is called with the size of a large body once LARGE_BYTES have come: a sender that sends little holds no
-    memory.
+    `reserve` is called with the size of a large body after LARGE_BYTES have arrived, so that a sender that announces
+    much and sends little reserves no memory.
     """
     size = given.length
     if size is not None and size > limit:
         raise BodyTooLarge(limit)
     if size is None and not given.is_terminated:
         return b""
-    body, pace, came, held = io.BytesIO(), Pace(), 0, False  # a bytearray would have to be copied at the end
-    while size is None or came < size:
-        wanted = PIECE_BYTES if size is None else min(PIECE_BYTES, size - came)
-        piece = _read(given, wanted, came, pace)
+    body = io.BytesIO()  # a bytearray would need a copy at the end
+    deadline, received, is_reserved = BodyDeadline(), 0, False
+    while size is None or received < size:
+        wanted = PIECE_BYTES if size is None else min(PIECE_BYTES, size - received)
+        piece = _read(given, wanted, received, deadline)
         if not piece and size is not None:
-            raise InvalidRequest(f"the body broke off after {came:,} of {size:,} bytes")
+            raise InvalidRequest(f"the body ended after {received:,} of {size:,} bytes")
         if not piece:
             break
-        came += body.write(piece)
-        pace.came(came)
-        if came > limit:
+        received += body.write(piece)
+        deadline.received(received)
+        if received > limit:
             raise BodyTooLarge(limit)
-        if came >= LARGE_BYTES and not held:
-            held = True
-            pace.reserve(reserve, limit if size is None else size)
+        if received >= LARGE_BYTES and not is_reserved:
+            is_reserved = True
+            deadline.reserve(reserve, limit if size is None else size)
     return body.getvalue()
 
 
-def _read(given: RequestBody, size: int, had: int, pace: Pace) -> bytes:
-    """The next bytes of a body of which `had` were received."""
-    caller = given.socket
+def _read(given: RequestBody, size: int, received: int, deadline: BodyDeadline) -> bytes:
+    """Return up to `size` more bytes of a body of which `received` bytes have arrived."""
+    sock = given.socket
     failure, piece = None, b""
-    if caller:
-        _watchdog.expect(caller, pace)
+    if sock:
+        _watchdog.watch(sock, deadline)
     try:
         piece = given.stream.read(size)
     except (MemoryError, InvalidRequest):
         raise
-    except Exception as exc:  # servers raise several kinds: the sender sent malformed chunks, or closed the connection
+    except Exception as exc:  # each server raises its own kinds for malformed chunks and for a closed connection
         failure = exc
     finally:
-        in_time = not caller or _watchdog.forget(caller)
+        in_time = not sock or _watchdog.unwatch(sock)
     if not in_time:
         raise InvalidRequest(_TOO_SLOW) from failure
     if failure:
-        raise InvalidRequest(f"the body broke off, or its chunks are malformed, after {had:,} bytes") from failure
+        raise InvalidRequest(
+            f"the body ended early, or its chunks are malformed, after {received:,} bytes"
+        ) from failure
     return piece
 
 
-class _Watchdog:
-    """Shuts down sockets whose senders are too slow. Its thread starts with the first socket, never at import."""
+class _SocketWatchdog:
+    """Shuts down sockets whose body missed its deadline. Its thread starts with the first socket, not at import."""
 
     def __init__(self) -> None:
-        self.latest = math.inf
-        """The deadline of all sockets, by the monotonic clock."""
-        self._read: dict[socket.socket, Pace] = {}
+        self.process_deadline = math.inf
+        """The time by the monotonic clock at which all reading ends, set when the process stops."""
+        self._watched: dict[socket.socket, BodyDeadline] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def expect(self, caller: socket.socket, pace: Pace) -> None:
+    def watch(self, sock: socket.socket, deadline: BodyDeadline) -> None:
         with self._lock:
-            self._read[caller] = pace
+            self._watched[sock] = deadline
             if not self._thread:
                 self._thread = bootstrap.supervisor().start("slow-senders", self._run)
 
-    def forget(self, caller: socket.socket) -> bool:
-        """Stop watching a socket. Returns whether it was in time."""
+    def unwatch(self, sock: socket.socket) -> bool:
+        """Stop watching a socket. Returns whether its body met the deadline."""
         with self._lock:
-            return self._read.pop(caller, None) is not None
+            return self._watched.pop(sock, None) is not None
 
     def _run(self) -> None:
         while True:
-            time.sleep(_LOOK_S)
+            time.sleep(_CHECK_INTERVAL_S)
             with self._lock:
                 now = time.monotonic()
-                for caller in [each for each, pace in self._read.items() if min(pace.until(), self.latest) < now]:
-                    del self._read[caller]
-                    with suppress(OSError):  # the sender may have closed it
-                        caller.shutdown(socket.SHUT_RD)
+                for sock in self._late(now):
+                    del self._watched[sock]
+                    with suppress(OSError):  # the sender may have closed the connection meanwhile
+                        sock.shutdown(socket.SHUT_RD)
+
+    def _late(self, now: float) -> list[socket.socket]:
+        return [sock for sock, deadline in self._watched.items() if min(deadline.time(), self.process_deadline) < now]
 
 
-_watchdog = _Watchdog()
+_watchdog = _SocketWatchdog()

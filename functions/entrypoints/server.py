@@ -1,9 +1,9 @@
-"""Starts the HTTP server of the push worker.
+"""The HTTP server of the push worker.
 
-`python -m functions.runtime.fast_start functions.entrypoints.server --host 0.0.0.0 --port 8080` does.
+`python -m functions.runtime.fast_start functions.entrypoints.server --host 0.0.0.0 --port 8080` starts it.
 
-It is gunicorn with the worker class of gunicorn_worker.py, around the application that functions-framework makes of
-functions/main.py. The framework's own command has no option for a worker class or for limits.
+The server is gunicorn with the worker class of gunicorn_worker.py. It serves the application that functions-framework
+makes of functions/main.py. The framework's own command has no option for a worker class or for limits.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 from functions import bootstrap  # noqa: F401
 
 # isort: split
-# The longest chain of imports begins above, at the bottom of the stack. Where it crosses the edge of a piece of stack,
-# Python 3.11 maps and unmaps the next piece at each call: 5,000 times, 25 ms of a start, from within gunicorn_worker.
+# bootstrap is imported first because it has the longest chain of imports. Python 3.11 maps the stack in chunks: it maps
+# the next chunk at each call across the edge of a chunk, and unmaps it at the return. If gunicorn_worker imported
+# bootstrap first, the chain would cross an edge 5,000 times, which takes 25 ms of a start.
 from functions_framework import create_app
 from gunicorn.app.base import BaseApplication
 
@@ -29,7 +30,7 @@ _MAIN = Path(__file__).resolve().parents[1] / "main.py"
 
 
 class Server(BaseApplication):
-    """gunicorn with the settings of the worker."""
+    """gunicorn with the configuration of the push worker."""
 
     def __init__(self, bind: str) -> None:
         self._bind = bind
@@ -37,16 +38,16 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what functions-framework sets, and limits (request_head.py has those that gunicorn lacks)."""
+        """Apply the settings of functions-framework, and limits. request_head.py has the limits that gunicorn lacks."""
         settings = {
             "bind": self._bind,
             "workers": int(os.environ.get("WORKERS", 1)),
             "threads": int(os.environ.get("THREADS", 4 * (os.cpu_count() or 1))),
             "worker_class": Worker,
-            "timeout": 0,  # the worker has deadlines of its own
+            "timeout": 0,  # each request has deadlines of its own
             "loglevel": os.environ.get("GUNICORN_LOG_LEVEL", "error"),
-            "forwarded_allow_ips": "",  # trust no header: X-Forwarded-Proto, and
-            "forwarder_headers": "",  # SCRIPT_NAME, which changes the path
+            "forwarded_allow_ips": "",  # trust no X-Forwarded-Proto header
+            "forwarder_headers": "",  # trust no SCRIPT_NAME header, which changes the path
             "limit_request_line": LINE_BYTES,
             "limit_request_fields": FIELDS,
             "limit_request_field_size": FIELD_BYTES,
@@ -64,10 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m functions.entrypoints.server",
         description="Serve the push worker over HTTP.",
-        epilog="for example: python -m functions.entrypoints.server --host 127.0.0.1 --port 8080",
+        epilog="Example: python -m functions.entrypoints.server --host 127.0.0.1 --port 8080",
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", 8080)), help="default PORT, or 8080")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=int(os.environ.get("PORT", 8080)),
+        help="the port to listen on (default $PORT, or 8080)",
+    )
     given = parser.parse_args(arguments)
     Server(f"{given.host}:{given.port}").run()
 

@@ -1,7 +1,7 @@
 """Publishes many small messages in few calls, from threads that live as long as the process.
 
 Google's own publisher starts a thread for each batch, and the caller waits until that thread runs: under full load a
-third of the time of the scoring threads. Here a message that comes alone is sent at once.
+third of the time of the scoring threads. Here a single message is sent at once.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GATHER_S = 0.01
-"""Seconds from call to call while several messages come at a time: a message may wait that long for others."""
+"""Seconds between calls under load. A message may wait that long for others."""
 
 LONGEST_GATHER_S = 0.05
-"""The same while images wait to be scored, and at most as long as they wait: each call takes CPU time from them."""
+"""Maximum seconds between calls while images wait to be scored, because each call takes CPU time from them."""
 
 MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
-"""Most messages and bytes of a call, as in Google's own batches."""
+"""Maximum messages and bytes of a call, as in the batches of Google's client."""
 
 _SENDERS = 4
-"""Calls at a time."""
+"""Maximum concurrent calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -76,19 +76,19 @@ class LeaseManager:
             )
 
     def stop(self) -> None:
-        """No more messages come: end the wait for capacity."""
+        """End the wait for capacity, because no more messages are received."""
         with self._lock:
             self._stopped = True
             self._has_capacity.notify_all()
 
     def close(self) -> None:
-        """Let `due` return what is settled by now, and None after that."""
+        """Let `due` return the messages that are settled by now, and None after that."""
         with self._lock:
             self._closed = True
             self._is_due.notify()
 
     def due(self) -> Due | None:
-        """What the broker must learn; waits until there is something. None after `close` when nothing is left."""
+        """Wait for acks, nacks and extensions to send, and return them. None after `close` when none are left."""
         with self._lock:
             while not self._closed and not self._settled() and not self._must_extend():
                 self._wake_at = 1

@@ -1,4 +1,4 @@
-"""Images in Cloud Storage. The client reads STORAGE_EMULATOR_HOST itself; nothing here knows of emulators."""
+"""Images in Cloud Storage. The client itself reads STORAGE_EMULATOR_HOST."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.api_core.exceptions import NotFound
 
 from functions.errors import ImageNotFound, InvalidRequest
 from functions.messages.contract import ObjectRef
-from functions.runtime.payload_memory import LARGE_BYTES, Payloads
+from functions.runtime.payload_memory import LARGE_BYTES, PayloadBudget
 from model.errors import ImageTooLarge
 from model.text import quoted
 
@@ -34,11 +34,12 @@ FETCH_RETRY_S = 2.0
 class BucketObjects:
     """Objects in the `allowed` buckets. The client is built at the first fetch.
 
-    A sender chooses what is read with the worker's rights, and may forge a notification: hence the list of buckets.
+    A sender chooses the object, and may forge a notification. The worker reads it with its own permissions, so the list
+    of buckets restricts them.
     `payloads`: the memory budget for downloaded images.
     """
 
-    def __init__(self, project: str, allowed: Collection[str], payloads: Payloads) -> None:
+    def __init__(self, project: str, allowed: Collection[str], payloads: PayloadBudget) -> None:
         self._project, self._allowed, self._payloads = project, allowed, payloads
 
     @cached_property
@@ -82,7 +83,7 @@ class BucketObjects:
             for size_of in sizes:
                 if (size := size_of()) > max_bytes:
                     raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
-                with self._payloads.held(size), suppress(_TooManyBytes):
+                with self._payloads.reserve(size), suppress(_TooManyBytes):
                     file = _Bounded(min(max_bytes, max(size, LARGE_BYTES)))
                     blob.download_to_file(file, **limits())
                     yield file.getvalue()

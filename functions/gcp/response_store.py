@@ -1,6 +1,6 @@
 """Stores the first response to each request in a bucket, so that all workers publish the same one.
 
-Delivery stays at least once: copies of a response still come. Each request costs a write to the bucket.
+Delivery stays at least once: clients still receive copies of a response. Each request costs a write to the bucket.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The key set that verifies tokens: cached for five minutes, fetched within limits, with a pause after a failure.
+"""The signing keys that verify tokens: cached for five minutes, and fetched within limits on time, size and frequency.
 
-Whatever is wrong with the answer of its server is transient: it is raised as PyJWKClientConnectionError.
+Every failure of a fetch is transient and raises PyJWKClientConnectionError.
 """
 
 from __future__ import annotations
@@ -16,39 +16,42 @@ from typing import Any
 import jwt
 
 TIMEOUT_S = 5.0
-"""Seconds for the whole fetch: a stopping worker has ten."""
+"""Timeout in seconds for a whole fetch. A stopping worker has ten seconds for all its work."""
 
-REST_S = 10.0
-"""Negative-cache time, seconds: after a failed fetch, no new fetch is made for this long."""
+NEGATIVE_CACHE_S = 10.0
+"""Negative-cache time in seconds: after a failed fetch, no new fetch is made for this long."""
 
 MAX_BYTES, MAX_KEYS = 1_048_576, 100
-"""Most bytes of a key set, and most keys in it. Google's has 2 or 3 keys in 2 kB; a key takes 0.1 ms to make."""
+"""Maximum bytes of a key set, and maximum keys in it. Google's has 2 or 3 keys in 2 kB; parsing a key takes 0.1 ms."""
 
 
 class KeySet(jwt.PyJWKClient):
-    """The keys at a URL. Callable from any thread; one thread fetches at a time."""
+    """The key set at a URL. Callable from any thread; only one fetch runs at a time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._rests_until = 0.0
+        self._retry_at = 0.0
         self._fetch = threading.Thread()
 
     def fetch_data(self) -> jwt.PyJWKSet:
-        """Fetch the keys. Raises PyJWKClientConnectionError, also during the pause after a failed fetch."""
-        if time.monotonic() < self._rests_until:
-            raise jwt.PyJWKClientConnectionError("the key set was out of reach a moment ago")
+        """Fetch the keys. Raises PyJWKClientConnectionError, also within NEGATIVE_CACHE_S after a failed fetch.
+
+        PyJWKClient calls it when its cache has expired or lacks a key.
+        """
+        if time.monotonic() < self._retry_at:
+            raise jwt.PyJWKClientConnectionError(f"a fetch of the key set failed less than {NEGATIVE_CACHE_S:g} s ago")
         try:
-            keys = _parse(self._downloaded())
+            keys = _parse(self._download_in_time())
         except Exception as exc:
-            self._rests_until = time.monotonic() + REST_S
-            raise jwt.PyJWKClientConnectionError(f"the key set cannot be had: {exc!r}") from exc
+            self._retry_at = time.monotonic() + NEGATIVE_CACHE_S
+            raise jwt.PyJWKClientConnectionError(f"the key set cannot be fetched: {exc!r}") from exc
         self._last_successful_fetch = time.monotonic()
         return keys
 
-    def _downloaded(self) -> bytes:
-        """The document, fetched in a thread: the timeout of a socket starts again with each byte."""
+    def _download_in_time(self) -> bytes:
+        """Fetch the document in a thread, because a socket's timeout restarts with each byte that arrives."""
         if self._fetch.is_alive():
-            raise TimeoutError("an earlier fetch is not over")
+            raise TimeoutError("an earlier fetch still runs")
         done: Future[bytes] = Future()
         self._fetch = threading.Thread(target=_download, args=(self.uri, done), name="key-set", daemon=True)
         self._fetch.start()
@@ -57,7 +60,7 @@ class KeySet(jwt.PyJWKClient):
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow no redirect: this URL decides who is authorized."""
+        """Follow no redirect, because the configured address decides which tokens are valid."""
 
 
 def _download(url: str, done: Future[bytes]) -> None:
@@ -68,18 +71,18 @@ def _download(url: str, done: Future[bytes]) -> None:
             while piece := reply.read1(MAX_BYTES):
                 data += piece
                 if len(data) > MAX_BYTES:
-                    raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+                    raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
                 if time.monotonic() > until:
                     raise TimeoutError(f"it took more than {TIMEOUT_S:g} s")
         done.set_result(bytes(data))
     except Exception as exc:
         if isinstance(exc, urllib.error.HTTPError):
-            exc.close()  # it holds the connection
+            exc.close()  # the exception holds the connection open
         done.set_exception(exc)
 
 
 def _parse(document: bytes) -> jwt.PyJWKSet:
-    """The keys that can sign a push. Raises exceptions of several kinds for a document without keys."""
+    """Return the keys that can sign a push. A malformed document raises an exception of any kind."""
     found = (key for key in json.loads(document)["keys"] if isinstance(key, dict))
     keys = [key for key in found if key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and key.get("kid")]
     if len(keys) > MAX_KEYS:

@@ -82,8 +82,8 @@ class PulledDelivery:
 class PullStream:
     """Passes the messages of one subscription to `receive`, which must not block, until `stop`.
 
-    `max_messages`, `max_bytes`: limits of the messages that are not settled. `ended`: ends when no more messages come,
-    with the exception if the stream failed for good.
+    `max_messages`, `max_bytes`: limits of the messages that are not settled. `ended`: ends when the stream receives no
+    more messages, with the exception if the stream failed permanently.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class PullStream:
         supervisor.start(f"heartbeat-{name}", self._beat)
 
     def stop(self, timeout_s: float) -> None:
-        """Receive no more messages; those that came can still be settled."""
+        """Receive no more messages. The messages that were received can still be settled."""
         self._stopping.set()
         self._leases.stop()
         self._rpc.close()

@@ -1,1 +1,1 @@
-"""Requests and responses: what they hold, and how they are read and written. Shared with the client."""
+"""The types, the JSON and the decoding of requests and responses. The client uses this package too."""

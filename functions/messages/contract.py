@@ -1,6 +1,6 @@
 """The messages between sender, worker and client, and their JSON. Standard library only, so that clients may import it.
 
-request_decoder.py makes a request of an envelope.
+request_decoder.py decodes an envelope to a request.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ SCHEMA_VERSION = 1
 DEFAULT_TOP_K = 5
 TOP_K_LIMIT = 100
 ID_LIMIT = 256
-"""Most bytes of a request_id and of a reply_to: what a subscription filter can hold."""
+"""Maximum bytes of a request_id and of a reply_to. Subscriptions filter by them, and a filter has at most 256 bytes."""
 
 RESPONSE_LIMIT = 1_000_000
-"""Most bytes of a response that is read: many times a hundred long labels with an explanation."""
+"""Maximum bytes of a response that is decoded: many times a response of a hundred long labels with an explanation."""
 
 OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain")
-"""The attributes with the options of a request, in addition to request_id and the attributes of a trace."""
+"""The message attributes with request options. request_id and the trace attributes are not options."""
 
 _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message as any entry point delivers it: an id, string attributes, a payload.
+    """One message as each entry point delivers it: an id, string attributes, and a payload.
 
     `published_at` is the broker's publish time; `delivery_attempt` counts from 1 (0: the entry point does not know).
     """
@@ -49,7 +49,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An image that lives in a bucket. `size` is in bytes, where the sender of the reference knows it."""
+    """A reference to an image in a bucket. `size` is in bytes, or None when the sender does not state it."""
 
     bucket: str
     name: str
@@ -58,14 +58,14 @@ class ObjectRef:
 
     @property
     def uri(self) -> str:
-        """`gs://bucket/object`, with `#generation` where it is known."""
+        """`gs://bucket/object`, followed by `#generation` if it is known."""
         generation = "" if self.generation is None else f"#{self.generation}"
         return f"gs://{self.bucket}/{self.name}{generation}"
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Why there are no predictions: a code from functions/errors.py and a sentence for the sender."""
+    """The error of a response: a code from functions/errors.py, and a message for the sender."""
 
     code: str
     message: str
@@ -73,7 +73,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model answered. `digest` identifies the version: `sha256:` and 64 hex digits."""
+    """The model that scored the image. `digest` identifies its version permanently: `sha256:` and 64 hex digits."""
 
     name: str
     version: str
@@ -83,7 +83,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the image came from."""
+    """The origin of the image, as the sender states it."""
 
     filename: str | None = None
     image_uri: str | None = None
@@ -91,10 +91,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """The fields of a message that every response and log line to it has.
+    """The fields of a message that its response and its log line need.
 
-    `reply_to` is None also when the sender gave one that is over ID_LIMIT. `event`: the eventType of a bucket
-    notification. `dead_letter_attempts`: how often a dead letter was delivered before, 0 when that is not known.
+    `reply_to` is None if the sender set none or one over ID_LIMIT. `event` is the eventType of a bucket notification.
+    `dead_letter_attempts` is the number of deliveries before a message became a dead letter, 0 when it is unknown.
     """
 
     request_id: str
@@ -110,7 +110,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What a sender may ask for. `model`: a name or digest that the worker's model must have."""
+    """The options of a request. `model` is a name or a digest that the worker's model must match."""
 
     top_k: int = DEFAULT_TOP_K
     model: str | None = None
@@ -120,7 +120,7 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Decoded):
-    """A message that asks for a prediction. `image`: the bytes of an image file, or the object that holds them."""
+    """A message that requests a prediction. `image` is the bytes of an image file, or a reference to an object."""
 
     image: bytes | ObjectRef
     options: RequestOptions = RequestOptions()
@@ -128,22 +128,23 @@ class Request(Decoded):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Decoded):
-    """A message that breaks the contract. `reason` names the field, its value and what is allowed."""
+    """A message that violates the contract. `reason` names the field, its value and the allowed values."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored(Decoded):
-    """A bucket notification that asks for no prediction, for `reason`."""
+    """A bucket notification that requests no prediction. `reason` states why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds: `queue` at the broker, `fetch` from the bucket, `decode`, `predict` (scoring, and waiting for a
-    turn), and `total` from receipt to response."""
+    """Durations in milliseconds: `queue` at the broker, `fetch` from the bucket, `decode`, `predict` (scoring, and the
+    wait for it), and `total` from receipt to response.
+    """
 
     queue: float = 0.0
     fetch: float = 0.0
@@ -154,7 +155,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to one request: either `predictions` or `error`."""
+    """The response to one request, with either `predictions` or `error`."""
 
     request_id: str
     predictions: tuple[Prediction, ...] = ()
@@ -175,18 +176,18 @@ class Response:
 
 
 def bounded_id(given: str) -> str:
-    """An id that fits ID_LIMIT: itself, or its sha256 in hex when longer."""
+    """Return the id if it fits ID_LIMIT, else its SHA-256 in hex."""
     encoded = given.encode()
     return given if len(encoded) <= ID_LIMIT else hashlib.sha256(encoded).hexdigest()
 
 
 def upload_id(bucket: str, name: str, generation: int | str) -> str:
-    """The request_id of an image that was dropped in a bucket: `bucket/object#generation`, bounded."""
+    """Return the request_id of an image that was uploaded to a bucket: `bucket/object#generation`, bounded."""
     return bounded_id(f"{bucket}/{name}#{generation}")
 
 
 def encode_response(response: Response) -> bytes:
-    """The response's JSON, as infra/schemas/response.json describes it."""
+    """Return the response's JSON. infra/schemas/response.json describes it."""
     model, source, timing, why = response.model, response.source, response.timing_ms, response.explanation
     body: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -212,12 +213,12 @@ def encode_response(response: Response) -> bytes:
         else None,
     }
     text = _AS_IT_IS.encode(body)
-    # A name with control characters could steer the terminal of a reader: then the JSON is ASCII.
+    # A file name may hold control characters that affect a terminal. Such a response is written in ASCII with escapes.
     return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()
 
 
 def response_attributes(response: Response) -> dict[str, str]:
-    """The attributes of the message, by which subscriptions can filter."""
+    """Return the message attributes of a response. Subscriptions filter by them."""
     attributes = {"request_id": response.request_id, "status": response.status}
     if response.reply_to:
         attributes["reply_to"] = response.reply_to
@@ -227,7 +228,7 @@ def response_attributes(response: Response) -> dict[str, str]:
 
 
 def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
-    """Read what `encode_response` wrote. Raises ValueError, which names the field that is wrong: nothing else."""
+    """Decode the JSON of `encode_response`. Raises only ValueError, which names the wrong field."""
     if len(data) > RESPONSE_LIMIT:
         raise ValueError(f"it is over {RESPONSE_LIMIT:,} bytes, the most that a response has")
     try:
@@ -236,7 +237,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
         raise ValueError(f"it is not JSON: {data[:80]!r}") from None
     source, timing = field_of(body, "source", dict), field_of(body, "timing_ms", dict)
     model, error = (field_of(body, name, dict, type(None)) for name in ("model", "error"))
-    # Responses of workers that knew no explanations have none.
+    # Responses of worker versions without explanations lack the field.
     why = field_of({"explanation": None} | body, "explanation", dict, type(None))
     response = Response(
         field_of(body, "request_id", str),
@@ -261,10 +262,10 @@ def _explanation(body: object) -> Explanation:
 
 
 def encode_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: 2026-11-21T09:30:00.125Z."""
+    """Return the time in RFC 3339, in UTC with milliseconds: 2026-11-21T09:30:00.125Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def encode_reference(ref: ObjectRef) -> bytes:
-    """The body of a request that carries a reference instead of bytes."""
+    """Return the payload of a request that holds a reference instead of the image's bytes."""
     return json.dumps({"image_uri": ref.uri}, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""From the event of each entry point to an envelope. A malformed event raises InvalidRequest.
+"""Converts the event of each entry point to an envelope. Raises InvalidRequest for a malformed event.
 
 Formats: Pub/Sub push body ("Receive messages by push", Google Cloud); CloudEvents 1.0 HTTP binding, binary and
 structured; bucket notifications ("Pub/Sub notifications for Cloud Storage").
@@ -19,8 +19,10 @@ from functions.messages.contract import Envelope
 from functions.messages.trace_context import HEADER
 from model.text import quoted, whole
 
-MAX_PARTS = 200_000
-"""Of an event's JSON: a hundred attributes full of commas are fewer, 15 MB of brackets would take 400 MB to read."""
+MAX_COMMAS = 200_000
+"""Maximum number of commas in the JSON of an event. A valid event has fewer, even if its hundred attributes
+consist of commas. Without the limit, parsing 15 MB of empty lists would take 400 MB of memory.
+"""
 
 PUBSUB_EVENT = "google.cloud.pubsub.topic.v1.messagePublished"
 STORAGE_EVENT = "google.cloud.storage.object.v1."
@@ -34,7 +36,7 @@ class _Headers(Protocol):
 
 
 def from_pulled(received: Any) -> Envelope:
-    """A message of a pull subscription: the API's plain ReceivedMessage."""
+    """Convert a message of a pull subscription, a ReceivedMessage of the Pub/Sub API."""
     message = received.message
     return Envelope(
         message.message_id,
@@ -46,20 +48,20 @@ def from_pulled(received: Any) -> Envelope:
 
 
 def from_http(headers: _Headers, body: bytes) -> Envelope:
-    """An event that was posted: a Pub/Sub push body, or a CloudEvent in binary or structured mode.
+    """Convert the body of an HTTP request: a Pub/Sub push body, or a CloudEvent in binary or structured mode.
 
-    The trace of the delivery itself becomes an attribute, where the sender gave none.
+    If the sender set no trace, the trace of the delivery becomes an attribute.
     """
     try:
         envelope = _from_http(headers, body)
-    except RecursionError:  # what could just be read may be too deep to be written again
+    except RecursionError:  # JSON that the parser accepts may be too deep for the encoder
         raise InvalidRequest("the body is nested too deeply") from None
     trace = headers.get(f"ce-{HEADER}") or headers.get(HEADER)
     return replace(envelope, attributes={HEADER: trace, **envelope.attributes}) if trace else envelope
 
 
 def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> Envelope:
-    """An image that was posted over HTTP."""
+    """Convert an HTTP request whose sender waits for the response."""
     return Envelope(request_id, payload, {**options, "request_id": request_id})
 
 
@@ -84,7 +86,7 @@ def _from_cloud_event(kind: str, event_id: str, data: Any) -> Envelope:
 
 
 def _from_object(kind: str, event_id: str, resource: dict[str, Any]) -> Envelope:
-    """A storage event says in its data what a notification says in its attributes."""
+    """Convert a storage event to the attributes of a bucket notification."""
     if not resource.get("bucket") or not resource.get("name"):
         raise InvalidRequest("data lacks bucket or name; it must be an object resource")
     attributes = {
@@ -111,8 +113,8 @@ def _from_push(body: Any) -> Envelope:
 
 
 def _json(body: bytes) -> Any:
-    if (parts := body.count(b",")) > MAX_PARTS:
-        raise InvalidRequest(f"the body has {parts:,} parts; at most {MAX_PARTS:,} are read")
+    if (commas := body.count(b",")) > MAX_COMMAS:
+        raise InvalidRequest(f"the body has {commas:,} commas; at most {MAX_COMMAS:,} are allowed")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -129,7 +131,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 def _base64(value: Any, name: str) -> bytes:
     try:
-        # Instead of base64.b64decode, which first copies the text.
+        # base64.b64decode would copy the whole value first.
         return binascii.a2b_base64(value, strict_mode=True)
     except (ValueError, TypeError):
         raise InvalidRequest(f"{name} is not base64") from None
@@ -143,5 +145,5 @@ def _time(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
         return moment.astimezone(UTC) if moment.tzinfo else None
-    except (TypeError, ValueError, OverflowError):  # the last: of the first or the last day there is, elsewhere
+    except (TypeError, ValueError, OverflowError):  # OverflowError: in UTC the year would be 0 or 10000
         return None

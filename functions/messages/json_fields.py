@@ -1,4 +1,4 @@
-"""The fields of JSON that others wrote, each with its type checked. A wrong one is a ValueError that names the field.
+"""Reads fields of untrusted JSON and checks their types. Raises ValueError, which names the field.
 
 Standard library only, so that clients may import it.
 """
@@ -22,22 +22,22 @@ _KINDS = {
 
 
 def field_of(holder: object, name: str, *kinds: type) -> Any:
-    """A field of a JSON object, of one of these kinds: types that json.loads makes."""
+    """Return a field of a JSON object. Its type must be one of `kinds`, which are types that json.loads returns."""
     if not isinstance(holder, dict) or name not in holder:
         raise ValueError(f"{name} is missing")
     value = holder[name]
-    if type(value) not in kinds:  # isinstance would take true for a whole number
+    if type(value) not in kinds:  # isinstance would accept true as a whole number
         raise ValueError(f"{name} is {_KINDS[type(value)]}; it must be {_KINDS[kinds[0]]}")
     return value
 
 
 def texts(holder: object, *names: str) -> Iterator[str]:
-    """Several fields that are text."""
+    """Return several fields that must be text."""
     return (field_of(holder, name, str) for name in names)
 
 
 def number(holder: object, name: str) -> float:
-    """A finite number in the range of a float."""
+    """Return a field that must be a finite number in the range of a float."""
     value: float = field_of(holder, name, float, int)
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} is not a finite number")
@@ -45,7 +45,7 @@ def number(holder: object, name: str) -> float:
 
 
 def binary(holder: object, name: str) -> bytes:
-    """Bytes in base64."""
+    """Return the bytes of a field that must be base64."""
     text: str = field_of(holder, name, str)
     try:
         return base64.b64decode(text, validate=True)

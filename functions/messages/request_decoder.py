@@ -38,7 +38,7 @@ _DIGITS = 18
 
 
 def decode(envelope: Envelope) -> Request | Rejected | Ignored:
-    """Read a message. Never raises: what breaks the contract is a Rejected, also with a request_id and a source."""
+    """Decode a message. Never raises: a message that violates the contract becomes a Rejected."""
     attributes, body = envelope.attributes, _json_object(envelope.payload)
     notified = "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
     options = _metadata(body) if notified else attributes
@@ -101,7 +101,7 @@ def parse_uri(uri: object) -> ObjectRef:
 
 
 def _json_object(payload: bytes) -> dict[str, Any] | None:
-    """The JSON object that a message carries instead of an image, or None."""
+    """Return the JSON object that a message carries instead of an image, or None."""
     if payload[:1] != b"{" or len(payload) > JSON_BYTES:
         return None
     try:
@@ -124,7 +124,7 @@ def _upload_id(attributes: Mapping[str, str]) -> str:
 
 
 def _ignorable(attributes: Mapping[str, str], resource: dict[str, Any]) -> str | None:
-    """Why a notification asks for no prediction, or None: only finished objects with bytes in them ask for one."""
+    """Why a notification requests no prediction, or None. Only a finished object that is not empty requests one."""
     if attributes["eventType"] != _FINALIZE:
         return f"event {attributes['eventType'][:80]}"
     if attributes["objectId"].endswith("/"):

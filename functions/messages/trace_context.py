@@ -1,7 +1,8 @@
-"""The trace of a request: W3C trace context, read from and written to headers and message attributes.
+"""The W3C trace context of a request, in HTTP headers and message attributes.
 
-Formats: "Trace Context" (W3C), header traceparent. Google's Pub/Sub clients with OpenTelemetry write and look for the
-same value in the attribute googclient_traceparent; ours write both, and read theirs first: it is the newer one.
+Format: "Trace Context" (W3C), header traceparent. Google's Pub/Sub clients with OpenTelemetry use the attribute
+googclient_traceparent for the same value. This project writes both attributes, and reads Google's first, because a
+client that publishes the message sets it last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SAMPLED = 1
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """A place in a trace: 32 and 16 lower-case hex digits. `sampled`: the caller records the trace."""
+    """A span in a trace, by ids of 32 and 16 lower-case hex digits. `sampled`: the caller may have recorded it."""
 
     trace_id: str
     span_id: str
@@ -28,33 +29,33 @@ class TraceContext:
 
     @classmethod
     def begin(cls) -> TraceContext:
-        """A new trace, with the request to record it."""
+        """Begin a new trace, marked as sampled."""
         return cls(secrets.token_hex(16), secrets.token_hex(8), True)
 
     @classmethod
     def parse(cls, text: str) -> TraceContext | None:
-        """Read a traceparent; None where the standard requires that it is ignored."""
+        """Parse a traceparent. Returns None for a value that the standard requires to be ignored."""
         found = _PARENT.fullmatch(text)
         if not found:
             return None
         version, trace_id, span_id, flags, rest = found.groups()
-        # Only later versions may have more fields. Ids of zeros are invalid.
+        # Only versions after 00 may append fields. An id of only zeros is invalid.
         if version == "ff" or (version == "00" and rest) or not int(trace_id, 16) or not int(span_id, 16):
             return None
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
     @classmethod
     def of(cls, attributes: Mapping[str, str]) -> TraceContext | None:
-        """The trace in the attributes of a message or the metadata of an object."""
+        """Return the trace context in a message's attributes or an object's metadata, or None."""
         read = (cls.parse(attributes.get(name, "")) for name in (GOOGLE + HEADER, HEADER))
         return next((trace for trace in read if trace), None)
 
     @property
     def header(self) -> str:
-        """As a traceparent header."""
+        """The value of the traceparent header."""
         return f"00-{self.trace_id}-{self.span_id}-{_SAMPLED if self.sampled else 0:02x}"
 
     @property
     def attributes(self) -> dict[str, str]:
-        """As a message's attributes."""
+        """The message attributes."""
         return {HEADER: self.header, GOOGLE + HEADER: self.header}

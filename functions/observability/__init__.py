@@ -1,1 +1,1 @@
-"""What the worker says of its requests: log lines, counts and spans."""
+"""Log lines, counts and spans of the worker's requests."""

@@ -1,4 +1,4 @@
-"""One JSON object a line on stderr, with the special fields of Cloud Logging ("Structured logging", Google Cloud)."""
+"""Writes each log record to stderr as a line of JSON for Cloud Logging ("Structured logging", Google Cloud)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
-    """Severity, time, message, the fields of `extra`, and the traceback. No text of a sender is part of it.
+    """Formats severity, time, message, the fields of `extra`, and the traceback.
 
-    A `trace` in `extra` becomes what links the line to the trace in `project`.
+    A `trace` in `extra` becomes the fields that link the line to the trace in `project`.
     """
 
     def __init__(self, project: str = "") -> None:
@@ -37,16 +37,15 @@ class JsonLines(logging.Formatter):
             line["logging.googleapis.com/trace_sampled"] = trace.sampled
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        # ASCII: file names of untrusted senders are part of log lines, and people read those in a terminal.
+        # ASCII only: fields hold untrusted input, such as file names, whose control characters could affect a terminal.
         return json.dumps(line, default=str)
 
 
 def configure(level: str, project: str) -> None:
-    """Log the project's lines, and warnings of libraries, to stderr. A second call changes only the level."""
-    ours = logging.getLogger("functions")
-    ours.setLevel(level)
+    """Send the worker's logs to stderr, and warnings and errors of libraries. A second call changes only the level."""
+    logging.getLogger("functions").setLevel(level)
     logging.captureWarnings(True)
-    # Pillow warns of each damaged tag of a file, and Python keeps each text: senders could fill log and memory.
+    # Pillow warns of each damaged tag of a file, and Python keeps each text: senders could fill the log and the memory.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):

@@ -20,7 +20,7 @@ OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
 class RequestLog:
     """The outcomes since the process began. Callable from any thread.
 
-    ok, error: a response was published or returned. ignored: the message asked for no response. nacked: a transient
+    ok, error: a response was published or returned. ignored: the message requested no response. nacked: a transient
     failure. malformed: no request could be read. refused: unauthorized, or over the worker's capacity, and not read.
     """
 
@@ -56,7 +56,7 @@ class RequestLog:
         )
 
     def ignored(self, notification: Ignored) -> None:
-        """A notification that asks for no prediction."""
+        """A notification that requests no prediction."""
         self._end(
             "ignored",
             logging.INFO,
@@ -71,11 +71,11 @@ class RequestLog:
         self._end("nacked", logging.ERROR, "nacked", UNAVAILABLE, failure, delivery=request)
 
     def cancelled(self, request: Decoded | None) -> None:
-        """A request that a stopping worker had received and not begun; the broker delivers it to another worker."""
+        """A request that was still queued when the worker stopped; the broker delivers it to another worker."""
         self._end("cancelled", logging.INFO, "nacked", reason="the worker is stopping", delivery=request)
 
     def malformed(self, reason: str) -> None:
-        """An event without a message that can be read: there is nobody to respond to."""
+        """An event without a readable message, so that no response is possible."""
         self._end("malformed event", logging.WARNING, "malformed", reason=reason)
 
     def refused(self, reason: str) -> None:

@@ -1,7 +1,8 @@
-"""Spans of requests, for an OpenTelemetry exporter, where OTEL_TRACES_EXPORTER names one; else nothing is imported.
+"""Records spans of requests with the OpenTelemetry exporter that OTEL_TRACES_EXPORTER names. Without one, OpenTelemetry
+is not imported.
 
-The exporter's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, ...) are read by
-OpenTelemetry ("Environment Variable Specification").
+OpenTelemetry itself reads the exporter's variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and
+OTEL_SERVICE_NAME ("Environment Variable Specification").
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ log = logging.getLogger(__name__)
 
 _GROUP = "opentelemetry_traces_exporter"
 FLUSH_S = 2.0
-"""Seconds that a request waits for the exporter of spans."""
+"""Maximum seconds that a request waits until its spans are sent."""
 
 _PAUSE_S = 60.0
-"""Seconds without waiting after a request waited in vain; spans are sent, or dropped, in the background."""
+"""Seconds for which no request waits after a wait has timed out. Meanwhile a thread sends the spans, or drops them."""
 
 
 class Spans:
-    """Records a span for each request, with one for each stage. Callable from any thread. Raises SettingsError."""
+    """Records a span for each request, with a child span for each stage. Callable from any thread.
+
+    The constructor raises SettingsError if the exporter is not installed or cannot start.
+    """
 
     def __init__(self, exporter: str) -> None:
         from importlib.metadata import entry_points
@@ -39,7 +43,7 @@ class Spans:
         if exporter not in found.names:
             known = ", ".join(sorted({"none", *found.names}))
             raise SettingsError(
-                f"OTEL_TRACES_EXPORTER is {exporter!r}; it must be one that is installed: {known} "
+                f"OTEL_TRACES_EXPORTER is {exporter!r}; it must be an exporter that is installed: {known} "
                 "(otlp is in opentelemetry-exporter-otlp, gcp_trace in opentelemetry-exporter-gcp-trace)"
             )
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -47,18 +51,18 @@ class Spans:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         resource = Resource.create()
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # the environment sets no name
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # OTEL_SERVICE_NAME is not set
             resource = resource.merge(Resource({SERVICE_NAME: "prediction-worker"}))
         self._provider = TracerProvider(resource=resource)
         try:
             self._provider.add_span_processor(BatchSpanProcessor(found[exporter].load()()))
-        except Exception as exc:  # an exporter may raise anything
+        except Exception as exc:  # each exporter raises its own kinds of exceptions
             raise SettingsError(f"OTEL_TRACES_EXPORTER is {exporter!r}, which cannot start: {exc}") from exc
         self._tracer = self._provider.get_tracer("functions")
         self._resume_at = 0.0
 
     def record(self, given: TraceContext | None, response: Response) -> TraceContext:
-        """Record the stages of a response as spans of the given or a new trace. Returns the context of its span."""
+        """Record the spans of a response in the given trace or in a new one. Returns the context of the main span."""
         from opentelemetry import trace
 
         end = time.time_ns()
@@ -84,7 +88,7 @@ class Spans:
         )
 
     def flush(self) -> None:
-        """Send the recorded spans. Call it before a request ends: between requests there may be no CPU."""
+        """Send the recorded spans. Call it before a request ends, because there may be no CPU between requests."""
         if time.monotonic() < self._resume_at:
             return
         # force_flush ignores its timeout (opentelemetry-python issue 4568).
@@ -97,12 +101,12 @@ class Spans:
 
 
 def spans(exporter: str) -> Spans | None:
-    """The spans that a setting asks for. Raises SettingsError."""
+    """Return the recorder for the setting's value, or None when it is `none`. Raises SettingsError."""
     return None if exporter == "none" else Spans(exporter)
 
 
 def _context(given: TraceContext | None) -> Context:
-    """The sender's trace as a context of OpenTelemetry; an empty context begins a new trace."""
+    """Convert a trace context to OpenTelemetry's type. Without one, the empty context begins a new trace."""
     from opentelemetry import trace
     from opentelemetry.context import Context
 

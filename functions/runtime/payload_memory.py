@@ -1,6 +1,6 @@
-"""The memory budget for large payloads: request bodies and objects, from arrival until they are settled.
+"""The memory budget for large payloads, which are request bodies and objects of buckets, until they are settled.
 
-Small payloads are not counted: as many as there are threads take little, and they never wait for large ones.
+Small payloads are not counted: one for each thread takes little memory. So they never wait for large ones.
 """
 
 from __future__ import annotations
@@ -11,37 +11,36 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from model.images.memory_budget import MemoryBudget
 
 LARGE_BYTES = 1_000_000
-"""Payloads from this size on are counted."""
-
+"""Minimum size in bytes of a payload that counts against the budget."""
 
 Reserve = Callable[[int], Callable[[], bool]]
-"""Reserves memory for so many bytes, and may wait. Returns a function: whether other payloads wait for memory."""
+"""Reserves memory for a number of bytes, and may wait. Returns a function that tells whether other payloads wait."""
 
 
-class Payloads:
-    """`capacity` bytes for the large payloads of all threads. A payload larger than that waits until it is alone."""
+class PayloadBudget:
+    """`capacity` bytes for the large payloads of all threads. A payload above the capacity reserves all of it."""
 
     def __init__(self, capacity: int) -> None:
         self._budget = MemoryBudget(capacity)
 
     @contextmanager
     def reservation(self) -> Iterator[Reserve]:
-        """A function that reserves memory for a payload until the block ends."""
+        """Yield a function that reserves memory for a payload until the block ends."""
         with ExitStack() as stack:
 
             def reserve(size: int) -> Callable[[], bool]:
-                stack.enter_context(self.held(size))
-                return self.is_wanted
+                stack.enter_context(self.reserve(size))
+                return self.is_contended
 
             yield reserve
 
-    def held(self, size: int) -> AbstractContextManager[None]:
-        """Hold memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.
+    def reserve(self, size: int) -> AbstractContextManager[None]:
+        """Reserve memory for a payload of `size` bytes during the block. Raises TimeoutError after a long wait.
 
-        A thread never holds two: one that waits for its second would keep its first from the others.
+        A thread must not nest reservations: two threads that each hold one would wait for each other.
         """
         return self._budget.reserve(size) if size >= LARGE_BYTES else nullcontext()
 
-    def is_wanted(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether a payload waits for memory."""
-        return self._budget.is_wanted
+        return self._budget.is_contended

@@ -1,7 +1,7 @@
 """The watchdog of the pull worker: notices a silent broker and a stuck delivery.
 
 A silent stream may be idle or broken: the broker may have stopped, or the network may swallow packets. So the watchdog
-asks the broker a small question on the connection of the stream, again and again.
+sends the broker a small request on the connection of the stream at regular intervals.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ STUCK_S = 600.0
 """Seconds after which a delivery counts as stuck: more than all retries and timeouts of one request take, even after
 every other message that a process may hold, at two seconds an image."""
 
-_QUESTIONS = 4
-"""Questions to the broker in the time that it may be silent."""
+_CHECKS = 4
+"""Number of requests to the broker in the time that it may be silent."""
 
 
 class Watchdog:
     """Judges whether the worker works. Callable from any thread.
 
-    `is_reachable(timeout_s)`: whether the broker replies; may block that long. `longest_s()`: seconds since the oldest
-    delivery was begun. `silence_s`: seconds that the broker may be silent.
+    `is_reachable(timeout_s)`: whether the broker replies; may block that long. `longest_s()`: seconds since the start
+    of the oldest delivery. `silence_s`: seconds that the broker may be silent.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Watchdog:
 
     def watch(self) -> str:
         """Ask the broker until there is a failure, and return it; empty after `end`."""
-        rest = pause = self._silence_s / _QUESTIONS
+        rest = pause = self._silence_s / _CHECKS
         while not self._ended.wait(rest):
             began = self._clock()
             if self._is_reachable(pause):

@@ -124,7 +124,7 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    begun: Begun
+    started: Begun
     request: Decoded | None = None
     identity: str = ""
 
@@ -175,7 +175,7 @@ class _Work:
             self._settle()
 
     def nack(self, failure: Exception) -> None:
-        # The log line comes first: who sees a dead letter finds its reasons in the log.
+        # The log line precedes the nack, so that the log explains each dead letter.
         try:
             if isinstance(failure, CancelledError):
                 self.handler.request_log.cancelled(self.request)
@@ -188,7 +188,7 @@ class _Work:
     def _settle(self) -> None:
         if self.delivery.is_awaited:
             self.handler.pipeline.flush()
-        self.handler.in_flight.settle(self.begun)
+        self.handler.in_flight.settle(self.started)
 
     def _after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""

@@ -104,7 +104,7 @@ class Pipeline:
         return self.respond(request, Timing(queue=self.queue_ms(request)), error=error)
 
     def cancel(self) -> None:
-        """Cancel what has not begun. Nothing may be submitted afterwards."""
+        """Cancel queued requests. No request may be submitted afterwards."""
         self.executor.shutdown(wait=False, cancel_futures=True)
         if self.batches:
             self.batches.cancel()

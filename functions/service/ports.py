@@ -1,4 +1,4 @@
-"""What the service needs of the outside: a bucket, a topic, a response store, a delivery. gcp/ implements them."""
+"""The interfaces to a bucket, a topic, a response store and a delivery. gcp/ and entrypoints/ implement them."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Delivery(Protocol):
         ...
 
     def ack(self, response: Response | None, /) -> None:
-        """The message is done: the broker has `response`, or it asked for none."""
+        """Ack the message. The broker has its `response`, or the message requested none (None)."""
         ...
 
     def nack(self) -> None:
-        """The message is to be delivered again."""
+        """Nack the message: the broker delivers it again."""
         ...

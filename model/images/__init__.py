@@ -1,1 +1,1 @@
-"""From the bytes of an image file to pixels, within limits."""
+"""Decodes image files to pixels, within limits on size, memory and time."""

@@ -1,7 +1,7 @@
-"""How many pixels an AVIF's frames have, read from the AV1 streams in it: what its boxes say of its size may be a lie.
+"""Counts the pixels of an AVIF's frames in its AV1 streams, because the size in its boxes may be wrong.
 
-A decoder makes each frame as large as its stream says, and libavif makes it smaller afterwards. A stream may also bring
-frames that are never shown.
+A decoder allocates each frame in the size that the stream states, and libavif crops it afterwards. A stream may also
+hold frames that are never shown.
 Formats: ISO/IEC 14496-12 (boxes) and the "AV1 Bitstream & Decoding Process Specification", sections 5.3 to 5.9.
 """
 
@@ -16,13 +16,15 @@ from typing import TypeVar
 from model.errors import ImageTooLarge, InvalidImage
 
 MAX_ITEMS = 256
-"""Coded images in a file: cells of a grid, transparency, thumbnails. Each gets a decoder of its own."""
+"""Maximum number of coded images in a file, such as the cells of a grid, transparency and thumbnails. libavif makes a
+decoder for each.
+"""
 
 MAX_PARTS = 10_000
-"""Boxes, pieces of coded images, and units of their streams, all together. An image has a few dozen."""
+"""Maximum number of boxes, extents of coded images, and units of their streams together. An image has a few dozen."""
 
 _SEQUENCE_BYTES, _FRAME_BYTES = 500, 32
-"""What is looked at here lies within so many bytes of a unit."""
+"""Number of bytes at the start of a unit that are parsed. The fields that are needed lie within them."""
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
@@ -33,9 +35,9 @@ _Part = TypeVar("_Part")
 
 
 def coded_pixels(data: bytes) -> int:
-    """Pixels of all frames that are decoded for the first image, transparency included; 0 for what is no AVIF.
+    """Return the pixels of all frames that are decoded for the first image, with its transparency; 0 if it is no AVIF.
 
-    Raises InvalidImage where no frame is found, or no sequence header before it, and ImageTooLarge for too many.
+    Raises InvalidImage if there is no frame, or a frame without a sequence header, and ImageTooLarge above a limit.
     """
     if data[4:8] != b"ftyp":
         return 0
@@ -56,11 +58,11 @@ class _File:
         self._boxes = list(self._counted(_boxes(data, 0, len(data))))
 
     def coded_pixels(self) -> int:
-        """The larger of what the items and the tracks have: a file with both shows the same image in either way."""
+        """Return the larger count of the items and the tracks: a file with both has the same image twice."""
         return max(sum(map(self._pixels, self._items())), sum(map(self._pixels, self._first_samples())))
 
     def _items(self) -> Iterator[memoryview]:
-        """The streams of all coded images."""
+        """Yield the streams of all coded images."""
         data = self._data
         metas = [(start + 4, stop) for kind, start, stop in self._boxes if kind == b"meta"]
         boxes = [box for meta in metas for box in self._counted(_boxes(data, *meta))]
@@ -80,7 +82,7 @@ class _File:
                         yield self._joined([(at, length) for _, at, length in pieces if length])
 
     def _joined(self, extents: list[tuple[int, int]]) -> memoryview:
-        """The bytes of an item. Those in several pieces are copied, all of them together no more than the file has."""
+        """Return the bytes of an item. Items in several extents are copied; the copies may not exceed the file."""
         pieces = [memoryview(self._data)[at : at + length] for at, length in extents]
         if len(pieces) == 1:
             return pieces[0]
@@ -90,7 +92,7 @@ class _File:
         return memoryview(b"".join(pieces))
 
     def _first_samples(self) -> Iterator[memoryview]:
-        """The streams of the first image of each track."""
+        """Yield the stream of the first image of each track."""
         for kind, start, stop in self._boxes:
             if kind != b"trak":
                 continue
@@ -107,7 +109,7 @@ class _File:
             yield memoryview(self._data)[at : at + size]
 
     def _pixels(self, stream: memoryview) -> int:
-        """Pixels of all frames of a stream."""
+        """Return the pixels of all frames of a stream."""
         sequence: _Sequence | None = None
         pixels = 0
         for kind, start, stop in self._counted(_units(stream)):
@@ -128,7 +130,7 @@ class _File:
 
 
 def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and stop of the boxes in data[start:stop], and of those in the containers among them."""
+    """Yield kind, start and stop of the boxes in data[start:stop], and of the boxes in their containers."""
     while start + 8 <= stop:
         size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
         if size == 1:
@@ -143,7 +145,7 @@ def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int
 
 
 def _coded_items(data: bytes, infos: Iterable[tuple[bytes, int, int]]) -> Iterator[int]:
-    """The ids of the AV1 images among the boxes of an item information box."""
+    """Yield the ids of the AV1 images in the boxes of an item information box."""
     for kind, at, _ in infos:
         if kind == b"infe" and data[at] >= 2:
             item, _, what = struct.unpack_from(">HH4s" if data[at] == 2 else ">LH4s", data, at + 4)
@@ -152,9 +154,9 @@ def _coded_items(data: bytes, infos: Iterable[tuple[bytes, int, int]]) -> Iterat
 
 
 def _places(data: bytes, start: int, inside: int) -> Iterator[tuple[int, int, int]]:
-    """For each piece of each item in an item location box: the item's id, and the piece's offset and length.
+    """Yield the item's id, offset and length of each extent of each item in an item location box.
 
-    `inside`: where the item data box begins, in which some offsets count.
+    `inside` is the start of the item data box, to which some offsets are relative.
     """
     version, sizes, more = data[start], data[start + 4], data[start + 5]
     offset_size, length_size, base_size = sizes >> 4, sizes & 15, more >> 4
@@ -173,20 +175,20 @@ def _places(data: bytes, start: int, inside: int) -> Iterator[tuple[int, int, in
         base = inside if version and number(2) & 15 == 1 else 0
         number(2)
         base += number(base_size)
-        yield item, 0, 0  # Items without a piece are counted, too.
+        yield item, 0, 0  # Counts items without extents, too.
         for _ in range(number(2)):
             number(index_size)
             yield item, base + number(offset_size), number(length_size)
 
 
 def _units(stream: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Kind, start and stop of the units (OBUs) of a stream."""
+    """Yield kind, start and stop of the units (OBUs) of a stream."""
     at = 0
     while at < len(stream):
         head, size = stream[at], 0
         at += 2 if head & 4 else 1
         stop = len(stream)
-        if head & 2:  # Its size follows, 7 bits a byte.
+        if head & 2:  # The size follows, with 7 bits in each byte.
             for shift in range(0, 56, 7):
                 size |= (stream[at] & 127) << shift
                 at += 1
@@ -198,7 +200,7 @@ def _units(stream: memoryview) -> Iterator[tuple[int, int, int]]:
 
 
 class _Bits:
-    """The bits of a unit, the highest of a byte first. Behind its end come zeros."""
+    """Reads the bits of a unit, the highest bit of a byte first. Bits after its end are 0."""
 
     def __init__(self, unit: memoryview) -> None:
         self._bits, self._left = int.from_bytes(unit, "big"), 8 * len(unit)
@@ -211,10 +213,10 @@ class _Bits:
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    """What a sequence header says of its frames.
+    """The fields of a sequence header that determine the size of its frames.
 
-    `pixels`: of a frame. `most_pixels`: of one that says its size itself. The others tell how frame headers begin:
-    bits of a time and of an id, and what they choose themselves.
+    `pixels` is the size of a frame, and `most_pixels` the maximum size of a frame whose header states its size. The
+    other fields determine the layout of frame headers.
     """
 
     pixels: int
@@ -227,7 +229,7 @@ class _Sequence:
 
 
 def _sequence(bits: _Bits) -> _Sequence:
-    """Section 5.5.1, as far as it matters here."""
+    """Parse a sequence header (section 5.5.1) up to the last field that is needed."""
     read = bits.read
     read(4)
     reduced = bool(read(1))
@@ -273,7 +275,7 @@ def _sequence(bits: _Bits) -> _Sequence:
 
 
 def _frame_pixels(bits: _Bits, sequence: _Sequence) -> int:
-    """Pixels of a frame; the most that they may be where its header says them. Section 5.9.2."""
+    """Return the pixels of a frame (section 5.9.2), or the maximum if the frame header states a size of its own."""
     read = bits.read
     if sequence.reduced or read(1):  # show_existing_frame
         return sequence.pixels

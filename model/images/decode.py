@@ -1,6 +1,6 @@
-"""From untrusted bytes to pixels: formats and limits. A refusal is an InvalidImage.
+"""Decodes untrusted image files within limits. An image that cannot be decoded raises InvalidImage.
 
-Orientation, transparency and depth are normalize.py's; what happens afterwards is a model's own recipe, in recipe.py.
+normalize.py handles orientation, transparency and depth. preprocessing/recipe.py has the steps of each model.
 """
 
 from __future__ import annotations
@@ -24,67 +24,67 @@ from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
 from model.images.png import check_rows, prepare
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""What Pillow may open; its JPEG reader also opens MPO, the JPEGs of many phones."""
+"""The formats that Pillow may open. Its JPEG reader also opens MPO, which many phones write."""
 
 _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}.{4,6})Exif", re.DOTALL)
-"""Of an AVIF, where it is declared (ISO/IEC 14496-12, item information entry)."""
+"""The declaration of EXIF in an AVIF (ISO/IEC 14496-12, item information entry)."""
 
 _READ_BLOCK = 4096
-"""Bytes between two looks at the clock. Shorter files need none: they are read at once, where nothing could stop it."""
+"""Bytes that Pillow reads between two checks of the CPU time. A shorter file is read in one call, without a check."""
 
 _PIXEL_BYTES = {"WEBP": 16, "AVIF": 26}
-"""Bytes of memory that a pixel takes at most while it is decoded; 8 in other formats. Measured over modes, depths,
-alpha and animations; the most of an AVIF is one of 12 bits with alpha and film grain.
+"""Maximum bytes of memory for each pixel during decoding; 8 in other formats. They were measured over modes, depths,
+alpha and animations. The maximum of AVIF is that of an image of 12 bits with alpha and film grain.
 """
 
 _CODED_BYTES = 13
-"""Bytes of memory for a pixel of an AVIF's frames, where they have more than the image and its transparency."""
+"""Bytes of memory for each pixel of an AVIF's frames above those of the image and its transparency."""
 
 _FLATTEN_BYTES = 12
-"""Bytes that a pixel takes at most while the image is flattened, after it has been made smaller."""
+"""Maximum bytes for each pixel while an image is flattened, after it has been reduced."""
 
 _OPENING_BYTES = 100_000_000
-"""Memory that the largest WebP takes when it is opened, which is more than other formats."""
+"""Maximum bytes of memory to open an image: those of the largest WebP, which needs more than other formats."""
 
 _FAX = {"tiff_ccitt", "group3", "group4"}
 
 _RAW_PROFILE = "Raw profile type exif"
-"""A text of a PNG with EXIF in hexadecimal numbers, as ImageMagick writes it behind three lines of another kind."""
+"""The key of a PNG text with EXIF in hexadecimal digits after three other lines, as ImageMagick writes it."""
 
 _PADDING = bytes(8)
-"""Data behind the only scan of a JPEG, instead of its end marker: as many bytes as libjpeg looks ahead.
+"""Replaces the end marker after the only scan of a JPEG. It has as many bytes as libjpeg looks ahead.
 
-At an end marker libjpeg paints what is missing grey and passes over it. Without one it asks for more, and Pillow says
-that the image is truncated.
+At an end marker libjpeg fills missing pixels with grey and reports no error. Without one it requests more data, and
+Pillow reports that the image is truncated.
 """
 
 
 def decode_image(data: bytes, limits: Limits, decode_size: int | None = None) -> Image.Image:
-    """What `decoded` gives, where no other thread decodes."""
+    """Decode an image like `decoded`, without a shared memory budget."""
     with decoded(data, limits, decode_size, MemoryBudget(len(data))) as image:
         return image
 
 
 @contextmanager
 def decoded(data: bytes, limits: Limits, decode_size: int | None, budget: MemoryBudget) -> Iterator[Image.Image]:
-    """Read the first frame of an image file, upright, opaque (over white), 8 bits deep, in mode L or RGB.
+    """Decode the first frame of an image file: upright, opaque (over white), 8 bits deep, in mode L or RGB.
 
-    `decode_size`: pixels that the shorter edge is worth at most; larger images come at a fraction of their size.
-    `budget`: the memory of all decoding threads; the image's share is reserved until the block ends.
-    Raises InvalidImage, ImageTooLarge or UnsupportedFormat; never anything else for what is wrong with the bytes.
-    TimeoutError after a long wait for the budget; MemoryError and OSError when the system has no memory or file left.
+    `decode_size`: the number of pixels that the shorter edge needs. Larger images are reduced by a whole factor.
+    `budget`: the memory budget of all decoding threads. The image's memory is reserved until the block ends.
+    Raises InvalidImage, ImageTooLarge or UnsupportedFormat for every fault of the bytes. Raises TimeoutError after a
+    long wait for the budget, and MemoryError or OSError if the system has no memory or no file descriptor left.
     """
     opened, cost = _opened(data, limits, decode_size, budget)
     with budget.reserve(cost):
         image = _loaded(data, opened, limits, decode_size, cost)
-        del opened  # what is made small lives on alone
+        del opened  # frees the full size; only the reduced image is needed
         yield image
 
 
 def _opened(
     data: bytes, limits: Limits, decode_size: int | None, budget: MemoryBudget
 ) -> tuple[ImageFile.ImageFile, int]:
-    """An image that may be decoded, to judge by its header, and the bytes of memory that this takes."""
+    """Open an image and check its header. Returns the image and the bytes of memory that its decoding takes."""
     if not data:
         raise InvalidImage("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
@@ -102,11 +102,11 @@ def _opened(
 
 
 def _open(data: bytes, header: Header, limits: Limits, decode_size: int | None) -> ImageFile.ImageFile:
-    """Open an image, at a fraction of its size where its decoder can do that, and check what was not known before."""
+    """Open an image, reduced if its decoder supports it, and check the limits that need Pillow's view of the file."""
     jpeg = header.jpeg
     if jpeg and not jpeg.several_scans:
         data = data[: jpeg.end] + _PADDING
-    if data[4:8] == b"ftyp":  # an AVIF says in boxes of its own how it is turned
+    if data[4:8] == b"ftyp":  # the boxes of an AVIF state its orientation
         data = _EXIF_ITEM.sub(rb"\1none", data)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
     image = Image.open(file, formats=FORMATS)
@@ -143,7 +143,7 @@ def _loaded(data: bytes, image: ImageFile.ImageFile, limits: Limits, decode_size
 
 
 def _check_exif(image: Image.Image, limits: Limits) -> None:
-    """Pillow would split a raw profile into its lines, which may be millions; here it is unpacked at once."""
+    """Check the size of EXIF, and decode a raw profile here: Pillow would split it into possibly millions of lines."""
     check_exif(len(image.info.get("exif", b"")), limits)
     if profile := image.info.pop(_RAW_PROFILE, ""):
         check_exif(len(profile) // 2, limits)
@@ -152,16 +152,16 @@ def _check_exif(image: Image.Image, limits: Limits) -> None:
 
 
 def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
-    """What to raise for `exc`, which came up while an image was decoded that was to take `cost` bytes of memory.
+    """Return the exception to raise for `exc`, which Pillow raised for an image that takes `cost` bytes of memory.
 
-    Pillow's decoders raise a dozen kinds for damaged files: all of them are the file's fault, unless memory was short.
+    Pillow's decoders raise a dozen kinds for damaged files. Each of them means a damaged file, unless memory is short.
     """
     if isinstance(exc, (InvalidImage, MemoryError, TimeoutError)):
         return exc
     if isinstance(exc, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageTooLarge(f"the image has more pixels than are allowed ({limits.max_pixels:,})")
     if isinstance(exc, OSError) and exc.errno is not None:
-        return exc  # The system has no file, no memory or no disk left. Pillow's own errors have no number.
+        return exc  # The system has no descriptor, memory or disk left. Pillow's own errors have no errno.
     if _memory_is_short(cost):
         return MemoryError(f"there is no memory to decode an image that takes {cost:,} bytes")
     if isinstance(exc, UnidentifiedImageError):
@@ -170,8 +170,10 @@ def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
 
 
 def _memory_is_short(cost: int) -> bool:
-    """Whether twice as many bytes cannot be had now. Without memory libjpeg, libtiff and others fail as they do at a
-    damaged file, and another worker may have more.
+    """Return whether the system cannot provide twice `cost` bytes now.
+
+    Without memory, libjpeg, libtiff and others fail with the same errors as for a damaged file. A redelivery to another
+    worker may succeed.
     """
     try:
         mmap.mmap(-1, 2 * cost).close()
@@ -181,10 +183,10 @@ def _memory_is_short(cost: int) -> bool:
 
 
 class _Clocked(io.BytesIO):
-    """A file that stops being read when its time is up: some valid files take minutes.
+    """A file that limits the CPU time and the number of reads of its decoding, because some valid files take minutes.
 
-    The thread's CPU time, not the clock on the wall: on a busy machine a good image must not become a bad one. Reads
-    are counted too: a million parts of a byte each keep Python busy, and with it every other thread.
+    It measures the thread's CPU time instead of the elapsed time, so that a busy machine rejects no valid image. It
+    counts reads, because a million parts of a byte each would keep the interpreter, and so all threads, busy.
     """
 
     def __init__(self, data: bytes, limits: Limits) -> None:

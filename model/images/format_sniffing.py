@@ -1,6 +1,6 @@
-"""Names files that are images (or what people take for them) but not on the list, so that the refusal can say so.
+"""Names known formats that are not supported, so that the error message can name them.
 
-Never decides that a file is good: only Pillow's readers do.
+It never accepts a file: only Pillow's readers do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAGIC = {
 
 
 def foreign_format(data: bytes) -> str | None:
-    """The name of a known format that is not served, or None."""
+    """Return the name of a known format that is not supported, or None."""
     head = data[:1024]
     if head[4:8] == b"ftyp":
         return _isobmff(head)
@@ -42,7 +42,7 @@ def foreign_format(data: bytes) -> str | None:
 
 
 def _isobmff(head: bytes) -> str | None:
-    """AVIF shares its container with HEIC and MP4 (ISO/IEC 14496-12, file type box): the brands tell them apart."""
+    """Identify the format by its brands: AVIF, HEIC and MP4 share a container (ISO/IEC 14496-12, file type box)."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12]} | {head[i : i + 4] for i in range(16, length - 3, 4)}
     if brands & {b"avif", b"avis"}:

@@ -1,4 +1,4 @@
-"""What opening and decoding an image file will take, read from its header before Pillow acts on it, within limits."""
+"""Estimates the memory to open and decode an image file from its header, and checks limits, before Pillow opens it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from model.images.webp import exif_bytes as webp_exif_bytes
 from model.images.webp import prefix_code_bytes
 
 _EXIF_BYTES = 20
-"""Bytes of memory for a byte of EXIF: Pillow makes an object of each fraction."""
+"""Bytes of memory for each byte of EXIF: Pillow makes an object of each fraction."""
 
 _APPLICATION_COPIES = 2
-"""How often Pillow holds a JPEG's segments for applications and comments: one by one, and joined."""
+"""Number of copies that Pillow makes of a JPEG's application and comment segments: single and joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Bytes of memory in addition to the pixels: `opening_bytes` from the time when Pillow opens the file, for copies
-    of it and for its metadata, and `decoder_bytes` while it is decoded.
+    """The estimated memory in addition to the pixels.
 
-    `coded_pixels`: of all frames of an AVIF. `jpeg`: of a JPEG alone.
+    `opening_bytes` are for copies of the file and for its metadata, and are needed from the time when Pillow opens it.
+    `decoder_bytes` are needed during decoding. `coded_pixels` is the number of pixels of all frames of an AVIF, and
+    `jpeg` the description of a JPEG.
     """
 
     opening_bytes: int
@@ -34,17 +35,17 @@ class Header:
 
 
 def read_header(data: bytes, limits: Limits) -> Header:
-    """Raises InvalidImage, and ImageTooLarge or UnsupportedFormat, for what is not to be opened at all.
+    """Read the header. Raises InvalidImage, ImageTooLarge or UnsupportedFormat for a file that must not be opened.
 
-    Of a file in no format that is served it says little; Pillow refuses it.
+    A file of an unknown format gets a rough estimate; Pillow rejects it afterwards.
     """
     size = len(data)
     if data.startswith(b"\xff\xd8"):
         exif = exif_bytes(data)
         check_exif(exif, limits)
         jpeg = read_jpeg(data)
-        said = _APPLICATION_COPIES * jpeg.application_bytes + _EXIF_BYTES * exif
-        return Header(2 * size + said, jpeg.coefficient_bytes, jpeg=jpeg)
+        metadata = _APPLICATION_COPIES * jpeg.application_bytes + _EXIF_BYTES * exif
+        return Header(2 * size + metadata, jpeg.coefficient_bytes, jpeg=jpeg)
     if data.startswith(b"\x89PNG"):
         return Header(size + metadata_bytes(data, limits))
     if data[:4] == b"RIFF":

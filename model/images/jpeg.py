@@ -1,7 +1,7 @@
-"""What decoding a JPEG will take, read from its segments before libjpeg or Pillow act on them.
+"""Estimates the cost of decoding a JPEG from its segments, before libjpeg or Pillow read them.
 
-Format: ITU-T T.81, annex B. Memory: libjpeg-turbo, jdcoefct.c, which keeps all coefficients of an image that comes in
-several scans.
+Format: ITU-T T.81, annex B. Memory: libjpeg-turbo, jdcoefct.c, which keeps all coefficients of an image with several
+scans.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 
 MAX_SEGMENTS = 60_000
+"""Maximum number of segments that are read, because Python reads them one by one. A usual file has a few dozen."""
 
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
-"""A marker whose segment libjpeg skips or reads. It ignores escaped bytes and restarts (FF00, FFD0 to FFD7), and either
-ignores the reserved codes below C0 or refuses the file.
+"""A marker whose segment libjpeg skips or reads. libjpeg ignores escaped bytes and restarts (FF00, FFD0 to FFD7). It
+ignores reserved codes below C0 or rejects the file.
 
-The pattern takes only the last of the fill bytes before a marker: a pattern that takes all of them needs ten times as
-long, and time in proportion to the square of their number where no marker follows.
+The pattern matches only the last of the fill bytes before a marker. A pattern that matches all of them takes ten times
+as long, and quadratic time if no marker follows.
 """
 
 _EXIF = re.compile(rb"\xff\xe1(..)Exif\x00\x00", re.DOTALL)
@@ -30,8 +31,8 @@ _FOREIGN = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7), "a hierarchical JPEG"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF), "a JPEG with arithmetic coding"),
 }
-"""Frames that are not served. libjpeg reads no hierarchical ones, and cannot pause in arithmetic coding: it fails where
-the data come in pieces, and no clock could stop it where they come at once.
+"""Unsupported kinds of frames. libjpeg reads no hierarchical frames. With arithmetic coding it cannot pause for data:
+it fails if the data arrive in pieces, and no time limit could interrupt it if they arrive at once.
 """
 
 
@@ -39,12 +40,11 @@ the data come in pieces, and no clock could stop it where they come at once.
 class Jpeg:
     """The first image of a JPEG stream.
 
-    `coefficient_bytes`: memory that libjpeg takes for coefficients (samples where it is lossless): 0 unless the image
-    comes in several scans. `scans` counts those that it decodes. `starved`: a scan has fewer bits than its blocks need
-    at the very least. `end`: offset behind the image's last byte of data, before its end marker if it has one, or
-    before whatever makes libjpeg end the only scan: any marker, also one for a restart where none is announced.
-    `application_bytes`: of segments for applications, such as EXIF, and of comments. `segments`: how many were
-    looked at.
+    `coefficient_bytes` is the memory that libjpeg takes for coefficients, or for samples of a lossless image; 0 unless
+    the image has several scans. `scans` is the number of scans that libjpeg decodes. `starved`: a scan has fewer bits
+    than its blocks need. `end` is the offset after the image's last byte of data: before its end marker, or before the
+    marker at which libjpeg ends the only scan, such as a restart that is not announced. `application_bytes` is the size
+    of application segments, such as EXIF, and of comments. `segments` is the number of segments that were read.
     """
 
     width: int
@@ -64,11 +64,10 @@ class Jpeg:
 
 
 def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments: int = MAX_SEGMENTS) -> Jpeg:
-    """Read the segments of the JPEG stream at data[start:stop], as libjpeg finds them, to the end of its first image.
+    """Read the segments of the JPEG stream at data[start:stop], as libjpeg does, to the end of its first image.
 
-    What looks like a scan in a thumbnail, or in the video that phones put behind a photo, is none.
-    Raises ImageTooLarge for too many segments to look at, UnsupportedFormat for a kind of JPEG that is not served, and
-    InvalidImage when there is no frame or no scan.
+    Scans in a thumbnail, or in the video that phones append to a photo, are not counted. Raises ImageTooLarge for too
+    many segments, UnsupportedFormat for an unsupported kind of JPEG, and InvalidImage if a frame or a scan is missing.
     """
     stop = len(data) if stop is None else min(stop, len(data))
     frame: _Frame | None = None
@@ -125,13 +124,13 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
 
 
 def exif_bytes(data: bytes) -> int:
-    """How much EXIF a file can have at most: Pillow joins what stands in several segments."""
+    """Return the maximum bytes of EXIF in a file: Pillow joins several segments."""
     return sum(int.from_bytes(size, "big") for size in _EXIF.findall(data))
 
 
 @dataclass(slots=True)
 class _Scan:
-    """`components`: their ids. `spectral_start`: the first coefficient. `start`, `stop`: of its data in the file."""
+    """A scan: the ids of its components, its first coefficient, and start and stop of its data in the file."""
 
     components: bytes
     spectral_start: int
@@ -141,7 +140,7 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A frame header. `kind`: its marker. `components`: id, horizontal and vertical sampling factor of each."""
+    """A frame header. `kind` is its marker. `components`: id, horizontal and vertical sampling factor of each."""
 
     width: int
     height: int
@@ -150,11 +149,11 @@ class _Frame:
 
     @property
     def _edge(self) -> int:
-        """Samples of an edge of a block."""
+        """The number of samples at the edge of a block."""
         return 1 if self.kind == _LOSSLESS else 8
 
     def coefficient_bytes(self) -> int:
-        """Two bytes for each of all components, in whole blocks, and these in multiples of the sampling factors."""
+        """Return two bytes for each coefficient. A component has whole blocks, in multiples of its sampling factors."""
         blocks = 0
         for _, across, down in self.components:
             columns, rows = self._blocks(across, down)
@@ -162,8 +161,10 @@ class _Frame:
         return blocks if self.kind == _LOSSLESS else blocks * 64 * 2
 
     def starved(self, scan: _Scan) -> bool:
-        """Whether a scan has too little data: a block takes one bit at least for its first coefficient, and another
-        where the same scan brings the others. Scans of the others alone can end many blocks with a few bits.
+        """Return whether a scan has too little data for its blocks.
+
+        A block takes at least one bit for its first coefficient, and one for the others if the same scan holds them. A
+        scan of only other coefficients can end many blocks with a few bits.
         """
         assert scan.stop is not None
         if self.kind == _PROGRESSIVE and scan.spectral_start:
@@ -177,7 +178,7 @@ class _Frame:
         return 8 * (scan.stop - scan.start) < blocks * (2 if self.kind in _SEQUENTIAL else 1)
 
     def _sampling(self, scan: _Scan) -> list[tuple[int, int]]:
-        """Sampling factors of a scan's components. Where an id is there twice, libjpeg takes one after the other."""
+        """Return the sampling factors of a scan's components. libjpeg uses components with equal ids in their order."""
         left, sampling = list(self.components), []
         for wanted in scan.components:
             found = next((component for component in left if component[0] == wanted), None)
@@ -195,7 +196,7 @@ class _Frame:
         return -(-self.width * across // (most_across * edge)), -(-self.height * down // (most_down * edge))
 
     def _units(self) -> int:
-        """Minimum coded units of a scan of several components."""
+        """Return the number of minimum coded units of a scan of several components."""
         most_across, most_down = self._most()
         return -(-self.width // (most_across * self._edge)) * -(-self.height // (most_down * self._edge))
 
@@ -217,7 +218,7 @@ def _frame(segment: bytes, kind: int) -> _Frame:
 
 
 def _scan(segment: bytes, start: int) -> _Scan:
-    """Raises InvalidImage when the header is cut off."""
+    """Parse the header of a scan. Raises InvalidImage if it is truncated."""
     count = segment[0] if segment else 0
     if not count or len(segment) < 1 + 2 * count + 3:
         raise InvalidImage("the image is truncated or damaged: a scan's header is cut off")

@@ -1,7 +1,7 @@
-"""What libtiff reports while it decodes. Pillow looks at neither its errors nor its warnings.
+"""Detects damage by libtiff's errors and warnings, which Pillow ignores.
 
-libtiff goes on decoding after some errors, such as a code that no fax has, and after all warnings, such as a row that
-is too short. It reports errors to one handler for the whole process, by default as lines on stderr.
+libtiff continues to decode after some errors, such as an invalid fax code, and after all warnings, such as a row that
+is too short. It reports errors to one handler for the whole process, which by default prints them to stderr.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OpenHandler = ctypes.CFUNCTYPE(
 
 @contextmanager
 def no_errors() -> Iterator[None]:
-    """Raise InvalidImage at the end of the block when libtiff has reported an error in this thread meanwhile."""
+    """Raise InvalidImage at the end of the block if libtiff has reported an error in this thread."""
     _library()
     _thread.failed = False
     yield
@@ -44,10 +44,10 @@ def no_errors() -> Iterator[None]:
 
 
 def check_fax(data: bytes) -> None:
-    """Unpack the strips or tiles of a fax (compression 2, 3 or 4); raise InvalidImage at an error or a warning.
+    """Decompress the strips or tiles of a fax (compression 2, 3 or 4). Raises InvalidImage at an error or a warning.
 
-    A fax has no checksums, and any bytes give some rows: libtiff's warnings are what tells damage. Pillow switches them
-    off for the whole process, but not for a file that is opened with handlers of its own.
+    A fax has no checksums, and all bytes decode to some rows, so only libtiff's warnings indicate damage. Pillow
+    disables warnings for the whole process, but not for a file that is opened with handlers of its own.
     """
     library = _library()
     if library is None:
@@ -72,7 +72,7 @@ def check_fax(data: bytes) -> None:
         os.close(descriptor)  # else libtiff closes it with the image
         raise InvalidImage(_DAMAGED)
     tiff = ctypes.c_void_p(opened)
-    reports = 0  # those about the directory say nothing of the pixels
+    reports = 0  # reports about the directory do not concern the pixels
     try:
         kind = "Tile" if library.TIFFIsTiled(tiff) else "Strip"
         size, read = getattr(library, f"TIFF{kind}Size")(tiff), getattr(library, f"TIFFReadEncoded{kind}")
@@ -85,9 +85,9 @@ def check_fax(data: bytes) -> None:
 
 
 def _file_of(data: bytes) -> int:
-    """The descriptor of a file with these bytes, in memory where the system has such files.
+    """Return the descriptor of a file with these bytes, in memory on Linux.
 
-    Raises OSError where no descriptor, no memory or no disk is left.
+    Raises OSError if the system has no descriptor, memory or disk left.
     """
     if sys.platform == "linux":
         descriptor = os.memfd_create("image")
@@ -110,12 +110,12 @@ def _note(module: bytes, form: bytes, values: int) -> None:
 
 
 _handler = _Handler(_note)
-"""libtiff may call it as long as the process lives."""
+"""A global reference, because libtiff may call the handler until the process ends."""
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The libtiff that Pillow uses, its errors noted and no longer printed; None where a build of Pillow hides it."""
+    """Return Pillow's libtiff after installing the error handler, or None if the build of Pillow does not export it."""
     library = ctypes.CDLL(_imaging.__file__)
     try:
         for name in ("TIFFOpenOptionsAlloc", "TIFFFdOpenExt"):
@@ -124,6 +124,6 @@ def _library() -> ctypes.CDLL | None:
             getattr(library, name).restype = ctypes.c_ssize_t
         library.TIFFSetErrorHandler(_handler)
     except AttributeError:
-        log.warning("this build of Pillow hides libtiff: damage that libtiff reports and passes over is not noticed")
+        log.warning("this build of Pillow does not export libtiff: some damage of TIFF files is not detected")
         return None
     return library

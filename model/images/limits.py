@@ -1,4 +1,4 @@
-"""What an image may cost, and the checks by its header alone, before a pixel is decoded."""
+"""The limits on an image, and the checks that need only its header, before decoding."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ SEVERAL_SCANS, LOSSLESS = "JPEG in several scans", "lossless JPEG"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an image may cost: bytes, pixels by format (16 million where not named), pixels of an edge, JPEG scans,
-    pixels times scans, bytes of memory for coefficients, parts that are read one by one, bytes of EXIF, seconds of CPU
-    time for decoding.
+    """The limits on an image: bytes, pixels (of a format, or 16 million), pixels of an edge, JPEG scans, pixels times
+    scans, bytes of memory for coefficients, reads of the file, bytes of EXIF, and seconds of CPU time for decoding.
 
-    JPEGs may be larger because they are decoded at a fraction of their size, unless they are lossless. A JPEG in
-    several scans (every progressive one, and a sequential one whose first scan lacks a component) keeps all
-    coefficients in memory while it is decoded.
-    WebP and AVIF are decoded in one go that no clock can stop.
+    JPEGs may be larger because their decoder reduces them, unless they are lossless. The decoder keeps all coefficients
+    of a JPEG in several scans in memory. Such a JPEG is progressive, or its first scan lacks a component. WebP and AVIF
+    have lower limits because one call decodes them, which no time limit can interrupt.
     """
 
     max_bytes: int = 20_000_000
@@ -43,7 +41,7 @@ class Limits:
 
 
 def check_size(image: Image.Image, jpeg: Jpeg | None, limits: Limits) -> None:
-    """Raise ImageTooLarge when an opened image is larger than its format, or its kind of JPEG, may be."""
+    """Raise ImageTooLarge if an opened image exceeds the limit of its format or of its kind of JPEG."""
     width, height = image.size
     if width < 1 or height < 1:
         raise InvalidImage(f"the image is {width}x{height} pixels")
@@ -58,14 +56,14 @@ def check_size(image: Image.Image, jpeg: Jpeg | None, limits: Limits) -> None:
 
 
 def check_coded(pixels: int, limits: Limits) -> None:
-    """Raise ImageTooLarge when the frames of an AVIF have more pixels than the largest image and its transparency."""
+    """Raise ImageTooLarge if the frames of an AVIF have more pixels than the largest image with transparency."""
     allowed = 2 * limits.max_pixels_of.get("AVIF", limits.max_pixels)
     if pixels > allowed:
         raise ImageTooLarge(f"the image's frames have {pixels:,} pixels together; at most {allowed:,} are allowed")
 
 
 def check_jpeg(jpeg: Jpeg, image: Image.Image, limits: Limits) -> None:
-    """Raise ImageTooLarge when a JPEG's scans cost too much, InvalidImage when its segments contradict themselves."""
+    """Raise ImageTooLarge if a JPEG exceeds a limit on scans, and InvalidImage if its segments are inconsistent."""
     if jpeg.scans > limits.max_scans:
         raise ImageTooLarge(f"the image has {jpeg.scans} scans; at most {limits.max_scans} are allowed")
     check_scanned(jpeg.scans * jpeg.width * jpeg.height, limits)
@@ -77,7 +75,7 @@ def check_jpeg(jpeg: Jpeg, image: Image.Image, limits: Limits) -> None:
 
 
 def check_scanned(scanned: int, limits: Limits) -> None:
-    """Raise ImageTooLarge for too many pixels in all scans of JPEGs together."""
+    """Raise ImageTooLarge if all scans of JPEGs together have too many pixels."""
     if scanned > limits.max_scanned_pixels:
         raise ImageTooLarge(
             f"the image's scans have {scanned:,} pixels together; at most {limits.max_scanned_pixels:,} are allowed"
@@ -85,14 +83,14 @@ def check_scanned(scanned: int, limits: Limits) -> None:
 
 
 def check_coefficients(taken: int, allowed: int) -> None:
-    """Raise ImageTooLarge for too many bytes of memory for the coefficients of a JPEG."""
+    """Raise ImageTooLarge if the coefficients of a JPEG take too much memory."""
     if taken > allowed:
         raise ImageTooLarge(
-            f"the image comes in several scans, which take {taken:,} bytes of memory; at most {allowed:,} are allowed"
+            f"the image has several scans, which take {taken:,} bytes of memory; at most {allowed:,} are allowed"
         )
 
 
 def check_exif(size: int, limits: Limits) -> None:
-    """Raise ImageTooLarge for too many bytes of EXIF: Pillow reads it in Python, where no clock can stop it."""
+    """Raise ImageTooLarge for too many bytes of EXIF: Pillow parses it in Python, where no time limit applies."""
     if size > limits.max_exif_bytes:
         raise ImageTooLarge(f"the image has {size:,} bytes of EXIF; at most {limits.max_exif_bytes:,} are allowed")

@@ -32,7 +32,7 @@ class MemoryBudget:
         self._changed = threading.Condition()
 
     @property
-    def is_wanted(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether a reservation waits now."""
         return bool(self._line)
 

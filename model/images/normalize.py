@@ -1,6 +1,6 @@
-"""From a decoded image in any mode to what recipes take: upright, opaque (over white), 8 bits deep, L or RGB.
+"""Normalizes a decoded image of any mode: upright, opaque (over white), 8 bits deep, in mode L or RGB.
 
-Large images are made small first and worked on in bands: every further copy costs what the image itself does.
+Large images are reduced first and processed in bands, because each copy takes as much memory as the image.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _TURN = {
     8: Image.Transpose.ROTATE_90,
 }
 BAND, BAND_BYTES = 250_000, 24
-"""Pixels that are computed with at once, and the bytes of memory that each takes meanwhile."""
+"""Number of pixels that are processed at once, and the bytes of memory for each of them."""
 
 
 def flatten(image: Image.Image, decode_size: int | None) -> Image.Image:
-    """A loaded image so, or itself where it is; the shorter edge keeps at least `decode_size` pixels."""
+    """Normalize a loaded image. The shorter edge keeps at least `decode_size` pixels. May return the image itself."""
     orientation = _orientation(image)
-    # Floats have a mean, 16 bits in Pillow have none.
-    shallow = _shallow(_smaller(image, decode_size) if image.mode in {"I", "F"} else image)
-    flat = _opaque(_smaller(shallow, decode_size))
+    # Pillow can average images of modes I and F before their scaling, and those of 16 bits only afterwards.
+    shallow = _shallow(_reduced(image, decode_size) if image.mode in {"I", "F"} else image)
+    flat = _opaque(_reduced(shallow, decode_size))
     turn = _TURN.get(orientation)
     return flat if turn is None else flat.transpose(turn)
 
 
 def _shallow(image: Image.Image) -> Image.Image:
-    """Scale deep grey images to 8 bits; Pillow itself would clip them."""
+    """Scale grey images of more than 8 bits to 8 bits. Pillow's own conversion clips values."""
     if image.mode[0] not in "IF":
         return image
     deep, clear = np.asarray(image), image.info.get("transparency")
@@ -69,33 +69,33 @@ def _finite(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def shrinking(size: tuple[int, int], decode_size: int | None) -> int:
-    """By how much an image of this size is divided, so that its shorter edge keeps at least `decode_size` pixels."""
+    """Return the whole factor by which an image is reduced so that its shorter edge keeps `decode_size` pixels."""
     return max(1, min(size) // decode_size) if decode_size else 1
 
 
-def _smaller(image: Image.Image, decode_size: int | None) -> Image.Image:
-    """At a fraction of its size, as JPEGs are decoded in the first place."""
+def _reduced(image: Image.Image, decode_size: int | None) -> Image.Image:
+    """Reduce an image by a whole factor, as the JPEG decoder does."""
     factor = shrinking(image.size, decode_size)
     if factor == 1 or (image.mode in {"I", "F"} and "transparency" in image.info):
         return image
     rows = factor * max(1, BAND // (image.width * factor))
     bands = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
-    shrunk = [_averageable(image.crop(band)).reduce(factor) for band in bands]
+    shrunk = [_as_averageable(image.crop(band)).reduce(factor) for band in bands]
     whole = Image.new(shrunk[0].mode, (shrunk[0].width, sum(band.height for band in shrunk)))
     for number, band in enumerate(shrunk):
         whole.paste(band, (0, number * rows // factor))
     return whole
 
 
-def _averageable(image: Image.Image) -> Image.Image:
-    """Neither places in a palette nor key colours nor single bits have a mean."""
+def _as_averageable(image: Image.Image) -> Image.Image:
+    """Convert an image whose pixels cannot be averaged: palette indices, transparent key colours and single bits."""
     if image.mode in {"P", "PA"} or "transparency" in image.info:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.convert("L") if image.mode == "1" else image
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Lay transparency over white; give L or RGB."""
+    """Composite transparency over white, and convert to L or RGB."""
     if image.has_transparency_data:
         flat = Image.new("RGB", image.size)
         rows = max(1, BAND // image.width)
@@ -112,5 +112,5 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels
+    except Exception:  # damaged EXIF does not affect the pixels
         return 1

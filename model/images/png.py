@@ -1,6 +1,6 @@
-"""What decoding a PNG takes in addition to its pixels, read from its chunks; and whether all its rows are there.
+"""Estimates the memory for a PNG's metadata from its chunks, and checks that the PNG has all its rows.
 
-Pillow takes a stream of pixels that ends early, but properly, for a whole image: the rows that it lacks stay empty.
+Pillow accepts a stream of pixels that ends early but properly, and leaves the missing rows empty.
 Format: "Portable Network Graphics (PNG) Specification (Third Edition)", sections 5, 8 and 11.
 """
 
@@ -17,30 +17,32 @@ from model.errors import ImageTooLarge, InvalidImage
 from model.images.limits import Limits
 
 MAX_TEXTS = 20
-"""Compressed texts that are read. They may say how the image is turned."""
+"""Maximum number of compressed texts. Pillow decompresses each, and one of them may hold the orientation."""
 
 _TEXT_BYTES = 4_000_000
-"""Bytes of memory for a compressed text: Pillow unpacks a megabyte, and a character takes up to four bytes."""
+"""Bytes of memory for a compressed text: Pillow unpacks at most a megabyte, and a character takes up to four bytes."""
 
 _CHARACTER_BYTES = 10
-"""Bytes of memory for a byte of another text, most of them while it is read and taken apart."""
+"""Bytes of memory for each byte of an uncompressed text, most of them while Pillow parses it."""
 
 _EXIF_BYTES = 20
+"""Bytes of memory for each byte of EXIF: Pillow makes an object of each fraction."""
+
 _RAW_PROFILE, _RAW_PROFILE_BYTES = b"Raw profile type exif\0", 10_000_000
-"""A text with EXIF, and bytes of memory for what is in it."""
+"""The key of a text with EXIF, and the bytes of memory for its content."""
 
 _UNWRITTEN = 90
-"""What each sample of an image is before it is decoded."""
+"""The value of each sample before decoding. `check_rows` recognizes rows that were not written by it."""
 
 _CHUNK = struct.Struct(">I4s").unpack_from
 _INFLATED_AT_ONCE = 65_536
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
-"""Of an interlaced image: first column and row of a pass, and how far apart its columns and rows are."""
+"""The passes of an interlaced image: first column, first row, and the distances of columns and of rows."""
 
 
 def metadata_bytes(data: bytes, limits: Limits) -> int:
-    """Bytes of memory that Pillow takes for a PNG's texts and other chunks that are no pixels."""
+    """Return the bytes of memory that Pillow takes for a PNG's texts and other chunks without pixels."""
     compressed = taken = 0
     for kind, start, stop in _chunks(data, limits):
         if kind in (b"IDAT", b"fdAT"):
@@ -60,20 +62,20 @@ def metadata_bytes(data: bytes, limits: Limits) -> int:
 
 
 def prepare(image: ImageFile.ImageFile) -> None:
-    """Give an image that is not yet decoded pixels of which `check_rows` knows that nothing was written there."""
+    """Fill an image with _UNWRITTEN before decoding, so that `check_rows` detects rows that were not written."""
     if [tile.extents for tile in image.tile] == [(0, 0, *image.size)]:
         image.im = _imaging.fill(image.mode, image.size, _unwritten(image))
 
 
 def check_rows(image: Image.Image, data: bytes, limits: Limits) -> None:
-    """Raise InvalidImage when the stream of pixels has fewer bytes than a decoded image needs.
+    """Raise InvalidImage if the stream of pixels has fewer bytes than the image needs.
 
-    They are counted only if it looks so: a second inflation takes a third of the time of decoding.
+    The bytes are counted only if the last row looks unwritten, because that takes a third of the time of decoding.
     """
     interlaced = bool(image.info.get("interlace"))
     last = image.height - 1
     if interlaced and image.height > 1:
-        last = (image.height // 2) * 2 - 1  # The last pass brings every other row.
+        last = (image.height // 2) * 2 - 1  # The last pass holds every other row.
     row, unwritten = (0, last, image.width, last + 1), _unwritten(image)
     if image.getpixel((image.width - 1, last)) != unwritten and (image.height > 1 or not interlaced):
         return
@@ -83,7 +85,7 @@ def check_rows(image: Image.Image, data: bytes, limits: Limits) -> None:
     bits = depth * _SAMPLES[colour]
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     if _inflated(data, limits) < sum(_pass_bytes(width, height, bits, *each) for each in passes):
-        raise InvalidImage("the image is truncated: it has fewer rows than it says")
+        raise InvalidImage("the image is truncated: it has fewer rows than its header states")
 
 
 def _unwritten(image: Image.Image) -> int | tuple[int, ...]:
@@ -99,7 +101,7 @@ def _pass_bytes(width: int, height: int, bits: int, left: int, top: int, across:
 
 
 def _inflated(data: bytes, limits: Limits) -> int:
-    """Bytes of the stream of pixels, as far as it can be inflated."""
+    """Return the number of bytes in the stream of pixels, up to the first error."""
     inflate, count = zlib.decompressobj(), 0
     with suppress(zlib.error):
         for kind, start, stop in _chunks(data, limits):
@@ -111,7 +113,7 @@ def _inflated(data: bytes, limits: Limits) -> int:
 
 
 def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and stop of the chunks' data, to the end of the image."""
+    """Yield kind, start and stop of the chunks' data, to the end of the image."""
     start = 16
     for _ in range(limits.max_reads):
         if start > len(data):
@@ -125,5 +127,5 @@ def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _is_compressed(text: bytes) -> bool:
-    """Whether an international text is: a flag says so, behind its keyword and a zero."""
+    """Return the compression flag of an international text, which follows its keyword and a zero byte."""
     return text.partition(b"\0")[2][:1] != b"\0"

@@ -1,7 +1,7 @@
-"""What decoding a TIFF will take, read from its first directory before Pillow or libtiff act on it: both believe it.
+"""Estimates the cost of decoding a TIFF from its first directory, because Pillow and libtiff trust the directory.
 
-A few bytes list millions of strips, each an object in Pillow. A tile may be far larger than the image that it belongs
-to, and libtiff unpacks it whole. A strip may be a JPEG of a hundred scans, and no clock runs inside libtiff.
+A few bytes can list millions of strips, and Pillow makes an object of each. A tile can be far larger than its image,
+and libtiff decompresses the whole tile. A strip can be a JPEG of a hundred scans, and no time limit applies in libtiff.
 Format: "TIFF, Revision 6.0" (Adobe, 1992), sections 2, 10, 11, 15 and 22, and BigTIFF.
 """
 
@@ -18,16 +18,18 @@ from model.images.jpeg import MAX_SEGMENTS, Jpeg, read_jpeg
 from model.images.limits import Limits, check_coefficients, check_scanned
 
 MAX_PARTS = 65_536
-"""Strips or tiles: more than an image within the limits on pixels and edges ever needs."""
+"""Maximum number of strips or tiles: more than an image within the limits on pixels and edges needs."""
 
 MAX_FRACTIONS = 1_000
-"""Fractions in one entry. Pillow makes an object of each, which takes it a hundred times as long as a number."""
+"""Maximum number of fractions in one entry. Pillow makes an object of each, which takes a hundred times as long as a
+number.
+"""
 
 MAX_COEFFICIENT_BYTES = 100_000_000
-"""libtiff itself refuses a JPEG that keeps more coefficients, with an error that looks like damage."""
+"""Maximum bytes of memory for the coefficients of a JPEG. libtiff has the same limit, but reports it like damage."""
 
 MAX_UNPACKED_BYTES = 200_000_000
-"""Bytes of a strip or tile when it is unpacked: 16 million pixels of six samples of 16 bits."""
+"""Maximum bytes of a decompressed strip or tile: 16 million pixels of six samples of 16 bits."""
 
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
 _BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANES = 258, 259, 277, 278, 284
@@ -49,12 +51,12 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 """Bytes of a value by its type."""
 
 _SHARED_BYTES = 65_536
-"""How many more bytes the values of a directory may have than the file: some entries share theirs."""
+"""Number of bytes by which the values of a directory may exceed the file, because entries may share values."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A strip or a tile: the bytes data[start:stop], and the size in pixels that they are to fill."""
+    """A strip or a tile: the bytes data[start:stop], and its size in pixels."""
 
     start: int
     stop: int
@@ -63,11 +65,10 @@ class _Part:
 
 
 def check_directory(data: bytes, limits: Limits) -> int:
-    """Bytes of memory that libtiff takes for one strip or tile; 0 for what is no TIFF.
+    """Return the bytes of memory that libtiff takes for one strip or tile; 0 if the file is no TIFF.
 
-    Raises ImageTooLarge when the first directory promises more than the limits allow, UnsupportedFormat when
-    progressive JPEGs are in it, and InvalidImage when strips or tiles hold too little to fill them. Most other damage
-    is not judged here: Pillow refuses what cannot be read.
+    Raises ImageTooLarge if the first directory exceeds the limits, UnsupportedFormat for progressive JPEGs, and
+    InvalidImage if strips or tiles hold too little data for their pixels. Pillow detects most other damage.
     """
     if data[:2] not in _ORDERS:
         return 0
@@ -79,7 +80,7 @@ def check_directory(data: bytes, limits: Limits) -> int:
             if count > allowed and (kind not in _BYTES or tag in _READ):
                 raise ImageTooLarge(f"the image has {count:,} strips, tiles or others; at most {allowed:,} are allowed")
             values_bytes += count * _SIZES.get(kind, 0)
-            if values_bytes > (most := len(data) + _SHARED_BYTES):  # libtiff reads all of them, whatever they are
+            if values_bytes > (most := len(data) + _SHARED_BYTES):  # libtiff reads all values
                 raise ImageTooLarge(f"the image's tags have {values_bytes:,} bytes; at most {most:,} are allowed")
             if tag in _READ and tags.setdefault(tag, values) != values:
                 raise InvalidImage(f"the image is damaged: its directory has two values for tag {tag}")
@@ -108,7 +109,7 @@ def _check_tiles(tags: dict[int, tuple[int, ...]], max_pixels: int) -> None:
 
 
 def _check_jpegs(data: bytes, parts: list[_Part], limits: Limits) -> int:
-    """Bytes of memory for coefficients. Every strip and tile is decoded, also where many share their bytes."""
+    """Return the bytes of memory for coefficients. libtiff decodes each strip and tile, even if many share bytes."""
     known: dict[tuple[int, int], Jpeg] = {}
     segments, scanned = MAX_SEGMENTS, 0
     for part in parts:
@@ -129,9 +130,9 @@ def _check_jpegs(data: bytes, parts: list[_Part], limits: Limits) -> int:
 
 
 def _check_old_jpeg(data: bytes, tags: dict[int, tuple[int, ...]], limits: Limits) -> int:
-    """Bytes of memory for coefficients in a JPEG of the first kind, whose parts may lie anywhere in the file.
+    """Return the bytes of memory for coefficients in an old-style JPEG, whose parts may lie anywhere in the file.
 
-    libtiff decodes it in one scan, or in one for each component where these lie in planes of their own.
+    libtiff decodes it in one scan, or in one scan for each component if each component has a plane of its own.
     """
     samples = _first(tags, _SAMPLES, 3)
     pixels = _first(tags, _WIDTH, 0) * _first(tags, _LENGTH, 0)
@@ -142,7 +143,7 @@ def _check_old_jpeg(data: bytes, tags: dict[int, tuple[int, ...]], limits: Limit
 
 
 def _parts(tags: dict[int, tuple[int, ...]], size: int) -> Iterator[_Part]:
-    """Strips or tiles, as libtiff finds them. One whose length is not said, or is 0, may reach to the file's end."""
+    """Yield the strips or tiles as libtiff finds them. One without a length may extend to the file's end."""
     width, length = _first(tags, _WIDTH, 0), _first(tags, _LENGTH, 0)
     tiled = _TILE_WIDTH in tags or _TILE_LENGTH in tags
     across = _first(tags, _TILE_WIDTH, width) if tiled else width
@@ -161,7 +162,7 @@ def _parts(tags: dict[int, tuple[int, ...]], size: int) -> Iterator[_Part]:
 
 
 def _unpacked(tags: dict[int, tuple[int, ...]], part: _Part) -> int:
-    """Bytes of a strip or tile when it is unpacked; libtiff's own conversions take four bytes a pixel."""
+    """Return the bytes of a decompressed strip or tile; libtiff's own conversions take four bytes for each pixel."""
     samples = _first(tags, _SAMPLES, 1) if _first(tags, _PLANES, 1) == 1 else 1
     unpacked = part.width * part.height * max(4, samples * -(-_first(tags, _BITS, 1) // 8))
     if unpacked > MAX_UNPACKED_BYTES:
@@ -172,9 +173,9 @@ def _unpacked(tags: dict[int, tuple[int, ...]], part: _Part) -> int:
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
-    """Tag, type and number of values; and the values, of the tags that are read here, where they are whole numbers.
+    """Yield tag, type, number of values and values of each entry, up to the end of the file.
 
-    As far as the file goes.
+    The values are empty unless the tag is in _READ and they are whole numbers.
     """
     order = _ORDERS[data[:2]]
     big = data[2:4] in (b"\x2b\x00", b"\x00\x2b")
@@ -190,7 +191,7 @@ def _entries(data: bytes) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
             at, size = place + head, struct.calcsize(order + form)
             if number * size > width:
                 (at,) = struct.unpack_from(order + where, data, at)
-            with suppress(struct.error, OverflowError):  # The values may lie beyond the end; other entries follow.
+            with suppress(struct.error, OverflowError):  # The values may lie beyond the end of the file.
                 values = struct.unpack_from(f"{order}{min(number, max(0, len(data) - at) // size)}{form}", data, at)
         yield tag, kind, number, values
 
@@ -201,5 +202,5 @@ def _first(tags: dict[int, tuple[int, ...]], tag: int, default: int) -> int:
 
 
 def _up(edge: int, part: int) -> int:
-    """An edge in whole parts."""
+    """Round an edge up to whole parts."""
     return -(-edge // part) * part

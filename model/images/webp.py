@@ -1,8 +1,8 @@
-"""What decoding a lossless WebP takes in addition to its pixels, read from the bits before its pixels.
+"""Estimates the memory for the prefix codes of a lossless WebP from the bits before its pixels.
 
-The pixels of a lossless image are divided into groups, each with five prefix codes of its own, and libwebp builds the
-tables of all groups before it decodes a pixel. How many there are is known only when the small images before them have
-been read: those of the transforms, and the one that gives each block of pixels its group.
+A lossless image has groups of pixels with five prefix codes each. libwebp builds the tables of all groups before it
+decodes a pixel. The number of groups is known only after the small images before the pixels have been read: those of
+the transforms, and the image that assigns a group to each block of pixels.
 Format: RFC 9649, sections 2 and 3. Memory: libwebp, vp8l_dec.c.
 """
 
@@ -13,42 +13,44 @@ from collections.abc import Iterator
 from model.errors import ImageTooLarge, InvalidImage
 
 MAX_CHUNKS = 60_000
-"""Chunks of a file; a frame of an animation has two or three."""
+"""Maximum number of chunks that are read, because Python reads them one by one. A frame has two or three."""
 
 MAX_GROUPS = 2_600
-"""Groups of prefix codes: as many as libwebp's encoder makes at most."""
+"""Maximum number of groups of prefix codes: the maximum that libwebp's encoder makes."""
 
 _FEW_GROUPS, _LEAST_BLOCK, _LEAST_BITS = 1_000, 2, 20
-"""An image with blocks for at most this many groups is counted as if it had them, and not read. A group takes at least
-20 bits, and a block of 4x4 pixels (2 bits of either edge).
+"""If an image cannot have more than _FEW_GROUPS groups, the maximum is assumed and the bits are not read. A group takes
+at least 20 bits and a block of 4x4 pixels (2 bits of each edge).
 """
 
 MAX_BLOCKS = 150_000
-"""Pixels of the small images that are read here, without those that are copies. Each takes a microsecond. libwebp's
-encoder writes a third as many at most for an image within the limit on pixels.
+"""Maximum number of pixels in the small images that are read, without copied pixels. Each takes a microsecond. For an
+image within the limit on pixels, libwebp's encoder writes at most a third as many.
 """
 
 _TABLE_BYTES, _TABLES, _LARGEST_CACHE = 4, 2_956, 1 << 11
-"""Bytes of an entry, and entries of a group's tables; the colours of a cache come to these."""
+"""Bytes of a table entry, entries of a group's tables without a cache, and the maximum number of colours of a cache.
+Each colour adds an entry.
+"""
 
 _GROUP_BYTES = 600
-"""Bytes of a group in addition to its tables."""
+"""Bytes of a group without its tables."""
 
 _LENGTHS_IN_ORDER = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 _REPEATS = {16: (2, 3), 17: (3, 3), 18: (7, 11)}
-"""Codes for a length that comes several times: extra bits, and the least number of times."""
+"""Codes for a repeated length: the number of extra bits, and the minimum number of repeats."""
 
 _LITERALS, _LENGTHS = 256, 24
 _DAMAGED = "the image is truncated or damaged"
 
 _Code = tuple[int, list[tuple[int, int]]]
-"""A prefix code: a mask for the next bits of the stream, and by these the symbol, and how many of them are its own."""
+"""A prefix code: a mask for the next bits of the stream, and a table from these bits to a symbol and its length."""
 
 
 def prefix_code_bytes(data: bytes) -> int:
-    """Bytes of memory that libwebp takes for the prefix codes of the first frame; 0 for what is no lossless WebP.
+    """Return the bytes of memory for the prefix codes of the first frame; 0 if the file is no lossless WebP.
 
-    Raises ImageTooLarge for too many of them, and InvalidImage when the bits before the pixels are damaged.
+    Raises ImageTooLarge for too many groups, and InvalidImage if the bits before the pixels are damaged.
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return 0
@@ -56,13 +58,14 @@ def prefix_code_bytes(data: bytes) -> int:
 
 
 def exif_bytes(data: bytes) -> int:
-    """How much EXIF a WebP has."""
+    """Return the bytes of EXIF in a WebP."""
     return sum(length for kind, _, length in _chunks(data) if kind == b"EXIF")
 
 
 def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
-    """The lossless streams of the first frame: where they lie in the file, and the size in pixels where it is not in
-    the stream itself, as for the transparency of a lossy image.
+    """Yield start, stop and size of the lossless streams of the first frame.
+
+    The size is in pixels, or None if the stream states it. The transparency of a lossy image does not.
     """
     size, transparent = (0, 0), False
     for kind, start, length in _chunks(data):
@@ -82,7 +85,7 @@ def _streams(data: bytes) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and length of the chunks, those of an animation's frames among them."""
+    """Yield kind, start and length of the chunks, including those in the frames of an animation."""
     at = 12
     for _ in range(MAX_CHUNKS):
         if at + 8 > len(data):
@@ -98,9 +101,9 @@ def _size(data: bytes, at: int) -> int:
 
 
 class _Stream:
-    """The bits of a lossless image, the lowest bit of a byte first. Behind its end come zeros, for a few bytes.
+    """Reads the bits of a lossless image, the lowest bit of a byte first. A few bytes after its end read as 0.
 
-    `_word`: the next bits of the stream, `_held`: how many they are.
+    `_word` holds the next `_held` bits of the stream.
     """
 
     def __init__(self, data: bytes, size: tuple[int, int] | None) -> None:
@@ -114,7 +117,7 @@ class _Stream:
         self._width, self._height = size
 
     def prefix_code_bytes(self) -> int:
-        """Bytes of memory for the prefix codes of the image."""
+        """Return the bytes of memory for the prefix codes of the image."""
         blocks = _parts(self._width, _LEAST_BLOCK) * _parts(self._height, _LEAST_BLOCK)
         most = min(blocks, 1 + 8 * len(self._data) // _LEAST_BITS)
         if most <= _FEW_GROUPS:
@@ -138,12 +141,12 @@ class _Stream:
         return _group_bytes(cache) * groups
 
     def _blocks(self) -> int:
-        """Read an image that has a pixel for each block of the whole."""
+        """Read an image that has one pixel for each block of the main image. Returns like `_small_image`."""
         bits = 2 + self._read(3)
         return self._small_image(_parts(self._width, bits), _parts(self._height, bits))
 
     def _small_image(self, width: int, height: int) -> int:
-        """Read an image before the pixels. Gives the largest number that the red and the green of a pixel make."""
+        """Read a small image before the pixels. Returns its largest pixel, as the 16-bit number of red and green."""
         cache = self._cache()
         green = self._code(_LITERALS + _LENGTHS + cache)
         red, blue, alpha, distance = (self._code(size) for size in (_LITERALS, _LITERALS, _LITERALS, 40))
@@ -159,13 +162,13 @@ class _Stream:
                 largest = max(largest, self._symbol(red) << 8 | symbol)
                 for code in others:
                     self._symbol(code)
-            elif symbol < _LITERALS + _LENGTHS:  # A copy of pixels that came before: none of its numbers is larger.
+            elif symbol < _LITERALS + _LENGTHS:  # A copy of earlier pixels, whose numbers are known.
                 missing -= self._prefixed(symbol - _LITERALS) - 1
                 self._prefixed(self._symbol(distance))
         return largest
 
     def _cache(self) -> int:
-        """Colours of the cache: further symbols for green."""
+        """Read the number of colours in the cache, which are additional symbols for green."""
         if not self._read(1):
             return 0
         bits = self._read(4)
@@ -174,7 +177,7 @@ class _Stream:
         return 1 << bits
 
     def _prefixed(self, symbol: int) -> int:
-        """A length or a distance: a symbol and extra bits."""
+        """Read a length or a distance, which is a symbol and extra bits."""
         if symbol < 4:
             return symbol + 1
         extra = (symbol - 2) >> 1
@@ -239,7 +242,7 @@ def _group_bytes(cache: int) -> int:
 
 
 def _table(lengths: list[int]) -> _Code:
-    """A canonical prefix code by the bits of each symbol; a symbol that is alone takes none."""
+    """Build a canonical prefix code from the number of bits of each symbol. A single symbol takes no bits."""
     used = sorted((length, symbol) for symbol, length in enumerate(lengths) if length)
     if len(used) == 1:
         return 0, [(used[0][1], 0)]

@@ -44,7 +44,7 @@ def test_images_are_objects_under_the_prefix(bucket: StorageServer) -> None:
 
 
 def test_each_image_is_a_request(cloud: Cloud, bucket: StorageServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_publish, "PENDING", 1)
+    monkeypatch.setattr(batch_publish, "MAX_IN_FLIGHT", 1)
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
 

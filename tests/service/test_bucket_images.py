@@ -16,7 +16,7 @@ from google.api_core.exceptions import RetryError
 
 from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import ObjectRef
-from functions.runtime.payload_memory import Payloads
+from functions.runtime.payload_memory import PayloadBudget
 from model.errors import ImageTooLarge
 from model.images.memory_budget import MemoryBudget
 
@@ -26,7 +26,7 @@ _BLOCK = bytes(65_536)
 
 
 def fetched(allowed: Collection[str], ref: ObjectRef, max_bytes: int) -> bytes:
-    with BucketObjects("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
+    with BucketObjects("p", allowed, PayloadBudget(40_000_000)).fetch(ref, max_bytes) as data:
         return data
 
 
@@ -129,13 +129,13 @@ def test_memory_for_a_download_is_released_when_it_is_abandoned(
 ) -> None:
     monkeypatch.setattr("functions.runtime.payload_memory.MemoryBudget", partial(MemoryBudget, patience_s=0.1))
     bucket.size = bucket.said = 48 * len(_BLOCK)
-    payloads = Payloads(4 * LIMIT)
+    payloads = PayloadBudget(4 * LIMIT)
     with BucketObjects("p", {"b"}, payloads).fetch(ObjectRef("b", "o", 1), 4 * LIMIT):
-        with pytest.raises(TimeoutError), payloads.held(2 * LIMIT):
+        with pytest.raises(TimeoutError), payloads.reserve(2 * LIMIT):
             pass
-        with payloads.held(LIMIT - 1):
+        with payloads.reserve(LIMIT - 1):
             pass
-    with payloads.held(2 * LIMIT):
+    with payloads.reserve(2 * LIMIT):
         pass
 
 

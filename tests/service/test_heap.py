@@ -7,7 +7,7 @@ import sys
 
 _LARGE_BLOCKS = """
 import resource
-from functions.runtime.memory_tuning import return_large_blocks
+from functions.runtime.memory_tuning import release_large_blocks
 
 def resident() -> int:
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -15,7 +15,7 @@ def resident() -> int:
 def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-return_large_blocks()
+release_large_blocks()
 bytes(bytearray(b"x" * 4_000_000))
 before = faults()
 for _ in range(50):
@@ -28,9 +28,9 @@ print(resident() - before)
 
 _CYCLES = """
 import gc
-from functions.runtime.memory_tuning import collect_seldom
+from functions.runtime.memory_tuning import tune_garbage_collector
 
-collect_seldom()
+tune_garbage_collector()
 looks = []
 gc.callbacks.append(lambda phase, info: looks.append(info))
 kept = [[] for _ in range(49_000)]

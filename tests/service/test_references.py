@@ -11,7 +11,7 @@ from functions.errors import ImageNotFound, InvalidRequest
 from functions.gcp.object_store import BucketObjects
 from functions.messages.contract import Envelope, ObjectRef
 from functions.messages.request_decoder import parse_uri
-from functions.runtime.payload_memory import Payloads
+from functions.runtime.payload_memory import PayloadBudget
 from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
 from infra.local.storage.server import StorageServer
@@ -23,7 +23,7 @@ ODD_NAMES = (*PLAIN_ODD, "a\x1b[31m\u202e.png", "\x9b2J", "a\tb")
 
 
 def fetched(allowed: Collection[str], ref: ObjectRef, max_bytes: int) -> bytes:
-    with BucketObjects("p", allowed, Payloads(40_000_000)).fetch(ref, max_bytes) as data:
+    with BucketObjects("p", allowed, PayloadBudget(40_000_000)).fetch(ref, max_bytes) as data:
         return data
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.runtime.memory_tuning import GARBAGE
+from functions.runtime.memory_tuning import GC_THRESHOLDS
 
 MODULE = "import gc, json, sys; print(json.dumps([__name__, sys.argv, gc.get_threshold()]))"
 
@@ -27,7 +27,7 @@ def test_a_started_module_gets_its_name_and_arguments(root: Path, tmp_path: Path
     )
     name, arguments, threshold = json.loads(done.stdout)
     assert (name, arguments) == ("__main__", [str(tmp_path / "shown.py"), "--port", "1"])
-    assert (tuple(threshold) == GARBAGE) is bool(before)
+    assert (tuple(threshold) == GC_THRESHOLDS) is bool(before)
 
 
 def test_a_missing_module_name_prints_the_usage(root: Path) -> None:

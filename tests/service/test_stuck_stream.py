@@ -142,7 +142,7 @@ def test_a_health_address_in_use_ends_the_worker(broker: str, root: Path, tmp_pa
     with pull_worker(root, log, HEALTH_ADDRESS=broker) as (worker, _):
         assert worker.wait(15) == 2
     (said,) = [line for line in lines(log) if line["severity"] == "ERROR"]
-    assert said["message"].startswith(f"cannot start: HEALTH_ADDRESS is '{broker}'; nothing can listen there")
+    assert said["message"].startswith(f"cannot start: HEALTH_ADDRESS is '{broker}'; the worker cannot listen there")
 
 
 def test_a_broker_that_refuses_the_check_counts_as_alive(

@@ -222,7 +222,7 @@ def test_an_unreachable_key_set_is_not_fetched_for_every_request(app: App, token
 def test_a_recovered_key_set_is_fetched_again(
     app: App, tokens: Tokens, broken: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.gcp.signing_keys.REST_S", 0.05)
+    monkeypatch.setattr("functions.gcp.signing_keys.NEGATIVE_CACHE_S", 0.05)
     client = app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=broken.url)
     good = f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}"
     assert push(client, good).status_code == 503
