@@ -133,9 +133,9 @@ def test_a_model_that_crashes_a_pull_worker_is_named(root: Path, crashing: tuple
 
 def test_a_model_that_crashes_one_of_several_processes_is_named(root: Path, crashing: tuple[Path, str]) -> None:
     folder, _ = crashing
-    code, lines, _ = pull_worker(root, environment(folder, WORKER_PROCESSES="2"))
-    said = [line["message"] for line in lines if line["severity"] == "ERROR"]
-    assert code == 11 and said == [f"a worker process was ended by SIGSEGV while it loaded the model {folder}"]
+    code, _, printed = pull_worker(root, environment(folder, WORKER_PROCESSES="2"))
+    # Not by lines: the crashing process writes to the same stderr at the same time.
+    assert code == 11 and f"a worker process was ended by SIGSEGV while it loaded the model {folder}" in printed
 
 
 @pytest.mark.parametrize("delivery", ["push", "pull"])
