@@ -19,7 +19,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 _BATCH, _BATCH_BYTES = 100, 1_000_000
-"""As the stock client's batches."""
+"""Like the batches of the stock client."""
 
 _UNDER_WAY = 10
 """Batches published and not yet heard, at most."""

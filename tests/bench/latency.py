@@ -25,7 +25,7 @@ BATCHERS = {
     "large": {"MAX_BATCH_SIZE": "32", "MAX_WAIT_MS": "5"},
 }
 SHARES = (0.1, 0.5, 0.9)
-"""Of the load that the default bears."""
+"""Shares of the full load of the default settings."""
 
 _UNITS = {"throughput": "images/s", "latency": "ms", "of the default": "1"}
 _PERCENTILES = (50, 95, 99)

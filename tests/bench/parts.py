@@ -38,7 +38,7 @@ def environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def as_the_image() -> dict[str, str]:
-    """Compile the worker's own modules, as the image's build does; gives what the image sets, but for its paths."""
+    """Compile the worker's modules like the image's build. Returns the image's environment without paths."""
     for package in ("functions", "model"):
         assert compileall.compile_dir(ROOT / package, quiet=1), f"{package} cannot be compiled"
     pairs = (pair.split("=", 1) for word, rest in _dockerfile() if word == "ENV" for pair in shlex.split(rest))
@@ -46,7 +46,7 @@ def as_the_image() -> dict[str, str]:
 
 
 def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
-    """What the image runs, on this machine alone; `bin` is an environment's."""
+    """The image's command, on loopback; `bin` is the folder of the environment's programs."""
     program, *rest = json.loads(dict(_dockerfile())["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
     return [str(bin / program), *here, "--port", str(port)]

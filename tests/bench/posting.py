@@ -11,7 +11,7 @@ import urllib3
 from tests.bench.parts import GIVE_UP_S
 
 THREADS = 32
-"""Posts under way at most: who posts waits for the answer."""
+"""Limits concurrent posts; each thread waits for its response."""
 
 
 class Posting:

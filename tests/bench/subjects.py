@@ -50,7 +50,7 @@ class Subject:
 
 
 def subjects(names: list[str], engines: list[str]) -> list[Subject]:
-    """Those of the named that can be had here, with those of the engines that run here."""
+    """The named models that are available here, with the engines that run here."""
     found = []
     for name in names:
         artifact = ROOT / "model" / "artifacts" / SHIPPED if name == SHIPPED else _imported(name)

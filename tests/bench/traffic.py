@@ -89,7 +89,7 @@ class Traffic:
         return range(self._first, self._first + count)
 
     def _wait(self, count: int) -> None:
-        """Wait until so many messages were heard."""
+        """Wait until this number of messages has been received."""
         with self._changed:
             self._wanted = count
             if not self._changed.wait_for(lambda: len(self._heard) >= count, _PATIENCE_S):

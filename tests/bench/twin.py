@@ -22,7 +22,7 @@ _DELAYS = 200
 _MANY = 1_000_000
 _STALLED = "turns"
 _STALLS = 5
-"""Of Google's emulator, at most, before it is given up."""
+"""Limits the stalls of Google's emulator before the measurement is abandoned."""
 
 
 def twin(runs: int, *, million: bool) -> list[Row]:

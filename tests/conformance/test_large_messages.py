@@ -17,13 +17,13 @@ from tests.waiting import until
 __all__ = ["pubsub"]
 
 LIMIT = 10_000_000
-"""What a message may have of data and attributes."""
+"""Limits data and attributes of a message together, in bytes."""
 
 ATTRIBUTES = {"request_id": "r0", "top_k": "2", "filename": "ü" * 500}
 
 
 def padded(size: int) -> bytes:
-    """A good image in a file of so many bytes: decoders do not read its tail."""
+    """A valid image, padded to this number of bytes. Decoders ignore the padding."""
     return encoded("JPEG", (300, 400), "RGB").ljust(size, b"\0")
 
 
@@ -51,7 +51,7 @@ def test_large_inline_images_are_answered(pubsub: Backend, worker: Delivery, mon
 
 
 def test_a_stream_receives_messages_of_any_size(cloud: Cloud) -> None:
-    """Several at once, which make a response of more than 4 MiB, and one that is larger alone."""
+    """Several messages that exceed 4 MiB in one response, and one message that exceeds it alone."""
     topic = cloud.topic()
     subscription = cloud.subscription(topic)
     sizes = [9_000_000, 3_000_000, 3_000_000, 3_000_000, 5_000_000]

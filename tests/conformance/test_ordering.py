@@ -38,7 +38,7 @@ def publish(cloud: Cloud, topic: str, *messages: str) -> None:
 
 
 def data(received: list[object]) -> list[str]:
-    """What the messages say."""
+    """The data of the messages, as text."""
     return [each.message.data.decode() for each in received]  # type: ignore[attr-defined]
 
 

@@ -33,7 +33,7 @@ def stream(
     client: SubscriberClient | None = None,
     most_bytes: int = 1_000_000,
 ) -> Iterator[tuple[PullStream, list[PulledDelivery]]]:
-    """A stream and what it has handed on."""
+    """A stream and the deliveries that it has passed on."""
     came: list[PulledDelivery] = []
     opened = PullStream(client or cloud.subscriber, subscription, came.append, most, most_bytes, Supervisor(), LEASE_S)
     try:

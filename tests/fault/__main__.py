@@ -59,9 +59,9 @@ def main() -> int:
         )
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            verdict, toll = run(plan, options.folder or Path(folder), say)
-        print(f"{verdict}\n{toll} seconds={time.monotonic() - began:.0f}", flush=True)
-        failed = faults(plan, verdict, toll)
+            verdict, counts = run(plan, options.folder or Path(folder), say)
+        print(f"{verdict}\n{counts} seconds={time.monotonic() - began:.0f}", flush=True)
+        failed = faults(plan, verdict, counts)
         if failed:
             print(f"failed: {'; '.join(failed)}", flush=True)
         good &= not failed

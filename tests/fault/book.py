@@ -17,7 +17,7 @@ ROUNDING = 1.01e-4
 
 @dataclass(slots=True)
 class _Page:
-    """What came back for one request. `final` is the first answer that is no announcement of a dead letter."""
+    """The responses to one request. `final` is the first one that is not a dead-letter response."""
 
     copies: int = 0
     final: Response | None = None
@@ -67,7 +67,7 @@ class RequestJournal:
         self._heard = time.monotonic()
 
     def accept(self, request_id: str, expected: Response) -> None:
-        """A broker or a bucket has said that it has this request; its answer may be here already."""
+        """Record an accepted request. Its response may have arrived already."""
         with self._changed:
             self._expected[request_id] = expected
             early = request_id in self._pages
@@ -76,7 +76,7 @@ class RequestJournal:
             self._answered()
 
     def offer(self, response: Response, body: bytes) -> None:
-        """An answer came: the first, a copy, or one that nobody here asked for."""
+        """Record a response: the first one, a copy, or one to an unknown request."""
         with self._changed:
             first = response.request_id not in self._pages
             page = self._pages.setdefault(response.request_id, _Page())
@@ -153,7 +153,7 @@ def _brief(response: Response) -> str:
 
 
 def alike(one: Response, other: Response) -> bool:
-    """Whether two answers say the same: the same code, or the same labels with the same scores up to rounding."""
+    """Whether two responses are equal: the same code, or the same labels with the same scores up to rounding."""
     if one.error or other.error:
         return bool(one.error and other.error and one.error.code == other.error.code)
     if [each.label for each in one.predictions] != [each.label for each in other.predictions]:

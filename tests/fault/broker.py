@@ -22,7 +22,7 @@ _START_S = 30.0
 
 
 class Embedded:
-    """Our server. Each life has a fault plan of its own, as the same seed would bring the same day again."""
+    """Our server. Each life has its own fault plan, because the same seed would repeat the same faults."""
 
     def __init__(self, folder: Path, day: FaultPlan | None) -> None:
         self._folder, self._day, self._port, self._lives = folder, day, free_port(), 0

@@ -35,7 +35,7 @@ MAX_MB = 400
 
 @dataclass
 class Outcome:
-    """What came back."""
+    """The responses, and the state of the worker."""
 
     entry_point: str
     sent: int = 0
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def kept(self) -> bool:
-        """Whether all that was promised is so, but for the time, which a busy machine stretches."""
+        """Whether all promises are kept, except for durations, which depend on the machine."""
         broken = self.twice or self.again or self.dead or self.died
         return len(self.answers) == self.sent and not broken and self.peak_mb < MAX_MB
 

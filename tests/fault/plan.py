@@ -11,7 +11,7 @@ Delivery = Literal["push", "pull"]
 Backend = Literal["embedded", "google"]
 
 _LONGEST_LIFE = 6
-"""Publishes of a worker that is to die between publish and ack: each life answers a little, so that a run ends."""
+"""Limits the publishes before a kill between publish and ack: each life makes some progress, so that a run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Plan:
 
 
 class FaultCounts:
-    """What was done so far; callable from any thread."""
+    """Counts of the injected faults; thread-safe."""
 
     def __init__(self, plan: Plan) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class FaultCounts:
         self.between = self.kills = self.broker = self.unasked = 0
 
     def life(self) -> int | None:
-        """At which of its publishes the next worker is to die; None when that was done often enough."""
+        """The publish at which to kill the next worker; None after enough kills."""
         with self._lock:
             return self._random.randint(1, _LONGEST_LIFE) if self.between < self._wanted else None
 
@@ -58,7 +58,7 @@ class FaultCounts:
         return self.between >= self._wanted
 
     def pause(self, about_s: float) -> float:
-        """How long to wait before the next kill."""
+        """The time until the next kill, in seconds."""
         with self._lock:
             return about_s * self._random.uniform(0.5, 1.5)
 

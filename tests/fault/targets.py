@@ -67,7 +67,7 @@ def request(envelope: Envelope) -> None:
 
 
 def response(data: bytes) -> None:
-    """What a client hears; what it can read it can also write."""
+    """Decode a response as a client does. A response that can be read can be written again."""
     try:
         heard = decode_response(data)
     except ValueError:

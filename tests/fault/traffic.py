@@ -56,7 +56,7 @@ class Traffic:
         self._random = random.Random(plan.seed)
 
     def send(self) -> None:
-        """Send everything; blocks. Raises when a request is not accepted at last, or its answer is long overdue."""
+        """Send everything; blocks. Raises when a request is finally not accepted, or its response is long overdue."""
         sends = [self._doomed] * self._plan.doomed
         sends += self._random.choices(
             [self._inline, self._reference, self._drop], weights=[70, 20, 10], k=self._plan.requests - len(sends)

@@ -53,7 +53,7 @@ class ProcessMonitor:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the very processes that were there at the start are still there."""
+        """Whether the processes of the start still run."""
         return family(self.pid) == self.before
 
     def _sample(self) -> None:

@@ -20,7 +20,7 @@ _POLL_S = 0.01
 
 
 class Place:
-    """Where one worker runs: whatever ends it, another is started, until `stop`. Push workers stand behind `front`."""
+    """Runs one worker and restarts it whenever it ends, until `stop`. Push workers are registered with `front`."""
 
     def __init__(
         self,

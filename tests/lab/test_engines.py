@@ -46,7 +46,7 @@ def images(artifact: Artifact, shared_data: Path) -> Images:
 
 @pytest.fixture(scope="module")
 def oracle(artifact: Artifact, images: Images) -> Scores:
-    """What TensorFlow says when it is asked directly."""
+    """Scores of TensorFlow itself."""
     need("savedmodel")
     import tensorflow as tf
 

@@ -44,7 +44,7 @@ def labels(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def user_model() -> Any:
-    """Batch normalisation, a branch, weights that were trained: what users' networks have."""
+    """A network like a user's: batch normalisation, a branch, and trained weights."""
     keras.utils.set_random_seed(2)
     image = keras.Input((20, 16, 3))
     x = layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", activation="relu")(image))

@@ -27,7 +27,7 @@ TWO_CYCLES = parse_config(TINY | {"cycles": [{"epochs": 1}, {"epochs": 2, "photo
 
 
 class Full(OSError):
-    """What a full disk raises."""
+    """The error of a full disk."""
 
     def __init__(self, *given: object, **named: object) -> None:
         super().__init__(errno.ENOSPC, "No space left on device")

@@ -149,7 +149,7 @@ def test_a_network_larger_than_its_file_is_refused(tmp_path: Path, suffix: str) 
 
 
 def test_a_layer_without_weights_is_refused_by_its_size(tmp_path: Path) -> None:
-    """What is shared or frozen may be left out of a file; what is left out must not be much."""
+    """Shared and frozen weights may be missing in a file, but only few of them."""
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]).save(tmp_path / "made.keras")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model.training.importing.safe_keras._SPARE", -2000)

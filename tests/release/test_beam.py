@@ -46,7 +46,7 @@ def beam() -> Path:
 
 @pytest.fixture
 def bulk(beam: Path, tmp_path: Path) -> Bulk:
-    """Answers by name, of the pipeline in the docs."""
+    """Responses of the documented pipeline, by name."""
 
     def run(files: Mapping[str, bytes]) -> dict[str, Any]:
         for name, data in files.items():
@@ -83,7 +83,7 @@ def lines(folder: Path, pattern: str) -> list[str]:
 
 
 def said(worker: Handler, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """What the worker says of the same bytes."""
+    """The response of the worker to the same bytes."""
     bodies = {name: json.loads(encode_response(respond(worker, Envelope("m", data)))) for name, data in files.items()}
     return {name: {key: body[key] for key in KEPT} for name, body in bodies.items()}
 

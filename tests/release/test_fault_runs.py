@@ -13,7 +13,7 @@ from tests.fault.plan import Plan
 from tests.fault.run import run
 
 SHORT = Plan(requests=100, between=2, kill_every_s=0.0, broker_every_s=4.0, doomed=0, quiet_s=60.0, settle_s=1.0)
-"""No kills by the clock: what a killed pull worker held comes back after 20 s only."""
+"""No timed kills: messages of a killed pull worker are redelivered only after 20 s."""
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def test_nothing_is_lost_and_nothing_conflicts(plan: Plan, tmp_path: Path) -> No
             find(1)
         except NoEmulator as exc:
             absent(str(exc))
-    verdict, toll = run(plan, tmp_path)
+    verdict, counts = run(plan, tmp_path)
     assert (verdict.requests, verdict.answered) == (plan.requests, plan.requests)
-    assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, toll.unasked) == (0, 0, 0, 0, 0)
-    assert toll.enough(), f"{toll.between} of {plan.between} kills between publish and ack"
+    assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, counts.unasked) == (0, 0, 0, 0, 0)
+    assert counts.enough(), f"{counts.between} of {plan.between} kills between publish and ack"
     if plan.response_store:
         assert verdict.unequal == 0
     if plan.processes > 1:

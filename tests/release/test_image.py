@@ -66,7 +66,7 @@ def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
 
 @pytest.fixture(scope="module")
 def expected() -> Iterator[tuple[Prediction, ...]]:
-    """What the checkout itself answers."""
+    """Predictions of the checkout itself."""
     handler = build_service(Settings(project="p"))
     yield respond(handler, Envelope("m", GOOD)).predictions
     handler.pipeline.predictor.engine.close()

@@ -13,7 +13,7 @@ LEAST = 0.9
 """Share of the measured peak that must be counted."""
 
 NOISE_BYTES = 1_500_000
-"""What the interpreter and the libraries take now and then; more than an estimate may be off by."""
+"""Tolerance, bytes: memory that the interpreter and the libraries occasionally take in addition."""
 
 
 def test_no_image_takes_more_memory_than_it_is_counted_as(root: Path) -> None:

@@ -68,7 +68,7 @@ class Endpoint:
         self._thread.join()
 
     def has(self, count: int) -> bool:
-        """Whether so many pushes have come, or more."""
+        """Whether at least this number of pushes has arrived."""
         return len(self.pushes) >= count
 
 

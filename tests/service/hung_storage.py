@@ -11,7 +11,7 @@ from infra.local.storage.server import StorageServer
 
 
 class _Silence(FaultInjector):
-    """Every answer waits for longer than any test."""
+    """Delays every reply for longer than any test."""
 
     def __init__(self) -> None:
         super().__init__(FaultPlan(slow_reads=1.0, slow_s=60.0), "storage")

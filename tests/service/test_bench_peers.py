@@ -38,7 +38,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Late).serve_forever()
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Says what it was sent, or that it fails."""
+    """Returns the type and body of each request as JSON, with 500 for the body `bad`."""
 
     protocol_version = "HTTP/1.1"
 

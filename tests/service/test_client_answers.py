@@ -52,7 +52,7 @@ def test_a_missing_subscription_is_reported(cli: CommandLine, samples: Path) -> 
 
 
 def answer_by_hand(cli: CommandLine, requests: str, *answers: Response | bytes, reply_to: str | None = None) -> None:
-    """Wait for one request and publish these answers to it, each under its id and to its sender."""
+    """Wait for one request and publish these responses to it, with its id and reply_to."""
     got: list[Any] = []
     while not got:
         got = list(cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20).received_messages)

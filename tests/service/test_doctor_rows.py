@@ -33,7 +33,7 @@ def twin() -> Iterator[Twin]:
 
 @pytest.fixture
 def writing(harness: DoctorHarness) -> DoctorHarness:
-    """What infra/results.tf makes."""
+    """Create the resources of infra/results.tf."""
     for command in MADE:
         harness.gcloud.obey(f"gcloud pubsub {command} --project={PROJECT}")
     _state(harness, "ACTIVE")
@@ -110,7 +110,7 @@ def test_the_doctor_reports_too_few_delivery_attempts_for_rows(harness: DoctorHa
     for command in MADE:
         harness.gcloud.obey(f"gcloud pubsub {command} --project={PROJECT}")
     dead_letters = {"dead_letter_topic": harness.gcloud.topic(DEAD), "max_delivery_attempts": 5}
-    harness.update(SINK, dead_letter_policy=dead_letters)  # before it writes: the twin changes none that does
+    harness.update(SINK, dead_letter_policy=dead_letters)  # the twin refuses this once it writes
     _state(harness, "ACTIVE")
     code, [found] = harness.visit()
     assert (code, found["message"]) == (

@@ -20,7 +20,7 @@ GOOD = encoded()
 
 @dataclass(frozen=True)
 class Case:
-    """A message, and the code that answers it; None: no response at all, "ok": predictions."""
+    """A message and the code of its response. None: no response; "ok": predictions."""
 
     code: str | None
     data: bytes = GOOD

@@ -69,7 +69,7 @@ def test_errors_come_in_bursts() -> None:
 
 
 def statuses(day: FaultPlan) -> list[int]:
-    """How a Storage server answers on such a day; 0 stands for a connection that broke."""
+    """Statuses of a Storage server with a fault plan; 0: the connection was reset."""
 
     def get(url: str) -> int:
         try:

@@ -33,7 +33,7 @@ def pubsub(monkeypatch: pytest.MonkeyPatch) -> Iterator[PubsubClient]:
 
 @contextmanager
 def fleet(root: Path, log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
-    """The process that was started and those that it started, ready."""
+    """The parent process and its children, ready."""
     env = {**os.environ, "WORKER_PROCESSES": str(PROCESSES), **settings}
     with log.open("wb") as stderr:
         worker = subprocess.Popen(

@@ -48,7 +48,7 @@ def under_way(port: int, requests: list[tuple[str, bytes]], **headers: str) -> I
 
 
 def worst_health_s(port: int, replies: list[Future[int]], at_least_s: float) -> float:
-    """The slowest answer until all requests are answered."""
+    """The slowest GET /health until all requests are answered."""
     began, worst = time.monotonic(), 0.0
     while not all(reply.done() for reply in replies):
         worst = max(worst, health_s(port))

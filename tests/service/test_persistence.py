@@ -193,7 +193,7 @@ def test_deleted_resources_stay_deleted_and_leave_the_file(tmp_path: Path) -> No
 
 
 def stored(folder: Path) -> tuple[int, int]:
-    """How many messages are in the file of a stopped server, and how many places they have."""
+    """The number of messages in the file of a stopped server, and of their places in backlogs."""
     file = sqlite3.connect(folder / "pubsub.db")
     counts = file.execute("SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM places)").fetchone()
     file.close()

@@ -99,7 +99,7 @@ def response_ids(pubsub: PubsubClient, for_s: float) -> list[str]:
 
 
 class Router:
-    """Spreads requests over the workers it knows, as the cloud's does: who leaves gets no new ones, then SIGTERM.
+    """Spreads requests over its workers like Cloud Run: a leaving worker gets no new requests, then SIGTERM.
 
     A request whose connection is closed without an answer goes to the next worker: whether it was accepted cannot be
     seen from here, and asking twice does no harm.

@@ -20,7 +20,7 @@ KEEPS_OPEN = (OK, CHUNKED)
 
 
 async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: float = 5.0) -> list[float]:
-    """When each of the first `wanted` requests came, with these replies in turn (None: no reply), the last repeated."""
+    """Arrival times of the first `wanted` requests. Replies are sent in turn (None: none); the last one repeats."""
     times: list[float] = []
     enough = asyncio.Event()
 

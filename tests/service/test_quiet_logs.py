@@ -140,7 +140,7 @@ def test_nothing_secret_is_logged_of_rejected_pushes(
 
 
 def test_a_librarys_warning_is_one_log_line(root: Path) -> None:
-    """In a process of its own: the tests make errors of warnings."""
+    """In a separate process, because the tests turn warnings into errors."""
     talk = (
         "from functions.observability.json_logging import configure; configure('INFO', ''); "
         "import warnings; warnings.warn('Corrupt\\nEXIF')"

@@ -27,7 +27,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageServer]:
 
 
 def worker(place: str = "gs://kept/answers/") -> tuple[Handler, MemoryResponses]:
-    """One that has just started: it remembers nothing."""
+    """A freshly started worker with an empty response cache."""
     responses = MemoryResponses()
     return fake_handler(responses=responses, response_store=BucketResponseStore(place, "p")), responses
 

@@ -24,7 +24,7 @@ SLOW, LARGE = 4000, 4_000_000
 """Bytes a second of a slow sender, and bytes of a body that a thread has to wait for."""
 ASKED = 2000
 _GET = b"GET %s HTTP/1.1\r\nHost: " + b"w." * 4000 + b"\r\n%s\r\n"
-"""The response to `GET /` repeats the host: so many of them are 16 MB, more than fits into the buffers on the way."""
+"""The response to `GET /` repeats the host. This number of responses is 16 MB, more than the socket buffers hold."""
 HUNDRED_MB = 100_000_000
 _PIECE = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
@@ -93,7 +93,7 @@ def sending(*senders: Sender) -> Iterator[None]:
 
 
 def health_s(port: int) -> float:
-    """How long GET /health takes."""
+    """The duration of GET /health, in seconds."""
     began = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
@@ -117,7 +117,7 @@ def deaf(port: int, path: str = "/") -> socket.socket:
 
 @contextmanager
 def flooded(port: int, count: int) -> Iterator[None]:
-    """So many that ask as `deaf` does, until the block ends."""
+    """Open this number of connections like `deaf`, until the block ends."""
     with ThreadPoolExecutor(count) as pool, ExitStack() as callers:
         asking = [pool.submit(deaf, port) for _ in range(count)]
         yield
@@ -126,7 +126,7 @@ def flooded(port: int, count: int) -> Iterator[None]:
 
 
 def answers(caller: socket.socket) -> int:
-    """How many responses come until the connection ends."""
+    """The number of responses until the connection ends."""
     said = b""
     with suppress(ConnectionResetError):
         while piece := caller.recv(1_000_000):
@@ -139,7 +139,7 @@ def chunk(body: bytes) -> bytes:
 
 
 def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, int]) -> None:
-    """Nobody else waits for them, but large bodies; who announces much has no more time than who does not."""
+    """Slow senders are cut off although only large bodies wait for them; a large Content-Length gives no more time."""
     _, port = worker
     with deaf(port) as caller:
         length = b"Content-Length: %d"

@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 @contextmanager
 def running(root: Path, folder: Path) -> Iterator[str]:
-    """A server in a process of its own, killed without warning at the end; gives its address."""
+    """A server in a separate process, killed with SIGKILL at the end. Yields its address."""
     port = free_port()
     command = [sys.executable, "-m", "infra.local", "storage", "--port", str(port), "--data-dir", str(folder)]
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE)

@@ -44,7 +44,7 @@ def stopped_broker(root: Path) -> Iterator[tuple[str, Hang]]:
 
 @contextmanager
 def swallowing_road(root: Path) -> Iterator[tuple[str, Hang]]:
-    """A broker that is well, behind something that swallows bytes, as a firewall does with what it has forgotten."""
+    """A healthy broker behind a proxy that drops bytes, like a firewall that has forgotten a connection."""
     with PubsubServer() as server, BlackholeProxy(server.host) as proxy:
         yield proxy.host, proxy.swallow
 
@@ -77,7 +77,7 @@ def test_a_stuck_stream_is_detected_and_ends_the_worker(
     log = tmp_path / "worker.log"
     with hanging(root) as (host, hang):
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # nobody asks it
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # never contacted
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
         create(Topology.read(), host, "local")
         with pull_worker(root, log) as (worker, health):
@@ -106,7 +106,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A broker with the topology on it, that stock clients of this process use."""
     with PubsubServer() as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # nobody asks it
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # never contacted
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
         create(Topology.read().with_retry(0.2, 0.8), server.host, "local")
         yield server.host
@@ -148,7 +148,7 @@ def test_a_health_address_in_use_ends_the_worker(broker: str, root: Path, tmp_pa
 def test_a_broker_that_refuses_the_check_counts_as_alive(
     google: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Google's emulator answers 501 when asked about rights: that is an answer."""
+    """Google's emulator answers a permission check with 501, which counts as a reply."""
     log = tmp_path / "worker.log"
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", google)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "idle")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def test_a_failed_thread_ends_the_process(root: Path) -> None:
-    """As a push worker does, which gunicorn starts again."""
+    """Like a push worker, which gunicorn restarts."""
     code = """
 import time
 from functions.runtime.supervised import Supervisor

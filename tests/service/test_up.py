@@ -67,7 +67,7 @@ def running(root: Path, log: Path | None, *arguments: str) -> Iterator[TwinProce
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Which of them still run; those that ended and were not yet waited for do not count."""
+    """The processes that still run, without zombies."""
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
 
 

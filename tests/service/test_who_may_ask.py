@@ -38,7 +38,7 @@ def tokens() -> Tokens:
 
 
 class KeyServer:
-    """Serves the public key of `tokens` as a key set, and counts who asks."""
+    """Serves the public key of `tokens` as a key set, and counts the requests."""
 
     def __init__(self, tokens: Tokens) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ def keys(tokens: Tokens) -> Iterator[KeyServer]:
 
 @pytest.fixture
 def broken(tokens: Tokens) -> Iterator[KeyServer]:
-    """A key set of its own, out of order for now."""
+    """A separate key set that fails at first."""
     with serving(KeyServer(tokens)) as keys:
         keys.broken = True
         yield keys
@@ -124,7 +124,7 @@ def ended(outcomes: RequestLog) -> dict[str, int]:
 
 
 def signed(tokens: Tokens, *, key: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> str:
-    """A token like those of `tokens`, with other claims; None leaves one out."""
+    """A token like those of `tokens`, with other claims. None omits a claim."""
     good = tokens.bearer(EMAIL, AUDIENCE)
     claims = jwt.decode(good, options={"verify_signature": False}) | changes
     headers = {"kid": jwt.get_unverified_header(good)["kid"], **(headers or {})}

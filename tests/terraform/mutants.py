@@ -38,7 +38,7 @@ class Mutant:
         return target
 
     def narrowed(self, target: Path) -> Path:
-        """As `written`, with the runs alone that are to find it, and those whose outputs they look at."""
+        """Like `written`, with only the runs that must find the mistake and the runs that they depend on."""
         file = self.written(target) / "tests" / f"{self.tests}.tftest.hcl"
         text = file.read_text()
         runs = {found["name"]: found[0] for found in _RUN.finditer(text)}

@@ -28,7 +28,7 @@ ROLES = {
     "google_service_account": "iam.serviceAccountAdmin",
     "google_storage_": "storage.admin",
 }
-"""Who may make, grant and remove what, by how its type begins: as Google's documentation of the roles has it."""
+"""Roles that may create, grant and delete a resource, by the prefix of its type, from Google's documentation."""
 
 ELSEWHERE = {"billing.costsManager", "cloudkms.admin"}
 """Not on the project."""

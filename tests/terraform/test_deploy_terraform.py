@@ -42,7 +42,7 @@ def run(tools: Tools, command: str, **given: str) -> int:
 
 
 def state(tools: Tools, workspace: str = "some-project") -> dict[str, Any]:
-    """What is there, by its address in Terraform."""
+    """Existing resources by their Terraform address."""
     command = ["terraform", "-chdir=infra", "show", "-json"]
     done = subprocess.run(
         command, cwd=tools.root, env=os.environ | {"TF_WORKSPACE": workspace}, capture_output=True, check=True
@@ -78,7 +78,7 @@ def test_deploy_and_destroy_from_an_empty_project(tools: Tools, root: Path, capf
     assert capfd.readouterr().out.count("Resources: 0 added, 0 changed, 0 destroyed") == 2
 
     tools.images("older")
-    assert run(tools, "deploy") == 1  # again: what stands is as it was
+    assert run(tools, "deploy") == 1  # again: existing resources are unchanged
     assert run(tools, "rollback", IMAGE="older", REGION="us-east1") == 2
     capfd.readouterr()
     assert run(tools, "rollback", IMAGE="older") == 0

@@ -23,7 +23,7 @@ SCHEMA_MUTANTS, TOPOLOGY_MUTANTS, TEST_MUTANTS = map(mutants, ("schema", "topolo
 
 @pytest.fixture(scope="module")
 def schema_findings(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the schema layer says of each mutant, and of the files as they are."""
+    """Findings of the schema layer for each mutant and for the committed files."""
     base = tmp_path_factory.mktemp("schema")
     folders = {name: mutant.written(base / str(i)) for i, (name, mutant) in enumerate(SCHEMA_MUTANTS.items())}
     folders[""] = copy_files(base / "unchanged")

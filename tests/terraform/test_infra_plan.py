@@ -25,7 +25,7 @@ Resources = list[dict[str, Any]]
 
 
 def ordered(terraform: Terraform, folder: Path) -> list[str]:
-    """What the order layer says of a folder."""
+    """Findings of the order layer in a folder."""
     drawn = terraform(folder, "graph", "-type=plan")
     assert drawn.ok, drawn.output
     return list(order.check(order.read(drawn.output)))
@@ -108,7 +108,7 @@ def test_a_reason_without_a_grant_is_found(rehearsed: Path) -> None:
 def scanned(
     toolchain: Toolchain, terraform: Terraform, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, list[Any]]:
-    """What checkov finds in the plan of each mutant, by its folder: one start for all of them."""
+    """Findings of checkov in the plan of each mutant, by folder, from a single run."""
     base, plans = tmp_path_factory.mktemp("checkov"), []
     for name, mutant in CHECKOV_MUTANTS.items():
         folder = mutant.written(base / name.replace(" ", "-"))

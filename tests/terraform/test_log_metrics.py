@@ -23,7 +23,7 @@ Metrics = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module", params=["push", "pull"])
 def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, root: Path) -> list[Line]:
-    """Of a worker with the shipped model: images, and what is none, from the topic and from the bucket."""
+    """Log lines of a worker with the shipped model, for valid and invalid images from the topic and the bucket."""
     delivery: Literal["push", "pull"] = request.param
     folder = tmp_path_factory.mktemp(delivery)
     (folder / "junk.png").write_bytes(b"no image")

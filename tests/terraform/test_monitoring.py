@@ -79,7 +79,7 @@ def selectors(expression: Any) -> Iterator[Any]:
 
 
 def findings(query: str, known: Mapping[str, Known]) -> list[str]:
-    """What a query asks for that does not exist."""
+    """Metrics and labels of a query that do not exist."""
     return [found for selector in selectors(promql.parse(query)) if (found := finding(selector, known))]
 
 

@@ -52,7 +52,7 @@ def test_other_messages_do_not_fit_the_schema(topics_schema: ProtocolBuffer, cha
 
 
 def test_the_topics_schema_has_the_fields_of_the_table(root: Path, columns: list[Row]) -> None:
-    """No more either: what only one of them knows would be lost or refused."""
+    """A field that only one of them has would be lost or refused."""
     schema = (root / "infra" / "schemas" / "response.proto").read_text()
     metadata = {"publish_time", "message_id", "subscription_name", "attributes"}
 
@@ -110,7 +110,7 @@ def failed(code: str) -> Response:
 
 
 def asked(query: str, tables: dict[str, Row], columns: list[Row], folder: Path, bodies: list[Row]) -> list[Row]:
-    """What a query says of `bodies` as the table's rows. BigQuery's name of the table is DuckDB's `responses`."""
+    """The result of a query over `bodies` as rows of the table. In DuckDB the table is called `responses`."""
     table = tables["responses"]
     query = query.replace(f"`{table['project']}.{table['dataset_id']}.{table['table_id']}`", "responses")
     rows = folder / "rows.json"

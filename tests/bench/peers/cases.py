@@ -13,7 +13,7 @@ _GARMENTS, _PHOTOS = 1000, 100
 
 
 def cases(models: Sequence[str]) -> dict[str, Case]:
-    """Those that can be had here, by name; of others stderr says why."""
+    """The cases that are available here, by name. Prints to stderr why others are not."""
     found = {}
     for subject in subjects(list(models), list(ENGINES)):
         images = subject.make_images(_GARMENTS if subject.name == SHIPPED else _PHOTOS)

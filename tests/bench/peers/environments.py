@@ -34,7 +34,7 @@ class Environment:
 
     @property
     def site(self) -> Path:
-        """Where its packages are."""
+        """The folder of its packages."""
         (found,) = self.folder.glob("lib/python*/site-packages")
         return found
 
@@ -52,7 +52,7 @@ class Environment:
 
 
 def apparent_mb(path: Path) -> float:
-    """Of a file, or of all files below a folder; bytecode is not counted."""
+    """The size of a file, or of all files below a folder without bytecode."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(each.lstat().st_size for each in files if each.is_file() and each.suffix != ".pyc") / 1e6
 

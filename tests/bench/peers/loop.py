@@ -78,5 +78,5 @@ def per_s(moments: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of `values` that at least so many percent of them do not exceed."""
+    """The smallest of `values` that at least this percentage of them does not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]

@@ -42,7 +42,7 @@ _NEAR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a peer is to serve, the images that it is asked about, and the best label and score of the first."""
+    """A model for the peers, the images to send, and the best label and score of the first image."""
 
     artifact: Path
     images: Sequence[bytes]
