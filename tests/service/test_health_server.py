@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from functions.entrypoints.health_server import answering
+from functions.entrypoints.health_server import serve_health
 from functions.settings import SettingsError
 from infra.local.ports import free_port
 
@@ -27,7 +27,7 @@ def well() -> threading.Event:
 @pytest.fixture
 def port(well: threading.Event) -> Iterator[int]:
     port = free_port()
-    with answering(f"127.0.0.1:{port}", lambda: (well.is_set(), SAID)):
+    with serve_health(f"127.0.0.1:{port}", lambda: (well.is_set(), SAID)):
         yield port
 
 
@@ -76,5 +76,5 @@ def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
 
 
 def test_a_health_address_in_use_is_an_error(port: int) -> None:
-    with pytest.raises(SettingsError, match="nothing can listen there"), answering(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="the worker cannot listen there"), serve_health(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
         pass

@@ -26,9 +26,9 @@ def test_the_worker_accepts_pushes_of_the_configured_account_only(monkeypatch: p
             refused = '"outcome": "refused"'
             assert until(lambda: refused in twin.log_path.read_text()), "what nobody signed is nacked"
             push_as(twin, "other@local.iam.gserviceaccount.com", AUDIENCE)
-            assert until(lambda: "not the pushing service account's" in twin.log_path.read_text())
+            assert until(lambda: "belongs to another account" in twin.log_path.read_text())
             push_as(twin, EMAIL, "another-worker")
-            assert until(lambda: "not one that Google made for this worker" in twin.log_path.read_text())
+            assert until(lambda: "not a valid token from Google for this worker" in twin.log_path.read_text())
             assert pubsub.responses({"r1"}, timeout_s=0.5) == []
 
             push_as(twin, EMAIL, AUDIENCE)

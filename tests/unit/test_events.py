@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from functions.errors import InvalidRequest
 from functions.messages.contract import Envelope, ObjectRef
-from functions.messages.event_decoder import MAX_PARTS, PUBSUB_EVENT, STORAGE_EVENT, from_http
+from functions.messages.event_decoder import MAX_COMMAS, PUBSUB_EVENT, STORAGE_EVENT, from_http
 from tests.decoding import ignored, requested
 from tests.fakes import fake_handler, respond
 
@@ -107,8 +107,8 @@ def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words:
 @pytest.mark.parametrize("item", ["[]", "{}", "1.5"])
 def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
     """Each part becomes a Python object: 15 MB of JSON take 400 MB."""
-    parts = ",".join([item] * (MAX_PARTS + 2))
-    with pytest.raises(InvalidRequest, match="the body has 200,001 parts; at most 200,000 are read"):
+    parts = ",".join([item] * (MAX_COMMAS + 2))
+    with pytest.raises(InvalidRequest, match="the body has 200,001 commas; at most 200,000 are allowed"):
         from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())
 
 

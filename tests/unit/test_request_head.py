@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.entrypoints.request_head import HEADERS_BYTES, LINE_BYTES, Refused, is_whole
+from functions.entrypoints.request_head import HEADERS_BYTES, LINE_BYTES, RequestError, is_complete
 
 LINE = b"GET / HTTP/1.1\r\n"
 FIELD = b"A: " + b"a" * 1019 + b"\r\n"
@@ -37,7 +37,7 @@ FIELD = b"A: " + b"a" * 1019 + b"\r\n"
     ],
 )
 def test_a_complete_head_is_recognised(head: bytes, whole: bool) -> None:
-    assert is_whole(head) is whole
+    assert is_complete(head) is whole
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_a_complete_head_is_recognised(head: bytes, whole: bool) -> None:
     ],
 )
 def test_a_head_over_the_limit_is_recognised(head: bytes, status: int) -> None:
-    with pytest.raises(Refused) as refused:
-        is_whole(head)
+    with pytest.raises(RequestError) as refused:
+        is_complete(head)
     assert refused.value.status == status
 
 
@@ -62,9 +62,9 @@ def judged(head: bytes, cuts: list[int]) -> tuple[int, object]:
     searched = 0
     for end in sorted({cut % (len(head) + 1) for cut in cuts} | {len(head)}):
         try:
-            if is_whole(head[:end], searched):
+            if is_complete(head[:end], searched):
                 return end, True
-        except Refused as refused:
+        except RequestError as refused:
             return end, refused.status
         searched = end
     return len(head), False
@@ -84,10 +84,10 @@ def test_a_head_in_pieces_is_judged_like_the_whole(parts: list[bytes], cuts: lis
 
 
 def test_byte_after_byte_costs_little() -> None:
-    head, came = LINE + b"A: b\r\n" * 5000, bytearray()
+    head, received = LINE + b"A: b\r\n" * 5000, bytearray()
     before = time.thread_time()
-    with suppress(Refused):
+    with suppress(RequestError):
         for byte in head:
-            came.append(byte)
-            assert not is_whole(came, len(came) - 1)
+            received.append(byte)
+            assert not is_complete(received, len(received) - 1)
     assert time.thread_time() - before < 5
