@@ -26,43 +26,46 @@ PUBLISH_TIMEOUT_S = 45.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Begun:
-    """One delivery. `at`: when it was begun, by the monotonic clock."""
+class Started:
+    """An in-flight delivery. `at` is its start by the monotonic clock."""
 
     at: float
 
 
 class InFlight:
-    """Every delivery from its arrival until it is acked or nacked. Callable from any thread."""
+    """The deliveries from their arrival until they are acked or nacked. Callable from any thread.
+
+    A stopping worker waits for them, and the watchdog detects a stuck one by its age.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._begun: set[Begun] = set()
+        self._deliveries: set[Started] = set()
 
-    def begin(self) -> Begun:
+    def begin(self) -> Started:
         """Add a delivery."""
         with self._changed:
-            begun = Begun(self._clock())
-            self._begun.add(begun)
-            return begun
+            started = Started(self._clock())
+            self._deliveries.add(started)
+            return started
 
-    def settle(self, begun: Begun) -> None:
+    def settle(self, started: Started) -> None:
         """Remove a delivery that is acked or nacked."""
         with self._changed:
-            self._begun.remove(begun)
+            self._deliveries.remove(started)
             self._changed.notify_all()
 
     def longest_s(self) -> float:
-        """Seconds since the oldest delivery was begun; 0 when there is none."""
+        """Return the seconds since the start of the oldest delivery; 0 when there is none."""
         with self._changed:
-            return max((self._clock() - begun.at for begun in self._begun), default=0.0)
+            return max((self._clock() - started.at for started in self._deliveries), default=0.0)
 
     def drain(self, timeout_s: float) -> int:
-        """Wait until there is none; return how many are left after `timeout_s`."""
+        """Wait until no delivery is in flight. Returns the number that is left after `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._begun, timeout_s)
-            return len(self._begun)
+            self._changed.wait_for(lambda: not self._deliveries, timeout_s)
+            return len(self._deliveries)
 
 
 @dataclass(slots=True)
@@ -124,7 +127,7 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    started: Begun
+    started: Started
     request: Decoded | None = None
     identity: str = ""
 

@@ -75,6 +75,6 @@ def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
         assert time.monotonic() - began < 9
 
 
-def test_an_address_that_is_taken(port: int) -> None:
+def test_a_health_address_in_use_is_an_error(port: int) -> None:
     with pytest.raises(SettingsError, match="the worker cannot listen there"), serve_health(f"127.0.0.1:{port}", dict):  # type: ignore[arg-type]
         pass

@@ -25,7 +25,7 @@ def test_the_worker_accepts_pushes_of_the_configured_account_only(monkeypatch: p
             pubsub.publish(encoded(), request_id="r1")
             refused = '"outcome": "refused"'
             assert until(lambda: refused in twin.log_path.read_text()), "what nobody signed is nacked"
-            push_as(twin, "stranger@local.iam.gserviceaccount.com", AUDIENCE)
+            push_as(twin, "other@local.iam.gserviceaccount.com", AUDIENCE)
             assert until(lambda: "belongs to another account" in twin.log_path.read_text())
             push_as(twin, EMAIL, "another-worker")
             assert until(lambda: "not a valid token from Google for this worker" in twin.log_path.read_text())

@@ -106,7 +106,7 @@ def test_malformed_events_are_named(headers: dict[str, str], data: bytes, words:
 
 @pytest.mark.parametrize("item", ["[]", "{}", "1.5"])
 def test_an_event_of_millions_of_parts_is_not_read(item: str) -> None:
-    """Each is an object in Python: 15 MB of them are 400 MB."""
+    """Each part becomes a Python object: 15 MB of JSON take 400 MB."""
     parts = ",".join([item] * (MAX_COMMAS + 2))
     with pytest.raises(InvalidRequest, match="the body has 200,001 commas; at most 200,000 are allowed"):
         from_http({}, f'{{"message": {{"x": [{parts}]}}}}'.encode())

@@ -36,7 +36,7 @@ FIELD = b"A: " + b"a" * 1019 + b"\r\n"
         (LINE + FIELD * (HEADERS_BYTES // len(FIELD)) + b"\r\n", True),
     ],
 )
-def test_a_head_is_whole(head: bytes, whole: bool) -> None:
+def test_a_complete_head_is_recognised(head: bytes, whole: bool) -> None:
     assert is_complete(head) is whole
 
 
@@ -51,7 +51,7 @@ def test_a_head_is_whole(head: bytes, whole: bool) -> None:
         (LINE + b"A: " + b"a" * 50_000, 431),
     ],
 )
-def test_a_head_is_too_long(head: bytes, status: int) -> None:
+def test_a_head_over_the_limit_is_recognised(head: bytes, status: int) -> None:
     with pytest.raises(RequestError) as refused:
         is_complete(head)
     assert refused.value.status == status
@@ -84,10 +84,10 @@ def test_a_head_in_pieces_is_judged_like_the_whole(parts: list[bytes], cuts: lis
 
 
 def test_byte_after_byte_costs_little() -> None:
-    head, came = LINE + b"A: b\r\n" * 5000, bytearray()
+    head, received = LINE + b"A: b\r\n" * 5000, bytearray()
     before = time.thread_time()
     with suppress(RequestError):
         for byte in head:
-            came.append(byte)
-            assert not is_complete(came, len(came) - 1)
+            received.append(byte)
+            assert not is_complete(received, len(received) - 1)
     assert time.thread_time() - before < 5
