@@ -35,6 +35,6 @@ GOOGLE: dict[str, str] = {
     "test_a_detached_subscription_is_cut_off": "DetachSubscription is not there: 501",
     "test_ingestion_settings_are_kept_in_an_error_state": "topics have no state",
     "test_transforms_and_exports_are_refused": "accepted, without effect",
-    "test_protocol_buffers": "schemas of type PROTOCOL_BUFFER are not there: 501",
+    "test_protocol_buffer_schemas_validate_messages": "schemas of type PROTOCOL_BUFFER are not there: 501",
     "test_attributes_cannot_forge_headers": "nothing is pushed when an attribute cannot be a header",
 }
