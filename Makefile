@@ -42,7 +42,7 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 PARALLEL = -q -n $(or $(JOBS),4) -m "not timing" --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
-test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in at most four minutes
+test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in some minutes
 	$(PY) -m pytest $(PARALLEL) tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
 	$(PY) -m pytest -m timing tests/unit tests/service
 

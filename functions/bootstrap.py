@@ -69,7 +69,7 @@ _push_authorizer = cache(PushAuthorizer)
 
 
 def payload_budget() -> PayloadBudget:
-    """The memory budget of the process for large payload_budget. Raises SettingsError."""
+    """The memory budget of the process for large payloads. Raises SettingsError."""
     return _payload_budget(settings().payload_bytes)
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import flask
 import functions_framework
 
+from functions.entrypoints import flask_setup, push
 from functions.entrypoints import predict as predicts
-from functions.entrypoints import push
 from functions.entrypoints.http import HttpReply, HttpRequest
-from functions.entrypoints.plain_text import use_plain_text
-from functions.entrypoints.request_body import RequestBody, ignore_body
+from functions.entrypoints.request_body import RequestBody
 from functions.entrypoints.routes import route
 
 if flask.has_app_context():  # functions-framework imports this module for one application
-    flask.current_app.before_request(ignore_body)
-    use_plain_text(flask.current_app)
+    flask_setup.set_up(flask.current_app)
 
 
 @functions_framework.http

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from client.gcp import Cloud
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
-from client.transport.base import RequestOptions, Transport, send_all
+from client.transport.base import SendOptions, Transport, send_all
 from client.transport.bucket import open_bucket
 from client.transport.http import HttpTransport
 from client.transport.response_subscription import ResponseSubscription
@@ -33,7 +33,7 @@ def bucket(cloud: Cloud, name: str, folder: str) -> EntryPoint:
 
 def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoint:
     """Return the HTTP endpoint at `url`. `token` returns the identity token, empty where none is needed."""
-    return lambda images, tracker: nullcontext(HttpTransport(url, tracker, timeout_s, RequestOptions(), token()))
+    return lambda images, tracker: nullcontext(HttpTransport(url, tracker, timeout_s, SendOptions(), token()))
 
 
 def send_through(entry_point: EntryPoint, images: Collection[ImageFile], timeout_s: float) -> list[Outcome]:

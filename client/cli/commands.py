@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from client.image_files import ImageFile
     from client.results.output import Messages, View
     from client.results.request_tracker import Outcome, RequestTracker
-    from client.transport.base import RequestOptions, Transport
+    from client.transport.base import SendOptions, Transport
     from client.transport.response_subscription import ResponseSubscription
 
 
@@ -34,11 +34,11 @@ class Arguments:
     timeout: float
     no_wait: bool = False
 
-    def request_options(self) -> RequestOptions:
+    def request_options(self) -> SendOptions:
         """Return the options of each request."""
-        from client.transport.base import RequestOptions
+        from client.transport.base import SendOptions
 
-        return RequestOptions(self.top_k, self.model, self.expires_in, self.explain)
+        return SendOptions(self.top_k, self.model, self.expires_in, self.explain)
 
 
 class Session:

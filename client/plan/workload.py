@@ -16,7 +16,6 @@ PEAK_RATIO = 3.0
 """The peak rate divided by the day's mean, where the user gives no peak. An assumption."""
 
 Carrier = Literal["message", "reference", "upload"]
-CARRIERS: tuple[Carrier, ...] = ("message", "reference", "upload")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestOptions:
+class SendOptions:
     """The optional attributes of a request, the same for every image of a command."""
 
     top_k: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
-from client.transport.base import RequestOptions, content_type, cut
+from client.transport.base import SendOptions, content_type, cut
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import ObjectRef, upload_id
 from functions.messages.trace_context import HEADER, TraceContext
@@ -51,7 +51,7 @@ class BucketTransport:
         self,
         bucket: Bucket,
         tracker: RequestTracker,
-        options: RequestOptions,
+        options: SendOptions,
         reply_to: str | None,
         names: Mapping[ImageFile, str],
     ) -> None:
@@ -82,7 +82,7 @@ def open_bucket(
     responses: ResponseSubscription | None,
     *,
     prefix: str = "",
-    options: RequestOptions | None = None,
+    options: SendOptions | None = None,
 ) -> Iterator[BucketTransport]:
     """Open the transport to the watched bucket `name`, and the subscription first, so that no response is missed.
 
@@ -91,7 +91,7 @@ def open_bucket(
     with reply_address(responses) as reply_to:
         names = object_names(images, prefix)
         bucket = Bucket(cloud, name)
-        yield BucketTransport(bucket, tracker, options or RequestOptions(), reply_to, names)
+        yield BucketTransport(bucket, tracker, options or SendOptions(), reply_to, names)
         if tracker.all_sent:
             bucket.close()
 

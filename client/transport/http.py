@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError
-from client.transport.base import RequestOptions, content_type, cut
+from client.transport.base import SendOptions, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
 from functions.messages.trace_context import HEADER, TraceContext
 
@@ -36,7 +36,7 @@ class HttpTransport:
     """Requests at the same time: few, because each one waits until the worker has scored its image."""
 
     def __init__(
-        self, url: str, tracker: RequestTracker, timeout_s: float, options: RequestOptions, token: str | None = None
+        self, url: str, tracker: RequestTracker, timeout_s: float, options: SendOptions, token: str | None = None
     ) -> None:
         self._endpoint, self._tracker, self._timeout_s = endpoint(url), tracker, timeout_s
         self._options, self._token = options, token

@@ -10,7 +10,7 @@ from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, publisher, pubsu
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError, plain
-from client.transport.base import RequestOptions, content_type, cut
+from client.transport.base import SendOptions, content_type, cut
 from client.transport.bucket import Bucket, object_name
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import encode_reference
@@ -37,7 +37,7 @@ class TopicTransport:
         self,
         cloud: Cloud,
         tracker: RequestTracker,
-        options: RequestOptions,
+        options: SendOptions,
         reply_to: str | None,
         payload_bucket: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
@@ -99,7 +99,7 @@ def open_topic(
     tracker: RequestTracker,
     responses: ResponseSubscription | None,
     *,
-    options: RequestOptions | None = None,
+    options: SendOptions | None = None,
     payload_bucket: str = "",
     inline_limit: int = INLINE_LIMIT,
 ) -> Iterator[TopicTransport]:
@@ -109,7 +109,7 @@ def open_topic(
     """
     with reply_address(responses) as reply_to:
         bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
-        transport = TopicTransport(cloud, tracker, options or RequestOptions(), reply_to, bucket, inline_limit)
+        transport = TopicTransport(cloud, tracker, options or SendOptions(), reply_to, bucket, inline_limit)
         yield transport
         if tracker.all_sent:
             transport.close()

@@ -21,8 +21,9 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request. `query`: the first value of each name. `root`: the address of this server, with a
-    slash at its end; empty when the request does not state it.
+    """A request. `query`: the first value of each name.
+
+    `root`: the address of this server, with a slash at its end; empty when the request does not state it.
     """
 
     method: str

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import flask
-
 from functions import bootstrap
 from functions.errors import InvalidRequest
 from functions.runtime.payload_memory import LARGE_BYTES, Reserve
@@ -100,11 +98,6 @@ class TimedOutBody:
     def read(self, size: int = -1) -> bytes:
         """Raise InvalidRequest."""
         raise InvalidRequest(_TOO_SLOW)
-
-
-def ignore_body() -> None:
-    """Keep the framework from reading the rest of the current request's body after the response."""
-    flask.request.stream = io.BytesIO()
 
 
 def shorten_deadlines() -> None:

@@ -51,9 +51,9 @@ class InFlight:
             return started
 
     def settle(self, started: Started) -> None:
-        """Remove a delivery that is acked or nacked."""
+        """Remove a delivery that is acked or nacked; a second call does nothing."""
         with self._changed:
-            self._deliveries.remove(started)
+            self._deliveries.discard(started)
             self._changed.notify_all()
 
     def longest_s(self) -> float:
@@ -101,7 +101,7 @@ class Handler:
     in_flight: InFlight = field(default_factory=InFlight)
 
     def handle(self, delivery: Delivery) -> None:
-        """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not. Never raises."""
+        """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not."""
         self._begin(delivery, _Work.submit)
 
     def handle_dead_letter(self, delivery: Delivery) -> None:
@@ -189,9 +189,9 @@ class _Work:
             self._settle()
 
     def _settle(self) -> None:
+        self.handler.in_flight.settle(self.started)
         if self.delivery.is_awaited:
             self.handler.pipeline.flush()
-        self.handler.in_flight.settle(self.started)
 
     def _after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""

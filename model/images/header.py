@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 from model.images.avif import coded_pixels
 from model.images.jpeg import Jpeg, exif_bytes, read_jpeg
-from model.images.limits import Limits, check_coded, check_exif
+from model.images.limits import EXIF_COST, Limits, check_coded, check_exif
 from model.images.png import metadata_bytes
 from model.images.tiff import check_directory
 from model.images.webp import exif_bytes as webp_exif_bytes
 from model.images.webp import prefix_code_bytes
-
-_EXIF_BYTES = 20
-"""Bytes of memory for each byte of EXIF: Pillow makes an object of each fraction."""
 
 _APPLICATION_COPIES = 2
 """Number of copies that Pillow makes of a JPEG's application and comment segments: single and joined."""
@@ -44,12 +41,12 @@ def read_header(data: bytes, limits: Limits) -> Header:
         exif = exif_bytes(data)
         check_exif(exif, limits)
         jpeg = read_jpeg(data)
-        metadata = _APPLICATION_COPIES * jpeg.application_bytes + _EXIF_BYTES * exif
+        metadata = _APPLICATION_COPIES * jpeg.application_bytes + EXIF_COST * exif
         return Header(2 * size + metadata, jpeg.coefficient_bytes, jpeg=jpeg)
     if data.startswith(b"\x89PNG"):
         return Header(size + metadata_bytes(data, limits))
     if data[:4] == b"RIFF":
-        return Header(4 * size + _EXIF_BYTES * webp_exif_bytes(data), prefix_code_bytes(data))
+        return Header(4 * size + EXIF_COST * webp_exif_bytes(data), prefix_code_bytes(data))
     if data[4:8] == b"ftyp":
         coded = coded_pixels(data)
         check_coded(coded, limits)

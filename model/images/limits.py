@@ -11,6 +11,9 @@ from PIL import Image
 from model.errors import ImageTooLarge, InvalidImage
 from model.images.jpeg import Jpeg
 
+EXIF_COST = 20
+"""Bytes of memory for each byte of EXIF: Pillow makes an object of each fraction."""
+
 SEVERAL_SCANS, LOSSLESS = "JPEG in several scans", "lossless JPEG"
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from PIL import Image, ImageFile, _imaging
 
 from model.errors import ImageTooLarge, InvalidImage
-from model.images.limits import Limits
+from model.images.limits import EXIF_COST, Limits
 
 MAX_TEXTS = 20
 """Maximum number of compressed texts. Pillow decompresses each, and one of them may hold the orientation."""
@@ -24,9 +24,6 @@ _TEXT_BYTES = 4_000_000
 
 _CHARACTER_BYTES = 10
 """Bytes of memory for each byte of an uncompressed text, most of them while Pillow parses it."""
-
-_EXIF_BYTES = 20
-"""Bytes of memory for each byte of EXIF: Pillow makes an object of each fraction."""
 
 _RAW_PROFILE, _RAW_PROFILE_BYTES = b"Raw profile type exif\0", 10_000_000
 """The key of a text with EXIF, and the bytes of memory for its content."""
@@ -47,7 +44,7 @@ def metadata_bytes(data: bytes, limits: Limits) -> int:
     for kind, start, stop in _chunks(data, limits):
         if kind in (b"IDAT", b"fdAT"):
             continue
-        taken += (_EXIF_BYTES if kind == b"eXIf" else 1) * (stop - start)
+        taken += (EXIF_COST if kind == b"eXIf" else 1) * (stop - start)
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
         if kind == b"zTXt" or (kind == b"iTXt" and _is_compressed(data[start:stop])):

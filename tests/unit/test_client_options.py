@@ -10,7 +10,7 @@ import pytest
 from client.__main__ import main
 from client.cli.commands import inline_limit
 from client.gcp import Cloud, UsageError
-from client.transport.base import RequestOptions, cut
+from client.transport.base import SendOptions, cut
 from tests.command_line import parsed
 
 PROJECT = {"GOOGLE_CLOUD_PROJECT": "p"}
@@ -98,8 +98,8 @@ def test_the_inline_limit() -> None:
 
 
 def test_request_options_become_attributes() -> None:
-    assert RequestOptions().attributes() == {}
-    given = dict(RequestOptions(top_k=3, model="m", expires_in_s=60).attributes())
+    assert SendOptions().attributes() == {}
+    given = dict(SendOptions(top_k=3, model="m", expires_in_s=60).attributes())
     left = datetime.fromisoformat(given.pop("expires_at")) - datetime.now(UTC)
     assert timedelta(seconds=50) < left <= timedelta(seconds=60)
     assert given == {"top_k": "3", "model": "m"}

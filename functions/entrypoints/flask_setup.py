@@ -1,6 +1,8 @@
-"""Makes a Flask application reply in plain text with fixed sentences, instead of Flask's HTML error pages."""
+"""Sets up a Flask application: errors in plain text instead of HTML pages, and no body read that no route reads."""
 
 from __future__ import annotations
+
+import io
 
 import flask
 from flask.typing import ResponseReturnValue
@@ -26,16 +28,20 @@ class PlainText(flask.Response):
     default_mimetype = "text/plain"
 
 
-def use_plain_text(app: flask.Flask) -> None:
+def set_up(app: flask.Flask) -> None:
     """Configure an application. Call it before routes are added."""
     app.response_class = PlainText
-    app.before_request(_no_redirect)
+    app.before_request(_before_request)
     app.register_error_handler(HTTPException, _answer)
     app.register_error_handler(500, _answer)  # replaces the framework's handler, which repeats the exception
 
 
-def _no_redirect() -> ResponseReturnValue | None:
-    """Reply 404 where Werkzeug would redirect, without an error handler: for an empty path, and for a double slash."""
+def _before_request() -> ResponseReturnValue | None:
+    """Reply 404 where Werkzeug would redirect, without an error handler: for an empty path, and for a double slash.
+
+    Keep the framework from reading the rest of the body after the response; the routes read wsgi.input themselves.
+    """
+    flask.request.stream = io.BytesIO()
     return _answer(NotFound()) if isinstance(flask.request.routing_exception, RequestRedirect) else None
 
 
