@@ -109,8 +109,8 @@ def test_faults_spare_calls_that_create_resources(on: Any) -> None:
         seen = set()
         for _ in range(20):
             calls: list[Callable[[], Any]] = [
-                lambda: subscriber.pull(subscription=SUBSCRIPTION, max_messages=1, retry=None, timeout=5),
-                lambda: subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=["1"], retry=None, timeout=5),
+                lambda: subscriber.pull(subscription=SUBSCRIPTION, max_messages=1, retry=None, timeout=30),
+                lambda: subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=["1"], retry=None, timeout=30),
             ]
             for call in calls:
                 with pytest.raises(refusals) as caught:
