@@ -20,8 +20,8 @@ from functools import cache
 from pathlib import Path
 
 from functions.gcp.object_store import BucketObjects
+from functions.gcp.publisher import TopicResponses
 from functions.gcp.push_tokens import PushAuthorizer
-from functions.gcp.response_publisher import TopicResponses
 from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Model
 from functions.observability.json_logging import configure
@@ -57,23 +57,19 @@ def settings() -> Settings:
     return made
 
 
+@cache
 def push_authorizer() -> PushAuthorizer | None:
-    """Return the authorizer of pushes, or None when the platform authorizes them. Raises SettingsError."""
+    """The authorizer of pushes, or None when the platform authorizes them. Raises SettingsError."""
     made = settings()
     if not made.push_audience:
         return None
-    return _push_authorizer(made.push_audience, made.push_service_account, made.oidc_jwks_url)
+    return PushAuthorizer(made.push_audience, made.push_service_account, made.oidc_jwks_url)
 
 
-_push_authorizer = cache(PushAuthorizer)
-
-
+@cache
 def payload_budget() -> PayloadBudget:
     """The memory budget of the process for large payloads. Raises SettingsError."""
-    return _payload_budget(settings().payload_bytes)
-
-
-_payload_budget = cache(PayloadBudget)
+    return PayloadBudget(settings().payload_bytes)
 
 
 @cache
@@ -98,7 +94,7 @@ def handler(executor: Executor | None = None) -> Handler:
 def _handler(executor: Executor | None) -> Handler:
     began = time.perf_counter()
     release_large_blocks()
-    made = build(settings(), executor)
+    made = build(settings(), executor, payload_budget())
     tune_garbage_collector()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
@@ -107,11 +103,12 @@ def _handler(executor: Executor | None) -> Handler:
     return made
 
 
-def build(settings: Settings, executor: Executor | None = None) -> Handler:
+def build(settings: Settings, executor: Executor | None = None, payload_budget: PayloadBudget | None = None) -> Handler:
     """Build a handler from the settings. Raises SettingsError, or ArtifactError when the model cannot be served.
 
     With an `executor`, it runs requests that block, and the scoring threads decode small images. Without one, the
-    calling thread does both, which suits a caller that waits for the response.
+    calling thread does both, which suits a caller that waits for the response. Objects of buckets count against the
+    `payload_budget`; without one, the handler has its own.
     """
     artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
     # If loading the model crashes the process, this is the last line of its log.
@@ -133,7 +130,7 @@ def build(settings: Settings, executor: Executor | None = None) -> Handler:
             MemoryBudget(settings.decode_bytes - settings.payload_bytes),
         ),
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketObjects(settings.project, settings.buckets, _payload_budget(settings.payload_bytes)),
+        BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
         executor or CallerRuns(),
         # Scoring threads must not block, and a response store blocks.
         batcher if executor and not settings.response_store else None,

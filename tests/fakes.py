@@ -145,5 +145,5 @@ def handle(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
 def handle_dead_letter(handler: Handler, envelope: Envelope) -> AwaitedDelivery:
     """Handle a dead letter like a push delivery."""
     delivery = AwaitedDelivery(envelope)
-    handler.handle_dead_letter(delivery)
+    handler.handle(delivery, is_dead_letter=True)
     return delivery

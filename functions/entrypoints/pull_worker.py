@@ -57,19 +57,15 @@ def pulling(settings: Settings, handler: Handler) -> Iterator[tuple[list[PullStr
     requests = settings.subscription_path(settings.request_subscription)
     watchdog = Watchdog(partial(is_reachable, client, requests), handler.in_flight.longest_s, settings.pull_silence_s)
 
-    def handle(delivery: PulledDelivery) -> None:
+    def handle(delivery: PulledDelivery, *, is_dead_letter: bool = False) -> None:
         watchdog.heard()
-        handler.handle(delivery)
-
-    def handle_dead_letter(delivery: PulledDelivery) -> None:
-        watchdog.heard()
-        handler.handle_dead_letter(delivery)
+        handler.handle(delivery, is_dead_letter=is_dead_letter)
 
     limits = (settings.pull_max_messages, settings.pull_max_bytes)
     dead_letters = settings.subscription_path(settings.dead_subscription)
     streams = [
         PullStream(client, requests, handle, *limits, supervisor),
-        PullStream(client, dead_letters, handle_dead_letter, *limits, supervisor),
+        PullStream(client, dead_letters, partial(handle, is_dead_letter=True), *limits, supervisor),
     ]
     try:
         yield streams, watchdog

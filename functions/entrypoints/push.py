@@ -7,7 +7,6 @@ delivers it again and at last makes it a dead letter, where a person sees it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import nullcontext
 
 from functions import bootstrap
@@ -19,8 +18,7 @@ from functions.messages.contract import Envelope
 from functions.messages.event_decoder import from_http
 from functions.messages.request_decoder import decode
 from functions.runtime.payload_memory import Reserve
-from functions.service.handler import AwaitedDelivery, Handler
-from functions.service.ports import Delivery
+from functions.service.handler import AwaitedDelivery
 
 MAX_EVENT_BYTES = 15_000_000
 """Largest body: a message of 10 MB in base64, and its attributes."""
@@ -32,17 +30,13 @@ _large_event = threading.Lock()
 _NACK = text_reply(503, "not now; deliver it again")
 
 
-def receive(request: HttpRequest) -> HttpReply:
-    """Handle a message or a bucket notification, pushed or as a CloudEvent."""
-    return _receive(request, Handler.handle)
-
-
 def receive_dead_letter(request: HttpRequest) -> HttpReply:
     """Handle a dead letter: its sender gets an `unavailable` response."""
-    return _receive(request, Handler.handle_dead_letter)
+    return receive(request, is_dead_letter=True)
 
 
-def _receive(request: HttpRequest, handle: Callable[[Handler, Delivery], None]) -> HttpReply:
+def receive(request: HttpRequest, *, is_dead_letter: bool = False) -> HttpReply:
+    """Handle a message or a bucket notification, pushed or as a CloudEvent."""
     if refusal := _unauthorized(request):
         return refusal
     with bootstrap.payload_budget().reservation() as reserve:
@@ -58,7 +52,7 @@ def _receive(request: HttpRequest, handle: Callable[[Handler, Delivery], None]) 
             handler = bootstrap.handler()
         except Exception as exc:
             return _nack(exc, envelope)
-        handle(handler, delivery)
+        handler.handle(delivery, is_dead_letter=is_dead_letter)
         return HttpReply(204) if delivery.is_acked else _NACK
 
 

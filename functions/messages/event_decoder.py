@@ -52,8 +52,14 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
 
     If the sender set no trace, the trace of the delivery becomes an attribute.
     """
+    content_type = headers.get("Content-Type") or ""
     try:
-        envelope = _from_http(headers, body)
+        if kind := headers.get("ce-type"):
+            envelope = _from_cloud_event(kind, headers.get("ce-id") or "", _json(body))
+        elif content_type.startswith("application/cloudevents+json"):
+            envelope = _from_structured(_object(_json(body), "the CloudEvent"))
+        else:
+            envelope = _from_push(_json(body))
     except RecursionError:  # JSON that the parser accepts may be too deep for the encoder
         raise InvalidRequest("the body is nested too deeply") from None
     trace = headers.get(f"ce-{HEADER}") or headers.get(HEADER)
@@ -65,16 +71,11 @@ def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> En
     return Envelope(request_id, payload, {**options, "request_id": request_id})
 
 
-def _from_http(headers: _Headers, body: bytes) -> Envelope:
-    if kind := headers.get("ce-type"):
-        return _from_cloud_event(kind, headers.get("ce-id") or "", _json(body))
-    if (headers.get("Content-Type") or "").startswith("application/cloudevents+json"):
-        event = _object(_json(body), "the CloudEvent")
-        data = event.get("data")
-        if data is None and "data_base64" in event:
-            data = _json(_base64(event["data_base64"], "data_base64"))
-        return _from_cloud_event(_text(event.get("type", "")), _text(event.get("id", "")), data)
-    return _from_push(_json(body))
+def _from_structured(event: dict[str, Any]) -> Envelope:
+    data = event.get("data")
+    if data is None and "data_base64" in event:
+        data = _json(_base64(event["data_base64"], "data_base64"))
+    return _from_cloud_event(_text(event.get("type", "")), _text(event.get("id", "")), data)
 
 
 def _from_cloud_event(kind: str, event_id: str, data: Any) -> Envelope:

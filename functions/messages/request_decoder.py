@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from functions.errors import InvalidRequest
 from functions.messages.contract import (
-    DEFAULT_TOP_K,
     ID_LIMIT,
     TOP_K_LIMIT,
     Envelope,
@@ -47,7 +46,7 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
         image = _notified(attributes, body or {}) if notified else _image(envelope.payload, body)
     except InvalidRequest as exc:
         image = exc
-    reply_to, attempts = options.get("reply_to") or None, attributes.get(DEAD_LETTER_ATTEMPTS, "")
+    reply_to, attempts = options.get("reply_to") or None, attributes.get(DEAD_LETTER_ATTEMPTS)
     common: dict[str, Any] = {
         "request_id": _upload_id(attributes) if notified else bounded_id(attributes.get("request_id") or envelope.id),
         "message_id": envelope.id,
@@ -58,7 +57,7 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
         "published_at": envelope.published_at,
         "delivery_attempt": envelope.delivery_attempt,
         "event": attributes["eventType"] if notified else None,
-        "dead_letter_attempts": _number(attempts) or 0,
+        "dead_letter_attempts": (attempts and _number(attempts)) or 0,
     }
     if notified and (reason := _ignorable(attributes, body or {})):
         return Ignored(reason=reason, **common)
@@ -67,17 +66,11 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
             _check_length(name, options.get(name, ""))
         if isinstance(image, InvalidRequest):
             raise image
-        in_body = {} if notified else body or {}
-        return Request(
-            image=image,
-            options=RequestOptions(
-                _top_k(options.get("top_k")),
-                options.get("model") or None,
-                _time(options.get("expires_at")),
-                _flag("explain", options.get("explain", in_body.get("explain", False))),
-            ),
-            **common,
-        )
+        stated: dict[str, Any] = {**options}
+        if body and "explain" in body and not notified:
+            stated.setdefault("explain", body["explain"])
+        decoded = {name: read(stated[name]) for name, read in _OPTIONS.items() if name in stated}
+        return Request(image=image, options=RequestOptions(**decoded), **common)
     except InvalidRequest as exc:
         return Rejected(reason=str(exc), **common)
 
@@ -169,23 +162,25 @@ def _check_length(name: str, value: str) -> None:
         raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
 
 
-def _top_k(value: str | None) -> int:
-    if value is None:
-        return DEFAULT_TOP_K
+def _top_k(value: str) -> int:
     if value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= TOP_K_LIMIT:
         return int(value)
     raise InvalidRequest(f"top_k is {quoted(value)}; it must be a whole number from 1 to {TOP_K_LIMIT}")
 
 
-def _flag(name: str, value: object) -> bool:
+def _model(value: str) -> str | None:
+    return value or None
+
+
+def _explain(value: object) -> bool:
     if value in ("true", "false"):
         return value == "true"
     if isinstance(value, bool):
         return value
-    raise InvalidRequest(f"{name} is {quoted(value)}; it must be true or false")
+    raise InvalidRequest(f"explain is {quoted(value)}; it must be true or false")
 
 
-def _time(value: str | None) -> datetime | None:
+def _expires_at(value: str) -> datetime | None:
     if not value:
         return None
     try:
@@ -197,3 +192,12 @@ def _time(value: str | None) -> datetime | None:
         raise InvalidRequest(
             f"expires_at is {quoted(value)}; it must be a time with its zone, such as 2026-11-21T09:30:00Z (RFC 3339)"
         ) from None
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "top_k": _top_k,
+    "model": _model,
+    "expires_at": _expires_at,
+    "explain": _explain,
+}
+"""Reads each field of RequestOptions from its attribute. Raises InvalidRequest."""

@@ -47,8 +47,10 @@ class TraceContext:
     @classmethod
     def of(cls, attributes: Mapping[str, str]) -> TraceContext | None:
         """Return the trace context in a message's attributes or an object's metadata, or None."""
-        read = (cls.parse(attributes.get(name, "")) for name in (GOOGLE + HEADER, HEADER))
-        return next((trace for trace in read if trace), None)
+        for name in (GOOGLE + HEADER, HEADER):
+            if name in attributes and (trace := cls.parse(attributes[name])):
+                return trace
+        return None
 
     @property
     def header(self) -> str:

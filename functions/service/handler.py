@@ -100,23 +100,21 @@ class Handler:
     response_cache: ResponseCache = field(default_factory=ResponseCache)
     in_flight: InFlight = field(default_factory=InFlight)
 
-    def handle(self, delivery: Delivery) -> None:
-        """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not."""
-        self._begin(delivery, _Work.submit)
+    def handle(self, delivery: Delivery, *, is_dead_letter: bool = False) -> None:
+        """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not.
 
-    def handle_dead_letter(self, delivery: Delivery) -> None:
-        """Like `handle`, for a dead letter: its response has the error `unavailable`."""
-        self._begin(delivery, _Work.announce)
-
-    def _begin(self, delivery: Delivery, first: Callable[[_Work, Request | Rejected], None]) -> None:
+        The response to a dead letter has the error `unavailable`.
+        """
         work = _Work(self, delivery, self.in_flight.begin())
         try:
             request = work.request = decode(delivery.envelope)
             if isinstance(request, Ignored):
                 self.request_log.ignored(request)
                 work.ack(None)
+            elif is_dead_letter:
+                work.announce(request)
             else:
-                first(work, request)
+                work.submit(request)
         except Exception as exc:
             work.nack(exc)
 

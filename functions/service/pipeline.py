@@ -35,6 +35,8 @@ from model.text import quoted
 
 T = TypeVar("T")
 
+_utc_now = partial(datetime.now, UTC)
+
 SMALL_BYTES = 64_000
 """Largest image file that the scoring threads decode: some milliseconds, for which the rest of the batch waits."""
 
@@ -68,8 +70,10 @@ class StageTimer:
 
     def timing(self) -> Timing:
         """The stages so far, and the total."""
-        stages = {"total": time.perf_counter() - self._start, **self._stages}
-        return Timing(queue=self._queue, **{name: round(1000 * seconds, 2) for name, seconds in stages.items()})
+        timing = {"total": time.perf_counter() - self._start, **self._stages}
+        for name, seconds in timing.items():
+            timing[name] = round(1000 * seconds, 2)
+        return Timing(queue=self._queue, **timing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Pipeline:
     executor: Executor = field(default_factory=CallerRuns)
     batches: AsyncEngine | None = None
     spans: Spans | None = None
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = _utc_now
 
     def submit(self, request: Request | Rejected) -> Future[Response]:
         """The response to a request; the future fails with a transient failure, or CancelledError after `cancel`."""
@@ -94,7 +98,7 @@ class Pipeline:
             return self.executor.submit(self._reject, request)
         work = _Work(self, request, StageTimer(self.queue_ms(request)))
         if not (self.batches and _is_small(request)):
-            return self.executor.submit(work.run)
+            return self.executor.submit(work.conclude, work.score)
         responded: Future[Response] = Future()
         self.batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
         return responded
@@ -175,9 +179,9 @@ class _Work:
             self.images = prepared
         return prepared
 
-    def run(self) -> Response:
-        """All stages, in this thread; blocks."""
-        return self.conclude(lambda: self.pipeline.predictor.engine.score(self.prepare()))
+    def score(self) -> Scores:
+        """The scores [1, labels]; blocks."""
+        return self.pipeline.predictor.engine.score(self.prepare())
 
     def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
         """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""

@@ -40,7 +40,8 @@ class LiteRTEngine:
         from ai_edge_litert.interpreter import Interpreter
 
         check_lite(path)
-        self._path, self._signature, self._threads = path, signature, threads
+        self.signature = signature
+        self._path, self._threads = path, threads
         self._interpreter = Interpreter
         self._lock = threading.Lock()
         self._closed = False
@@ -67,12 +68,8 @@ class LiteRTEngine:
         except (ValueError, RuntimeError) as exc:
             raise ArtifactError(f"{path} cannot be run by LiteRT: {_reason(exc)}") from exc
 
-    @property
-    def signature(self) -> Signature:
-        return self._signature
-
     def score(self, images: Images, /) -> Scores:
-        check_images(images, self._signature)
+        check_images(images, self.signature)
         parts, start = [], 0
         while start < len(images):
             bucket = self._buckets[max(0, bisect_right(self._buckets, len(images) - start) - 1)]
@@ -82,7 +79,7 @@ class LiteRTEngine:
 
     def activations(self, images: Images, /) -> Activations | None:
         """Compute activation maps, one call at a time, with a separate interpreter, so that scoring never waits."""
-        check_images(images, self._signature)
+        check_images(images, self.signature)
         if self._closed:
             raise RuntimeError("the engine is closed")
         if not self._explains:
@@ -128,7 +125,7 @@ class LiteRTEngine:
                 self._idle[bucket].append(interpreter)
 
     def _sized(self, interpreter: Any, bucket: int) -> Any:
-        shape = [bucket, self._signature.height, self._signature.width, self._signature.channels]
+        shape = [bucket, self.signature.height, self.signature.width, self.signature.channels]
         interpreter.resize_tensor_input(self._input, shape, strict=True)
         interpreter.allocate_tensors()
         return interpreter

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.engines.base import Activations, Engine, Images, Scores, Signature
+from model.engines.base import Activations, Engine, Images, Scores
 
 # Batches in the moving average of the time per image.
 _AVERAGED = 8
@@ -62,6 +62,7 @@ class MicroBatcher:
             raise ValueError(f"max_batch_size is {max_batch_size}; it must be at least 1")
         if max_wait_s < 0:
             raise ValueError(f"max_wait_s is {max_wait_s}; it must be at least 0")
+        self.signature = engine.signature
         self._engine = engine
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
@@ -75,10 +76,6 @@ class MicroBatcher:
         self._closing = threading.Lock()
         self._closed = False
         self._threads = [start(f"micro-batcher-{number}", self._run) for number in range(scorers)]
-
-    @property
-    def signature(self) -> Signature:
-        return self._engine.signature
 
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels]; blocks; returns float32 [N, labels].

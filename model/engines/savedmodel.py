@@ -49,22 +49,18 @@ class SavedModelEngine:
         (self._input,), (self._output,) = inputs, outputs
         self._score, self._constant = score, tf.constant
         self._explain = signatures.get(EXPLAINING)
-        self._signature = signature
+        self.signature = signature
         self._closed = False
 
-    @property
-    def signature(self) -> Signature:
-        return self._signature
-
     def score(self, images: Images, /) -> Scores:
-        check_images(images, self._signature)
+        check_images(images, self.signature)
         if self._closed:
             raise RuntimeError("the engine is closed")
         scores: Scores = self._score(**{self._input: self._constant(images)})[self._output].numpy()
         return scores
 
     def activations(self, images: Images, /) -> Activations | None:
-        check_images(images, self._signature)
+        check_images(images, self.signature)
         if self._closed:
             raise RuntimeError("the engine is closed")
         if self._explain is None:

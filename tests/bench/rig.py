@@ -18,7 +18,7 @@ from typing import Protocol
 import requests
 from google.cloud import pubsub_v1
 
-from functions.gcp.response_publisher import topic_publisher
+from functions.gcp.publisher import topic_publisher
 from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
 from tests.bench.parts import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from google.cloud import pubsub_v1
 
-from functions.gcp.batch_publisher import MessageRefused
-from functions.gcp.response_publisher import TopicResponses
+from functions.gcp.publisher import MessageRefused, TopicResponses
 from functions.messages.contract import Response
 from functions.runtime.supervised import Supervisor
 from infra.local.pubsub.server import PubsubServer

@@ -15,7 +15,7 @@ from functions_framework import create_app
 from werkzeug.serving import make_server
 
 from functions import bootstrap
-from functions.gcp.response_publisher import TopicResponses
+from functions.gcp.publisher import TopicResponses
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
 from infra.local.topology import Topology

@@ -61,7 +61,7 @@ class Kind:
     def handle(self, handler: Handler, envelope: Envelope | None = None, dead: bool = False) -> RecordedDelivery:
         """A delivery that is settled, unless the publisher holds its response."""
         delivery = RecordedDelivery(envelope or Envelope("m1", encoded()), self.is_awaited)
-        (handler.handle_dead_letter if dead else handler.handle)(delivery)
+        handler.handle(delivery, is_dead_letter=dead)
         holds = isinstance(handler.publisher, MemoryResponses) and handler.publisher.hold
         assert until(lambda: bool(delivery.verdicts) or (holds and bool(handler.publisher.futures)), 10)  # type: ignore[attr-defined]
         return delivery

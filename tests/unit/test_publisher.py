@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.gcp.batch_publisher import (
+from functions.gcp.publisher import (
     GATHER_S,
     LONGEST_GATHER_S,
     MAX_MESSAGES,
