@@ -5,27 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from tests.isolation import FORBIDDEN, Forbidden, Isolation
 
 
-@pytest.mark.parametrize("event", sorted(FORBIDDEN))
-def test_a_forbidden_call_raises_and_is_recorded(event: str) -> None:
+@pytest.mark.parametrize(("owner", "name"), FORBIDDEN)
+def test_a_forbidden_call_raises_and_is_recorded(owner: Any, name: str) -> None:
     isolation = Isolation()
+    guarded = isolation.guard(owner, name)
     with isolation.of("a test") as seen, suppress(Forbidden):
-        isolation.audit(event, ("what",))
+        guarded("what")
         pytest.fail("nothing was raised")
-    assert seen == [f"{event}('what',)"]
+    assert seen == [f"{owner.__name__}.{name}('what',)"]
 
 
-def test_allowed_calls_pass() -> None:
-    isolation = Isolation()
-    with isolation.of("a test") as seen:
-        isolation.audit("open", ("file",))
-    isolation.audit("subprocess.Popen", ("after the test",))
-    assert seen == []
+@pytest.mark.parametrize(("owner", "name"), FORBIDDEN)
+def test_every_unit_test_is_guarded(owner: Any, name: str) -> None:
+    assert hasattr(getattr(owner, name), "__wrapped__"), "tests/isolation.py did not wrap it"
+
+
+def test_calls_outside_of_unit_tests_pass() -> None:
+    assert Isolation().guard(len, "__call__")("four") == 4
 
 
 def in_thread(work: Callable[[], None]) -> None:
@@ -39,7 +42,7 @@ def test_only_threads_of_the_test_are_restricted() -> None:
 
     def connect() -> None:
         with suppress(Forbidden):
-            isolation.audit("socket.connect", ("somewhere",))
+            isolation.guard(str, "upper")("somewhere")
 
     def elder() -> None:
         assert begun.wait(10)
