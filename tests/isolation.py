@@ -1,8 +1,9 @@
 """Hold tests/unit to its promise: no test there starts a process, opens a connection or listens.
 
 The functions of Python's own modules that do so are wrapped, once in each process. An audit hook would see them too,
-but with coverage it breaks threads on Python 3.11: of two threads that begin at the same time, one ends at once with "Cannot
-install a trace function while another trace function is being installed", and a test that waits for it never ends.
+but with coverage it breaks threads on Python 3.11: of two threads that begin at the same time, one ends at once
+("Cannot install a trace function while another trace function is being installed"), and a test that waits for it never
+ends.
 """
 
 from __future__ import annotations
