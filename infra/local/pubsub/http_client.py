@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -59,7 +60,8 @@ class HttpClient:
         reusable = False
         try:
             writer.write(request)
-            await writer.drain()
+            with suppress(ConnectionError):  # a server that closed may have replied before, and reading raises as well
+                await writer.drain()
             status, reusable = await _answer(reader)
             return status
         finally:
