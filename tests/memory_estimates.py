@@ -21,7 +21,7 @@ from model.images.decode import decoded
 from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
 from model.images.webp import MAX_GROUPS
-from tests.fault.watch import peak_kb, reset_peak
+from tests.fault.process_monitor import peak_kb, reset_peak
 from tests.image_files import chunk, save, tiff, webp_of_groups
 
 LIMITS = Limits(max_bytes=1 << 40, max_seconds=60)

@@ -18,7 +18,7 @@ from pathlib import Path
 from functions.messages.contract import Response
 from infra.local.twin import Delivery, Twin
 from tests.conftest import data_folder
-from tests.fault.watch import ProcessMonitor
+from tests.fault.process_monitor import ProcessMonitor
 from tests.hostile import COSTLY, LARGE, archived
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded

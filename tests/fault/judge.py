@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.fault.book import Verdict
+from tests.fault.journal import Verdict
 from tests.fault.plan import FaultCounts, Plan
 
 LONG = 1000

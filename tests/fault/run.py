@@ -20,10 +20,10 @@ from infra.local.storage.notify import Notifier, watches
 from infra.local.storage.server import StorageServer
 from infra.local.topology import Topology
 from tests.bench.parts import environment
-from tests.fault.book import RequestJournal, Verdict
 from tests.fault.broker import FAULT_PLAN, Embedded, Google
-from tests.fault.front import LoadBalancer
-from tests.fault.loop import Loop
+from tests.fault.event_loop import Loop
+from tests.fault.journal import RequestJournal, Verdict
+from tests.fault.load_balancer import LoadBalancer
 from tests.fault.plan import FaultCounts, Plan
 from tests.fault.traffic import DOOMED, Traffic
 from tests.fault.workers import Place

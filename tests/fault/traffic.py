@@ -19,7 +19,7 @@ from functions.messages.contract import Envelope, Error, ObjectRef, Response, en
 from functions.settings import Settings
 from tests.bench.images import garments
 from tests.fakes import respond
-from tests.fault.book import RequestJournal
+from tests.fault.journal import RequestJournal
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from infra.local import worker as workers
 from infra.local.child import Child, ChildFailed
 from infra.local.ports import free_port
-from tests.fault.front import LoadBalancer
-from tests.fault.loop import Loop
+from tests.fault.broker_proxy import BrokerProxy
+from tests.fault.event_loop import Loop
+from tests.fault.load_balancer import LoadBalancer
 from tests.fault.plan import Delivery, FaultCounts
-from tests.fault.wire import BrokerProxy
 
 _KILLED = -9
 _POLL_S = 0.01

@@ -10,7 +10,7 @@ import pytest
 
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from tests.fault.watch import ProcessMonitor
+from tests.fault.process_monitor import ProcessMonitor
 from tests.hostile import LARGE
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from infra.local.twin import Twin
-from tests.fault.watch import ProcessMonitor
+from tests.fault.process_monitor import ProcessMonitor
 from tests.image_files import save
 from tests.pubsub_client import PubsubClient
 

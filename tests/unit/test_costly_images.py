@@ -17,7 +17,7 @@ from model.images import normalize
 from model.images.decode import decode_image
 from model.images.limits import Limits
 from model.images.tiff import MAX_PARTS, check_directory
-from tests.fault.watch import peak_kb, reset_peak
+from tests.fault.process_monitor import peak_kb, reset_peak
 from tests.hostile import COSTLY, LARGE, exif_of_fractions
 from tests.image_files import grey_tiff, tiff
 from tests.samples import encoded

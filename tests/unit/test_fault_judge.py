@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.book import Verdict
+from tests.fault.journal import Verdict
 from tests.fault.judge import LONG, faults
 from tests.fault.plan import FaultCounts, Plan
 

@@ -6,7 +6,7 @@ import pytest
 
 from functions.messages.contract import Error, Response
 from model.labels import Prediction
-from tests.fault.book import RequestJournal, Verdict
+from tests.fault.journal import RequestJournal, Verdict
 
 
 def ok(score: float = 0.9, label: str = "Bag") -> Response:
