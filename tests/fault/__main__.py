@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--pubsub", choices=["embedded", "google", "both"], default="embedded")
     parser.add_argument("--between", type=int, metavar="K", help="kills between publish and ack (a tenth of N)")
     parser.add_argument(
-        "--response store", action="store_true", help="workers with a RESPONSE_STORE: no copy may differ in any byte"
+        "--response-store", action="store_true", help="workers with a RESPONSE_STORE: no copy may differ in any byte"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; by default a temporary one that is deleted")

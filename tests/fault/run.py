@@ -54,7 +54,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT, "PULL_MAX_MESSAGES": "16"}
         env |= {"ALLOWED_BUCKETS": "uploads,payloads", "WORKER_PROCESSES": str(plan.processes)}
         if plan.response_store:
-            env["RESPONSE_STORE"] = "gs://payloads/response store"
+            env["RESPONSE_STORE"] = "gs://payloads/responses"
         stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))
         traffic = Traffic(PROJECT, plan)
         stack.callback(traffic.close)
