@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from functions import bootstrap
 from functions.errors import ImageNotFound
 from functions.messages.contract import Envelope, Ignored, Model, ObjectRef, Response
 from functions.messages.request_decoder import decode
@@ -133,6 +134,12 @@ def respond(handler: Handler, envelope: Envelope) -> Response:
     request = decode(envelope)
     assert not isinstance(request, Ignored)
     return handler.pipeline.submit(request).result(30)
+
+
+def forget_settings() -> None:
+    """Let the process read its settings from the environment again."""
+    for kept in (bootstrap.settings, bootstrap.push_authorizer, bootstrap.payload_budget):
+        kept.cache_clear()
 
 
 def handle(handler: Handler, envelope: Envelope) -> AwaitedDelivery:

@@ -64,7 +64,8 @@ class Isolation:
         def guarded(*arguments: Any, **named: Any) -> Any:
             if self._test is None or threading.current_thread() in self._elder:
                 return function(*arguments, **named)
-            self._seen.append(f"{owner.__name__}.{name}{arguments!r:.200}")
+            shown = arguments[1:] if isinstance(owner, type) else arguments  # without `self`
+            self._seen.append(f"{owner.__name__}.{name}{shown!r:.200}")
             raise Forbidden(f"{self._test} is in tests/unit and called {self._seen[-1]}: move it to tests/service")
 
         return guarded

@@ -57,7 +57,7 @@ def test_a_folder_over_its_budget_fails_under_ci(ci: str, status: int, root: Pat
 def test_a_unit_test_that_starts_a_process_fails_whatever_it_catches(root: Path, tmp_path: Path) -> None:
     done = run(root, tmp_path / "checkout", "isolation", CATCHES)
     assert done.returncode == 1
-    assert "is in tests/unit and called subprocess.Popen('true'" in done.stdout
+    assert "is in tests/unit and called Popen.__init__(['true']" in done.stdout
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])

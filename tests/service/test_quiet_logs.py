@@ -21,7 +21,7 @@ from functions import bootstrap
 from functions.messages.contract import Envelope
 from functions.observability.json_logging import JsonLines
 from functions.service.handler import Handler
-from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, handle
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, forget_settings, handle
 from tests.samples import encoded
 
 SECRET = b"a person's face, pixel by pixel"
@@ -77,10 +77,10 @@ def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "DEBUG"}.items():
         monkeypatch.setenv(name, value)
-    bootstrap.settings.cache_clear()
+    forget_settings()
     monkeypatch.syspath_prepend(str(root))
     yield create_app("serve", str(root / "functions" / "main.py")).test_client()
-    bootstrap.settings.cache_clear()
+    forget_settings()
 
 
 def assert_quiet(lines: Lines, at_least: int) -> None:
@@ -132,7 +132,7 @@ def test_nothing_secret_is_logged_of_rejected_pushes(
     guard = {"PUSH_AUDIENCE": "a", "PUSH_SERVICE_ACCOUNT": "b", "OIDC_JWKS_URL": "http://127.0.0.1:9/"}
     for name, value in guard.items():
         monkeypatch.setenv(name, value)
-    bootstrap.settings.cache_clear()
+    forget_settings()
     every_entry_point(client)
     for token in (TOKEN, TOKEN.replace(".", ""), f"{TOKEN}.{TOKEN}"):
         client.post("/", data=SECRET, headers={"Authorization": f"Bearer {token}"})

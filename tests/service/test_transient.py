@@ -21,7 +21,7 @@ from functions.service.handler import Handler
 from infra.local.topology import Topology
 from infra.local.twin import Delivery, Twin
 from model.engines.base import Images, Scores
-from tests.fakes import BrightnessEngine, fake_handler
+from tests.fakes import BrightnessEngine, fake_handler, forget_settings
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 
@@ -61,7 +61,7 @@ class FailingEngine(BrightnessEngine):
 def worker_of(handler: Handler, root: Path, pubsub: PubsubClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The real application around a handler, pushed to: no real part can make an engine fail on demand."""
     monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
-    bootstrap.settings.cache_clear()
+    forget_settings()
     server = make_server("127.0.0.1", 0, create_app("serve", str(root / "functions" / "main.py")), threaded=True)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
@@ -76,7 +76,7 @@ def worker_of(handler: Handler, root: Path, pubsub: PubsubClient, monkeypatch: p
         server.shutdown()
         serving.join()
         server.server_close()
-        bootstrap.settings.cache_clear()
+        forget_settings()
 
 
 def test_a_request_is_dead_lettered_when_the_engine_always_fails(

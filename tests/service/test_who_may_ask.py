@@ -22,7 +22,7 @@ from functions import bootstrap
 from functions.observability.request_log import RequestLog
 from functions.service.handler import Handler
 from infra.local.pubsub.token import JWKS_PATH, PEM_PATH, Tokens
-from tests.fakes import MemoryResponses, fake_handler
+from tests.fakes import MemoryResponses, fake_handler, forget_settings
 from tests.samples import encoded
 from tests.waiting import until
 
@@ -93,12 +93,12 @@ def app(root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses)
     def make(**settings: str) -> FlaskClient:
         for name, value in {"GOOGLE_CLOUD_PROJECT": "p", **settings}.items():
             monkeypatch.setenv(name, value)
-        bootstrap.settings.cache_clear()
+        forget_settings()
         app: Flask = create_app("serve", str(root / "functions" / "main.py"))
         return app.test_client()
 
     yield make
-    bootstrap.settings.cache_clear()
+    forget_settings()
 
 
 @pytest.fixture

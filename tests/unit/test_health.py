@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from functions import bootstrap
-from tests.fakes import BrightnessEngine, fake_handler
+from tests.fakes import BrightnessEngine, fake_handler, forget_settings
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, TRACE
 
@@ -29,7 +29,7 @@ def test_every_request_is_counted_once(
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
-    bootstrap.settings.cache_clear()
+    forget_settings()
     bootstrap.request_log.cache_clear()
     engine = BrightnessEngine()
     handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
@@ -47,7 +47,7 @@ def test_every_request_is_counted_once(
         engine.failure = RuntimeError("broken")
         assert push(client, encoded(size=(9, 9))) == 503, "another request: what was answered is remembered"
         assert client.post("/predict", data=encoded(), headers={"traceparent": GIVEN}).status_code == 503
-    bootstrap.settings.cache_clear()
+    forget_settings()
     report = client.get("/health").get_json()
     assert report["status"] == "ok" and report["since"].endswith("Z")
     assert report["outcomes"] == {"ok": 2, "error": 4, "ignored": 0, "nacked": 1, "malformed": 2, "refused": 0}

@@ -20,7 +20,7 @@ from functions.messages.event_decoder import from_http
 from functions.observability.json_logging import JsonLines
 from model.text import printable, printable_lines, quoted
 from tests.decoding import ignored, rejection
-from tests.fakes import MemoryObjects, fake_handler
+from tests.fakes import MemoryObjects, fake_handler, forget_settings
 from tests.samples import encoded
 
 EVIL = [
@@ -47,10 +47,10 @@ def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]
     monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
     for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on"}.items():
         monkeypatch.setenv(name, value)
-    bootstrap.settings.cache_clear()
+    forget_settings()
     monkeypatch.syspath_prepend(str(root))
     yield create_app("serve", str(root / "functions" / "main.py")).test_client()
-    bootstrap.settings.cache_clear()
+    forget_settings()
 
 
 @pytest.mark.parametrize("name", EVIL, ids=ascii)

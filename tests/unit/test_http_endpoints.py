@@ -21,7 +21,14 @@ from functions.errors import HTTP_STATUS
 from functions.messages.contract import Response, decode_response, encode_response
 from functions.service.handler import Handler
 from tests.conftest import ROOT
-from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
+from tests.fakes import (
+    BrightnessEngine,
+    MemoryObjects,
+    MemoryResponses,
+    MemoryResponseStore,
+    fake_handler,
+    forget_settings,
+)
 from tests.samples import BAD_IMAGES, encoded
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -44,9 +51,9 @@ def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine:
     monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
     monkeypatch.setattr(bootstrap, "_handler", lambda executor: made)
-    bootstrap.settings.cache_clear()
+    forget_settings()
     yield made
-    bootstrap.settings.cache_clear()
+    forget_settings()
 
 
 @pytest.fixture
@@ -263,7 +270,7 @@ def test_a_worker_that_is_not_ready_answers_503_without_details(
 
 def test_invalid_settings_are_503_without_details(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE", "onnx")
-    bootstrap.settings.cache_clear()
+    forget_settings()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()
     for reply in (app.get("/ready"), app.post("/predict", data=encoded()), app.post("/", **pushed(encoded()))):
         assert reply.status_code == 503 and "onnx" not in reply.get_data(as_text=True)
@@ -290,7 +297,7 @@ def test_predict_has_its_own_function_target(root: Path, handler: Handler) -> No
 def test_the_composed_worker_serves_the_shipped_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
-    bootstrap.settings.cache_clear()
+    forget_settings()
     bootstrap._handler.cache_clear()
     app = create_app("serve", str(root / "functions" / "main.py")).test_client()
     assert app.get("/ready").get_json()["engine"] in {"litert", "savedmodel"}
@@ -301,5 +308,5 @@ def test_the_composed_worker_serves_the_shipped_model(root: Path, monkeypatch: p
     assert explained.predictions == response.predictions
     assert explained.explanation is not None and explained.explanation.method == "class_activation"
     bootstrap.handler().pipeline.predictor.engine.close()
-    bootstrap.settings.cache_clear()
+    forget_settings()
     bootstrap._handler.cache_clear()
