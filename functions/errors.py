@@ -1,14 +1,17 @@
 """The permanent errors, which a sender causes, and their codes. Every other error is transient.
 
 permanent   answered with an error response, then acked; a closed list
-  InvalidRequest      an attribute or the body violates the contract
+  InvalidRequest      an attribute or the body violates the contract, or the worker cannot read its object
   UnknownModel        the request names a model that this worker does not serve
   ImageNotFound       the reference names an object that does not exist
   Expired             expires_at has passed
-  InvalidImage        the bytes are no readable image        (model.errors)
+  InvalidImage        the bytes are no readable image, or not of the object's Content-Encoding (model.errors)
   ImageTooLarge       over a limit on bytes, pixels or scans (model.errors)
   UnsupportedFormat   the format is not supported            (model.errors)
 transient   all others: nacked and redelivered; a dead letter gets a response with the code `unavailable`
+
+docs/errors.md has the decision on each exception of storage, decoding and scoring. gcp/object_store.py turns those of
+Cloud Storage that a sender causes into classes of this list.
 """
 
 from __future__ import annotations

@@ -1,20 +1,26 @@
-"""Images in Cloud Storage. The client itself reads STORAGE_EMULATOR_HOST."""
+"""Images in Cloud Storage. The client itself reads STORAGE_EMULATOR_HOST.
+
+The worker downloads the bytes as they are stored and unpacks gzip itself. Google's client would count damaged gzip as
+its own failure, and for other encodings it compares the checksum of the stored bytes with that of the unpacked ones.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import BadRequest, NotFound
 
 from functions.errors import ImageNotFound, InvalidRequest
 from functions.messages.contract import ObjectRef
 from functions.runtime.payload_memory import LARGE_BYTES, PayloadBudget
-from model.errors import ImageTooLarge
+from model.errors import ImageTooLarge, InvalidImage
 from model.text import quoted
 
 if TYPE_CHECKING:
@@ -29,6 +35,16 @@ A stopping worker has 10 s, and a push worker may get one more request while it 
 
 FETCH_RETRY_S = 2.0
 """Seconds for which a failed call is retried; after that the broker's redelivery, with its backoff, is better."""
+
+_CUSTOMER_KEY = re.compile("customer-supplied encryption key|WithCustomerEncryptionKey")
+"""What Cloud Storage replies, with 400, to a read without the key of the object ("Error codes", Cloud Storage)."""
+
+_GZIP = {"gzip", "x-gzip"}
+_UNREADABLE = {"br", "compress", "dcb", "dcz", "deflate", "x-compress", "zstd"}
+"""The other compressions in IANA's registry of content codings. Any other label, such as UTF-8, compresses nothing."""
+
+_MAX_MEMBERS = 100
+"""Maximum members of a gzip file (RFC 1952). One is usual, and each copies the rest of the file."""
 
 
 class BucketObjects:
@@ -52,15 +68,17 @@ class BucketObjects:
     def fetch(self, ref: ObjectRef, max_bytes: int) -> Iterator[bytes]:
         """The object's bytes, whose memory is reserved during the block.
 
-        Raises InvalidRequest for a bucket that is not allowed, ImageNotFound, ImageTooLarge before the download, and
-        TimeoutError when there is no memory for long. The size in a request is not trusted: when the object is larger,
-        its size is read from Cloud Storage and the download starts again.
+        Raises InvalidRequest for a bucket that is not allowed and for an object under a customer-supplied key,
+        ImageNotFound, InvalidImage for a Content-Encoding that the bytes do not have, ImageTooLarge before the
+        download, and TimeoutError when there is no memory for long. Other exceptions are transient. The size in a
+        request is not trusted: when the object is larger, its size is read from Cloud Storage and the download starts
+        again.
         """
         if ref.bucket not in self._allowed:
             allowed = ", ".join(sorted(self._allowed)) or "none"
             raise InvalidRequest(f"the image's bucket is {quoted(ref.bucket)}; this worker reads from: {allowed}")
-        if ref.name in ("", ".", ".."):  # no object has these names, and in a URL they mean another path
-            raise ImageNotFound(f"{ref.uri} is not there")
+        if not _may_exist(ref.name):
+            raise ImageNotFound(f"{quoted(ref.uri)} is not there; no object has this name")
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         began = time.monotonic()
@@ -75,7 +93,7 @@ class BucketObjects:
             blob.reload(**limits())
             return blob.size or 0
 
-        # The last size is for an object that is stored compressed and is decompressed during the download.
+        # The last size is for an object that is stored compressed.
         sizes: list[Callable[[], int]] = [stored_size, lambda: max_bytes]
         if (stated := ref.size) is not None:
             sizes.insert(0, lambda: stated)
@@ -84,13 +102,60 @@ class BucketObjects:
                 if (size := size_of()) > max_bytes:
                     raise ImageTooLarge(f"{ref.uri} is {size:,} bytes; at most {max_bytes:,} are allowed")
                 with self._payloads.reserve(size), suppress(_TooManyBytes):
-                    file = _Bounded(min(max_bytes, max(size, LARGE_BYTES)))
-                    blob.download_to_file(file, **limits())
-                    yield file.getvalue()
+                    yield _download(blob, ref, min(max_bytes, max(size, LARGE_BYTES)), limits())
                     return
         except NotFound:
             raise ImageNotFound(f"{ref.uri} is not there") from None
+        except BadRequest as exc:
+            if _CUSTOMER_KEY.search(exc.message):
+                raise InvalidRequest(
+                    f"{ref.uri} is encrypted with a customer-supplied key, which this worker does not have; store it "
+                    "without such a key, or with a key of Cloud KMS"
+                ) from None
+            raise
         raise ImageTooLarge(f"{ref.uri} is more than {max_bytes:,} bytes; no more are allowed")
+
+
+def _may_exist(name: str) -> bool:
+    """Whether Cloud Storage allows an object of this name. In a URL, `.` and `..` would mean another path."""
+    return 0 < len(name.encode()) <= 1024 and name not in (".", "..") and not {"\r", "\n"} & set(name)
+
+
+def _download(blob: storage.Blob, ref: ObjectRef, max_bytes: int, limits: dict[str, Any]) -> bytes:
+    """The object's bytes without their gzip. Raises _TooManyBytes for more than `max_bytes`, and InvalidImage."""
+    file = _Bounded(max_bytes)
+    blob.download_to_file(file, raw_download=True, **limits)
+    encoding = (blob.content_encoding or "").lower()
+    if encoding in _UNREADABLE:
+        raise InvalidImage(
+            f"{ref.uri} has Content-Encoding: {encoding}; it must have none, or gzip. Store the image file as it is"
+        )
+    if encoding not in _GZIP:
+        return file.getvalue()
+    try:
+        return _unpacked(file.getvalue(), max_bytes)
+    except zlib.error:
+        raise InvalidImage(
+            f"{ref.uri} has Content-Encoding: {encoding}, but its bytes are not a whole gzip file; remove this "
+            "label, or store the image file again"
+        ) from None
+
+
+def _unpacked(stored: bytes, max_bytes: int) -> bytes:
+    """The content of a gzip file; of an empty file, nothing. Raises zlib.error unless it is one from start to end."""
+    pieces, left = list[bytes](), max_bytes
+    for _ in range(_MAX_MEMBERS):
+        if not stored:
+            return b"".join(pieces)
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        pieces.append(member.decompress(stored, left + 1))
+        left -= len(pieces[-1])
+        if left < 0:
+            raise _TooManyBytes
+        if not member.eof:
+            raise zlib.error("the file ends early")
+        stored = member.unused_data
+    raise zlib.error("the file has too many members")
 
 
 class _TooManyBytes(Exception):

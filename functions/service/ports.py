@@ -15,7 +15,8 @@ class ObjectStore(Protocol):
     def fetch(self, ref: ObjectRef, max_bytes: int) -> AbstractContextManager[bytes]:
         """The object's bytes, whose memory is reserved until the block ends; blocks.
 
-        Raises ImageNotFound, ImageTooLarge before the download, and TimeoutError when there is no memory for long.
+        Raises InvalidRequest, ImageNotFound, InvalidImage, ImageTooLarge before the download, and TimeoutError when
+        there is no memory for long. Every other exception is transient.
         """
         ...
 
