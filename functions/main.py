@@ -51,7 +51,7 @@ def _request(request: flask.Request) -> HttpRequest:
         bool(environ.get("wsgi.input_terminated")),
         environ.get("gunicorn.socket"),
     )
-    query = request.args.to_dict()
+    query = tuple(request.args.items(multi=True))
     root = f"{request.scheme}://{request.host}/" if request.host else ""
     return HttpRequest(request.method, request.path, request.headers, body, query, root)
 

@@ -1,16 +1,26 @@
-"""Reads the image from the field `file` of a multipart form ("Returning values from forms", RFC 7578)."""
+"""Reads a multipart form: the image in the field `file`, and options ("Returning values from forms", RFC 7578)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData, State
 
 from functions.errors import InvalidRequest
+from functions.messages.request_decoder import distinct
 from model.text import quoted
 
 MAX_PARTS = 100
 """Maximum number of parts of a form. A valid request needs one; each part costs CPU time."""
+
+OPTION_BYTES = 1_024
+"""Maximum bytes of an option in a form: those of a message attribute in Pub/Sub."""
+
+_NOT_TEXT = {
+    "file": "the field file of the form is text; it must be a file, with a filename: curl -F file=@FILE",
+    "image_uri": 'image_uri is a field of JSON, not of a form; send {"image_uri": "gs://bucket/object"} as the body',
+}
 
 _PIECE_BYTES = 8192
 """The decoder reads a form in pieces of this size in bytes. It is also the maximum size of the headers of a part,
@@ -18,29 +28,64 @@ because each header line costs CPU time.
 """
 
 
-def read_file(body: bytes, boundary: str) -> tuple[str, bytes]:
-    """Return the name and the bytes of the file. Raises InvalidRequest if the form is malformed or has no file."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The bytes of the file, its name, which may be empty, and the options in other fields."""
+
+    data: bytes
+    filename: str
+    options: Mapping[str, str]
+
+
+def read_form(body: bytes, boundary: str, options: Collection[str]) -> Form:
+    """Return the file and those text fields whose names are in `options`; other text fields are ignored.
+
+    Raises InvalidRequest if the form is malformed, states an option twice, or has no file or several.
+    """
     if not boundary or not boundary.isascii():
         raise InvalidRequest("the form has no boundary; its Content-Type must be multipart/form-data; boundary=TEXT")
-    found: list[tuple[str, bytes]] = []
-    for part, data in _parts(body, boundary.encode()):
-        if part.name != "file":
-            continue
-        if not isinstance(part, File):
-            raise InvalidRequest("the field file of the form is text; it must be a file, with a filename")
-        if found:
-            raise InvalidRequest("the form has more than one field named file; it must have one")
-        found.append((part.filename, data))
-    if not found:
-        raise InvalidRequest("the form has no field named file; it must have one")
-    name, data = found[0]
+    files, texts = list[tuple[File, bytes]](), list[tuple[str, str]]()
+    for part, data in _parts(body, boundary.encode(), {"file", *options}):
+        if isinstance(part, File):
+            if part.filename or part.name == "file":  # a browser sends an input without a chosen file like this
+                files.append((part, data))
+        elif part.name in ("file", "image_uri"):
+            raise InvalidRequest(_NOT_TEXT[part.name])
+        elif part.name in options:
+            texts.append((part.name, _option(part.name, data)))
+    file, data = _only(files)
+    return Form(data, file.filename, distinct(texts))
+
+
+def _only(files: Sequence[tuple[File, bytes]]) -> tuple[File, bytes]:
+    names = [file.name for file, _ in files]
+    if "file" not in names:
+        found = f"; its file is in the field {quoted(names[0])}" if names else ""
+        raise InvalidRequest(f"the form has no field named file; it must have one{found}")
+    if names.count("file") > 1:
+        raise InvalidRequest("the form has more than one field named file; it must have one")
+    if len(files) > 1:
+        other = next(name for name in names if name != "file")
+        raise InvalidRequest(f"the form has a second file, in the field {quoted(other)}; it must have one file")
+    file, data = files[0]
     if not data:
-        raise InvalidRequest(f"the file {quoted(name)} of the form is empty; it must be an image")
-    return name, data
+        raise InvalidRequest(f"the file {quoted(file.filename)} of the form is empty; it must be an image")
+    return file, data
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[Field | File, bytes]]:
-    """Yield each part with its data; the data of fields other than `file` are empty."""
+def _option(name: str, data: bytes) -> str:
+    if len(data) > OPTION_BYTES:
+        raise InvalidRequest(
+            f"the field {name} of the form is {len(data):,} bytes; at most {OPTION_BYTES:,} are allowed"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"the field {name} of the form is not UTF-8") from None
+
+
+def _parts(body: bytes, boundary: bytes, wanted: Collection[str]) -> Iterator[tuple[Field | File, bytes]]:
+    """Yield each part with its data; the data of fields whose names are not in `wanted` are empty."""
     decoder, count = MultipartDecoder(boundary), 0
     part: Field | File | None = None
     data: list[bytes] = []
@@ -50,7 +95,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[Field | File, bytes]]
             if count > MAX_PARTS:
                 raise InvalidRequest(f"the form has too many parts; at most {MAX_PARTS} are allowed")
         elif isinstance(event, Data) and part:
-            if part.name == "file":
+            if part.name in wanted:
                 data.append(event.data)
             if not event.more_data:
                 yield part, b"".join(data)

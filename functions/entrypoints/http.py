@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request. `query`: the first value of each name.
+    """A request. `query`: the names and values in their order; a name may come several times.
 
     `root`: the address of this server, with a slash at its end; empty when the request does not state it.
     """
@@ -30,7 +30,7 @@ class HttpRequest:
     path: str
     headers: Headers
     body: RequestBody
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Sequence[tuple[str, str]] = ()
     root: str = ""
 
 

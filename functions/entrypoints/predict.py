@@ -10,7 +10,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from functions import bootstrap
-from functions.entrypoints.form import read_file
+from functions.entrypoints.form import read_form
 from functions.entrypoints.http import JSON, HttpReply, HttpRequest, text_reply
 from functions.entrypoints.request_body import BodyTooLarge, read_body
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
@@ -24,8 +24,7 @@ from functions.messages.contract import (
     encode_response,
     encode_time,
 )
-from functions.messages.event_decoder import from_post
-from functions.messages.request_decoder import decode
+from functions.messages.request_decoder import decode, distinct, read_flag
 from functions.messages.trace_context import HEADER, TraceContext
 from functions.runtime.payload_memory import Reserve
 from functions.service.handler import AwaitedDelivery
@@ -35,16 +34,23 @@ from model.text import printable
 FORM_BYTES = 10_000
 """Most bytes of a form around its file: the limit of the settings is on the file."""
 
+_ID_HEADER = "X-Request-Id"
+_HEADERS = {_ID_HEADER: "request_id", HEADER: HEADER}
+"""The headers that state an option, and its name as a message attribute."""
+
+_OPTIONS = (*OPTIONS, "request_id", "publish")
+"""The options that the query and the form may state."""
+
 _UNAVAILABLE = Error(UNAVAILABLE, "the request could not be answered now; try again")
 
 
 def predict(request: HttpRequest) -> HttpReply:
     """The response to the image in the body, in a multipart form's field `file`, or behind a reference."""
-    request_id, failure = request.headers.get("X-Request-Id") or uuid.uuid4().hex, None
+    request_id, failure = request.headers.get(_ID_HEADER) or uuid.uuid4().hex, None
     try:
         with bootstrap.payload_budget().reservation() as reserve:
-            envelope = _envelope(request, request_id, reserve)
-            if request.query.get("publish") == "true":
+            envelope, is_published = _read(request, request_id, reserve)
+            if is_published:
                 return _published(request, envelope)
             response = _scored(envelope)
     except BodyTooLarge as exc:
@@ -86,22 +92,28 @@ def _published(request: HttpRequest, envelope: Envelope) -> HttpReply:
     return _reply(request, delivery.response or _error(envelope.id, _UNAVAILABLE))
 
 
-def _envelope(request: HttpRequest, request_id: str, reserve: Reserve) -> Envelope:
+def _read(request: HttpRequest, request_id: str, reserve: Reserve) -> tuple[Envelope, bool]:
+    """Return the request as a message, and whether its response is published too.
+
+    A header takes precedence over an option in the query, and that over a field of the form.
+    """
     limit = bootstrap.settings().max_image_bytes
     try:
         body = read_body(request.body, limit + FORM_BYTES, reserve)
     except BodyTooLarge:
         raise BodyTooLarge(limit) from None
-    options = {name: request.query[name] for name in OPTIONS if name in request.query}
-    if trace := request.headers.get(HEADER):
-        options[HEADER] = trace
+    options = distinct((name, value) for name, value in request.query if name in _OPTIONS)
+    options |= {name: value for header, name in _HEADERS.items() if (value := request.headers.get(header))}
     # Any other type is the image itself: curl calls it application/x-www-form-urlencoded.
     media_type, parameters = parse_options_header(request.headers.get("Content-Type"))
-    if media_type == "multipart/form-data":
-        name, body = read_file(body, parameters.get("boundary", ""))
-        if name:
-            options.setdefault("filename", name)
-    return from_post(body, options, request_id)
+    if media_type.lower() == "multipart/form-data":
+        form = read_form(body, parameters.get("boundary", ""), _OPTIONS)
+        options = {**form.options, **options}
+        if form.filename:
+            options.setdefault("filename", form.filename)
+        body = form.data
+    is_published = read_flag("publish", options.pop("publish", "false"))
+    return Envelope(request_id, body, options), is_published
 
 
 def _error(request_id: str, error: Error) -> Response:

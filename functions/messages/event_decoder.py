@@ -9,7 +9,6 @@ from __future__ import annotations
 import binascii
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -52,11 +51,11 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
 
     If the sender set no trace, the trace of the delivery becomes an attribute.
     """
-    content_type = headers.get("Content-Type") or ""
+    media_type = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()  # RFC 9110, section 8.3.1
     try:
         if kind := headers.get("ce-type"):
             envelope = _from_cloud_event(kind, headers.get("ce-id") or "", _json(body))
-        elif content_type.startswith("application/cloudevents+json"):
+        elif media_type == "application/cloudevents+json":
             envelope = _from_structured(_object(_json(body), "the CloudEvent"))
         else:
             envelope = _from_push(_json(body))
@@ -64,11 +63,6 @@ def from_http(headers: _Headers, body: bytes) -> Envelope:
         raise InvalidRequest("the body is nested too deeply") from None
     trace = headers.get(f"ce-{HEADER}") or headers.get(HEADER)
     return replace(envelope, attributes={HEADER: trace, **envelope.attributes}) if trace else envelope
-
-
-def from_post(payload: bytes, options: Mapping[str, str], request_id: str) -> Envelope:
-    """Convert an HTTP request whose sender waits for the response."""
-    return Envelope(request_id, payload, {**options, "request_id": request_id})
 
 
 def _from_structured(event: dict[str, Any]) -> Envelope:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from functions.errors import InvalidRequest
 from functions.messages.contract import (
     ID_LIMIT,
+    OPTIONS,
     TOP_K_LIMIT,
     Envelope,
     Ignored,
@@ -21,15 +23,27 @@ from functions.messages.contract import (
     bounded_id,
     upload_id,
 )
-from functions.messages.trace_context import TraceContext
+from functions.messages.trace_context import HEADER, TraceContext
 from functions.settings import BUCKET
 from model.text import quoted, whole
+
+T = TypeVar("T")
 
 JSON_BYTES = 200_000
 """Longest JSON of a reference or a notification, in bytes: to read 10 MB of brackets takes 500 MB and seconds."""
 
 DEAD_LETTER_ATTEMPTS = "CloudPubSubDeadLetterSourceDeliveryCount"
 """The attribute that Pub/Sub adds to a dead letter ("Handle message failures", Google Cloud)."""
+
+FIELDS = ("request_id", *OPTIONS, HEADER)
+"""The fields that the JSON of a reference may have, apart from image_uri. Each counts like the attribute of its name,
+and the attribute takes precedence.
+"""
+
+_REFERENCE = '{"image_uri": "gs://bucket/object"}'
+_BOM = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+"""White space in JSON (RFC 8259, section 2). A parser may ignore a byte order mark (section 8.1)."""
 
 _FINALIZE = "OBJECT_FINALIZE"
 _DIGITS = 18
@@ -38,19 +52,24 @@ _DIGITS = 18
 
 def decode(envelope: Envelope) -> Request | Rejected | Ignored:
     """Decode a message. Never raises: a message that violates the contract becomes a Rejected."""
-    attributes, body = envelope.attributes, _json_object(envelope.payload)
+    attributes, body = envelope.attributes, None
     notified = "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
-    options = _metadata(body) if notified else attributes
     image: bytes | ObjectRef | InvalidRequest
     try:
-        image = _notified(attributes, body or {}) if notified else _image(envelope.payload, body)
+        if notified:
+            body = _resource(envelope.payload)
+            image = _notified(attributes, body)
+        else:
+            body = _json_object(envelope.payload)
+            image = envelope.payload if body is None else _reference(body)
     except InvalidRequest as exc:
         image = exc
+    options = _metadata(body or {}) if notified else {**_fields(body), **attributes} if body else attributes
     reply_to, attempts = options.get("reply_to") or None, attributes.get(DEAD_LETTER_ATTEMPTS)
     common: dict[str, Any] = {
-        "request_id": _upload_id(attributes) if notified else bounded_id(attributes.get("request_id") or envelope.id),
+        "request_id": _upload_id(attributes) if notified else bounded_id(options.get("request_id") or envelope.id),
         "message_id": envelope.id,
-        "source": Source(attributes.get("filename"), image.uri if isinstance(image, ObjectRef) else None),
+        "source": Source(options.get("filename"), image.uri if isinstance(image, ObjectRef) else None),
         "reply_to": reply_to if reply_to and len(reply_to.encode()) <= ID_LIMIT else None,
         # The sender's own trace; for an upload without one, the trace of its delivery.
         "trace": TraceContext.of(options) or (TraceContext.of(attributes) if notified else None),
@@ -66,10 +85,7 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
             _check_length(name, options.get(name, ""))
         if isinstance(image, InvalidRequest):
             raise image
-        stated: dict[str, Any] = {**options}
-        if body and "explain" in body and not notified:
-            stated.setdefault("explain", body["explain"])
-        decoded = {name: read(stated[name]) for name, read in _OPTIONS.items() if name in stated}
+        decoded = {name: read(options[name]) for name, read in _OPTIONS.items() if name in options}
         return Request(image=image, options=RequestOptions(**decoded), **common)
     except InvalidRequest as exc:
         return Rejected(reason=str(exc), **common)
@@ -94,19 +110,67 @@ def parse_uri(uri: object) -> ObjectRef:
 
 
 def _json_object(payload: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that a message carries instead of an image, or None."""
-    if payload[:1] != b"{" or len(payload) > JSON_BYTES:
+    """The JSON object that a message carries instead of an image, or None. Raises InvalidRequest.
+
+    No image file begins like a JSON object. Nothing is copied where an image begins.
+    """
+    text = payload.removeprefix(_BOM).lstrip(_SPACE)
+    if not text:
+        raise InvalidRequest(f"the message is empty; its data must be an image file or {_REFERENCE}")
+    if not text.startswith(b"{"):
         return None
+    if len(payload) > JSON_BYTES:
+        raise InvalidRequest(
+            f"the message is JSON of {len(payload):,} bytes; at most {JSON_BYTES:,} are read. "
+            f"Send the bytes of an image file as they are, or {_REFERENCE}"
+        )
     try:
-        body: dict[str, Any] = json.loads(payload)
+        body: dict[str, Any] = json.loads(text, object_pairs_hook=distinct)
+    except InvalidRequest:
+        raise
     except (ValueError, RecursionError):
-        return None
+        raise InvalidRequest(
+            f"the message begins with {{ but is not JSON; it must be an image file or {_REFERENCE}"
+        ) from None
     return body
 
 
-def _metadata(resource: dict[str, Any] | None) -> dict[str, str]:
+def distinct(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Return pairs as a dict. Raises InvalidRequest for a name that comes twice: nobody knows which value is meant."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidRequest(f"{quoted(name)} is stated twice; it must be stated once")
+        found[name] = value
+    return found
+
+
+def _fields(body: dict[str, Any]) -> dict[str, str]:
+    """The options in the JSON of a reference, as attributes would state them."""
+    return {name: _text(body[name]) for name in FIELDS if name in body and _is_option(name, body[name])}
+
+
+def _is_option(name: str, value: object) -> bool:
+    """Whether a value can be that of an attribute. The readers of _OPTIONS refuse what they do not understand."""
+    return name in _OPTIONS or isinstance(value, str | int | float)
+
+
+def _text(value: object) -> str:
+    return whole(value if isinstance(value, str) else json.dumps(value))
+
+
+def _resource(payload: bytes) -> dict[str, Any]:
+    """The object that a notification describes; empty when it cannot be read."""
+    try:
+        body = json.loads(payload) if len(payload) <= JSON_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _metadata(resource: dict[str, Any]) -> dict[str, str]:
     """The options of an upload: the custom metadata of its object."""
-    metadata = (resource or {}).get("metadata")
+    metadata = resource.get("metadata")
     if not isinstance(metadata, dict):
         return {}
     return {whole(str(key)): whole(str(value)) for key, value in metadata.items()}
@@ -141,19 +205,18 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
-def _image(payload: bytes, body: dict[str, Any] | None) -> bytes | ObjectRef:
-    if not payload:
-        raise InvalidRequest(
-            'the message is empty; its data must be an image file or {"image_uri": "gs://bucket/object"}'
-        )
-    if payload[:1] == b"{" and len(payload) > JSON_BYTES:
-        raise InvalidRequest(f"the message is JSON of {len(payload):,} bytes; at most {JSON_BYTES:,} are read")
-    if body is None:
-        return payload
+def _reference(body: dict[str, Any]) -> ObjectRef:
     if "image_uri" not in body:
+        found = f" (it has {quoted(next(iter(body)))})" if body else ""
         raise InvalidRequest(
-            'the message is JSON without image_uri; it must look like {"image_uri": "gs://bucket/object"}'
+            f"the message is JSON without image_uri{found}; it must look like {_REFERENCE}, or be the bytes of an "
+            "image file as they are, not in JSON"
         )
+    for name, value in body.items():
+        if name not in FIELDS and name != "image_uri":
+            raise InvalidRequest(f"the JSON has the field {quoted(name)}; allowed are image_uri, {', '.join(FIELDS)}")
+        if name in FIELDS and not _is_option(name, value):
+            raise InvalidRequest(f"{name} is {quoted(value)}; it must be text")
     return parse_uri(body["image_uri"])
 
 
@@ -172,19 +235,18 @@ def _model(value: str) -> str | None:
     return value or None
 
 
-def _explain(value: object) -> bool:
-    if value in ("true", "false"):
-        return value == "true"
-    if isinstance(value, bool):
-        return value
-    raise InvalidRequest(f"explain is {quoted(value)}; it must be true or false")
+def read_flag(name: str, value: str) -> bool:
+    """Read `true` or `false`. Raises InvalidRequest, which names the option."""
+    if value not in ("true", "false"):
+        raise InvalidRequest(f"{name} is {quoted(value)}; it must be true or false")
+    return value == "true"
 
 
 def _expires_at(value: str) -> datetime | None:
     if not value:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows t and z too
         if moment.tzinfo is None:
             raise ValueError("no zone")
         return moment.astimezone(UTC)
@@ -198,6 +260,6 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "top_k": _top_k,
     "model": _model,
     "expires_at": _expires_at,
-    "explain": _explain,
+    "explain": partial(read_flag, "explain"),
 }
 """Reads each field of RequestOptions from its attribute. Raises InvalidRequest."""

@@ -26,9 +26,11 @@ from functions.messages.contract import (
     Timing,
     encode_time,
 )
+from functions.messages.image_as_text import image_as_text
 from functions.observability.spans import Spans
 from functions.service.ports import ObjectStore
 from model.engines.base import AsyncEngine, Images, Scores
+from model.errors import InvalidImage
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
 from model.text import quoted
@@ -170,14 +172,22 @@ class _Work:
         if isinstance(image, ObjectRef):
             with pipeline.objects.fetch(image, pipeline.predictor.limits.max_bytes) as data:
                 self.timer.stage("fetch")
-                prepared = pipeline.predictor.prepare(data)
+                prepared = self._prepared(data)
         else:
-            prepared = pipeline.predictor.prepare(image)
+            prepared = self._prepared(image)
         self.timer.stage("decode")
         self._check_expiry()
         if options.explain:
             self.images = prepared
         return prepared
+
+    def _prepared(self, data: bytes) -> Images:
+        try:
+            return self.pipeline.predictor.prepare(data)
+        except InvalidImage:
+            if sentence := image_as_text(data):
+                raise InvalidImage(sentence) from None
+            raise
 
     def score(self) -> Scores:
         """The scores [1, labels]; blocks."""

@@ -6,7 +6,9 @@ nothing gets nothing.
 
 from __future__ import annotations
 
+import gzip
 import json
+from base64 import b64encode
 from dataclasses import dataclass, field
 
 import pytest
@@ -59,6 +61,17 @@ CASES = {
     "a notification of a bucket that is not allowed": notification("invalid_request", "there.png", bucket="private"),
     "an object that is there": Case("ok", reference("gs://uploads/there.png")),
     "an object with nothing in it": Case("invalid_image", reference("gs://payloads/empty.png")),
+    "an object that is no gzip, labelled gzip": Case("invalid_image", reference("gs://payloads/labelled.png")),
+    "an object in gzip": Case("ok", reference("gs://payloads/packed.png")),
+    "an object under a customer's key": Case("invalid_request", reference("gs://payloads/locked.png")),
+    "a name that no object has": notification("image_not_found", "a\nb.png"),
+    "JSON after a line break": Case("ok", b"\n" + reference("gs://uploads/there.png")),
+    "JSON after a byte order mark": Case("ok", b"\xef\xbb\xbf " + reference("gs://uploads/there.png")),
+    "top_k = 0 in JSON": Case("invalid_request", b'{"image_uri": "gs://uploads/there.png", "top_k": 0}'),
+    "an unknown model in JSON": Case("unknown_model", b'{"image_uri": "gs://uploads/there.png", "model": "resnet"}'),
+    "an unknown field in JSON": Case("invalid_request", b'{"image_uri": "gs://uploads/there.png", "topk": 1}'),
+    "base64 in JSON": Case("invalid_request", b'{"image": "iVBORw0KGgo="}'),
+    "base64": Case("invalid_image", b64encode(GOOD)),
     "http://": Case("invalid_request", reference("http://127.0.0.1/x.png")),
     "file://": Case("invalid_request", reference("file:///etc/passwd")),
     "a response nobody waits for": Case("ok", attributes={"reply_to": "nobody"}),
@@ -77,6 +90,9 @@ def test_the_error_table(worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> N
         with PubsubClient(twin.env["GOOGLE_CLOUD_PROJECT"]) as pubsub:
             pubsub.storage.create_bucket("private").blob("there.png").upload_from_string(GOOD, timeout=10)
             pubsub.storage.bucket("payloads").blob("empty.png").upload_from_string(b"", timeout=10)
+            put(pubsub, "labelled.png", GOOD, encoding="gzip")
+            put(pubsub, "packed.png", gzip.compress(GOOD), encoding="gzip")
+            put(pubsub, "locked.png", GOOD, key=bytes(32))
             expected = {pubsub.drop("there.png", GOOD): "ok"} | publish_all(pubsub)
             answers: dict[str, list[str]] = {request_id: [] for request_id in expected}
             for response in pubsub.responses(
@@ -90,6 +106,12 @@ def test_the_error_table(worker: Delivery, monkeypatch: pytest.MonkeyPatch) -> N
             assert pubsub.backlog("dead_predict-sub") == []
             if worker == "push":
                 assert pubsub.backlog("req_predict-sub") == []
+
+
+def put(pubsub: PubsubClient, name: str, data: bytes, encoding: str | None = None, key: bytes | None = None) -> None:
+    blob = pubsub.storage.bucket("payloads").blob(name, encryption_key=key)
+    blob.content_encoding = encoding
+    blob.upload_from_string(data, timeout=10)
 
 
 def publish_all(pubsub: PubsubClient) -> dict[str, str | None]:

@@ -78,6 +78,30 @@ def test_a_cloud_event_of_storage_is_a_notification() -> None:
 
 
 @pytest.mark.parametrize(
+    "media_type",
+    [
+        "Application/CloudEvents+JSON",
+        " application/cloudevents+json ; charset=UTF-8",
+        "APPLICATION/CLOUDEVENTS+JSON;charset=utf-8",
+    ],
+)
+def test_the_case_of_a_media_type_does_not_matter(media_type: str) -> None:
+    """RFC 9110, section 8.3.1."""
+    event = {"specversion": "1.0", "type": STORAGE_EVENT + "finalized", "id": "e1", "source": "//s", "data": RESOURCE}
+    assert requested(from_http({"Content-Type": media_type}, body(event))).image == ObjectRef("b-1", "x/y.png", 5, 9)
+
+
+@pytest.mark.parametrize("before", [b"\n", b" \t\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+def test_white_space_and_a_byte_order_mark_before_an_event_do_not_matter(before: bytes) -> None:
+    assert from_http({}, before + body(PUSH)) == from_http({}, body(PUSH))
+    event = {"specversion": "1.0", "type": STORAGE_EVENT + "finalized", "id": "e1", "data": RESOURCE}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    assert from_http(headers, before + body(event)) == from_http(headers, body(event))
+    headers = {"ce-type": STORAGE_EVENT + "finalized", "ce-id": "e1"}
+    assert from_http(headers, before + body(RESOURCE)) == from_http(headers, body(RESOURCE))
+
+
+@pytest.mark.parametrize(
     ("headers", "data", "words"),
     [
         ({}, b"", "not JSON"),

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.entrypoints.form import MAX_PARTS, read_file
+from functions.entrypoints.form import MAX_PARTS, OPTION_BYTES, Form, read_form
 from functions.errors import InvalidRequest
 
 B = "bound"
+OPTIONS = ("top_k", "model", "filename")
 
 
 def part(headers: str, data: bytes = b"image") -> bytes:
@@ -45,7 +46,29 @@ END = b"--bound--\r\n"
     ],
 )
 def test_the_file_of_a_form_is_found(body: bytes, found: tuple[str, bytes]) -> None:
-    assert read_file(body, B) == found
+    name, data = found
+    assert read_form(body, B, OPTIONS) == Form(data, name, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        (field("top_k", b"3") + file() + END, {"top_k": "3"}),
+        (file() + field("top_k", b"3") + field("model", "Schuh ü".encode()) + END, {"top_k": "3", "model": "Schuh ü"}),
+        (file() + field("top_k", b"") + END, {"top_k": ""}),
+        (field("filename", b"b.png") + file() + END, {"filename": "b.png"}),
+        (field("top_k", b"9" * OPTION_BYTES) + file() + END, {"top_k": "9" * OPTION_BYTES}),
+        (field("Top_K", b"3") + field("colour", b"3") + field("colour", b"4") + file() + END, {}),
+        (part('Content-Disposition: form-data; name="photo"; filename=""', b"") + file() + END, {}),
+    ],
+)
+def test_text_fields_are_options(body: bytes, options: dict[str, str]) -> None:
+    form = read_form(body, B, OPTIONS)
+    assert (form.data, form.filename, form.options) == (b"image", "shoe.png", options)
+
+
+def other_file(name: str) -> bytes:
+    return part(f'Content-Disposition: form-data; name="{name}"; filename="boot.png"')
 
 
 @pytest.mark.parametrize(
@@ -58,6 +81,32 @@ def test_the_file_of_a_form_is_found(body: bytes, found: tuple[str, bytes]) -> N
         (file() + file() + END, "the form has more than one field named file; it must have one"),
         (field("file") + END, "the field file of the form is text; it must be a file, with a filename"),
         (field("file") + file() + END, "the field file of the form is text; it must be a file, with a filename"),
+        (
+            field("file", b"aGVsbG8=") + END,
+            "the field file of the form is text; it must be a file, with a filename: curl",
+        ),
+        (file() + field("file") + END, "the field file of the form is text; it must be a file, with a filename"),
+        (
+            other_file("photo") + END,
+            "the form has no field named file; it must have one; its file is in the field 'photo'",
+        ),
+        (
+            other_file("File") + END,
+            "the form has no field named file; it must have one; its file is in the field 'File'",
+        ),
+        (file() + other_file("photo") + END, "the form has a second file, in the field 'photo'; it must have one file"),
+        (other_file("photo") + file() + END, "the form has a second file, in the field 'photo'; it must have one file"),
+        (file() + other_file("top_k") + END, "the form has a second file, in the field 'top_k'; it must have one file"),
+        (file() + file(b"") + END, "the form has more than one field named file; it must have one"),
+        (file(b"", "") + file() + END, "the form has more than one field named file; it must have one"),
+        (file() + field("image_uri", b"gs://b/o") + END, "image_uri is a field of JSON, not of a form; send {"),
+        (field("top_k", b"3") * 2 + file() + END, "'top_k' is stated twice; it must be stated once"),
+        (field("top_k", b"3") + file() + field("top_k", b"5") + END, "'top_k' is stated twice"),
+        (field("model", b"\xff") + file() + END, "the field model of the form is not UTF-8"),
+        (
+            field("model", b"m" * (OPTION_BYTES + 1)) + file() + END,
+            "the field model of the form is 1,025 bytes; at most 1,024 are allowed",
+        ),
         (file(b"") + END, "the file 'shoe.png' of the form is empty; it must be an image"),
         (file(b"", "") + END, "the file '' of the form is empty; it must be an image"),
         (b"", "the form is malformed: "),
@@ -78,14 +127,14 @@ def test_the_file_of_a_form_is_found(body: bytes, found: tuple[str, bytes]) -> N
 )
 def test_an_invalid_form_is_refused_with_the_reason(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_file(body, B)
+        read_form(body, B, OPTIONS)
     assert str(refused.value).startswith(sentence)
 
 
 @pytest.mark.parametrize("boundary", ["", "é"])
 def test_a_form_needs_a_boundary(boundary: str) -> None:
     with pytest.raises(InvalidRequest, match="the form has no boundary"):
-        read_file(file() + END, boundary)
+        read_form(file() + END, boundary, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +152,18 @@ def test_a_form_needs_a_boundary(boundary: str) -> None:
 def test_a_form_of_20_mb_is_read_in_time(body: bytes) -> None:
     before = time.thread_time()
     with suppress(InvalidRequest):
-        read_file(body, B)
+        read_form(body, B, OPTIONS)
     assert time.thread_time() - before < 10
 
 
-NAMES = [b"; name=", b'; name="file"', b'; filename="a"', b"; filename*=utf-8''%ff", b"; filename*=x''a"]
+NAMES = [
+    b"; name=",
+    b'; name="file"',
+    b'; name="top_k"',
+    b'; filename="a"',
+    b"; filename*=utf-8''%ff",
+    b"; filename*=x''a",
+]
 BYTES = [b"\r\n", b"\n", b"\r", b"\xff", b"\x00", b"a:b", b":", b" ", b"x" * 9000]
 PIECES = st.sampled_from([b"--bound", b"--", b"Content-Disposition: form-data", *NAMES, *BYTES])
 
@@ -115,7 +171,7 @@ PIECES = st.sampled_from([b"--bound", b"--", b"Content-Disposition: form-data", 
 @given(st.lists(PIECES, max_size=40).map(b"".join))
 def test_any_body_is_a_file_or_refused(body: bytes) -> None:
     try:
-        name, data = read_file(b"--bound\r\n" + body, B)
+        form = read_form(b"--bound\r\n" + body, B, OPTIONS)
     except InvalidRequest:
         return
-    assert isinstance(name, str) and data
+    assert isinstance(form.filename, str) and form.data

@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from functions_framework import create_app
 from PIL import Image
 
 from functions import bootstrap
 from functions.errors import HTTP_STATUS
-from functions.messages.contract import Response, decode_response, encode_response
+from functions.messages.contract import encode_response
 from functions.service.handler import Handler
-from tests.conftest import ROOT
 from tests.fakes import (
     BrightnessEngine,
     MemoryObjects,
@@ -29,9 +26,8 @@ from tests.fakes import (
     fake_handler,
     forget_settings,
 )
+from tests.http_worker import http_client, read, serving
 from tests.samples import BAD_IMAGES, encoded
-
-SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
 
 
 @pytest.fixture
@@ -47,31 +43,18 @@ def engine() -> BrightnessEngine:
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine: BrightnessEngine) -> Iterator[Handler]:
     made = fake_handler(responses=responses, engine=engine, objects=MemoryObjects({"gs://bucket/a": encoded()}))
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
-    monkeypatch.setenv("MAX_IMAGE_BYTES", "100000")
-    monkeypatch.setenv("HTTP_ENDPOINT", "on")
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: made)
-    forget_settings()
-    yield made
-    forget_settings()
+    with serving(made, monkeypatch):
+        yield made
 
 
 @pytest.fixture
-def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
-    monkeypatch.syspath_prepend(str(root))
-    app: Flask = create_app("serve", str(root / "functions" / "main.py"))
-    return app.test_client()
+def client(handler: Handler) -> FlaskClient:
+    return http_client()
 
 
 def pushed(data: bytes, **attributes: str) -> dict[str, Any]:
     message = {"data": base64.b64encode(data).decode(), "messageId": "m1", "attributes": attributes}
     return {"json": {"message": message, "subscription": "s", "deliveryAttempt": 2}}
-
-
-def read(reply: Any) -> Response:
-    """The answer, which fits its schema whatever went wrong."""
-    SCHEMA.validate(json.loads(reply.get_data()))
-    return decode_response(reply.get_data())
 
 
 def test_predict_takes_a_raw_body(client: FlaskClient, responses: MemoryResponses) -> None:

@@ -44,6 +44,8 @@ BODIES = [
     b'{"image_uri": "gs://uploads/x.png#17"}',
     b'{"image_uri": "gs://uploads/x.png#17", "explain": true}',
     b'{"image_uri": "gs://uploads/x.png#17", "size": "9"}',
+    b'{"image_uri": "gs://uploads/x.png#17", "top_k": 3, "reply_to": "me", "request_id": "r1"}',
+    b'\xef\xbb\xbf\n{"image_uri": "gs://uploads/x.png", "model": "fake", "filename": "a.png"}',
     b'{"image_uri": 7}',
     b'{"size": "10", "metadata": {"top_k": "3", "reply_to": "me", "filename": "a.png"}}',
     b'{"size": "9", "metadata": {"reply_to": "' + b"i" * 257 + b'"}}',
