@@ -24,7 +24,7 @@ _TEXTS = {
     re.compile(rb"""\s*["']?data:""", re.I): "a data URL",
     re.compile(rb"""\s*["']?(gs|https?|file)://""", re.I): "an address",
     re.compile(rb"\xff\xfe|\xfe\xff"): "text in UTF-16",
-    re.compile(rb"\s*[\[{\"]"): "JSON",
+    re.compile(rb"\s*[\[{]"): "JSON",
     re.compile(rb"[\w.%\[\]-]{1,80}="): "a URL-encoded form",
     re.compile(rb"--[\w'()+,./:=? -]{1,70}\r?\n", re.A): "a form whose Content-Type is not multipart/form-data",
 }
@@ -37,7 +37,7 @@ def image_as_text(payload: bytes) -> str | None:
     head = payload[:_HEAD_BYTES]
     if head.startswith(_CHANGED):
         return f"the image was changed on its way, because it was sent as text; {_CURL}"
-    if head.startswith(_MAGIC) and not head.decode("latin-1").isprintable() and not _has_breaks(payload):
+    if _may_be_stripped(head) and not (b"\0" in payload or b"\n" in payload or b"\r" in payload):
         return f"the image has lost its line breaks and NUL bytes, as after curl -d @FILE; {_CURL}"
     if _is_base64(head):
         return f"the image is base64 text; {_INSTEAD}"
@@ -47,9 +47,10 @@ def image_as_text(payload: bytes) -> str | None:
     return None
 
 
-def _has_breaks(payload: bytes) -> bool:
-    """Whether there is a NUL, as in the first structures of every image file, or a line break."""
-    return b"\0" in payload or b"\n" in payload or b"\r" in payload
+def _may_be_stripped(head: bytes) -> bool:
+    """Whether this may begin an image file without NUL bytes; each format has some in its first structures."""
+    begins = head.startswith((*_MAGIC, b"II*", b"MM*")) or b"ftyp" in head[:8]
+    return begins and not head.decode("latin-1").isprintable()
 
 
 def _is_base64(head: bytes) -> bool:

@@ -133,6 +133,7 @@ def test_base64_in_json_is_named(key: str, size: int) -> None:
         b"BM",
         b"BM\0",
         b"BMW builds cars",
+        b'"""A module."""',
         b"RIFF",
         b"GIF89a\x01\n",
         b"RIFF\0",
