@@ -106,7 +106,13 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "payload": (
         payload,
-        [b'{"image_uri": "gs://bucket/a#1", "explain": true}', json.dumps(_OBJECT).encode(), b"{" * 100, b'{"a": NaN}'],
+        [
+            b'{"image_uri": "gs://bucket/a#1", "explain": true}',
+            b'\xef\xbb\xbf\n{"image_uri": "gs://bucket/a", "top_k": 3, "reply_to": "me", "request_id": "r"}',
+            json.dumps(_OBJECT).encode(),
+            b"{" * 100,
+            b'{"a": NaN}',
+        ],
     ),
     "response": (response, [_ANSWER, b"{}", b"[" * 100]),
     "image": (
