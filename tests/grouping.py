@@ -17,6 +17,9 @@ SHARED_TWINS = ("test_client", "test_client_answers", "test_explain", "test_trac
 SPREAD = ("test_slow_callers", "test_many_large")
 """Files of long tests that share nothing: each may run in another process."""
 
+TRAINING = ("test_training", "test_transfer", "test_bring_your_own")
+"""How the names of the files begin that train networks. They take half of the time of tests/lab."""
+
 _FOLDERS = ("lab", "terraform", "release", "service", "conformance", "unit")
 
 
@@ -24,7 +27,9 @@ def group(test: str) -> str:
     """The group of a test by its id, `tests/folder/file.py::test_name[parameters]`."""
     path, _, name = test.partition("::")
     folder, _, file = path.removesuffix(".py").removeprefix("tests/").rpartition("/")
-    if folder in ("lab", "terraform"):
+    if folder == "lab":
+        return "training" if file.startswith(TRAINING) else "lab"
+    if folder == "terraform":
         return folder
     if folder == "conformance" and "[google" in name:
         return "google"

@@ -13,6 +13,8 @@ from tests.grouping import SHARED_TWINS, SPREAD, group, place
     ("one", "other", "together"),
     [
         ("tests/lab/test_a.py::test_a", "tests/lab/test_b.py::test_b", True),
+        ("tests/lab/test_training.py::test_a", "tests/lab/test_transfer.py::test_b", True),
+        ("tests/lab/test_training.py::test_a", "tests/lab/test_b.py::test_b", False),
         ("tests/conformance/test_a.py::test_a[google-1]", "tests/conformance/test_b.py::test_b[google]", True),
         ("tests/conformance/test_a.py::test_a[embedded]", "tests/conformance/test_a.py::test_a[google]", False),
         ("tests/unit/test_a.py::test_a", "tests/unit/test_a.py::test_b", True),
