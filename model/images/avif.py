@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from model.errors import ImageTooLarge, InvalidImage
+from model.images.limits import too_many_parts
 
 MAX_ITEMS = 256
 """Maximum number of coded images in a file, such as the cells of a grid, transparency and thumbnails. libavif makes a
@@ -125,7 +126,7 @@ class _File:
         for part in parts:
             self._parts += 1
             if self._parts > MAX_PARTS:
-                raise ImageTooLarge(f"the image has too many parts; at most {MAX_PARTS:,} are read")
+                raise too_many_parts(MAX_PARTS)
             yield part
 
 

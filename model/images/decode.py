@@ -18,10 +18,10 @@ from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
 from model.images.format_sniffing import foreign_format
 from model.images.header import Header, read_header
 from model.images.libtiff import check_fax, no_errors
-from model.images.limits import Limits, check_exif, check_jpeg, check_size
+from model.images.limits import Limits, check_exif, check_jpeg, check_size, too_many_parts
 from model.images.memory_budget import MemoryBudget
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
-from model.images.png import check_rows, prepare
+from model.images.png import check_rows, prepare, without_damaged
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """The formats that Pillow may open. Its JPEG reader also opens MPO, which many phones write."""
@@ -106,6 +106,8 @@ def _open(data: bytes, header: Header, limits: Limits, decode_size: int | None) 
     jpeg = header.jpeg
     if jpeg and not jpeg.several_scans:
         data = data[: jpeg.end] + _PADDING
+    if data.startswith(b"\x89PNG"):
+        data = without_damaged(data, limits)
     if data[4:8] == b"ftyp":  # the boxes of an AVIF state its orientation
         data = _EXIF_ITEM.sub(rb"\1none", data)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
@@ -197,7 +199,7 @@ class _Clocked(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self._reads += 1
         if self._reads > self._limits.max_reads:
-            raise ImageTooLarge(f"the image has too many parts; at most {self._limits.max_reads:,} are read")
+            raise too_many_parts(self._limits.max_reads)
         if time.thread_time() > self._deadline:
             raise ImageTooLarge(f"the image takes longer than {self._limits.max_seconds:g} s to decode")
         return super().read(size)

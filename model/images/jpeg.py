@@ -45,6 +45,7 @@ class Jpeg:
     than its blocks need. `end` is the offset after the image's last byte of data: before its end marker, or before the
     marker at which libjpeg ends the only scan, such as a restart that is not announced. `application_bytes` is the size
     of application segments, such as EXIF, and of comments. `segments` is the number of segments that were read.
+    `lacks_end`: the stream has no end marker.
     """
 
     width: int
@@ -57,6 +58,7 @@ class Jpeg:
     end: int
     application_bytes: int
     segments: int
+    lacks_end: bool
 
     @property
     def several_scans(self) -> bool:
@@ -120,6 +122,7 @@ def read_jpeg(data: bytes, start: int = 0, stop: int | None = None, max_segments
         end,
         application_bytes,
         segments,
+        not found,
     )
 
 

@@ -58,6 +58,11 @@ def check_size(image: Image.Image, jpeg: Jpeg | None, limits: Limits) -> None:
         raise ImageTooLarge(f"the image is {width}x{height} pixels; at most {allowed:,} are allowed for {kind}")
 
 
+def too_many_parts(most: int) -> ImageTooLarge:
+    """Return the error for an image of more parts than the `most` that are read one by one."""
+    return ImageTooLarge(f"the image has too many parts; at most {most:,} are read")
+
+
 def check_coded(pixels: int, limits: Limits) -> None:
     """Raise ImageTooLarge if the frames of an AVIF have more pixels than the largest image with transparency."""
     allowed = 2 * limits.max_pixels_of.get("AVIF", limits.max_pixels)
@@ -73,6 +78,8 @@ def check_jpeg(jpeg: Jpeg, image: Image.Image, limits: Limits) -> None:
     check_coefficients(jpeg.coefficient_bytes, limits.max_coefficient_bytes)
     if jpeg.starved:
         raise InvalidImage("the image is truncated: a scan has too little data for its pixels")
+    if jpeg.several_scans and jpeg.lacks_end:
+        raise InvalidImage("the image is truncated: it is a JPEG in several scans without an end marker after the last")
     if image.size != (jpeg.width, jpeg.height):
         raise InvalidImage("the image is damaged: it has two frames")
 

@@ -1,4 +1,4 @@
-"""Estimates the memory for a PNG's metadata from its chunks, and checks that the PNG has all its rows.
+"""Estimates the memory for a PNG's metadata, leaves damaged metadata out, and checks that the PNG has all its rows.
 
 Pillow accepts a stream of pixels that ends early but properly, and leaves the missing rows empty.
 Format: "Portable Network Graphics (PNG) Specification (Third Edition)", sections 5, 8 and 11.
@@ -14,7 +14,7 @@ from contextlib import suppress
 from PIL import Image, ImageFile, _imaging
 
 from model.errors import ImageTooLarge, InvalidImage
-from model.images.limits import EXIF_COST, Limits
+from model.images.limits import EXIF_COST, Limits, too_many_parts
 
 MAX_TEXTS = 20
 """Maximum number of compressed texts. Pillow decompresses each, and one of them may hold the orientation."""
@@ -28,8 +28,17 @@ _CHARACTER_BYTES = 10
 _RAW_PROFILE, _RAW_PROFILE_BYTES = b"Raw profile type exif\0", 10_000_000
 """The key of a text with EXIF, and the bytes of memory for its content."""
 
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS")
+"""The chunks that the pixels need, apart from IDAT, whose stream has a checksum of its own."""
+
+_UNUSED = (b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"pHYs")
+"""Chunks that are not used. Pillow refuses the file if their content is damaged."""
+
 _UNWRITTEN = 90
 """The value of each sample before decoding. `check_rows` recognizes rows that were not written by it."""
+
+_ANCILLARY = 0x20
+"""The bit in the first byte of the kind of a chunk without which the image can be shown."""
 
 _CHUNK = struct.Struct(">I4s").unpack_from
 _INFLATED_AT_ONCE = 65_536
@@ -40,9 +49,10 @@ _PASSES = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 def metadata_bytes(data: bytes, limits: Limits) -> int:
     """Return the bytes of memory that Pillow takes for a PNG's texts and other chunks without pixels."""
-    compressed = taken = 0
+    compressed = 0
+    taken = len(data) if any(_left_out(data, limits)) else 0  # for the copy without these
     for kind, start, stop in _chunks(data, limits):
-        if kind in (b"IDAT", b"fdAT"):
+        if kind in (b"IDAT", b"fdAT", *_UNUSED):
             continue
         taken += (EXIF_COST if kind == b"eXIf" else 1) * (stop - start)
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
@@ -56,6 +66,18 @@ def metadata_bytes(data: bytes, limits: Limits) -> int:
     if compressed > MAX_TEXTS:
         raise ImageTooLarge(f"the image has {compressed} compressed texts; at most {MAX_TEXTS} are allowed")
     return taken + _TEXT_BYTES * compressed
+
+
+def without_damaged(data: bytes, limits: Limits) -> bytes:
+    """Return a PNG without metadata that is damaged or not used: Pillow refuses the file for it, and viewers do not.
+
+    Raises InvalidImage if the checksum of a chunk that the pixels need is wrong.
+    """
+    kept, end = [], 0
+    for start, stop in _left_out(data, limits):
+        kept.append(data[end:start])
+        end = stop
+    return b"".join((*kept, data[end:])) if kept else data
 
 
 def prepare(image: ImageFile.ImageFile) -> None:
@@ -120,7 +142,22 @@ def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
             return
         yield kind, start, min(start + length, len(data))
         start += length + 12
-    raise ImageTooLarge(f"the image has too many parts; at most {limits.max_reads:,} are read")
+    raise too_many_parts(limits.max_reads)
+
+
+def _left_out(data: bytes, limits: Limits) -> Iterator[tuple[int, int]]:
+    """Yield start and stop of the ancillary chunks that are not used or whose checksum is wrong."""
+    for kind, start, stop in _chunks(data, limits):
+        needed, ancillary = kind in _NEEDED, kind.isalpha() and kind[0] & _ANCILLARY
+        if kind in _UNUSED or ((needed or ancillary) and _is_damaged(data, start, stop)):
+            if needed:
+                raise InvalidImage(f"the image is damaged: the checksum of its chunk {kind.decode()} is wrong")
+            yield start - 8, stop + 4
+
+
+def _is_damaged(data: bytes, start: int, stop: int) -> bool:
+    """Return whether the checksum of the chunk with the content data[start:stop] is wrong."""
+    return zlib.crc32(memoryview(data)[start - 4 : stop]).to_bytes(4, "big") != data[stop : stop + 4]
 
 
 def _is_compressed(text: bytes) -> bool:

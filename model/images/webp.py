@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.errors import ImageTooLarge, InvalidImage
+from model.images.limits import too_many_parts
 
 MAX_CHUNKS = 60_000
 """Maximum number of chunks that are read, because Python reads them one by one. A frame has two or three."""
@@ -93,7 +94,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         kind, start, length = data[at : at + 4], at + 8, int.from_bytes(data[at + 4 : at + 8], "little")
         yield kind, start, length
         at = start + 16 if kind == b"ANMF" else start + length + length % 2  # A frame's chunks follow its 16 bytes.
-    raise ImageTooLarge(f"the image has too many parts; at most {MAX_CHUNKS:,} are read")
+    raise too_many_parts(MAX_CHUNKS)
 
 
 def _size(data: bytes, at: int) -> int:
