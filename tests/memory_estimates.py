@@ -94,6 +94,8 @@ METADATA: dict[str, Callable[[], bytes]] = {
     "PNG, text": lambda: _png_with(b"tEXt", b"a\0" + _MEGABYTES.replace(b"\0", b"b")),
     "PNG, wide text": lambda: _png_with(b"iTXt", b"a\0\0\0\0\0" + "\U0001f600".encode() + b"b" * 4_000_000),
     "PNG, compressed text": lambda: _png_with(b"zTXt", b"a\0\0" + zlib.compress(b"b" * 1_000_000)),
+    "PNG, profile": lambda: save(_PIXEL, "PNG", icc_profile=bytes(range(256)) * 3_000),
+    "PNG, damaged chunk": lambda: _png_with(b"prVt", _MEGABYTES).replace(b"prVt", b"prVu"),
     "PNG, private chunk": lambda: _png_with(b"prVt", _MEGABYTES),
     "PNG, EXIF": lambda: _png_with(b"eXIf", _exif()),
     "PNG, raw profile": lambda: _png_with(
@@ -111,6 +113,30 @@ METADATA: dict[str, Callable[[], bytes]] = {
     "TIFF, fax": lambda: save(_PIXEL.convert("1"), "TIFF", compression="group4") + _MEGABYTES,
 }
 """Small images with much metadata."""
+
+
+def _tiff_of(bits: int, samples: int, photometric: int, *more: tuple[int, int, int, int]) -> bytes:
+    """An uncompressed TIFF of SIZE in one strip for each plane, in which Pillow's pixels are corrected."""
+    plane = bytes(range(256)) * -(-SIZE[0] * SIZE[1] * bits // 8 // 256)
+    planes = samples if (284, 3, 1, 2) in more else 1
+    places = struct.pack(
+        f"<{2 * samples}I", *(1100 + len(plane) * each for each in range(samples)), *[len(plane)] * samples
+    )
+    depths = struct.pack("<4H", *[bits] * 4)
+    entries = [(256, 4, 1, SIZE[0]), (257, 4, 1, SIZE[1]), (259, 3, 1, 1), (262, 3, 1, photometric), *more]
+    entries += [(258, 3, samples, 1000 if samples > 2 else bits), (277, 3, 1, samples), (278, 4, 1, SIZE[1])]
+    at = (1008, 1008 + 4 * samples) if planes > 1 else (1100, len(plane))
+    entries += [(273, 4, planes, at[0]), (279, 4, planes, at[1])]
+    return tiff(entries, (depths + places).ljust(100, b"\0") + plane * planes)
+
+
+CORRECTED: dict[str, Callable[[], bytes]] = {
+    "TIFF, 16 bits in planes": lambda: _tiff_of(16, 3, 2, (284, 3, 1, 2)),
+    "TIFF, 12 bits": lambda: _tiff_of(12, 1, 1),
+    "TIFF, 16 bits, white is zero": lambda: _tiff_of(16, 1, 0),
+    "TIFF, 32 bits, unsigned": lambda: _tiff_of(32, 1, 1),
+}
+"""Images whose pixels are corrected before or after Pillow decodes them."""
 
 
 class _Counted(MemoryBudget):
@@ -143,7 +169,7 @@ def _drawn(mode: str, size: tuple[int, int]) -> Image.Image:
 
 def main() -> None:
     """Print format, mode, options, size, decode size, bytes at the peak and bytes as counted, for each case; then name
-    and the last two of these for each image with much metadata.
+    and the last two of these for each image with much metadata or corrected pixels.
     """
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
     budget = _Counted(1 << 40)
@@ -151,7 +177,7 @@ def main() -> None:
         for size, decode_size in ((SIZE, DECODE_SIZE), (SIZE, None), (THIN, DECODE_SIZE)):
             peak = _peak(save(_drawn(mode, size), format, **options), decode_size, budget)
             print(json.dumps([format, mode, options, size, decode_size, peak, budget.asked]), flush=True)
-    for name, make in METADATA.items():
+    for name, make in {**METADATA, **CORRECTED}.items():
         peak = _peak(make(), DECODE_SIZE, budget)
         print(json.dumps([name, peak, budget.asked]), flush=True)
 

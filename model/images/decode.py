@@ -22,6 +22,7 @@ from model.images.limits import Limits, check_exif, check_jpeg, check_size, too_
 from model.images.memory_budget import MemoryBudget
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
 from model.images.png import check_rows, prepare, without_damaged
+from model.images.tiff_pixels import Tiff, is_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """The formats that Pillow may open. Its JPEG reader also opens MPO, which many phones write."""
@@ -111,7 +112,7 @@ def _open(data: bytes, header: Header, limits: Limits, decode_size: int | None) 
     if data[4:8] == b"ftyp":  # the boxes of an AVIF state its orientation
         data = _EXIF_ITEM.sub(rb"\1none", data)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)
-    image = Image.open(file, formats=FORMATS)
+    image = Tiff(file) if is_tiff(data) else Image.open(file, formats=FORMATS)
     check_size(image, jpeg, limits)
     if image.info.get("compression") in _FAX:
         check_fax(data)
@@ -139,7 +140,7 @@ def _loaded(data: bytes, image: ImageFile.ImageFile, limits: Limits, decode_size
         if image.format == "PNG":
             check_rows(image, data, limits)
         _check_exif(image, limits)
-        return flatten(image, decode_size)
+        return image.flat(decode_size) if isinstance(image, Tiff) else flatten(image, decode_size)
     except Exception as exc:
         raise _failure(exc, limits, cost) from exc
 
@@ -166,7 +167,7 @@ def _failure(exc: Exception, limits: Limits, cost: int) -> Exception:
         return exc  # The system has no descriptor, memory or disk left. Pillow's own errors have no errno.
     if _memory_is_short(cost):
         return MemoryError(f"there is no memory to decode an image that takes {cost:,} bytes")
-    if isinstance(exc, UnidentifiedImageError):
+    if isinstance(exc, (UnidentifiedImageError, SyntaxError)):
         return InvalidImage(f"the bytes are not an image that can be read; allowed are {_formats()}")
     return InvalidImage("the image is truncated or damaged")
 

@@ -25,6 +25,9 @@ MAX_FRACTIONS = 1_000
 number.
 """
 
+MAX_COLOURS = 3 * 65_536
+"""Maximum number of values in a colour map: those of a palette of 16 bits."""
+
 MAX_COEFFICIENT_BYTES = 100_000_000
 """Maximum bytes of memory for the coefficients of a JPEG. libtiff has the same limit, but reports it like damage."""
 
@@ -32,14 +35,17 @@ MAX_UNPACKED_BYTES = 200_000_000
 """Maximum bytes of a decompressed strip or tile: 16 million pixels of six samples of 16 bits."""
 
 _WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = 256, 257, 322, 323
-_BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANES = 258, 259, 277, 278, 284
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANES = 258, 259, 262, 277, 278, 284
+_FILL_ORDER, _COLOUR_MAP, _INKS, _EXTRA, _FORMAT, _SUBSAMPLING = 266, 320, 332, 338, 339, 530
 _OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _READ = {
     *(_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH, _BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANES),
     *(_OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS),
+    *(_PHOTOMETRIC, _FILL_ORDER, _INKS, _EXTRA, _FORMAT, _SUBSAMPLING),
 }
 
 _UNCOMPRESSED, _OLD_JPEG, _JPEG = 1, 6, 7
+_YCBCR = 6
 _OLD_SCAN = re.compile(rb"\xff\xda")
 
 _ORDERS = {b"II": "<", b"MM": ">"}
@@ -65,7 +71,7 @@ class _Part:
 
 
 def check_directory(data: bytes, limits: Limits) -> int:
-    """Return the bytes of memory that libtiff takes for one strip or tile; 0 if the file is no TIFF.
+    """Return the bytes of memory that libtiff takes for one strip or tile; 0 if the file is no TIFF that it reads.
 
     Raises ImageTooLarge if the first directory exceeds the limits, UnsupportedFormat for progressive JPEGs, and
     InvalidImage if strips or tiles hold too little data for their pixels. Pillow detects most other damage.
@@ -76,7 +82,7 @@ def check_directory(data: bytes, limits: Limits) -> int:
     values_bytes = 0
     with suppress(struct.error, OverflowError):
         for tag, kind, count, values in _entries(data):
-            allowed = MAX_FRACTIONS if kind in _FRACTIONS else MAX_PARTS
+            allowed = MAX_FRACTIONS if kind in _FRACTIONS else MAX_COLOURS if tag == _COLOUR_MAP else MAX_PARTS
             if count > allowed and (kind not in _BYTES or tag in _READ):
                 raise ImageTooLarge(f"the image has {count:,} strips, tiles or others; at most {allowed:,} are allowed")
             values_bytes += count * _SIZES.get(kind, 0)
@@ -87,7 +93,8 @@ def check_directory(data: bytes, limits: Limits) -> int:
     _check_tiles(tags, limits.max_pixels)
     compression = _first(tags, _COMPRESSION, _UNCOMPRESSED)
     parts = list(_parts(tags, len(data)))
-    if compression == _UNCOMPRESSED or not parts:
+    read_by_libtiff = _first(tags, _PLANES, 1) != 1 or _first(tags, _PHOTOMETRIC, 0) == _YCBCR
+    if not parts or (compression == _UNCOMPRESSED and not read_by_libtiff):
         return 0
     if (held := sum(part.stop - part.start for part in parts)) > limits.max_bytes:
         raise ImageTooLarge(

@@ -206,7 +206,7 @@ def test_good_tiffs_are_read(compression: str) -> None:
     assert decode_image(encoded("TIFF", (300, 200), mode, compression=compression), Limits()).size == (300, 200)
 
 
-@pytest.mark.parametrize("compression", [5, 8, 32946, 34925, 50000, 50001])
+@pytest.mark.parametrize("compression", [5, 8, 32946, 34925, 50000])
 def test_libtiff_says_nothing_on_stderr(compression: int, capfd: pytest.CaptureFixture[str]) -> None:
     refused(tiff_of(NOISE, 64, 48, compression))
     assert capfd.readouterr() == ("", "")
