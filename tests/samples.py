@@ -8,6 +8,8 @@ import zlib
 
 from PIL import Image
 
+from tests.image_files import tiff_of
+
 
 def encoded(format: str = "PNG", size: tuple[int, int] = (28, 28), mode: str = "L", **options: object) -> bytes:
     """A gradient as an image file."""
@@ -37,5 +39,6 @@ BAD_IMAGES: dict[str, tuple[bytes, str]] = {
     "50,000x50,000": (png_header(50_000, 50_000), "image_too_large"),
     "HEIC": (HEIC, "unsupported_format"),
     "SVG": (SVG, "unsupported_format"),
+    "TIFF of signed bytes": (tiff_of(bytes(8), 4, 2, 1, (339, 3, 1, 2)), "unsupported_format"),
 }
 """Name to bytes and the code that answers them, at every entry point."""
