@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Limits of the number of labels and of the characters of a label. ImageNet has at most 21,841 labels.
@@ -33,22 +34,28 @@ class Explanation:
 def parse_labels(text: str) -> tuple[str, ...]:
     """Parse labels.txt: one label per line; line i names column i of the scores.
 
-    Raises ValueError when there are no labels or too many, or when a label is empty, repeated, too long or contains
-    control characters.
+    Raises ValueError as `check_labels` does.
     """
     labels = tuple(line.strip() for line in text.rstrip().splitlines())
+    check_labels(labels, [f"labels.txt line {number}" for number in range(1, len(labels) + 1)], "labels.txt")
+    return labels
+
+
+def check_labels(labels: Sequence[str], places: Sequence[str], what: str = "it") -> None:
+    """Raise ValueError when there are no labels or too many, or when a label is empty, repeated, too long or contains
+    control characters. In messages, `places` names each label's place, and `what` the whole.
+    """
     if not labels:
-        raise ValueError("labels.txt holds no label")
-    for number, label in enumerate(labels, 1):
+        raise ValueError(f"{what} holds no label")
+    for label, place in zip(labels, places, strict=True):
         if not label:
-            raise ValueError(f"labels.txt line {number} is empty")
+            raise ValueError(f"{place} is empty")
         if len(label) > MAX_LABEL:
-            raise ValueError(f"labels.txt line {number} has {len(label):,} characters; at most {MAX_LABEL} are allowed")
+            raise ValueError(f"{place} has {len(label):,} characters; at most {MAX_LABEL} are allowed")
         if any(unicodedata.category(character) == "Cc" for character in label):
-            raise ValueError(f"labels.txt line {number} is {label!r}; control characters are not allowed")
+            raise ValueError(f"{place} is {label!r}; control characters are not allowed")
     if len(labels) > MAX_LABELS:
-        raise ValueError(f"labels.txt holds {len(labels):,} labels; at most {MAX_LABELS:,} are allowed")
+        raise ValueError(f"{what} holds {len(labels):,} labels; at most {MAX_LABELS:,} are allowed")
     if len(set(labels)) != len(labels):
         (twice, _), *_ = Counter(labels).most_common(1)
-        raise ValueError(f"labels.txt names {twice!r} more than once")
-    return labels
+        raise ValueError(f"{what} names {twice!r} more than once")

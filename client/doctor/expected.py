@@ -10,6 +10,7 @@ from typing import Any, Self
 from client.doctor.subscription_settings import SubscriptionSettings, seconds
 from client.gcp import Cloud, UsageError
 from client.text import plain
+from model.text import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Expected:
             return cloud.topic_path(prefix + key)
 
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(read_text(path))
             return cls(
                 tuple(Topic(topic(key), _retention(given)) for key, given in content["topics"].items()),
                 tuple(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from client.gcp import UsageError
-from model.text import printable
+from model.text import printable, read_text, reason
 
 UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 
@@ -45,11 +45,11 @@ def read(paths: Sequence[Path]) -> dict[str, Row]:
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
     where = printable(str(path))
     try:
-        content: Any = json.loads(path.read_text("utf-8"))
+        content: Any = json.loads(read_text(path))
     except OSError as exc:
         raise UsageError(f"measurements cannot be read from {where}: {exc.strerror}") from None
     except ValueError as exc:
-        raise UsageError(f"{where} is no JSON file: {printable(str(exc))}") from None
+        raise UsageError(f"{where} is no JSON file: {reason(exc)}") from None
     rows = content.get("rows") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise UsageError(f"{where} holds no list of rows; each is an object with name, value, unit and machine")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from client.gcp import UsageError
-from model.text import printable
+from model.text import printable, read_text, reason
 
 SHIPPED = Path(__file__).with_name("prices.toml")
 
@@ -64,11 +64,11 @@ class Prices:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as exc:
         raise UsageError(f"prices cannot be read from {printable(str(path))}: {exc.strerror}") from None
     except ValueError as exc:  # not UTF-8, or not TOML
-        raise UsageError(f"{printable(str(path))} is no TOML file: {printable(str(exc))}") from None
+        raise UsageError(f"{printable(str(path))} is no TOML file: {reason(exc)}") from None
 
 
 def _price(given: Mapping[str, Any], name: str, path: Path) -> Price:

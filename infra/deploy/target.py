@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.text import quoted
+from model.text import quoted, read_text
 
 # The defaults of infra/variables.tf.
 REGION, COMPUTE = "europe-west1", "push"
@@ -98,6 +98,6 @@ def assignments(file: Path) -> dict[str, str]:
     if file.suffix != ".tfvars":
         raise UsageError(f"TFVARS is {quoted(str(file))}; it must be a file whose name ends in .tfvars")
     try:
-        return dict(_ASSIGNMENT.findall(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError):
+        return dict(_ASSIGNMENT.findall(read_text(file)))
+    except (OSError, ValueError):
         raise UsageError(f"TFVARS is {quoted(str(file))}; the file cannot be read") from None

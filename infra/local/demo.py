@@ -24,6 +24,7 @@ from infra.entry_points import EntryPoint, complain, send_through
 from infra.local.child import ChildFailed
 from infra.local.twin import Twin
 from model.labels import parse_labels
+from model.text import read_text
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BUILD = _ROOT / "build"
@@ -155,7 +156,7 @@ def _test_images(images: bytes, labels: bytes) -> Labelled:
 
     folder, found = _BUILD / "demo", {}
     folder.mkdir(parents=True, exist_ok=True)
-    for number, label in enumerate(parse_labels(_LABELS.read_text())):
+    for number, label in enumerate(parse_labels(read_text(_LABELS))):
         place = 16 + 28 * 28 * (labels.index(number, 8) - 8)
         path = folder / f"{label.lower().replace('/', '-').replace(' ', '-')}.png"
         Image.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from model.text import read_text
+
 # Fields that are shares, from 0 to 1.
 _SHARES = ("duplicate", "lose_acks", "reorder", "late", "errors", "slow_reads", "resets")
 
@@ -68,10 +70,10 @@ class FaultPlan:
             pairs = [each.partition("=") for each in text.split(",") if each.strip()]
             return cls.of({key.strip(): yaml.safe_load(value) for key, _, value in pairs})
         try:
-            return cls.of(yaml.safe_load(Path(text).read_text(encoding="utf-8")) or {})
+            return cls.of(yaml.safe_load(read_text(Path(text))) or {})
         except OSError as exc:
             raise FaultPlanError(f"{text} is neither key=value,... nor a file that can be read") from exc
-        except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        except (yaml.YAMLError, ValueError) as exc:
             raise FaultPlanError(f"{text} is neither YAML nor JSON") from exc
 
     @classmethod

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from infra.local.yaml_fields import Fields, TopologyError
+from model.text import read_text, reason
 
 SHIPPED = Path(__file__).resolve().parents[1] / "topology.yaml"
 
@@ -70,9 +71,9 @@ class Topology:
     def read(cls, path: Path = SHIPPED) -> Topology:
         """Read a file. Raises TopologyError, which names the field and the allowed values."""
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as exc:
-            raise TopologyError(f"{path} cannot be read: {exc}") from exc
+            content = yaml.safe_load(read_text(path))
+        except (OSError, yaml.YAMLError, ValueError) as exc:
+            raise TopologyError(f"{path} cannot be read: {reason(exc)}") from exc
         try:
             return cls.parse(content)
         except TopologyError as exc:

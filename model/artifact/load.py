@@ -82,7 +82,7 @@ def read_artifact(folder: Path) -> Artifact:
         if path not in manifest.files:
             raise ArtifactError(f"{folder}: {MANIFEST} does not list {path}")
     try:
-        labels = parse_labels(read_text_file(folder, "labels.txt").decode("utf-8"))
+        labels = parse_labels(read_text_file(folder, "labels.txt").decode("utf-8-sig"))
         body = parse_json(read_text_file(folder, "signature.json"), "signature.json")
         signature = parse_signature(body, labels)
     except UnicodeDecodeError:

@@ -122,7 +122,7 @@ def _size(folder: Path, path: str) -> int:
 def parse_json(data: bytes, name: str) -> Any:
     """The content of a JSON file of an artifact. Raises ArtifactError, whose message calls the file `name`."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=lambda pairs: _object(pairs, name))
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=lambda pairs: _object(pairs, name))
     except UnicodeDecodeError:
         raise ArtifactError(f"{name} is not UTF-8: truncated or altered") from None
     except RecursionError:

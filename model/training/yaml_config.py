@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from model.text import read_text, reason
 from model.training.errors import ConfigError
 
 # A description of the allowed values, and a test of a value.
@@ -19,11 +20,11 @@ Rule = tuple[str, Callable[[Any], bool]]
 def read_yaml(path: Path) -> object:
     """The content of a YAML file. Raises ConfigError when it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return yaml.safe_load(read_text(path))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: not YAML: {exc}") from exc
+    except (yaml.YAMLError, ValueError) as exc:
+        raise ConfigError(f"{path}: not YAML: {reason(exc)}") from exc
 
 
 def check_keys(

@@ -20,7 +20,7 @@ from keras import layers  # noqa: E402
 
 from model.engines.base import Signature  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.importing.labels import read_labels  # noqa: E402
+from model.training.importing.label_file import read_labels  # noqa: E402
 from model.training.importing.recipe import read_recipe  # noqa: E402
 from model.training.importing.safe_keras import load_keras  # noqa: E402
 from model.training.importing.weights import load_whole  # noqa: E402

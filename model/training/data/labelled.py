@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from model.links import leads_out
+from model.text import read_text, reason
 from model.training.data import idx
 from model.training.data.folders import check_links
 from model.training.data.png import as_png
@@ -138,10 +140,9 @@ def _from_folders(data: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
 def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
     """Read rows `file,label`, with files relative to `data`. A third column `map` overrides the label of one image."""
     try:
-        with listed.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise DatasetError(f"{listed} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+        rows = list(csv.DictReader(io.StringIO(read_text(listed)), strict=True))
+    except (OSError, ValueError, csv.Error) as exc:
+        raise DatasetError(f"{listed} cannot be read: {getattr(exc, 'strerror', None) or reason(exc)}") from exc
     for number, row in enumerate(rows, 2):
         answers = _split(row.get("map") or "") or _split(row.get("label") or "")
         if not row.get("file") or "\0" in row["file"] or not answers:

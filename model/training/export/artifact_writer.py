@@ -18,6 +18,7 @@ from model.artifact.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_f
 from model.drift import KEY, Reference
 from model.engines.base import Signature
 from model.labels import parse_labels
+from model.text import read_text
 from model.training.export.activation_maps import Explain
 from model.training.export.benchmark import Speed
 from model.training.export.source import Endpoints
@@ -54,9 +55,9 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
 
 def read_signature(folder: Path) -> Signature:
     """Read what `write_signature` wrote, without the drift reference."""
-    body = json.loads((folder / "signature.json").read_text("utf-8"))
+    body = json.loads(read_text(folder / "signature.json"))
     body.pop(KEY, None)
-    return Signature(labels=parse_labels((folder / "labels.txt").read_text("utf-8")), **body)
+    return Signature(labels=parse_labels(read_text(folder / "labels.txt")), **body)
 
 
 def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from model.training.data.idx import shared_folder
 from model.training.errors import SourceError
-from model.training.importing.unpacking import parse_json, read_small
+from model.training.importing.label_file import read_labels
 
 # The extra first label of models with 1,001 outputs.
 BACKGROUND = "background"
@@ -38,37 +36,6 @@ def labels_for(outputs: int, path: Path | None) -> tuple[str, ...]:
     if len(labels) != outputs:
         raise SourceError(f"{path} names {len(labels)} labels; the model gives {outputs} scores, one for each label")
     return labels
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """The labels of a text file (one per line) or of a class index in Keras' format (.json).
-
-    A repeated label gets its line or its synset as a suffix: ImageNet has two cranes. Raises SourceError.
-    """
-    try:
-        text = read_small(path).decode("utf-8")
-        named = _of_index(parse_json(text, f"the labels {path}")) if path.suffix == ".json" else _of_lines(text)
-    except OSError as exc:
-        raise SourceError(f"the labels {path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise SourceError(f"the labels {path} cannot be used: {exc}") from exc
-    times = Counter(name for name, _ in named)
-    return tuple(name if times[name] == 1 else f"{name} ({mark})" for name, mark in named)
-
-
-def _of_lines(text: str) -> list[tuple[str, str]]:
-    named = [(line.strip(), f"line {number}") for number, line in enumerate(text.rstrip().splitlines(), 1)]
-    for name, mark in named:
-        if not name:
-            raise ValueError(f"{mark} is empty; each must hold a label")
-    return named
-
-
-def _of_index(index: Any) -> list[tuple[str, str]]:
-    try:
-        return [(str(index[str(n)][1]), str(index[str(n)][0])) for n in range(len(index))]
-    except (KeyError, IndexError, TypeError):
-        raise ValueError('it must be an object {"0": [synset, label], ...}') from None
 
 
 def _imagenet_index() -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 from model.engines.base import Signature
 from model.preprocessing.recipe import check_recipe
+from model.text import decode_text
 from model.training.errors import SourceError
 from model.training.importing.unpacking import parse_json, read_small
 
@@ -63,7 +64,7 @@ def recipe(
 def read_recipe(path: Path, signature: Signature) -> Signature:
     """The signature with the recipe of a JSON file. Raises SourceError when the recipe cannot be run."""
     try:
-        given = parse_json(read_small(path), f"the recipe {path}")
+        given = parse_json(decode_text(read_small(path)), f"the recipe {path}")
         if not isinstance(given, dict):
             raise ValueError("it must be an object with decode_size and steps")
         signature = replace(signature, preprocessing=given)

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,12 +45,15 @@ def read_small(path: Path) -> bytes:
     return data
 
 
-def parse_json(data: bytes | str, what: str) -> Any:
-    """Parse a JSON text. Raises SourceError when it is too large or too deep, ValueError when it is not JSON."""
+def parse_json(data: bytes | str, what: str, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parse a JSON text; `make_object` makes an object from its pairs of key and value.
+
+    Raises SourceError when it is too large or too deep, ValueError when it is not JSON.
+    """
     if len(data) > MAX_TEXT:
         raise SourceError(f"{what} has {len(data):,} bytes; at most {MAX_TEXT:,} are allowed")
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=make_object)
     except RecursionError:
         raise SourceError(f"{what} is nested too deeply to be read") from None
 

@@ -1,0 +1,124 @@
+"""Reads files of labels: lines, numbered lines, and the forms of JSON in which frameworks write a class index.
+
+A form is accepted when each label's place is certain; every other one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from model.labels import check_labels
+from model.text import decode_text, quoted
+from model.training.errors import SourceError
+from model.training.importing.unpacking import parse_json, read_small
+
+# A label, and the mark that tells it from an equal one: its synset or its place.
+_Named = tuple[str, str]
+
+# A number, a separator and a label: `0 cat`, `0: cat`, `0,cat`. A comma before a digit may belong to the number.
+_NUMBERED = re.compile(r"(\d+)(?:[:.,;)]?\s+|[:;](?=\S)|,(?=\D))(\S.*)")
+
+_FORMS = '["label", …], {"0": "label", …}, {"0": [synset, label], …} or {"label": 0, …}'
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The labels of a file, in the order of the model's scores.
+
+    A text file has one label per line. A JSON file has a form of `_FORMS`. A repeated label gets its line or its synset
+    as a suffix: ImageNet has two cranes. Raises SourceError.
+    """
+    try:
+        text = decode_text(read_small(path))
+        named = _of_json(text, path)
+        if named is None:
+            named = _of_lines(text, path)
+        times = Counter(name for name, _ in named)
+        labels = tuple(name if times[name] == 1 else f"{name} ({mark})" for name, mark in named)
+        check_labels(labels, [mark for _, mark in named])
+    except OSError as exc:
+        raise SourceError(f"the labels {path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise SourceError(f"the labels {path} cannot be used: {exc}") from exc
+    return labels
+
+
+def _of_json(text: str, path: Path) -> list[_Named] | None:
+    """The labels of a JSON text; None when the file is not JSON and need not be."""
+    if path.suffix.lower() != ".json" and not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        content = parse_json(text, f"the labels {path}", _without_repeats)
+    except json.JSONDecodeError as exc:
+        if path.suffix.lower() == ".json":
+            raise ValueError(f"it is not JSON: {exc.msg}, line {exc.lineno}") from None
+        return None  # a label may begin with a bracket
+    return _of_index(content)
+
+
+def _of_index(content: Any) -> list[_Named]:
+    if isinstance(content, list):
+        return [_entry(entry, f"number {place}") for place, entry in enumerate(content)]
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"it must be {_FORMS}")
+    places = [str(place) for place in range(len(content))]
+    is_by_place = set(content) == set(places)
+    is_by_name = all(type(place) is int for place in content.values()) and sorted(content.values()) == list(
+        range(len(content))
+    )
+    if is_by_name and is_by_place and any(name != str(place) for name, place in content.items()):
+        raise ValueError(f"its keys and its values are both the numbers 0 to {len(content) - 1}; it must be a list")
+    if is_by_name:
+        return [(name.strip(), f"number {content[name]}") for name in sorted(content, key=lambda name: content[name])]
+    if not is_by_place:
+        raise ValueError(f"the numbers of its labels are not 0 to {len(content) - 1}; it must be {_FORMS}")
+    return [_entry(content[place], f"number {place}") for place in places]
+
+
+def _entry(entry: Any, mark: str) -> _Named:
+    """A label, or a synset and a label."""
+    if isinstance(entry, str):
+        return entry.strip(), mark
+    if isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry):
+        return entry[1].strip(), entry[0].strip()
+    raise ValueError(f"{mark} is {quoted(entry)}; it must be a label or [synset, label]")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"it names {quoted(twice)} more than once")
+    return content
+
+
+def _of_lines(text: str, path: Path) -> list[_Named]:
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    return [(line, f"line {number}") for number, line in enumerate(_without_numbers(lines, path), 1)]
+
+
+def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
+    """The lines without their numbers, when these count the scores from 0.
+
+    Numbers that begin at 1, or that leave equal labels (`0 stars`), may belong to the labels, which keep them. Raises
+    ValueError when the numbers say another order than the lines.
+    """
+    found = [_NUMBERED.fullmatch(line) for line in lines]
+    if len(lines) < 2 or not all(found):
+        return lines
+    numbers, labels = [int(each[1]) for each in found if each], [each[2] for each in found if each]
+    last = len(lines) - 1
+    if len(set(labels)) < len(labels) or sorted(numbers) not in (list(range(last + 1)), list(range(1, last + 2))):
+        return lines
+    if numbers != sorted(numbers):
+        raise ValueError(f"its lines are numbered {numbers[0]}, {numbers[1]}, …; they must be in the order of scores")
+    if numbers[0] == 1:
+        print(f"{path}: the labels keep their numbers 1 to {len(lines)}", file=sys.stderr)
+        return lines
+    print(f"{path}: the numbers 0 to {last} at the lines' beginnings are not part of the labels", file=sys.stderr)
+    return labels
