@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from model.artifact.load import AUTO, ENGINES
 from model.errors import ArtifactError
-from model.text import printable, printable_lines
+from model.text import printable_lines, reason, shortened
 from model.training.commands import (
     add_commands,
     add_train_options,
@@ -45,24 +47,31 @@ def main(argv: list[str] | None = None, *, program: str = "python -m model") -> 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         result, text = _COMMANDS[arguments.command](arguments)
-    except (TrainingError, ArtifactError) as exc:
-        print(f"model {arguments.command}: {printable_lines(str(exc))}", file=sys.stderr)
-        return 1
-    except OSError as exc:
-        what = printable(f"{exc.filename or 'a file'}: {exc.strerror or exc}")
-        print(f"model {arguments.command}: {what}", file=sys.stderr)
-        return 1
+        print(json.dumps(result) if arguments.json else printable_lines(text), flush=True)
+        return 0
     except KeyboardInterrupt:
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130
-    except ModuleNotFoundError as exc:
-        print(
-            f"model: {exc.name} is not installed: make setup, or pip install '.[training]' in a checkout",
-            file=sys.stderr,
-        )
+    except BrokenPipeError:
+        # The reader has closed the pipe (`| head`). Nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    print(json.dumps(result) if arguments.json else printable_lines(text))
-    return 0
+    except Exception as exc:
+        if arguments.debug:
+            traceback.print_exception(exc)
+        print(f"model {arguments.command}: {shortened(_message(exc))}", file=sys.stderr)
+        return 1
+
+
+def _message(exc: Exception) -> str:
+    """The message of an error: its own words if this project raised it, else a sentence around a library's."""
+    if isinstance(exc, TrainingError | ArtifactError):
+        return str(exc)
+    if isinstance(exc, ModuleNotFoundError):
+        return f"{exc.name} is not installed: make setup, or pip install '.[training]' in a checkout"
+    if isinstance(exc, OSError):
+        return f"{exc.filename or 'a file'}: {exc.strerror or reason(exc)}"
+    return f"an unexpected error, {type(exc).__name__}: {reason(exc)}; --debug shows where it occurred"
 
 
 def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -125,6 +134,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
             name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
         )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        command.add_argument("--debug", action="store_true", help="print the traceback of an error before its message")
         return command
 
     train = add("train", "Train a network; about an hour on two cores.", "python -m model train --resume")
@@ -191,4 +201,6 @@ _count.__name__ = "whole number"  # argparse says "invalid <name> value"
 
 
 if __name__ == "__main__":
+    # SIGTERM is handled like Ctrl-C, so that temporary folders are deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -136,7 +136,7 @@ def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("made.keras", b"nonsense", "is not a Keras model: File is not a zip file"),
+        ("made.keras", b"nonsense", "is not a Keras model: it is neither a zip \(\.keras\) nor HDF5"),
         ("made.h5", b"nonsense", "is not a Keras model"),
         ("made.tflite", b"nonsense", "is not a model that LiteRT can load"),
         ("made.onnx", b"nonsense", r"has no known format; a model is a \.keras, \.h5, \.tflite file"),

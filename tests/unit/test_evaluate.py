@@ -151,7 +151,9 @@ def test_unusable_input_is_reported(folders: Path, tmp_path: Path, capsys: pytes
     assert "'tee' (" in said and "is not a label of the model" in said and "Map a class with --map CLASS=LABEL" in said
     assert "data is 'nowhere'; it must be a folder of images or an IDX file" in refusal(capsys, "--data", "nowhere")
     assert "map is 'tee'; it must look like CLASS=LABEL" in refusal(capsys, "--data", folders, "--map", "tee")
-    assert "map 'tee' names 'Tee'; it must be one of: T-shirt" in refusal(capsys, "--data", folders, "--map", "tee=Tee")
+    assert "map 'tee' names 'Tee', which is not a label of the model; its labels are 'T-shirt" in refusal(
+        capsys, "--data", folders, "--map", "tee=Tee"
+    )
     assert "--labels and --map need --data" in refusal(capsys, "--map", "tee=T-shirt/top")
     (tmp_path / "empty").mkdir()
     assert "names no image in a class" in refusal(capsys, "--data", tmp_path / "empty")

@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from model.links import leads_out
+from model.text import quoted
+from model.training.data.label_names import LabelNames
 from model.training.errors import DatasetError
 
 T = TypeVar("T")
@@ -62,13 +64,19 @@ def read_images(folder: Path, labels: tuple[str, ...]) -> tuple[list[ImageFile],
     """
     check_links(folder)
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if unknown := [path.name for path in classes if path.name not in labels]:
-        shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10:,} more" if len(labels) > 10 else "")
+    names = LabelNames(labels)
+    numbers = [labels.index(found) if (found := names.find(place.name)) else None for place in classes]
+    if unknown := [place.name for place, number in zip(classes, numbers, strict=True) if number is None]:
         raise DatasetError(
-            f"{folder} holds the folder {unknown[0]!r}, which is not a label of the model ({shown}); the folders in it "
-            "must be named after labels. To compare predictions without labels, name a folder of images without folders"
+            f"{folder} holds the folder {quoted(unknown[0])}, which is not a label of the model; "
+            f"{names.near(unknown[0])}. Without labels, name a folder of images without folders"
         )
-    files = [ImageFile(path, labels.index(place.name)) for place in classes for path in _files(place)]
+    files = [
+        ImageFile(path, number)
+        for place, number in zip(classes, numbers, strict=True)
+        if number is not None
+        for path in _files(place)
+    ]
     files = files if classes else [ImageFile(path, 0) for path in _files(folder)]
     if not files:
         raise DatasetError(f"{folder} holds no images; it must hold images, or folders of images named after labels")

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model.text import reason
 from model.training.errors import DatasetError
 
 FASHION_MNIST_LABELS = (
@@ -123,5 +124,5 @@ def _download(name: str) -> Path:
                 name, _ORIGIN + name, cache_subdir="datasets/fashion-mnist", file_hash=SHA256[name]
             )
     except Exception as exc:
-        raise DatasetError(f"{name} is not in {shared_folder()} and cannot be downloaded: {exc}") from exc
+        raise DatasetError(f"{name} is not in {shared_folder()} and cannot be downloaded: {reason(exc)}") from exc
     return Path(path)

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from model.links import leads_out
-from model.text import read_text, reason
+from model.text import quoted, read_text, reason
 from model.training.data import idx
 from model.training.data.folders import check_links
+from model.training.data.label_names import LabelNames
 from model.training.data.png import as_png
 from model.training.errors import DatasetError
 
@@ -49,7 +50,8 @@ def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mappin
     Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, or when a link or
     a listed name leads out of the folder.
     """
-    _check_mapping(mapping, labels)
+    names = LabelNames(labels)
+    mapping = _checked(mapping, names)
     if data.is_dir():
         check_links(data)
     if idx := None if listed else _find_idx(data):
@@ -57,17 +59,20 @@ def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mappin
     if not data.is_dir():
         raise DatasetError(f"data is {str(data)!r}; it must be a folder of images or an IDX file")
     named = list(_from_list(data, listed) if listed else _from_folders(data))
-    known = {label: (label,) for label in labels} | dict(mapping)
-    unknown = Counter(answer for _, _, answers in named for answer in answers if answer not in known)
+    classes = Counter(answer for _, _, answers in named for answer in answers)
+    known = {name: mapping[name] if name in mapping else _found(name, names) for name in classes}
+    unknown = sorted(name for name in classes if known[name] is None)
     if unknown:
-        counts = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items()))
+        first = unknown[0]
+        others = f" ({len(unknown) - 1:,} more are none)" if unknown[1:] else ""
         raise DatasetError(
-            f"{counts} is not a label of the model; its labels are: {', '.join(labels)}. "
-            "Map a class with --map CLASS=LABEL, to several labels with |; --map CLASS= leaves a class out"
+            f"{quoted(first)} ({classes[first]:,} images) is not a label of the model{others}; {names.near(first)}. "
+            "Map a class with --map CLASS=LABEL, to several with |; --map CLASS= leaves it out"
         )
     items = []
+    places = {label: place for place, label in enumerate(labels)}
     for name, path, answers in named:
-        right = tuple(dict.fromkeys(labels.index(label) for answer in answers for label in known[answer]))
+        right = tuple(dict.fromkeys(places[label] for answer in answers for label in known[answer] or ()))
         if right:
             items.append(LabelledImage(name, path, right))
     if not items:
@@ -92,11 +97,23 @@ def parse_mapping(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return mapping
 
 
-def _check_mapping(mapping: ClassMap, labels: Sequence[str]) -> None:
+def _found(name: str, names: LabelNames) -> tuple[str, ...] | None:
+    label = names.find(name)
+    return None if label is None else (label,)
+
+
+def _checked(mapping: ClassMap, names: LabelNames) -> ClassMap:
+    """The mapping to labels of the model, which it may name in another case."""
+    made = {}
     for name, answers in mapping.items():
-        for answer in answers:
-            if answer not in labels:
-                raise DatasetError(f"map {name!r} names {answer!r}; it must be one of: {', '.join(labels)}")
+        found = {answer: names.find(answer) for answer in answers}
+        if unknown := [answer for answer, label in found.items() if label is None]:
+            raise DatasetError(
+                f"map {quoted(name)} names {quoted(unknown[0])}, which is not a label of the model; "
+                f"{names.near(unknown[0])}"
+            )
+        made[name] = tuple(label for label in found.values() if label is not None)
+    return made
 
 
 def _find_idx(data: Path) -> Path | None:

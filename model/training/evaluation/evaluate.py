@@ -53,7 +53,10 @@ class Evaluation:
     baselines: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation as the JSON object of `evaluate --json`."""
+        """The evaluation as the JSON object of `evaluate --json`.
+
+        It holds the labels that occur: those of an image or of a prediction.
+        """
         precision, recall, f1 = macro(list(self.classes.values()))
         scored, artifact = self.scored, self.artifact
         return {
@@ -68,8 +71,8 @@ class Evaluation:
             "accuracy": self.accuracy,
             "top_k": {str(k): top_k_accuracy(scored.scores, scored.right, k) for k in self._tops()},
             "macro": {"precision": precision, "recall": recall, "f1": f1},
-            "classes": {label: asdict(figures) for label, figures in self.classes.items()},
-            "confusion": {"labels": list(self.classes), "counts": self.confusion.tolist()},
+            "classes": {label: asdict(figures) for label, figures in self._occurring().items()},
+            "confusion": self._confusion(),
             "calibration": asdict(self.calibration),
             "latency_ms": {f"p{p}": round(float(np.percentile(scored.latencies, p)), 3) for p in (50, 95)},
             "images_per_second": {"from_bytes": round(scored.rate, 1), "scoring": round(scored.scoring_rate, 1)},
@@ -81,7 +84,7 @@ class Evaluation:
         found = self.to_dict()
         head = f"{found['model']} {found['version']} ({self.engine}): {self.accuracy:.2%} of {found['images']:,} images"
         lines = [head + (f", {len(found['skipped'])} more could not be read" if found["skipped"] else "")]
-        for label, figures in self.classes.items():
+        for label, figures in self._occurring().items():
             shares = (figures.precision, figures.recall, figures.f1)
             cells = "".join(f"{'-' if share is None else f'{share:.1%}':>9}" for share in shares)
             lines.append(f"  {label:<12}{cells}  of {figures.images:,}")
@@ -97,6 +100,13 @@ class Evaluation:
             f"baselines: {beaten}",
         ]
         return "\n".join(lines)
+
+    def _occurring(self) -> dict[str, ClassFigures]:
+        return {label: figures for label, figures in self.classes.items() if figures.images or figures.answers}
+
+    def _confusion(self) -> dict[str, Any]:
+        places = [place for place, figures in enumerate(self.classes.values()) if figures.images or figures.answers]
+        return {"labels": list(self._occurring()), "counts": self.confusion[np.ix_(places, places)].tolist()}
 
     def _tops(self) -> list[int]:
         return [k for k in _TOP if k < len(self.classes)]

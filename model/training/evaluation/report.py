@@ -47,9 +47,10 @@ def render_report(evaluation: Evaluation) -> str:
     environment.finalize = lambda value: printable(value) if isinstance(value, str) else value
     environment.filters["percent"] = lambda share: "-" if share is None else f"{share:.1%}"
     template = environment.from_string(_TEMPLATE.read_text("utf-8"))
+    found = evaluation.to_dict()
     return template.render(
-        found=evaluation.to_dict(),
-        shares=_row_shares(evaluation.confusion),
+        found=found,
+        shares=_row_shares(np.array(found["confusion"]["counts"])),
         mistakes=list(_mistakes(evaluation)),
         wrong=int((evaluation.best != evaluation.truth).sum()),
     )

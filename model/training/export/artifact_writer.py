@@ -30,10 +30,11 @@ _NOT_IN_DIGEST = (CARD, GOLDEN, MANIFEST, "training")
 def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:
     """Write a SavedModel of the network with the endpoint `score` and, if given, `explain`.
 
-    Both endpoints take `images` float32 [N, *shape].
+    Both endpoints take `images` float32 [N, *shape]. They run the network as it predicts: its layers for training, such
+    as random flips and dropout, do nothing.
     """
     # The name must not be "serve": the LiteRT converter drops every other endpoint when one has that name.
-    endpoints = {"score": network.call, **({"explain": explain} if explain else {})}
+    endpoints = {"score": lambda images: network(images, training=False), **({"explain": explain} if explain else {})}
     archive = keras.export.ExportArchive()
     archive.track(network)
     spec = keras.InputSpec(dtype="float32", shape=(None, *shape), name="images")

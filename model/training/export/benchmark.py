@@ -17,6 +17,7 @@ import numpy as np
 
 from model.artifact.load import open_engine, read_artifact
 from model.engines.base import Engine, Images, Scores
+from model.text import shortened
 from model.training.errors import MeasureError
 
 # Images per call, and CPU threads per call, that are measured.
@@ -136,13 +137,17 @@ def _run(target: Target, threads: int) -> _Process:
         began = time.perf_counter()
         with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process:
             assert process.stdout is not None
-            process.stdout.readline()
-            cold_start_s = time.perf_counter() - began
-            figures = process.stdout.readline()
+            try:
+                process.stdout.readline()
+                cold_start_s = time.perf_counter() - began
+                figures = process.stdout.readline()
+            except KeyboardInterrupt:  # a signal to this process alone
+                process.kill()
+                raise
         if process.returncode:
             log.seek(0)
             *_, why = log.read().splitlines() or [f"its process ended with {process.returncode}"]
-            raise MeasureError(f"{target.model.name} cannot be measured: {why}")
+            raise MeasureError(f"{target.model.name} cannot be measured: {shortened(why, 120)}")
     rates, memory = json.loads(figures)
     return _Process(dict(zip(BATCHES, rates, strict=True)), cold_start_s, memory)
 

@@ -16,6 +16,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from model.engines.base import Images, Signature
 from model.engines.signature_checks import check_images
+from model.text import reason
 from model.training.errors import ExportError
 from model.training.export.source import Endpoints
 
@@ -34,7 +35,7 @@ def convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Imag
     except OSError:  # for instance a full disk, which is not the model's fault
         raise
     except Exception as exc:  # the converter raises ConverterError, and ValueError from several layers below it
-        raise ExportError(str(exc).strip().split("\n")[0]) from exc
+        raise ExportError(reason(exc)) from exc
 
 
 def check_samples(samples: Images, signature: Signature) -> None:

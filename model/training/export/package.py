@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from model.artifact.load import Artifact, read_artifact
+from model.text import reason
 from model.training.errors import ExportError
 from model.training.export.artifact_writer import CARD, replace
 from model.training.export.model_card import render_card
@@ -43,7 +44,7 @@ def _writing(out: Path, work: Path) -> Iterator[None]:
         work.mkdir(parents=True)
         yield
     except (OSError, tf.errors.OpError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise ExportError(f"{out} cannot be written: {reason}; the previous artifact is unchanged") from exc
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else reason(exc)
+        raise ExportError(f"{out} cannot be written: {why}; the previous artifact is unchanged") from exc
     finally:
         shutil.rmtree(work, ignore_errors=True)

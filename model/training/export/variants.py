@@ -13,6 +13,7 @@ from model.artifact.load import ENGINES, open_engine
 from model.drift import make_reference
 from model.engines.base import Images, Scores, Signature
 from model.errors import ArtifactError
+from model.text import reason
 from model.training.errors import ExportError, SourceError
 from model.training.export.artifact_writer import write_golden, write_manifest, write_signature
 from model.training.export.benchmark import Parity, Speed, Target, compare, measure_speeds, score_all
@@ -122,10 +123,11 @@ def _lite_variants(
         except (ExportError, ArtifactError, RuntimeError, ValueError) as exc:  # LiteRT raises the last two
             if not forms:
                 raise SourceError(
-                    f"{product.source.origin} cannot be a LiteRT model: {exc}; leave it out with --engines savedmodel"
+                    f"{product.source.origin} cannot be a LiteRT model: {reason(exc)}; "
+                    "leave it out with --engines savedmodel"
                 ) from exc
-            impossible[variant] = str(exc)
-            _say(f"{variant} cannot be made: {exc}")
+            impossible[variant] = reason(exc)
+            _say(f"{variant} cannot be made: {reason(exc)}")
             continue
         if not forms:
             _say_parity(LITE, check_parity(LITE, scores, reference))

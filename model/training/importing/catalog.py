@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from model.text import reason
 from model.training.errors import SourceError
 from model.training.importing.weights import load_backbone, load_whole
 
@@ -114,7 +115,7 @@ def build(
     except Exception as exc:
         # Keras raises ValueError for an unsupported size or width, and a bare Exception for a failed download.
         raise SourceError(
-            f"{architecture.name} (weights {weights}, {edge}x{edge}, alpha {alpha:g}) cannot be built: {exc}; "
+            f"{architecture.name} (weights {weights}, {edge}x{edge}, alpha {alpha:g}) cannot be built: {reason(exc)}; "
             "weights may also be a file (.npz, .h5, .weights.h5, .keras) or none"
         ) from exc
     return network

@@ -16,14 +16,15 @@ from model.training.export.package import pack
 from model.training.export.source import Source
 from model.training.export.variants import ExportJob
 from model.training.importing import catalog
+from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
-from model.training.importing.litert_source import LiteSource
+from model.training.importing.litert_source import LiteSource, is_lite
 from model.training.importing.recipe import PIXELS, read_recipe, recipe
 from model.training.importing.safe_keras import load_keras
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
 
-_FILES = ".keras", ".h5", ".tflite"
+_FILES = *SUFFIXES, ".tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def open_source(options: ImportOptions) -> Source:
     path = Path(options.source)
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
-    if path.suffix in (".keras", ".h5"):
+    if keras_suffix(path) or path.suffix.lower() in SUFFIXES:
         return KerasSource(load_keras(path), str(path), size=options.size)
-    if path.suffix == ".tflite":
+    if path.suffix.lower() == ".tflite" or is_lite(path):
         return LiteSource(path, options.size)
     if is_saved_model(path):
         return SavedModelSource(path, options.size)

@@ -6,6 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from model.text import reason
 from model.training.data.idx import shared_folder
 from model.training.errors import SourceError
 from model.training.importing.label_file import read_labels
@@ -48,4 +49,4 @@ def _imagenet_index() -> Path:
         with redirect_stdout(sys.stderr):  # Keras prints a progress bar
             return Path(keras.utils.get_file(_INDEX, _ORIGIN + _INDEX, cache_subdir="models", file_hash=_MD5))
     except Exception as exc:  # Keras raises a bare Exception for a failed download
-        raise SourceError(f"ImageNet's labels cannot be downloaded ({exc}); name a file with --labels") from exc
+        raise SourceError(f"ImageNet's labels cannot be downloaded ({reason(exc)}); name a file with --labels") from exc

@@ -14,8 +14,17 @@ from model.engines.litert import LiteRTEngine
 from model.engines.litert_check import check_lite
 from model.engines.quantization import quantisation_of
 from model.errors import ArtifactError
+from model.text import reason
 from model.training.errors import SourceError
 from model.training.export.source import Endpoints, TensorSpec, spec_of
+
+
+def is_lite(path: Path) -> bool:
+    """Whether a file's bytes are those of a LiteRT model, whatever its name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"TFL3"
 
 
 class LiteSource:
@@ -35,7 +44,7 @@ class LiteSource:
         except ArtifactError as exc:
             raise SourceError(str(exc)) from exc
         except (ValueError, RuntimeError) as exc:
-            raise SourceError(f"{path} is not a model that LiteRT can load: {exc}") from exc
+            raise SourceError(f"{path} is not a model that LiteRT can load: {reason(exc)}") from exc
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
         self.spec = spec_of(self.origin, ends[0], ends[1], size)
@@ -46,7 +55,7 @@ class LiteSource:
             engine = LiteRTEngine(self._path, signature)
             scores = engine.score(images)
         except (ArtifactError, RuntimeError, ValueError) as exc:
-            raise SourceError(f"{self._path} cannot be run by LiteRT: {exc}") from exc
+            raise SourceError(f"{self._path} cannot be run by LiteRT: {reason(exc)}") from exc
         engine.close()
         return scores
 

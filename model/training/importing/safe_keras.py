@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 
+from model.text import reason
 from model.training.errors import SourceError
-from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip, open_packed, parse_json
+from model.training.importing.keras2 import OPERATIONS, modernised
+from model.training.importing.keras_file import KerasFile, loadable, open_keras
 
 # Layers that hold code or load it.
 _CODE = "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"
@@ -23,24 +22,25 @@ _READING = "IntegerLookup", "StringLookup", "TextVectorization"
 # Numbers that a network may have beyond twice those in its file, for states of random number generators.
 _SPARE = 1_000_000
 
-_NPZ, _H5 = "model.weights.npz", "model.weights.h5"
-
 
 def load_keras(path: Path) -> Any:
-    """Load the keras.Model of a .keras or .h5 file, without compiling it.
+    """Load the keras.Model of a .keras or .h5 file, without compiling it. Its bytes tell the format, not its name.
 
     Raises SourceError when the file is not a Keras model, is damaged, unpacks to too much, or holds layers that run
     code, read files or are unknown to this Keras.
     """
-    configuration, numbers = _opened(path)
-    _refuse_code(path, configuration)
-    try:
-        _check_size(path, numbers)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except SourceError:
-        raise
-    except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
-        raise SourceError(f"{path} cannot be loaded: {_first_line(exc)}; it must hold only Keras' own layers") from exc
+    file = open_keras(path)
+    _refuse_code(path, file.configuration)
+    _refuse_operations(file)
+    configuration = modernised(file.configuration) if _is_older(file) else file.configuration
+    with loadable(file, configuration) as copy:
+        try:
+            _check_size(file, copy)
+            return keras.saving.load_model(copy, compile=False, safe_mode=True)
+        except SourceError:
+            raise
+        except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
+            raise SourceError(f"{path} cannot be loaded: {_innermost(exc)}; {_remedy(file)}") from exc
 
 
 def _refuse_code(path: Path, configuration: Any) -> None:
@@ -53,52 +53,42 @@ def _refuse_code(path: Path, configuration: Any) -> None:
             )
 
 
-def _opened(path: Path) -> tuple[Any, int]:
-    """The configuration, and the count of numbers that the file holds for weights."""
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as file:
-                check_zip(file, path)
-                configuration = parse_json(file.read("config.json"), f"config.json of {path}")
-                return configuration, _numbers(file, path)
-        numbers = check_h5(path, path, allowed_bytes(path.stat().st_size))
-        with h5py.File(path, "r") as file:
-            if "model_config" not in file.attrs:
-                raise SourceError(f"{path} holds weights and no model; import an architecture with --weights {path}")
-            return parse_json(file.attrs["model_config"], f"model_config of {path}"), numbers
-    except FileNotFoundError:
-        raise SourceError(f"{path} does not exist") from None
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-    ) as exc:
-        # zipfile raises NotImplementedError for unknown compression methods and RuntimeError for encrypted files.
-        raise SourceError(f"{path} is not a Keras model: {_first_line(exc)}") from exc
+def _refuse_operations(file: KerasFile) -> None:
+    """Reject TensorFlow's functions as layers, which only Keras 2 has, before Keras calls them unknown classes."""
+    if found := sorted(_classes(file.configuration) & set(OPERATIONS)):
+        raise SourceError(f"{file.path} holds a {found[0]} layer, a function of TensorFlow; {_remedy(file)}")
 
 
-def _numbers(file: zipfile.ZipFile, path: Path) -> int:
-    if _NPZ in file.namelist():  # a number takes 4 bytes, or 2 in half precision
-        return file.getinfo(_NPZ).file_size // 2
-    return check_h5(open_packed(file, _H5), path, allowed_bytes(path.stat().st_size))
+def _innermost(exc: Exception) -> str:
+    """The reason of an error of Keras, which repeats the whole configuration around it, once for each level."""
+    *_, last = str(exc).split("Exception encountered: ")
+    return reason(ValueError(last))
 
 
-def _check_size(path: Path, numbers: int) -> None:
+def _is_older(file: KerasFile) -> bool:
+    return file.version.startswith(("1.", "2."))
+
+
+def _remedy(file: KerasFile) -> str:
+    if not _is_older(file):
+        return "it must hold only Keras' own layers"
+    return (
+        f"Keras {file.version} saved it, which Keras {keras.__version__} reads only in part: with that Keras, save it "
+        "by tf.saved_model.save(model, 'folder') and import the folder"
+    )
+
+
+def _check_size(file: KerasFile, copy: Path) -> None:
     """Build the network without allocating its numbers, because a line of configuration can ask for any amount.
 
     Errors of Keras while building pass through.
     """
     with keras.StatelessScope(initialize_variables=False):
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+        network = keras.saving.load_model(copy, compile=False, safe_mode=True)
     wanted = sum(math.prod(variable.shape) for variable in network.variables)
-    if wanted > 2 * numbers + _SPARE:
+    if wanted > 2 * file.numbers + _SPARE:
         raise SourceError(
-            f"{path} describes a network of {wanted:,} numbers and holds {numbers:,}; it must hold them all"
+            f"{file.path} describes a network of {wanted:,} numbers and holds {file.numbers:,}; it must hold them all"
         )
 
 
@@ -115,7 +105,3 @@ def _classes(configuration: Any) -> set[str]:
         elif isinstance(node, list):
             waiting += node
     return found
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().split("\n")[0].rstrip(".") or type(exc).__name__

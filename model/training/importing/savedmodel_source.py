@@ -14,6 +14,7 @@ from model.engines.base import Images, Scores, Signature
 from model.engines.savedmodel import SERVING
 from model.engines.savedmodel_check import check_saved_model
 from model.errors import ArtifactError
+from model.text import reason
 from model.training.errors import SourceError
 from model.training.export.source import Endpoints, spec_of
 
@@ -43,7 +44,7 @@ class SavedModelSource:
         except ArtifactError as exc:
             raise SourceError(str(exc)) from exc
         except Exception as exc:  # TensorFlow raises many kinds of exceptions for a damaged graph
-            raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {exc}") from exc
+            raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {reason(exc)}") from exc
         inputs, outputs = score.structured_input_signature[1], score.structured_outputs
         ends = [
             [(name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name) for name, spec in of]

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from model.text import reason
 from model.training.errors import SourceError
 from model.training.importing.safe_keras import load_keras
 from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip
 
-_KINDS = ".npz, .h5, .weights.h5 or .keras"
+_KINDS = ".npz, .h5, .hdf5, .weights.h5 or .keras"
 
 
 def load_whole(network: Any, path: Path) -> None:
@@ -26,14 +27,14 @@ def load_whole(network: Any, path: Path) -> None:
         _load_npz(network, path)
     elif path.suffix == ".keras":
         _copy(load_keras(path), network, path)
-    elif path.suffix == ".h5":
+    elif path.suffix in (".h5", ".hdf5"):
         try:
             check_h5(path, path, allowed_bytes(path.stat().st_size))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # Keras only warns when layers keep their random weights
                 network.load_weights(path)
         except (ValueError, OSError, KeyError, UserWarning) as exc:
-            raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
+            raise SourceError(f"the weights {path} do not fit {network.name}: {reason(exc)}") from exc
     else:
         raise SourceError(f"the weights are {path}; they must be a file: {_KINDS}")
 
@@ -56,7 +57,7 @@ def _copy(whole: Any, network: Any, path: Path) -> None:
     try:
         network.set_weights(values)
     except ValueError as exc:
-        raise SourceError(f"the weights {path} do not fit {network.name}: {exc}") from exc
+        raise SourceError(f"the weights {path} do not fit {network.name}: {reason(exc)}") from exc
 
 
 def _load_npz(network: Any, path: Path) -> None:
@@ -76,7 +77,7 @@ def _load_npz(network: Any, path: Path) -> None:
         NotImplementedError,
         RuntimeError,
     ) as exc:
-        raise SourceError(f"the weights {path} are not an .npz file of plain arrays: {exc}") from exc
+        raise SourceError(f"the weights {path} are not an .npz file of plain arrays: {reason(exc)}") from exc
 
 
 def _find(file: Any, weight: Any, path: Path) -> Any:

@@ -1,0 +1,129 @@
+"""Converts the configuration of a model that Keras 2 (or tf_keras) saved to what this Keras reads.
+
+Only what says the same in both is changed: the modules of classes, and arguments at the values that this Keras has
+built in. Any other difference is left for Keras to refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any
+
+# Layers that Keras 2 makes of TensorFlow's functions. This Keras has none, and cannot know their meaning.
+OPERATIONS = "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"
+
+# Classes by their modules in this Keras. Keras 2 names modules of its own, such as `keras.src.engine.functional`.
+_MODULES = {"Functional": "keras.src.models.functional", "Sequential": "keras", "Model": "keras"}
+
+# An argument that this Keras lacks, by the layers' names, and whether its value is what this Keras does without it.
+_DROPPED: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    (r"Depthwise\w+|Separable\w+|Conv\w+Transpose", "groups", lambda value: value == 1),
+    (r"Random\w+", "rng_type", lambda value: True),
+    (r"Random\w+", "force_generator", lambda value: True),
+    (r"Separable\w+|Depthwise\w+", "kernel_initializer", lambda value: True),
+    (r"Separable\w+|Depthwise\w+", "kernel_regularizer", lambda value: True),
+    (r"Separable\w+|Depthwise\w+", "kernel_constraint", lambda value: value is None),
+    (r"BatchNormalization", "renorm", lambda value: not value),
+    (r"BatchNormalization", "virtual_batch_size", lambda value: not value),
+    (r"BatchNormalization", "fused", lambda value: True),
+)
+
+
+def modernised(configuration: Any) -> Any:
+    """The configuration with Keras 2's classes, arguments and names replaced by this Keras's; the given one is
+    unchanged.
+
+    A name may not hold a slash any more. Weights are not found by these names, so that another one changes nothing.
+    """
+    names = {name: name.replace("/", "_") for node in _nodes(configuration) if "/" in (name := _name(node))}
+    return _converted(configuration, names)
+
+
+def _converted(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_converted(each, names) for each in value]
+    if not isinstance(value, dict):
+        return names.get(value, value) if isinstance(value, str) else value
+    made = {key: _converted(each, names) for key, each in value.items()}
+    if _is_class(made):
+        made |= _class(made)
+        made["config"] = _with_calls(_arguments(made["class_name"], made["config"]))
+    return made
+
+
+def _with_calls(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a network, with the calls of the networks inside it counted from 0, and without a list
+    around its one input and its one output.
+
+    Keras 2 counts the construction of a network with an input as its first call, and leaves that call out.
+    """
+    layers = config.get("layers")
+    if not isinstance(layers, list) or "output_layers" not in config:
+        return config
+    counted = {_name(layer) for layer in layers if isinstance(layer, dict) and _is_class(layer) and _has_input(layer)}
+    calls = [
+        {**layer, "inbound_nodes": _less_one(layer["inbound_nodes"], counted)} if "inbound_nodes" in layer else layer
+        for layer in layers
+    ]
+    ends = {"input_layers": config.get("input_layers"), "output_layers": _less_one(config["output_layers"], counted)}
+    return {**config, "layers": calls, **{key: _unwrapped(end) for key, end in ends.items()}}
+
+
+def _unwrapped(end: Any) -> Any:
+    return end[0] if isinstance(end, list) and len(end) == 1 and isinstance(end[0], list) else end
+
+
+def _has_input(layer: Mapping[str, Any]) -> bool:
+    inner = layer["config"].get("layers")
+    return isinstance(inner, list) and bool(inner) and inner[0].get("class_name") == "InputLayer"
+
+
+def _less_one(value: Any, counted: Set[str]) -> Any:
+    """References to layers, [name, call, tensor, …], with the calls of the `counted` networks reduced by 1."""
+    if isinstance(value, dict):
+        return {key: _less_one(each, counted) for key, each in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) >= 3 and isinstance(value[0], str) and value[0] in counted and type(value[1]) is int:
+        value = [value[0], value[1] - 1, *value[2:]]
+    return [_less_one(each, counted) for each in value]
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """The classes with their arguments that a configuration names, at any depth."""
+    if isinstance(value, dict) and _is_class(value):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(each)
+
+
+def _is_class(node: Mapping[str, Any]) -> bool:
+    return isinstance(node.get("class_name"), str) and isinstance(node.get("config"), dict)
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    name = node["config"].get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _class(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The module of a class, where Keras 2 names another one for it."""
+    module, name = node.get("module"), node["class_name"]
+    if not isinstance(module, str) or not re.match(r"(tf_)?keras(\.|$)", module):
+        return {}
+    if name in _MODULES:
+        return {"module": _MODULES[name], "registered_name": None}
+    return {"module": module.removeprefix("tf_")}
+
+
+def _arguments(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments without those that mean nothing in this Keras, and with one axis as a number."""
+    kept = dict(config)
+    for layers, key, is_built_in in _DROPPED:
+        if key in kept and re.fullmatch(layers, name) and is_built_in(kept[key]):
+            del kept[key]
+    axis = kept.get("axis")
+    if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
+        kept["axis"] = axis[0]
+    return kept
