@@ -18,6 +18,7 @@ from model.training.commands import (
     add_commands,
     add_train_options,
     artifact_output,
+    check_run_folder,
     run_catalog,
     run_import,
     run_transfer,
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None, *, program: str = "python -m model") -> 
     except Exception as exc:
         if arguments.debug:
             traceback.print_exception(exc)
-        print(f"model {arguments.command}: {shortened(_message(exc))}", file=sys.stderr)
+        print(shortened(f"model {arguments.command}: {_message(exc)}"), file=sys.stderr)
         return 1
 
 
@@ -82,6 +83,7 @@ def _train(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         return run_transfer(arguments, arguments.config if arguments.config != _FASHION else None)
     path = _CONFIGS / "fashion-mnist-short.yaml" if arguments.quick else arguments.config
     out = arguments.out or _RUNS / path.stem
+    check_run_folder(out, transfer=False)
     last = train(read_config(path), out, arguments.resume, tensorboard=arguments.tensorboard)[-1]
     return {"run": str(out), **last}, f"{out}: validation accuracy {float(last['val_accuracy']):.2%}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.artifact.load import ENGINES, Artifact
-from model.training.errors import ConfigError
+from model.training.errors import ConfigError, RunError
 from model.training.importing.recipe import FRAMINGS, PIXELS
 
 # The value that --json prints, and the text that is printed without it.
@@ -59,6 +59,17 @@ def wants_transfer(arguments: argparse.Namespace) -> bool:
     return bool(_given(arguments, *_TRANSFER)) or is_transfer_config(arguments.config)
 
 
+def check_run_folder(out: Path, transfer: bool) -> None:
+    """Raise RunError when the folder `out` holds a run of the other kind: with a backbone, or of Fashion-MNIST."""
+    from model.training.transfer.config import is_transfer_config
+
+    kept = out / "config.yaml"
+    if not kept.is_file() or (found := is_transfer_config(kept)) == transfer:
+        return
+    what = "with a backbone, which cannot be resumed" if found else "of the Fashion-MNIST network"
+    raise RunError(f"{out} holds a run {what}; choose another folder (--out), or remove it and train again")
+
+
 def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Output:
     """Run `train` with a backbone, which an option or the file `config` names."""
     from model.training.transfer.config import read_transfer_config
@@ -69,6 +80,7 @@ def run_transfer(arguments: argparse.Namespace, config: Path | None) -> Output:
     from model.training.transfer.train import transfer
 
     out = arguments.out or _RUNS / wanted.name
+    check_run_folder(out, transfer=True)
     result = transfer(wanted, out)
     text = (
         f"{out}: validation accuracy {result.accuracy:.2%} of {result.validation:,} images "

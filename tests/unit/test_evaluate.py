@@ -257,3 +257,22 @@ def test_images_outside_of_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data" / "Coat" / "link.png").symlink_to(tmp_path / "key.png")
     with pytest.raises(DatasetError, match=r"link.png is a symbolic link that leads out of .*data"):
         read_labelled(tmp_path / "data", LABELS, None, {})
+
+
+def test_only_the_labels_that_occur_are_listed(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coats = tmp_path / "other"
+    coats.mkdir()
+    (folders / "Coat").rename(coats / "coat")
+    found = evaluated(capsys, "--data", coats)
+    labels = list(found["classes"])
+    assert "Coat" in labels and len(labels) < len(LABELS)
+    assert found["confusion"]["labels"] == labels
+    assert np.array(found["confusion"]["counts"]).shape == (len(labels), len(labels))
+    assert np.array(found["confusion"]["counts"]).sum() == found["images"]
+    report = tmp_path / "report.html"
+    assert main(["evaluate", str(SHIPPED), "--data", str(coats), "--report", str(report)]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "  of " in line]
+    assert rows == [label.split()[0] for label in labels]
+    assert report.read_text().count('<th scope="row">') == len(labels)

@@ -97,6 +97,12 @@ def write_manifest(
     (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
 
+def set_version(work: Path, version: str) -> None:
+    """Change the version in manifest.json."""
+    manifest = json.loads((work / MANIFEST).read_text("utf-8"))
+    (work / MANIFEST).write_text(json.dumps({**manifest, "version": version}, indent=2) + "\n", "utf-8")
+
+
 def replace(work: Path, out: Path) -> None:
     """Move the finished folder to `out`; the previous one is deleted after the new one is in place."""
     old = out.with_name(f"{out.name}.old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ import tensorflow as tf
 from model.artifact.load import Artifact, read_artifact
 from model.text import reason
 from model.training.errors import ExportError
-from model.training.export.artifact_writer import CARD, replace
+from model.training.export.artifact_writer import CARD, replace, set_version
 from model.training.export.model_card import render_card
 from model.training.export.variants import ExportJob, build
+from model.training.export.versions import earlier_artifact, version_after
 
 # Returns the head of the model card of a packaged artifact.
 Describe = Callable[[Artifact], str]
@@ -30,10 +32,20 @@ def pack(product: ExportJob, out: Path, describe: Describe) -> Artifact:
     work = out.with_name(f"{out.name}.packing")
     with _writing(out, work):
         measured = build(product, work)
-        artifact = read_artifact(work)
+        artifact = _with_own_version(read_artifact(work), out)
         (work / CARD).write_text(render_card(artifact, measured, product.trial, describe(artifact)), "utf-8")
         replace(work, out)
     return read_artifact(out)
+
+
+def _with_own_version(artifact: Artifact, out: Path) -> Artifact:
+    """The artifact, whose version no other content in `out` has: responses name the version of their model."""
+    version = version_after(artifact, earlier_artifact(out))
+    if version == artifact.version:
+        return artifact
+    print(f"{out} holds {artifact.name} {artifact.version} already; this one is {version}", file=sys.stderr, flush=True)
+    set_version(artifact.folder, version)
+    return read_artifact(artifact.folder)
 
 
 @contextmanager

@@ -24,7 +24,6 @@ _DROPPED: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (r"Separable\w+|Depthwise\w+", "kernel_initializer", lambda value: True),
     (r"Separable\w+|Depthwise\w+", "kernel_regularizer", lambda value: True),
     (r"Separable\w+|Depthwise\w+", "kernel_constraint", lambda value: value is None),
-    (r"BatchNormalization", "renorm", lambda value: not value),
     (r"BatchNormalization", "virtual_batch_size", lambda value: not value),
     (r"BatchNormalization", "fused", lambda value: True),
 )

@@ -1,0 +1,242 @@
+"""Files that Keras 2 saved: loaded with the same scores, whatever their names, or refused with the way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
+import h5py  # noqa: E402
+from keras import layers  # noqa: E402
+
+from model.__main__ import main  # noqa: E402
+from model.artifact.load import load_engine  # noqa: E402
+from model.training.errors import SourceError  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.importing.import_model import ImportOptions, import_model, open_source  # noqa: E402
+from model.training.importing.safe_keras import load_keras  # noqa: E402
+from tests.fakes import UNMEASURED  # noqa: E402
+from tests.networks import network  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
+
+
+def functional() -> Any:
+    """A network with what Keras 2 writes differently, inside a network as well."""
+    keras.utils.set_random_seed(5)
+    inner = keras.Sequential([keras.Input((20, 16, 3)), layers.RandomFlip(), layers.RandomRotation(0.2)])
+    image = keras.Input((20, 16, 3))
+    x = layers.SeparableConv2D(4, 3)(layers.DepthwiseConv2D(3)(layers.Rescaling(1 / 255)(inner(image))))
+    body = keras.Model(features := keras.Input(x.shape[1:]), layers.BatchNormalization()(features))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU(6.0)(body(x)))
+    return keras.Model(image, layers.Dense(3, activation="softmax", name="head")(x))
+
+
+def sequential() -> Any:
+    """The form of Teachable Machine: networks in networks in a network."""
+    keras.utils.set_random_seed(6)
+    image = keras.Input((20, 16, 3))
+    x = layers.DepthwiseConv2D(3)(layers.Rescaling(1 / 255)(image))
+    base = keras.Model(image, layers.BatchNormalization()(x))
+    body = keras.Sequential([keras.Input((20, 16, 3)), base, layers.GlobalAveragePooling2D()])
+    head = keras.Sequential([keras.Input((3,)), layers.Dense(3, activation="softmax")])
+    return keras.Sequential([keras.Input((20, 16, 3)), body, head])
+
+
+def as_keras2(value: Any, h5: bool) -> Any:
+    """A configuration of this Keras as Keras 2 writes it."""
+    if isinstance(value, list):
+        return [as_keras2(each, h5) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "DTypePolicy":
+        return value["config"]["name"]
+    made = {key: as_keras2(each, h5) for key, each in value.items()}
+    name, config = made.get("class_name"), made.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        return made
+    if name == "Functional":
+        made |= {"module": "keras.src.engine.functional", "registered_name": "Functional"}
+        nested = {layer["name"] for layer in config["layers"] if layer["class_name"] in ("Functional", "Sequential")}
+        for layer in config["layers"]:
+            layer["inbound_nodes"] = [_node(node, nested) for node in layer["inbound_nodes"]]
+        for end in ("input_layers", "output_layers"):
+            place = config[end]
+            config[end] = [[place[0], place[1] + (place[0] in nested), place[2]]]
+    if name in ("DepthwiseConv2D", "SeparableConv2D"):
+        config["groups"] = 1
+    if name.startswith("Random"):
+        config["rng_type"] = "stateful"
+        config.pop("data_format", None)
+    if name == "BatchNormalization":
+        config["axis"] = [config["axis"] % 4]
+        for key in ("synchronized", "renorm"):
+            config.pop(key, None)
+    if name == "InputLayer":
+        config["batch_input_shape"] = config.pop("batch_shape")
+    if h5:
+        made = {key: made[key] for key in ("class_name", "config", "name", "inbound_nodes") if key in made}
+    return made
+
+
+def _node(node: Any, nested: set[str]) -> Any:
+    tensors = node["args"]
+    tensors = tensors[0] if isinstance(tensors[0], list) else tensors
+    places = [tensor["config"]["keras_history"] for tensor in tensors]
+    return [[name, call + (name in nested), tensor, {}] for name, call, tensor in places]
+
+
+def rewrite(path: Path, change: Callable[[Any], Any], version: str = "2.15.0") -> Path:
+    """Change the configuration in a .keras or .h5 file, and the version of the Keras that saved it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            parts = {name: file.read(name) for name in file.namelist()}
+        parts["config.json"] = json.dumps(change(json.loads(parts["config.json"]))).encode()
+        parts["metadata.json"] = json.dumps({"keras_version": version}).encode()
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in parts.items():
+                file.writestr(name, data)
+        return path
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps(change(json.loads(file.attrs["model_config"])))
+        file.attrs["keras_version"] = version
+    return path
+
+
+def saved(made: Any, path: Path) -> Path:
+    """The model in a file of Keras 2 with this name; a second suffix tells another format than the name's."""
+    form = path.suffixes[0].replace("hdf5", "h5")
+    file = path.with_name(f"written{form}")
+    made.save(file)
+    return Path(shutil.move(rewrite(file, lambda given: as_keras2(given, form != ".keras")), path))
+
+
+def with_argument(layer: str, key: str, value: Any) -> Callable[[Any], Any]:
+    """Adds an argument to each layer of a class."""
+
+    def change(node: Any) -> Any:
+        if isinstance(node, list):
+            return [change(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        made = {name: change(each) for name, each in node.items()}
+        if made.get("class_name") == layer:
+            made["config"][key] = value
+        return made
+
+    return change
+
+
+def noise(count: int = 8) -> Any:
+    """Images 0..255, one brighter than the other."""
+    images = np.random.default_rng(0).uniform(0, 255, (count, 20, 16, 3)).astype(np.float32)
+    return images * np.linspace(0.1, 1, count, dtype=np.float32)[:, None, None, None]
+
+
+@pytest.mark.parametrize("make", [functional, sequential])
+@pytest.mark.parametrize("name", ["a.keras", "a.h5", "a.hdf5", "a.h5.keras", "a.keras.h5", "a.h5.model", "a.keras.x"])
+def test_a_file_of_keras_2_scores_as_it_did(make: Callable[[], Any], name: str, tmp_path: Path) -> None:
+    made = make()
+    for layer in made.layers:
+        layer.set_weights([np.random.default_rng(1).uniform(0.01, 0.3, each.shape) for each in layer.get_weights()])
+    expected = made(noise(), training=False)
+    path = saved(made, tmp_path / name)
+    before = path.read_bytes()
+    found = load_keras(path)
+    np.testing.assert_allclose(found(noise(), training=False), expected, atol=1e-6)
+    assert np.ptp(np.asarray(expected), axis=0).max() > 1e-4, "the scores depend on the images"
+    assert path.read_bytes() == before, "the file itself is not changed"
+    source = open_source(ImportOptions(str(path)))
+    assert source.spec.outputs == 3
+
+
+def test_names_with_slashes_are_read(tmp_path: Path) -> None:
+    image = keras.Input((20, 16, 3), name="image")
+    x = layers.GlobalAveragePooling2D(name="pool_1")(layers.Conv2D(4, 3, name="conv_1")(image))
+    made = keras.Model(image, layers.Dense(3, activation="softmax", name="head_1")(x))
+
+    def slashed(given: Any) -> Any:
+        text = json.dumps(as_keras2(given, False))
+        for name in ("pool", "conv", "head"):
+            text = text.replace(f"{name}_1", f"{name}/1")
+        return json.loads(text)
+
+    made.save(tmp_path / "a.keras")
+    found = load_keras(rewrite(tmp_path / "a.keras", slashed))
+    np.testing.assert_allclose(found(noise()), made(noise()), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_argument("DepthwiseConv2D", "groups", 2), "'groups'"),
+        (with_argument("BatchNormalization", "virtual_batch_size", 4), "'virtual_batch_size'"),
+        (with_argument("Dense", "units_of_keras_2", 7), "'units_of_keras_2'"),
+    ],
+)
+def test_an_argument_that_means_something_else_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+    path = saved(functional(), tmp_path / "a.keras")
+    with pytest.raises(SourceError, match="cannot be loaded") as refused:
+        load_keras(rewrite(path, change))
+    assert words in str(refused.value) and "Keras 2.15.0 saved it" in str(refused.value)
+
+
+def unknown(node: Any) -> Any:
+    return json.loads(json.dumps(as_keras2(node, False)).replace('"GlobalAveragePooling2D"', '"OfAnotherPackage"'))
+
+
+def operation(node: Any) -> Any:
+    return json.loads(json.dumps(as_keras2(node, False)).replace('"ReLU"', '"TFOpLambda"'))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(unknown, "OfAnotherPackage"), (operation, "holds a TFOpLambda layer, a function of")],
+)
+def test_what_cannot_be_read_is_one_line_with_the_way_out(
+    change: Callable[[Any], Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    functional().save("a.keras")
+    rewrite(Path("a.keras"), change)
+    assert main(["import", "a.keras", "--out", "out"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert len(said) <= 300 and words in said
+    assert "Keras 2.15.0 saved it" in said and said.endswith("and import the folder")
+
+
+def test_a_file_of_this_keras_is_not_converted(tmp_path: Path) -> None:
+    functional().save(tmp_path / "a.keras")
+    change = with_argument("DepthwiseConv2D", "groups", 1)
+    with pytest.raises(SourceError, match="it must hold only Keras' own layers"):
+        load_keras(rewrite(tmp_path / "a.keras", change, keras.__version__))
+
+
+def test_layers_for_training_do_nothing_in_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+    made = network(
+        keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.3), layers.RandomContrast(0.5)]),
+        layers.Rescaling(1 / 255),
+        layers.Dropout(0.5),
+    )
+    made.save(tmp_path / "a.keras")
+    (tmp_path / "labels.txt").write_text("cat\ndog\neel\n")
+    options = ImportOptions(str(tmp_path / "a.keras"), labels=tmp_path / "labels.txt", pixels="raw")
+    artifact = import_model(options, tmp_path / "out")
+    assert set(artifact.engines) == {"litert", "savedmodel"}
+    for name in artifact.engines:
+        _, engine = load_engine(artifact, name)
+        for _ in range(2):
+            np.testing.assert_allclose(engine.score(noise()), made.predict(noise(), verbose=0), atol=1e-5)
+        engine.close()
