@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -136,10 +137,10 @@ def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("made.keras", b"nonsense", "is not a Keras model: it is neither a zip \(\.keras\) nor HDF5"),
+        ("made.keras", b"nonsense", r"is not a Keras model: it is neither a zip \(\.keras\) nor HDF5"),
         ("made.h5", b"nonsense", "is not a Keras model"),
         ("made.tflite", b"nonsense", "is not a model that LiteRT can load"),
-        ("made.onnx", b"nonsense", r"has no known format; a model is a \.keras, \.h5, \.tflite file"),
+        ("made.onnx", b"nonsense", r"has no known format; a model is a \.keras, \.h5, \.hdf5, \.tflite file"),
         ("made", None, r"holds no saved_model\.pb"),
         ("gone.keras", None, "gone.keras does not exist"),
         ("gone.tflite", None, "gone.tflite does not exist"),
@@ -153,6 +154,17 @@ def test_files_that_are_no_models_are_refused(name: str, data: bytes | None, wor
         (tmp_path / name).mkdir()
     with pytest.raises(SourceError, match=words):
         import_model(ImportOptions(str(tmp_path / name)), tmp_path / "out")
+
+
+def test_another_content_gets_another_version(tmp_path: Path, labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network().save(tmp_path / "made.keras")
+    versions = []
+    for pixels in ("unit", "unit", "tf", "unit"):
+        order = ImportOptions(str(tmp_path / "made.keras"), labels=labels, pixels=pixels, engines=("savedmodel",))
+        versions.append(import_model(order, tmp_path / "out").version)
+    assert versions[-2:] != versions[:2] and len(set(versions)) >= 3
+    assert versions == sorted(versions) and versions[0] == "1.0.0"
+    assert f"holds made 1.0.0 already; this one is {versions[2]}" in capsys.readouterr().err
 
 
 def test_an_inaccurate_engine_is_not_kept(tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,3 +235,19 @@ def test_the_command_imports_and_ctrl_c_leaves_nothing(
     assert main([*command[:-4], str(tmp_path / "other"), "--engines", "litert"]) == 130
     assert capsys.readouterr().err.endswith("model import: interrupted\n")
     assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt", "out"}
+
+
+def test_sigterm_leaves_nothing(root: Path, tmp_path: Path, labels: Path) -> None:
+    network().save(tmp_path / "made.keras")
+    command = ["import", str(tmp_path / "made.keras"), "--labels", str(labels), "--pixels", "unit"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model", *command, "--out", str(tmp_path / "out")],
+        cwd=root, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("forms-*/*.tflite")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    _, said = process.communicate(timeout=100)
+    assert (process.returncode, said.splitlines()[-1]) == (130, "model import: interrupted")
+    assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt"}

@@ -194,6 +194,18 @@ def test_a_run_is_not_overwritten_and_an_interrupted_one_not_exported(run: Path,
         export_run(tmp_path)
 
 
+@pytest.mark.parametrize("resume", [["--resume"], []])
+def test_fashion_mnist_is_not_trained_in_the_folder_of_a_backbone(
+    resume: list[str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(run / train.CONFIG, tmp_path)  # a run that was interrupted before its first checkpoint
+    for folder in (run, tmp_path):
+        before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        assert main(["train", "--quick", *resume, "--out", str(folder)]) == 1
+        assert "holds a run with a backbone, which cannot be resumed; choose another folder" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 def test_a_class_of_unreadable_files_is_named(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)
