@@ -114,7 +114,7 @@ def rewrite(path: Path, change: Callable[[Any], Any], version: str = "2.15.0") -
 
 
 def saved(made: Any, path: Path) -> Path:
-    """The model in a file of Keras 2 with this name; a second suffix tells another format than the name's."""
+    """The model in a file of Keras 2 with this name; the first suffix is the format."""
     form = path.suffixes[0].replace("hdf5", "h5")
     file = path.with_name(f"written{form}")
     made.save(file)

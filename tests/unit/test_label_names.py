@@ -1,4 +1,4 @@
-"""A class is found under its label's name in another case or with other gaps; an unknown one is told what is near."""
+"""A class is found under its label in another case or with other gaps; an unknown one gets similar labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_name_finds_one_label_or_none(name: str, label: str | None) -> None:
     assert LabelNames(LABELS).find(name) == label
 
 
-def test_an_unknown_name_is_told_at_most_ten_similar_labels() -> None:
+def test_an_unknown_name_gets_at_most_ten_similar_labels() -> None:
     many = tuple(f"breed number {number}" for number in range(1000))
     said = LabelNames(many).near("breed numbr 7")
     assert said.startswith("similar labels are 'breed number 7'") and said.count("'") == 20

@@ -1,4 +1,4 @@
-"""The files in which Keras saves models, told by their bytes: a zip (.keras) or HDF5 (.h5, .hdf5), whatever the name.
+"""The files in which Keras saves models, a zip (.keras) or HDF5 (.h5, .hdf5): their bytes say which, not their names.
 
 The files are untrusted. Only their configuration is read here; safe_keras.py loads them.
 """
