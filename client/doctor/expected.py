@@ -10,7 +10,7 @@ from typing import Any, Self
 from client.doctor.subscription_settings import SubscriptionSettings, seconds
 from client.gcp import Cloud, UsageError
 from client.text import plain
-from model.text import read_text
+from model.text import quoted, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Expected:
                     for key, given in content["subscriptions"].items()
                 ),
                 tuple(
-                    Notification(buckets[given["bucket"]], topic(given["topic"]), tuple(given["event_types"]))
+                    Notification(buckets[given["bucket"]], topic(given["topic"]), _list(given, "event_types"))
                     for given in content["notifications"].values()
                 ),
             )
@@ -87,3 +87,10 @@ class Expected:
 
 def _retention(given: Mapping[str, Any]) -> float:
     return seconds(given["retention"]) if "retention" in given else 0.0
+
+
+def _list(given: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """A list of strings. A single string would otherwise pass for the list of its characters."""
+    if not isinstance(given[key], list):
+        raise ValueError(f"{key} is {quoted(given[key])}; it must be a list")
+    return tuple(given[key])

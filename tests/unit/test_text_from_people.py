@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from client.doctor.expected import Expected
+from client.gcp import Cloud, UsageError
 from client.plan import measurements, prices
 from infra.deploy.target import assignments
 from infra.local.fault_plan import FaultPlan
 from infra.local.topology import SHIPPED, Topology
+from infra.local.yaml_fields import TopologyError
 from model.engines.base import Signature
 from model.text import decode_text, read_text
 from model.training.data.labelled import read_labelled
@@ -75,3 +80,15 @@ def test_text_is_decoded_in_full(tmp_path: Path) -> None:
         decode_text("café".encode("latin-1"))
     with pytest.raises(ValueError, match=r"^it is not UTF-8 text \(UTF-16\); save it as UTF-8$"):
         decode_text("cat".encode("utf-16"))
+
+
+def test_a_string_is_no_list_of_its_characters(tmp_path: Path) -> None:
+    whole = SHIPPED.read_text()
+    single = re.sub(r"event_types: \[(\w+).*\]", r"event_types: \1", whole)
+    assert single != whole
+    (tmp_path / "topology.yaml").write_text(single)
+    cloud = Cloud("pets")
+    with pytest.raises(UsageError, match="event_types is 'OBJECT_FINALIZE'; it must be a list"):
+        Expected.read(tmp_path / "topology.yaml", cloud, "", defaultdict(str))
+    with pytest.raises(TopologyError, match="event_types"):
+        Topology.read(tmp_path / "topology.yaml")
