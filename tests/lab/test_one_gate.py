@@ -213,7 +213,6 @@ def test_an_import_reports_its_variants(make: Callable[[], Any], method: str, tm
         (
             ("cat/a.png", "red/a.png"),
             "photos holds the folder 'cat', which is not a label of the model; its labels are 'blue', 'green', 'red'"
-            "must be named after labels",
         ),
         (None, "photos does not exist"),
     ],
