@@ -212,7 +212,7 @@ def test_an_import_reports_its_variants(make: Callable[[], Any], method: str, tm
         (("notes.txt", "more.txt"), "none of the 1 files can be read as images of `photos`; at least one must be"),
         (
             ("cat/a.png", "red/a.png"),
-            "photos holds the folder 'cat', which is not a label of the model; its labels are 'blue', 'green', 'red'"
+            "photos holds the folder 'cat', which is not a label of the model; its labels are 'blue', 'green', 'red'",
         ),
         (None, "photos does not exist"),
     ],
