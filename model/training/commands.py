@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.artifact.load import ENGINES, Artifact
+from model.engines.outputs import ROWS
 from model.training.errors import ConfigError
 from model.training.importing.recipe import FRAMINGS, PIXELS
 
@@ -33,6 +34,11 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
     command.add_argument("--labels", type=Path, help="one label per line, or a class index (default: ImageNet's)")
     command.add_argument("--pixels", choices=list(PIXELS), help="pixel scaling in training, if the file lacks it")
+    command.add_argument(
+        "--outputs",
+        choices=ROWS,
+        help="what the model's numbers mean, if the file does not say it (see docs/models.md)",
+    )
     command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) instead of --pixels and --framing")
     command.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export (default: all possible)"
@@ -107,6 +113,7 @@ def run_import(arguments: argparse.Namespace) -> Output:
         labels=arguments.labels,
         pixels=arguments.pixels,
         recipe=arguments.recipe,
+        outputs=arguments.outputs,
         engines=tuple(arguments.engines),
         data=arguments.data,
         **chosen,

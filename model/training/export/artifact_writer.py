@@ -16,7 +16,7 @@ from model.artifact.golden import record
 from model.artifact.load import ENGINES, open_engine
 from model.artifact.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.drift import KEY, Reference
-from model.engines.base import Signature
+from model.engines.base import PROBABILITIES, Signature
 from model.labels import parse_labels
 from model.training.export.activation_maps import Explain
 from model.training.export.benchmark import Speed
@@ -46,6 +46,8 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
     """Write signature.json and labels.txt."""
     body = asdict(signature)
     labels = body.pop("labels")
+    if signature.outputs == PROBABILITIES:  # a worker that does not know the field can serve the artifact
+        del body["outputs"]
     if reference:
         body[KEY] = reference.to_dict()
     (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")

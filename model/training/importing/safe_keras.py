@@ -12,6 +12,7 @@ import h5py
 import keras
 
 from model.training.errors import SourceError
+from model.training.importing.keras_ends import loss_meaning
 from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip, open_packed, parse_json
 
 # Layers that hold code or load it.
@@ -23,11 +24,19 @@ _READING = "IntegerLookup", "StringLookup", "TextVectorization"
 # Numbers that a network may have beyond twice those in its file, for states of random number generators.
 _SPARE = 1_000_000
 
+# Key of the optimizer and the loss in a configuration.
+_COMPILED = "compile_config"
+
 _NPZ, _H5 = "model.weights.npz", "model.weights.h5"
 
 
 def load_keras(path: Path) -> Any:
-    """Load the keras.Model of a .keras or .h5 file, without compiling it.
+    """Load the keras.Model of a .keras or .h5 file, without compiling it (see `load_with_loss`)."""
+    return load_with_loss(path)[0]
+
+
+def load_with_loss(path: Path) -> tuple[Any, str]:
+    """Load the keras.Model of a .keras or .h5 file, without compiling it, and what its loss says about its outputs.
 
     Raises SourceError when the file is not a Keras model, is damaged, unpacks to too much, or holds layers that run
     code, read files or are unknown to this Keras.
@@ -36,7 +45,8 @@ def load_keras(path: Path) -> Any:
     _refuse_code(path, configuration)
     try:
         _check_size(path, numbers)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return network, loss_meaning(configuration.get(_COMPILED))
     except SourceError:
         raise
     except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
@@ -65,7 +75,9 @@ def _opened(path: Path) -> tuple[Any, int]:
         with h5py.File(path, "r") as file:
             if "model_config" not in file.attrs:
                 raise SourceError(f"{path} holds weights and no model; import an architecture with --weights {path}")
-            return parse_json(file.attrs["model_config"], f"model_config of {path}"), numbers
+            network = parse_json(file.attrs["model_config"], f"model_config of {path}")
+            compiled = parse_json(file.attrs.get("training_config", "null"), f"training_config of {path}")
+            return {"config": network, _COMPILED: compiled}, numbers
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist") from None
     except (

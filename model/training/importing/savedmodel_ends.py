@@ -1,0 +1,115 @@
+"""What a SavedModel does at its two ends: how it scales pixels, and which operation makes its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from model.training.export.source import Ends
+
+# Names of the operations that Keras calls by another name.
+_NAMES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax", "Tanh": "tanh"}
+_NAMES |= dict.fromkeys(("BiasAdd", "MatMul", "Conv2D", "Einsum", "BatchMatMulV2"), "linear")
+
+# Operations that call a function, that only reorder, copy or convert a tensor, and that choose or interpolate pixels.
+_CALLS = "PartitionedCall", "StatefulPartitionedCall"
+_PASSING = "Identity", "IdentityN", "Reshape", "Squeeze", "Cast", "StopGradient", "PreventGradient", "EnsureShape"
+_FRAMING = *_PASSING, "ResizeBilinear", "ResizeNearestNeighbor", "Pad", "PadV2", "Transpose", "StridedSlice"
+_SCALING = {"Mul": 1, "RealDiv": -1, "Div": -1, "AddV2": 0, "Add": 0, "Sub": 0, "BiasAdd": 0}
+
+# Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The body of a function, or the graph itself: its nodes, its arguments, its results, and the call of it."""
+
+    nodes: Mapping[str, Any]
+    arguments: Sequence[str] = ()
+    results: Sequence[str] = ()
+    caller: _Body | None = None
+    call: Any = None
+
+
+class _Graph:
+    def __init__(self, graph: Any) -> None:
+        self._functions = {each.signature.name: each for each in graph.library.function}
+        self.top = _Body({node.name: node for node in graph.node})
+
+    def entered(self, node: Any, body: _Body) -> _Body:
+        """The body of the function that a node calls."""
+        function = self._functions[node.attr["f"].func.name]
+        results = [function.ret[each.name] for each in function.signature.output_arg]
+        arguments = [each.name for each in function.signature.input_arg]
+        return _Body({each.name: each for each in function.node_def}, arguments, results, body, node)
+
+    def maker(self, body: _Body, tensor: str) -> Any:
+        """The node that makes a tensor of a body, apart from calls and operations that pass a tensor on."""
+        for _ in range(_MOST):
+            name, _, place = tensor.removeprefix("^").partition(":")
+            if name in body.arguments and body.caller:
+                tensor, body = body.call.input[body.arguments.index(name)], body.caller
+                continue
+            node = body.nodes[name]
+            if node.op in _CALLS:
+                body = self.entered(node, body)
+                tensor = body.results[int(place.rpartition(":")[2] or 0)]
+            elif node.op in _PASSING:
+                tensor = node.input[int(place.rpartition(":")[2] or 0) if node.op == "IdentityN" else 0]
+            else:
+                return node
+        raise KeyError(tensor)
+
+    def constant(self, body: _Body, tensor: str) -> float | None:
+        """The largest absolute value of a constant; None for a computed tensor."""
+        node = self.maker(body, tensor)
+        if node.op != "Const":
+            return None
+        values = np.abs(np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64))
+        return float(values.max()) or None if values.size else None
+
+    def gain(self, name: str) -> float | None:
+        """The factor by which the graph scales its input before its first other operation; None without scaling."""
+        body, gain, found = self.top, 1.0, False
+        for _ in range(_MOST):
+            takers = [node for node in body.nodes.values() if name in map(_node, node.input) and node.op != "Shape"]
+            if len(takers) != 1:
+                break
+            node, inputs = takers[0], [_node(each) for each in takers[0].input]
+            if node.op in _CALLS:
+                body = self.entered(node, body)
+                name = body.arguments[inputs.index(name)]
+                continue
+            if node.op in _SCALING:
+                others = [each for each in node.input if _node(each) != name]
+                constant = self.constant(body, others[0]) if len(others) == 1 else None
+                if constant is None:
+                    break
+                gain, found = gain * constant ** _SCALING[node.op], True
+            elif node.op not in _FRAMING:
+                break
+            name = node.name
+        return gain if found else None
+
+
+def ends_of(graph: Any, start: str, end: str) -> Ends:
+    """The ends of a GraphDef: its input is the placeholder `start`, its output the tensor `end`."""
+    read = _Graph(graph)
+    try:
+        last = read.maker(read.top, end).op
+    except (KeyError, IndexError, ValueError):
+        last = ""
+    try:
+        gain = read.gain(start)
+    except (KeyError, IndexError, ValueError, TypeError):
+        gain = None
+    return Ends(last=_NAMES.get(last, last), gain=gain)
+
+
+def _node(tensor: str) -> str:
+    return tensor.removeprefix("^").partition(":")[0]
