@@ -20,7 +20,7 @@ from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource
 from model.training.importing.outputs import CHANGES, meaning_of
-from model.training.importing.pixels import pixels_of, warn_of_scaling
+from model.training.importing.pixels import pixels_of, warn_of_even_scores, warn_of_scaling
 from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
@@ -105,7 +105,9 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
         own = recipe(pixels_of(source, options.pixels), spec.height, spec.width, spec.channels, options.framing)
         signature = replace(signature, preprocessing=own)
         check_recipe(signature)
-    return replace(signature, outputs=meaning_of(source, options.outputs, signature))
+    signature = replace(signature, outputs=meaning_of(source, options.outputs, signature))
+    warn_of_even_scores(source, signature)
+    return signature
 
 
 def named(source: str) -> str:

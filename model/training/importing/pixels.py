@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
 from model.engines.base import Signature
 from model.training.errors import SourceError
+from model.training.export.parity import probes
 from model.training.export.source import Source
-from model.training.importing.recipe import PIXELS
+from model.training.importing.recipe import PIXELS, recipe
+
+# Largest share of the deviation of the scores of unscaled images at which scores hardly differ from image to image.
+_EVEN = 0.05
 
 # The range of the values that a network's first layer receives. Networks are trained on ranges from 1 (0..1) to about 5
 # (normalised by the deviation), or on 255 and less (the pixels themselves). A smaller range is one that was scaled
@@ -58,6 +63,24 @@ def warn_of_scaling(source: Source, signature: Signature) -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+def warn_of_even_scores(source: Source, signature: Signature) -> None:
+    """Print a warning when the images' scores hardly differ, and do when the pixels are not scaled.
+
+    A .tflite file may hold the model's own scaling in the weights of its first layer, where it cannot be read.
+    """
+    spec = source.spec
+    if source.ends.gain is None and spec.dtype == "float32":
+        raw = replace(signature, preprocessing=recipe("raw", spec.height, spec.width, spec.channels))
+        spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
+        if spread < _EVEN * unscaled:
+            print(
+                f"warning: with these pixels, {source.origin} gives almost the same scores to every image; with "
+                "--pixels raw it does not. Does it scale its pixels itself?",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _scales_itself(source: Source) -> bool:

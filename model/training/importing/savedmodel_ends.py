@@ -21,6 +21,17 @@ _PASSING = "Identity", "IdentityN", "Reshape", "Squeeze", "Cast", "StopGradient"
 _FRAMING = *_PASSING, "ResizeBilinear", "ResizeNearestNeighbor", "Pad", "PadV2", "Transpose", "StridedSlice"
 _SCALING = {"Mul": 1, "RealDiv": -1, "Div": -1, "AddV2": 0, "Add": 0, "Sub": 0, "BiasAdd": 0}
 
+# Operations on constants.
+_CALCULATED: Mapping[str, Any] = {
+    "Sqrt": np.sqrt,
+    "Rsqrt": lambda value: 1 / np.sqrt(value),
+    "Maximum": np.maximum,
+    "Mul": np.multiply,
+    "RealDiv": np.divide,
+    "AddV2": np.add,
+    "Sub": np.subtract,
+}
+
 # Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
 _MOST = 10_000
 
@@ -37,7 +48,10 @@ class _Body:
 
 
 class _Graph:
-    def __init__(self, graph: Any) -> None:
+    """A GraphDef, and the values of the constants that are given to it, by the names of their placeholders."""
+
+    def __init__(self, graph: Any, given: Mapping[str, Any]) -> None:
+        self._given = given
         self._functions = {each.signature.name: each for each in graph.library.function}
         self.top = _Body({node.name: node for node in graph.node})
 
@@ -48,8 +62,8 @@ class _Graph:
         arguments = [each.name for each in function.signature.input_arg]
         return _Body({each.name: each for each in function.node_def}, arguments, results, body, node)
 
-    def maker(self, body: _Body, tensor: str) -> Any:
-        """The node that makes a tensor of a body, apart from calls and operations that pass a tensor on."""
+    def maker(self, body: _Body, tensor: str) -> tuple[Any, _Body]:
+        """The node that makes a tensor, and its body. Calls and operations that pass a tensor on are skipped."""
         for _ in range(_MOST):
             name, _, place = tensor.removeprefix("^").partition(":")
             if name in body.arguments and body.caller:
@@ -62,16 +76,17 @@ class _Graph:
             elif node.op in _PASSING:
                 tensor = node.input[int(place.rpartition(":")[2] or 0) if node.op == "IdentityN" else 0]
             else:
-                return node
+                return node, body
         raise KeyError(tensor)
 
-    def constant(self, body: _Body, tensor: str) -> float | None:
-        """The largest absolute value of a constant; None for a computed tensor."""
-        node = self.maker(body, tensor)
-        if node.op != "Const":
-            return None
-        values = np.abs(np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64))
-        return float(values.max()) or None if values.size else None
+    def constant(self, body: _Body, tensor: str) -> Any:
+        """The value of a tensor that constants alone determine. Raises KeyError for any other."""
+        node, body = self.maker(body, tensor)
+        if node.op == "Const":
+            return np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64)
+        if node.op == "Placeholder":
+            return np.asarray(self._given[node.name], np.float64)
+        return _CALCULATED[node.op](*(self.constant(body, each) for each in node.input if each[0] != "^"))
 
     def gain(self, name: str) -> float | None:
         """The factor by which the graph scales its input before its first other operation; None without scaling."""
@@ -86,22 +101,28 @@ class _Graph:
                 name = body.arguments[inputs.index(name)]
                 continue
             if node.op in _SCALING:
-                others = [each for each in node.input if _node(each) != name]
-                constant = self.constant(body, others[0]) if len(others) == 1 else None
-                if constant is None:
+                try:
+                    (constant,) = (self.constant(body, each) for each in node.input if _node(each) != name)
+                except (KeyError, ValueError):  # of two branches of the graph
                     break
-                gain, found = gain * constant ** _SCALING[node.op], True
+                gain, found = gain * float((np.abs(constant) ** _SCALING[node.op]).max()), True
             elif node.op not in _FRAMING:
                 break
             name = node.name
         return gain if found else None
 
 
-def ends_of(graph: Any, start: str, end: str) -> Ends:
-    """The ends of a GraphDef: its input is the placeholder `start`, its output the tensor `end`."""
-    read = _Graph(graph)
+def ends_of(score: Any) -> Ends:
+    """The ends of a loaded signature, a function of one tensor that gives one tensor."""
+    given = {
+        inner.op.name: outer.numpy()
+        for outer, inner in score.graph.captures
+        if outer.dtype not in (tf.resource, tf.variant)
+    }
+    read = _Graph(score.graph.as_graph_def(), given)
+    start = score.inputs[0].op.name
     try:
-        last = read.maker(read.top, end).op
+        last = read.maker(read.top, score.outputs[0].name)[0].op
     except (KeyError, IndexError, ValueError):
         last = ""
     try:

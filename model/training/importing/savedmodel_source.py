@@ -52,7 +52,7 @@ class SavedModelSource:
         self.spec = spec_of(self.origin, ends[0], ends[1], size)
         if ends[0][0][1][0] is not None:
             raise SourceError(f"{path} takes only batches of {ends[0][0][1][0]}; it must take any number of images")
-        self.ends = ends_of(score.graph.as_graph_def(), ends[0][0][0], score.outputs[0].name)
+        self.ends = ends_of(score)
         self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]
 
     def score(self, images: Images, signature: Signature) -> Scores:
