@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from model.artifact.load import AUTO, ENGINES
 from model.errors import ArtifactError
+from model.library_output import quiet_libraries
 from model.text import printable, printable_lines
 from model.training.commands import (
     add_commands,
+    add_quick,
     add_train_options,
     artifact_output,
     run_catalog,
@@ -42,9 +43,11 @@ exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 1
 def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
     """Run one command and return the exit code. `program` is the name in usage texts."""
     arguments = _parser(program).parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        result, text = _COMMANDS[arguments.command](arguments)
+        with quiet_libraries():
+            if arguments.command in _SLOW:
+                print(f"model {arguments.command}: loading TensorFlow", file=sys.stderr, flush=True)
+            result, text = _COMMANDS[arguments.command](arguments)
     except (TrainingError, ArtifactError) as exc:
         print(f"model {arguments.command}: {printable_lines(str(exc))}", file=sys.stderr)
         return 1
@@ -82,9 +85,10 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.transfer.export import export_run, is_transfer_run
 
     if arguments.run and is_transfer_run(arguments.run):
-        return artifact_output(export_run(arguments.run, arguments.out, arguments.engines))
+        return artifact_output(export_run(arguments.run, arguments.out, arguments.engines, arguments.quick))
     kept, trained = _ARTIFACT / "training", _RUNS / "fashion-mnist"
-    return artifact_output(export(arguments.run or (trained if trained.is_dir() else kept), arguments.out or _ARTIFACT))
+    run = arguments.run or (trained if trained.is_dir() else kept)
+    return artifact_output(export(run, arguments.out or _ARTIFACT, quick=arguments.quick))
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -111,6 +115,10 @@ _COMMANDS = {
     "catalog": run_catalog,
     "import": run_import,
 }
+
+
+# Commands that need TensorFlow, which takes seconds to load.
+_SLOW = "train", "export", "import"
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -146,6 +154,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     export.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export, for a transfer run"
     )
+    add_quick(export)
     evaluate = add(
         "evaluate",
         "Measure an artifact on labelled images, with the preprocessing of the worker.",

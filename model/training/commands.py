@@ -46,7 +46,13 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument(
         "--data", type=Path, help="images to compare smaller variants on: a folder per label, or unlabelled files"
     )
+    add_quick(command)
     _add_backbone(command)
+
+
+def add_quick(command: argparse.ArgumentParser) -> None:
+    """Add the option of commands that measure engines."""
+    command.add_argument("--quick", action="store_true", help="measure each engine's speed once instead of five times")
 
 
 def add_train_options(train: argparse.ArgumentParser) -> None:
@@ -116,6 +122,7 @@ def run_import(arguments: argparse.Namespace) -> Output:
         outputs=arguments.outputs,
         engines=tuple(arguments.engines),
         data=arguments.data,
+        quick=arguments.quick,
         **chosen,
     )
     return artifact_output(import_model(options, arguments.out or _ARTIFACTS / (options.name or named(options.source))))

@@ -36,6 +36,7 @@ class ImportOptions:
     recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the model's
     numbers, one of model.engines.outputs.ROWS; None when the file says it. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
+    `quick`: see ExportJob.
     """
 
     source: str
@@ -51,6 +52,7 @@ class ImportOptions:
     size: int = 0
     engines: tuple[str, ...] = ()
     data: Path | None = None
+    quick: bool = False
 
 
 def import_model(options: ImportOptions, out: Path) -> Artifact:
@@ -63,7 +65,8 @@ def import_model(options: ImportOptions, out: Path) -> Artifact:
     pixels, outputs = _pixels(source, options), CHANGES[signature.outputs]
     description = f"Imported from `{origin}` by `python -m model import`.\nPixels: {pixels}. {outputs}".rstrip()
     trial = read_calibration_folder(options.data, signature) if options.data else None
-    product = ExportJob(source, signature, options.name or named(options.source), options.version, engines, trial)
+    name = options.name or named(options.source)
+    product = ExportJob(source, signature, name, options.version, engines, trial, options.quick)
     return pack(product, out, lambda artifact: description)
 
 
