@@ -232,3 +232,11 @@ def test_the_last_operation_is_found_behind_others(
     make: Callable[[], Any], last: str, save: Save, tmp_path: Path
 ) -> None:
     assert open_source(order(save(tmp_path, make()), 3)).ends.last == last
+
+
+@pytest.mark.parametrize(("activation", "said"), [("sigmoid", True), ("softmax", False)])
+def test_the_model_card_says_that_labels_do_not_exclude_each_other(activation: str, said: bool, tmp_path: Path) -> None:
+    options = order(as_keras(tmp_path, spread(3, activation)), 3, engines=("litert",))
+    card = (import_model(options, tmp_path / "out").folder / "MODEL_CARD.md").read_text()
+    assert ("Its labels do not exclude each other" in card) == said
+    assert "It scores 3 labels" in card

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
+from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
@@ -81,3 +83,16 @@ def test_a_model_in_inference_mode_is_accepted(tmp_path: Path) -> None:
         str(as_saved_model(tmp_path, made)), labels=tmp_path / "labels.txt", pixels="unit", engines=("savedmodel",)
     )
     assert import_model(options, tmp_path / "out").engines == ("savedmodel",)
+
+
+def test_augmentation_inside_a_keras_model_is_not_exported(tmp_path: Path, shared_data: Path) -> None:
+    case = shared_data.parent / "cases" / "models" / "aug-nested.keras"
+    (tmp_path / "labels.txt").write_text("cat\ndog\neel\n")
+    artifact = import_model(ImportOptions(str(case), labels=tmp_path / "labels.txt"), tmp_path / "out")
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    expected = keras.saving.load_model(case, compile=False).predict(images, verbose=0)
+    for name in artifact.engines:
+        _, engine = load_engine(artifact, name)
+        np.testing.assert_allclose(engine.score(images), expected, atol=1e-5)
+        engine.close()
+    assert set(artifact.engines) == {"litert", "savedmodel"}

@@ -119,6 +119,15 @@ def test_a_model_that_scales_from_0_to_1_is_not_given_255(save: Save, tmp_path: 
     assert scale_of(order(source, pixels="unit")) == (1 / 255, 0.0)
 
 
+def test_scaling_that_cannot_be_calculated_is_asked_for(tmp_path: Path) -> None:
+    """The array has the size of the resized images, and not that of the pixels that are tried."""
+    image = keras.Input((40, 40, 3))
+    scaled = layers.Resizing(32, 32)(image) * np.full((32, 32, 3), 1 / 255, np.float32)
+    source = as_keras(tmp_path, keras.Model(image, layers.Dense(3, "softmax")(plain()(scaled))))
+    with pytest.raises(SourceError, match="does not say how its pixels were scaled"):
+        scale_of(order(source))
+
+
 def test_scaling_behind_the_first_layer_that_learns_is_not_the_pixels_scaling(tmp_path: Path) -> None:
     image = keras.Input((32, 32, 3))
     inner = layers.Rescaling(1 / 255)(layers.Conv2D(4, 3)(image))

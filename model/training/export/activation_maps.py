@@ -26,8 +26,13 @@ def explain_endpoint(network: Any, labels: int) -> Explain | None:
     if not isinstance(pooling, layers.GlobalAveragePooling2D) or pooling.data_format != "channels_last":
         return None
     features = keras.Model(network.inputs, before)
-    # Cast to float32, because the features of a mixed-precision network have half precision.
-    return lambda images: {"activations": keras.ops.matmul(keras.ops.cast(features(images), "float32"), head.kernel)}
+
+    def explain(images: Any) -> dict[str, Any]:
+        # Cast to float32, because the features of a mixed-precision network have half precision.
+        found = keras.ops.cast(features(images, training=False), "float32")
+        return {"activations": keras.ops.matmul(found, head.kernel)}
+
+    return explain
 
 
 def _made_by(tensor: Any, *ignored: type) -> tuple[Any, Any]:

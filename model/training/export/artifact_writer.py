@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain:
     Both endpoints take `images` float32 [N, *shape].
     """
     # The name must not be "serve": the LiteRT converter drops every other endpoint when one has that name.
-    endpoints = {"score": network.call, **({"explain": explain} if explain else {})}
+    # Without `training=False`, layers for augmentation change the images.
+    endpoints = {"score": partial(network.call, training=False), **({"explain": explain} if explain else {})}
     archive = keras.export.ExportArchive()
     archive.track(network)
     spec = keras.InputSpec(dtype="float32", shape=(None, *shape), name="images")

@@ -32,7 +32,7 @@ def render_card(artifact: Artifact, measured: Measured, trial: CalibrationData |
 {description}
 
 It takes {signature.height}x{signature.width} images of {signature.channels} channels, which the recipe in
-`signature.json` makes from an image file. It predicts one of {len(signature.labels):,} labels, whatever the image
+`signature.json` makes from an image file. It scores {len(signature.labels):,} labels, whatever the image
 shows. It explains a prediction by {how}. Digest `{artifact.digest}`.
 
 ## Measured

@@ -19,8 +19,7 @@ MAX_DISAGREEMENT = 0.001
 # score near a thousandth.
 MAX_DIFFERENCE = 1e-3
 
-# Allowed difference of a score when the same image is scored again, as a share of the highest score. A batch of another
-# size is computed in another order, which changes the last digits.
+# Allowed difference of a score when the same batch is scored again, as a share of the highest score.
 MAX_REPEATED = 1e-4
 
 # Synthetic images for the comparison when there are no others.
@@ -54,10 +53,10 @@ def reference_scores(source: Source, images: Images, signature: Signature) -> Sc
 
 def _check_repeatable(source: Source, images: Images, scores: Scores, signature: Signature) -> None:
     """Raise SourceError unless the images get these scores a second time, together and one at a time."""
-    for how, size in (("a second time", len(images)), ("alone", 1)):
+    for how, size, allowed in (("a second time", len(images), MAX_REPEATED), ("alone", 1, MAX_DIFFERENCE)):
         parts = [source.score(images[start : start + size], signature) for start in range(0, len(images), size)]
         difference = float(np.abs(as_scores(signature.outputs, np.concatenate(parts)) - scores).max())
-        if difference > MAX_REPEATED * float(scores.max()):
+        if difference > allowed * float(scores.max()):
             raise SourceError(
                 f"{source.origin} scores the same image differently {how}, by {difference:.1e}; predictions must "
                 "depend on the image alone: save the model without augmentation, in inference mode"

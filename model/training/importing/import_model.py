@@ -19,7 +19,7 @@ from model.training.importing import catalog
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource
-from model.training.importing.outputs import CHANGES, meaning_of
+from model.training.importing.outputs import described, meaning_of
 from model.training.importing.pixels import pixels_of, warn_of_even_scores, warn_of_scaling
 from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
@@ -62,7 +62,7 @@ def import_model(options: ImportOptions, out: Path) -> Artifact:
     engines = _engines(source, options.engines)
     signature = signature_for(source, options)
     origin = Path(options.source).name
-    pixels, outputs = _pixels(source, options), CHANGES[signature.outputs]
+    pixels, outputs = _pixels(source, options), described(source, signature.outputs)
     description = f"Imported from `{origin}` by `python -m model import`.\nPixels: {pixels}. {outputs}".rstrip()
     trial = read_calibration_folder(options.data, signature) if options.data else None
     name = options.name or named(options.source)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from model.engines.base import LOGITS, MULTILABEL_LOGITS
@@ -68,17 +69,17 @@ def _gain(network: Any) -> float | None:
     ends = [np.zeros(shape, np.float32), np.full(shape, 255, np.float32)]
     found = False
     for operation in _operations(network):
-        if isinstance(operation, _SCALING):
-            ends = [np.asarray(operation(each)) for each in ends]
-        elif type(operation).__name__ in _ARITHMETIC:
-            if len(operation._inbound_nodes[0].input_tensors) != 1:  # of two branches of the network
+        scales = isinstance(operation, _SCALING)
+        if scales or type(operation).__name__ in _ARITHMETIC:
+            if not scales and len(operation._inbound_nodes[0].input_tensors) != 1:  # of two branches of the network
                 break
-            ends = [_calculated(operation, each) for each in ends]
+            try:
+                ends = [np.asarray(operation(each)) if scales else _calculated(operation, each) for each in ends]
+            except (TypeError, ValueError, tf.errors.OpError):  # for instance arrays of another size than the input
+                return None
+            found = True
         elif getattr(operation, "weights", ()):
             break
-        else:
-            continue
-        found = True
     return float(np.abs(ends[1] - ends[0]).max()) / 255 if found else None
 
 

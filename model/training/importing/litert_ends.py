@@ -28,10 +28,14 @@ def ends_of(interpreter: Any) -> Ends:
 def _last(operators: list[dict[str, Any]], tensor: int) -> str:
     """The name of the operator that makes a tensor."""
     makers = {int(made): operator for operator in operators for made in operator["outputs"]}
-    while (operator := makers.get(tensor)) and operator["op_name"] in _PASSING:
+    for _ in operators:  # the file is untrusted: its operators may form a circle
+        operator = makers.get(tensor)
+        if operator is None or not len(operator["inputs"]):
+            break
+        if operator["op_name"] not in _PASSING:
+            return _NAMES.get(operator["op_name"], str(operator["op_name"]).lower())
         tensor = int(operator["inputs"][0])
-    name = str(operator["op_name"]) if operator else ""
-    return _NAMES.get(name, name.lower())
+    return ""
 
 
 def _gain(operators: list[dict[str, Any]], tensor: int, interpreter: Any) -> float | None:

@@ -19,13 +19,21 @@ _SINGLE = {PROBABILITIES: PROBABILITY, LOGITS: LOGIT, MULTILABEL_LOGITS: LOGIT}
 _SUM_SLACK = 0.02
 
 # How the model card describes each meaning.
-CHANGES = {
+_INDEPENDENT = "Its labels do not exclude each other: each score is a probability of its own."
+_CHANGES = {
     PROBABILITIES: "",
     LOGITS: "Its outputs are logits; a softmax makes them probabilities.",
-    MULTILABEL_LOGITS: "Its outputs are logits; a sigmoid makes each one the probability of its label.",
+    MULTILABEL_LOGITS: f"A sigmoid makes each of its logits a probability. {_INDEPENDENT}",
     PROBABILITY: "Its one output p is the probability of the second label; the first one has 1 - p.",
     LOGIT: "A sigmoid makes its one output the probability p of the second label; the first one has 1 - p.",
 }
+
+
+def described(source: Source, outputs: str) -> str:
+    """Sentences for the model card about the outputs and their labels; empty for one of several labels."""
+    if outputs == PROBABILITIES and source.ends.last == "sigmoid":
+        return _INDEPENDENT
+    return _CHANGES[outputs]
 
 
 def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:

@@ -35,6 +35,10 @@ _CALCULATED: Mapping[str, Any] = {
 # Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
 _MOST = 10_000
 
+# Operations on constants that are calculated. Normalisation needs about ten; each sum of a sum with itself would double
+# the work.
+_MOST_CONSTANTS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class _Body:
@@ -51,7 +55,7 @@ class _Graph:
     """A GraphDef, and the values of the constants that are given to it, by the names of their placeholders."""
 
     def __init__(self, graph: Any, given: Mapping[str, Any]) -> None:
-        self._given = given
+        self._given, self._constants = given, 0
         self._functions = {each.signature.name: each for each in graph.library.function}
         self.top = _Body({node.name: node for node in graph.node})
 
@@ -80,7 +84,10 @@ class _Graph:
         raise KeyError(tensor)
 
     def constant(self, body: _Body, tensor: str) -> Any:
-        """The value of a tensor that constants alone determine. Raises KeyError for any other."""
+        """The value of a tensor that few constants alone determine. Raises KeyError for any other."""
+        self._constants += 1
+        if self._constants > _MOST_CONSTANTS:
+            raise KeyError(tensor)
         node, body = self.maker(body, tensor)
         if node.op == "Const":
             return np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64)
