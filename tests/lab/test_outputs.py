@@ -27,6 +27,7 @@ from tests.networks import Save, as_h5, as_keras, as_lite, as_saved_model, netwo
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+    pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
 ]
 
 
@@ -167,6 +168,23 @@ def test_the_multi_label_model_of_a_user_gets_a_sigmoid(tmp_path: Path, shared_d
     _, engine = load_engine(artifact)
     np.testing.assert_allclose(engine.score(images), sigmoid(made.predict(images, verbose=0)), atol=1e-5)
     engine.close()
+
+
+def test_the_binary_lite_model_of_a_user_gets_two_labels(tmp_path: Path, shared_data: Path) -> None:
+    case = shared_data.parent / "cases" / "models" / "binary.tflite"
+    (tmp_path / "labels.txt").write_text("no\nyes\n")
+    options = ImportOptions(str(case), labels=tmp_path / "labels.txt", pixels="unit")
+    artifact = import_model(options, tmp_path / "out")
+    assert (artifact.folder / "model.tflite").read_bytes() == case.read_bytes(), "the file is served unchanged"
+    runner = tf.lite.Interpreter(str(case)).get_signature_runner()
+    images = np.random.default_rng(0).random((9, 32, 32, 3), np.float32)
+    (p,) = runner(**dict.fromkeys(runner.get_input_details(), images)).values()
+    _, engine = load_engine(artifact)
+    np.testing.assert_allclose(engine.score(images), two(p), atol=1e-5)
+    engine.close()
+    (tmp_path / "labels.txt").write_text("yes\n")
+    with pytest.raises(SourceError, match="names 1 labels; the model gives 2 scores"):
+        import_model(options, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
