@@ -71,7 +71,7 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
     A .tflite file may hold the model's own scaling in the weights of its first layer, where it cannot be read.
     """
     spec = source.spec
-    if source.ends.gain is None and spec.dtype == "float32":
+    if source.pixels is None and source.ends.gain is None and spec.dtype == "float32":  # the user has said the scaling
         raw = replace(signature, preprocessing=recipe("raw", spec.height, spec.width, spec.channels))
         spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
         if spread < _EVEN * unscaled:

@@ -33,7 +33,7 @@ _CALCULATED: Mapping[str, Any] = {
 }
 
 # Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
-_MOST = 10_000
+_MOST = 1_000
 
 # Operations on constants that are calculated. Normalisation needs about ten; each sum of a sum with itself would double
 # the work.
