@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from model.engines.base import Signature
 from model.training.errors import SourceError
 from model.training.export.parity import probes
+from model.training.export.progress import say
 from model.training.export.source import Source
 from model.training.importing.recipe import PIXELS, recipe
 
@@ -57,11 +57,9 @@ def warn_of_scaling(source: Source, signature: Signature) -> None:
     """Print a warning when the user's own recipe and the model both scale the pixels."""
     span = _span(source, signature.preprocessing["steps"][-1]["factor"])
     if source.ends.gain is not None and span < _SMALLEST:
-        print(
+        say(
             f"warning: the recipe scales the pixels, and {source.origin} does so itself, by {source.ends.gain:.3g}; "
             f"its first layer gets a range of {span:.3g}",
-            file=sys.stderr,
-            flush=True,
         )
 
 
@@ -75,11 +73,9 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
         raw = replace(signature, preprocessing=recipe("raw", spec.height, spec.width, spec.channels))
         spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
         if spread < _EVEN * unscaled:
-            print(
+            say(
                 f"warning: with these pixels, {source.origin} gives almost the same scores to every image; with "
                 "--pixels raw it does not. Does it scale its pixels itself?",
-                file=sys.stderr,
-                flush=True,
             )
 
 
@@ -89,8 +85,5 @@ def _scales_itself(source: Source) -> bool:
 
 def _span(source: Source, factor: object) -> float:
     """The range of the values of the model's first layer for pixels 0..255 and a recipe's factor."""
-    return (
-        255
-        * float(np.abs(np.asarray(factor, np.float64)).max())
-        * (1.0 if source.ends.gain is None else source.ends.gain)
-    )
+    gain = 1.0 if source.ends.gain is None else source.ends.gain
+    return 255 * float(np.abs(np.asarray(factor, np.float64)).max()) * gain
