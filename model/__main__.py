@@ -8,14 +8,17 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from model.artifact.load import AUTO, ENGINES
 from model.errors import ArtifactError
+from model.library_output import quiet_libraries
 from model.text import printable_lines, reason, shortened
 from model.training.commands import (
     add_commands,
+    add_quick,
     add_train_options,
     artifact_output,
     check_run_folder,
@@ -45,9 +48,11 @@ exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 1
 def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
     """Run one command and return the exit code. `program` is the name in usage texts."""
     arguments = _parser(program).parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        result, text = _COMMANDS[arguments.command](arguments)
+        with nullcontext() if arguments.debug else quiet_libraries():
+            if arguments.command in _SLOW:
+                print(f"model {arguments.command}: loading TensorFlow", file=sys.stderr, flush=True)
+            result, text = _COMMANDS[arguments.command](arguments)
         print(json.dumps(result) if arguments.json else printable_lines(text), flush=True)
         return 0
     except KeyboardInterrupt:
@@ -93,9 +98,10 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.transfer.export import export_run, is_transfer_run
 
     if arguments.run and is_transfer_run(arguments.run):
-        return artifact_output(export_run(arguments.run, arguments.out, arguments.engines))
+        return artifact_output(export_run(arguments.run, arguments.out, arguments.engines, arguments.quick))
     kept, trained = _ARTIFACT / "training", _RUNS / "fashion-mnist"
-    return artifact_output(export(arguments.run or (trained if trained.is_dir() else kept), arguments.out or _ARTIFACT))
+    run = arguments.run or (trained if trained.is_dir() else kept)
+    return artifact_output(export(run, arguments.out or _ARTIFACT, quick=arguments.quick))
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -122,6 +128,10 @@ _COMMANDS = {
     "catalog": run_catalog,
     "import": run_import,
 }
+
+
+# Commands that need TensorFlow, which takes seconds to load.
+_SLOW = "train", "export", "import"
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -158,6 +168,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     export.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export, for a transfer run"
     )
+    add_quick(export)
     evaluate = add(
         "evaluate",
         "Measure an artifact on labelled images, with the preprocessing of the worker.",

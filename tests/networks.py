@@ -13,6 +13,9 @@ from keras import layers
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+# Writes a network to a folder; returns the path of the model.
+Save = Callable[[Path, Any], Path]
+
 
 def network(*top: Any, outputs: int = 3, activation: str | None = "softmax", shape: Any = (20, 16, 3)) -> Any:
     keras.utils.set_random_seed(1)
@@ -35,3 +38,19 @@ def traced(*shape: int | None) -> Callable[[Method], Method]:
 def as_saved_model(path: Path, made: Any) -> Path:
     made.export(path / "made", verbose=False)
     return path / "made"
+
+
+def as_keras(path: Path, made: Any) -> Path:
+    made.save(path / "made.keras")
+    return path / "made.keras"
+
+
+def as_h5(path: Path, made: Any) -> Path:
+    made.save(path / "made.h5")
+    return path / "made.h5"
+
+
+def as_lite(path: Path, made: Any) -> Path:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(as_saved_model(path, made)))
+    (path / "made.tflite").write_bytes(converter.convert())
+    return path / "made.tflite"

@@ -50,6 +50,7 @@ class Tools:
             "Dockerfile": "FROM scratch\n",
             "infra/slim.py": "",
             "functions/main.py": "entry points\n",
+            "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
             "model/engines/base.py": "scores\n",
             "model/training/fashion_mnist/train.py": "epochs\n",
         }.items():

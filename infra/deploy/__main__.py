@@ -14,11 +14,12 @@ from client.image_files import ImageFile
 from client.text import SendError
 from infra.deploy import smoke
 from infra.deploy.grammar import parser
+from infra.deploy.images import installed_packages
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import deploy, rollback
 from infra.deploy.target import Target, UsageError
-from model.artifact.load import Artifact, read_artifact
+from model.artifact.load import ENGINES, Artifact, read_artifact
 from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
 
@@ -54,9 +55,9 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
     shell = Shell(root, dry=args.dry_run == "1", attended=sys.stdin.isatty())
     try:
         if args.command == "deploy":
-            deploy(shell, target, _artifact(args.artifact))
+            deploy(shell, target, _artifact(args.artifact, root))
         elif args.command == "rollback":
-            rollback(shell, target, _artifact(args.artifact), args.image)
+            rollback(shell, target, _artifact(args.artifact, root), args.image)
         else:
             destroy(shell, target, args.confirm)
     except CommandFailed as exc:
@@ -66,11 +67,22 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
     return 0
 
 
-def _artifact(place: str) -> Artifact | None:
+def _artifact(place: str, root: Path) -> Artifact | None:
+    """The artifact in the folder `place`, None without one. Raises UsageError when the worker cannot serve it."""
+    if not place:
+        return None
     try:
-        return read_artifact(Path(place)) if place else None
+        artifact = read_artifact(Path(place))
     except (ArtifactError, OSError) as exc:
         raise UsageError(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
+    held = [name for name, runtime in ENGINES.items() if runtime.requirement in installed_packages(root)]
+    if not set(held) & set(artifact.engines):
+        raise UsageError(
+            f"ARTIFACT is {quoted(place)}, which has the engine {', '.join(artifact.engines)}; the worker's image "
+            f"holds {', '.join(held)} (functions/requirements.txt): export or import the model with "
+            f"--engines {' '.join(held)}"
+        )
+    return artifact
 
 
 def _smoke(args: argparse.Namespace, root: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def source_tag(root: Path) -> str:
         if _LEFT_OUT.isdisjoint(name.parts):
             found.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return f"source-{found.hexdigest()[:16]}"
+
+
+def installed_packages(root: Path) -> set[str]:
+    """The names of the Python packages in the image that is built from the sources in `root`."""
+    lock = (root / "functions" / "requirements.lock").read_text("utf-8")
+    return set(re.findall(r"^([a-z0-9-]+)==", lock, re.M))
 
 
 def listed(shell: Shell, target: Target) -> list[Image]:

@@ -21,11 +21,18 @@ Images = npt.NDArray[Any]
 Scores = npt.NDArray[np.float32]
 
 
+# Meanings of a model's outputs (see outputs.py): probabilities; logits of labels that exclude each other, and of labels
+# that do not; one probability or one logit, which belongs to the second of two labels.
+PROBABILITIES, LOGITS, MULTILABEL_LOGITS = "probabilities", "logits", "multilabel-logits"
+PROBABILITY, LOGIT = "probability", "logit"
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """Input and output of an engine.
 
-    `preprocessing` is the recipe from signature.json, run by `model.preprocessing.recipe.preprocess`.
+    `preprocessing` is the recipe from signature.json, run by `model.preprocessing.recipe.preprocess`. `outputs`: the
+    meaning of the model's numbers, from which the engine makes its scores.
     """
 
     height: int
@@ -34,6 +41,7 @@ class Signature:
     dtype: str
     labels: tuple[str, ...]
     preprocessing: Mapping[str, Any]
+    outputs: str = PROBABILITIES
 
 
 # Evidence of each part of an image for each label: float32 [N, rows, columns, labels], without a unit.

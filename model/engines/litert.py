@@ -19,6 +19,7 @@ import numpy as np
 
 from model.engines.base import Activations, Images, Scores, Signature
 from model.engines.litert_check import check_lite
+from model.engines.outputs import as_scores
 from model.engines.quantization import quantisation_of
 from model.engines.signature_checks import check_images, check_model
 from model.errors import ArtifactError
@@ -75,7 +76,7 @@ class LiteRTEngine:
             bucket = self._buckets[max(0, bisect_right(self._buckets, len(images) - start) - 1)]
             parts.append(self._score(images[start : start + bucket], bucket))
             start += bucket
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return as_scores(self.signature.outputs, parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def activations(self, images: Images, /) -> Activations | None:
         """Compute activation maps, one call at a time, with a separate interpreter, so that scoring never waits."""

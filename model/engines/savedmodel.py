@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.outputs import as_scores
 from model.engines.savedmodel_check import check_saved_model
 from model.engines.signature_checks import check_images, check_model
 from model.errors import ArtifactError
@@ -56,8 +57,9 @@ class SavedModelEngine:
         check_images(images, self.signature)
         if self._closed:
             raise RuntimeError("the engine is closed")
-        scores: Scores = self._score(**{self._input: self._constant(images)})[self._output].numpy()
-        return scores
+        return as_scores(
+            self.signature.outputs, self._score(**{self._input: self._constant(images)})[self._output].numpy()
+        )
 
     def activations(self, images: Images, /) -> Activations | None:
         check_images(images, self.signature)

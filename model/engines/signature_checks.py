@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.engines.base import Images, Signature
+from model.engines.outputs import width_of
 from model.errors import ArtifactError
 
 
@@ -15,7 +16,7 @@ def check_model(
     inputs: Sequence[tuple[Sequence[int | None], str]],
     outputs: Sequence[tuple[Sequence[int | None], str]],
 ) -> None:
-    """Raise ArtifactError unless the model takes the signature's images and gives float32 [N, labels].
+    """Raise ArtifactError unless the model takes the signature's images and gives the float32 numbers of its outputs.
 
     `inputs` and `outputs` are (shape, dtype); the first dimension, N, is None or a number.
     """
@@ -23,7 +24,7 @@ def check_model(
         raise ArtifactError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have one of each")
     wanted = [
         ("takes", inputs[0], (signature.height, signature.width, signature.channels), signature.dtype),
-        ("gives", outputs[0], (len(signature.labels),), "float32"),
+        ("gives", outputs[0], (width_of(signature.outputs, len(signature.labels)),), "float32"),
     ]
     for verb, (shape, dtype), row, row_dtype in wanted:
         if tuple(shape[1:]) != row or dtype != row_dtype:

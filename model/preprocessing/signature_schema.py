@@ -10,7 +10,8 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from model.engines.base import Signature
+from model.engines.base import PROBABILITIES, Signature
+from model.engines.outputs import MEANINGS, SINGLE
 
 DTYPES = ("float32", "uint8", "int8")
 
@@ -55,7 +56,10 @@ _FIELDS: dict[str, Rule] = {
     "dtype": _one_of(*DTYPES),
     "preprocessing": ("an object with the recipe's steps", lambda value: isinstance(value, dict)),
 }
-_MORE_FIELDS: dict[str, Rule] = {"reference": ("an object", lambda value: isinstance(value, dict))}
+_MORE_FIELDS: dict[str, Rule] = {
+    "outputs": _one_of(*MEANINGS),
+    "reference": ("an object", lambda value: isinstance(value, dict)),
+}
 
 _SIZE: dict[str, Rule] = {"width": _EDGE, "height": _EDGE}
 _RESAMPLING = _one_of("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
@@ -81,7 +85,12 @@ def parse_signature(body: object, labels: tuple[str, ...]) -> Signature:
     """Parse signature.json. Raises ValueError, which names the field, its value and the allowed values."""
     fields = _checked(body, "signature.json", _FIELDS, _MORE_FIELDS)
     size = fields["height"], fields["width"], fields["channels"]
-    signature = Signature(*size, fields["dtype"], labels, fields[_RECIPE])
+    outputs = fields.get("outputs", PROBABILITIES)
+    if outputs in SINGLE and len(labels) != 2:
+        raise ValueError(
+            f"signature.json: outputs is {outputs!r}, which needs two labels; labels.txt has {len(labels)}"
+        )
+    signature = Signature(*size, fields["dtype"], labels, fields[_RECIPE], outputs)
     try:
         check_schema(signature)
     except ValueError as exc:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.artifact.load import ENGINES, Artifact
+from model.engines.outputs import ROWS
 from model.training.errors import ConfigError, RunError
 from model.training.importing.recipe import FRAMINGS, PIXELS
 
@@ -33,6 +34,11 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
     command.add_argument("--labels", type=Path, help="one label per line, or a class index (default: ImageNet's)")
     command.add_argument("--pixels", choices=list(PIXELS), help="pixel scaling in training, if the file lacks it")
+    command.add_argument(
+        "--outputs",
+        choices=ROWS,
+        help="what the model's numbers mean, if the file does not say it (see docs/models.md)",
+    )
     command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) instead of --pixels and --framing")
     command.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export (default: all possible)"
@@ -40,7 +46,13 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument(
         "--data", type=Path, help="images to compare smaller variants on: a folder per label, or unlabelled files"
     )
+    add_quick(command)
     _add_backbone(command)
+
+
+def add_quick(command: argparse.ArgumentParser) -> None:
+    """Add the option of commands that measure engines."""
+    command.add_argument("--quick", action="store_true", help="measure each engine's speed once instead of five times")
 
 
 def add_train_options(train: argparse.ArgumentParser) -> None:
@@ -119,8 +131,10 @@ def run_import(arguments: argparse.Namespace) -> Output:
         labels=arguments.labels,
         pixels=arguments.pixels,
         recipe=arguments.recipe,
+        outputs=arguments.outputs,
         engines=tuple(arguments.engines),
         data=arguments.data,
+        quick=arguments.quick,
         **chosen,
     )
     return artifact_output(import_model(options, arguments.out or _ARTIFACTS / (options.name or named(options.source))))

@@ -128,10 +128,11 @@ def test_a_graph_that_reads_files_is_refused(tmp_path: Path, labels: Path) -> No
         import_model(ImportOptions(str(tmp_path / "spy"), labels=labels, pixels="unit"), tmp_path / "out")
 
 
-def test_a_saved_model_without_probabilities_is_refused(tmp_path: Path, labels: Path) -> None:
+def test_numbers_outside_0_to_1_are_refused_as_probabilities(tmp_path: Path, labels: Path) -> None:
     source = as_saved_model(tmp_path, network(activation=None))
-    with pytest.raises(SourceError, match=r"gives numbers from -?[\d.]+ to [\d.]+, not probabilities"):
-        import_model(ImportOptions(str(source), labels=labels, pixels="raw"), tmp_path / "out")
+    order = ImportOptions(str(source), labels=labels, pixels="raw", outputs="probabilities")
+    with pytest.raises(SourceError, match=r"gives numbers from -?[\d.]+ to [\d.]+ as probabilities"):
+        import_model(order, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

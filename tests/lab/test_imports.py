@@ -143,12 +143,14 @@ def test_every_source_format_scores_like_the_original(
 def test_unspecified_input_sizes_are_filled_in(tmp_path: Path, labels: Path) -> None:
     any_size = network(layers.Rescaling(1 / 255), shape=(None, None, 3), activation=None)
     any_size.save(tmp_path / "open.keras")
-    order = ImportOptions(str(tmp_path / "open.keras"), labels=labels, size=24, engines=("litert",))
+    order = ImportOptions(str(tmp_path / "open.keras"), labels=labels, size=24, outputs="logits", engines=("litert",))
     artifact = import_model(order, tmp_path / "out")
     assert (artifact.signature.height, artifact.engines) == (24, ("litert",))
     assert not (artifact.folder / "saved_model").exists()
     assert artifact.signature.preprocessing["steps"][-1] == {"op": "scale", "factor": 1.0, "offset": 0.0}
-    assert "The import turns its logits into probabilities" in (artifact.folder / "MODEL_CARD.md").read_text()
+    assert (
+        "Its outputs are logits; a softmax makes them probabilities" in (artifact.folder / "MODEL_CARD.md").read_text()
+    )
     images = np.random.default_rng(0).uniform(0, 255, (5, 24, 24, 3)).astype(np.float32)
     _, engine = load_engine(artifact)
     expected = keras.ops.softmax(any_size.predict(images, verbose=0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.__main__ import main
-from infra.deploy.images import source_tag
+from infra.deploy.images import installed_packages, source_tag
 from tests.command_line import parsed
 from tests.tools import REGISTRY, Tools, printed
 from tests.waiting import until
@@ -124,6 +126,27 @@ def test_an_artifact_is_uploaded_before_it_is_served(tools: Tools, root: Path) -
     place = tools.calls[at][-2]
     assert place.startswith("gs://some-project-dev-models/fashion-mnist/") and tools.calls[at][-3] == str(folder)
     assert f"-var=artifact_prefix={place.split('/', 3)[3]}" in tools.calls[at + 1]
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["rollback"]])
+def test_an_artifact_without_an_engine_of_the_image_is_refused(
+    command: list[str], tools: Tools, root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(root / "model" / "artifacts" / "fashion-mnist", tmp_path / "made")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["engines"]) == 2
+    manifest["engines"] = [each for each in manifest["engines"] if each["name"] == "savedmodel"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert run(tools, *command, ARTIFACT=str(folder)) == 2
+    assert tools.calls == []
+    said = capfd.readouterr().err
+    assert "which has the engine savedmodel; the worker's image holds litert (functions/requirements.txt)" in said
+    assert "export or import the model with --engines litert" in said
+
+
+def test_the_packages_of_the_image_are_those_of_its_lock_file(root: Path) -> None:
+    assert {"ai-edge-litert", "pyjwt", "google-cloud-storage"} <= installed_packages(root)
+    assert "tensorflow" not in installed_packages(root)
 
 
 def test_deploy_prints_the_clients_environment(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:

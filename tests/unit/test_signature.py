@@ -30,6 +30,11 @@ def test_the_shipped_signature_is_read() -> None:
     assert (signature.height, signature.channels, signature.dtype, signature.labels) == (28, 1, "float32", ("a", "b"))
 
 
+def test_the_meaning_of_the_outputs_is_read_and_defaults_to_probabilities() -> None:
+    assert parse_signature(body(), ("a", "b")).outputs == "probabilities"
+    assert parse_signature(body(outputs="probability"), ("a", "b")).outputs == "probability"
+
+
 @pytest.mark.parametrize("pixels", PIXELS)
 @pytest.mark.parametrize("framing", ["crop", "squash"])
 def test_the_recipes_of_the_import_are_read(pixels: str, framing: str) -> None:
@@ -57,6 +62,12 @@ NAN, INFINITE = float("nan"), float("inf")
         (body(channels=[1]), r"channels is \[1\]"),
         (body(dtype=None), "dtype is None; it must be one of: float32, uint8, int8"),
         (body(more=1), "'more' is not known; allowed are: height, width"),
+        (
+            body(outputs="softmax"),
+            "outputs is 'softmax'; it must be one of: probabilities, logits, multilabel-logits, pr",
+        ),
+        (body(outputs=None), "outputs is None; it must be one of"),
+        (body(outputs="logit"), "outputs is 'logit', which needs two labels; labels.txt has 1"),
         (body(reference=[]), r"reference is \[\]; it must be an object"),
         (steps(SCALE, decode_size="112"), "decode_size is '112'; it must be a whole number from 1 to 65535"),
         (steps(SCALE, decode_size=None), "decode_size is None"),

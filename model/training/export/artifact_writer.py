@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from model.artifact.golden import record
 from model.artifact.load import ENGINES, open_engine
 from model.artifact.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.drift import KEY, Reference
-from model.engines.base import Signature
+from model.engines.base import PROBABILITIES, Signature
 from model.labels import parse_labels
 from model.text import read_text
 from model.training.export.activation_maps import Explain
@@ -34,7 +35,7 @@ def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain:
     as random flips and dropout, do nothing.
     """
     # The name must not be "serve": the LiteRT converter drops every other endpoint when one has that name.
-    endpoints = {"score": lambda images: network(images, training=False), **({"explain": explain} if explain else {})}
+    endpoints = {"score": partial(network.call, training=False), **({"explain": explain} if explain else {})}
     archive = keras.export.ExportArchive()
     archive.track(network)
     spec = keras.InputSpec(dtype="float32", shape=(None, *shape), name="images")
@@ -48,6 +49,8 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
     """Write signature.json and labels.txt."""
     body = asdict(signature)
     labels = body.pop("labels")
+    if signature.outputs == PROBABILITIES:  # a worker that does not know the field can serve the artifact
+        del body["outputs"]
     if reference:
         body[KEY] = reference.to_dict()
     (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")

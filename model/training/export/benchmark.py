@@ -19,6 +19,7 @@ from model.artifact.load import open_engine, read_artifact
 from model.engines.base import Engine, Images, Scores
 from model.text import shortened
 from model.training.errors import MeasureError
+from model.training.export.progress import Progress
 
 # Images per call, and CPU threads per call, that are measured.
 BATCHES = 1, 8, 32
@@ -96,9 +97,11 @@ def measure_speeds(targets: Sequence[Target], rounds: int = 5) -> list[Speed]:
     Every measurement is a new process that loads the artifact and scores noise. Raises MeasureError when one fails.
     """
     found: list[list[_Round]] = [[] for _ in targets]
+    progress = Progress("speed", rounds * len(targets) * len(THREADS))
     for _ in range(rounds):
         for measured, target in zip(found, targets, strict=True):
-            measured.append({threads: _run(target, threads) for threads in THREADS})
+            measured.append({threads: _run(target, threads, progress) for threads in THREADS})
+    progress.end()
     return [_speed(measured) for measured in found]
 
 
@@ -131,7 +134,8 @@ class _Process:
 _Round = dict[int, _Process]
 
 
-def _run(target: Target, threads: int) -> _Process:
+def _run(target: Target, threads: int, progress: Progress) -> _Process:
+    progress.begin(f"{target.model.name}, {threads} thread{'s' if threads > 1 else ''}")
     command = [sys.executable, "-m", __name__, str(target.folder), target.engine, str(target.model), str(threads)]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         began = time.perf_counter()

@@ -13,6 +13,9 @@ from model.training.export.parity import PROBES
 from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT
 from model.training.export.variants import UNCONVERTED, Measured
 
+# How `--quick` measures.
+ONCE = "was measured once (`--quick`), so it is rough, and another engine or variant may be faster"
+
 _PACKAGES = "tensorflow", "keras", "ai-edge-litert", "numpy"
 
 
@@ -22,13 +25,14 @@ def render_card(artifact: Artifact, measured: Measured, trial: CalibrationData |
     size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
     compared = f"{len(trial.images):,} {trial.name}" if trial else f"{PROBES} synthetic images"
     rounds = max(len(speed.rounds) for speed in measured.speeds.values())
+    times = f"is the median of {rounds} processes, which took turns" if rounds > 1 else ONCE
     how = "the maps of its last features" if measured.explains else "covering parts of the image"
     return f"""# {artifact.name} {artifact.version}
 
 {description}
 
 It takes {signature.height}x{signature.width} images of {signature.channels} channels, which the recipe in
-`signature.json` makes from an image file. It predicts one of {len(signature.labels):,} labels, whatever the image
+`signature.json` makes from an image file. It scores {len(signature.labels):,} labels, whatever the image
 shows. It explains a prediction by {how}. Digest `{artifact.digest}`.
 
 ## Measured
@@ -43,7 +47,7 @@ Engines are ordered by the geometric mean of both rates. The last two columns co
 {_compression(measured, trial, compared)}
 
 Cold start: from process start to the first score, including the verification of the files. Images per second: by images
-per call, with one thread unless two are named. Each figure is the median of {rounds} processes, which took turns.
+per call, with one thread unless two are named. Each figure {times}.
 Machine: {os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.
 Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
 """

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from model.engines.base import Images, Scores, Signature
+from model.engines.outputs import as_scores
 from model.preprocessing.recipe import run_recipe
 from model.training.errors import ExportError, SourceError
 from model.training.export.benchmark import Parity, compare
@@ -17,6 +18,9 @@ MAX_DISAGREEMENT = 0.001
 # Allowed difference of a score, as a share of the highest score: with random weights, each of a thousand classes has a
 # score near a thousandth.
 MAX_DIFFERENCE = 1e-3
+
+# Allowed difference of a score when the same batch is scored again, as a share of the highest score.
+MAX_REPEATED = 1e-4
 
 # Synthetic images for the comparison when there are no others.
 PROBES = 16
@@ -35,14 +39,28 @@ def probes(signature: Signature, count: int = PROBES) -> Images:
 
 
 def reference_scores(source: Source, images: Images, signature: Signature) -> Scores:
-    """The model's own scores for the images. Raises SourceError unless they are probabilities."""
-    scores = source.score(images, signature)
+    """The model's own scores for the images. Raises SourceError unless they are probabilities, and the same whenever an
+    image is scored."""
+    scores = as_scores(signature.outputs, source.score(images, signature))
     if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
         raise SourceError(
-            f"{source.origin} gives numbers from {scores.min():.3g} to {scores.max():.3g}, not probabilities; "
-            "it must end with a softmax"
+            f"{source.origin} gives numbers from {scores.min():.3g} to {scores.max():.3g} as {signature.outputs}; "
+            "probabilities must be from 0 to 1"
         )
+    _check_repeatable(source, images[:PROBES], scores[:PROBES], signature)
     return scores
+
+
+def _check_repeatable(source: Source, images: Images, scores: Scores, signature: Signature) -> None:
+    """Raise SourceError unless the images get these scores a second time, together and one at a time."""
+    for how, size, allowed in (("a second time", len(images), MAX_REPEATED), ("alone", 1, MAX_DIFFERENCE)):
+        parts = [source.score(images[start : start + size], signature) for start in range(0, len(images), size)]
+        difference = float(np.abs(as_scores(signature.outputs, np.concatenate(parts)) - scores).max())
+        if difference > allowed * float(scores.max()):
+            raise SourceError(
+                f"{source.origin} scores the same image differently {how}, by {difference:.1e}; predictions must "
+                "depend on the image alone: save the model without augmentation, in inference mode"
+            )
 
 
 def check_parity(name: str, scores: Scores, reference: Scores) -> Parity:

@@ -20,13 +20,32 @@ TensorSpec = tuple[str, Shape, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Input and output of a classifier: images [N, height, width, channels], and `outputs` scores per image."""
+    """Input and output of a classifier: images [N, height, width, channels], and `outputs` numbers per image."""
 
     height: int
     width: int
     channels: int
     dtype: str
     outputs: int
+
+    @property
+    def labels(self) -> int:
+        """One label for each score; two for a single score, which belongs to the second one."""
+        return max(2, self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a model's file says about its two ends.
+
+    `last`: the operation that makes the outputs (`softmax`, `sigmoid`, `linear`, ...), empty when it is unknown.
+    `loss`: the meaning of the outputs by the loss of the training, a name of model.engines.outputs.ROWS, else empty.
+    `gain`: the factor by which the model scales its pixels itself, None when it does not.
+    """
+
+    last: str = ""
+    loss: str = ""
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +78,7 @@ class Source(Protocol):
         ...
 
     @property
-    def changes(self) -> str:
-        """What the import added so that the model gives probabilities, as a sentence; empty when nothing."""
-        ...
+    def ends(self) -> Ends: ...
 
     @property
     def parameters(self) -> int:
@@ -69,7 +86,7 @@ class Source(Protocol):
         ...
 
     def score(self, images: Images, signature: Signature) -> Scores:
-        """Score images of the signature with the model itself, not with an exported engine."""
+        """The model's own numbers [N, spec.outputs] for images of the signature, without an exported engine."""
         ...
 
     def write(self, work: Path) -> Endpoints | None:

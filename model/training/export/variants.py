@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from model.artifact.load import ENGINES, open_engine
@@ -20,6 +20,7 @@ from model.training.export.benchmark import Parity, Speed, Target, compare, meas
 from model.training.export.calibration_data import CalibrationData
 from model.training.export.convert import VARIANTS, check_samples, convert
 from model.training.export.parity import check_parity, probes, reference_scores
+from model.training.export.progress import say
 from model.training.export.selection import Candidate, choose, faithfulness
 from model.training.export.source import Endpoints, Source
 
@@ -31,7 +32,10 @@ UNCONVERTED = ""
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """What to export. Without `trial` there is no compression, because smaller variants could not be compared."""
+    """What to export. Without `trial` there is no compression, because smaller variants could not be compared.
+
+    `quick`: measure each speed once. The figures are rough then, and so is the choice of the fastest variant.
+    """
 
     source: Source
     signature: Signature
@@ -39,6 +43,7 @@ class ExportJob:
     version: str
     engines: Sequence[str]
     trial: CalibrationData | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def build(product: ExportJob, work: Path) -> Measured:
     images = trial.images if trial else probes(signature)
     if trial:
         check_samples(trial.samples, signature)
+    say(f"{source.origin}: scoring {len(images):,} images with the model itself")
     reference = reference_scores(source, images, signature)
     endpoints = source.write(work)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=work.parent) as place:
@@ -86,7 +92,8 @@ def build(product: ExportJob, work: Path) -> Measured:
         write_signature(work, signature)
         write_manifest(work, product.name, product.version, dict.fromkeys(product.engines))
         forms = [*lite, *saved]
-        timed = list(zip(forms, measure_speeds([Target(work, form.engine, form.path) for form in forms]), strict=True))
+        measure = partial(measure_speeds, rounds=1) if product.quick else measure_speeds
+        timed = list(zip(forms, measure([Target(work, form.engine, form.path) for form in forms]), strict=True))
         candidates = [_judged(form, speed, reference, trial) for form, speed in timed[: len(lite)]]
         served = choose(candidates).variant if candidates else UNCONVERTED
         timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
@@ -116,6 +123,7 @@ def _lite_variants(
     impossible: dict[str, str] = {}
     for variant in VARIANTS if trial else VARIANTS[:1]:
         path = place / f"{variant}.tflite"
+        say(f"{variant}: converting the model and scoring {len(images):,} images")
         try:
             samples = trial.samples if trial else images
             path.write_bytes(convert(work / ENGINES[SAVED].path, endpoints, variant, samples))
@@ -127,7 +135,7 @@ def _lite_variants(
                     "leave it out with --engines savedmodel"
                 ) from exc
             impossible[variant] = reason(exc)
-            _say(f"{variant} cannot be made: {reason(exc)}")
+            say(f"{variant} cannot be made: {reason(exc)}")
             continue
         if not forms:
             _say_parity(LITE, check_parity(LITE, scores, reference))
@@ -141,6 +149,7 @@ def _saved_variant(product: ExportJob, work: Path, images: Images, reference: Sc
     if SAVED not in product.engines:
         shutil.rmtree(path, ignore_errors=True)
         return []
+    say(f"{SAVED}: scoring {len(images):,} images")
     scores = _scores(SAVED, path, product.signature, images)
     _say_parity(SAVED, check_parity(SAVED, scores, reference))
     return [_Variant(SAVED, "", path, scores)]
@@ -149,7 +158,7 @@ def _saved_variant(product: ExportJob, work: Path, images: Images, reference: Sc
 def _judged(form: _Variant, speed: Speed, reference: Scores, trial: CalibrationData | None) -> Candidate:
     agreement, drop = faithfulness(form.scores, reference, trial.truth if trial else None)
     lost = "" if drop is None else f"drop {drop:.2%}, "
-    _say(f"{form.variant or 'unconverted'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
+    say(f"{form.variant or 'unconverted'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
     return Candidate(form.variant, form.path.stat().st_size, agreement, drop, speed)
 
 
@@ -162,8 +171,4 @@ def _scores(engine: str, path: Path, signature: Signature, images: Images) -> Sc
 
 
 def _say_parity(name: str, parity: Parity) -> None:
-    _say(f"{name}: scores differ by {parity.max_difference:.1e} from the model's")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    say(f"{name}: scores differ by {parity.max_difference:.1e} from the model's")

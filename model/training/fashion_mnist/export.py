@@ -46,7 +46,7 @@ from model.training.importing.keras_source import KerasSource
 MAX_SIZE = 10_000_000
 
 
-def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
+def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) -> Artifact:
     """Write the artifact of the run in `run` to `out`. The previous one is replaced only when every check has passed.
 
     Raises ExportError when the run is unfinished or the artifact differs from the trained network.
@@ -76,7 +76,7 @@ def export(run: Path, out: Path, data: Path | None = None) -> Artifact:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
         return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, matrix)
 
-    return pack(ExportJob(source, signature, config.name, config.version, tuple(ENGINES), trial), out, describe)
+    return pack(ExportJob(source, signature, config.name, config.version, tuple(ENGINES), trial, quick), out, describe)
 
 
 def _in_float32(checkpoint: Path, config: Config, images: Images) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.artifact.load import Artifact
@@ -20,8 +20,10 @@ from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
-from model.training.importing.recipe import PIXELS, read_recipe, recipe
-from model.training.importing.safe_keras import load_keras
+from model.training.importing.outputs import described, meaning_of
+from model.training.importing.pixels import pixels_of, warn_of_even_scores, warn_of_scaling
+from model.training.importing.recipe import read_recipe, recipe
+from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
 
 _FILES = *SUFFIXES, ".tflite"
@@ -32,8 +34,10 @@ class ImportOptions:
     """What to import, and the information that its file lacks.
 
     `source`: a name of the catalog, a .keras, .h5 or .tflite file, or a SavedModel folder. `pixels`: a key of
-    recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `weights`, `alpha`: for an architecture.
+    recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the model's
+    numbers, one of model.engines.outputs.ROWS; None when the file says it. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
+    `quick`: see ExportJob.
     """
 
     source: str
@@ -42,12 +46,14 @@ class ImportOptions:
     labels: Path | None = None
     pixels: str | None = None
     recipe: Path | None = None
+    outputs: str | None = None
     framing: str = "crop"
     weights: str = catalog.IMAGENET
     alpha: float = 1.0
     size: int = 0
     engines: tuple[str, ...] = ()
     data: Path | None = None
+    quick: bool = False
 
 
 def import_model(options: ImportOptions, out: Path) -> Artifact:
@@ -56,11 +62,12 @@ def import_model(options: ImportOptions, out: Path) -> Artifact:
     source = open_source(options)
     engines = _engines(source, options.engines)
     signature = signature_for(source, options)
-    changes = f" {source.changes[0].upper()}{source.changes[1:]}." if source.changes else ""
     origin = Path(options.source).name
-    description = f"Imported from `{origin}` by `python -m model import`.\nPixels: {_pixels(source, options)}.{changes}"
+    pixels, outputs = _pixels(source, options), described(source, signature.outputs)
+    description = f"Imported from `{origin}` by `python -m model import`.\nPixels: {pixels}. {outputs}".rstrip()
     trial = read_calibration_folder(options.data, signature) if options.data else None
-    product = ExportJob(source, signature, options.name or named(options.source), options.version, engines, trial)
+    name = options.name or named(options.source)
+    product = ExportJob(source, signature, name, options.version, engines, trial, options.quick)
     return pack(product, out, lambda artifact: description)
 
 
@@ -70,7 +77,8 @@ def open_source(options: ImportOptions) -> Source:
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
     if keras_suffix(path) or path.suffix.lower() in SUFFIXES:
-        return KerasSource(load_keras(path), str(path), size=options.size)
+        network, loss = load_with_loss(path)
+        return KerasSource(network, str(path), size=options.size, loss=loss)
     if path.suffix.lower() == ".tflite" or is_lite(path):
         return LiteSource(path, options.size)
     if is_saved_model(path):
@@ -89,25 +97,20 @@ def open_source(options: ImportOptions) -> Source:
 
 
 def signature_for(source: Source, options: ImportOptions) -> Signature:
-    """The signature with its labels and its recipe. Raises SourceError when either is unknown or does not fit."""
+    """The signature with its labels, its recipe and the meaning of its outputs. Raises SourceError when one of them is
+    unknown or does not fit."""
     spec = source.spec
-    labels = labels_for(spec.outputs, options.labels)
+    labels = labels_for(spec.labels, options.labels)
     signature = Signature(spec.height, spec.width, spec.channels, spec.dtype, labels, {})
     if options.recipe:
-        return read_recipe(options.recipe, signature)
-    pixels = options.pixels or source.pixels
-    if spec.dtype != "float32":
-        if options.pixels not in (None, "raw"):
-            raise SourceError(f"the pixels are {options.pixels!r}; {source.origin} takes {spec.dtype}: only raw")
-        pixels = (1.0, -128.0) if spec.dtype == "int8" else "raw"
-    if pixels is None:
-        raise SourceError(
-            f"{source.origin} does not say how its pixels were scaled in training; name it with --pixels "
-            f"({', '.join(PIXELS)}) or --recipe: with another scaling the model's predictions are wrong"
-        )
-    own = recipe(pixels, spec.height, spec.width, spec.channels, options.framing)
-    signature = Signature(spec.height, spec.width, spec.channels, spec.dtype, labels, own)
-    check_recipe(signature)
+        signature = read_recipe(options.recipe, signature)
+        warn_of_scaling(source, signature)
+    else:
+        own = recipe(pixels_of(source, options.pixels), spec.height, spec.width, spec.channels, options.framing)
+        signature = replace(signature, preprocessing=own)
+        check_recipe(signature)
+    signature = replace(signature, outputs=meaning_of(source, options.outputs, signature))
+    warn_of_even_scores(source, signature)
     return signature
 
 
@@ -128,5 +131,5 @@ def _engines(source: Source, wanted: Sequence[str]) -> tuple[str, ...]:
 def _pixels(source: Source, options: ImportOptions) -> str:
     if options.recipe:
         return f"the recipe {options.recipe.name}"
-    pixels = options.pixels or source.pixels
+    pixels = pixels_of(source, options.pixels)
     return f"`{pixels}`" if isinstance(pixels, str) else "by the model's own quantisation"

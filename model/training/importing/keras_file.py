@@ -31,12 +31,14 @@ _CONFIG, _METADATA, _NPZ, _H5 = "config.json", "metadata.json", "model.weights.n
 
 @dataclass(frozen=True, slots=True)
 class KerasFile:
-    """A checked file: its format as Keras' suffix, its configuration, the count of numbers that it holds for weights,
-    and the version of the Keras that saved it (empty when the file does not say it)."""
+    """A checked file: its format as Keras' suffix, its configuration, the configuration of its loss and optimizer (None
+    when it has none), the count of numbers that it holds for weights, and the version of the Keras that saved it (empty
+    when the file does not say it)."""
 
     path: Path
     suffix: str
     configuration: Any
+    compiled: Any
     numbers: int
     version: str
 
@@ -98,7 +100,8 @@ def _open_zip(path: Path) -> KerasFile:
         else:
             numbers = check_h5(open_packed(file, _H5), path, allowed_bytes(path.stat().st_size))
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    return KerasFile(path, ".keras", configuration, numbers, _version(version))
+    compiled = configuration.get("compile_config") if isinstance(configuration, dict) else None
+    return KerasFile(path, ".keras", configuration, compiled, numbers, _version(version))
 
 
 def _open_h5(path: Path) -> KerasFile:
@@ -107,7 +110,8 @@ def _open_h5(path: Path) -> KerasFile:
         if "model_config" not in file.attrs:
             raise SourceError(f"{path} holds weights and no model; import an architecture with --weights {path}")
         configuration = parse_json(file.attrs["model_config"], f"model_config of {path}")
-        return KerasFile(path, ".h5", configuration, numbers, _version(file.attrs.get("keras_version")))
+        compiled = parse_json(file.attrs.get("training_config", "null"), f"training_config of {path}")
+        return KerasFile(path, ".h5", configuration, compiled, numbers, _version(file.attrs.get("keras_version")))
 
 
 def _version(value: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
 from model.artifact.load import ENGINES
-from model.engines.base import Images, Scores, Signature
+from model.engines.base import PROBABILITIES, Images, Scores, Signature
 from model.engines.litert import LiteRTEngine
 from model.engines.litert_check import check_lite
 from model.engines.quantization import quantisation_of
@@ -17,6 +18,7 @@ from model.errors import ArtifactError
 from model.text import reason
 from model.training.errors import SourceError
 from model.training.export.source import Endpoints, TensorSpec, spec_of
+from model.training.importing.litert_ends import ends_of
 
 
 def is_lite(path: Path) -> bool:
@@ -31,7 +33,6 @@ class LiteSource:
     """A .tflite file. A quantised input defines the pixel scaling."""
 
     engines: tuple[str, ...] = ("litert",)
-    changes = ""
     parameters = 0
 
     def __init__(self, path: Path, size: int = 0) -> None:
@@ -49,10 +50,12 @@ class LiteSource:
         ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
         self.spec = spec_of(self.origin, ends[0], ends[1], size)
         self.pixels = _pixels(inputs[0])
+        self.ends = ends_of(interpreter)
 
     def score(self, images: Images, signature: Signature) -> Scores:
         try:
-            engine = LiteRTEngine(self._path, signature)
+            numbered = tuple(map(str, range(self.spec.outputs)))
+            engine = LiteRTEngine(self._path, replace(signature, labels=numbered, outputs=PROBABILITIES))
             scores = engine.score(images)
         except (ArtifactError, RuntimeError, ValueError) as exc:
             raise SourceError(f"{self._path} cannot be run by LiteRT: {reason(exc)}") from exc

@@ -11,6 +11,7 @@ import keras
 from model.text import reason
 from model.training.errors import SourceError
 from model.training.importing.keras2 import OPERATIONS, modernised
+from model.training.importing.keras_ends import loss_meaning
 from model.training.importing.keras_file import KerasFile, loadable, open_keras
 
 # Layers that hold code or load it.
@@ -24,7 +25,14 @@ _SPARE = 1_000_000
 
 
 def load_keras(path: Path) -> Any:
-    """Load the keras.Model of a .keras or .h5 file, without compiling it. Its bytes tell the format, not its name.
+    """Load the keras.Model of a .keras or .h5 file, without compiling it (see `load_with_loss`)."""
+    return load_with_loss(path)[0]
+
+
+def load_with_loss(path: Path) -> tuple[Any, str]:
+    """Load the keras.Model of a .keras or .h5 file, without compiling it, and what its loss says about its outputs.
+
+    The bytes of the file tell its format, not its name.
 
     Raises SourceError when the file is not a Keras model, is damaged, unpacks to too much, or holds layers that run
     code, read files or are unknown to this Keras.
@@ -36,7 +44,8 @@ def load_keras(path: Path) -> Any:
     with loadable(file, configuration) as copy:
         try:
             _check_size(file, copy)
-            return keras.saving.load_model(copy, compile=False, safe_mode=True)
+            network = keras.saving.load_model(copy, compile=False, safe_mode=True)
+            return network, loss_meaning(file.compiled)
         except SourceError:
             raise
         except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file

@@ -17,6 +17,7 @@ from model.errors import ArtifactError
 from model.text import reason
 from model.training.errors import SourceError
 from model.training.export.source import Endpoints, spec_of
+from model.training.importing.savedmodel_ends import ends_of
 
 _ROOT = "saved_model.pb"
 
@@ -30,7 +31,6 @@ class SavedModelSource:
 
     engines = tuple(ENGINES)
     pixels = None
-    changes = ""
     parameters = 0
 
     def __init__(self, path: Path, size: int = 0) -> None:
@@ -53,6 +53,7 @@ class SavedModelSource:
         self.spec = spec_of(self.origin, ends[0], ends[1], size)
         if ends[0][0][1][0] is not None:
             raise SourceError(f"{path} takes only batches of {ends[0][0][1][0]}; it must take any number of images")
+        self.ends = ends_of(score)
         self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]
 
     def score(self, images: Images, signature: Signature) -> Scores:

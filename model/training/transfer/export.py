@@ -25,7 +25,7 @@ def is_transfer_run(run: Path) -> bool:
     return (run / VALIDATION).is_file()
 
 
-def export_run(run: Path, out: Path | None = None, engines: Sequence[str] = ()) -> Artifact:
+def export_run(run: Path, out: Path | None = None, engines: Sequence[str] = (), quick: bool = False) -> Artifact:
     """Make the artifact of a run, by default in build/artifacts/<its name>.
 
     Raises RunError when the run is unfinished, ExportError when an engine's scores differ from the network's.
@@ -41,7 +41,7 @@ def export_run(run: Path, out: Path | None = None, engines: Sequence[str] = ()) 
         if training and validation
         else None
     )
-    product = ExportJob(source, signature, config.name, config.version, engines or source.engines, trial)
+    product = ExportJob(source, signature, config.name, config.version, engines or source.engines, trial, quick)
 
     def describe(artifact: Artifact) -> str:
         return _description(config, signature, accuracy_of(artifact, run))

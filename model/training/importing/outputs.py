@@ -1,0 +1,76 @@
+"""Decides what a model's outputs mean: what its file says, else what the user says. It never guesses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.engines.base import LOGIT, LOGITS, MULTILABEL_LOGITS, PROBABILITIES, PROBABILITY, Signature
+from model.engines.outputs import ROWS
+from model.training.errors import SourceError
+from model.training.export.parity import probes
+from model.training.export.source import Source
+
+# Meanings by the last operation. A softmax of the logarithms of a softmax is that softmax.
+_LAST = {"softmax": PROBABILITIES, "sigmoid": PROBABILITIES, "log_softmax": LOGITS}
+
+_SINGLE = {PROBABILITIES: PROBABILITY, LOGITS: LOGIT, MULTILABEL_LOGITS: LOGIT}
+
+# Allowed difference of the sum of an image's probabilities from 1. Quantised models give multiples of 1/256.
+_SUM_SLACK = 0.02
+
+# How the model card describes each meaning.
+_INDEPENDENT = "Its labels do not exclude each other: each score is a probability of its own."
+_CHANGES = {
+    PROBABILITIES: "",
+    LOGITS: "Its outputs are logits; a softmax makes them probabilities.",
+    MULTILABEL_LOGITS: f"A sigmoid makes each of its logits a probability. {_INDEPENDENT}",
+    PROBABILITY: "Its one output p is the probability of the second label; the first one has 1 - p.",
+    LOGIT: "A sigmoid makes its one output the probability p of the second label; the first one has 1 - p.",
+}
+
+
+def described(source: Source, outputs: str) -> str:
+    """Sentences for the model card about the outputs and their labels; empty for one of several labels."""
+    if outputs == PROBABILITIES and source.ends.last == "sigmoid":
+        return _INDEPENDENT
+    return _CHANGES[outputs]
+
+
+def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:
+    """The meaning of the source's outputs, a name of model.engines.outputs.MEANINGS.
+
+    `asked`: the user's answer, one of ROWS. Raises SourceError when the file does not say the meaning and the user does
+    not either, or when they contradict each other.
+    """
+    stated, why = _stated(source, signature)
+    if source.spec.outputs == 1:
+        stated, given = _SINGLE.get(stated or ""), _SINGLE.get(asked or "")
+    else:
+        given = asked
+    if stated and given not in (None, stated):
+        raise SourceError(f"--outputs is {asked}; {source.origin} gives {stated}: {why}. Leave --outputs out")
+    if not (stated or given):
+        raise SourceError(
+            f"{source.origin} does not say what its outputs mean ({why}); name it with --outputs "
+            f"({', '.join(ROWS)}): with another meaning the model's predictions are wrong"
+        )
+    return str(stated or given)
+
+
+def _stated(source: Source, signature: Signature) -> tuple[str | None, str]:
+    """What the file says, and why; None when it says nothing."""
+    ends, single = source.ends, source.spec.outputs == 1
+    if single and "softmax" in ends.last:
+        raise SourceError(f"{source.origin} gives one score after a {ends.last}, which is the same for every image")
+    if ends.last in _LAST:
+        return _LAST[ends.last], f"it ends with {ends.last}"
+    if ends.loss and not (single and ends.loss == LOGITS):
+        return ends.loss, "its loss was compiled with from_logits=True"
+    if not single and _sum_to_one(source, signature):
+        return PROBABILITIES, "the scores of each image sum to 1"
+    return None, f"it ends with {ends.last}" if ends.last else "its last operation is unknown"
+
+
+def _sum_to_one(source: Source, signature: Signature) -> bool:
+    scores = source.score(probes(signature), signature)
+    return bool(scores.min() >= 0 and np.abs(scores.sum(axis=1) - 1).max() <= _SUM_SLACK)

@@ -1,0 +1,89 @@
+"""Decides how the pixels of an imported model are scaled, so that they are scaled once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from model.engines.base import Signature
+from model.training.errors import SourceError
+from model.training.export.parity import probes
+from model.training.export.progress import say
+from model.training.export.source import Source
+from model.training.importing.recipe import PIXELS, recipe
+
+# Largest share of the deviation of the scores of unscaled images at which scores hardly differ from image to image.
+_EVEN = 0.05
+
+# The range of the values that a network's first layer receives. Networks are trained on ranges from 1 (0..1) to about 5
+# (normalised by the deviation), or on 255 and less (the pixels themselves). A smaller range is one that was scaled
+# twice; a larger one was never trained on.
+_SMALLEST, _USUAL, _LARGEST = 0.1, 16, 300
+
+
+def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
+    """The pixel scaling, a key of PIXELS or a factor and an offset.
+
+    `asked`: the user's answer, a key of PIXELS. Raises SourceError when neither the file nor the user says it, and when
+    the pixels would be scaled by the recipe and by the model.
+    """
+    if source.spec.dtype != "float32":
+        if asked not in (None, "raw"):
+            raise SourceError(f"the pixels are {asked!r}; {source.origin} takes {source.spec.dtype}: only raw")
+        return (1.0, -128.0) if source.spec.dtype == "int8" else "raw"
+    if _scales_itself(source):
+        if asked not in (None, "raw"):
+            raise SourceError(
+                f"the pixels are {asked!r}; {source.origin} scales them itself, by {source.ends.gain:.3g}, so they "
+                "would be scaled twice: leave --pixels out, or write a --recipe"
+            )
+        return "raw"
+    pixels = asked or source.pixels
+    if pixels is None:
+        raise SourceError(
+            f"{source.origin} does not say how its pixels were scaled in training; name it with --pixels "
+            f"({', '.join(PIXELS)}) or --recipe: with another scaling the model's predictions are wrong"
+        )
+    if isinstance(pixels, str) and not _SMALLEST <= (span := _span(source, PIXELS[pixels][0])) <= _LARGEST:
+        raise SourceError(
+            f"the pixels are {pixels!r}; {source.origin} multiplies them by {source.ends.gain:.3g}, which gives a "
+            f"range of {span:.3g}: name another scaling with --pixels, or write a --recipe"
+        )
+    return pixels
+
+
+def warn_of_scaling(source: Source, signature: Signature) -> None:
+    """Print a warning when the user's own recipe and the model both scale the pixels."""
+    span = _span(source, signature.preprocessing["steps"][-1]["factor"])
+    if source.ends.gain is not None and span < _SMALLEST:
+        say(
+            f"warning: the recipe scales the pixels, and {source.origin} does so itself, by {source.ends.gain:.3g}; "
+            f"its first layer gets a range of {span:.3g}",
+        )
+
+
+def warn_of_even_scores(source: Source, signature: Signature) -> None:
+    """Print a warning when the images' scores hardly differ, and do when the pixels are not scaled.
+
+    A .tflite file may hold the model's own scaling in the weights of its first layer, where it cannot be read.
+    """
+    spec = source.spec
+    if source.pixels is None and source.ends.gain is None and spec.dtype == "float32":  # the user has said the scaling
+        raw = replace(signature, preprocessing=recipe("raw", spec.height, spec.width, spec.channels))
+        spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
+        if spread < _EVEN * unscaled:
+            say(
+                f"warning: with these pixels, {source.origin} gives almost the same scores to every image; with "
+                "--pixels raw it does not. Does it scale its pixels itself?",
+            )
+
+
+def _scales_itself(source: Source) -> bool:
+    return source.ends.gain is not None and _SMALLEST <= _span(source, 1.0) <= _USUAL
+
+
+def _span(source: Source, factor: object) -> float:
+    """The range of the values of the model's first layer for pixels 0..255 and a recipe's factor."""
+    gain = 1.0 if source.ends.gain is None else source.ends.gain
+    return 255 * float(np.abs(np.asarray(factor, np.float64)).max()) * gain

@@ -1,0 +1,143 @@
+"""What a SavedModel does at its two ends: how it scales pixels, and which operation makes its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from model.training.export.source import Ends
+
+# Names of the operations that Keras calls by another name.
+_NAMES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax", "Tanh": "tanh"}
+_NAMES |= dict.fromkeys(("BiasAdd", "MatMul", "Conv2D", "Einsum", "BatchMatMulV2"), "linear")
+
+# Operations that call a function, that only reorder, copy or convert a tensor, and that choose or interpolate pixels.
+_CALLS = "PartitionedCall", "StatefulPartitionedCall"
+_PASSING = "Identity", "IdentityN", "Reshape", "Squeeze", "Cast", "StopGradient", "PreventGradient", "EnsureShape"
+_FRAMING = *_PASSING, "ResizeBilinear", "ResizeNearestNeighbor", "Pad", "PadV2", "Transpose", "StridedSlice"
+_SCALING = {"Mul": 1, "RealDiv": -1, "Div": -1, "AddV2": 0, "Add": 0, "Sub": 0, "BiasAdd": 0}
+
+# Operations on constants.
+_CALCULATED: Mapping[str, Any] = {
+    "Sqrt": np.sqrt,
+    "Rsqrt": lambda value: 1 / np.sqrt(value),
+    "Maximum": np.maximum,
+    "Mul": np.multiply,
+    "RealDiv": np.divide,
+    "AddV2": np.add,
+    "Sub": np.subtract,
+}
+
+# Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
+_MOST = 1_000
+
+# Operations on constants that are calculated. Normalisation needs about ten; each sum of a sum with itself would double
+# the work.
+_MOST_CONSTANTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The body of a function, or the graph itself: its nodes, its arguments, its results, and the call of it."""
+
+    nodes: Mapping[str, Any]
+    arguments: Sequence[str] = ()
+    results: Sequence[str] = ()
+    caller: _Body | None = None
+    call: Any = None
+
+
+class _Graph:
+    """A GraphDef, and the values of the constants that are given to it, by the names of their placeholders."""
+
+    def __init__(self, graph: Any, given: Mapping[str, Any]) -> None:
+        self._given, self._constants = given, 0
+        self._functions = {each.signature.name: each for each in graph.library.function}
+        self.top = _Body({node.name: node for node in graph.node})
+
+    def entered(self, node: Any, body: _Body) -> _Body:
+        """The body of the function that a node calls."""
+        function = self._functions[node.attr["f"].func.name]
+        results = [function.ret[each.name] for each in function.signature.output_arg]
+        arguments = [each.name for each in function.signature.input_arg]
+        return _Body({each.name: each for each in function.node_def}, arguments, results, body, node)
+
+    def maker(self, body: _Body, tensor: str) -> tuple[Any, _Body]:
+        """The node that makes a tensor, and its body. Calls and operations that pass a tensor on are skipped."""
+        for _ in range(_MOST):
+            name, _, place = tensor.removeprefix("^").partition(":")
+            if name in body.arguments and body.caller:
+                tensor, body = body.call.input[body.arguments.index(name)], body.caller
+                continue
+            node = body.nodes[name]
+            if node.op in _CALLS:
+                body = self.entered(node, body)
+                tensor = body.results[int(place.rpartition(":")[2] or 0)]
+            elif node.op in _PASSING:
+                tensor = node.input[int(place.rpartition(":")[2] or 0) if node.op == "IdentityN" else 0]
+            else:
+                return node, body
+        raise KeyError(tensor)
+
+    def constant(self, body: _Body, tensor: str) -> Any:
+        """The value of a tensor that few constants alone determine. Raises KeyError for any other."""
+        self._constants += 1
+        if self._constants > _MOST_CONSTANTS:
+            raise KeyError(tensor)
+        node, body = self.maker(body, tensor)
+        if node.op == "Const":
+            return np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64)
+        if node.op == "Placeholder":
+            return np.asarray(self._given[node.name], np.float64)
+        return _CALCULATED[node.op](*(self.constant(body, each) for each in node.input if each[0] != "^"))
+
+    def gain(self, name: str) -> float | None:
+        """The factor by which the graph scales its input before its first other operation; None without scaling."""
+        body, gain, found = self.top, 1.0, False
+        for _ in range(_MOST):
+            takers = [node for node in body.nodes.values() if name in map(_node, node.input) and node.op != "Shape"]
+            if len(takers) != 1:
+                break
+            node, inputs = takers[0], [_node(each) for each in takers[0].input]
+            if node.op in _CALLS:
+                body = self.entered(node, body)
+                name = body.arguments[inputs.index(name)]
+                continue
+            if node.op in _SCALING:
+                try:
+                    (constant,) = (self.constant(body, each) for each in node.input if _node(each) != name)
+                except (KeyError, ValueError):  # of two branches of the graph
+                    break
+                gain, found = gain * float((np.abs(constant) ** _SCALING[node.op]).max()), True
+            elif node.op not in _FRAMING:
+                break
+            name = node.name
+        return gain if found else None
+
+
+def ends_of(score: Any) -> Ends:
+    """The ends of a loaded signature, a function of one tensor that gives one tensor."""
+    given = {
+        inner.op.name: outer.numpy()
+        for outer, inner in score.graph.captures
+        if outer.dtype not in (tf.resource, tf.variant)
+    }
+    read = _Graph(score.graph.as_graph_def(), given)
+    start = score.inputs[0].op.name
+    try:
+        last = read.maker(read.top, score.outputs[0].name)[0].op
+    except (KeyError, IndexError, ValueError):
+        last = ""
+    try:
+        gain = read.gain(start)
+    except (KeyError, IndexError, ValueError, TypeError):
+        gain = None
+    return Ends(last=_NAMES.get(last, last), gain=gain)
+
+
+def _node(tensor: str) -> str:
+    return tensor.removeprefix("^").partition(":")[0]
