@@ -1,6 +1,7 @@
 """The project, its topics and Google's client libraries, with a time limit on every call.
 
-Google's libraries read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves, so this code does not mention them.
+Google's libraries read PUBSUB_EMULATOR_HOST and STORAGE_EMULATOR_HOST themselves. This code only checks them first, in
+emulators.py.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def publisher() -> pubsub_v1.PublisherClient:
     return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=BATCH_DELAY_S))
 
 
-def pubsub_retry() -> Retry:
-    """Return the retry policy for Pub/Sub calls: temporary errors are retried for RETRY_S."""
+def pubsub_retry(retry_s: float = RETRY_S) -> Retry:
+    """Return the retry policy for Pub/Sub calls: temporary errors are retried for `retry_s` seconds."""
     from google.api_core import exceptions, retry
 
     temporary = retry.if_exception_type(
@@ -78,7 +79,7 @@ def pubsub_retry() -> Retry:
         exceptions.ServiceUnavailable,
         exceptions.Unknown,
     )
-    return retry.Retry(predicate=temporary, initial=0.1, maximum=5.0, timeout=RETRY_S)
+    return retry.Retry(predicate=temporary, initial=0.1, maximum=5.0, timeout=retry_s)
 
 
 def storage_retry() -> Any:

@@ -102,9 +102,11 @@ def doctor(project: str, as_json: bool, **given: Any) -> int:
     from collections import Counter
     from dataclasses import asdict
 
+    from client import emulators
     from client.doctor.report import Report
     from client.results.output import Messages
 
+    emulators.check_form(emulators.PUBSUB, emulators.STORAGE)
     listed = list(_checks(project, **given))
     report, levels = Report([check.subject for check in listed]), Counter[str]()
     for finding in _findings(Cloud(project), listed):

@@ -23,6 +23,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells report it."""
 
+EXPLANATIONS = Path("explanations")
+"""The folder for explanations where --explain-to names none: below the current folder."""
+
 MAX_SECONDS = 604_800
 """Seconds of the longest timeout: a week, as long as Pub/Sub keeps a message by default."""
 
@@ -38,13 +41,36 @@ Exit codes:
 
 
 class Command(click.Command):
-    """A command that refuses variables with an old name, so that no setting is silently ignored."""
+    """A command with --debug. It refuses variables with an old name, so that no setting is silently ignored."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        if not self.ignore_unknown_options:  # the commands that pass all options on have their own
+            self.params.append(
+                click.Option(
+                    ["--debug"],
+                    is_flag=True,
+                    expose_value=False,
+                    callback=_show_debug,
+                    help="Print the libraries' own messages about errors, with stack traces, on stderr.",
+                )
+            )
 
     def invoke(self, ctx: click.Context) -> Any:
         for old, new in RENAMED.items():
             if old in ctx.obj:
                 raise UsageError(f"{old} is set; its name is {new} since version 1.0.0")
         return super().invoke(ctx)
+
+
+def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        import logging
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.getLogger("client").addHandler(handler)
+        logging.getLogger("client").setLevel(logging.DEBUG)
 
 
 class Option(click.Option):
@@ -132,8 +158,14 @@ def sending(command: Function) -> Function:
             option(
                 "--explain",
                 is_flag=True,
-                help="Request an explanation: <name>.explained.png in the current folder shows which part of the image "
-                "decided.",
+                help="Request an explanation: <image>.explained.png shows which part of the image decided.  "
+                f"[default folder: {EXPLANATIONS}]",
+            ),
+            option(
+                "--explain-to",
+                type=FilePath(),
+                metavar="DIR",
+                help="Write the explanations to this folder; implies --explain.",
             ),
             option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
             option(
@@ -142,6 +174,12 @@ def sending(command: Function) -> Function:
                 default=60.0,
                 metavar="S",
                 help="Wait S seconds for answers after the last image is sent.  [default: 60]",
+            ),
+            option(
+                "--unsent",
+                type=FilePath(),
+                metavar="FILE",
+                help="Write the paths of images that were not sent to this file, one on each line.",
             ),
         )
     ):

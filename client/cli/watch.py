@@ -44,9 +44,11 @@ def watch(project: str, response_topic: str, subscription: str, as_json: bool, l
     Example:
       predictions watch --json --limit 10
     """
+    from client import emulators
     from client.results.output import Messages
     from client.transport.response_subscription import ResponseSubscription
 
+    emulators.check_answers(emulators.PUBSUB)
     messages = Messages()
     arrived: queue.Queue[Response | str] = queue.Queue(_MAX_QUEUED)
     done = threading.Event()

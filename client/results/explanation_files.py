@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from client.image_files import ImageFile
 from client.results.output import Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
+from model.links import leads_out
 
-_MAX_STEM_LENGTH = 200
+_MAX_NAME_LENGTH = 200
 """Characters of the image's name in the new file's name: most file systems allow 255 bytes."""
 
 
 class ExplanationFiles:
-    """Passes outcomes to `view`, and writes `<name>.explained.png` for each that has an explanation.
+    """Passes outcomes to `view`, and writes `<image>.explained.png` to `folder` for each that has an explanation.
 
-    The files are in the current folder and replace files of the same name. A symbolic link of that name is left as it
-    is, because it leads elsewhere. Images of the same name get a number.
+    The images of a folder keep their paths below it, and images of the same name get a number, in the order of
+    `images`: the same command always writes the same names. A file of that name is replaced. Nothing is written outside
+    of `folder`: not through a symbolic link in it either.
     """
 
-    def __init__(self, view: View, messages: Messages) -> None:
-        self._view, self._messages = view, messages
-        self._taken: set[str] = set()
+    def __init__(self, view: View, messages: Messages, folder: Path, images: Sequence[ImageFile]) -> None:
+        self._view, self._messages, self._folder = view, messages, folder
+        self._names = _names(images)
+        self._written: list[Path] = []
+        self._problems: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
         self._view.add(outcome)
@@ -31,38 +36,49 @@ class ExplanationFiles:
         if response is None or response.error:
             return
         if response.explanation is None:
-            self._messages.show(f"{shown(outcome.image)}: the worker sent no explanation")
+            self._problems.append(f"{shown(outcome.image)}: the worker sent no explanation")
             return
-        path = self._path(outcome.image)
-        if path.is_symlink():
-            self._messages.show(f"{printable(str(path))} was not written: a symbolic link has that name")
-            return
+        path = self._folder / self._names[outcome.image]
         try:
-            _replace(path, response.explanation.png)
+            self._write(path, response.explanation.png)
         except OSError as exc:
-            self._messages.show(f"{printable(str(path))} could not be written: {plain(exc)}")
-            return
-        self._messages.show(f"{shown(outcome.image)}: the explanation is in {printable(str(path))}")
+            self._problems.append(f"{printable(str(path))} was not written: {plain(exc)}")
+        else:
+            self._written.append(path)
 
     def close(self) -> None:
         self._view.close()
+        self._messages.show_first(self._problems)
+        if len(self._written) == 1:
+            self._messages.show(f"the explanation is in {printable(str(self._written[0]))}")
+        elif self._written:
+            self._messages.show(f"{len(self._written):,} explanations are in {printable(str(self._folder))}")
 
-    def _path(self, image: ImageFile) -> Path:
-        stem, number = image.path.stem[:_MAX_STEM_LENGTH], 1
-        name = f"{stem}.explained.png"
-        while name in self._taken:
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a new file and move it to `path`, so that nothing is written through a link or a pipe of that name."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or leads_out(path.parent, self._folder):
+            raise OSError(0, "A symbolic link has that name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _names(images: Sequence[ImageFile]) -> dict[ImageFile, str]:
+    """Return each image's file name, relative to the folder."""
+    names: dict[ImageFile, str] = {}
+    taken: set[str] = set()
+    for image in images:
+        parent, _, last = image.name.rpartition("/")
+        number, name = 1, f"{last[-_MAX_NAME_LENGTH:]}"
+        while (path := f"{parent}/{name}".lstrip("/")).lower() in taken:
             number += 1
-            name = f"{stem}-{number}.explained.png"
-        self._taken.add(name)
-        return Path(name)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a new file and move it to `path`, so that nothing is written through a link or a pipe of that name."""
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            name = f"{number}-{last[-_MAX_NAME_LENGTH:]}"
+        taken.add(path.lower())  # some file systems do not distinguish case
+        names[image] = f"{path}.explained.png"
+    return names

@@ -11,6 +11,9 @@ from client.results.request_tracker import Outcome
 from client.text import brief, printable, shown
 from functions.messages.contract import Response, encode_response
 
+_MAX_LISTED = 10
+"""Lines about single images that a message prints: thousands of them would hide the sentences before."""
+
 _HEADINGS = ("file", "label", "score", "ms")
 
 Row = tuple[str, str, str, str]
@@ -83,6 +86,13 @@ class Messages:
     def show(self, text: str) -> None:
         """Print a message on a line of its own."""
         print(f"\r\033[K{text}" if self._on_terminal else text, file=sys.stderr, flush=True)
+
+    def show_first(self, lines: Sequence[str], rest: str = "") -> None:
+        """Print the first lines, and count the others; `rest` ends that line."""
+        for line in lines[:_MAX_LISTED]:
+            self.show(line)
+        if (more := len(lines) - _MAX_LISTED) > 0:
+            self.show(f"  and {more:,} more{rest}")
 
     def progress(self, done: int, total: int) -> None:
         """Show how many images are done. The next output overwrites this line."""

@@ -43,6 +43,11 @@ class Outcome:
         """Whether the image has its labels, or was sent where no response was requested."""
         return not self.problem and (self.response is None or self.response.error is None)
 
+    @property
+    def unsent(self) -> bool:
+        """Whether the image could not be sent."""
+        return bool(self.problem) and not self.missing
+
 
 @dataclass(frozen=True, slots=True)
 class _OpenRequest:

@@ -10,6 +10,7 @@ from typing import Any
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
+from client.text import SendError, plain
 from client.transport.base import SendOptions, content_type, cut
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import ObjectRef, upload_id
@@ -29,11 +30,16 @@ class Bucket:
 
     def upload(self, image: ImageFile, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
         """Upload a file and return a reference to the object. Reads the file in parts, so its size does not matter."""
+        from google.api_core.exceptions import GoogleAPIError
+
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
-        blob.upload_from_filename(
-            str(image.path), content_type=content_type(image), timeout=UPLOAD_TIMEOUT_S, retry=storage_retry()
-        )
+        try:
+            blob.upload_from_filename(
+                str(image.path), content_type=content_type(image), timeout=UPLOAD_TIMEOUT_S, retry=storage_retry()
+            )
+        except GoogleAPIError as exc:
+            raise SendError(f"it could not be uploaded: {plain(exc, f'the bucket {self.name}')}") from exc
         return ObjectRef(self.name, name, int(blob.generation), blob.size)
 
     def close(self) -> None:

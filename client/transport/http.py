@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from client.image_files import ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
-from client.text import SendError
+from client.text import SendError, plain
 from client.transport.base import SendOptions, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
 from functions.messages.trace_context import HEADER, TraceContext
@@ -75,7 +75,7 @@ class HttpTransport:
                 f"nothing answers at {self._endpoint}: is the worker running, and the address right?"
             ) from None
         except requests.RequestException as exc:
-            raise SendError(f"{self._endpoint}: {exc}") from None
+            raise SendError(f"{self._endpoint}: {plain(exc)}") from exc
         try:
             return decode_response(body)
         except ValueError as exc:

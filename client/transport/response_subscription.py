@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from client.gcp import CALL_TIMEOUT_S, Cloud, pubsub_retry
-from client.text import brief, plain
+from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
+from client.text import SendError, brief, plain
 from functions.messages.contract import Response, decode_response
 
 ACK_DEADLINE_S = 60
@@ -46,10 +46,12 @@ class ResponseSubscription:
         *,
         subscription: str = "",
         all_clients: bool = False,
+        retry_s: float = RETRY_S,
     ) -> None:
         self.client_id = uuid.uuid4().hex
         self._cloud, self._on_response, self._on_failure, self._log = cloud, on_response, on_failure, log
         self._temporary, self._all_clients = not subscription, all_clients
+        self._limits = {"retry": pubsub_retry(retry_s), "timeout": min(CALL_TIMEOUT_S, retry_s)}
         short = cloud.response_topic.rpartition("/")[2]
         self.path = cloud.subscription_path(subscription or f"{short}-{self.client_id}")
         self._client: Any = None
@@ -81,7 +83,9 @@ class ResponseSubscription:
         self._close()
 
     def _create(self) -> None:
-        request = {
+        from google.api_core.exceptions import GoogleAPIError
+
+        request: dict[str, Any] = {
             "name": self.path,
             "topic": self._cloud.topic_path(self._cloud.response_topic),
             "ack_deadline_seconds": ACK_DEADLINE_S,
@@ -89,18 +93,23 @@ class ResponseSubscription:
             "expiration_policy": {"ttl": {"seconds": EXPIRY_S}},
             "filter": "" if self._all_clients else f'attributes.reply_to = "{self.client_id}"',
         }
-        self._client.create_subscription(request=request, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
+        try:
+            self._client.create_subscription(request=request, **self._limits)
+        except GoogleAPIError as exc:
+            raise SendError(f"no subscription for responses can be created: {plain(exc, request['topic'])}") from exc
         self._created = True
 
     def _read_client_id(self) -> None:
         """Take the client id from the filter of an existing subscription, if it has one and may be read."""
-        from google.api_core.exceptions import PermissionDenied
+        from google.api_core.exceptions import GoogleAPIError, PermissionDenied
 
         request = {"subscription": self.path}
         try:
-            found = self._client.get_subscription(request=request, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
+            found = self._client.get_subscription(request=request, **self._limits)
         except PermissionDenied:
             return
+        except GoogleAPIError as exc:
+            raise SendError(f"the subscription cannot be read: {plain(exc, self.path)}") from exc
         if match := _REPLY_TO_FILTER.fullmatch(found.filter):
             self.client_id = match[1]
 

@@ -90,7 +90,7 @@ class TopicTransport:
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            raise SendError(f"it could not be published: {plain(exc)}") from exc
+            raise SendError(f"it could not be published: {plain(exc, self._topic)}") from exc
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gc
 import os
+import shlex
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from client.loopback import has_proxy, without_proxy
 from infra.local import runs
 from infra.local.child import ChildFailed
 from infra.local.fault_plan import FaultPlan, FaultPlanError
@@ -192,6 +194,8 @@ def _print_env(pid: int) -> int:
     if not pid and len(twins) > 1:
         _say(f"note: this is the newest of {len(twins)} twins, {chosen}; --env PID chooses{_others(twins)}")
     print(twins[chosen], end="")
+    if has_proxy(os.environ):
+        print(*(f"export {name}={shlex.quote(value)}" for name, value in without_proxy(os.environ).items()), sep="\n")
     return 0
 
 

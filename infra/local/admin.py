@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from types import TracebackType
 
-import grpc
 from google.api_core.exceptions import AlreadyExists
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -13,6 +12,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from infra.local.channel import open_channel
 from infra.local.topology import Subscription, Topic, Topology, TopologyError
 
 # Settings of a subscription that an update may change.
@@ -45,7 +45,7 @@ class Admin:
 
     def __init__(self, pubsub_host: str, project: str) -> None:
         self._project = project
-        self._channel = grpc.insecure_channel(pubsub_host)
+        self._channel = open_channel(pubsub_host)
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
         self._subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=self._channel))
 

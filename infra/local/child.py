@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,15 +13,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from model.text import printable
+
 _LAUNCHER = Path(__file__).with_name("die_with_parent.py")
 
-# Bytes of the log's end that an error shows.
-_TAIL_BYTES = 4000
+# Bytes of the log's end in which an error looks for the reason, and characters of the reason.
+_TAIL_BYTES = 65_536
+_REASON_LENGTH = 300
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildFailed(RuntimeError):
-    """A process that the twin needs did not start, or ended; the message shows the end of its log."""
+    """A process that the twin needs did not start, or ended; the message has the last reason in its log."""
 
 
 class Child:
@@ -61,9 +65,10 @@ class Child:
         return self._process.poll()
 
     def failed(self, why: str) -> ChildFailed:
-        """An error with the reason `why` and the end of the log."""
-        tail = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
-        return ChildFailed(f"the {self.name} {why}; {self.log} ends with:\n{tail or '(nothing)'}")
+        """An error with `why`, and the last reason in the log, in one line."""
+        tail = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+        reason = printable(_last_reason(tail))[:_REASON_LENGTH]
+        return ChildFailed(f"the {self.name} {why}: {reason}\n  all of its output is in {self.log}")
 
     def check(self) -> None:
         """Raise ChildFailed when the child has ended."""
@@ -89,6 +94,20 @@ class Child:
             self._process.poll()
             time.sleep(0.005)
         self._process.wait()
+
+
+def _last_reason(log: str) -> str:
+    """The last error of a log in JSON lines, else its last line."""
+    last = ""
+    for line in filter(None, map(str.strip, reversed(log.splitlines()))):
+        try:
+            record = json.loads(line)
+            if record["severity"] in ("ERROR", "CRITICAL"):
+                return str(record["message"]).partition("\n")[0]
+        except (ValueError, LookupError, TypeError):  # not one of the worker's own lines, such as a crash's
+            return line
+        last = last or str(record.get("message", line)).partition("\n")[0]
+    return last or "it printed nothing"
 
 
 @contextlib.contextmanager

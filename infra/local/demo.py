@@ -18,6 +18,7 @@ from pathlib import Path
 
 from client.gcp import Cloud
 from client.image_files import ImageFile
+from client.loopback import without_proxy
 from client.results.output import rows
 from infra import entry_points
 from infra.entry_points import EntryPoint, complain, send_through
@@ -58,7 +59,7 @@ def main() -> int:
         print(f"images: {what}")
         with Twin(worker="push") as twin:
             # Google's clients read their settings from the environment.
-            os.environ.update(twin.env)
+            os.environ.update({**twin.env, **without_proxy(os.environ)})
             print(f"twin:   Pub/Sub, Storage and the worker are ready after {time.monotonic() - began:.1f} s\n")
             good = [_through(name, entry_point, images) for name, entry_point in _entry_points(twin).items()]
     except (ChildFailed, OSError) as exc:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import grpc
 from google.iam.v1.policy_pb2 import Binding
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from infra.local.channel import open_channel
 from infra.local.topology import Topology
 
 PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
@@ -21,7 +21,7 @@ def grant(topology: Topology, pubsub_host: str, project: str) -> None:
     topics, subscriptions = f"projects/{project}/topics", f"projects/{project}/subscriptions"
     pubsub = f"serviceAccount:service-{project}@gcp-sa-pubsub.iam.gserviceaccount.com"
     storage = f"serviceAccount:service-{project}@gs-project-accounts.iam.gserviceaccount.com"
-    with grpc.insecure_channel(pubsub_host) as channel:
+    with open_channel(pubsub_host) as channel:
         publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
         subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         for each in topology.subscriptions:

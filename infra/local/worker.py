@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from client.loopback import without_proxy
 from infra.local.child import Child
 from infra.local.ports import LOOPBACK
 
@@ -77,7 +78,8 @@ def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
     # functions-framework finds functions/main.py by its path, but its imports need PYTHONPATH.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
+    own = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **without_proxy(os.environ), **own, **env}
 
 
 def _get(host: str, port: int, path: str, timeout_s: float) -> int | None:

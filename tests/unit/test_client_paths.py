@@ -22,7 +22,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*given: str) -> list[str]:
-    return [image.name for image in expand(given)[0]]
+    return [image.name for image in expand(given).images]
 
 
 def test_a_file_is_taken_whatever_its_name(shop: Path) -> None:
@@ -49,16 +49,17 @@ def test_each_file_once(shop: Path) -> None:
 
 def test_paths_without_a_match_are_reported(shop: Path) -> None:
     (shop / "empty").mkdir()
-    images, unmatched = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
-    assert [image.path for image in images] == [Path("shop/a.png")]
-    assert unmatched == ["nope.png", "*.gif", "empty"]
+    found = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
+    assert [image.path for image in found.images] == [Path("shop/a.png")]
+    assert found.unmatched == ["nope.png", "*.gif", "empty"]
 
 
 def test_only_regular_files_are_opened(shop: Path) -> None:
     os.mkfifo(shop / "shop" / "pipe.png")
     (shop / "loop.png").symlink_to("loop.png")
     assert "pipe.png" not in names("shop")
-    assert expand(["shop/pipe.png", "loop.png"]) == ([], ["shop/pipe.png", "loop.png"])
+    found = expand(["shop/pipe.png", "loop.png"])
+    assert (found.images, found.unmatched) == ([], ["shop/pipe.png", "loop.png"])
 
 
 def test_object_names_keep_folders_and_are_never_equal() -> None:
@@ -103,8 +104,8 @@ def trap(shop: Path) -> Path:
     ],
 )
 def test_links_out_of_the_folder_are_reported_and_not_followed(trap: Path, given: str) -> None:
-    images, unmatched = expand([given])
-    seen = [image.path.resolve() for image in images]
+    found = expand([given])
+    seen, unmatched = [image.path.resolve() for image in found.images], found.unmatched
     assert not any(path.is_relative_to(trap) for path in seen)
     assert unmatched and all(
         text.endswith("(a symbolic link that leads out of the folder; name the file itself to send it)")
@@ -114,14 +115,14 @@ def test_links_out_of_the_folder_are_reported_and_not_followed(trap: Path, given
 
 def test_links_within_the_folder_and_named_links_are_followed(trap: Path) -> None:
     assert "same.png" in names("shop") and "same.png" in names("shop/*.png")
-    assert expand(["shop/file.png"]) == ([ImageFile(Path("shop/file.png"), "file.png")], [])
+    assert expand(["shop/file.png"]).images == [ImageFile(Path("shop/file.png"), "file.png")]
     assert names("shop/folder") == ["key.png", "deep/key.png"] == names("shop/folder/")
 
 
 def test_links_to_parent_folders_yield_no_duplicates(shop: Path) -> None:
     (shop / "shop" / "one").symlink_to(".")
-    assert [str(image.path) for image in expand(["shop/**/*.avif"])[0]] == ["shop/sub/deep/d.avif"]
-    assert expand(["shop/**"])[0] == expand(["shop"])[0]
+    assert [str(image.path) for image in expand(["shop/**/*.avif"]).images] == ["shop/sub/deep/d.avif"]
+    assert expand(["shop/**"]).images == expand(["shop"]).images
 
 
 def test_names_with_a_dot_match_no_wildcard(shop: Path) -> None:

@@ -80,7 +80,7 @@ def show(response: Response, folder: Path) -> None:
         Table(["a.png"], all_labels=True),
         Table([], all_labels=False),
         JsonLines(),
-        ExplanationFiles(JsonLines(), Messages()),
+        ExplanationFiles(JsonLines(), Messages(), folder, [outcome.image]),
     ):
         view.add(outcome)
         view.close()

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import grpc
 from google.api_core.exceptions import GoogleAPIError
 from google.api_core.retry import Retry
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.types import PubsubMessage
 
+from infra.local.channel import open_channel
 from infra.local.storage.resources import shown
 from infra.local.storage.store import Event
 from infra.local.topology import Notification
@@ -59,7 +59,7 @@ class Notifier:
 
     def __init__(self, pubsub_host: str, watches: Sequence[Watch]) -> None:
         self.watches = tuple(watches)  # those at the start; the API can add more
-        self._channel = grpc.insecure_channel(pubsub_host, options=[("grpc.max_send_message_length", -1)])
+        self._channel = open_channel(pubsub_host, max_send_message_length=-1)
         self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
 
     def notify(self, event: Event, watches: Iterable[Watch], base_url: str) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from model.image_folder import images_in
 from model.links import leads_out
 from model.text import quoted, read_text, reason
 from model.training.data import idx
-from model.training.data.folders import check_links
+from model.training.data.folders import check_links, say_left_out
 from model.training.data.label_names import LabelNames
 from model.training.data.png import as_png
 from model.training.errors import DatasetError
@@ -27,7 +28,6 @@ from model.training.errors import DatasetError
 # Maps a class to the model's labels that are correct for it. An empty tuple leaves the class out.
 ClassMap = Mapping[str, tuple[str, ...]]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
 
 
@@ -148,9 +148,11 @@ def _read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def _from_folders(data: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
-    for path in sorted(data.glob("*/**/*")):
-        if path.suffix.lower() in _SUFFIXES and path.is_file():
-            name = path.relative_to(data)
+    """Take each image with the folder in `data` that it is in as its class. Images in no folder have no class."""
+    say_left_out(data)
+    for path in images_in(data).paths:
+        name = path.relative_to(data)
+        if len(name.parts) > 1:
             yield name.as_posix(), path, (name.parts[0],)
 
 
