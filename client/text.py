@@ -24,7 +24,7 @@ _REASONS = {
     "NotFound": "{what} does not exist",
     "Unauthorized": "the credentials are missing or expired: gcloud auth application-default login",
     "GoogleAuthError": "the credentials are missing or expired: gcloud auth application-default login",
-    "Forbidden": "your account may not use {what}, or the service is not enabled in the project",
+    "Forbidden": "your account may not use {what}",
     "TooManyRequests": "a quota of the project is used up",
     "Conflict": "{what} is changed by another program, or exists already",
     "BadRequest": "{what} is refused as invalid",
@@ -59,6 +59,8 @@ def plain(exc: BaseException, what: str = "it") -> str:
 
 
 def _reason(exc: BaseException, what: str) -> str:
+    if getattr(exc, "reason", None) == "SERVICE_DISABLED":
+        return "the service is not enabled in the project"
     reasons = (_REASONS[each.__name__] for each in type(exc).__mro__ if each.__name__ in _REASONS)
     return next(reasons, "an unexpected error; --debug shows it").format(what=what)
 

@@ -20,6 +20,7 @@ _LAUNCHER = Path(__file__).with_name("die_with_parent.py")
 # Bytes of the log's end in which an error looks for the reason, and characters of the reason.
 _TAIL_BYTES = 65_536
 _REASON_LENGTH = 300
+_ERRORS = ("ERROR", "CRITICAL")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -97,17 +98,19 @@ class Child:
 
 
 def _last_reason(log: str) -> str:
-    """The last error of a log in JSON lines, else its last line."""
-    last = ""
-    for line in filter(None, map(str.strip, reversed(log.splitlines()))):
-        try:
-            record = json.loads(line)
-            if record["severity"] in ("ERROR", "CRITICAL"):
-                return str(record["message"]).partition("\n")[0]
-        except (ValueError, LookupError, TypeError):  # not one of the worker's own lines, such as a crash's
-            return line
-        last = last or str(record.get("message", line)).partition("\n")[0]
-    return last or "it printed nothing"
+    """The message of the log's last error in JSON, as the worker logs them, else its last line."""
+    lines = [line for line in map(str.strip, log.splitlines()) if line]
+    errors = filter(None, map(_error_in, reversed(lines)))
+    return next(errors, lines[-1] if lines else "it printed nothing")
+
+
+def _error_in(line: str) -> str:
+    """The first line of the message of an error record, empty for another line."""
+    try:
+        record = json.loads(line)
+        return str(record["message"]).partition("\n")[0] if record["severity"] in _ERRORS else ""
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 @contextlib.contextmanager

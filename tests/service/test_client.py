@@ -39,7 +39,7 @@ def test_publish_prints_a_table(cli: CommandLine, samples: Path) -> None:
     heading, *table = out.splitlines()
     assert code == 0 and heading.split() == ["file", "label", "score", "ms"] and len(table) == 10
     assert re.search(r"trouser\.jpg +Trouser +[01]\.\d{4} +\d+$", out, re.M)
-    assert err == "10 of 10 answered\n"
+    assert err == "10 of 10 answered; left out of folders: 2 .py, 1 .csv\n"
 
 
 def test_real_test_images_through_every_entry_point(cli: CommandLine, shared_data: Path, tmp_path: Path) -> None:
@@ -138,7 +138,11 @@ def test_ctrl_c_names_the_unanswered_and_leaves_nothing(
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert re.fullmatch(r"interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n", err)
+    assert re.fullmatch(
+        r"interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n"
+        r"the worker still scores what was sent, and the next command waits behind it\n",
+        err,
+    )
     cli.subscriber.delete_subscription(subscription=requests)
     assert cli.subscriptions() == STANDING
 

@@ -88,12 +88,12 @@ def test_explanations_become_files(
     (tmp_path / "more" / shoe.name).write_bytes(b"x")
     why = Explanation("Sneaker", "occlusion", b"a PNG")
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), explanation=why))
-    assert main(["predict", str(shoe), "more", "--url", worker.url, "--explain"], {}) == 0
+    assert main(["predict", str(shoe), "more", "--url", worker.url, "--explain-to", "why/deep"], {}) == 0
     assert parse_qs(urlsplit(worker.path).query)["explain"] == ["true"]
-    names = ["shoe & sock-2.explained.png", "shoe & sock.explained.png"]
-    assert sorted(path.name for path in tmp_path.glob("*.explained.png")) == names
-    assert {(tmp_path / name).read_bytes() for name in names} == {b"a PNG"}
-    capsys.readouterr()
+    names = ["2-shoe & sock.png.explained.png", "shoe & sock.png.explained.png"]
+    assert sorted(path.name for path in Path("why/deep").iterdir()) == names
+    assert {(Path("why/deep") / name).read_bytes() for name in names} == {b"a PNG"}
+    assert "2 explanations are in why/deep\n" in capsys.readouterr().err
 
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
     assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
@@ -196,7 +196,8 @@ def test_an_explanation_is_not_written_through_links_or_pipes(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    target, planted = tmp_path / "precious", Path("shoe & sock.explained.png")
+    target, planted = tmp_path / "precious", Path("explanations/shoe & sock.png.explained.png")
+    planted.parent.mkdir()
     if kind != "dangling link":
         target.write_bytes(b"precious")
     match kind:
@@ -218,4 +219,5 @@ def test_an_explanation_is_not_written_through_links_or_pipes(
         assert planted.is_symlink() and f"{planted} was not written: a symbolic link has that name" in said
     else:
         assert planted.is_file() and planted.read_bytes() == b"a PNG"
-    assert list(Path().iterdir()) == [planted], "no part is left"
+    assert list(planted.parent.iterdir()) == [planted], "no part is left"
+    assert list(Path().iterdir()) == [planted.parent]

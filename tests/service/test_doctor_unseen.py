@@ -125,7 +125,7 @@ def test_a_disabled_service_is_reported_once(harness: DoctorHarness, monkeypatch
     with refusing(off, monkeypatch):
         code, findings = harness.visit()
     assert code == 1 and [each["subject"] for each in findings] == ["Pub/Sub"]
-    assert "it was never used in project local" in findings[0]["message"]
+    assert "the service is not enabled in the project" in findings[0]["message"]
 
 
 def test_missing_credentials_are_reported(

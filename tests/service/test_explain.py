@@ -46,7 +46,7 @@ def test_only_requests_with_explain_get_an_explanation(
         commands.append(["predict", "--url", twin.env["WORKER_URL"]])
     for command in commands:
         assert main([*command, "shoe.png", "--explain"], twin.env) == 0
-        assert "shoe.png: the explanation is in shoe.explained.png" in capsys.readouterr().err
-        written = tmp_path / "shoe.explained.png"
+        written = tmp_path / "explanations" / "shoe.png.explained.png"
+        assert f"the explanation is in {written.relative_to(tmp_path)}" in capsys.readouterr().err
         assert written.read_bytes() == why.png
         written.unlink()

@@ -40,7 +40,7 @@ def test_plain_names_the_cause_of_a_retry_error() -> None:
     from google.api_core.exceptions import RetryError, ServiceUnavailable
 
     assert plain(RetryError("Timeout of 20s exceeded", ServiceUnavailable("no route"))) == (
-        "ServiceUnavailable: no route"
+        "ServiceUnavailable: no answer"
     )
 
 
