@@ -120,6 +120,8 @@ $(DOCS)/.stamp: docs/requirements.txt
 docs: $(DOCS)/.stamp  ## Build the documentation as a site in build/site, with every link checked
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/python docs/build.py
 
-clean:  ## Remove build outputs; .venv stays
-	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+# build/train and build/artifacts hold what took hours: trained models.
+clean:  ## Remove build outputs; .venv and trained models (build/train, build/artifacts) stay
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name train ! -name artifacts -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -25,7 +25,8 @@ class FolderImages:
     """The images at any depth of a folder, in the order of their names.
 
     `links_out`: symbolic links that lead out of the folder, which are not followed. `left_out`: files whose names do
-    not end like an image's. Files and folders that `is_passed_by` names are in none of the three.
+    not end like an image's, and what is no file, such as a link that leads nowhere. What `is_passed_by` names is in
+    none of the three.
     """
 
     paths: tuple[Path, ...]
@@ -50,8 +51,8 @@ def images_in(folder: Path) -> FolderImages:
                 left_out.append(path)
             elif path.is_symlink() and leads_out(path, folder):
                 links_out.append(path)
-            elif path.is_file():
-                paths.append(path)
+            else:
+                (paths if path.is_file() else left_out).append(path)
     return FolderImages(tuple(paths), tuple(links_out), tuple(left_out))
 
 
@@ -71,4 +72,6 @@ def folders_in(folder: Path) -> list[Path]:
 def by_suffix(left_out: Iterable[Path]) -> str:
     """Count files by the ending of their names, the most frequent first: `12 .heic, 1 without an ending`."""
     counts = Counter(path.suffix.lower() or "without an ending" for path in left_out)
-    return ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
+    return ", ".join(
+        f"{count:,} {suffix}" for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )

@@ -7,12 +7,14 @@ imports TensorFlow.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 import click
 
 from client.cli import options
+from client.gcp import UsageError
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 
@@ -28,6 +30,8 @@ def model(arguments: Sequence[str]) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def up(arguments: Sequence[str]) -> int:
     """Start the local twin."""
+    if os.name == "nt":
+        raise UsageError("the local twin runs on Linux and macOS; on Windows, start it in WSL")
     return _run("infra.local.__main__", ["up", *arguments], "predictions")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from client.cli.watch import line
 from client.image_files import ImageFile
-from client.results.output import JsonLines, RequestIds, Table, rows, show_rows
+from client.results.output import JsonLines, Messages, RequestIds, Table, rows, show_rows
 from client.results.request_tracker import Outcome
 from client.text import SendError, plain, printable
 from functions.messages.contract import Error, Response, Source
@@ -42,6 +42,34 @@ def test_plain_names_the_cause_of_a_retry_error() -> None:
     assert plain(RetryError("Timeout of 20s exceeded", ServiceUnavailable("no route"))) == (
         "ServiceUnavailable: no answer"
     )
+
+
+def _google_errors() -> list[Exception]:
+    import grpc
+    import requests
+    from google.api_core import exceptions
+    from google.auth.exceptions import DefaultCredentialsError
+
+    secret = '{"error": {"code": 404, "message": "LONG", "errors": []}}' * 200
+    kinds = [each for each in vars(exceptions).values() if isinstance(each, type)]
+    calls = [kind(secret) for kind in kinds if issubclass(kind, exceptions.GoogleAPICallError)]
+    return [*calls, grpc.RpcError(secret), requests.ConnectionError(secret), DefaultCredentialsError(secret)]
+
+
+@pytest.mark.parametrize("exc", _google_errors(), ids=lambda exc: type(exc).__name__)
+def test_no_message_of_a_library_is_passed_on(exc: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "client")
+    said = plain(exc, "the bucket b")
+    assert "LONG" not in said and said.isprintable() and len(said) <= 300 and ": " in said
+    assert "LONG" in caplog.text, "--debug shows it"
+
+
+def test_the_first_lines_are_shown_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    Messages().show_first([f"file {number}" for number in range(50_000)], "; see FILE")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [*(f"file {number}" for number in range(10)), "  and 49,990 more; see FILE"]
+    Messages().show_first(["a"] * 10)
+    assert capsys.readouterr().err == "a\n" * 10
 
 
 def test_rows_show_prediction_or_problem_and_latency() -> None:

@@ -22,6 +22,7 @@ from model.text import printable
 from model.training.data import idx
 from model.training.data.labelled import LabelledImage, parse_mapping, read_labelled
 from model.training.errors import DatasetError
+from model.training.evaluation.evaluate import evaluate
 from tests.samples import encoded
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
@@ -105,6 +106,18 @@ def test_several_labels_may_be_right(folders: Path, capsys: pytest.CaptureFixtur
     assert strict["accuracy"] < kind["accuracy"] == kind["top_k"]["2"] == kind["baselines"]["majority"] == 1
     without = evaluated(capsys, "--data", folders, "--map", "tee=")
     assert without["images"] == 60 - strict["classes"]["T-shirt/top"]["images"]
+
+
+def test_a_miss_counts_for_the_correct_label_with_the_highest_score(folders: Path) -> None:
+    kinds = ("Bag", "Trouser", "Sandal", "Ankle boot")
+    several = {label.replace("T-shirt/top", "tee"): kinds for label in LABELS}
+    found = evaluate(SHIPPED, "litert", folders, None, several)
+    numbers = [LABELS.index(kind) for kind in kinds]
+    scores, rows = found.scored.scores, np.arange(len(found.truth))
+    assert set(found.truth.tolist()) <= set(numbers)
+    assert scores[rows, found.truth].tolist() == scores[:, numbers].max(axis=1).tolist()
+    missed = [truth for truth, best in zip(found.truth, found.best, strict=True) if truth != best]
+    assert len(set(missed)) > 1, "not all misses are those of the first label"
 
 
 def test_a_list_may_map_each_image(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def say_left_out(*folders: Path) -> None:
         found = images_in(folder)
         loose = [path for path in found.paths if path.parent == folder] if folders_in(folder) else []
         for files, why in (
-            (found.left_out, "no images by their names"),
+            (found.left_out, "no image files"),
             (loose, "images outside of the class folders"),
         ):
             if files:

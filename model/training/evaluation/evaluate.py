@@ -37,7 +37,8 @@ _TOP = 2, 3, 5
 class Evaluation:
     """The results for `scored` images. Shares are 0..1, sizes bytes, latencies milliseconds, rates images per second.
 
-    When an image has several correct labels, its true label is the predicted one if that is correct, else the first.
+    When an image has several correct labels, its true label is the one with the highest score. So a hit counts for the
+    label that was predicted, and a miss for the label that the model came closest to.
     """
 
     artifact: Artifact
@@ -142,7 +143,7 @@ def assess(artifact: Artifact, name: str, engine: Engine, items: Sequence[Labell
     best = scored.scores.argmax(axis=1)
     first = np.array([item.right[0] for item in scored.items])
     is_right = scored.right[np.arange(len(best)), best]
-    truth = np.where(is_right, best, first)
+    truth = np.where(scored.right, scored.scores, -np.inf).argmax(axis=1)
     matrix = confusion(truth, best, len(labels))
     path = artifact.folder / ENGINES[name].path
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
