@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 import click
 
@@ -15,6 +14,7 @@ from client.cli.completion import NAME, VARIABLE, complete
 from client.cli.program import COMMANDS, program
 from client.gcp import UsageError
 from client.loopback import without_proxy
+from model import streams
 from model.text import printable
 
 
@@ -25,10 +25,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         if instruction := environ.get(VARIABLE):
             return complete(program, instruction)
         with program.make_context(NAME, words, obj=environ) as ctx:
-            code = int(program.invoke(ctx) or 0)
-            if sys.stdout:
-                sys.stdout.flush()  # here and not at exit, where a closed pipe is a traceback
-            return code
+            return int(program.invoke(ctx) or 0)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.exceptions.NoArgsIsHelpError as exc:
@@ -42,11 +39,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     except (KeyboardInterrupt, click.Abort):
         return options.INTERRUPTED
     except BrokenPipeError:
-        # The reader has closed the pipe (`| head`). Nothing more may be written, not even at exit.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 1
+        raise  # `streams.run` ends the program
     except Exception as exc:
         from client.text import plain
 
@@ -71,27 +64,16 @@ def _name(words: Sequence[str]) -> str:
     return f"{NAME} {words[0]}" if words and words[0] in COMMANDS else NAME
 
 
-def _open_closed_streams() -> None:
-    """Open what the caller has closed (`>&-`), so that no file or connection gets its number and the output."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
-
-
 def console() -> None:
     """Run the command line of this process, and exit."""
-    _open_closed_streams()
+    streams.open_closed()
     os.environ.update(without_proxy(os.environ))
     # SIGTERM is handled like Ctrl-C, so that a temporary subscription is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A file name may hold characters that the terminal's encoding lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(main())
+    sys.exit(streams.run(main))
 
 
 if __name__ == "__main__":

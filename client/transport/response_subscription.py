@@ -136,7 +136,8 @@ class ResponseSubscription:
                     self._stream.result(CALL_TIMEOUT_S)
             if self._temporary:
                 request = {"subscription": self.path}
-                self._client.delete_subscription(request=request, retry=None, timeout=CALL_TIMEOUT_S)
+                timeout_s = self._limits["timeout"]
+                self._client.delete_subscription(request=request, retry=None, timeout=timeout_s)
         except Exception as exc:
             # After a failed creation the subscription may exist all the same, but that error was reported already.
             if self._created and type(exc).__name__ != "NotFound":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from client.__main__ import main
+from client.cli import run
 from client.transport.http import endpoint
 from functions.messages.contract import Error, Response, encode_response
 from infra.local.ports import free_port
@@ -23,6 +25,7 @@ class Worker(HTTPServer):
 
     status, body, path = 200, b"", ""
     headers: dict[str, str]
+    delay_s = 0.0
     received = b""
 
     @property
@@ -36,6 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.path, self.server.headers = self.path, dict(self.headers.items())
         self.server.received = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(self.server.delay_s)
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
@@ -98,6 +102,54 @@ def test_explanations_become_files(
     worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
     assert main(["predict", str(shoe), "--url", worker.url, "--explain"], {}) == 0
     assert "the worker sent no explanation" in capsys.readouterr().err
+
+
+def test_explanations_have_the_names_of_the_images_and_stay_in_their_folder(
+    worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a.jpg", "a.png", "sub/a.jpg", "sub/a.png", "trap/b.png"]
+    for name in (*names, "other/A.JPG"):
+        Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("photos", name).write_bytes(b"x")
+    Path("outside").mkdir()
+    Path("explanations").mkdir()
+    Path("explanations/trap").symlink_to(tmp_path / "outside")
+    why = Explanation("Sneaker", "occlusion", b"a PNG")
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), explanation=why))
+    for _ in range(2):  # the same names again, whichever answer comes first
+        assert main(["predict", "photos", "photos/other/A.JPG", "--url", worker.url, "--explain"], {}) == 0
+        found = {path.relative_to("explanations").as_posix() for path in Path("explanations").rglob("*.png")}
+        assert found == {f"{name}.explained.png" for name in (*names[:-1], "other/A.JPG")}
+        said = capsys.readouterr().err
+        assert "trap/b.png.explained.png was not written: a symbolic link has that name" in said
+        assert "5 explanations are in explanations\n" in said
+    assert not list(Path("outside").iterdir()) and not list(Path().glob("*.png"))
+
+
+def test_a_slow_answer_is_explained_after_a_while(
+    worker: Worker, shoe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),)))
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 0
+    assert capsys.readouterr().err == "1 of 1 answered\n"
+    monkeypatch.setattr(run, "_SILENCE_S", 0.1)
+    worker.delay_s = 0.5
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 0
+    said = capsys.readouterr().err
+    assert "the worker may be starting, or busy with requests that were sent earlier" in said
+
+
+def test_images_that_could_not_be_sent_are_listed(
+    shoe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    unsent = tmp_path / "unsent.txt"
+    assert main(["predict", str(shoe), "--url", nobody, "--unsent", str(unsent)], {}) == 1
+    assert unsent.read_text() == f"{shoe}\n"
+    assert f"1 images that were not sent are listed in {unsent}" in capsys.readouterr().err
+    assert main(["predict", str(shoe), "--url", nobody, "--unsent", str(tmp_path)], {}) == 1
+    assert f"--unsent cannot be written to {tmp_path}: is a directory" in capsys.readouterr().err
 
 
 def test_an_error_is_shown_as_code_and_message(worker: Worker, shoe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from infra.local.ports import free_port
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
+from tests.silent_server import SilentServer
 
 CLIENT = [sys.executable, "-m", "client"]
 
@@ -75,6 +76,23 @@ def test_an_old_address_is_named_at_once(root: Path) -> None:
         assert done.returncode == 1 and done.stdout == "" and time.monotonic() - began < 10
         assert done.stderr.startswith(f"predictions upload: {variable} is {value}, and nothing answers there: ")
         assert done.stderr.count("\n") == 1 and len(done.stderr) <= 300
+
+
+def test_the_timeout_counts_where_a_server_accepts_and_never_answers(root: Path) -> None:
+    with SilentServer() as server:
+        began = time.monotonic()
+        done = shell(
+            root, "$C publish client/samples/bag.bmp --project p --timeout 1", PUBSUB_EMULATOR_HOST=server.host
+        )
+        assert time.monotonic() - began < 10
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("predictions publish: no subscription for responses can be created: ")
+
+
+def test_any_program_ends_quietly_when_its_reader_leaves(root: Path) -> None:
+    program = "import sys; from model import streams; sys.exit(streams.run(lambda: print('x' * 10**6) or 0))"
+    done = shell(root, f'{sys.executable} -c "{program}" | true')
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_missing_places_are_named_in_one_line(cli: CommandLine, root: Path) -> None:

@@ -164,6 +164,18 @@ def test_a_worker_that_dies_at_start_is_a_clear_error(root: Path, tmp_path: Path
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.parametrize("worker", ["push", "pull"])
+def test_an_artifact_that_does_not_exist_is_one_line(root: Path, tmp_path: Path, worker: str) -> None:
+    log = tmp_path / "worker.log"
+    done = subprocess.run(
+        [*UP, "--worker", worker, "--log", str(log)],
+        cwd=root, env={**os.environ, "ARTIFACT": "nope"}, capture_output=True, text=True, timeout=40,
+    )  # fmt: skip
+    reason, place = done.stderr.splitlines()
+    assert done.returncode == 1 and "the model folder nope does not exist" in reason and len(reason) <= 300
+    assert place == f"  all of its output is in {log}"
+
+
 def test_a_worker_that_dies_later_ends_the_twin(root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert up.ready(), up.said

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from client.__main__ import main
+from client.cli import delegate
 from client.cli.program import COMMANDS, program
 from tests.command_line import parsed
 
@@ -32,6 +34,12 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert main([], {}) == 2
     shown = capsys.readouterr()
     assert shown.out == "" and "Commands:" in shown.err
+
+
+def test_the_twin_names_wsl_on_windows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(delegate, "os", SimpleNamespace(name="nt"))
+    assert main(["up"], {}) == 2
+    assert capsys.readouterr().err.endswith("on Windows, start it in WSL\n")
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
