@@ -16,6 +16,9 @@ SUFFIXES = frozenset(
 """File name endings that are taken from a folder, in lower case. A file that a user names is taken whatever its ending.
 """
 
+EXPLANATION = ".explained.png"
+"""The ending of the client's explanations. They may lie among images and are none to predict or to train on."""
+
 _OF_SYSTEMS = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 """Names, in lower case, of what macOS and Windows add to folders and archives of images."""
 
@@ -35,8 +38,8 @@ class FolderImages:
 
 
 def is_passed_by(name: str) -> bool:
-    """Whether a file or folder of this name is the system's or a program's own: hidden files, `__MACOSX`, Thumbs.db."""
-    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+    """Whether a file or folder of this name is no user's image: hidden, the system's own, or an explanation of ours."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS or name.endswith(EXPLANATION)
 
 
 def images_in(folder: Path) -> FolderImages:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from client.transport.response_subscription import ResponseSubscription
 
 
+_MAX_NAMED, _MAX_NAME_LENGTH = 3, 120
+"""Paths without an image that an error names, and characters of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """The arguments that publish, upload and predict share."""
@@ -60,7 +64,9 @@ class Session:
         self.left_out = printable(by_suffix(expanded.left_out))
         if not self.images:
             left_out = f" (left out: {self.left_out})" if self.left_out else ""
-            raise UsageError(f"no image file is at {', '.join(map(printable, self.unmatched))}{left_out}")
+            more = f" and {len(self.unmatched) - _MAX_NAMED:,} more" if len(self.unmatched) > _MAX_NAMED else ""
+            named = ", ".join(printable(text[:_MAX_NAME_LENGTH]) for text in self.unmatched[:_MAX_NAMED])
+            raise UsageError(f"no image file is at {named}{more}{left_out}")
         self.tracker = RequestTracker()
         self.messages = Messages()
 

@@ -10,6 +10,7 @@ from client.image_files import ImageFile
 from client.results.output import Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
+from model.image_folder import EXPLANATION
 from model.links import leads_out
 
 _MAX_NAME_LENGTH = 200
@@ -80,5 +81,5 @@ def _names(images: Sequence[ImageFile]) -> dict[ImageFile, str]:
             number += 1
             name = f"{number}-{last[-_MAX_NAME_LENGTH:]}"
         taken.add(path.lower())  # some file systems do not distinguish case
-        names[image] = f"{path}.explained.png"
+        names[image] = f"{path}{EXPLANATION}"
     return names

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client.__main__ import main
 from client.cli.watch import line
 from client.image_files import ImageFile
 from client.results.output import JsonLines, Messages, RequestIds, Table, rows, show_rows
@@ -62,6 +63,12 @@ def test_no_message_of_a_library_is_passed_on(exc: Exception, caplog: pytest.Log
     said = plain(exc, "the bucket b")
     assert "LONG" not in said and said.isprintable() and len(said) <= 300 and ": " in said
     assert "LONG" in caplog.text, "--debug shows it"
+
+
+def test_many_paths_without_an_image_are_one_short_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", *(f"{'no' * 200}{number}" for number in range(5000)), "--url", "http://w"], {}) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("and 4,997 more\n") and said.count("\n") == 1 and len(said) < 500
 
 
 def test_the_first_lines_are_shown_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:

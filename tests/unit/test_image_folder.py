@@ -24,6 +24,7 @@ PASSED_BY = [
     "__MACOSX/cat/1.jpg",
     ".ipynb_checkpoints/1.png",
     ".DS_Store",
+    "cat/1.JPG.explained.png",
 ]
 LEFT_OUT = ["cat/6.HEIC", "cat/deep/7.heic", "dog/notes.txt", "dog/8"]
 
