@@ -210,15 +210,19 @@ def test_an_import_reports_its_variants(make: Callable[[], Any], method: str, tm
     ("files", "words"),
     [
         ((), "photos holds no images; it must hold images, or folders of images named after labels"),
+        (
+            ("phone.heic", "notes.txt"),
+            "photos holds no images; it must hold images, or folders of images named after labels",
+        ),
         (("only.png",), "photos holds one file; it must hold at least two images"),
-        (("notes.txt", "more.txt"), "none of the 1 files can be read as images of `photos`; at least one must be"),
+        (("notes.png", "more.png"), "none of the 1 files can be read as images of `photos`; at least one must be"),
         (
             ("cat/a.png", "red/a.png"),
             "photos holds the folder 'cat', which is not a label of the model; its labels are 'blue', 'green', 'red'",
         ),
         (None, "photos does not exist"),
     ],
-    ids=["empty", "one file", "no images", "no label", "no folder"],
+    ids=["empty", "other files", "one file", "no images", "no label", "no folder"],
 )
 def test_wrong_images_are_refused_with_a_clear_message(
     files: tuple[str, ...] | None, words: str, user_model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]

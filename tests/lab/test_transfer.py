@@ -48,8 +48,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 100, (50, 70, 3))
             pixels[..., 2 - column] += 150
             Image.fromarray(pixels.astype(np.uint8)).save(folder / label / f"{number}.jpg", quality=90)
-    (folder / "red" / "notes.txt").write_text("no image")
-    (folder / "red" / "phone.heic").write_bytes(HEIC)
+    for ending in ("jpg", "other"):  # those with the other ending are left out, the first two are skipped
+        (folder / "red" / f"notes.{ending}").write_text("no image")
+        (folder / "red" / f"phone.{ending}").write_bytes(HEIC)
     return folder
 
 
@@ -165,9 +166,9 @@ def test_a_run_records_its_epochs_and_skipped_files(run: Path) -> None:
     assert float(history(run)[3]["loss"]) < float(history(run)[0]["loss"])
     with (run / "skipped.csv").open() as file:
         skipped = {Path(row["file"]).name: row["why"] for row in csv.DictReader(file)}
-    assert set(skipped) == {"notes.txt", "phone.heic"}
-    assert skipped["notes.txt"].startswith("the bytes are not an image that can be read")
-    assert skipped["phone.heic"].startswith("the image is HEIC; allowed are")
+    assert set(skipped) == {"notes.jpg", "phone.jpg"}
+    assert skipped["notes.jpg"].startswith("the bytes are not an image that can be read")
+    assert skipped["phone.jpg"].startswith("the image is HEIC; allowed are")
     again = read_transfer_config(run / train.CONFIG, {})
     assert (again.backbone, again.name, again.alpha) == ("MobileNet", "colours", 0.25)
 
