@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import traceback
@@ -12,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from model import streams
 from model.artifact.load import AUTO, ENGINES
 from model.errors import ArtifactError
 from model.library_output import quiet_libraries
@@ -59,8 +59,7 @@ def main(argv: list[str] | None = None, *, program: str = "python -m model") -> 
         print(f"model {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader has closed the pipe (`| head`). Nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard()  # the reader has left (`| head`)
         return 1
     except Exception as exc:
         if arguments.debug:
