@@ -26,7 +26,8 @@ from model.predictor import Predictor  # noqa: E402
 from model.training.errors import ExportError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.export.benchmark import Speed, Target  # noqa: E402
-from model.training.export.convert import VARIANTS, convert  # noqa: E402
+from model.training.export.convert import convert  # noqa: E402
+from model.training.export.selection import VARIANTS  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402

@@ -46,3 +46,15 @@ def test_no_command_imports_tensorflow(root: Path) -> None:
         "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_collecting_the_quick_tests_imports_no_training_library(root: Path) -> None:
+    """Each process of `make test` imports all of their files: TensorFlow would take four seconds in each."""
+    code = (
+        "import sys, pytest\n"
+        "assert pytest.main(['--collect-only', '-q', 'tests/unit', 'tests/service']) == 0\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

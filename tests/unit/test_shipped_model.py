@@ -18,7 +18,7 @@ from model.preprocessing.recipe import preprocess
 from model.training.data import idx
 from model.training.data.png import as_png
 from model.training.export.benchmark import score_all
-from model.training.export.convert import VARIANTS
+from model.training.export.selection import VARIANTS
 from model.training.fashion_mnist.config import CONFIGS, RECIPES, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
 

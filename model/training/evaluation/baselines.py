@@ -6,11 +6,6 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from model.metrics import Mask, Numbers
@@ -32,6 +27,12 @@ def logistic_regression(pixels: npt.NDArray[np.float32], truth: Numbers, right: 
 
     `pixels` [N, values]; `truth` [N]: the training labels; `right` [N, labels]: the labels that count as correct.
     """
+    from sklearn.exceptions import ConvergenceWarning  # the import takes a second
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     rows = np.random.default_rng(0).permutation(len(truth))[:MAX_IMAGES]
     rows = rows[np.bincount(truth[rows])[truth[rows]] >= FOLDS]
     if len(set(truth[rows].tolist())) < 2:

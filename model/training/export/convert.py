@@ -20,9 +20,6 @@ from model.text import reason
 from model.training.errors import ExportError
 from model.training.export.source import Endpoints
 
-# float16: float16 weights; dynamic: int8 weights, activations quantised per call; int8: both int8, calibrated.
-VARIANTS = "float32", "float16", "dynamic", "int8"
-
 
 def convert(saved_model: Path, endpoints: Endpoints, variant: str, samples: Images) -> bytes:
     """Convert the SavedModel's endpoints to one LiteRT file that shares their weights; the first one is the default.

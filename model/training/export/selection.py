@@ -12,6 +12,10 @@ from model.engines.base import Scores
 from model.metrics import Numbers
 from model.training.export.benchmark import Speed
 
+# The variants, simplest first. float16: float16 weights; dynamic: int8 weights, activations quantised per call; int8:
+# both int8, calibrated.
+VARIANTS = "float32", "float16", "dynamic", "int8"
+
 # Least share of images with the network's own best label.
 MIN_AGREEMENT = 0.995
 

@@ -18,10 +18,10 @@ from model.training.errors import ExportError, SourceError
 from model.training.export.artifact_writer import write_golden, write_manifest, write_signature
 from model.training.export.benchmark import Parity, Speed, Target, compare, measure_speeds, score_all
 from model.training.export.calibration_data import CalibrationData
-from model.training.export.convert import VARIANTS, check_samples, convert
+from model.training.export.convert import check_samples, convert
 from model.training.export.parity import check_parity, probes, reference_scores
 from model.training.export.progress import say
-from model.training.export.selection import Candidate, choose, faithfulness
+from model.training.export.selection import VARIANTS, Candidate, choose, faithfulness
 from model.training.export.source import Endpoints, Source
 
 LITE, SAVED = "litert", "savedmodel"
