@@ -70,11 +70,12 @@ class FaultPlan:
             pairs = [each.partition("=") for each in text.split(",") if each.strip()]
             return cls.of({key.strip(): yaml.safe_load(value) for key, _, value in pairs})
         try:
-            return cls.of(yaml.safe_load(read_text(Path(text))) or {})
+            content = yaml.safe_load(read_text(Path(text)))
         except OSError as exc:
             raise FaultPlanError(f"{text} is neither key=value,... nor a file that can be read") from exc
         except (yaml.YAMLError, ValueError) as exc:
             raise FaultPlanError(f"{text} is neither YAML nor JSON") from exc
+        return cls.of(content or {})
 
     @classmethod
     def of(cls, given: Any) -> FaultPlan:

@@ -20,6 +20,7 @@ from infra.local.twin import Twin
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.service.hung_storage import stalled
+from tests.waiting import until
 
 IMAGES = 300
 
@@ -91,6 +92,7 @@ def test_a_worker_ends_in_time_while_storage_hangs(root: Path, tmp_path: Path, m
             with pull_worker(root, tmp_path / "first.log") as worker, stalled(twin.storage) as asked:
                 pubsub.publish(b'{"image_uri": "gs://payloads/shoe"}', request_id="r")
                 assert asked.wait(30)
+                assert until(lambda: '"worker ready"' in (tmp_path / "first.log").read_text()), "it heeds SIGTERM"
                 worker.send_signal(signal.SIGTERM)
                 assert worker.wait(10) == 0
             assert '"unfinished": 0' in (tmp_path / "first.log").read_text(), "it nacked what it could not fetch"

@@ -21,6 +21,7 @@ from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
 
+_WORKER_SPAN = '{\n    "name": "answer"'
 SAMPLES = Path("client/samples/sneaker.jpg"), Path("client/samples/dress.png")
 
 
@@ -90,6 +91,8 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
             stream.result()
             traced.close()
             assert seen
+        # The worker exports its span after the delivery is settled.
+        assert until(lambda: _WORKER_SPAN in twin.log_path.read_text())
         text = twin.log_path.read_text()
     spans = {span.name: span for span in kept.get_finished_spans()}
     sent, received = spans["req_predict create"], spans["traced subscribe"]
@@ -99,6 +102,6 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
     assert received.context.trace_id == sent.context.trace_id, "one trace, from publishing to receiving"
     assert trace.format_span_id(received.parent.span_id) == response.trace.span_id, "the receiver follows the worker"
     # The worker's own span, as it was exported with the configured exporter, is between the two.
-    answer = json.JSONDecoder().raw_decode(text[text.index('{\n    "name": "answer"') :])[0]
+    answer = json.JSONDecoder().raw_decode(text[text.index(_WORKER_SPAN) :])[0]
     assert answer["context"]["span_id"] == f"0x{response.trace.span_id}"
     assert answer["parent_id"] == f"0x{trace.format_span_id(sent.context.span_id)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -151,7 +152,8 @@ def _run(target: Target, threads: int, progress: Progress) -> _Process:
         if process.returncode:
             log.seek(0)
             *_, why = log.read().splitlines() or [f"its process ended with {process.returncode}"]
-            raise MeasureError(f"{target.model.name} cannot be measured: {shortened(why, 120)}")
+            why = re.sub(r"^[\w.]+: ", "", why)  # without the class of the exception
+            raise MeasureError(f"{target.model.name} cannot be measured: {shortened(why, 200)}")
     rates, memory = json.loads(figures)
     return _Process(dict(zip(BATCHES, rates, strict=True)), cold_start_s, memory)
 
