@@ -12,6 +12,7 @@ COMMANDS = {
     "upload": ("client.cli.commands", "Upload images to the watched bucket."),
     "predict": ("client.cli.commands", "Post images to a worker over HTTP."),
     "watch": ("client.cli.watch", "Print responses as they arrive."),
+    "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
     "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),
     "model": ("client.cli.delegate", "Train, import, export and measure models."),
@@ -22,7 +23,7 @@ COMMANDS = {
 
 
 class Program(click.Group):
-    """A group whose commands are imported by name. A command's function has the command's name."""
+    """A group whose commands are imported by name. A command's function has the command's name, with `_` for `-`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -30,7 +31,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: Any = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: Any = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command), cmd_name
         return command
 

@@ -27,6 +27,10 @@ ID_LIMIT = 256
 RESPONSE_LIMIT = 1_000_000
 """Maximum bytes of a response that is decoded: many times a response of a hundred long labels with an explanation."""
 
+DEAD_LETTER = "the request could not be answered and became a dead letter"
+"""The message of the `unavailable` error that announces a dead letter. Where the announcing worker knows the last
+failure, `: ` and the class of its exception follow."""
+
 OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain")
 """The message attributes with request options. request_id and the trace attributes are not options."""
 

@@ -11,10 +11,21 @@ from functools import partial
 from typing import TypeVar
 
 from functions.errors import UNAVAILABLE
-from functions.messages.contract import Decoded, Envelope, Error, Ignored, Rejected, Request, Response, Timing
+from functions.messages.contract import (
+    DEAD_LETTER,
+    Decoded,
+    Envelope,
+    Error,
+    Ignored,
+    Rejected,
+    Request,
+    Response,
+    Timing,
+)
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
+from functions.service.last_failures import LastFailures
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
@@ -99,6 +110,7 @@ class Handler:
     response_store: ResponseStore | None = None
     response_cache: ResponseCache = field(default_factory=ResponseCache)
     in_flight: InFlight = field(default_factory=InFlight)
+    last_failures: LastFailures = field(default_factory=LastFailures)
 
     def handle(self, delivery: Delivery, *, is_dead_letter: bool = False) -> None:
         """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not.
@@ -139,7 +151,8 @@ class _Work:
 
     def announce(self, request: Request | Rejected) -> None:
         pipeline = self.handler.pipeline
-        error = Error(UNAVAILABLE, "the request could not be answered and became a dead letter")
+        failure = self.handler.last_failures.get(request.request_id)
+        error = Error(UNAVAILABLE, f"{DEAD_LETTER}: {failure}" if failure else DEAD_LETTER)
         response = pipeline.respond(request, Timing(queue=pipeline.queue_ms(request)), error=error)
         self.publish(replace(response, delivery_attempt=request.dead_letter_attempts))
 
@@ -182,6 +195,8 @@ class _Work:
                 self.handler.request_log.cancelled(self.request)
             else:
                 self.handler.request_log.nacked(self.request, failure)
+                if self.request:
+                    self.handler.last_failures.keep(self.request.request_id, failure)
             self.delivery.nack()
         finally:
             self._settle()

@@ -1,0 +1,116 @@
+"""What the commands of dead-letters share: their options, the leases, and the reasons of dead letters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from client.cli import options
+from client.gcp import Cloud
+
+if TYPE_CHECKING:
+    from client.dead_letters.subscription import DeadLetterSubscription
+    from client.dead_letters.summary import Summary
+    from client.results.output import Messages
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Age(click.ParamType[timedelta]):
+    """An age: a whole number and a unit."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        if not match:
+            self.fail(f"{value!r} is no age; it must look like 90s, 30m, 12h or 7d", param, ctx)
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+class Group(click.Group):
+    """A group whose commands are `options.Command`s."""
+
+    command_class = options.Command
+
+
+def common(command: options.Function) -> options.Function:
+    for declare in (
+        options.option(
+            "--subscription",
+            default="dead_predict-sub",
+            metavar="NAME",
+            help="Subscription that holds dead letters.  [default: dead_predict-sub]",
+        ),
+        options.project,
+    ):
+        command = declare(command)
+    return command
+
+
+_reasons = (
+    options.option("--no-reasons", is_flag=True, help="Do not look for the announcements on the response topic."),
+    options.option(
+        "--response-topic",
+        default="res_predict",
+        envvar="RESPONSE_TOPIC",
+        metavar="NAME",
+        help="Topic of the announcements.  [env: RESPONSE_TOPIC; default: res_predict]",
+    ),
+)
+
+
+def explaining(command: options.Function) -> options.Function:
+    for declare in _reasons:
+        command = declare(command)
+    return command
+
+
+as_json = options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each dead letter.")
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    {failure}
+  2    wrong usage
+  130  interrupted with Ctrl-C"""
+
+
+@contextmanager
+def opened(cloud: Cloud, name: str) -> Iterator[tuple[DeadLetterSubscription, Messages]]:
+    """Lease dead letters during the block. Errors of the broker become one sentence and exit code 1."""
+    from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
+
+    from client.dead_letters.subscription import DeadLetterSubscription
+    from client.results.output import Messages
+    from client.text import plain
+
+    messages = Messages()
+    try:
+        with DeadLetterSubscription(cloud, name, messages.show) as held:
+            yield held, messages
+    except GoogleAPICallError as exc:
+        advice = ""
+        if isinstance(exc, NotFound):
+            advice = "; check --project, --subscription and --topic: `predictions doctor` names what is missing"
+        if isinstance(exc, PermissionDenied):
+            advice = "; docs/dead-letters.md lists the roles that this command needs"
+        messages.show(f"predictions dead-letters: {plain(exc)}{advice}")
+        raise click.exceptions.Exit(1) from exc
+
+
+def explained(cloud: Cloud, summaries: list[Summary], messages: Messages, no_reasons: bool) -> list[Summary]:
+    """Return the summaries with the reasons of their announcements."""
+    from client.dead_letters.announcements import find_reasons
+    from client.dead_letters.summary import UNKNOWN
+
+    unknown = [each for each in summaries if each.reason == UNKNOWN]
+    if no_reasons or not unknown:
+        return summaries
+    since = min(each.died_at for each in unknown)
+    reasons = find_reasons(cloud, (each.request_id for each in unknown), since, messages.show)
+    return [each.explained(reasons) for each in summaries]

@@ -1,0 +1,1 @@
+"""Dead letters: looking at them without consuming them, publishing them again, purging them."""
