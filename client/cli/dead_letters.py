@@ -258,14 +258,9 @@ def _report(run: Redrive, judged: Iterable[Judged], messages: Messages, done: st
         for each, obstacle in judged:
             left += bool(obstacle)
             request_id = each.request.request_id
-            if as_json:
-                print(json.dumps({"request_id": request_id, "message_id": each.message_id, "left": obstacle or None}))
-            else:
-                print(
-                    f"left: {printable(f'{request_id}: {obstacle}')}"
-                    if obstacle
-                    else f"{done}: {printable(request_id)}"
-                )
+            line = {"request_id": request_id, "message_id": each.message_id, "left": obstacle or None}
+            text = f"left: {request_id}: {obstacle}" if obstacle else f"{done}: {request_id}"
+            print(json.dumps(line) if as_json else printable(text), flush=True)
     finally:
         messages.show(f"{run.count:,} {done}, {left:,} left in place")
     missing = set() if run.is_limited else run.missing

@@ -180,17 +180,26 @@ def named_commands(root: Path) -> dict[tuple[str, ...], set[str]]:
         code = "\n".join([*FENCED.findall(text), *re.findall(r"^ {4}(.+)$", text, re.M)])
         for words in re.findall(r"^(?:\$ )?predictions ([a-z].*?)(?:  #.*)?$", code, re.M):
             first, *rest = words.split()
-            command = (first, rest[0]) if first == "model" else (first,)
+            command = (first, rest[0]) if first in ("model", "dead-letters") else (first,)
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", words))
     return named
 
 
 def test_every_command_on_a_page_parses(root: Path) -> None:
     named = named_commands(root)
-    assert {command[0] for command in named} >= {"publish", "upload", "predict", "watch", "plan", "doctor", "model"}
+    assert {command[0] for command in named} >= {
+        "publish",
+        "upload",
+        "predict",
+        "watch",
+        "plan",
+        "doctor",
+        "model",
+        "dead-letters",
+    }
     assert {command[1] for command in named if command[0] == "model"} >= {"catalog", "train", "export", "import"}
     for (first, *rest), options in named.items():
-        module, words = ("model", rest) if first == "model" else ("client", [first])
+        module, words = ("model", rest) if first == "model" else ("client", [first, *rest])
         help_text = run(module, *words, "--help")
         assert [option for option in options if option not in help_text] == [], (first, *rest)
 
@@ -198,7 +207,7 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("client", ["publish", "upload", "predict", "watch", "plan", "doctor"]),
+        ("client", ["publish", "upload", "predict", "watch", "plan", "doctor", "dead-letters"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("infra.local", ["up"]),
         ("infra.deploy", ["deploy", "rollback", "destroy", "smoke"]),

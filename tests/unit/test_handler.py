@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from functions.messages.contract import Envelope, Response, Timing
+from functions.messages.contract import DEAD_LETTER, Envelope, Response, Timing
 from functions.messages.request_decoder import DEAD_LETTER_ATTEMPTS
 from functions.service.handler import Handler
 from model.engines.base import Images, Scores
@@ -196,6 +196,17 @@ def test_a_dead_letter_gets_an_unavailable_response(kind: Kind) -> None:
     response = delivery.response
     assert delivery.verdicts == ["ack"] and response and response.error and response.error.code == "unavailable"
     assert (response.request_id, response.reply_to, response.delivery_attempt) == ("r1", "me", 20)
+
+
+def test_a_dead_letter_is_announced_with_the_last_failure_that_this_worker_knows(kind: Kind) -> None:
+    engine = BrightnessEngine()
+    handler = kind.handler(engine)
+    attributes = {"request_id": "r1"}
+    for engine.failure in (KeyError("x"), RuntimeError("secret")):
+        assert kind.handle(handler, Envelope("m1", encoded(), attributes)).verdicts == ["nack"]
+    announced = [kind.handle(handler, Envelope("m9", encoded(), {"request_id": id}), dead=True) for id in ("r1", "r2")]
+    errors = [delivery.response and delivery.response.error for delivery in announced]
+    assert [error and error.message for error in errors] == [f"{DEAD_LETTER}: RuntimeError", DEAD_LETTER]
 
 
 def test_neither_a_failure_nor_a_dead_letter_is_cached(kind: Kind) -> None:
