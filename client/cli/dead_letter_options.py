@@ -85,13 +85,14 @@ def opened(cloud: Cloud, name: str) -> Iterator[tuple[DeadLetterSubscription, Me
     """Lease dead letters during the block. Errors of the broker become one sentence and exit code 1."""
     from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
 
-    from client.dead_letters.subscription import DeadLetterSubscription
+    from client.dead_letters.subscription import WAIT_S, DeadLetterSubscription
     from client.results.output import Messages
     from client.text import plain
 
     messages = Messages()
     try:
         with DeadLetterSubscription(cloud, name, messages.show) as held:
+            messages.show(f"reading {held.path} until nothing arrives for {WAIT_S:g} s")
             yield held, messages
     except GoogleAPICallError as exc:
         advice = ""

@@ -212,7 +212,8 @@ def purge(project: str, subscription: str, older_than: timedelta | None, yes: bo
                 others += not each.is_dead
                 ids += [each.message_id] if each.is_dead else []
         if others:
-            messages.show(f"{others:,} messages stay, because they are no dead letters: is {held.path} the right one?")
+            stay = "1 message stays" if others == 1 else f"{others:,} messages stay"
+            messages.show(f"{stay}, being no dead letter: is {held.path} the right subscription?")
         if ids and not yes and not _confirmed(len(ids), held.path):
             messages.show("nothing is purged: the number was not typed")
             return 1

@@ -58,11 +58,9 @@ def reason(data: bytes) -> tuple[str, str] | None:
 
 
 def _search(cloud: Cloud, wanted: set[str], since: datetime, log: Callable[[str], None]) -> dict[str, str]:
-    from google.cloud import pubsub_v1
+    from functions.gcp.subscriber import subscriber  # imports Google's library, which takes a moment
 
-    from functions.gcp.subscriber import AnySizeTransport
-
-    client = pubsub_v1.SubscriberClient(transport=AnySizeTransport)
+    client = subscriber()
     short = cloud.response_topic.rpartition("/")[2]
     path = cloud.subscription_path(f"{short}-{uuid.uuid4().hex}")
     limits = {"retry": pubsub_retry(), "timeout": CALL_TIMEOUT_S}
@@ -84,7 +82,7 @@ def _search(cloud: Cloud, wanted: set[str], since: datetime, log: Callable[[str]
             except Exception as exc:
                 log(f"{path} could not be deleted ({plain(exc)}); it expires after a day")
     finally:
-        client.close()
+        client.transport.close()
 
 
 def _read(client: Any, path: str, wanted: set[str]) -> dict[str, str]:

@@ -43,11 +43,9 @@ class DeadLetterSubscription:
         self._warned = False
 
     def __enter__(self) -> Self:
-        from google.cloud import pubsub_v1
+        from functions.gcp.subscriber import subscriber  # imports Google's library, which takes a moment
 
-        from functions.gcp.subscriber import AnySizeTransport
-
-        self._client = pubsub_v1.SubscriberClient(transport=AnySizeTransport)
+        self._client = subscriber()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
         self._renewer.start()
         return self
@@ -60,7 +58,7 @@ class DeadLetterSubscription:
         except Exception as exc:
             self._log(f"leases could not be ended ({plain(exc)}): dead letters are available again in {LEASE_S} s")
         finally:
-            self._client.close()
+            self._client.transport.close()
 
     def pages(self, size: int = PAGE) -> Iterator[list[DeadLetter]]:
         """Yield every dead letter once, in pages of at most `size`, until none arrives for WAIT_S."""

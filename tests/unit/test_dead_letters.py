@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,10 +33,14 @@ EVIL = "../[red]x\x1b[31m\ny\u202e"
 
 
 def dead_letter(
-    message_id: str = "m1", data: bytes = PNG, dead: dict[str, str] = DEAD, **attributes: str
+    message_id: str = "m1",
+    data: bytes = PNG,
+    attributes: Mapping[str, str] | None = None,
+    dead: Mapping[str, str] = DEAD,
+    **more: str,
 ) -> DeadLetter:
-    message = PubsubMessage(data=data, message_id=message_id, publish_time=NOW, attributes=attributes | dead)
-    return DeadLetter.read(message)
+    found = {**(attributes or {}), **more, **dead}
+    return DeadLetter.read(PubsubMessage(data=data, message_id=message_id, publish_time=NOW, attributes=found))
 
 
 def announced_id(each: DeadLetter) -> str:
@@ -51,7 +55,7 @@ def announced_id(each: DeadLetter) -> str:
         dead_letter(),
         dead_letter(data=b'{"image_uri": "gs://b/o", "request_id": "body"}'),
         dead_letter(data=b'{"image_uri": "gs://b/o"}'),
-        dead_letter(data=b"{}", **NOTIFICATION),
+        dead_letter(data=b"{}", attributes=NOTIFICATION),
         dead_letter(request_id="x" * 300),
         dead_letter(data=b"{broken"),
     ],
@@ -65,7 +69,7 @@ def test_a_request_is_published_again_under_the_announced_id(each: DeadLetter) -
 
 def test_own_attributes_are_kept() -> None:
     own = {"request_id": "r", "redriven": "2", "color": "red", "CloudPubSubOther": "mine"}
-    assert dead_letter(**own).request_attributes() == own | {"redriven": "3"}
+    assert dead_letter(attributes=own).request_attributes() == own | {"redriven": "3"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ def test_chosen_dead_letters_are_found_by_both_ids() -> None:
 def test_a_dry_run_publishes_nothing() -> None:
     run, subscription, publisher, _ = redrive(many(3), limit=2)
     assert len(list(run.plan())) == 2 == run.count
-    assert subscription.acked == publisher.calls == []
+    assert not subscription.acked and not publisher.calls
 
 
 def test_a_request_that_dies_again_during_the_run_is_not_redriven_again() -> None:
@@ -251,7 +255,7 @@ def test_sizes(size: int, text: str) -> None:
 
 
 def test_untrusted_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    evil = dead_letter(request_id=EVIL, filename=EVIL, **{EVIL: EVIL})
+    evil = dead_letter(request_id=EVIL, filename=EVIL, attributes={EVIL: EVIL})
     show_table(HEADINGS, [Summary.of(evil).row(NOW)])
     print(details(evil, EVIL, NOW))
     shown = capsys.readouterr().out
@@ -264,9 +268,12 @@ def test_untrusted_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (dead_letter(content_type="image/png"), "10 bytes, an image file (sent as image/png)"),
         (dead_letter(data=b'{"image_uri": "gs://bkt/o"}'), "27 bytes, a reference to gs://bkt/o"),
-        (dead_letter(data=b"{}", **NOTIFICATION), "2 bytes, a notification of gs://uploads/a.png#7"),
+        (dead_letter(data=b"{}", attributes=NOTIFICATION), "2 bytes, a notification of gs://uploads/a.png#7"),
         (dead_letter(data=b""), "0 bytes, not a request: the message is empty"),
-        (dead_letter(**NOTIFICATION | {"eventType": "OBJECT_DELETE"}), "10 bytes, not a request: event OBJECT_DELETE"),
+        (
+            dead_letter(attributes=NOTIFICATION | {"eventType": "OBJECT_DELETE"}),
+            "10 bytes, not a request: event OBJECT_DELETE",
+        ),
     ],
 )
 def test_the_payload_is_described(each: DeadLetter, payload: str) -> None:
