@@ -82,26 +82,24 @@ Exit codes:
 
 @contextmanager
 def opened(cloud: Cloud, name: str) -> Iterator[tuple[DeadLetterSubscription, Messages]]:
-    """Lease dead letters during the block. Errors of the broker become one sentence and exit code 1."""
-    from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
+    """Lease dead letters during the block. Raises SendError, also for errors of the subscription."""
+    from google.api_core.exceptions import GoogleAPIError
 
-    from client.dead_letters.subscription import WAIT_S, DeadLetterSubscription
+    from client import emulators
+    from client.dead_letters.subscription import ADVICE, WAIT_S, DeadLetterSubscription
     from client.results.output import Messages
-    from client.text import plain
+    from client.text import SendError, plain
 
     messages = Messages()
+    path = cloud.subscription_path(name)
+    emulators.check_answers(emulators.PUBSUB)
     try:
-        with DeadLetterSubscription(cloud, name, messages.show) as held:
-            messages.show(f"reading {held.path} until nothing arrives for {WAIT_S:g} s")
+        with DeadLetterSubscription(path, messages.show) as held:
+            messages.show(f"reading {path} until nothing arrives for {WAIT_S:g} s")
             yield held, messages
-    except GoogleAPICallError as exc:
-        advice = ""
-        if isinstance(exc, NotFound):
-            advice = "; check --project, --subscription and --topic: `predictions doctor` names what is missing"
-        if isinstance(exc, PermissionDenied):
-            advice = "; docs/dead-letters.md lists the roles that this command needs"
-        messages.show(f"predictions dead-letters: {plain(exc)}{advice}")
-        raise click.exceptions.Exit(1) from exc
+    except GoogleAPIError as exc:
+        advice = ADVICE.get(type(exc).__name__, "")
+        raise SendError(f"dead letters cannot be read: {plain(exc, path)}{advice}") from exc
 
 
 def explained(cloud: Cloud, summaries: list[Summary], messages: Messages, no_reasons: bool) -> list[Summary]:

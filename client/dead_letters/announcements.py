@@ -33,15 +33,16 @@ def find_reasons(
     A temporary subscription is created, moved back in time and deleted. Where that fails, `log` gets a message, and no
     reason is known.
     """
-    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.api_core.exceptions import GoogleAPIError
 
     wanted = set(request_ids)
     if not wanted:
         return {}
     try:
         return _search(cloud, wanted, since, log)
-    except (GoogleAPICallError, RetryError) as exc:
-        log(f"reasons are unknown: the announcements cannot be read ({plain(exc)})")
+    except GoogleAPIError as exc:
+        topic = cloud.topic_path(cloud.response_topic)
+        log(f"reasons are unknown: the announcements cannot be read ({plain(exc, topic)})")
         return {}
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Self
 
 from client.dead_letters.dead_letter import DeadLetter
-from client.dead_letters.subscription import PAGE, DeadLetterSubscription
+from client.dead_letters.subscription import ADVICE, PAGE, DeadLetterSubscription
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, pubsub_retry
-from client.text import plain
+from client.text import SendError, plain
 
 _CALL_BYTES = 4_000_000
 """Bytes of the payloads that share a publish call, which may have 10 MB. A larger one has a call of its own."""
@@ -37,14 +37,22 @@ class RequestPublisher:
     def publish(self, dead_letters: list[DeadLetter]) -> None:
         """Publish the requests of dead letters in one call; returns when the broker has them.
 
-        Raises GoogleAPICallError, with which none of them is published; InvalidArgument: one of them is refused.
+        Raises InvalidArgument when one of them is refused, and SendError for other errors. Then none is published.
         """
+        from google.api_core.exceptions import GoogleAPIError, InvalidArgument
+
         messages = [
             {"data": each.data, "attributes": each.request_attributes(), "ordering_key": each.ordering_key}
             for each in dead_letters
         ]
         request = {"topic": self._topic, "messages": messages}
-        self._client.publish(request=request, retry=pubsub_retry(), timeout=UPLOAD_TIMEOUT_S)
+        try:
+            self._client.publish(request=request, retry=pubsub_retry(), timeout=UPLOAD_TIMEOUT_S)
+        except InvalidArgument:
+            raise
+        except GoogleAPIError as exc:
+            advice = ADVICE.get(type(exc).__name__, "")
+            raise SendError(f"no request can be published: {plain(exc, self._topic)}{advice}") from exc
 
 
 class Redrive:
@@ -99,16 +107,16 @@ class Redrive:
 
         try:
             publisher.publish(group)
-        except InvalidArgument as exc:
+        except InvalidArgument:
             if len(group) == 1:
-                yield group[0], f"the broker refuses it: {plain(exc)}"
+                yield group[0], "the broker refuses it as invalid"
             else:
                 for each in group:
                     yield from self._publish(publisher, [each])
             return
-        self._subscription.ack(each.message_id for each in group)
         self._published |= {each.request.request_id: (each.redrives or 0) + 1 for each in group}
         self.count += len(group)
+        self._subscription.ack(each.message_id for each in group)
         yield from ((each, "") for each in group)
 
     def _pages(self) -> Iterator[list[Judged]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any, Self
 
 from client.dead_letters.dead_letter import DeadLetter
-from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
+from client.gcp import CALL_TIMEOUT_S, RETRY_S, pubsub_retry
 from client.text import plain
 
 LEASE_S = 60
@@ -26,19 +25,25 @@ _MAX_REPEATS = 3
 _MAX_ACK_IDS = 500
 """Ack ids in one call: a call has at most 512 KiB."""
 
+ADVICE = {
+    "NotFound": "; check --project, --subscription and --topic",
+    "PermissionDenied": "; docs/dead-letters.md lists the roles for it",
+}
+"""What to do after an error of the broker, by the name of its class."""
+
 
 class DeadLetterSubscription:
     """Leases dead letters; a context manager, at whose end those that were not acked are available again at once.
 
-    A thread renews the leases. `log` prints a message. Raises GoogleAPICallError.
+    A thread renews the leases. `path` is the full name, and `log` prints a message. Raises GoogleAPIError.
     """
 
-    def __init__(self, cloud: Cloud, name: str, log: Callable[[str], None]) -> None:
-        self.path = cloud.subscription_path(name)
-        self._log = log
+    def __init__(self, path: str, log: Callable[[str], None]) -> None:
+        self.path, self._log = path, log
         self._lock = threading.Lock()
         self._held: dict[str, str] = {}
         self._seen: set[str] = set()
+        self._acked: set[str] = set()
         self._ended = threading.Event()
         self._warned = False
 
@@ -68,6 +73,7 @@ class DeadLetterSubscription:
             with self._lock:
                 self._held |= {each.message.message_id: each.ack_id for each in received}
             self._seen |= {each.message_id for each in page}
+            self.ack(self._acked & self._held.keys())  # delivered again all the same
             self._modify(LEASE_S, [each.ack_id for each in received])
             self._warn(received)
             repeats = 0 if page else repeats + 1
@@ -77,27 +83,34 @@ class DeadLetterSubscription:
     def ack(self, message_ids: Iterable[str]) -> None:
         """Remove the dead letters with these message ids, which are leased, for good."""
         with self._lock:
-            ids = [self._held.pop(each) for each in message_ids if each in self._held]
+            held = [each for each in message_ids if each in self._held]
+            ids = [self._held.pop(each) for each in held]
+        self._acked |= {*held}
         for some in _chunks(ids):
             self._client.acknowledge(subscription=self.path, ack_ids=some, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
 
     def _pull(self, size: int) -> list[Any]:
-        """Pull up to `size` dead letters. A pull without any ends with an empty response or with DeadlineExceeded."""
+        """Pull up to `size` dead letters. None means that there are none, and not that the broker is silent."""
         from google.api_core.exceptions import DeadlineExceeded, InternalServerError, ServiceUnavailable
         from google.api_core.retry import Retry, if_exception_type
 
+        from functions.gcp.subscriber import is_reachable
+
         retry = Retry(if_exception_type(InternalServerError, ServiceUnavailable), initial=0.1, timeout=RETRY_S)
         request = {"subscription": self.path, "max_messages": size}
-        with suppress(DeadlineExceeded):
+        try:
             return list(self._client.pull(request, retry=retry, timeout=WAIT_S).received_messages)
-        return []
+        except DeadlineExceeded:
+            if not is_reachable(self._client, self.path, CALL_TIMEOUT_S):
+                raise
+            return []
 
     def _renew(self) -> None:
         while not self._ended.wait(LEASE_S / 3):
             try:
                 self._modify(LEASE_S)
             except Exception as exc:
-                self._log(f"leases could not be renewed ({plain(exc)}): a dead letter may be shown twice")
+                self._log(f"leases could not be renewed ({plain(exc)}): other readers may receive the dead letters")
 
     def _modify(self, seconds: int, ids: list[str] | None = None) -> None:
         if ids is None:

@@ -19,7 +19,6 @@ import pytest
 from client.__main__ import main
 from client.dead_letters import subscription as leases
 from client.dead_letters.subscription import DeadLetterSubscription
-from client.gcp import Cloud as ClientCloud
 from functions.messages.contract import DEAD_LETTER, Error, Response, encode_response, response_attributes
 from tests.brokers import Cloud
 from tests.waiting import nack, nothing, pull, until
@@ -233,8 +232,20 @@ def test_a_look_that_counts_as_an_attempt_is_reported(deployment: Deployment) ->
 def test_leases_are_renewed_while_a_command_waits(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "LEASE_S", 1)
     deployment.die("r1")
-    opened = DeadLetterSubscription(ClientCloud(deployment.cloud.project), "dead_predict-sub", pytest.fail)
+    opened = DeadLetterSubscription(deployment.dead, pytest.fail)
     with opened as held, suppress(StopIteration):
         next(held.pages())
         assert nothing(deployment.cloud, deployment.dead, 2.5)
     assert deployment.held() == ["r1"]
+
+
+def test_what_is_delivered_again_after_its_ack_is_acked_again(deployment: Deployment) -> None:
+    deployment.die("r1", "r2")
+    with DeadLetterSubscription(deployment.dead, pytest.fail) as held:
+        pages = held.pages(1)
+        [first] = next(pages)
+        ended = {"ack_ids": list(held._held.values()), "ack_deadline_seconds": 0}
+        deployment.cloud.subscriber.modify_ack_deadline(subscription=deployment.dead, **ended)
+        held.ack([first.message_id])  # with the id of a lease that has ended
+        assert first.message_id not in [each.message_id for page in pages for each in page]
+    assert len(deployment.held()) == 1
