@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -223,11 +224,13 @@ def purge(project: str, subscription: str, older_than: timedelta | None, yes: bo
 
 
 def _confirmed(count: int, path: str) -> bool:
-    text = f"{_many(count)} of {path} will be deleted for good. Type {count} to confirm"
-    try:
-        return str(click.prompt(text, default="", show_default=False, err=True)).strip() == str(count)
-    except click.Abort:
-        raise UsageError("purge asks for a confirmation; give --yes where nobody can type it") from None
+    """Ask for the number. Raises UsageError where stdin has ended, as in a script."""
+    text = f"{_many(count)} of {path} will be deleted for good. Type {count} to confirm: "
+    print(text, end="", file=sys.stderr, flush=True)
+    typed = sys.stdin.readline()
+    if not typed:
+        raise UsageError("purge asks for a confirmation; give --yes where nobody can type it")
+    return typed.strip() == str(count)
 
 
 def _planned(run: Redrive, cloud: Cloud, messages: Messages, no_reasons: bool, as_json: bool) -> Iterator[Judged]:
