@@ -21,7 +21,7 @@ from model.images.libtiff import check_fax, no_errors
 from model.images.limits import Limits, check_exif, check_jpeg, check_size, too_many_parts
 from model.images.memory_budget import MemoryBudget
 from model.images.normalize import BAND, BAND_BYTES, flatten, shrinking
-from model.images.png import check_rows, prepare, without_damaged
+from model.images.png import check_rows, prepare, without
 from model.images.tiff_pixels import Tiff, is_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -107,8 +107,7 @@ def _open(data: bytes, header: Header, limits: Limits, decode_size: int | None) 
     jpeg = header.jpeg
     if jpeg and not jpeg.several_scans:
         data = data[: jpeg.end] + _PADDING
-    if data.startswith(b"\x89PNG"):
-        data = without_damaged(data, limits)
+    data = without(data, header.left_out)
     if data[4:8] == b"ftyp":  # the boxes of an AVIF state its orientation
         data = _EXIF_ITEM.sub(rb"\1none", data)
     file = _Clocked(data, limits) if len(data) > _READ_BLOCK else io.BytesIO(data)

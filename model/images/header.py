@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from model.images.avif import coded_pixels
 from model.images.jpeg import Jpeg, exif_bytes, read_jpeg
 from model.images.limits import EXIF_COST, Limits, check_coded, check_exif
-from model.images.png import metadata_bytes
+from model.images.png import read_metadata
 from model.images.tiff import check_directory
 from model.images.webp import exif_bytes as webp_exif_bytes
 from model.images.webp import prefix_code_bytes
@@ -22,13 +22,14 @@ class Header:
 
     `opening_bytes` are for copies of the file and for its metadata, and are needed from the time when Pillow opens it.
     `decoder_bytes` are needed during decoding. `coded_pixels` is the number of pixels of all frames of an AVIF, and
-    `jpeg` the description of a JPEG.
+    `jpeg` the description of a JPEG. `left_out` has start and stop of the chunks of a PNG to leave out.
     """
 
     opening_bytes: int
     decoder_bytes: int = 0
     coded_pixels: int = 0
     jpeg: Jpeg | None = None
+    left_out: tuple[tuple[int, int], ...] = ()
 
 
 def read_header(data: bytes, limits: Limits) -> Header:
@@ -44,7 +45,8 @@ def read_header(data: bytes, limits: Limits) -> Header:
         metadata = _APPLICATION_COPIES * jpeg.application_bytes + EXIF_COST * exif
         return Header(2 * size + metadata, jpeg.coefficient_bytes, jpeg=jpeg)
     if data.startswith(b"\x89PNG"):
-        return Header(size + metadata_bytes(data, limits))
+        metadata, left_out = read_metadata(data, limits)
+        return Header(size + metadata, left_out=left_out)
     if data[:4] == b"RIFF":
         return Header(4 * size + EXIF_COST * webp_exif_bytes(data), prefix_code_bytes(data))
     if data[4:8] == b"ftyp":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from PIL import Image, ImageFile, _imaging
@@ -47,12 +47,22 @@ _PASSES = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """The passes of an interlaced image: first column, first row, and the distances of columns and of rows."""
 
 
-def metadata_bytes(data: bytes, limits: Limits) -> int:
-    """Return the bytes of memory that Pillow takes for a PNG's texts and other chunks without pixels."""
-    compressed = 0
-    taken = len(data) if any(_left_out(data, limits)) else 0  # for the copy without these
+def read_metadata(data: bytes, limits: Limits) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Return the bytes of memory for a PNG's texts and other chunks without pixels, and the chunks to leave out.
+
+    These, each with its start and stop, are not used or damaged: Pillow refuses the file for them, and viewers do not.
+    Raises InvalidImage if the checksum of a chunk that the pixels need is wrong.
+    """
+    taken, compressed, left_out = 0, 0, []
     for kind, start, stop in _chunks(data, limits):
-        if kind in (b"IDAT", b"fdAT", *_UNUSED):
+        if kind == b"IDAT":
+            continue
+        if kind in _UNUSED or ((kind in _NEEDED or _is_ancillary(kind)) and _is_damaged(data, start, stop)):
+            if kind in _NEEDED:
+                raise InvalidImage(f"the image is damaged: the checksum of its chunk {kind.decode()} is wrong")
+            left_out.append((start - 8, stop + 4))
+            continue
+        if kind == b"fdAT":
             continue
         taken += (EXIF_COST if kind == b"eXIf" else 1) * (stop - start)
         if kind not in (b"tEXt", b"zTXt", b"iTXt"):
@@ -65,16 +75,14 @@ def metadata_bytes(data: bytes, limits: Limits) -> int:
             taken += _RAW_PROFILE_BYTES
     if compressed > MAX_TEXTS:
         raise ImageTooLarge(f"the image has {compressed} compressed texts; at most {MAX_TEXTS} are allowed")
-    return taken + _TEXT_BYTES * compressed
+    copy = len(data) if left_out else 0
+    return copy + taken + _TEXT_BYTES * compressed, tuple(left_out)
 
 
-def without_damaged(data: bytes, limits: Limits) -> bytes:
-    """Return a PNG without metadata that is damaged or not used: Pillow refuses the file for it, and viewers do not.
-
-    Raises InvalidImage if the checksum of a chunk that the pixels need is wrong.
-    """
+def without(data: bytes, left_out: Sequence[tuple[int, int]]) -> bytes:
+    """Return a PNG without the chunks that `read_metadata` left out."""
     kept, end = [], 0
-    for start, stop in _left_out(data, limits):
+    for start, stop in left_out:
         kept.append(data[end:start])
         end = stop
     return b"".join((*kept, data[end:])) if kept else data
@@ -145,14 +153,9 @@ def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
     raise too_many_parts(limits.max_reads)
 
 
-def _left_out(data: bytes, limits: Limits) -> Iterator[tuple[int, int]]:
-    """Yield start and stop of the ancillary chunks that are not used or whose checksum is wrong."""
-    for kind, start, stop in _chunks(data, limits):
-        needed, ancillary = kind in _NEEDED, kind.isalpha() and kind[0] & _ANCILLARY
-        if kind in _UNUSED or ((needed or ancillary) and _is_damaged(data, start, stop)):
-            if needed:
-                raise InvalidImage(f"the image is damaged: the checksum of its chunk {kind.decode()} is wrong")
-            yield start - 8, stop + 4
+def _is_ancillary(kind: bytes) -> bool:
+    """Return whether the image can be shown without a chunk of this kind."""
+    return kind.isalpha() and bool(kind[0] & _ANCILLARY)
 
 
 def _is_damaged(data: bytes, start: int, stop: int) -> bool:
