@@ -20,6 +20,7 @@ _MAGIC = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM video",
     b"v/1\x01": "OpenEXR",
     b"SIMPLE  =": "FITS",
+    b"MM\x00\x2b": "a big-endian BigTIFF",
 }
 
 
