@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,12 @@ BINS = 10
 # A population stability index below 0.1 means no drift, above 0.25 a different population (Siddiqi, "Credit Risk
 # Scorecards", 2006).
 SOME, STRONG = 0.1, 0.25
+
+# Error level of the class tests of one comparison together: a daily check of unchanged images alarms every 100 days.
+SIGNIFICANT = 0.01
+
+# Standard errors on each side of an interval of 95 %.
+_WIDTH = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,64 @@ class Drift:
         """`none`, `some` or `strong`, by the larger of the two indices."""
         index = max(self.scores, self.labels)
         return "none" if index < SOME else "some" if index < STRONG else "strong"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTest:
+    """Whether the share of predictions of one label differs from the reference.
+
+    `expected` and `found` are shares, 0..1. `p` is the p-value of the two-sided test of two proportions, corrected for
+    the number of labels (Holm).
+    """
+
+    label: str
+    expected: float
+    found: float
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether chance does not explain the difference."""
+        return self.p < SIGNIFICANT
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share, 0..1, with its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The drift of recent predictions, and what follows from it.
+
+    `accuracy` is estimated without labels; see `expected_accuracy`. `refused` is the share of images with an error.
+    """
+
+    drift: Drift
+    classes: tuple[ClassTest, ...]
+    accuracy: Share
+    refused: Share
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why this is drift, one sentence each; empty without drift. An index from SOME to STRONG is no reason."""
+        indices = {"labels": self.drift.labels, "scores": self.drift.scores}
+        found = [
+            f"the distribution of {name} has a stability index of {index:.2f}, above {STRONG:g}"
+            for name, index in indices.items()
+            if index > STRONG
+        ]
+        found += [
+            f"{test.label} is predicted for {test.found:.1%} of the images, and for {test.expected:.1%} of the "
+            f"reference (p = {test.p:.1g})"
+            for test in self.classes
+            if test.significant
+        ]
+        return tuple(found)
 
 
 def make_reference(scores: Scores, labels: Sequence[str]) -> Reference:
@@ -118,6 +183,76 @@ def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
         _beyond_chance(np.array(list(reference.counts.values())), np.array([len(s) for s in by_label.values()])),
         {label: round(float(np.mean(scores)), 4) for label, scores in by_label.items() if scores},
     )
+
+
+def assess(reference: Reference, recent: Sequence[Prediction], refused: int = 0) -> Assessment:
+    """Compare recent best predictions with the reference; `refused` more images got an error. Raises ValueError."""
+    drift = compare(reference, recent)
+    found = Counter(prediction.label for prediction in recent)
+    return Assessment(
+        drift, class_tests(reference, found), expected_accuracy(recent), share(refused, refused + len(recent))
+    )
+
+
+def class_tests(reference: Reference, found: Mapping[str, int]) -> tuple[ClassTest, ...]:
+    """Test each label's share of the predictions against the reference, in the reference's order.
+
+    The stability index over all labels hardly changes when one label of ten does, so each is tested alone: chi-square
+    with Yates' correction. Source of the correction for several tests: Holm, "A Simple Sequentially Rejective Multiple
+    Test Procedure" (1979).
+    """
+    images = sum(found.values())
+    raw = [
+        _proportions_differ(count, reference.images, found.get(label, 0), images)
+        for label, count in reference.counts.items()
+    ]
+    return tuple(
+        ClassTest(label, count / reference.images, found.get(label, 0) / max(1, images), p)
+        for (label, count), p in zip(reference.counts.items(), holm(raw), strict=True)
+    )
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number, in the same order."""
+    corrected, least = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        least = max(least, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = least
+    return corrected
+
+
+def expected_accuracy(recent: Sequence[Prediction]) -> Share:
+    """Estimate the accuracy without labels: the mean best score, with the interval of a sum of such chances.
+
+    It is right only as far as the scores are calibrated for such images. Images of another kind often get high scores,
+    so after drift the estimate is too high. Raises ValueError when there are no predictions.
+    """
+    if not recent:
+        raise ValueError("there are no recent predictions to estimate from")
+    top = np.clip([prediction.score for prediction in recent], 0.0, 1.0)
+    mean, deviation = float(top.mean()), float(np.sqrt((top * (1 - top)).sum()) / len(top))
+    return Share(mean, max(0.0, mean - _WIDTH * deviation), min(1.0, mean + _WIDTH * deviation))
+
+
+def share(part: int, total: int) -> Share:
+    """The share of `part` in `total` with Wilson's interval; 0 to 1 when `total` is 0."""
+    if not total:
+        return Share(0.0, 0.0, 1.0)
+    p, z2 = part / total, _WIDTH**2 / total
+    middle = (p + z2 / 2) / (1 + z2)
+    width = math.sqrt(p * (1 - p) * z2 + z2**2 / 4) / (1 + z2)
+    return Share(p, max(0.0, middle - width), min(1.0, middle + width))
+
+
+def _proportions_differ(expected: int, of_expected: int, found: int, of_found: int) -> float:
+    """The p-value of the chi-square test of a 2 x 2 table with Yates' correction; 1 where nothing can differ."""
+    total, hits = of_expected + of_found, expected + found
+    if not of_found or hits in (0, total):
+        return 1.0
+    cross = abs(expected * (of_found - found) - found * (of_expected - expected))
+    lowered = max(0.0, cross - total / 2)
+    chi_square = total * lowered**2 / (of_expected * of_found * hits * (total - hits))
+    return math.erfc(math.sqrt(chi_square / 2))
 
 
 def stability_index(expected: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:

@@ -133,6 +133,16 @@ class ImagePath(FilePath):
 SECONDS = Number(0, MAX_SECONDS, positive=True, kind="number of seconds")
 
 
+output = option(
+    "--output",
+    type=FilePath(),
+    multiple=True,
+    metavar="FILE",
+    help="Add a row for each image to FILE: .csv, .jsonl, .sqlite, .parquet or labelstudio.json. May be repeated.",
+)
+"""Declares --output."""
+
+
 def sending(command: Function) -> Function:
     """Declare what all commands share that send images: the paths, and the options of a request."""
     for declare in reversed(
@@ -146,6 +156,7 @@ def sending(command: Function) -> Function:
                 help="Image files, folders and globs. Symbolic links that lead out of a folder are not followed.",
             ),
             option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
+            output,
             option(
                 "--top-k",
                 type=Number(1, TOP_K_LIMIT, whole=True),

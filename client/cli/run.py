@@ -54,4 +54,4 @@ def _send(transport: Transport, session: Session, view: View) -> int:
     failed = [outcome for outcome in ended if not outcome.ok]
     report(session, failed)
     write_unsent(session, [outcome.image for outcome in failed if outcome.unsent])
-    return 1 if failed or session.unmatched else 0
+    return 1 if failed or session.unmatched or (session.files and session.files.failed) else 0

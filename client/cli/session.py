@@ -13,6 +13,7 @@ from client.gcp import RETRY_S, Cloud, UsageError
 
 if TYPE_CHECKING:
     from client.results.output import View
+    from client.results.result_files import ResultFiles
     from client.transport.base import SendOptions
     from client.transport.response_subscription import ResponseSubscription
 
@@ -34,6 +35,7 @@ class Arguments:
     expires_in: float | None
     timeout: float
     unsent: Path | None
+    output: Sequence[Path] = ()
     no_wait: bool = False
 
     @property
@@ -69,6 +71,7 @@ class Session:
             raise UsageError(f"no image file is at {named}{more}{left_out}")
         self.tracker = RequestTracker()
         self.messages = Messages()
+        self.files: ResultFiles | None = None
 
     def responses(self, cloud: Cloud, subscription: str) -> ResponseSubscription | None:
         """Return the subscription for the responses, not opened yet; None with --no-wait."""
@@ -101,7 +104,13 @@ class Session:
         else:
             view = Table([str(image.path) for image in self.images], all_labels=(arguments.top_k or 1) > 1)
         folder = arguments.explanations
-        return ExplanationFiles(view, self.messages, folder, self.images) if folder else view
+        if folder:
+            view = ExplanationFiles(view, self.messages, folder, self.images)
+        if arguments.output:
+            from client.results.result_files import ResultFiles, open_writers
+
+            view = self.files = ResultFiles(view, open_writers(arguments.output, self.messages.show), self.messages)
+        return view
 
     @property
     def shows_progress(self) -> bool:

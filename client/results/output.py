@@ -99,6 +99,11 @@ class Messages:
         if self._on_terminal:
             print(f"\r\033[K{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
 
+    def progress_count(self, done: int) -> None:
+        """Show how many responses arrived, where the total is unknown. The next output overwrites this line."""
+        if self._on_terminal:
+            print(f"\r\033[K{done:,} responses", end="", file=sys.stderr, flush=True)
+
     def clear(self) -> None:
         """Remove the progress line."""
         if self._on_terminal:

@@ -1,0 +1,1 @@
+"""What results files say: the HTML report with its drift section, and the evaluation on labelled images."""

@@ -1,0 +1,171 @@
+"""Figures of a set of rows: counts, labels, scores by date, times. Plain Python."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from client.gcp import UsageError
+from client.results.record import Record
+from client.text import printable
+
+STAGES = {
+    "queue": "queue_ms",
+    "fetch": "fetch_ms",
+    "decode": "decode_ms",
+    "predict": "predict_ms",
+    "total": "total_ms",
+    "client": "client_ms",
+}
+"""The stages of a request, in order, and the columns of their times. `client` includes all others."""
+
+PERCENTILES = (50, 90, 95, 99, 100)
+
+_PERIOD = re.compile(r"(\d{1,6})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Figures of rows. Times are milliseconds, `process_s` seconds; dates are those of UTC.
+
+    `by_date`: date and label to the number of images and their mean score. `process_s` lasts from the receipt of the
+    first request to the last response.
+    """
+
+    records: Sequence[Record]
+    statuses: dict[str, int]
+    labels: dict[str, int]
+    by_date: dict[str, dict[str, tuple[int, float]]]
+    percentiles: dict[str, list[float]]
+    errors: dict[str, int]
+    models: dict[str, int]
+    first: datetime | None
+    last: datetime | None
+    process_s: float | None
+
+    @property
+    def answered(self) -> list[Record]:
+        """The rows with a label."""
+        return [record for record in self.records if record.status == "ok" and record.label]
+
+    @property
+    def prediction_ms(self) -> float | None:
+        """Processing time for each prediction, in milliseconds."""
+        return 1000 * self.process_s / self.statuses["ok"] if self.process_s and self.statuses.get("ok") else None
+
+
+def summarize(records: Sequence[Record]) -> Summary:
+    """Return the figures of these rows, each of another request."""
+    answered = [record for record in records if record.status == "ok" and record.label]
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in answered:
+        moment = completed(record)
+        date = moment.date().isoformat() if moment else "unknown"
+        scores[date][record.label].append(record.score or 0.0)
+    moments = [moment for record in records if (moment := completed(record))]
+    begun = [
+        moment - timedelta(milliseconds=max(0.0, record.total_ms or 0.0))
+        for record in records
+        if (moment := completed(record))
+    ]
+    return Summary(
+        records,
+        dict(Counter(record.status for record in records).most_common()),
+        dict(Counter(record.label for record in answered).most_common()),
+        {
+            date: {label: (len(each), sum(each) / len(each)) for label, each in sorted(of_label.items())}
+            for date, of_label in sorted(scores.items())
+        },
+        {
+            stage: percentiles(values)
+            for stage, column in STAGES.items()
+            if (values := [value for record in answered if (value := getattr(record, column)) is not None])
+        },
+        dict(Counter(record.error_code or record.problem for record in records if _failed(record)).most_common()),
+        dict(Counter(_model(record) for record in answered).most_common()),
+        min(moments, default=None),
+        max(moments, default=None),
+        (max(moments) - min(begun)).total_seconds() if moments else None,
+    )
+
+
+def percentiles(values: Iterable[float]) -> list[float]:
+    """Return PERCENTILES of the values: the smallest value that is at least as large as that share of them."""
+    ordered = sorted(values)
+    return [ordered[max(0, -(-len(ordered) * p // 100) - 1)] for p in PERCENTILES]
+
+
+def completed(record: Record) -> datetime | None:
+    """Return the time of a response; None where there is none or it is no time."""
+    try:
+        moment = datetime.fromisoformat(record.completed_at)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Read a time: RFC 3339, a date (UTC), or a period before now such as 30m, 24h or 7d. Raises UsageError."""
+    if found := _PERIOD.fullmatch(text):
+        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--since is {printable(text)[:80]}; it must be a period such as 24h or 7d, a date, or a time of RFC 3339"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def since(records: Sequence[Record], moment: datetime) -> tuple[list[Record], int]:
+    """Return the rows of responses from this time on, and the number of rows without a time."""
+    timed = [(record, at) for record in records if (at := completed(record))]
+    return [record for record, at in timed if at >= moment], len(records) - len(timed)
+
+
+def slowest(summary: Summary, count: int) -> list[Record]:
+    """Return the answered rows with the longest total time of the worker."""
+    timed = [record for record in summary.answered if record.total_ms is not None]
+    return sorted(timed, key=lambda record: (-(record.total_ms or 0.0), record.file))[:count]
+
+
+def least_certain(summary: Summary, count: int) -> list[Record]:
+    """Return the answered rows with the lowest scores."""
+    return sorted(summary.answered, key=lambda record: (record.score or 0.0, record.file))[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Two runs compared by file. `repeated`: files that a run has several times, which are left out."""
+
+    both: int
+    changed: list[tuple[Record, Record]]
+    repeated: int
+
+
+def changes(before: Summary, now: Summary) -> Changes:
+    """Compare the labels of files that both runs have."""
+    runs = [_by_file(run) for run in (before, now)]
+    repeated = {file for run in runs for file, records in run.items() if len(records) > 1}
+    shared = [file for file in runs[1] if file in runs[0] and file not in repeated]
+    pairs = [(runs[0][file][0], runs[1][file][0]) for file in shared]
+    return Changes(len(pairs), [(old, new) for old, new in pairs if old.label != new.label], len(repeated))
+
+
+def _by_file(summary: Summary) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in summary.answered:
+        found[record.file].append(record)
+    return found
+
+
+def _failed(record: Record) -> bool:
+    return record.status in ("error", "missing", "failed")
+
+
+def _model(record: Record) -> str:
+    return f"{record.model_name} {record.model_version} ({record.engine}, {record.model_digest[:19]})"

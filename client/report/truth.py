@@ -1,0 +1,71 @@
+"""The true labels of image files: from one folder for each label, or a CSV file with the columns file,label."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.gcp import UsageError
+from client.image_files import expand
+from client.report.file_lookup import FileLookup
+from client.results.record import Record
+from client.text import plain, printable
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """True labels by file, an absolute path, and the names by which rows may mean a file."""
+
+    labels: dict[str, str]
+    lookup: FileLookup
+
+    def file_of(self, record: Record) -> str | None:
+        """Return the labelled file of a row, None without one."""
+        return self.lookup.find(record.file)
+
+
+def read_truth(path: Path) -> Truth:
+    """Read the labels at `path`, a folder or a CSV file. Raises UsageError, which names the line."""
+    pairs = list(_of_folder(path) if path.is_dir() else _of_list(path))
+    if not pairs:
+        raise UsageError(f"{printable(str(path))} labels no image; it must hold a folder for each label, or file,label")
+    truth = Truth({}, FileLookup())
+    for file, label, names in pairs:
+        if truth.labels.setdefault(file, label) != label:
+            raise UsageError(
+                f"{printable(str(path))} gives {printable(file)} the labels {printable(truth.labels[file])} and "
+                f"{printable(label)}; each file has one"
+            )
+        truth.lookup.add(file, names)
+    return truth
+
+
+def _of_folder(folder: Path) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield path, label and names of each image: its label is the first folder below `folder`, as `model` reads it."""
+    images = expand([str(folder)]).images
+    for image in images:
+        label, slash, _ = image.name.partition("/")
+        if slash:
+            path = os.path.abspath(image.path)
+            yield path, label, {image.name}
+
+
+def _of_list(path: Path) -> Iterator[tuple[str, str, set[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, strict=True)
+            if not {"file", "label"} <= set(rows.fieldnames or ()):
+                raise UsageError(f"{printable(str(path))} lacks the columns file,label in its first line")
+            for row in rows:
+                name, label = row["file"], (row["label"] or "").strip()
+                if not name or not label or "\0" in name:
+                    raise UsageError(f"{printable(str(path))} line {rows.line_num} lacks a file or a label")
+                absolute = os.path.abspath(path.parent / name)
+                yield absolute, label, {name, os.path.abspath(name)}
+    except UnicodeDecodeError:
+        raise UsageError(f"{printable(str(path))} cannot be read: it is not UTF-8") from None
+    except (OSError, csv.Error) as exc:
+        raise UsageError(f"{printable(str(path))} cannot be read: {plain(exc)}") from None

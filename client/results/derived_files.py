@@ -1,0 +1,92 @@
+"""Results files that can only be written whole: Parquet, and tasks for Label Studio.
+
+The rows go to a sibling `<name>.rows.jsonl`, as they come. At the end the file is written from all rows of the sibling,
+which stays, so that a command that was killed loses nothing and a later command adds to the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from client.gcp import UsageError
+from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, distinct, to_cells
+from client.results.text_files import JsonLinesFormat, TextWriter, Warn, read_text
+from client.text import printable
+
+Write = Callable[[Path, Iterable[Record]], None]
+
+
+class DerivedWriter:
+    """Appends rows to the sibling, and writes the file at the end. Raises OSError and UsageError."""
+
+    def __init__(self, path: Path, write: Write, warn: Warn) -> None:
+        self._path, self._write, self._warn = path, write, warn
+        self._sibling = sibling(path)
+        if path.exists() and not self._sibling.exists():
+            raise UsageError(
+                f"{printable(str(path))} exists without {printable(self._sibling.name)}, so nothing can be added to it; "
+                "choose another name"
+            )
+        self._rows = TextWriter(self._sibling, JsonLinesFormat(), warn)
+
+    def write(self, record: Record) -> None:
+        """Write one row to the sibling. Raises OSError."""
+        self._rows.write(record)
+
+    def close(self) -> None:
+        """Write the file and move it to its name. Raises OSError."""
+        self._rows.close()
+        part = self._path.with_name(f"{self._path.name}.part")
+        try:
+            self._write(part, read_text(self._sibling, JsonLinesFormat(), self._warn))
+            os.replace(part, self._path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def sibling(path: Path) -> Path:
+    """Return the path of the file with the rows."""
+    return path.with_name(f"{path.name}.rows.jsonl")
+
+
+def write_label_studio(path: Path, records: Iterable[Record]) -> None:
+    """Write a task with its prediction for each image with a label, the least certain first."""
+    labelled = [record for record in distinct(records) if record.status == "ok" and record.label]
+    labelled.sort(key=lambda record: (record.score or 0.0, record.file, record.request_id))
+    path.write_text(json.dumps([_task(record) for record in labelled], indent=1) + "\n", "ascii")
+
+
+def _task(record: Record) -> dict[str, Any]:
+    choice = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [record.label]}}
+    prediction = {"model_version": record.model_digest, "score": record.score, "result": [choice]}
+    return {
+        "data": {"image": record.file},
+        "meta": {"request_id": record.request_id, "model": f"{record.model_name} {record.model_version}".strip()},
+        "predictions": [prediction],
+    }
+
+
+def write_parquet(path: Path, records: Iterable[Record]) -> None:
+    """Write all rows in the order in which they came."""
+    pyarrow, parquet = parquet_library(path)
+    kinds = dict.fromkeys(NUMBERS, pyarrow.float64()) | dict.fromkeys(WHOLE_NUMBERS, pyarrow.int64())
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+    with parquet.ParquetWriter(path, schema) as writer:
+        writer.write_table(pyarrow.Table.from_pylist(list(map(to_cells, records)), schema))
+
+
+def parquet_library(path: Path) -> tuple[Any, Any]:
+    """Import pyarrow and pyarrow.parquet. Raises UsageError."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(
+            f"{printable(str(path))}: .parquet needs pyarrow, which is not installed: pip install pyarrow, or use .csv, "
+            ".jsonl or .sqlite"
+        ) from None
+    return pyarrow, parquet

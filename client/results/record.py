@@ -1,0 +1,196 @@
+"""The row of a results file: one image or request with its response, and the conversion to and from plain values."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from client.results.request_tracker import Outcome
+from functions.errors import UNAVAILABLE
+from functions.messages.contract import Response
+from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
+from model.labels import Prediction
+from model.text import quoted
+
+STATUSES = ("ok", "error", "missing", "failed", "sent")
+"""`ok`: predictions; `error`: an error response; `missing`: sent, no response; `failed`: not sent; `sent`: no response
+was requested."""
+
+IMAGE_ERRORS = frozenset(kind.code for kind in (InvalidImage, ImageTooLarge, UnsupportedFormat))
+"""Codes of the errors that are about the image itself: the worker refused it, and a retry is refused too."""
+
+_RANKS = {"ok": 3, "error": 2, "sent": 0, "missing": 0, "failed": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row. Times are milliseconds; text that does not apply is empty, and a number that does not apply is None.
+
+    `file` is the path on the command line, or the name that a response states. `predictions` are the top-k labels,
+    best first; `label` and `score` repeat the first. `problem` is a problem on the client's side. `client_ms` lasts
+    from sending to receiving; the other times are those of the worker. Characters that UTF-8 cannot encode are escaped.
+    """
+
+    file: str = ""
+    request_id: str = ""
+    status: str = "sent"
+    label: str = ""
+    score: float | None = None
+    predictions: tuple[Prediction, ...] = ()
+    error_code: str = ""
+    error_message: str = ""
+    problem: str = ""
+    client_ms: float | None = None
+    queue_ms: float | None = None
+    fetch_ms: float | None = None
+    decode_ms: float | None = None
+    predict_ms: float | None = None
+    total_ms: float | None = None
+    delivery_attempt: int | None = None
+    model_name: str = ""
+    model_version: str = ""
+    model_digest: str = ""
+    engine: str = ""
+    completed_at: str = ""
+    trace_id: str = ""
+
+    @classmethod
+    def of_outcome(cls, outcome: Outcome) -> Record:
+        """Return the row of an image that this client sent, or could not send."""
+        here = {"file": str(outcome.image.path), "trace_id": outcome.trace_id, "problem": outcome.problem}
+        if outcome.response:
+            ms = round(outcome.ms, 1)
+            return _made(_values(outcome.response) | here | {"client_ms": ms})
+        status = "missing" if outcome.missing else "failed" if outcome.problem else "sent"
+        return _made(here | {"request_id": outcome.request_id, "status": status})
+
+    @classmethod
+    def of_response(cls, response: Response) -> Record:
+        """Return the row of a response, whichever client sent the request."""
+        source, trace = response.source, response.trace
+        return _made(
+            _values(response)
+            | {"file": source.filename or source.image_uri or "", "trace_id": trace.trace_id if trace else ""}
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row by column. `predictions` is a list of objects with label and score."""
+        row = {name: getattr(self, name) for name in COLUMNS}
+        return row | {"predictions": [{"label": p.label, "score": p.score} for p in self.predictions]}
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+NUMBERS = ("score", "client_ms", "queue_ms", "fetch_ms", "decode_ms", "predict_ms", "total_ms")
+WHOLE_NUMBERS = ("delivery_attempt",)
+
+
+def to_cells(record: Record) -> dict[str, Any]:
+    """Return the row for a table: like `to_row`, with `predictions` as JSON text."""
+    row = record.to_row()
+    return row | {"predictions": json.dumps(row["predictions"], separators=(",", ":"))}
+
+
+def from_row(row: Mapping[str, Any]) -> Record:
+    """Return the record of a row. `predictions` may be JSON text. Raises ValueError, which names the column."""
+    if lacking := [name for name in COLUMNS if name not in row]:
+        raise ValueError(f"the column {lacking[0]} is missing; the columns are {', '.join(COLUMNS)}")
+    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
+    for name in COLUMNS:
+        if name in NUMBERS or name in WHOLE_NUMBERS:
+            values[name] = _number(name, values[name])
+        elif name == "predictions":
+            values[name] = _predictions(values[name])
+        elif not isinstance(values[name], str):
+            raise ValueError(f"{name} is {quoted(values[name])}; it must be text")
+    if values["status"] not in STATUSES:
+        raise ValueError(f"status is {quoted(values['status'])}; it must be one of {', '.join(STATUSES)}")
+    if values["status"] == "ok" and values["label"] and values["score"] is None:
+        raise ValueError("score is empty; a row with a label needs one")
+    return _made(values)
+
+
+def distinct(records: Iterable[Record]) -> list[Record]:
+    """Return each request once, in the order of the first row: predictions before any error before no response.
+
+    A response may be delivered twice, and a file may be written by several commands. Rows without a request id are
+    images that were not sent; they are all kept.
+    """
+    kept: dict[tuple[str, int], Record] = {}
+    for number, record in enumerate(records):
+        key = (record.request_id, 0) if record.request_id else ("", number)
+        if key not in kept or _rank(record) > _rank(kept[key]):
+            kept[key] = record
+    return list(kept.values())
+
+
+def _rank(record: Record) -> int:
+    return 1 if record.error_code == UNAVAILABLE else _RANKS[record.status]
+
+
+def _values(response: Response) -> dict[str, Any]:
+    timing, model, error = response.timing_ms, response.model, response.error
+    best = response.predictions[0] if response.predictions else None
+    return {
+        "request_id": response.request_id,
+        "status": response.status,
+        "label": best.label if best else "",
+        "score": best.score if best else None,
+        "predictions": response.predictions,
+        "error_code": error.code if error else "",
+        "error_message": error.message if error else "",
+        "queue_ms": timing.queue,
+        "fetch_ms": timing.fetch,
+        "decode_ms": timing.decode,
+        "predict_ms": timing.predict,
+        "total_ms": timing.total,
+        "delivery_attempt": response.delivery_attempt,
+        "model_name": model.name if model else "",
+        "model_version": model.version if model else "",
+        "model_digest": model.digest if model else "",
+        "engine": model.engine if model else "",
+        "completed_at": response.completed_at,
+    }
+
+
+def _made(values: Mapping[str, Any]) -> Record:
+    """Create a record whose text every format can hold, and whose numbers have the type of their column."""
+    clean: dict[str, Any] = {k: _encodable(v) if isinstance(v, str) else v for k, v in values.items()}
+    clean |= {name: float(clean[name]) for name in NUMBERS if clean.get(name) is not None}
+    clean["predictions"] = tuple(Prediction(_encodable(p.label), float(p.score)) for p in clean.get("predictions", ()))
+    return Record(**clean)
+
+
+def _encodable(text: str) -> str:
+    """Escape lone surrogates: the bytes of a file name that is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _number(name: str, value: object) -> float | None:
+    """Read a number, or None for an empty cell."""
+    if value is None or value == "":
+        return None
+    whole = name in WHOLE_NUMBERS
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = int(str(value)) if whole else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (name == "score" and not 0 <= number <= 1):
+        kind = "a number from 0 to 1" if name == "score" else "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {quoted(str(value))}; it must be {kind}")
+    return number
+
+
+def _predictions(value: object) -> tuple[Prediction, ...]:
+    try:
+        listed = json.loads(value) if isinstance(value, str) else value
+        made = tuple(Prediction(each["label"], each["score"]) for each in listed)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        made = (Prediction("", math.nan),)
+    if not all(isinstance(p.label, str) and type(p.score) in (int, float) and math.isfinite(p.score) for p in made):
+        raise ValueError(f"predictions is {quoted(str(value))}; it must be a JSON list of objects with label and score")
+    return made

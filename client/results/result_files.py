@@ -1,0 +1,156 @@
+"""Opens results files by the end of their name: .csv, .jsonl, .sqlite, .parquet, and labelstudio.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from client.gcp import UsageError
+from client.results.derived_files import DerivedWriter, parquet_library, write_label_studio, write_parquet
+from client.results.output import Messages, View
+from client.results.record import Record, distinct, from_row
+from client.results.request_tracker import Outcome
+from client.results.sqlite_file import SqliteWriter, read_sqlite
+from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
+from client.text import plain, printable
+
+ENDINGS = (".csv", ".jsonl", ".sqlite", ".parquet", "labelstudio.json")
+
+
+class Writer(Protocol):
+    """Appends rows to one results file."""
+
+    def write(self, record: Record) -> None:
+        """Write one row; afterwards it survives the end of this process. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Complete the file. Raises OSError and UsageError."""
+        ...
+
+
+def open_writer(path: Path, warn: Warn) -> Writer:
+    """Open a results file for appending, and create it. Raises UsageError, which names the file and the reason."""
+    ending = _ending(path)
+    try:
+        if ending == ".csv":
+            return TextWriter(path, CsvFormat(), warn)
+        if ending == ".jsonl":
+            return TextWriter(path, JsonLinesFormat(), warn)
+        if ending == ".sqlite":
+            return SqliteWriter(path)
+        if ending == ".parquet":
+            parquet_library(path)
+            return DerivedWriter(path, write_parquet, warn)
+        return DerivedWriter(path, write_label_studio, warn)
+    except OSError as exc:
+        raise UsageError(f"{printable(str(path))} cannot be written: {plain(exc)}") from None
+
+
+def read_records(path: Path, warn: Warn) -> Iterator[Record]:
+    """Yield the rows of a results file in their order. Raises UsageError, which names the file and the row."""
+    ending = _ending(path)
+    if ending == "labelstudio.json":
+        raise UsageError(f"{printable(str(path))} holds tasks; the rows are in {printable(path.name)}.rows.jsonl")
+    try:
+        if not path.is_file():
+            raise UsageError(f"{printable(str(path))} is no file")
+        if ending == ".csv":
+            yield from read_text(path, CsvFormat(), warn)
+        elif ending == ".jsonl":
+            yield from read_text(path, JsonLinesFormat(), warn)
+        elif ending == ".sqlite":
+            yield from read_sqlite(path)
+        else:
+            yield from _read_parquet(path)
+    except OSError as exc:
+        raise UsageError(f"{printable(str(path))} cannot be read: {plain(exc)}") from None
+
+
+def read_distinct(paths: Iterable[Path], warn: Warn) -> list[Record]:
+    """Return the rows of several files, each request once; see `distinct`. Raises UsageError."""
+    rows = [record for path in paths for record in read_records(path, warn)]
+    kept = distinct(rows)
+    if len(kept) < len(rows):
+        warn(f"{len(rows) - len(kept):,} rows repeat a request id and are not counted again")
+    return kept
+
+
+class ResultFiles:
+    """Passes outcomes to `view` and writes each to the results files.
+
+    A file that can no longer be written is reported once; the others go on. `failed` is then true.
+    """
+
+    def __init__(self, view: View, writers: dict[Path, Writer], messages: Messages) -> None:
+        self._view, self._messages = view, messages
+        self._writers, self._lost = writers, dict.fromkeys(writers, 0)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a file lacks rows."""
+        return any(self._lost.values())
+
+    def add(self, outcome: Outcome) -> None:
+        self._view.add(outcome)
+        record = Record.of_outcome(outcome)
+        for path, writer in self._writers.items():
+            if self._lost[path]:  # what was written last may be torn, so nothing may follow it
+                self._lost[path] += 1
+                continue
+            try:
+                writer.write(record)
+            except OSError as exc:
+                self._lost[path] = 1
+                self._messages.show(f"{printable(str(path))} cannot be written any more: {plain(exc)}")
+
+    def close(self) -> None:
+        self._view.close()
+        for path, writer in self._writers.items():
+            try:
+                writer.close()
+            except (OSError, UsageError) as exc:
+                why = plain(exc) if isinstance(exc, OSError) else str(exc)
+                if not self._lost[path]:
+                    self._lost[path] = 1
+                    self._messages.show(f"{printable(str(path))} cannot be completed: {why}")
+                    continue
+            if self._lost[path]:
+                self._messages.show(f"{printable(str(path))} lacks {self._lost[path]:,} rows")
+
+
+def open_writers(paths: Iterable[Path], warn: Warn) -> dict[Path, Writer]:
+    """Open all results files, or none. Raises UsageError."""
+    writers: dict[Path, Writer] = {}
+    try:
+        for path in paths:
+            if path.absolute() in {each.absolute() for each in writers}:
+                raise UsageError(f"--output names {printable(str(path))} twice")
+            writers[path] = open_writer(path, warn)
+    except BaseException:
+        for writer in writers.values():
+            writer.close()
+        raise
+    return writers
+
+
+def _ending(path: Path) -> str:
+    name = path.name.lower()
+    for ending in ENDINGS:
+        if name.endswith(ending):
+            return ending
+    raise UsageError(f"{printable(str(path))} is no results file; its name must end in {', '.join(ENDINGS)}")
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    pyarrow, parquet = parquet_library(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield from_row(row)
+    except ValueError as exc:  # pyarrow's errors are ValueErrors too
+        raise UsageError(f"{printable(str(path))} row {number + 1}: {printable(str(exc))[:150]}") from None
