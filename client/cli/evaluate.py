@@ -28,7 +28,7 @@ Exit codes:
     required=True,
     type=options.FilePath(),
     metavar="PATH",
-    help="The true labels: a folder with one folder of images for each label, or a CSV file with the columns file,label.",
+    help="The true labels: a folder with a folder of images for each label, or a CSV file with file,label.",
 )
 @options.option(
     "--artifact",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from client.plan.formatting import seconds
 from client.report import svg
 from client.report.summary import PERCENTILES, Changes, Summary, least_certain, slowest
 from client.report.thumbnails import Thumbnails
@@ -18,6 +18,10 @@ from model.text import printable
 _SLOWEST, _UNCERTAIN, _MAX_LINES, _MAX_CHANGED = 10, 24, 10, 50
 """Rows of the lists, lines of the plot."""
 
+_MAX_COLUMNS = 12
+"""Labels up to which the table by date has a column for each."""
+
+_NUMBER = re.compile(r"-|[+-]?[\d,]+(\.\d+)?(e-?\d+)?%?( \([\d,]+\))?")
 _STYLE = Path(__file__).with_name("page.css")
 
 
@@ -76,9 +80,9 @@ def _overview(found: Summary, notes: Sequence[str]) -> str:
         "with a label": f"{found.statuses.get('ok', 0):,}",
         "errors": f"{found.statuses.get('error', 0):,}",
         "no response": f"{found.statuses.get('missing', 0) + found.statuses.get('failed', 0):,}",
-        "processing time": seconds(found.process_s) if found.process_s is not None else "–",
-        "time per prediction": f"{found.prediction_ms:,.3g} ms" if found.prediction_ms is not None else "–",
-        "median time in the worker": f"{latency[0]:,.1f} ms" if latency else "–",
+        "processing time": _period(found.process_s) if found.process_s is not None else "-",
+        "time per prediction": _period(found.prediction_ms / 1000) if found.prediction_ms is not None else "-",
+        "median time in the worker": f"{latency[0]:,.1f} ms" if latency else "-",
     }
     body = "".join(f"<div><b>{_text(value)}</b><span>{_text(name)}</span></div>" for name, value in tiles.items())
     period = f"{found.first:%Y-%m-%d %H:%M:%S} to {found.last:%Y-%m-%d %H:%M:%S} UTC" if found.first else "no times"
@@ -90,7 +94,7 @@ def _overview(found: Summary, notes: Sequence[str]) -> str:
 
 def _drift(section: DriftSection) -> str:
     found = section.assessment
-    verdict = "Drift" if found.reasons else "No drift"
+    verdict = "The predictions drifted" if found.reasons else "No drift"
     why = "".join(f"<li>{_text(reason)}</li>" for reason in found.reasons)
     rows = [
         (test.label, f"{test.expected:.1%}", f"{test.found:.1%}", f"{test.p:.2g}", "drift" if test.significant else "")
@@ -124,23 +128,27 @@ def _labels(found: Summary) -> str:
 def _by_date(found: Summary) -> str:
     if not found.by_date:
         return ""
-    dates, most = list(found.by_date), list(found.labels)[:_MAX_LINES]
+    dates, most = [date for date in found.by_date if date != "unknown"], list(found.labels)[:_MAX_LINES]
     chart = ""
     if len(dates) > 1:
-        series = {
-            printable(label): [
-                found.by_date[date][label][1] if label in found.by_date[date] else None for date in dates
-            ]
-            for label in most
-        }
+        series = {printable(label): [_mean(found, date, label) for date in dates] for label in most}
         chart = svg.lines(dates, series, "Mean score of each label by date")
-    rows = [
-        (date, label, f"{count:,}", f"{mean:.4f}")
-        for date, of_label in found.by_date.items()
-        for label, (count, mean) in of_label.items()
-    ]
-    table = _table(("date", "label", "images", "mean score"), rows)
-    return f"<section><h2>Mean score by date</h2>{chart}{table}</section>"
+    return f"<section><h2>Mean score by date</h2>{chart}{_date_table(found)}</section>"
+
+
+def _date_table(found: Summary) -> str:
+    """Return mean scores with the number of images: a column for each label, or a row where there are many."""
+    labels = sorted(found.labels)
+    if len(labels) > _MAX_COLUMNS:
+        listed = [
+            (date, label, f"{count:,}", f"{mean:.4f}")
+            for date, of_label in found.by_date.items()
+            for label, (count, mean) in of_label.items()
+        ]
+        return _table(("date", "label", "images", "mean score"), listed)
+    cells = {date: [of_label.get(label) for label in labels] for date, of_label in found.by_date.items()}
+    rows = [(date, *(f"{each[1]:.3f} ({each[0]:,})" if each else "-" for each in row)) for date, row in cells.items()]
+    return f'<p>In parentheses: the number of images.</p><div class="dense">{_table(("date", *labels), rows)}</div>'
 
 
 def _times(found: Summary) -> str:
@@ -178,25 +186,15 @@ def _comparison(found: Summary, other: Comparison) -> str:
         before, now = other.summary.labels.get(label, 0) / totals[0], found.labels.get(label, 0) / totals[1]
         rows.append((label, f"{before:.1%}", f"{now:.1%}", f"{100 * (now - before):+.1f}"))
     stages = [stage for stage in found.percentiles if stage in other.summary.percentiles]
-    times = [
-        (
-            stage,
-            *(f"{summary.percentiles[stage][place]:,.1f}" for place in (0, 2) for summary in (other.summary, found)),
-        )
-        for stage in stages
-    ]
+    runs = [summary.percentiles for summary in (other.summary, found)]
+    times = [(stage, *(f"{run[stage][place]:,.1f}" for place in (0, 2) for run in runs)) for stage in stages]
     changed = [
         (new.file, f"{old.label} {old.score or 0:.4f}", f"{new.label} {new.score or 0:.4f}")
         for old, new in other.changes.changed[:_MAX_CHANGED]
     ]
-    text = (
-        f"{other.changes.both:,} files are in both runs; {len(other.changes.changed):,} of them have another label."
-        + (
-            f" {other.changes.repeated:,} files that occur twice in a run are left out."
-            if other.changes.repeated
-            else ""
-        )
-    )
+    text = f"{other.changes.both:,} files are in both runs; {len(other.changes.changed):,} of them have another label."
+    if other.changes.repeated:
+        text += f" {other.changes.repeated:,} files that occur twice in a run are left out."
     return (
         f"<section><h2>Compared with {_text(other.name)}</h2><p>{_text(text)}</p>"
         f"{_table(('label', 'before', 'now', 'points'), rows)}"
@@ -250,8 +248,22 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _mean(found: Summary, date: str, label: str) -> float | None:
+    figures = found.by_date[date].get(label)
+    return figures[1] if figures else None
+
+
+def _period(value: float) -> str:
+    """Format seconds: 7.5 ms, 0.25 s, 42 s, 20 min, 8 h."""
+    if value < 0.1:
+        return f"{1000 * value:.3g} ms"
+    if value < 120:
+        return f"{value:.3g} s"
+    return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:,.4g} h"
+
+
 def _numeric(cell: str) -> bool:
-    return (cell[:1].isdigit() and not cell[:10].count("-") == 2) or (cell[:1] in ("+", "-") and cell[1:2].isdigit())
+    return bool(_NUMBER.fullmatch(cell))
 
 
 def _share(share: Share) -> str:

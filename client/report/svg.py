@@ -43,9 +43,8 @@ def lines(dates: Sequence[str], series: Mapping[str, Sequence[float | None]], ti
         )
     for place in sorted({0, len(dates) // 2, len(dates) - 1}):
         anchor = "start" if place == 0 else "end" if place == len(dates) - 1 else "middle"
-        parts.append(
-            f'<text x="{left + place * step:.1f}" y="{height + 24}" text-anchor="{anchor}">{escape(dates[place])}</text>'
-        )
+        x = left + place * step
+        parts.append(f'<text x="{x:.1f}" y="{height + 24}" text-anchor="{anchor}">{escape(dates[place])}</text>')
     for number, (name, values) in enumerate(series.items()):
         points = [(left + i * step, _y(v, low, top, height)) for i, v in enumerate(values) if v is not None]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

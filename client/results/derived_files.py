@@ -28,7 +28,7 @@ class DerivedWriter:
         self._sibling = sibling(path)
         if path.exists() and not self._sibling.exists():
             raise UsageError(
-                f"{printable(str(path))} exists without {printable(self._sibling.name)}, so nothing can be added to it; "
+                f"{printable(str(path))} exists without {printable(self._sibling.name)}, so nothing can be added; "
                 "choose another name"
             )
         self._rows = TextWriter(self._sibling, JsonLinesFormat(), warn)
@@ -86,7 +86,7 @@ def parquet_library(path: Path) -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError:
         raise UsageError(
-            f"{printable(str(path))}: .parquet needs pyarrow, which is not installed: pip install pyarrow, or use .csv, "
-            ".jsonl or .sqlite"
+            f"{printable(str(path))}: .parquet needs pyarrow, which is not installed: pip install pyarrow, "
+            "or use .csv, .jsonl or .sqlite"
         ) from None
     return pyarrow, parquet

@@ -187,7 +187,7 @@ def _number(name: str, value: object) -> float | None:
 
 def _predictions(value: object) -> tuple[Prediction, ...]:
     try:
-        listed = json.loads(value) if isinstance(value, str) else value
+        listed: Any = json.loads(value) if isinstance(value, str) else value
         made = tuple(Prediction(each["label"], each["score"]) for each in listed)
     except (ValueError, TypeError, KeyError, RecursionError):
         made = (Prediction("", math.nan),)

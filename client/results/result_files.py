@@ -144,7 +144,7 @@ def _ending(path: Path) -> str:
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:
-    pyarrow, parquet = parquet_library(path)
+    _, parquet = parquet_library(path)
     try:
         with parquet.ParquetFile(path) as file:
             number = 0

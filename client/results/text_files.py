@@ -1,7 +1,7 @@
 """Results files as text: CSV and JSON lines. Each row is written and flushed whole, so that a kill tears at most one.
 
 CSV cells that a spreadsheet would calculate (they begin with = + - @, a tab or a line break) get an apostrophe before
-them, and so does a cell that begins with an apostrophe. The reader removes it, so that reading returns what was written.
+them, and so does a cell that begins with an apostrophe. The reader removes it, so that nothing changes.
 """
 
 from __future__ import annotations

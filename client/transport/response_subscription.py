@@ -34,7 +34,8 @@ class ResponseSubscription:
 
     By default it creates a subscription with a filter on `reply_to` and deletes it at the end. `all_clients` leaves the
     filter out. `subscription` names an existing subscription to use instead. `on_response` gets each response, and
-    `on_failure` the reason why no more can arrive; both are called from other threads. `log` prints a message.
+    `on_failure` the reason why no more can arrive; both are called from other threads. A response is acked when
+    `on_response` returns, and nacked when it raises OSError. `log` prints a message.
     """
 
     def __init__(
@@ -121,6 +122,9 @@ class ResponseSubscription:
             except ValueError as exc:
                 request_id = brief(message.attributes.get("request_id", "unknown"))
                 self._log(f"dropped a message that is no response (request {request_id}): {brief(str(exc))}")
+            except OSError:
+                message.nack()
+                return
         message.ack()
 
     def _ended(self, stream: Any) -> None:
