@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -103,12 +104,12 @@ class TextWriter:
 
     def __init__(self, path: Path, form: Format, warn: Warn) -> None:
         self._form = form
-        self._file: BinaryIO = path.open("a+b")
-        try:
-            self._prepare(path, warn)
-        except BaseException:
-            self._file.close()
-            raise
+        if path.exists():
+            self._repair(path, warn)
+        self._file: BinaryIO = path.open("ab")
+        if not self._file.tell():
+            self._file.write(form.heading())
+            self._file.flush()
 
     def write(self, record: Record) -> None:
         """Write one row. Raises OSError, after which no row may follow."""
@@ -119,30 +120,24 @@ class TextWriter:
         """Close the file."""
         self._file.close()
 
-    def _prepare(self, path: Path, warn: Warn) -> None:
-        self._file.seek(0)
+    def _repair(self, path: Path, warn: Warn) -> None:
+        """Drop an incomplete last row. Raises UsageError for a file that this program did not write."""
         complete, first = 0, b""
-        for chunk in self._form.chunks(self._file):
-            first = first or chunk
-            complete += len(chunk)
-        size = self._file.seek(0, io.SEEK_END)
+        with path.open("rb") as file:
+            for chunk in self._form.chunks(file):
+                first = first or chunk
+                complete += len(chunk)
+            size = file.seek(0, io.SEEK_END)
+            file.seek(complete)
+            torn, start = file.read(len(self._form.start())), self._form.start()
         if first:
             _check_first(path, self._form, first)
-        if complete < size:
-            self._check_torn(path, complete, size)
-            self._file.truncate(complete)
-            warn(f"{printable(str(path))}: the last row was incomplete and was dropped")
-        if not complete:
-            self._file.write(self._form.heading())
-            self._file.flush()
-
-    def _check_torn(self, path: Path, complete: int, size: int) -> None:
-        """Refuse to drop what is no incomplete row of this program."""
-        self._file.seek(complete)
-        head, start = self._file.read(len(self._form.start())), self._form.start()
-        begun = bool(complete) or start.startswith(head) or head.startswith(start)
+        begun = bool(complete) or start.startswith(torn) or torn.startswith(start)
         if not begun or size - complete > _MAX_TORN:
             raise UsageError(f"{printable(str(path))} is no results file, or is damaged; choose another name")
+        if complete < size:
+            os.truncate(path, complete)
+            warn(f"{printable(str(path))}: the last row was incomplete and was dropped")
 
 
 def read_text(path: Path, form: Format, warn: Warn) -> Iterator[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from google.api_core.exceptions import DeadlineExceeded
 from client.results.result_files import read_records
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
+from tests.waiting import until
 
 ARTIFACT = "model/artifacts/fashion-mnist"
 
@@ -126,3 +128,58 @@ def test_evaluate_equals_the_evaluation_of_the_artifact(
     for name in ("images", "accuracy", "macro", "classes", "confusion"):
         assert mine[name] == theirs[name], name
     assert sum(mine["skipped"].values()) == len(theirs["skipped"]) == 1
+
+
+_WRITE_UNTIL_KILLED = """
+import itertools, sys, time
+from pathlib import Path
+from client.results.record import Record
+from client.results.result_files import open_writer
+writer = open_writer(Path(sys.argv[1]), print)
+for number in itertools.count():
+    writer.write(Record(file="'\\n" * 2000, request_id=f"r{number}"))
+    print(number, flush=True)
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("name", ["run.csv", "run.jsonl", "run.sqlite"])
+def test_a_killed_writer_loses_no_row_that_was_written(name: str, root: Path, tmp_path: Path) -> None:
+    path, number = tmp_path / name, -1
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(path)], cwd=root, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        before = len(list(read_records(path, lambda text: None))) if path.exists() else 0
+        for line in process.stdout:
+            if line.strip().isdigit():
+                number = int(line)
+            if number >= 200:
+                break
+        process.kill()
+        number = max([number, *(int(line) for line in process.stdout if line.strip().isdigit())])
+        process.wait()
+        process.stdout.close()
+        rows = list(read_records(path, lambda text: None))
+        assert before + number + 1 <= len(rows) <= before + number + 2
+        assert {record.file for record in rows} == {"'\n" * 2000}
+        number = -1
+
+
+def test_collect_ends_with_ctrl_c_and_keeps_its_rows(
+    cli: CommandLine, samples: Path, root: Path, tmp_path: Path
+) -> None:
+    path = cli.subscription("interrupted", "res_predict")
+    run = tmp_path / "run.csv"
+    try:
+        cli.run("publish", str(samples / "bag.bmp"), "--no-wait")
+        command = [sys.executable, "-m", "client", "collect", "--subscription", "interrupted", "--output", str(run)]
+        process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+        assert until(lambda: run.exists() and len(list(read_records(run, lambda text: None))) == 1, 30)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130 and "1 responses collected" in err and "Traceback" not in err
+        assert [record.label for record in read_records(run, silent)] == ["Bag"]
+    finally:
+        cli.subscriber.delete_subscription(subscription=path)

@@ -180,7 +180,7 @@ def named_commands(root: Path) -> dict[tuple[str, ...], set[str]]:
         code = "\n".join([*FENCED.findall(text), *re.findall(r"^ {4}(.+)$", text, re.M)])
         for words in re.findall(r"^(?:\$ )?predictions ([a-z].*?)(?:  #.*)?$", code, re.M):
             first, *rest = words.split()
-            command = (first, rest[0]) if first in ("model", "dead-letters") else (first,)
+            command = (first, rest[0]) if first in ("model", "dead-letters", "results") else (first,)
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", words))
     return named
 

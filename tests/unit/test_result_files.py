@@ -237,7 +237,7 @@ def test_a_full_disk_is_reported_and_the_rest_goes_on(
     writers = {good: open_writer(good, unexpected)}
     from client.results import result_files, text_files
 
-    monkeypatch.setattr(text_files.TextWriter, "_prepare", lambda *_: None)
+    monkeypatch.setattr(text_files.TextWriter, "_repair", lambda *_: None)
     writers[link] = result_files.open_writer(link, unexpected)
     files = ResultFiles(JsonLines(), writers, Messages())
     for number in range(3):
