@@ -147,11 +147,11 @@ for number in itertools.count():
 def test_a_killed_writer_loses_no_row_that_was_written(name: str, root: Path, tmp_path: Path) -> None:
     path, number = tmp_path / name, -1
     for _ in range(3):
+        before = len(list(read_records(path, lambda text: None))) if path.exists() else 0
         process = subprocess.Popen(
             [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(path)], cwd=root, stdout=subprocess.PIPE, text=True
         )
         assert process.stdout
-        before = len(list(read_records(path, lambda text: None))) if path.exists() else 0
         for line in process.stdout:
             if line.strip().isdigit():
                 number = int(line)
