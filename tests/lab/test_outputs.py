@@ -258,3 +258,13 @@ def test_the_model_card_says_that_labels_do_not_exclude_each_other(activation: s
     card = (import_model(options, tmp_path / "out").folder / "MODEL_CARD.md").read_text()
     assert ("Its labels do not exclude each other" in card) == said
     assert "It scores 3 labels" in card
+
+
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("save", [as_keras, as_saved_model, as_lite])
+def test_several_softmaxes_in_one_row_are_refused(activation: str, save: Save, tmp_path: Path) -> None:
+    made = spread(6, None)
+    groups = layers.Activation(activation)(layers.Reshape((3, 2))(made.outputs[0]))
+    source = save(tmp_path, keras.Model(made.inputs, layers.Flatten()(groups)))
+    with pytest.raises(SourceError, match="gives the scores of several softmaxes in one row"):
+        import_model(order(source, 6), tmp_path / "out")

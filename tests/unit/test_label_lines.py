@@ -45,7 +45,7 @@ REFUSED = {
     "a header, labels first": ("a.csv", "label,id\ncat,0\ndog,1\n", "first line 'label,id' has no number"),
     "labels before other numbers": ("a.csv", "dog,1\ncat,0\n", "its lines are numbered 1, 0, …; they must be in the "),
     "labels before other numbers, spaces": ("a.txt", "dog 1\ncat 0\n", "its lines are numbered 1, 0"),
-    "a dictionary of Python": ("a.txt", "{'cat': 0,\n 'dog': 1}", 'begins as a list, with "{\'cat\': 0,", and is not'),
+    "a dictionary of Python": ("a.txt", "{'cat': 0,\n 'dog': 1}", "begins as a list, with \"{'cat': 0,\", and is not"),
     "a list of Python": ("a.txt", "['cat',\n 'dog']", "and is not JSON"),
     "JSON with a comma too many": ("a.txt", '[\n"cat",\n"dog",\n]', r"begins as a list, with '\[', and is not JSON"),
     "lines of JSON objects": ("a.jsonl", '{"label": "cat"}\n{"label": "dog"}\n', "and is not JSON"),

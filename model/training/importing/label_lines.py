@@ -45,7 +45,9 @@ def _check_format(lines: Sequence[str], path: Path) -> None:
             ("ends with a comma", [line.endswith(",") for line in lines[:-1]]),
         ):
             if all(marked):
-                raise ValueError(f"each line {what}, as in {quoted(lines[0])}; it must be JSON, or lines of labels only")
+                raise ValueError(
+                    f"each line {what}, as in {quoted(lines[0])}; it must be JSON, or lines of labels only"
+                )
 
 
 def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
@@ -93,6 +95,4 @@ def _counted(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[list[int],
 
 def _unquoted(lines: Sequence[str]) -> Sequence[str]:
     """The lines without quotation marks around them, as CSV writes them; lines with other ones are unchanged."""
-    return [
-        line[1:-1].replace('""', '"').strip() if re.fullmatch(r'"(?:[^"]|"")*"', line) else line for line in lines
-    ]
+    return [line[1:-1].replace('""', '"').strip() if re.fullmatch(r'"(?:[^"]|"")*"', line) else line for line in lines]

@@ -35,8 +35,8 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     if _scales_itself(source):
         if asked not in (None, "raw"):
             raise SourceError(
-                f"the pixels are {asked!r}; {source.origin} scales them itself, by {source.ends.gain:.3g}, so they "
-                "would be scaled twice: leave --pixels out, or write a --recipe"
+                f"the pixels are {asked!r}; {source.origin} scales them itself, {_how(source)}, so they would be scaled "
+                "twice: leave --pixels out, or write a --recipe"
             )
         return "raw"
     pixels = asked or source.pixels
@@ -55,11 +55,12 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
 
 def warn_of_scaling(source: Source, signature: Signature) -> None:
     """Print a warning when the user's own recipe and the model both scale the pixels."""
-    span = _span(source, signature.preprocessing["steps"][-1]["factor"])
-    if source.ends.gain is not None and span < _SMALLEST:
+    factor = np.asarray(signature.preprocessing["steps"][-1]["factor"])
+    span = _span(source, factor)
+    if source.ends.gain is not None and (span < _SMALLEST or (source.ends.is_centred and np.any(factor != 1))):
         say(
-            f"warning: the recipe scales the pixels, and {source.origin} does so itself, by {source.ends.gain:.3g}; "
-            f"its first layer gets a range of {span:.3g}",
+            f"warning: the recipe scales the pixels, and {source.origin} does so itself, {_how(source)}; its first "
+            f"layer gets a range of {span:.3g}",
         )
 
 
@@ -80,7 +81,12 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
 
 
 def _scales_itself(source: Source) -> bool:
-    return source.ends.gain is not None and _SMALLEST <= _span(source, 1.0) <= _USUAL
+    return source.ends.gain is not None and (source.ends.is_centred or _SMALLEST <= _span(source, 1.0) <= _USUAL)
+
+
+def _how(source: Source) -> str:
+    factor = f"{source.ends.gain:.3g}"
+    return "by subtracting a mean" if factor == "1" else f"by {factor}"
 
 
 def _span(source: Source, factor: object) -> float:
