@@ -69,7 +69,7 @@ def test_lines_of_other_formats_are_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["cat\u2028x", "cat\u2029x", "cat\ud800", "cat\x85x"])
 def test_a_label_that_labels_txt_cannot_hold_is_refused(label: str, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps([label, "dog"]))
-    with pytest.raises(SourceError, match="number 0 is 'cat.*'; control characters are not allowed"):
+    with pytest.raises(SourceError, match=r"number 0 is 'cat.*'; control characters are not allowed"):
         read_labels(tmp_path / "labels.json")
 
 

@@ -47,24 +47,22 @@ class LabelledImage:
 def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[LabelledImage]:
     """Read the images at `data`: IDX files, or image files with the class from the CSV file `listed` or their folder.
 
-    Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, when a mapped class
-    does not occur, or when a link or a listed name leads out of the folder.
+    Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, when a mapped
+    class does not occur, or when a link or a listed name leads out of the folder.
     """
     names = LabelNames(labels)
-    answers = _checked(mapping, names)
+    asked = _checked(mapping, names)
     if data.is_dir():
         check_links(data)
     if idx := None if listed else _find_idx(data):
         if mapping:
-            raise DatasetError(
-                "--map needs folders or a list of images; IDX files hold the labels' numbers, not classes"
-            )
+            raise DatasetError("--map needs folders or a list of images; IDX files hold numbers of labels")
         return _from_idx(idx, len(labels))
     if not data.is_dir():
         raise DatasetError(f"data is {str(data)!r}; it must be a folder of images or an IDX file")
     named = list(_from_list(data, listed) if listed else _from_folders(data))
     classes = Counter(each for _, _, found in named for each in found)
-    mapping = _of_classes(answers, classes)
+    mapping = _of_classes(asked, classes)
     known = {name: mapping[name] if name in mapping else _found(name, names) for name in classes}
     unknown = sorted(name for name in classes if known[name] is None)
     if unknown:
@@ -111,7 +109,7 @@ def _found(name: str, names: LabelNames) -> tuple[str, ...] | None:
 
 def _of_classes(mapping: ClassMap, classes: Collection[str]) -> ClassMap:
     """The mapping by the classes of the data, which it may name in another case."""
-    names, made = LabelNames(list(classes)), {}
+    names, made = LabelNames(list(classes)), dict[str, tuple[str, ...]]()
     for name, answers in mapping.items():
         found = names.find(name)
         if found is None:
@@ -186,8 +184,8 @@ def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str,
     for number, row in enumerate(rows, 2):
         if None in row:
             raise DatasetError(
-                f"{listed} line {number} has more than the {len(header)} values of the first line; a value with a comma "
-                "must be in quotation marks, and several labels are separated by |"
+                f"{listed} line {number} has more than the {len(header)} values of the first line; a value with a "
+                "comma must be in quotation marks, and several labels are separated by |"
             )
         answers = _split(row.get("map") or "") or _split(row.get("label") or "")
         if not row.get("file") or "\0" in row["file"] or not answers:

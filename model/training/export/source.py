@@ -46,8 +46,8 @@ class Ends:
     `last`: the operation that makes the outputs (`softmax`, `sigmoid`, `linear`, ...), empty when it is unknown.
     `loss`: the meaning of the outputs by the loss of the training, a name of model.engines.outputs.ROWS, else empty.
     `gain`: the factor by which the model scales its pixels itself, None when it does not.
-    `is_centred`: whether it makes pixels 0..255 values around 0, as by the subtraction of a mean, which it does not make
-    of pixels that are scaled already.
+    `is_centred`: whether it makes values around 0 of the pixels 0..255, for instance by subtracting a mean. Pixels of
+    another range would get others.
     """
 
     last: str = ""
@@ -57,8 +57,8 @@ class Ends:
 
 
 def ends_with(last: str, loss: str, scaled: tuple[Any, Any] | None) -> Ends:
-    """The ends of a model; `scaled` holds the values that it makes of the pixels 0 and 255 itself, None when it does not
-    scale them. The gain is the largest one, if channels differ.
+    """The ends of a model; `scaled` holds the values that it makes of the pixels 0 and 255, None when it does not scale
+    them. The gain is the largest one, if channels differ.
     """
     if scaled is None:
         return Ends(last, loss)

@@ -45,9 +45,7 @@ def _check_format(lines: Sequence[str], path: Path) -> None:
             ("ends with a comma", [line.endswith(",") for line in lines[:-1]]),
         ):
             if all(marked):
-                raise ValueError(
-                    f"each line {what}, as in {quoted(lines[0])}; it must be JSON, or lines of labels only"
-                )
+                raise ValueError(f"each line {what}, as in {quoted(lines[0])}; it must be JSON or lines of labels")
 
 
 def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:

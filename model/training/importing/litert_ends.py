@@ -13,10 +13,10 @@ _NAMES = {"LOGISTIC": "sigmoid", "FULLY_CONNECTED": "linear", "CONV_2D": "linear
 
 # Operators that only reorder, copy or convert a tensor, and those that also choose or interpolate pixels.
 _PASSING = "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "DEQUANTIZE", "QUANTIZE", "CAST"
-_FRAMING = *_PASSING, "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "PAD", "PADV2", "STRIDED_SLICE", "TRANSPOSE"
-_FRAMING += "PACK", "CONCATENATION", "REVERSE_V2", "GATHER", "SPLIT", "UNPACK"
+_CHOOSING = "PAD", "PADV2", "STRIDED_SLICE", "TRANSPOSE", "PACK", "CONCATENATION", "REVERSE_V2", "GATHER", "SPLIT"
+_FRAMING = *_PASSING, *_CHOOSING, "UNPACK", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"
 
-_ARITHMETIC = {"MUL": np.multiply, "DIV": np.divide, "ADD": np.add, "SUB": np.subtract}
+_ARITHMETIC: dict[str, Any] = {"MUL": np.multiply, "DIV": np.divide, "ADD": np.add, "SUB": np.subtract}
 
 
 def ends_of(interpreter: Any) -> Ends:

@@ -35,8 +35,8 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     if _scales_itself(source):
         if asked not in (None, "raw"):
             raise SourceError(
-                f"the pixels are {asked!r}; {source.origin} scales them itself, {_how(source)}, so they would be scaled "
-                "twice: leave --pixels out, or write a --recipe"
+                f"the pixels are {asked!r}; {source.origin} scales them itself, {_how(source)}, so they would be "
+                "scaled twice: leave --pixels out, or write a --recipe"
             )
         return "raw"
     pixels = asked or source.pixels

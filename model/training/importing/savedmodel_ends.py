@@ -18,10 +18,12 @@ _NAMES |= dict.fromkeys(("BiasAdd", "MatMul", "Conv2D", "Einsum", "BatchMatMulV2
 # Operations that call a function, that only reorder, copy or convert a tensor, and that choose or interpolate pixels.
 _CALLS = "PartitionedCall", "StatefulPartitionedCall"
 _PASSING = "Identity", "IdentityN", "Reshape", "Squeeze", "Cast", "StopGradient", "PreventGradient", "EnsureShape"
-_FRAMING = *_PASSING, "ResizeBilinear", "ResizeNearestNeighbor", "Pad", "PadV2", "Transpose", "StridedSlice"
-_FRAMING += "Pack", "ConcatV2", "ReverseV2", "GatherV2", "Split", "Unpack"
-_ARITHMETIC = {"Mul": np.multiply, "RealDiv": np.divide, "Div": np.divide, "Sub": np.subtract}
-_ARITHMETIC |= dict.fromkeys(("AddV2", "Add", "BiasAdd"), np.add)
+_CHOOSING = "Pad", "PadV2", "Transpose", "StridedSlice", "Pack", "ConcatV2", "ReverseV2", "GatherV2", "Split", "Unpack"
+_FRAMING = *_PASSING, *_CHOOSING, "ResizeBilinear", "ResizeNearestNeighbor"
+_ARITHMETIC: Mapping[str, Any] = {
+    **{"Mul": np.multiply, "RealDiv": np.divide, "Div": np.divide, "Sub": np.subtract},
+    **dict.fromkeys(("AddV2", "Add", "BiasAdd"), np.add),
+}
 
 # Operations on constants.
 _CALCULATED: Mapping[str, Any] = {
