@@ -22,10 +22,11 @@ _ARITHMETIC: dict[str, Any] = {"MUL": np.multiply, "DIV": np.divide, "ADD": np.a
 def ends_of(interpreter: Any) -> Ends:
     """The ends of the model in an interpreter that has not allocated its tensors yet."""
     operators = interpreter._get_ops_details()
-    (start,), (end,) = (
-        [each["index"] for each in of()] for of in (interpreter.get_input_details, interpreter.get_output_details)
-    )
-    return ends_with(_last(operators, end), "", _scaled(operators, start, interpreter))
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    start, end = given["index"], made["index"]
+    # The constants of a quantised model are not its factors, and its input's quantisation says the scaling.
+    scaled = _scaled(operators, start, interpreter) if given["dtype"] is np.float32 else None
+    return ends_with(_last(operators, end), "", scaled)
 
 
 def _last(operators: list[dict[str, Any]], tensor: int) -> str:

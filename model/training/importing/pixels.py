@@ -21,6 +21,9 @@ _EVEN = 0.05
 # twice; a larger one was never trained on.
 _SMALLEST, _USUAL, _LARGEST = 0.1, 16, 300
 
+# Largest quotient of two similar ranges. Calibration finds almost the range of the pixels.
+_SIMILAR = 1.5
+
 
 def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     """The pixel scaling, a key of PIXELS or a factor and an offset.
@@ -39,6 +42,8 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
                 "scaled twice: leave --pixels out, or write a --recipe"
             )
         return "raw"
+    if asked and isinstance(source.pixels, tuple):
+        _check_quantised(source.pixels, asked, source.origin)
     pixels = asked or source.pixels
     if pixels is None:
         raise SourceError(
@@ -51,6 +56,17 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
             f"range of {span:.3g}: name another scaling with --pixels, or write a --recipe"
         )
     return pixels
+
+
+def _check_quantised(own: tuple[float, float], asked: str, origin: str) -> None:
+    """Raise SourceError when the pixels that the user names have another range than a model is quantised for."""
+    factor, offset = own
+    times = float(np.max(PIXELS[asked][0])) / factor
+    if not 1 / _SIMILAR < times < _SIMILAR:
+        raise SourceError(
+            f"the pixels are {asked!r}; {origin} is quantised for values from {offset:.3g} to "
+            f"{255 * factor + offset:.3g}: leave --pixels out"
+        )
 
 
 def warn_of_scaling(source: Source, signature: Signature) -> None:
