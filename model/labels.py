@@ -10,6 +10,10 @@ from dataclasses import dataclass
 # Limits of the number of labels and of the characters of a label. ImageNet has at most 21,841 labels.
 MAX_LABELS, MAX_LABEL = 100_000, 500
 
+# Unicode categories of characters that no label holds: controls, separators of lines and of paragraphs (labels.txt has
+# one label per line), and halves of characters, which no text file can hold.
+_FORBIDDEN = "Cc", "Zl", "Zp", "Cs"
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -52,7 +56,7 @@ def check_labels(labels: Sequence[str], places: Sequence[str], what: str = "it")
             raise ValueError(f"{place} is empty")
         if len(label) > MAX_LABEL:
             raise ValueError(f"{place} has {len(label):,} characters; at most {MAX_LABEL} are allowed")
-        if any(unicodedata.category(character) == "Cc" for character in label):
+        if any(unicodedata.category(character) in _FORBIDDEN for character in label):
             raise ValueError(f"{place} is {label!r}; control characters are not allowed")
     if len(labels) > MAX_LABELS:
         raise ValueError(f"{what} holds {len(labels):,} labels; at most {MAX_LABELS:,} are allowed")

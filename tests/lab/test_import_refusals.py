@@ -252,3 +252,25 @@ def test_sigterm_leaves_nothing(root: Path, tmp_path: Path, labels: Path) -> Non
     _, said = process.communicate(timeout=100)
     assert (process.returncode, said.splitlines()[-1]) == (130, "model import: interrupted")
     assert {path.name for path in tmp_path.iterdir()} == {"made.keras", "labels.txt"}
+
+
+def test_only_an_artifact_or_an_empty_folder_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network(layers.Rescaling(1 / 255)).save("a.keras")
+    Path("labels.txt").write_text("cat\ndog\neel\n")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_bytes(b"the only copy")
+    for out, words in (
+        ("photos", "photos holds files of another kind, which an artifact would replace; choose another"),
+        (".", "holds files of another kind"),
+        ("labels.txt", "labels.txt is a file, which an artifact would replace"),
+    ):
+        assert main(["import", "a.keras", "--labels", "labels.txt", "--out", out]) == 1
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"the only copy"
+    (tmp_path / "empty").mkdir()
+    options = ImportOptions("a.keras", labels=Path("labels.txt"), engines=("litert",))
+    for _ in range(2):
+        assert import_model(options, tmp_path / "empty").engines == ("litert",)

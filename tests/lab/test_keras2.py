@@ -191,6 +191,41 @@ def test_an_argument_that_means_something_else_is_refused(change: Any, words: st
     assert words in str(refused.value) and "Keras 2.15.0 saved it" in str(refused.value)
 
 
+def refined(node: Any) -> Any:
+    """Writes what only some files of Keras 2 hold: a policy of a layer, arguments without a meaning."""
+    made = with_argument("SpatialDropout2D", "trainable", True)(node)
+    made = with_argument("SpatialDropout2D", "noise_shape", None)(made)
+    made = with_argument("LSTM", "time_major", False)(made)
+    policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}, "registered_name": None}
+    return with_argument("Conv2D", "dtype", policy)(made)
+
+
+@pytest.mark.parametrize("form", [".keras", ".h5"])
+def test_layers_that_keras_2_writes_with_more_arguments_are_read(form: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(7)
+    image = keras.Input((20, 16, 3))
+    x = layers.Conv2D(4, 3, dtype="mixed_float16")(layers.Rescaling(1 / 255)(image))
+    x = layers.LSTM(4)(layers.Reshape((14, 72))(layers.SpatialDropout2D(0.2)(x)))
+    made = keras.Model(image, layers.Dense(3, activation="softmax")(x))
+    path = tmp_path / f"a{form}"
+    made.save(path)
+    rewrite(path, lambda given: refined(as_keras2(given, form == ".h5")))
+    if form == ".keras":
+        rewrite(path, with_argument("Rescaling", "batch_input_shape", [None, 20, 16, 3]))
+    found = load_keras(path)
+    np.testing.assert_allclose(found(noise()), made(noise()), atol=1e-3)
+
+
+@pytest.mark.parametrize("function", ["hard_sigmoid", {"class_name": "function", "config": "hard_sigmoid"}])
+def test_a_function_that_keras_2_calculates_differently_is_refused(function: Any, tmp_path: Path) -> None:
+    """Keras 2's hard_sigmoid is 0.2 x + 0.5 between 0 and 1, this Keras's is x / 6 + 0.5."""
+    path = saved(functional(), tmp_path / "a.keras")
+    with pytest.raises(SourceError, match="uses hard_sigmoid, which is another function in this Keras; Keras"):
+        load_keras(rewrite(path, with_argument("Dense", "activation", function)))
+    network(activation="hard_sigmoid").save(path)
+    assert open_source(ImportOptions(str(path))).ends.last == "hard_sigmoid"
+
+
 def unknown(node: Any) -> Any:
     return json.loads(json.dumps(as_keras2(node, False)).replace('"GlobalAveragePooling2D"', '"OfAnotherPackage"'))
 

@@ -19,7 +19,12 @@ from keras import layers  # noqa: E402
 from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
-from model.training.importing.import_model import ImportOptions, import_model, open_source  # noqa: E402
+from model.training.importing.import_model import (  # noqa: E402
+    ImportOptions,
+    import_model,
+    open_source,
+    signature_for,
+)
 from model.training.importing.keras_ends import loss_meaning  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import Save, as_h5, as_keras, as_lite, as_saved_model, network  # noqa: E402
@@ -258,3 +263,27 @@ def test_the_model_card_says_that_labels_do_not_exclude_each_other(activation: s
     card = (import_model(options, tmp_path / "out").folder / "MODEL_CARD.md").read_text()
     assert ("Its labels do not exclude each other" in card) == said
     assert "It scores 3 labels" in card
+
+
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("save", [as_keras, as_saved_model, as_lite])
+def test_several_softmaxes_in_one_row_are_refused(activation: str, save: Save, tmp_path: Path) -> None:
+    made = spread(6, None)
+    groups = layers.Activation(activation)(layers.Reshape((3, 2))(made.outputs[0]))
+    source = save(tmp_path, keras.Model(made.inputs, layers.Flatten()(groups)))
+    with pytest.raises(SourceError, match="gives the scores of several softmaxes in one row"):
+        import_model(order(source, 6), tmp_path / "out")
+
+
+def test_pixels_of_another_range_than_a_model_is_quantised_for_are_refused(tmp_path: Path) -> None:
+    made = spread(3, "softmax", layers.Rescaling(1.0, offset=-0.5))
+    source = as_whole_numbers(tmp_path, made)
+    for pixels in ("raw", "tf", "torch", "caffe"):
+        with pytest.raises(
+            SourceError, match=rf"the pixels are '{pixels}'; .* is quantised for values from 0 to (1|0\.9)"
+        ):
+            signature_for(open_source(order(source, 3)), order(source, 3, pixels=pixels))
+    answers: list[tuple[str | None, float]] = [("unit", 1e-9), (None, 3e-4)]
+    for answer, about in answers:
+        scale = signature_for(open_source(order(source, 3)), order(source, 3, pixels=answer)).preprocessing["steps"][-1]
+        assert abs(scale["factor"] - 1 / 255) < about and abs(scale["offset"]) < 0.01

@@ -74,6 +74,25 @@ def test_a_model_that_scores_an_image_differently_is_refused(save: Any, how: str
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("layer", [lambda: layers.RandomContrast(0.5), lambda: layers.RandomFlip()])
+def test_scores_of_0_and_1_hide_no_difference(layer: Any, tmp_path: Path) -> None:
+    """Pixels 0..255 give each bright image one label with certainty."""
+    made = network(layer())
+    kernel, bias = made.layers[-1].get_weights()
+    made.layers[-1].set_weights([kernel * 3, bias])
+    exported = keras.export.ExportArchive()
+    exported.track(made)
+    spec = keras.InputSpec(dtype="float32", shape=(None, 20, 16, 3), name="images")
+    exported.add_endpoint("serve", lambda images: made(images, training=True), [spec])
+    exported.write_out(str(tmp_path / "made"), verbose=False)
+    (tmp_path / "labels.txt").write_text("cat\ndog\neel\n")
+    options = ImportOptions(
+        str(tmp_path / "made"), labels=tmp_path / "labels.txt", pixels="raw", engines=("savedmodel",)
+    )
+    with pytest.raises(SourceError, match="scores the same image differently a second time"):
+        import_model(options, tmp_path / "out")
+
+
 def test_a_model_in_inference_mode_is_accepted(tmp_path: Path) -> None:
     made = keras.Sequential(
         [keras.Input((20, 16, 3)), layers.BatchNormalization(), *network(layers.Dropout(0.5)).layers]

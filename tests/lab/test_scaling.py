@@ -119,6 +119,43 @@ def test_a_model_that_scales_from_0_to_1_is_not_given_255(save: Save, tmp_path: 
     assert scale_of(order(source, pixels="unit")) == (1 / 255, 0.0)
 
 
+def caffe() -> Any:
+    """Subtracts a mean only, which pixels 0..255 alone have."""
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, layers.Dense(3, "softmax")(plain()(keras.applications.resnet.preprocess_input(image))))
+
+
+@pytest.mark.parametrize("save", [as_keras, as_saved_model, as_lite])
+def test_a_model_that_subtracts_a_mean_gets_its_pixels_raw(
+    save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = save(tmp_path, caffe())
+    assert scale_of(order(source)) == (1.0, 0.0)
+    for pixels in ("unit", "tf", "caffe"):
+        with pytest.raises(SourceError, match=f"'{pixels}'; .* scales them itself, by subtracting a mean, so they"):
+            scale_of(order(source, pixels=pixels))
+    recipe = tmp_path / "recipe.json"
+    size = '{"op": "resize", "width": 32, "height": 32}, {"op": "scale", "factor": 0.00392, "offset": 0.0}'
+    recipe.write_text(f'{{"steps": [{{"op": "rgb"}}, {size}]}}')
+    scale_of(order(source, recipe=recipe))
+    assert "does so itself, by subtracting a mean" in capsys.readouterr().err
+
+
+def test_branches_that_scale_the_same_pixels_scale_them_once(tmp_path: Path) -> None:
+    image = keras.Input((32, 32, 3))
+    scaled = layers.Rescaling(1 / 255)(image), layers.Rescaling(1 / 127.5, -1)(image)
+    inner = layers.Concatenate()([layers.Conv2D(4, 3)(each) for each in scaled])
+    made = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(inner)))
+    assert scale_of(order(as_keras(tmp_path, made))) == (1.0, 0.0)
+
+
+def test_grey_pixels_that_are_repeated_as_colours_are_scaled_once(tmp_path: Path) -> None:
+    image = keras.Input((32, 32, 1))
+    scaled = layers.Rescaling(1 / 255)(layers.Concatenate()([image, image, image]))
+    made = keras.Model(image, layers.Dense(3, "softmax")(plain()(scaled)))
+    assert scale_of(order(as_saved_model(tmp_path, made))) == (1.0, 0.0)
+
+
 def test_scaling_that_cannot_be_calculated_is_asked_for(tmp_path: Path) -> None:
     """The array has the size of the resized images, and not that of the pixels that are tried."""
     image = keras.Input((40, 40, 3))

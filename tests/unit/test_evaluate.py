@@ -189,6 +189,34 @@ def test_unusable_input_is_reported(folders: Path, tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == f"model evaluate: manifest.json is missing from {tmp_path}\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("file,label\nx.jpg,Coat,Bag\n", "line 2 has more than the 2 values of the first line; a value with a comma"),
+        ("file,label,map\nx.jpg,a,Shirt,Bag\n", "line 2 has more than the 3 values of the first line"),
+        ("file,label,label\nx.jpg,Coat,Bag\n", "has several columns 'label'; each name must occur once"),
+    ],
+)
+def test_a_list_with_values_that_would_be_left_out_is_refused(text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DatasetError, match=why):
+        read_labelled(tmp_path, LABELS, tmp_path / "a.csv", {})
+
+
+def test_a_mapping_that_would_be_left_out_is_refused(tmp_path: Path) -> None:
+    listed = tmp_path / "a.csv"
+    listed.write_text("file,label\nx.jpg,Coat\ny.jpg,my Tee\n")
+    with pytest.raises(DatasetError, match="map names the class 'tea'; no image or several classes have this name"):
+        read_labelled(tmp_path, LABELS, listed, {"my_tee": ("Bag",), "tea": ()})
+    with pytest.raises(DatasetError, match="map names 'tee' twice"):
+        parse_mapping(["tee=Coat", "tee=Bag"])
+    (only,) = read_labelled(tmp_path, LABELS, listed, {"my_tee": ("Bag",), "COAT": ()})
+    assert (only.name, only.right) == ("y.jpg", (LABELS.index("Bag"),))
+    (tmp_path / "images-idx3").write_bytes(b"")
+    with pytest.raises(DatasetError, match="--map needs folders or a list of images"):
+        read_labelled(tmp_path, LABELS, None, {"Coat": ()})
+
+
 def test_labels_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images-idx3").write_bytes(struct.pack(">4I", 2051, 1, 2, 2) + bytes(4))
     (tmp_path / "labels-idx1").write_bytes(struct.pack(">2I", 2049, 1) + b"\x0a")

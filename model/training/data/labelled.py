@@ -10,7 +10,7 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,19 +47,22 @@ class LabelledImage:
 def read_labelled(data: Path, labels: Sequence[str], listed: Path | None, mapping: ClassMap) -> list[LabelledImage]:
     """Read the images at `data`: IDX files, or image files with the class from the CSV file `listed` or their folder.
 
-    Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, or when a link or
-    a listed name leads out of the folder.
+    Raises DatasetError when there are none, when a class is neither a label of the model nor mapped, when a mapped
+    class does not occur, or when a link or a listed name leads out of the folder.
     """
     names = LabelNames(labels)
-    mapping = _checked(mapping, names)
+    asked = _checked(mapping, names)
     if data.is_dir():
         check_links(data)
     if idx := None if listed else _find_idx(data):
+        if mapping:
+            raise DatasetError("--map needs folders or a list of images; IDX files hold numbers of labels")
         return _from_idx(idx, len(labels))
     if not data.is_dir():
         raise DatasetError(f"data is {str(data)!r}; it must be a folder of images or an IDX file")
     named = list(_from_list(data, listed) if listed else _from_folders(data))
-    classes = Counter(answer for _, _, answers in named for answer in answers)
+    classes = Counter(each for _, _, found in named for each in found)
+    mapping = _of_classes(asked, classes)
     known = {name: mapping[name] if name in mapping else _found(name, names) for name in classes}
     unknown = sorted(name for name in classes if known[name] is None)
     if unknown:
@@ -93,6 +96,8 @@ def parse_mapping(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
         name, mark, answers = text.partition("=")
         if not mark or not name:
             raise DatasetError(f"map is {text!r}; it must look like CLASS=LABEL or CLASS=LABEL|LABEL")
+        if name in mapping:
+            raise DatasetError(f"map names {quoted(name)} twice; several labels are separated by |")
         mapping[name] = _split(answers)
     return mapping
 
@@ -100,6 +105,17 @@ def parse_mapping(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def _found(name: str, names: LabelNames) -> tuple[str, ...] | None:
     label = names.find(name)
     return None if label is None else (label,)
+
+
+def _of_classes(mapping: ClassMap, classes: Collection[str]) -> ClassMap:
+    """The mapping by the classes of the data, which it may name in another case."""
+    names, made = LabelNames(list(classes)), dict[str, tuple[str, ...]]()
+    for name, answers in mapping.items():
+        found = names.find(name)
+        if found is None:
+            raise DatasetError(f"map names the class {quoted(name)}; no image or several classes have this name")
+        made[found] = answers
+    return made
 
 
 def _checked(mapping: ClassMap, names: LabelNames) -> ClassMap:
@@ -159,10 +175,18 @@ def _from_folders(data: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
 def _from_list(data: Path, listed: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
     """Read rows `file,label`, with files relative to `data`. A third column `map` overrides the label of one image."""
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(listed)), strict=True))
+        reader = csv.DictReader(io.StringIO(read_text(listed)), strict=True)
+        rows, header = list(reader), reader.fieldnames or []
     except (OSError, ValueError, csv.Error) as exc:
         raise DatasetError(f"{listed} cannot be read: {getattr(exc, 'strerror', None) or reason(exc)}") from exc
+    if repeated := [name for name, times in Counter(header).items() if times > 1]:
+        raise DatasetError(f"{listed} has several columns {quoted(repeated[0])}; each name must occur once")
     for number, row in enumerate(rows, 2):
+        if None in row:
+            raise DatasetError(
+                f"{listed} line {number} has more than the {len(header)} values of the first line; a value with a "
+                "comma must be in quotation marks, and several labels are separated by |"
+            )
         answers = _split(row.get("map") or "") or _split(row.get("label") or "")
         if not row.get("file") or "\0" in row["file"] or not answers:
             raise DatasetError(f"{listed} line {number} lacks a file or a label; the first line must be file,label")

@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from model.artifact.load import Artifact, read_artifact
+from model.artifact.manifest import MANIFEST
 from model.text import reason
 from model.training.errors import ExportError
 from model.training.export.artifact_writer import CARD, replace, set_version
@@ -26,9 +27,11 @@ def pack(product: ExportJob, out: Path, describe: Describe) -> Artifact:
     """Write the artifact to `out`. The previous one is replaced only when every check has passed.
 
     `describe` is called when the artifact can be loaded; it returns the head of MODEL_CARD.md and may add files that
-    affect no prediction. Raises ExportError when an engine's scores differ from the model's, or when the disk is full.
+    affect no prediction. Raises ExportError when an engine's scores differ from the model's, when the disk is full, or
+    when `out` is neither an artifact nor an empty folder, which are the only things that are replaced.
     """
     out = out.resolve()
+    check_replaceable(out)
     work = out.with_name(f"{out.name}.packing")
     with _writing(out, work):
         measured = build(product, work)
@@ -36,6 +39,13 @@ def pack(product: ExportJob, out: Path, describe: Describe) -> Artifact:
         (work / CARD).write_text(render_card(artifact, measured, product.trial, describe(artifact)), "utf-8")
         replace(work, out)
     return read_artifact(out)
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise ExportError when `out` holds anything but an artifact: it would be deleted."""
+    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        what = "holds files of another kind" if out.is_dir() else "is a file"
+        raise ExportError(f"{out} {what}, which an artifact would replace; choose another folder with --out")
 
 
 def _with_own_version(artifact: Artifact, out: Path) -> Artifact:

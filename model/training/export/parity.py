@@ -22,6 +22,9 @@ MAX_DIFFERENCE = 1e-3
 # Allowed difference of a score when the same batch is scored again, as a share of the highest score.
 MAX_REPEATED = 1e-4
 
+# Count of faint images that are scored again, and their brightness as a share of the others'.
+_FAINT_IMAGES, _FAINT = 8, 0.01
+
 # Synthetic images for the comparison when there are no others.
 PROBES = 16
 
@@ -48,11 +51,17 @@ def reference_scores(source: Source, images: Images, signature: Signature) -> Sc
             "probabilities must be from 0 to 1"
         )
     _check_repeatable(source, images[:PROBES], scores[:PROBES], signature)
+    if images.dtype == np.float32:
+        faint = np.asarray(images[:_FAINT_IMAGES] * _FAINT, np.float32)
+        _check_repeatable(source, faint, as_scores(signature.outputs, source.score(faint, signature)), signature)
     return scores
 
 
 def _check_repeatable(source: Source, images: Images, scores: Scores, signature: Signature) -> None:
-    """Raise SourceError unless the images get these scores a second time, together and one at a time."""
+    """Raise SourceError unless the images get these scores a second time, together and one at a time.
+
+    The scores of faint images are compared, too: those of others may all be 0 and 1, which hides small differences.
+    """
     for how, size, allowed in (("a second time", len(images), MAX_REPEATED), ("alone", 1, MAX_DIFFERENCE)):
         parts = [source.score(images[start : start + size], signature) for start in range(0, len(images), size)]
         difference = float(np.abs(as_scores(signature.outputs, np.concatenate(parts)) - scores).max())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from model.engines.base import Images, Scores, Signature
 from model.preprocessing.signature_schema import MAX_EDGE
@@ -13,6 +15,9 @@ from model.training.errors import SourceError
 
 # Dimensions of a tensor, None where they are not fixed.
 Shape = Sequence[int | None]
+
+# Largest distance from 0 to the middle of values around 0, as a share of their range. The middle of 0..1 is at 0.5.
+_CENTRED = 0.3
 
 # An input or output: name, shape, dtype.
 TensorSpec = tuple[str, Shape, str]
@@ -41,11 +46,25 @@ class Ends:
     `last`: the operation that makes the outputs (`softmax`, `sigmoid`, `linear`, ...), empty when it is unknown.
     `loss`: the meaning of the outputs by the loss of the training, a name of model.engines.outputs.ROWS, else empty.
     `gain`: the factor by which the model scales its pixels itself, None when it does not.
+    `is_centred`: whether it makes values around 0 of the pixels 0..255, for instance by subtracting a mean. Pixels of
+    another range would get others.
     """
 
     last: str = ""
     loss: str = ""
     gain: float | None = None
+    is_centred: bool = False
+
+
+def ends_with(last: str, loss: str, scaled: tuple[Any, Any] | None) -> Ends:
+    """The ends of a model; `scaled` holds the values that it makes of the pixels 0 and 255, None when it does not scale
+    them. The gain is the largest one, if channels differ.
+    """
+    if scaled is None:
+        return Ends(last, loss)
+    low, high = (np.asarray(end, np.float64) for end in scaled)
+    middle, span = (low.mean() + high.mean()) / 2, abs(high.mean() - low.mean())
+    return Ends(last, loss, float(np.abs(high - low).max()) / 255, bool(abs(middle) < _CENTRED * span))
 
 
 @dataclass(frozen=True, slots=True)

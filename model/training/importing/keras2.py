@@ -26,7 +26,13 @@ _DROPPED: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (r"Separable\w+|Depthwise\w+", "kernel_constraint", lambda value: value is None),
     (r"BatchNormalization", "virtual_batch_size", lambda value: not value),
     (r"BatchNormalization", "fused", lambda value: True),
+    (r"SpatialDropout\w+", "trainable", lambda value: True),
+    (r"SpatialDropout\w+", "noise_shape", lambda value: value is None),
+    (r"LSTM|GRU|SimpleRNN|RNN", "time_major", lambda value: not value),
 )
+
+# Functions that Keras 2 and this Keras calculate differently under the same name.
+_OTHERS = ("hard_sigmoid",)
 
 
 def modernised(configuration: Any) -> Any:
@@ -39,6 +45,16 @@ def modernised(configuration: Any) -> Any:
     return _converted(configuration, names)
 
 
+def other_function(configuration: Any) -> str:
+    """The name of a function in the configuration that this Keras calculates differently; empty without one."""
+    for node in _nodes(configuration):
+        for key, value in node["config"].items():
+            function = value.get("config") if isinstance(value, dict) else value
+            if key != "name" and isinstance(function, str) and function in _OTHERS:
+                return function
+    return ""
+
+
 def _converted(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_converted(each, names) for each in value]
@@ -46,6 +62,10 @@ def _converted(value: Any, names: Mapping[str, str]) -> Any:
         return names.get(value, value) if isinstance(value, str) else value
     made = {key: _converted(each, names) for key, each in value.items()}
     if _is_class(made):
+        if made["class_name"] in ("Policy", "PolicyV1"):  # a policy of mixed precision is its name
+            return _name(made)
+        if "module" in made and made["class_name"] != "InputLayer":  # .keras files have an InputLayer for it
+            made["config"].pop("batch_input_shape", None)
         made |= _class(made)
         made["config"] = _with_calls(_arguments(made["class_name"], made["config"]))
     return made

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from model.engines.base import LOGITS, MULTILABEL_LOGITS
-from model.training.export.source import Ends
+from model.training.export.source import Ends, ends_with
 
 # Layers that scale pixels, and operations of a functional network that do, with a number or an array.
 _SCALING = layers.Rescaling, layers.Normalization
@@ -30,7 +30,7 @@ _LOSSES = {
 
 def ends_of(network: Any, loss: str = "") -> Ends:
     """The ends of a built network. `loss`: what its loss says about its outputs (see `loss_meaning`)."""
-    return Ends(_activation(network), loss, _gain(network))
+    return ends_with(_activation(network), loss, _scaled(network))
 
 
 def loss_meaning(compiled: Any) -> str:
@@ -60,19 +60,21 @@ def _activation(network: Any) -> str:
         return str(activation.__name__) if callable(activation) else keras.src.utils.naming.to_snake_case(name)
 
 
-def _gain(network: Any) -> float | None:
-    """The factor by which the network scales pixels itself before its first layer with weights; None without scaling.
-
-    The largest one, if channels differ.
-    """
+def _scaled(network: Any) -> tuple[Any, Any] | None:
+    """What the network makes of the pixels 0 and 255 before its first layer with weights; None without scaling."""
     shape = [1, *(edge or 1 for edge in network.inputs[0].shape[1:])]
     ends = [np.zeros(shape, np.float32), np.full(shape, 255, np.float32)]
     found = False
+    begun: set[int] = set()
     for operation in _operations(network):
+        given = {id(tensor) for node in operation._inbound_nodes[:1] for tensor in node.input_tensors}
         scales = isinstance(operation, _SCALING)
         if scales or type(operation).__name__ in _ARITHMETIC:
             if not scales and len(operation._inbound_nodes[0].input_tensors) != 1:  # of two branches of the network
                 break
+            if given & begun:  # another branch, which scales the same pixels
+                continue
+            begun |= given
             try:
                 ends = [np.asarray(operation(each)) if scales else _calculated(operation, each) for each in ends]
             except (TypeError, ValueError, tf.errors.OpError):  # for instance arrays of another size than the input
@@ -80,7 +82,7 @@ def _gain(network: Any) -> float | None:
             found = True
         elif getattr(operation, "weights", ()):
             break
-    return float(np.abs(ends[1] - ends[0]).max()) / 255 if found else None
+    return (ends[0], ends[1]) if found else None
 
 
 def _calculated(operation: Any, value: Any) -> Any:

@@ -6,23 +6,18 @@ A form is accepted when each label's place is certain; every other one is refuse
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from model.labels import check_labels
 from model.text import decode_text, quoted
 from model.training.errors import SourceError
+from model.training.importing.label_lines import labels_of_lines
 from model.training.importing.unpacking import parse_json, read_small
 
 # A label, and the mark that tells it from an equal one: its synset or its place.
 _Named = tuple[str, str]
-
-# A number, a separator and a label: `0 cat`, `0: cat`, `0,cat`. A comma before a digit may belong to the number.
-_NUMBERED = re.compile(r"(\d+)(?:[:.,;)]?\s+|[:;](?=\S)|,(?=\D))(\S.*)")
 
 _FORMS = '["label", …], {"0": "label", …}, {"0": [synset, label], …} or {"label": 0, …}'
 
@@ -37,7 +32,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         text = decode_text(read_small(path))
         named = _of_json(text, path)
         if named is None:
-            named = _of_lines(text, path)
+            named = [(label, f"line {number}") for number, label in enumerate(labels_of_lines(text, path), 1)]
         times = Counter(name for name, _ in named)
         labels = tuple(name if times[name] == 1 else f"{name} ({mark})" for name, mark in named)
         check_labels(labels, [mark for _, mark in named])
@@ -57,7 +52,7 @@ def _of_json(text: str, path: Path) -> list[_Named] | None:
     except json.JSONDecodeError as exc:
         if path.suffix.lower() == ".json":
             raise ValueError(f"it is not JSON: {exc.msg}, line {exc.lineno}") from None
-        return None  # a label may begin with a bracket
+        return None  # a label may begin with a bracket: labels_of_lines decides
     return _of_index(content)
 
 
@@ -76,7 +71,10 @@ def _of_index(content: Any) -> list[_Named]:
     if is_by_name:
         return [(name.strip(), f"number {content[name]}") for name in sorted(content, key=lambda name: content[name])]
     if not is_by_place:
-        raise ValueError(f"the numbers of its labels are not 0 to {len(content) - 1}; it must be {_FORMS}")
+        raise ValueError(
+            f"the numbers of its labels are not 0 to {len(content) - 1} (it holds {quoted(next(iter(content)))}); it "
+            f"must be {_FORMS}"
+        )
     return [_entry(content[place], f"number {place}") for place in places]
 
 
@@ -95,30 +93,3 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"it names {quoted(twice)} more than once")
     return content
-
-
-def _of_lines(text: str, path: Path) -> list[_Named]:
-    lines = [line.strip() for line in text.rstrip().splitlines()]
-    return [(line, f"line {number}") for number, line in enumerate(_without_numbers(lines, path), 1)]
-
-
-def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
-    """The lines without their numbers, when these count the scores from 0.
-
-    Numbers that begin at 1, or that leave equal labels (`0 stars`), may belong to the labels, which keep them. Raises
-    ValueError when the numbers say another order than the lines.
-    """
-    found = [_NUMBERED.fullmatch(line) for line in lines]
-    if len(lines) < 2 or not all(found):
-        return lines
-    numbers, labels = [int(each[1]) for each in found if each], [each[2] for each in found if each]
-    last = len(lines) - 1
-    if len(set(labels)) < len(labels) or sorted(numbers) not in (list(range(last + 1)), list(range(1, last + 2))):
-        return lines
-    if numbers != sorted(numbers):
-        raise ValueError(f"its lines are numbered {numbers[0]}, {numbers[1]}, …; they must be in the order of scores")
-    if numbers[0] == 1:
-        print(f"{path}: the labels keep their numbers 1 to {len(lines)}", file=sys.stderr)
-        return lines
-    print(f"{path}: the numbers 0 to {last} at the lines' beginnings are not part of the labels", file=sys.stderr)
-    return labels

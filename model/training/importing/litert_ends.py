@@ -6,23 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from model.training.export.source import Ends
+from model.training.export.source import Ends, ends_with
 
 # Names of the operators that Keras calls by another name.
 _NAMES = {"LOGISTIC": "sigmoid", "FULLY_CONNECTED": "linear", "CONV_2D": "linear", "BATCH_MATMUL": "linear"}
 
 # Operators that only reorder, copy or convert a tensor, and those that also choose or interpolate pixels.
 _PASSING = "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "DEQUANTIZE", "QUANTIZE", "CAST"
-_FRAMING = *_PASSING, "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "PAD", "PADV2", "STRIDED_SLICE", "TRANSPOSE"
+_CHOOSING = "PAD", "PADV2", "STRIDED_SLICE", "TRANSPOSE", "PACK", "CONCATENATION", "REVERSE_V2", "GATHER", "SPLIT"
+_FRAMING = *_PASSING, *_CHOOSING, "UNPACK", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"
+
+_ARITHMETIC: dict[str, Any] = {"MUL": np.multiply, "DIV": np.divide, "ADD": np.add, "SUB": np.subtract}
 
 
 def ends_of(interpreter: Any) -> Ends:
     """The ends of the model in an interpreter that has not allocated its tensors yet."""
     operators = interpreter._get_ops_details()
-    (start,), (end,) = (
-        [each["index"] for each in of()] for of in (interpreter.get_input_details, interpreter.get_output_details)
-    )
-    return Ends(last=_last(operators, end), gain=_gain(operators, start, interpreter))
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    start, end = given["index"], made["index"]
+    # The constants of a quantised model are not its factors, and its input's quantisation says the scaling.
+    scaled = _scaled(operators, start, interpreter) if given["dtype"] is np.float32 else None
+    return ends_with(_last(operators, end), "", scaled)
 
 
 def _last(operators: list[dict[str, Any]], tensor: int) -> str:
@@ -38,32 +42,30 @@ def _last(operators: list[dict[str, Any]], tensor: int) -> str:
     return ""
 
 
-def _gain(operators: list[dict[str, Any]], tensor: int, interpreter: Any) -> float | None:
-    """The factor by which the model scales pixels before its first other operator; None without scaling."""
-    gain, found = 1.0, False
+def _scaled(operators: list[dict[str, Any]], start: int, interpreter: Any) -> tuple[Any, Any] | None:
+    """What the model makes of the pixels 0 and 255 before its first other operator; None without scaling."""
+    tensors, ends, found = {start}, [np.float64(0), np.float64(255)], False
     for operator in operators:
         inputs = [int(each) for each in operator["inputs"]]
-        if tensor not in inputs:
+        if not tensors.intersection(inputs):
             continue
-        name = operator["op_name"]
-        if name in ("MUL", "DIV", "ADD", "SUB"):
-            others = [each for each in inputs if each != tensor]
-            constant = _constant(interpreter, others[0]) if others else None
-            if constant is None:
+        made = {int(each) for each in operator["outputs"]}
+        if calculate := _ARITHMETIC.get(operator["op_name"]):
+            constants = {each: _constant(interpreter, each) for each in inputs if each not in tensors}
+            if any(constant is None for constant in constants.values()):
                 break
-            found = True
-            if name in ("MUL", "DIV"):
-                gain *= constant if name == "MUL" else 1 / constant
-        elif name not in _FRAMING:
+            ends = [calculate(*(constants.get(each, end) for each in inputs)) for end in ends]
+            tensors, found = made, True
+        elif operator["op_name"] in _FRAMING:
+            tensors |= made
+        else:
             break
-        tensor = int(operator["outputs"][0])
-    return gain if found else None
+    return (ends[0], ends[1]) if found else None
 
 
-def _constant(interpreter: Any, tensor: int) -> float | None:
-    """The largest absolute value of a constant tensor; None for a computed one."""
+def _constant(interpreter: Any, tensor: int) -> Any:
+    """The values of a constant tensor; None for a computed one."""
     try:
-        values = np.abs(np.asarray(interpreter.get_tensor(tensor), np.float64))
+        return np.asarray(interpreter.get_tensor(tensor), np.float64)
     except ValueError:  # LiteRT has no data for it yet
         return None
-    return float(values.max()) or None if values.size else None

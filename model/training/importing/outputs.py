@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.engines.base import LOGIT, LOGITS, MULTILABEL_LOGITS, PROBABILITIES, PROBABILITY, Signature
+from model.engines.base import LOGIT, LOGITS, MULTILABEL_LOGITS, PROBABILITIES, PROBABILITY, Scores, Signature
 from model.engines.outputs import ROWS
 from model.training.errors import SourceError
 from model.training.export.parity import probes
@@ -14,6 +14,9 @@ from model.training.export.source import Source
 _LAST = {"softmax": PROBABILITIES, "sigmoid": PROBABILITIES, "log_softmax": LOGITS}
 
 _SINGLE = {PROBABILITIES: PROBABILITY, LOGITS: LOGIT, MULTILABEL_LOGITS: LOGIT}
+
+# Smallest sum of an image's scores that are those of several softmaxes, for groups of labels.
+_SEVERAL = 1.5
 
 # Allowed difference of the sum of an image's probabilities from 1. Quantised models give multiples of 1/256.
 _SUM_SLACK = 0.02
@@ -62,6 +65,11 @@ def _stated(source: Source, signature: Signature) -> tuple[str | None, str]:
     ends, single = source.ends, source.spec.outputs == 1
     if single and "softmax" in ends.last:
         raise SourceError(f"{source.origin} gives one score after a {ends.last}, which is the same for every image")
+    if not single and "softmax" in ends.last and _sums(source, signature, ends.last).min() > _SEVERAL:
+        raise SourceError(
+            f"{source.origin} gives the scores of several softmaxes in one row, which sum to more than 1; a classifier "
+            "gives one score for each label: save it with one of them"
+        )
     if ends.last in _LAST:
         return _LAST[ends.last], f"it ends with {ends.last}"
     if ends.loss and not (single and ends.loss == LOGITS):
@@ -69,6 +77,12 @@ def _stated(source: Source, signature: Signature) -> tuple[str | None, str]:
     if not single and _sum_to_one(source, signature):
         return PROBABILITIES, "the scores of each image sum to 1"
     return None, f"it ends with {ends.last}" if ends.last else "its last operation is unknown"
+
+
+def _sums(source: Source, signature: Signature, last: str = "") -> Scores:
+    """The sum of each image's scores, or of the numbers of which they are the logarithms."""
+    scores = source.score(probes(signature), signature)
+    return np.asarray((np.exp(scores) if last == "log_softmax" else scores).sum(axis=1))
 
 
 def _sum_to_one(source: Source, signature: Signature) -> bool:

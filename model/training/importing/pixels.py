@@ -21,6 +21,9 @@ _EVEN = 0.05
 # twice; a larger one was never trained on.
 _SMALLEST, _USUAL, _LARGEST = 0.1, 16, 300
 
+# Largest quotient of two similar ranges. Calibration finds almost the range of the pixels.
+_SIMILAR = 1.5
+
 
 def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     """The pixel scaling, a key of PIXELS or a factor and an offset.
@@ -35,10 +38,12 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     if _scales_itself(source):
         if asked not in (None, "raw"):
             raise SourceError(
-                f"the pixels are {asked!r}; {source.origin} scales them itself, by {source.ends.gain:.3g}, so they "
-                "would be scaled twice: leave --pixels out, or write a --recipe"
+                f"the pixels are {asked!r}; {source.origin} scales them itself, {_how(source)}, so they would be "
+                "scaled twice: leave --pixels out, or write a --recipe"
             )
         return "raw"
+    if asked and isinstance(source.pixels, tuple):
+        _check_quantised(source.pixels, asked, source.origin)
     pixels = asked or source.pixels
     if pixels is None:
         raise SourceError(
@@ -53,13 +58,25 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     return pixels
 
 
+def _check_quantised(own: tuple[float, float], asked: str, origin: str) -> None:
+    """Raise SourceError when the pixels that the user names have another range than a model is quantised for."""
+    factor, offset = own
+    times = float(np.max(PIXELS[asked][0])) / factor
+    if not 1 / _SIMILAR < times < _SIMILAR:
+        raise SourceError(
+            f"the pixels are {asked!r}; {origin} is quantised for values from {offset:.3g} to "
+            f"{255 * factor + offset:.3g}: leave --pixels out"
+        )
+
+
 def warn_of_scaling(source: Source, signature: Signature) -> None:
     """Print a warning when the user's own recipe and the model both scale the pixels."""
-    span = _span(source, signature.preprocessing["steps"][-1]["factor"])
-    if source.ends.gain is not None and span < _SMALLEST:
+    factor = np.asarray(signature.preprocessing["steps"][-1]["factor"])
+    span = _span(source, factor)
+    if source.ends.gain is not None and (span < _SMALLEST or (source.ends.is_centred and np.any(factor != 1))):
         say(
-            f"warning: the recipe scales the pixels, and {source.origin} does so itself, by {source.ends.gain:.3g}; "
-            f"its first layer gets a range of {span:.3g}",
+            f"warning: the recipe scales the pixels, and {source.origin} does so itself, {_how(source)}; its first "
+            f"layer gets a range of {span:.3g}",
         )
 
 
@@ -80,7 +97,12 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
 
 
 def _scales_itself(source: Source) -> bool:
-    return source.ends.gain is not None and _SMALLEST <= _span(source, 1.0) <= _USUAL
+    return source.ends.gain is not None and (source.ends.is_centred or _SMALLEST <= _span(source, 1.0) <= _USUAL)
+
+
+def _how(source: Source) -> str:
+    factor = f"{source.ends.gain:.3g}"
+    return "by subtracting a mean" if factor == "1" else f"by {factor}"
 
 
 def _span(source: Source, factor: object) -> float:

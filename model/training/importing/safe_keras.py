@@ -10,7 +10,7 @@ import keras
 
 from model.text import reason
 from model.training.errors import SourceError
-from model.training.importing.keras2 import OPERATIONS, modernised
+from model.training.importing.keras2 import OPERATIONS, modernised, other_function
 from model.training.importing.keras_ends import loss_meaning
 from model.training.importing.keras_file import KerasFile, loadable, open_keras
 
@@ -63,9 +63,12 @@ def _refuse_code(path: Path, configuration: Any) -> None:
 
 
 def _refuse_operations(file: KerasFile) -> None:
-    """Reject TensorFlow's functions as layers, which only Keras 2 has, before Keras calls them unknown classes."""
+    """Reject TensorFlow's functions as layers, which only Keras 2 has, before Keras calls them unknown classes, and
+    functions that Keras 2 calculates differently."""
     if found := sorted(_classes(file.configuration) & set(OPERATIONS)):
         raise SourceError(f"{file.path} holds a {found[0]} layer, a function of TensorFlow; {_remedy(file)}")
+    if _is_older(file) and (other := other_function(file.configuration)):
+        raise SourceError(f"{file.path} uses {other}, which is another function in this Keras; {_remedy(file)}")
 
 
 def _innermost(exc: Exception) -> str:

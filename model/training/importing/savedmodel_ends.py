@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.training.export.source import Ends
+from model.training.export.source import Ends, ends_with
 
 # Names of the operations that Keras calls by another name.
 _NAMES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax", "Tanh": "tanh"}
@@ -18,8 +18,12 @@ _NAMES |= dict.fromkeys(("BiasAdd", "MatMul", "Conv2D", "Einsum", "BatchMatMulV2
 # Operations that call a function, that only reorder, copy or convert a tensor, and that choose or interpolate pixels.
 _CALLS = "PartitionedCall", "StatefulPartitionedCall"
 _PASSING = "Identity", "IdentityN", "Reshape", "Squeeze", "Cast", "StopGradient", "PreventGradient", "EnsureShape"
-_FRAMING = *_PASSING, "ResizeBilinear", "ResizeNearestNeighbor", "Pad", "PadV2", "Transpose", "StridedSlice"
-_SCALING = {"Mul": 1, "RealDiv": -1, "Div": -1, "AddV2": 0, "Add": 0, "Sub": 0, "BiasAdd": 0}
+_CHOOSING = "Pad", "PadV2", "Transpose", "StridedSlice", "Pack", "ConcatV2", "ReverseV2", "GatherV2", "Split", "Unpack"
+_FRAMING = *_PASSING, *_CHOOSING, "ResizeBilinear", "ResizeNearestNeighbor"
+_ARITHMETIC: Mapping[str, Any] = {
+    **{"Mul": np.multiply, "RealDiv": np.divide, "Div": np.divide, "Sub": np.subtract},
+    **dict.fromkeys(("AddV2", "Add", "BiasAdd"), np.add),
+}
 
 # Operations on constants.
 _CALCULATED: Mapping[str, Any] = {
@@ -95,28 +99,32 @@ class _Graph:
             return np.asarray(self._given[node.name], np.float64)
         return _CALCULATED[node.op](*(self.constant(body, each) for each in node.input if each[0] != "^"))
 
-    def gain(self, name: str) -> float | None:
-        """The factor by which the graph scales its input before its first other operation; None without scaling."""
-        body, gain, found = self.top, 1.0, False
+    def scaled(self, name: str) -> tuple[Any, Any] | None:
+        """What the graph makes of the pixels 0 and 255 before its first other operation; None without scaling."""
+        body, names, ends, found = self.top, {name}, [np.float64(0), np.float64(255)], False
         for _ in range(_MOST):
-            takers = [node for node in body.nodes.values() if name in map(_node, node.input) and node.op != "Shape"]
+            takers = [node for node in body.nodes.values() if not names.isdisjoint(map(_node, node.input))]
+            takers = [node for node in takers if node.op != "Shape"]
+            if takers and all(node.op in _FRAMING for node in takers):
+                names = {node.name for node in takers}
+                continue
             if len(takers) != 1:
                 break
             node, inputs = takers[0], [_node(each) for each in takers[0].input]
             if node.op in _CALLS:
                 body = self.entered(node, body)
-                name = body.arguments[inputs.index(name)]
+                names = {argument for argument, each in zip(body.arguments, inputs, strict=False) if each in names}
                 continue
-            if node.op in _SCALING:
-                try:
-                    (constant,) = (self.constant(body, each) for each in node.input if _node(each) != name)
-                except (KeyError, ValueError):  # of two branches of the graph
-                    break
-                gain, found = gain * float((np.abs(constant) ** _SCALING[node.op]).max()), True
-            elif node.op not in _FRAMING:
+            calculate = _ARITHMETIC.get(node.op)
+            if calculate is None:
                 break
-            name = node.name
-        return gain if found else None
+            try:
+                given = [None if _node(each) in names else self.constant(body, each) for each in node.input]
+                ends = [calculate(*(end if each is None else each for each in given)) for end in ends]
+            except (KeyError, ValueError):  # of two branches of the graph
+                break
+            names, found = {node.name}, True
+        return (ends[0], ends[1]) if found else None
 
 
 def ends_of(score: Any) -> Ends:
@@ -133,10 +141,10 @@ def ends_of(score: Any) -> Ends:
     except (KeyError, IndexError, ValueError):
         last = ""
     try:
-        gain = read.gain(start)
+        scaled = read.scaled(start)
     except (KeyError, IndexError, ValueError, TypeError):
-        gain = None
-    return Ends(last=_NAMES.get(last, last), gain=gain)
+        scaled = None
+    return ends_with(_NAMES.get(last, last), "", scaled)
 
 
 def _node(tensor: str) -> str:
