@@ -11,7 +11,14 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED_TWINS = ("test_client", "test_client_answers", "test_client_streams", "test_explain", "test_results", "test_trace_path")
+SHARED_TWINS = (
+    "test_client",
+    "test_client_answers",
+    "test_client_streams",
+    "test_explain",
+    "test_results",
+    "test_trace_path",
+)
 """The files whose tests take the fixture `shared_twin`."""
 
 SPREAD = ("test_slow_callers", "test_many_large")
