@@ -17,8 +17,8 @@ _VERSION = 1
 _TYPES = dict.fromkeys(NUMBERS, "REAL") | dict.fromkeys(WHOLE_NUMBERS, "INTEGER")
 _DECLARED = ", ".join(f"{name} {_TYPES.get(name, 'TEXT')}" for name in COLUMNS)
 _CREATE = f"CREATE TABLE results ({_DECLARED})"
-_INSERT = f"INSERT INTO results VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM results ORDER BY rowid"
+_INSERT = f"INSERT INTO results VALUES ({', '.join(f':{name}' for name in COLUMNS)})"  # nosec B608  # our own columns
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM results ORDER BY rowid"  # nosec B608  # our own columns
 
 
 class SqliteWriter:
