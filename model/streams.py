@@ -10,7 +10,6 @@ from contextlib import suppress
 
 def run(main: Callable[[], int]) -> int:
     """Run a program's `main` and return its exit code, or 1 when the reader of its output has left (`| head`)."""
-    open_closed()
     try:
         code = main()
         sys.stdout.flush()  # here and not at exit, where a closed pipe is a traceback

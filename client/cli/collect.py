@@ -89,7 +89,7 @@ class Collected:
     def add(self, response: Response) -> None:
         """Write a response. Raises OSError when it is not written to every file."""
         from client.results.record import Record
-        from client.text import plain, printable
+        from client.results.result_files import unwritable
 
         record = Record.of_response(response)
         with self._lock:
@@ -99,7 +99,7 @@ class Collected:
                 try:
                     writer.write(record)
                 except OSError as exc:
-                    self._end(f"{printable(str(path))} cannot be written any more: {plain(exc)}")
+                    self._end(unwritable(path, exc))
                     raise
             self.count += 1
             self._last_at = self._clock()
@@ -122,16 +122,13 @@ class Collected:
 
     def close(self, show: Callable[[str], None]) -> None:
         """Complete the files, and report a failure."""
-        from client.text import plain, printable
+        from client.results.result_files import complete
 
         with self._lock:
             self._closed = True
             for path, writer in self._writers.items():
-                try:
-                    writer.close()
-                except (OSError, UsageError) as exc:
-                    why = plain(exc) if isinstance(exc, OSError) else exc
-                    self._end(f"{printable(str(path))} cannot be completed: {why}")
+                if failure := complete(path, writer):
+                    self._end(failure)
             if self.failure:
                 show(self.failure)
 

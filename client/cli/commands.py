@@ -19,13 +19,7 @@ from client.gcp import Cloud, UsageError
 @options.no_wait
 @options.project
 @options.receiving
-@options.option(
-    "--topic",
-    default="req_predict",
-    envvar="REQUEST_TOPIC",
-    metavar="NAME",
-    help="Request topic.  [env: REQUEST_TOPIC; default: req_predict]",
-)
+@options.topic
 @options.option(
     "--bucket",
     default="",

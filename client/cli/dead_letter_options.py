@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,13 +11,12 @@ import click
 
 from client.cli import options
 from client.gcp import Cloud
+from client.period import period
 
 if TYPE_CHECKING:
     from client.dead_letters.subscription import DeadLetterSubscription
     from client.dead_letters.summary import Summary
     from client.results.output import Messages
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Age(click.ParamType[timedelta]):
@@ -27,10 +25,10 @@ class Age(click.ParamType[timedelta]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
-        if not match:
+        age = period(str(value))
+        if age is None:
             self.fail(f"{value!r} is no age; it must look like 90s, 30m, 12h or 7d", param, ctx)
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+        return age
 
 
 class Group(click.Group):

@@ -63,7 +63,7 @@ def list_(project: str, subscription: str, response_topic: str, no_reasons: bool
     Example:
       predictions dead-letters list --json
     """
-    from client.dead_letters.output import show_table
+    from client.dead_letters.output import show_rows
     from client.dead_letters.summary import HEADINGS, Summary
 
     cloud, found = Cloud(project, response_topic=response_topic), list[Summary]()
@@ -79,7 +79,7 @@ def list_(project: str, subscription: str, response_topic: str, no_reasons: bool
         for each in listed:
             print(json.dumps(each.json(now)), flush=True)
     elif listed:
-        show_table(HEADINGS, (each.row(now) for each in listed))
+        show_rows(HEADINGS, (each.row(now) for each in listed))
     more = f"; there are more than the limit of {limit:,}" if len(found) > limit else ""
     messages.show(f"{_many(len(listed))} in {held.path}{more}")
     return 0
@@ -141,13 +141,7 @@ def show(
 @shared.common
 @shared.explaining
 @shared.as_json
-@options.option(
-    "--topic",
-    default="req_predict",
-    envvar="REQUEST_TOPIC",
-    metavar="NAME",
-    help="Request topic.  [env: REQUEST_TOPIC; default: req_predict]",
-)
+@options.topic
 @options.option("--limit", type=options.Number(1, whole=True), metavar="N", help="Publish at most N requests.")
 @options.option(
     "--rate", type=options.Number(0, positive=True), metavar="N", help="Publish at most N requests a second."
@@ -237,7 +231,7 @@ def _planned(run: Redrive, cloud: Cloud, messages: Messages, no_reasons: bool, a
     """Yield what a redrive would leave in place, and print how often each reason occurs among all."""
     from collections import Counter
 
-    from client.dead_letters.output import show_table
+    from client.dead_letters.output import show_rows
     from client.dead_letters.summary import Summary
 
     meant = list[Summary]()
@@ -250,7 +244,7 @@ def _planned(run: Redrive, cloud: Cloud, messages: Messages, no_reasons: bool, a
         for reason, count in counts:
             print(json.dumps({"reason": reason, "dead_letters": count}))
     elif counts:
-        show_table(("dead letters", "reason"), [(f"{count:,}", reason) for reason, count in counts])
+        show_rows(("dead letters", "reason"), [(f"{count:,}", reason) for reason, count in counts])
 
 
 def _report(run: Redrive, judged: Iterable[Judged], messages: Messages, done: str, as_json: bool) -> int:

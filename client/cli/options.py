@@ -133,6 +133,15 @@ class ImagePath(FilePath):
 SECONDS = Number(0, MAX_SECONDS, positive=True, kind="number of seconds")
 
 
+topic = option(
+    "--topic",
+    default="req_predict",
+    envvar="REQUEST_TOPIC",
+    metavar="NAME",
+    help="Request topic.  [env: REQUEST_TOPIC; default: req_predict]",
+)
+"""Declares --topic."""
+
 output = option(
     "--output",
     type=FilePath(),

@@ -14,7 +14,7 @@ COMMANDS = {
     "watch": ("client.cli.watch", "Print responses as they arrive."),
     "collect": ("client.cli.collect", "Write responses to a results file."),
     "results": ("client.cli.results", "Find rows in results files."),
-    "report": ("client.cli.report_command", "Write an HTML report, and check for drift."),
+    "report": ("client.cli.report", "Write an HTML report, and check for drift."),
     "evaluate": ("client.cli.evaluate", "Measure accuracy on labelled images."),
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),

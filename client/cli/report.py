@@ -1,75 +1,149 @@
-"""The last lines of publish, upload and predict: what failed, what was interrupted, and what was not sent."""
+"""The command report: one HTML file about results files, and a check for drift whose exit code suits cron."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from client.cli.session import Session
-from client.image_files import ImageFile
-from client.results.output import Messages, View
-from client.results.request_tracker import Outcome
-from client.text import plain, printable, shown
+import click
 
+from client.cli import options
+from client.gcp import UsageError
 
-def close(view: View, messages: Messages) -> None:
-    """Show what the view still holds."""
-    messages.clear()
-    view.close()
-    sys.stdout.flush()
+if TYPE_CHECKING:
+    from client.report.page import Comparison, DriftSection
+    from client.report.summary import Summary
+    from client.results.output import Messages
+    from client.results.record import Record
 
-
-def report(session: Session, failed: Sequence[Outcome]) -> None:
-    """Name the paths without an image and the images that failed, and count both."""
-    messages, no_wait = session.messages, session.arguments.no_wait
-    messages.show_first([f"no image file is at {printable(text)}" for text in session.unmatched])
-    lines = []
-    for outcome in failed:
-        if outcome.missing:
-            lines.append(f"{outcome.problem}: {shown(outcome.image)} (request {printable(outcome.request_id)})")
-        elif outcome.problem and no_wait:  # no table shows the problem
-            lines.append(f"{shown(outcome.image)}: {outcome.problem}")
-    messages.show_first(lines)
-    errors = sum(outcome.response is not None for outcome in failed)
-    good, total = len(session.images) - len(failed), len(session.images)
-    done = "sent" if no_wait else "answered"
-    messages.show(
-        f"{good:,} of {total:,} {done}"
-        + (f", {errors:,} with an error" if errors else "")
-        + (f"; left out of folders: {session.left_out}" if session.left_out else "")
-    )
+DRIFT = 3
+"""Exit code when the predictions drifted."""
 
 
-def report_interruption(session: Session, ended: Sequence[Outcome], view: View) -> None:
-    """Show the outcomes that arrived, and name the first images without one."""
-    messages, rest = session.messages, session.tracker.stop()
-    for outcome in rest:
-        if not outcome.missing or session.arguments.as_json:
-            view.add(outcome)
-    close(view, messages)
-    unanswered = [outcome for outcome in rest if outcome.missing]
-    known = {outcome.image for outcome in (*ended, *rest)}
-    waiting = [image for image in session.images if image not in known]
-    failed = [outcome.image for outcome in (*ended, *rest) if outcome.unsent]
-    messages.show(f"interrupted; {len(unanswered):,} unanswered" + (f", {len(waiting):,} not sent" if waiting else ""))
-    messages.show_first(
-        [f"  unanswered: {shown(outcome.image)} (request {printable(outcome.request_id)})" for outcome in unanswered]
-    )
-    listed = "" if session.arguments.unsent else "; --unsent FILE lists them all"
-    messages.show_first([f"  not sent: {shown(image)}" for image in waiting], listed)
-    if unanswered:
-        messages.show("the worker still scores what was sent, and the next command waits behind it")
-    write_unsent(session, [*failed, *waiting])
+@click.command(
+    cls=options.Command,
+    epilog="""\b
+Exit codes:
+  0    the report is written; with --reference there is no drift
+  1    the report cannot be written
+  2    wrong usage, or a file that cannot be read
+  3    the report is written, and the predictions drifted
+Drift: a stability index above 0.25, or the share of one label differs from
+the reference significantly (p < 0.01 with Holm's correction).""",
+)
+@click.argument(
+    "results", nargs=-1, required=True, type=options.FilePath(), metavar="RESULTS...", help="Results files."
+)
+@options.option(
+    "--out", type=options.FilePath(), default=Path("report.html"), metavar="FILE", help="[default: report.html]"
+)
+@options.option(
+    "--since", metavar="TIME", help="Only responses since TIME: a period such as 24h or 7d, a date, or a time."
+)
+@options.option("--compare", type=options.FilePath(), metavar="OTHER", help="Results file of another run.")
+@options.option(
+    "--reference", type=options.FilePath(), metavar="ARTIFACT", help="Artifact whose reference drift is measured from."
+)
+@options.option(
+    "--images", type=options.FilePath(), metavar="FOLDER", help="Show thumbnails of images that are in this folder."
+)
+def report(
+    results: Sequence[Path],
+    out: Path,
+    since: str | None,
+    compare: Path | None,
+    reference: Path | None,
+    images: Path | None,
+) -> int:
+    """Write a report about results files, as one HTML file that needs no network.
+
+    \b
+    Examples:
+      predictions report results.sqlite --out week.html --since 7d
+      predictions report results.csv --reference my-artifact || echo drift
+    """
+    from client.report.page import render
+    from client.report.summary import summarize
+    from client.report.thumbnails import Thumbnails
+    from client.results.output import Messages
+    from client.text import printable
+    from client.whole_file import written_whole
+
+    if images and not images.is_dir():
+        raise UsageError(f"--images is {printable(str(images))}; it must be a folder")
+    messages = Messages()
+    notes: list[str] = []
+    found = summarize(_rows(results, since, messages, notes))
+    if not found.records:
+        raise UsageError("the results hold no row to report" + (" since that time" if since else ""))
+    drift = _drift(found, reference) if reference else None
+    title = f"Predictions: {', '.join(path.name for path in results[:3])}" + (" …" if len(results) > 3 else "")
+    compared = _comparison(found, compare, messages) if compare else None
+    with written_whole(out) as part:
+        part.write_text(render(title, notes, found, drift, compared, Thumbnails(images) if images else None), "utf-8")
+    reasons = drift.assessment.reasons if drift else ()
+    for reason in reasons:
+        messages.show(f"drift: {printable(reason)}")
+    print(f"{printable(str(out))}: {len(found.records):,} rows" + (", no drift" if drift and not reasons else ""))
+    return DRIFT if reasons else 0
 
 
-def write_unsent(session: Session, images: Sequence[ImageFile]) -> None:
-    """Write the paths of images that were not sent to the file of --unsent, if it is given, one on each line."""
-    path = session.arguments.unsent
-    if path is None:
-        return
+def _rows(results: Sequence[Path], text: str | None, messages: Messages, notes: list[str]) -> list[Record]:
+    """Return the rows of the files, and add notes about those that are left out."""
+    from datetime import UTC, datetime
+
+    from client.report.summary import parse_since, since
+    from client.results.result_files import read_distinct
+
+    moment = parse_since(text, datetime.now(UTC)) if text else None
+
+    def warn(note: str) -> None:
+        notes.append(note)
+        messages.show(note)
+
+    records = read_distinct(results, warn)
+    if moment is None:
+        return records
+    kept, untimed = since(records, moment)
+    notes.append(f"Only responses since {moment:%Y-%m-%d %H:%M:%S} UTC")
+    if untimed:
+        warn(f"{untimed:,} rows without a time of a response are left out")
+    return kept
+
+
+def _drift(found: Summary, folder: Path) -> DriftSection:
+    """Compare the rows of the artifact's own model with its reference. Raises UsageError."""
+    from client.report.page import DriftSection
+    from client.results.record import IMAGE_ERRORS
+    from client.text import printable
+    from model.artifact.load import read_artifact
+    from model.drift import assess, read_reference
+    from model.errors import ArtifactError
+    from model.labels import Prediction
+
     try:
-        path.write_text("".join(f"{image.path}\n" for image in images), "utf-8", "surrogateescape")
-    except OSError as exc:
-        session.messages.show(f"--unsent cannot be written to {printable(str(path))}: {plain(exc)}")
-    else:
-        session.messages.show(f"{len(images):,} images that were not sent are listed in {printable(str(path))}")
+        artifact, reference = read_artifact(folder), read_reference(folder)
+    except ArtifactError as exc:
+        raise UsageError(f"--reference: {printable(str(exc))}"[:300]) from None
+    rows = [record for record in found.answered if record.model_digest == artifact.digest]
+    if not rows:
+        raise UsageError(
+            f"no prediction is of {printable(artifact.name)} {printable(artifact.version)} "
+            f"({artifact.digest[:19]}); the results are of {printable(', '.join(found.models) or 'no model')}"[:300]
+        )
+    refused = sum(record.error_code in IMAGE_ERRORS for record in found.records)
+    try:
+        made = assess(reference, [Prediction(record.label, record.score or 0.0) for record in rows], refused)
+    except ValueError as exc:
+        raise UsageError(f"drift cannot be measured: {printable(str(exc))}"[:300]) from None
+    return DriftSection(f"{artifact.name} {artifact.version}", made, len(found.answered) - len(rows))
+
+
+def _comparison(found: Summary, path: Path, messages: Messages) -> Comparison:
+    from client.report.page import Comparison
+    from client.report.summary import changes, summarize
+    from client.results.result_files import read_distinct
+
+    other = summarize(read_distinct([path], messages.show))
+    return Comparison(path.name, other, changes(other, found))

@@ -30,7 +30,7 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
 
 
 def _send(transport: Transport, session: Session, view: View) -> int:
-    from client.cli.report import close, report, report_interruption, write_unsent
+    from client.cli.outcome_messages import close, report, report_interruption, write_unsent
     from client.transport.base import send_all
 
     arguments, images, messages = session.arguments, session.images, session.messages

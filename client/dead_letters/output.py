@@ -1,27 +1,21 @@
-"""Tables of dead letters: with rules on a terminal, as aligned text elsewhere. All text is escaped."""
+"""What the commands print of dead letters. All text is escaped."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from client.dead_letters.dead_letter import MAX_REDRIVES, DeadLetter
 from client.dead_letters.summary import Summary, age_text
+from client.table import show_table
 from client.text import brief
 from functions.messages.contract import encode_time
 
 
-def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def show_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table."""
-    lines = [[brief(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _show_on_terminal(headings, lines)
-        return
-    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    for line in (headings, *lines):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    show_table(headings, [[brief(cell) for cell in row] for row in rows], right=("age", "attempts", "size"))
 
 
 def details(dead_letter: DeadLetter, reason: str, now: datetime) -> str:
@@ -51,18 +45,3 @@ def details_json(dead_letter: DeadLetter, summary: Summary, now: datetime) -> di
 
 def _escaped(attributes: Mapping[str, str]) -> dict[str, str]:
     return {brief(name): brief(attributes[name]) for name in sorted(attributes)}
-
-
-def _show_on_terminal(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table()
-    for heading in headings:
-        drawn.add_column(
-            heading, overflow="fold", justify="right" if heading in {"age", "attempts", "size"} else "left"
-        )
-    for line in lines:
-        drawn.add_row(*map(Text, line))  # rich reads markup in a str
-    Console().print(drawn)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from client.gcp import UsageError
+from client.period import period
 from client.results.record import Record
 from client.text import printable
 
@@ -23,9 +23,6 @@ STAGES = {
 """The stages of a request, in order, and the columns of their times. `client` includes all others."""
 
 PERCENTILES = (50, 90, 95, 99, 100)
-
-_PERIOD = re.compile(r"(\d{1,6})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,8 @@ def completed(record: Record) -> datetime | None:
 
 def parse_since(text: str, now: datetime) -> datetime:
     """Read a time: RFC 3339, a date (UTC), or a period before now such as 30m, 24h or 7d. Raises UsageError."""
-    if found := _PERIOD.fullmatch(text):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if (before := period(text)) is not None:
+        return now - min(before, now - datetime.min.replace(tzinfo=UTC))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -7,7 +7,6 @@ which stays, so that a command that was killed loses nothing and a later command
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from client.gcp import UsageError
 from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, distinct, to_cells
 from client.results.text_files import JsonLinesFormat, TextWriter, Warn, read_text
 from client.text import printable
+from client.whole_file import written_whole
 
 Write = Callable[[Path, Iterable[Record]], None]
 
@@ -40,12 +40,8 @@ class DerivedWriter:
     def close(self) -> None:
         """Write the file and move it to its name. Raises OSError."""
         self._rows.close()
-        part = self._path.with_name(f"{self._path.name}.part")
-        try:
+        with written_whole(self._path) as part:
             self._write(part, read_text(self._sibling, JsonLinesFormat(), self._warn))
-            os.replace(part, self._path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def sibling(path: Path) -> Path:

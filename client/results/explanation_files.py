@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from client.image_files import ImageFile
 from client.results.output import Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
+from client.whole_file import written_whole
 from model.image_folder import EXPLANATION
 from model.links import leads_out
 
@@ -61,13 +61,8 @@ class ExplanationFiles:
         if path.is_symlink() or leads_out(path.parent, self._folder):
             raise OSError(0, "A symbolic link has that name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(path) as part, part.open("xb") as file:
+            file.write(data)
 
 
 def _names(images: Sequence[ImageFile]) -> dict[ImageFile, str]:

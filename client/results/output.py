@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from client.results.request_tracker import Outcome
+from client.table import show_table
 from client.text import brief, printable, shown
 from functions.messages.contract import Response, encode_response
 
@@ -123,31 +124,10 @@ def rows(outcome: Outcome, all_labels: bool = False) -> list[Row]:
 
 
 def show_rows(table: Sequence[Row]) -> None:
-    """Print a table: with rules and colour on a terminal, as aligned text elsewhere."""
-    if sys.stdout.isatty():
-        _show_on_terminal(table)
-        return
-    lines = [_HEADINGS, *table]
-    file, label, score, ms = (max(len(line[i]) for line in lines) for i in range(4))
-    for line in lines:
-        text = f"{line[0]:<{file}}  {line[1]:<{label}}  {line[2]:>{score}}  {line[3]:>{ms}}"
-        print(text.rstrip())
+    """Print a table."""
+    show_table(_HEADINGS, table, right=("score", "ms"))
 
 
 def as_json(response: Response) -> Any:
     """Return a response as a JSON object in the form of the message contract."""
     return json.loads(encode_response(response))
-
-
-def _show_on_terminal(table: Sequence[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    drawn = RichTable()
-    for heading in _HEADINGS:
-        drawn.add_column(heading, justify="right" if heading in {"score", "ms"} else "left", overflow="fold")
-    for line in table:
-        # Text and not str, because rich reads markup in a str and a file may be named [red].
-        drawn.add_row(*(Text(cell) for cell in line))
-    Console().print(drawn)

@@ -30,6 +30,21 @@ class Writer(Protocol):
         ...
 
 
+def unwritable(path: Path, exc: OSError) -> str:
+    """Return the message about a row that could not be written."""
+    return f"{printable(str(path))} cannot be written any more: {plain(exc)}"
+
+
+def complete(path: Path, writer: Writer) -> str:
+    """Complete a file. Returns the message about a failure, or ""."""
+    try:
+        writer.close()
+    except (OSError, UsageError) as exc:
+        why = plain(exc) if isinstance(exc, OSError) else exc
+        return f"{printable(str(path))} cannot be completed: {why}"
+    return ""
+
+
 def open_writer(path: Path, warn: Warn) -> Writer:
     """Open a results file for appending, and create it. Raises UsageError, which names the file and the reason."""
     ending = _ending(path)
@@ -103,20 +118,16 @@ class ResultFiles:
                 writer.write(record)
             except OSError as exc:
                 self._lost[path] = 1
-                self._messages.show(f"{printable(str(path))} cannot be written any more: {plain(exc)}")
+                self._messages.show(unwritable(path, exc))
 
     def close(self) -> None:
         self._view.close()
         for path, writer in self._writers.items():
-            try:
-                writer.close()
-            except (OSError, UsageError) as exc:
-                why = plain(exc) if isinstance(exc, OSError) else str(exc)
-                if not self._lost[path]:
-                    self._lost[path] = 1
-                    self._messages.show(f"{printable(str(path))} cannot be completed: {why}")
-                    continue
-            if self._lost[path]:
+            failure = complete(path, writer)
+            if failure and not self._lost[path]:
+                self._lost[path] = 1
+                self._messages.show(failure)
+            elif self._lost[path]:
                 self._messages.show(f"{printable(str(path))} lacks {self._lost[path]:,} rows")
 
 

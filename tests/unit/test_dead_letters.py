@@ -16,7 +16,7 @@ from google.pubsub_v1.types import PubsubMessage
 from client.__main__ import main
 from client.dead_letters.announcements import reason
 from client.dead_letters.dead_letter import DeadLetter
-from client.dead_letters.output import details, show_table
+from client.dead_letters.output import details, show_rows
 from client.dead_letters.payload_file import save_payload
 from client.dead_letters.redrive import Redrive, RequestPublisher
 from client.dead_letters.subscription import DeadLetterSubscription
@@ -256,7 +256,7 @@ def test_sizes(size: int, text: str) -> None:
 
 def test_untrusted_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     evil = dead_letter(request_id=EVIL, filename=EVIL, attributes={EVIL: EVIL})
-    show_table(HEADINGS, [Summary.of(evil).row(NOW)])
+    show_rows(HEADINGS, [Summary.of(evil).row(NOW)])
     print(details(evil, EVIL, NOW))
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\u202e" not in shown and "[red]x\\x1b[31m\\ny" in shown

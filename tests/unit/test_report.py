@@ -147,6 +147,7 @@ def test_since_is_a_period_or_a_time() -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     assert parse_since("7d", now) == datetime(2026, 11, 21, tzinfo=UTC) == parse_since("2026-11-21", now)
     assert parse_since("2026-11-21T02:00:00+02:00", now) == datetime(2026, 11, 21, tzinfo=UTC)
+    assert parse_since("999999d", now) == datetime.min.replace(tzinfo=UTC)
     with pytest.raises(UsageError, match="--since is soon; it must be a period"):
         parse_since("soon", now)
 
