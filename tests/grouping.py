@@ -24,6 +24,9 @@ SHARED_TWINS = (
 SPREAD = ("test_slow_callers", "test_many_large")
 """Files of long tests that share nothing: each may run in another process."""
 
+LONG = (*SPREAD, "test_pull_shutdown", "test_push_shutdown", "test_doctor_abroad", "test_identity")
+"""Files with tests of 15 s and more: at the end of a run, one process would still run them while the others wait."""
+
 TRAINING = ("test_training", "test_transfer", "test_bring_your_own")
 """How the names of the files begin that train networks. They take half of the time of tests/lab."""
 
@@ -45,12 +48,13 @@ def group(test: str) -> str:
     return test if file in SPREAD else path
 
 
-def place(test: str) -> tuple[int, bool]:
-    """The sort key of a test: its folder; tests on Google's emulator come first."""
+def place(test: str) -> tuple[int, int]:
+    """The sort key of a test: its folder, and in it the long tests first. Tests on Google's emulator follow Terraform's."""
     folder = test.partition("/")[2].partition("/")[0]
     if group(test) == "google":
-        return _FOLDERS.index("terraform"), True
-    return (_FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)), False
+        return _FOLDERS.index("terraform"), 2
+    is_long = any(f"/{name}.py::" in test for name in LONG)
+    return (_FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)), 0 if is_long else 1
 
 
 @pytest.hookimpl(trylast=True)

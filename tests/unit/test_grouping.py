@@ -30,6 +30,7 @@ def test_the_group_of_a_test_is_that_of_its_process(one: str, other: str, togeth
 def test_the_longest_groups_begin_first() -> None:
     tests = [f"tests/{folder}/test_a.py::test_a" for folder in ("lab", "terraform", "release", "service", "unit")]
     assert sorted(reversed(tests), key=place) == tests
+    assert place("tests/service/test_slow_callers.py::test_a") < place("tests/service/test_a.py::test_a")
     assert place("tests/conformance/test_a.py::test_a[google]") < place("tests/release/test_a.py::test_a")
 
 
