@@ -49,7 +49,7 @@ def group(test: str) -> str:
 
 
 def place(test: str) -> tuple[int, int]:
-    """The sort key of a test: its folder, and in it the long tests first. Tests on Google's emulator follow Terraform's."""
+    """The sort key of a test: its folder, and in it the long tests first. Google's emulator follows Terraform."""
     folder = test.partition("/")[2].partition("/")[0]
     if group(test) == "google":
         return _FOLDERS.index("terraform"), 2

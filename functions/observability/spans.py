@@ -80,7 +80,10 @@ class Spans:
         within = trace.set_span_in_context(span)
         for stage in fields(timing):
             if stage.name not in ("queue", "total") and (ms := getattr(timing, stage.name)):
-                self._tracer.start_span(stage.name, within, start_time=began).end(began := began + _ns(ms))
+                # Rounded times may add up to more than the total; a span ends within its parent.
+                ended = min(end, began + _ns(ms))
+                self._tracer.start_span(stage.name, within, start_time=began).end(ended)
+                began = ended
         span.end(end)
         made = span.get_span_context()
         return TraceContext(

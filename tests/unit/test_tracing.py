@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from functions.messages.contract import Envelope
+from functions.messages.contract import Envelope, Response, Timing
 from functions.observability.spans import FLUSH_S, Spans, spans
 from functions.settings import SettingsError
 from tests.fakes import MemoryResponses, fake_handler, handle
@@ -78,6 +78,14 @@ def test_a_request_is_a_span_of_the_senders_trace(made: Spans) -> None:
     trace = responses.published[0].trace
     assert trace is not None and trace.sampled
     assert (f"0x{trace.trace_id}", f"0x{trace.span_id}") == (f"0x{TRACE}", answer["context"]["span_id"])
+
+
+def test_stages_whose_rounded_times_exceed_the_total_end_within_it(made: Spans) -> None:
+    made.record(None, Response("r", timing_ms=Timing(decode=0.3, predict=0.3, total=0.5)))
+    made.flush()
+    found = exported()
+    assert found["decode"]["end_time"] == found["predict"]["start_time"]
+    assert found["predict"]["end_time"] == found["answer"]["end_time"]
 
 
 def test_an_unsampled_trace_is_not_recorded(made: Spans) -> None:
