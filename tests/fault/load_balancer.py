@@ -36,12 +36,16 @@ class LoadBalancer:
             self._ports.remove(port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
             there, back = await self._connect()
-        except OSError:  # it died this moment: the broker delivers again
-            writer.close()
-            return
-        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+            writers.append(back)
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+        except (OSError, asyncio.CancelledError):  # the worker died this moment, or the run ends while this waits
+            pass
+        finally:
+            for each in writers:
+                each.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with self._changed:

@@ -13,6 +13,7 @@ from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
 from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage, PushConfig
+from tests.fault.event_loop import cancel_others
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -56,11 +57,7 @@ async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: floa
         pusher.close()
         backlog.close()
         server.close()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.01)  # connections close
+        await cancel_others()
     return times
 
 
