@@ -9,18 +9,11 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from client.images import ImageFile
 from model.image_folder import images_in, is_passed_by
 from model.links import leads_out
 
 _LEADS_OUT = "a symbolic link that leads out of the folder; name the file itself to send it"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """An image file. `name` is its name in requests and buckets: relative to the folder that was given."""
-
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from client.image_files import ImageFile
+from client.images import Image
 from model.text import printable
 
 __all__ = ["SendError", "brief", "plain", "printable", "shown"]
@@ -70,6 +70,6 @@ def brief(text: str) -> str:
     return printable(text if len(text) <= _MAX_CELL_LENGTH else text[: _MAX_CELL_LENGTH - 1] + "…")
 
 
-def shown(image: ImageFile) -> str:
+def shown(image: Image) -> str:
     """Return an image's path, safe to print."""
-    return printable(str(image.path))
+    return printable(image.location)

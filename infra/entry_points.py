@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 
 from client.gcp import Cloud
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.transport.base import SendOptions, Transport, send_all
 from client.transport.bucket import open_bucket
@@ -16,7 +16,7 @@ from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import open_topic
 
 # Opens the transport of an entry point for these images. The request tracker gets their outcomes. May raise.
-EntryPoint = Callable[[Collection[ImageFile], RequestTracker], AbstractContextManager[Transport]]
+EntryPoint = Callable[[Collection[Image], RequestTracker], AbstractContextManager[Transport]]
 
 
 def topic(cloud: Cloud) -> EntryPoint:
@@ -26,9 +26,7 @@ def topic(cloud: Cloud) -> EntryPoint:
 
 def bucket(cloud: Cloud, name: str, folder: str) -> EntryPoint:
     """Return the watched bucket; the images are uploaded to `folder`."""
-    return lambda images, tracker: open_bucket(
-        cloud, name, list(images), tracker, _responses(cloud, tracker), prefix=f"{folder}/"
-    )
+    return lambda images, tracker: open_bucket(cloud, name, tracker, _responses(cloud, tracker), prefix=f"{folder}/")
 
 
 def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoint:
@@ -36,7 +34,7 @@ def http(url: str, timeout_s: float, token: Callable[[], str] = str) -> EntryPoi
     return lambda images, tracker: nullcontext(HttpTransport(url, tracker, timeout_s, SendOptions(), token()))
 
 
-def send_through(entry_point: EntryPoint, images: Collection[ImageFile], timeout_s: float) -> list[Outcome]:
+def send_through(entry_point: EntryPoint, images: Collection[Image], timeout_s: float) -> list[Outcome]:
     """Send images through an entry point and return their outcomes."""
     tracker = RequestTracker()
     with entry_point(images, tracker) as transport:

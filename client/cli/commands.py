@@ -13,6 +13,9 @@ from client.cli.run import run
 from client.cli.session import Arguments, Session
 from client.gcp import Cloud, UsageError
 
+_MAX_PREFIX_BYTES = 512
+"""Bytes of --prefix in UTF-8: half of what Cloud Storage allows for an object's name."""
+
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @options.sending
@@ -85,12 +88,13 @@ def upload(project: str, response_topic: str, subscription: str, bucket: str, pr
 
     if not bucket:
         raise UsageError("no bucket is set: give --bucket, or set UPLOAD_BUCKET")
+    if (size := len(prefix.encode("utf-8", "replace"))) > _MAX_PREFIX_BYTES:
+        raise UsageError(f"--prefix has {size:,} bytes; it may have {_MAX_PREFIX_BYTES}")
     emulators.check_answers(emulators.PUBSUB, emulators.STORAGE)
-    cloud, session = Cloud(project, response_topic=response_topic), Session(Arguments(**given))
+    cloud, session = Cloud(project, response_topic=response_topic), Session(Arguments(**given), prefix)
     transport = open_bucket(
         cloud,
         bucket,
-        session.images,
         session.tracker,
         session.responses(cloud, subscription),
         prefix=prefix,

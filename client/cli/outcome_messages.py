@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from client.cli.session import Session
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.output import Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
@@ -62,13 +62,13 @@ def report_interruption(session: Session, ended: Sequence[Outcome], view: View) 
     write_unsent(session, [*failed, *waiting])
 
 
-def write_unsent(session: Session, images: Sequence[ImageFile]) -> None:
+def write_unsent(session: Session, images: Sequence[Image]) -> None:
     """Write the paths of images that were not sent to the file of --unsent, if it is given, one on each line."""
     path = session.arguments.unsent
     if path is None:
         return
     try:
-        path.write_text("".join(f"{image.path}\n" for image in images), "utf-8", "surrogateescape")
+        path.write_text("".join(f"{image.location}\n" for image in images), "utf-8", "surrogateescape")
     except OSError as exc:
         session.messages.show(f"--unsent cannot be written to {printable(str(path))}: {plain(exc)}")
     else:

@@ -53,16 +53,17 @@ class Arguments:
 class Session:
     """What one command sends and how it reports. Raises UsageError when the paths name no image."""
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, prefix: str = "") -> None:
         from client.image_files import expand
         from client.results.output import Messages
         from client.results.request_tracker import RequestTracker
         from client.text import printable
+        from client.unique_names import unique_names
         from model.image_folder import by_suffix
 
         self.arguments = arguments
         expanded = expand(arguments.paths)
-        self.images, self.unmatched = expanded.images, expanded.unmatched
+        self.images, self.unmatched = list(unique_names(expanded.images, prefix)), expanded.unmatched
         self.left_out = printable(by_suffix(expanded.left_out))
         if not self.images:
             left_out = f" (left out: {self.left_out})" if self.left_out else ""
@@ -102,10 +103,10 @@ class Session:
         elif arguments.no_wait:
             view = RequestIds()
         else:
-            view = Table([str(image.path) for image in self.images], all_labels=(arguments.top_k or 1) > 1)
+            view = Table([image.location for image in self.images], all_labels=(arguments.top_k or 1) > 1)
         folder = arguments.explanations
         if folder:
-            view = ExplanationFiles(view, self.messages, folder, self.images)
+            view = ExplanationFiles(view, self.messages, folder)
         if arguments.output:
             from client.results.result_files import ResultFiles, open_writers
 

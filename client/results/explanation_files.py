@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
 from pathlib import Path
 
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.output import Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
@@ -20,14 +20,12 @@ _MAX_NAME_LENGTH = 200
 class ExplanationFiles:
     """Passes outcomes to `view`, and writes `<image>.explained.png` to `folder` for each that has an explanation.
 
-    The images of a folder keep their paths below it, and images of the same name get a number, in the order of
-    `images`: the same command always writes the same names. A file of that name is replaced. Nothing is written outside
-    of `folder`: not through a symbolic link in it either.
+    The images of a folder keep their paths below it. A file of that name is replaced. Nothing is written outside of
+    `folder`: not through a symbolic link in it either.
     """
 
-    def __init__(self, view: View, messages: Messages, folder: Path, images: Sequence[ImageFile]) -> None:
+    def __init__(self, view: View, messages: Messages, folder: Path) -> None:
         self._view, self._messages, self._folder = view, messages, folder
-        self._names = _names(images)
         self._written: list[Path] = []
         self._problems: list[str] = []
 
@@ -39,7 +37,7 @@ class ExplanationFiles:
         if response.explanation is None:
             self._problems.append(f"{shown(outcome.image)}: the worker sent no explanation")
             return
-        path = self._folder / self._names[outcome.image]
+        path = self._folder / _file_name(outcome.image)
         try:
             self._write(path, response.explanation.png)
         except OSError as exc:
@@ -65,16 +63,10 @@ class ExplanationFiles:
             file.write(data)
 
 
-def _names(images: Sequence[ImageFile]) -> dict[ImageFile, str]:
-    """Return each image's file name, relative to the folder."""
-    names: dict[ImageFile, str] = {}
-    taken: set[str] = set()
-    for image in images:
-        parent, _, last = image.name.rpartition("/")
-        number, name = 1, f"{last[-_MAX_NAME_LENGTH:]}"
-        while (path := f"{parent}/{name}".lstrip("/")).lower() in taken:
-            number += 1
-            name = f"{number}-{last[-_MAX_NAME_LENGTH:]}"
-        taken.add(path.lower())  # some file systems do not distinguish case
-        names[image] = f"{path}{EXPLANATION}"
-    return names
+def _file_name(image: Image) -> str:
+    """Return the explanation's path relative to the folder. A long name is cut and gets a checksum."""
+    folder, slash, last = image.name.rpartition("/")
+    if len(last) > _MAX_NAME_LENGTH:
+        checksum = hashlib.sha256(last.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        last = f"{checksum}-{last[-_MAX_NAME_LENGTH:]}"
+    return f"{folder}{slash}{last}{EXPLANATION}"

@@ -44,7 +44,7 @@ class Table:
         self._outcomes.append(outcome)
 
     def close(self) -> None:
-        ordered = sorted(self._outcomes, key=lambda o: self._position.get(str(o.image.path), len(self._position)))
+        ordered = sorted(self._outcomes, key=lambda o: self._position.get(o.image.location, len(self._position)))
         if ordered:
             show_rows([row for outcome in ordered for row in rows(outcome, self._all_labels)])
 
@@ -54,7 +54,7 @@ class JsonLines:
 
     def add(self, outcome: Outcome) -> None:
         line = {
-            "file": str(outcome.image.path),
+            "file": outcome.image.location,
             "request_id": outcome.request_id or None,
             "trace_id": outcome.trace_id or None,
             "ms": round(outcome.ms, 1) if outcome.response else None,

@@ -60,7 +60,7 @@ class Record:
     @classmethod
     def of_outcome(cls, outcome: Outcome) -> Record:
         """Return the row of an image that this client sent, or could not send."""
-        here = {"file": str(outcome.image.path), "trace_id": outcome.trace_id, "problem": outcome.problem}
+        here = {"file": outcome.image.location, "trace_id": outcome.trace_id, "problem": outcome.problem}
         if outcome.response:
             ms = round(outcome.ms, 1)
             return _made(_values(outcome.response) | here | {"client_ms": ms})

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from client.image_files import ImageFile
+from client.images import Image
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Response
 
@@ -30,7 +30,7 @@ class Outcome:
     request was sent and no response arrived. `trace_id` identifies the request in the pipeline's logs and traces.
     """
 
-    image: ImageFile
+    image: Image
     request_id: str = ""
     response: Response | None = None
     problem: str = ""
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _OpenRequest:
-    image: ImageFile
+    image: Image
     sent_at: float
     trace_id: str
 
@@ -63,7 +63,7 @@ class RequestTracker:
         self._clock = clock
         self._changed = threading.Condition()
         self._open: dict[str, _OpenRequest] = {}
-        self._ids: dict[ImageFile, str] = {}
+        self._ids: dict[Image, str] = {}
         self._errors: dict[str, Outcome] = {}
         self._early: OrderedDict[str, tuple[Response, float]] = OrderedDict()
         self._settled: deque[Outcome] = deque()
@@ -81,7 +81,7 @@ class RequestTracker:
         """Whether no thread is sending any more."""
         return self._all_sent_at is not None
 
-    def expect(self, request_id: str, image: ImageFile, sent_at: float | None = None, trace_id: str = "") -> None:
+    def expect(self, request_id: str, image: Image, sent_at: float | None = None, trace_id: str = "") -> None:
         """Register a request. `sent_at` is the time of the tracker's clock when it was sent, by default now."""
         with self._changed:
             self._open[request_id] = _OpenRequest(image, self._clock() if sent_at is None else sent_at, trace_id)
@@ -105,7 +105,7 @@ class RequestTracker:
         with self._changed:
             self._settle(outcome)
 
-    def fail(self, image: ImageFile, problem: str) -> None:
+    def fail(self, image: Image, problem: str) -> None:
         """Record that an image could not be sent. A response that has arrived for it takes precedence."""
         with self._changed:
             request_id = self._ids.get(image, "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.transport import send_pool
 from functions.messages.contract import encode_time
@@ -22,7 +22,7 @@ class Transport(Protocol):
         """The number of threads that may call `send` at the same time."""
         ...
 
-    def send(self, image: ImageFile) -> None:
+    def send(self, image: Image) -> None:
         """Send one image; returns when it has left this machine. Raises the error that prevented it."""
         ...
 
@@ -51,7 +51,7 @@ class SendOptions:
 
 
 def send_all(
-    transport: Transport, images: Iterable[ImageFile], tracker: RequestTracker, timeout_s: float
+    transport: Transport, images: Iterable[Image], tracker: RequestTracker, timeout_s: float
 ) -> Iterator[Outcome]:
     """Send all images and yield each outcome as it arrives.
 
@@ -61,9 +61,9 @@ def send_all(
     yield from tracker.outcomes(timeout_s)
 
 
-def content_type(image: ImageFile) -> str | None:
+def content_type(image: Image) -> str | None:
     """Return the media type that the file's name suggests."""
-    return mimetypes.guess_type(image.path.name)[0]
+    return mimetypes.guess_type(image.filename)[0]
 
 
 def cut(text: str, size: int) -> str:

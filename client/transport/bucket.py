@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError, plain
 from client.transport.base import SendOptions, content_type, cut
@@ -16,7 +16,7 @@ from client.transport.response_subscription import ResponseSubscription, reply_a
 from functions.messages.contract import ObjectRef, upload_id
 from functions.messages.trace_context import HEADER, TraceContext
 
-_OBJECT_NAME_BYTES = 1024
+OBJECT_NAME_BYTES = 1024
 """Bytes of an object's name in UTF-8: the limit of Cloud Storage."""
 
 
@@ -28,16 +28,21 @@ class Bucket:
         self._client: Any = cloud.storage_client()
         self._bucket = self._client.bucket(name)
 
-    def upload(self, image: ImageFile, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
-        """Upload a file and return a reference to the object. Reads the file in parts, so its size does not matter."""
+    def upload(self, image: Image, name: str, metadata: Mapping[str, str] | None = None) -> ObjectRef:
+        """Upload an image and return a reference to the object. Reads a file in parts, so its size does not matter."""
         from google.api_core.exceptions import GoogleAPIError
 
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
         try:
-            blob.upload_from_filename(
-                str(image.path), content_type=content_type(image), timeout=UPLOAD_TIMEOUT_S, retry=storage_retry()
-            )
+            with image.open() as file:
+                blob.upload_from_file(
+                    file,
+                    size=image.size(),
+                    content_type=content_type(image),
+                    timeout=UPLOAD_TIMEOUT_S,
+                    retry=storage_retry(),
+                )
         except GoogleAPIError as exc:
             raise SendError(f"it could not be uploaded: {plain(exc, f'the bucket {self.name}')}") from exc
         return ObjectRef(self.name, name, int(blob.generation), blob.size)
@@ -59,19 +64,19 @@ class BucketTransport:
         tracker: RequestTracker,
         options: SendOptions,
         reply_to: str | None,
-        names: Mapping[ImageFile, str],
+        prefix: str,
     ) -> None:
         self._bucket, self._tracker, self._options = bucket, tracker, options
-        self._reply_to, self._names = reply_to, names
+        self._reply_to, self._prefix = reply_to, prefix
 
-    def send(self, image: ImageFile) -> None:
+    def send(self, image: Image) -> None:
         """Upload one image. Bucket, name and generation of the object make the request id."""
         trace = TraceContext.begin()
         metadata = {**self._options.attributes(), HEADER: trace.header}
         if self._reply_to:
             metadata["reply_to"] = self._reply_to
         started = time.monotonic()
-        ref = self._bucket.upload(image, self._names[image], metadata)
+        ref = self._bucket.upload(image, object_name(image.name, self._prefix), metadata)
         request_id = upload_id(ref.bucket, ref.name, ref.generation or 0)
         if self._reply_to:
             self._tracker.expect(request_id, image, started, trace.trace_id)
@@ -83,7 +88,6 @@ class BucketTransport:
 def open_bucket(
     cloud: Cloud,
     name: str,
-    images: Sequence[ImageFile],
     tracker: RequestTracker,
     responses: ResponseSubscription | None,
     *,
@@ -92,12 +96,11 @@ def open_bucket(
 ) -> Iterator[BucketTransport]:
     """Open the transport to the watched bucket `name`, and the subscription first, so that no response is missed.
 
-    Without `responses` no response is expected. `prefix` starts the name of every object.
+    Without `responses` no response is expected. `prefix` starts the name of every object; the images' names differ.
     """
     with reply_address(responses) as reply_to:
-        names = object_names(images, prefix)
         bucket = Bucket(cloud, name)
-        yield BucketTransport(bucket, tracker, options or SendOptions(), reply_to, names)
+        yield BucketTransport(bucket, tracker, options or SendOptions(), reply_to, prefix)
         if tracker.all_sent:
             bucket.close()
 
@@ -105,18 +108,4 @@ def open_bucket(
 def object_name(name: str, prefix: str = "") -> str:
     """Return a name that Cloud Storage accepts: no control characters, at most 1,024 bytes."""
     clean = "".join(c if c.isprintable() else "_" for c in name)
-    return prefix + cut(clean, _OBJECT_NAME_BYTES - len(prefix.encode()))
-
-
-def object_names(images: Sequence[ImageFile], prefix: str) -> dict[ImageFile, str]:
-    """Return each image's object name. Equal names get a number, because the second object would replace the first."""
-    names: dict[ImageFile, str] = {}
-    taken: set[str] = set()
-    for image in images:
-        name, number = object_name(image.name, prefix), 1
-        while name in taken:
-            number += 1
-            name = object_name(f"{number}-{image.path.name}", prefix)
-        taken.add(name)
-        names[image] = name
-    return names
+    return prefix + cut(clean, OBJECT_NAME_BYTES - len(prefix.encode()))

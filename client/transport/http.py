@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterable
 
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError, plain
 from client.transport.base import SendOptions, content_type, cut
@@ -41,15 +41,15 @@ class HttpTransport:
         self._endpoint, self._tracker, self._timeout_s = endpoint(url), tracker, timeout_s
         self._options, self._token = options, token
 
-    def send(self, image: ImageFile) -> None:
+    def send(self, image: Image) -> None:
         """Post one image and wait for its response."""
-        request_id, trace = uuid.uuid4().hex, TraceContext.begin()
+        request_id, trace = image.request_id or uuid.uuid4().hex, TraceContext.begin()
         started = time.monotonic()
         response = self._post(image, request_id, trace)
         ms = 1000 * (time.monotonic() - started)
         self._tracker.settle(Outcome(image, request_id, response, ms=ms, trace_id=trace.trace_id))
 
-    def _post(self, image: ImageFile, request_id: str, trace: TraceContext) -> Response:
+    def _post(self, image: Image, request_id: str, trace: TraceContext) -> Response:
         import requests
 
         headers = {
@@ -60,8 +60,8 @@ class HttpTransport:
         }
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        params = {**self._options.attributes(), "filename": cut(image.path.name, _FILENAME_BYTES)}
-        data = image.path.read_bytes()
+        params = {**self._options.attributes(), "filename": cut(image.filename, _FILENAME_BYTES)}
+        data = image.read()
         limits = CONNECT_TIMEOUT_S, self._timeout_s
         try:
             with requests.post(

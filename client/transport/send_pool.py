@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import RequestTracker
 from client.text import plain
 
-Send = Callable[[ImageFile], None]
+Send = Callable[[Image], None]
 """Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
 
 
-def start(images: Iterable[ImageFile], send: Send, tracker: RequestTracker, threads: int) -> None:
+def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads: int) -> None:
     """Start `threads` daemon threads that send all images, and return at once. Failures go to the request tracker.
 
     The threads are daemons because Ctrl-C must not wait for a slow upload.
@@ -22,7 +22,7 @@ def start(images: Iterable[ImageFile], send: Send, tracker: RequestTracker, thre
     lock = threading.Lock()
     running = threads
 
-    def next_image() -> ImageFile | None:
+    def next_image() -> Image | None:
         with lock:
             return None if tracker.stopped else next(waiting, None)
 

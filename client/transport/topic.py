@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, publisher, pubsub_retry
-from client.image_files import ImageFile
+from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError, plain
 from client.transport.base import SendOptions, content_type, cut
@@ -48,10 +48,10 @@ class TopicTransport:
         self._topic = cloud.topic_path(cloud.topic)
         self._publisher = publisher()
 
-    def send(self, image: ImageFile) -> None:
+    def send(self, image: Image) -> None:
         """Publish one image and wait until the broker confirms it."""
-        request_id, trace = uuid.uuid4().hex, TraceContext.begin()
-        by_reference = image.path.stat().st_size > self._inline_limit
+        request_id, trace = image.request_id or uuid.uuid4().hex, TraceContext.begin()
+        by_reference = image.reference is None and image.size() > self._inline_limit
         if by_reference and self._payload_bucket is None:
             raise SendError(
                 f"it is larger than {self._inline_limit:,} bytes and must go through a bucket: "
@@ -59,7 +59,10 @@ class TopicTransport:
             )
         if self._reply_to:
             self._tracker.expect(request_id, image, trace_id=trace.trace_id)
-        data = self._upload(image, request_id) if by_reference else image.path.read_bytes()
+        if image.reference:
+            data = encode_reference(image.reference)
+        else:
+            data = self._upload(image, request_id) if by_reference else image.read()
         self._publish(data, self._attributes(image, request_id) | trace.attributes)
         if not self._reply_to:
             self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
@@ -69,14 +72,14 @@ class TopicTransport:
         self._publisher.stop()
         self._publisher.transport.close()
 
-    def _upload(self, image: ImageFile, request_id: str) -> bytes:
+    def _upload(self, image: Image, request_id: str) -> bytes:
         assert self._payload_bucket is not None
-        name = object_name(image.path.name, f"{self._folder}/{request_id}/")
+        name = object_name(image.filename, f"{self._folder}/{request_id}/")
         return encode_reference(self._payload_bucket.upload(image, name))
 
-    def _attributes(self, image: ImageFile, request_id: str) -> dict[str, str]:
+    def _attributes(self, image: Image, request_id: str) -> dict[str, str]:
         attributes = dict(self._options.attributes())
-        attributes |= {"request_id": request_id, "filename": cut(image.path.name, _ATTRIBUTE_BYTES)}
+        attributes |= {"request_id": request_id, "filename": cut(image.filename, _ATTRIBUTE_BYTES)}
         if self._reply_to:
             attributes["reply_to"] = self._reply_to
         if kind := content_type(image):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import ImageFile
+from client.images import ImageFile
 from client.text import SendError
 from infra.deploy import smoke
 from infra.deploy.grammar import parser

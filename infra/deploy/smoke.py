@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import ImageFile
+from client.images import ImageFile
 from client.results.request_tracker import Outcome
 from client.text import plain, printable
 from infra import entry_points

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from client.gcp import Cloud
-from client.image_files import ImageFile
+from client.images import Image, ImageFile
 from client.loopback import without_proxy
 from client.results.output import rows
 from infra import entry_points
@@ -47,7 +47,7 @@ _ANSWER_S = 30.0
 # Correct predictions out of ten that an entry point needs.
 _NEEDED = 8
 
-Labelled = Mapping[ImageFile, str]
+Labelled = Mapping[Image, str]
 
 
 def main() -> int:
@@ -112,7 +112,9 @@ def _images() -> tuple[Labelled, str]:
     if files := _published(cache):
         return _test_images(*files), "the first Fashion-MNIST test image of each class (downloaded)"
     with (_SAMPLES / "labels.csv").open() as file:
-        drawings = {ImageFile(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)}
+        drawings: dict[Image, str] = {
+            ImageFile(_SAMPLES / row["file"], row["file"]): row["label"] for row in csv.DictReader(file)
+        }
     return drawings, "the project's drawings in client/samples/"
 
 
@@ -153,14 +155,15 @@ def _download(folder: Path) -> None:
 
 def _test_images(images: bytes, labels: bytes) -> Labelled:
     """The first image of each class as a PNG file. Both files are IDX: a header of 16 or 8 bytes, then the values."""
-    from PIL import Image
+    from PIL import Image as PillowImage
 
-    folder, found = _BUILD / "demo", {}
+    folder = _BUILD / "demo"
+    found: dict[Image, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for number, label in enumerate(parse_labels(read_text(_LABELS))):
         place = 16 + 28 * 28 * (labels.index(number, 8) - 8)
         path = folder / f"{label.lower().replace('/', '-').replace(' ', '-')}.png"
-        Image.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)
+        PillowImage.frombytes("L", (28, 28), images[place : place + 28 * 28]).save(path)
         found[ImageFile(path, path.name)] = label
     return found
 

@@ -71,7 +71,7 @@ def test_the_first_image_of_each_class_is_written(
     assert what.endswith("(found on this machine)") and len(images) == 10
     values = {}
     for file, label in images.items():
-        with Image.open(file.path) as image:
+        with file.open() as opened, Image.open(opened) as image:
             assert image.format == "PNG" and image.size == (28, 28)
             values[label] = image.getextrema()[0]
     assert (values["T-shirt/top"], values["Dress"], values["Ankle boot"]) == (9, 6, 0)
@@ -85,7 +85,7 @@ def test_demo_images_are_downloaded_once(origin: None, build: Path, monkeypatch:
 
 def test_without_a_network_the_demo_uses_the_drawings(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, what = demo._images()
-    assert "drawings" in what and len(images) == 10 and all(file.path.is_file() for file in images)
+    assert "drawings" in what and len(images) == 10 and all(file.size() for file in images)
     assert "could not be downloaded" in capsys.readouterr().err
 
 

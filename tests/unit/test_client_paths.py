@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import ImageFile, expand
-from client.transport.bucket import object_names
+from client.image_files import expand
+from client.images import ImageFile
+from client.transport.bucket import object_name
+from client.unique_names import unique_names
 
 
 @pytest.fixture
@@ -64,12 +66,18 @@ def test_only_regular_files_are_opened(shop: Path) -> None:
 
 def test_object_names_keep_folders_and_are_never_equal() -> None:
     images = [ImageFile(Path(path), name) for path, name in [("x/a", "a"), ("y/a", "a"), ("z/s/b", "s/b")]]
-    assert list(object_names(images, "in/").values()) == ["in/a", "in/2-a", "in/s/b"]
+    images += [ImageFile(Path("w/S/B"), "S/B")]  # some file systems do not distinguish case
+    assert [image.name for image in unique_names(images)] == ["a", "2-a", "s/b", "S/2-B"]
+
+
+def test_names_that_a_bucket_would_cut_to_one_are_numbered() -> None:
+    images = [ImageFile(Path(str(number)), "é" * 600 + str(number)) for number in range(3)]
+    names = {object_name(image.name, "in/") for image in unique_names(images, "in/")}
+    assert len(names) == 3 and max(len(name.encode()) for name in names) <= 1024
 
 
 def test_object_names_are_valid_in_a_bucket() -> None:
-    name = object_names([ImageFile(Path("p"), "line\nbreak\r" + "é" * 2000)], "in/")
-    [made] = name.values()
+    made = object_name("line\nbreak\r" + "é" * 2000, "in/")
     assert made.startswith("in/line_break_é") and len(made.encode()) <= 1024
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from client.__main__ import main
 from client.cli.watch import line
-from client.image_files import ImageFile
+from client.images import ImageFile
 from client.results.output import JsonLines, Messages, RequestIds, Table, rows, show_rows
 from client.results.request_tracker import Outcome
 from client.text import SendError, plain, printable

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client.cli.watch import line
-from client.image_files import ImageFile
+from client.images import ImageFile
 from client.results.explanation_files import ExplanationFiles
 from client.results.output import JsonLines, Messages, Table
 from client.results.request_tracker import Outcome
@@ -80,7 +80,7 @@ def show(response: Response, folder: Path) -> None:
         Table(["a.png"], all_labels=True),
         Table([], all_labels=False),
         JsonLines(),
-        ExplanationFiles(JsonLines(), Messages(), folder, [outcome.image]),
+        ExplanationFiles(JsonLines(), Messages(), folder),
     ):
         view.add(outcome)
         view.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import ImageFile
+from client.images import Image, ImageFile
 from client.results.request_tracker import Outcome, RequestTracker
 from client.transport import send_pool
 from functions.messages.contract import Error, Response
@@ -183,7 +183,7 @@ def test_the_send_pool_sends_all_images_and_survives_failures() -> None:
     at_once, most = [0], [0]
     lock = threading.Lock()
 
-    def send(each: ImageFile) -> None:
+    def send(each: Image) -> None:
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.gcp import UsageError
-from client.image_files import ImageFile
+from client.images import ImageFile
 from client.results.output import JsonLines, Messages
 from client.results.record import COLUMNS, Record, distinct
 from client.results.request_tracker import Outcome
