@@ -7,7 +7,7 @@ import logging
 from client.images import Image
 from model.text import printable
 
-__all__ = ["SendError", "brief", "plain", "printable", "shown"]
+__all__ = ["SendError", "StoreError", "brief", "plain", "printable", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,30 @@ _REASONS = {
 """Reasons by the name of an exception's class or of a base class of it."""
 
 
+_LASTING = frozenset({"NotFound", "Unauthorized", "GoogleAuthError", "Forbidden", "BadRequest"})
+"""Exceptions, also as base classes, that another try brings again."""
+
+
 class SendError(Exception):
-    """An image cannot be sent. The message names the reason and, where there is one, the remedy."""
+    """An image cannot be sent. The message names the reason and, where there is one, the remedy.
+
+    `temporary`: a later try may succeed. `for_all`: no other image of the command can be sent either.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False, for_all: bool = False) -> None:
+        super().__init__(message)
+        self.temporary, self.for_all = temporary, for_all
+
+    @classmethod
+    def of_call(cls, what: str, exc: BaseException, resource: str) -> SendError:
+        """Return the error of a failed call to Google. `what` failed; `resource` names what the call was for."""
+        names = {each.__name__ for each in type(exc).__mro__}
+        lasts = bool(names & _LASTING)
+        return cls(f"{what}: {plain(exc, resource)}", temporary=not lasts, for_all=lasts and "BadRequest" not in names)
+
+
+class StoreError(OSError):
+    """The job store cannot be read or written. A command then sends nothing more."""
 
 
 def plain(exc: BaseException, what: str = "it") -> str:
@@ -47,7 +69,7 @@ def plain(exc: BaseException, what: str = "it") -> str:
     The message of a library is replaced by a reason in the words of this program. The option --debug shows it.
     """
     log.debug("%s", what, exc_info=exc)
-    if isinstance(exc, SendError):
+    if isinstance(exc, SendError | StoreError):
         return printable(str(exc))[:_MAX_ERROR_LENGTH]
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror[0].lower() + exc.strerror[1:]

@@ -1,17 +1,22 @@
-"""The commands publish, upload and predict: each opens its transport and calls the same `run`."""
+"""The commands publish, submit, upload and predict: each opens its transport and calls the same `run`."""
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from client.cli import options
 from client.cli.run import run
-from client.cli.session import Arguments, Session
+from client.cli.session import Arguments, open_session
 from client.gcp import Cloud, UsageError
+
+if TYPE_CHECKING:
+    from client.jobs.definition import Definition
 
 _MAX_PREFIX_BYTES = 512
 """Bytes of --prefix in UTF-8: half of what Cloud Storage allows for an object's name."""
@@ -23,46 +28,63 @@ _MAX_PREFIX_BYTES = 512
 @options.project
 @options.receiving
 @options.topic
-@options.option(
-    "--bucket",
-    default="",
-    envvar="PAYLOAD_BUCKET",
-    metavar="NAME",
-    help="Bucket for images larger than INLINE_LIMIT bytes, by default 1000000.  [env: PAYLOAD_BUCKET]",
-)
+@options.payload_bucket
 @click.pass_obj
-def publish(
-    environ: Mapping[str, str],
-    /,
-    project: str,
-    response_topic: str,
-    subscription: str,
-    topic: str,
-    bucket: str,
-    **given: Any,
-) -> int:
+def publish(environ: Mapping[str, str], /, **given: Any) -> int:
     """Publish images on the request topic and wait for their labels.
 
-    A large image goes to a bucket, and the message holds a reference to it.
+    A large image goes to a bucket, and the message holds a reference to it. An object of a bucket is not downloaded:
+    its message holds a reference too.
+
+    \b
+    Examples:
+      predictions publish shoe.png photos/ 'more/*.jpg' --top-k 3
+      predictions publish gs://photos/2026/ --output run.csv
+      predictions publish --resume last
+    """
+    return _publish(environ, given)
+
+
+@click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
+@options.sending
+@options.project
+@options.receiving
+@options.topic
+@options.payload_bucket
+@click.pass_obj
+def submit(environ: Mapping[str, str], /, **given: Any) -> int:
+    """Publish images as a job, print its id at once, and do not wait for the labels.
+
+    The job's responses wait on a subscription of its own for a week. The commands status, wait and cancel take the id.
 
     \b
     Example:
-      predictions publish shoe.png photos/ 'more/*.jpg' --top-k 3
+      JOB=$(predictions submit photos/)
+      predictions wait $JOB --output run.csv
     """
+    return _publish(environ, given | {"detached": True})
+
+
+def _publish(environ: Mapping[str, str], given: dict[str, Any]) -> int:
     from client import emulators
     from client.transport.topic import open_topic
 
-    emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if bucket else []))
-    cloud, session = Cloud(project, topic, response_topic), Session(Arguments(**given))
-    transport = open_topic(
-        cloud,
-        session.tracker,
-        session.responses(cloud, subscription),
-        options=session.arguments.request_options(),
-        payload_bucket=bucket,
-        inline_limit=inline_limit(environ),
-    )
-    return run(transport, session)
+    definition, arguments = _split("publish", given)
+    emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
+    with open_session(arguments, definition) as session:
+        made = session.job.definition
+        cloud = Cloud(made.project, made.topic, made.response_topic)
+        if arguments.detached:
+            print(session.job.id, flush=True)
+        transport = open_topic(
+            cloud,
+            session.tracker,
+            session.responses(cloud),
+            options=made.options,
+            payload_bucket=made.bucket,
+            inline_limit=inline_limit(environ),
+        )
+        return run(transport, session)
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
@@ -74,7 +96,7 @@ def publish(
     "--bucket", default="", envvar="UPLOAD_BUCKET", metavar="NAME", help="Watched bucket.  [env: UPLOAD_BUCKET]"
 )
 @options.option("--prefix", default="", metavar="PREFIX", help="Start of every object's name, such as shop/.")
-def upload(project: str, response_topic: str, subscription: str, bucket: str, prefix: str, **given: Any) -> int:
+def upload(**given: Any) -> int:
     """Upload images to the watched bucket and wait for their labels.
 
     The files of a folder keep their paths below the folder.
@@ -86,21 +108,24 @@ def upload(project: str, response_topic: str, subscription: str, bucket: str, pr
     from client import emulators
     from client.transport.bucket import open_bucket
 
-    if not bucket:
+    definition, arguments = _split("upload", given)
+    if not definition.bucket and not arguments.resume:
         raise UsageError("no bucket is set: give --bucket, or set UPLOAD_BUCKET")
-    if (size := len(prefix.encode("utf-8", "replace"))) > _MAX_PREFIX_BYTES:
+    if (size := len(definition.prefix.encode("utf-8", "replace"))) > _MAX_PREFIX_BYTES:
         raise UsageError(f"--prefix has {size:,} bytes; it may have {_MAX_PREFIX_BYTES}")
     emulators.check_answers(emulators.PUBSUB, emulators.STORAGE)
-    cloud, session = Cloud(project, response_topic=response_topic), Session(Arguments(**given), prefix)
-    transport = open_bucket(
-        cloud,
-        bucket,
-        session.tracker,
-        session.responses(cloud, subscription),
-        prefix=prefix,
-        options=session.arguments.request_options(),
-    )
-    return run(transport, session)
+    with open_session(arguments, definition) as session:
+        made = session.job.definition
+        cloud = Cloud(made.project, response_topic=made.response_topic)
+        transport = open_bucket(
+            cloud,
+            made.bucket,
+            session.tracker,
+            session.responses(cloud),
+            prefix=made.prefix,
+            options=made.options,
+        )
+        return run(transport, session)
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
@@ -113,7 +138,7 @@ def upload(project: str, response_topic: str, subscription: str, bucket: str, pr
     help="Address of the worker.  [env: ENDPOINT_URL, WORKER_URL]",
 )
 @click.pass_obj
-def predict(environ: Mapping[str, str], /, url: str, **given: Any) -> int:
+def predict(environ: Mapping[str, str], /, **given: Any) -> int:
     """Post images to the HTTP endpoint of a worker.
 
     The variable ENDPOINT_TOKEN holds the identity token for a protected endpoint.
@@ -124,17 +149,38 @@ def predict(environ: Mapping[str, str], /, url: str, **given: Any) -> int:
     """
     from client.transport.http import HttpTransport
 
-    if not url:
+    definition, arguments = _split("predict", given)
+    if not definition.url and not arguments.resume:
         raise UsageError("no worker is set: give --url, or set ENDPOINT_URL or WORKER_URL")
-    session = Session(Arguments(**given))
-    transport = HttpTransport(
-        url,
-        session.tracker,
-        session.arguments.timeout,
-        session.arguments.request_options(),
-        environ.get("ENDPOINT_TOKEN"),
+    with open_session(arguments, definition) as session:
+        made = session.job.definition
+        transport = HttpTransport(
+            made.url, session.tracker, arguments.timeout, made.options, environ.get("ENDPOINT_TOKEN")
+        )
+        return run(nullcontext(transport), session)
+
+
+def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
+    """Return the definition of a job and the arguments of this run. Raises UsageError."""
+    from client.emulators import PUBSUB
+    from client.jobs.definition import Definition
+
+    named = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
+    places = {name: given.pop(name) for name in named if name in given}
+    arguments = Arguments(**given)
+    if arguments.no_wait and places.get("subscription"):
+        raise UsageError("--no-wait receives nothing, so --subscription cannot be used with it")
+    receives = command != "predict" and not arguments.no_wait
+    definition = Definition(
+        command=command,
+        described=arguments.described(),
+        client_id=uuid.uuid4().hex if receives else "",
+        on_emulator=command != "predict" and bool(os.environ.get(PUBSUB)),
+        selection=arguments.selection_values(),
+        options=arguments.request_options(),
+        **places,
     )
-    return run(nullcontext(transport), session)
+    return definition, arguments
 
 
 def inline_limit(environ: Mapping[str, str]) -> int:

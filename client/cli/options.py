@@ -5,12 +5,13 @@ This module and those of the commands import nothing heavy, so that --help and c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from client.gcp import UsageError
 from functions.messages.contract import TOP_K_LIMIT
@@ -31,6 +32,13 @@ MAX_SECONDS = 604_800
 
 RENAMED = {f"DOOR_{name}": f"ENDPOINT_{name}" for name in ("URL", "TOKEN")}
 """Environment variables of versions before 1.0.0, and their names since then."""
+
+SUBMIT_EXIT_CODES = """\b
+Exit codes:
+  0    every image was sent
+  1    some images were not sent
+  2    wrong usage
+  130  interrupted with Ctrl-C"""
 
 IMAGE_EXIT_CODES = """\b
 Exit codes:
@@ -142,6 +150,15 @@ topic = option(
 )
 """Declares --topic."""
 
+payload_bucket = option(
+    "--bucket",
+    default="",
+    envvar="PAYLOAD_BUCKET",
+    metavar="NAME",
+    help="Bucket for images larger than INLINE_LIMIT bytes, by default 1000000.  [env: PAYLOAD_BUCKET]",
+)
+"""Declares --bucket of the commands that publish."""
+
 output = option(
     "--output",
     type=FilePath(),
@@ -151,19 +168,73 @@ output = option(
 )
 """Declares --output."""
 
+state = option(
+    "--state",
+    type=FilePath(),
+    envvar="PREDICTIONS_STATE",
+    metavar="FILE",
+    help="Job store.  [env: PREDICTIONS_STATE; default: ~/.local/share/predictions/jobs.db]",
+)
+"""Declares --state."""
 
-def sending(command: Function) -> Function:
-    """Declare what all commands share that send images: the paths, and the options of a request."""
+
+def selecting(command: Function) -> Function:
+    """Declare what names images: the fields of client.sources.selection.Selection."""
     for declare in reversed(
         (
             click.argument(
                 "paths",
                 nargs=-1,
-                required=True,
-                metavar="PATH...",
+                metavar="[PATH]...",
                 type=ImagePath(),
-                help="Image files, folders and globs. Symbolic links that lead out of a folder are not followed.",
+                help="Image files, folders, globs, zip archives, and gs://bucket/prefix. Symbolic links that lead out "
+                "of a folder are not followed.",
             ),
+            option(
+                "--from",
+                "lists",
+                type=ImagePath(),
+                multiple=True,
+                metavar="FILE",
+                help="Send the files and gs:// addresses that this list names: one on each line (or with NUL between "
+                "them, as find -print0 writes them), a CSV, or a results file; - is stdin. May be repeated.",
+            ),
+            option(
+                "--column",
+                default="",
+                metavar="NAME",
+                help="The column of a CSV list that holds the files or addresses.  [default: file]",
+            ),
+            option(
+                "--id-column",
+                default="",
+                metavar="NAME",
+                help="The column of a CSV list that holds the ids of the requests.  [default: none; ids are made]",
+            ),
+            option(
+                "--include",
+                multiple=True,
+                metavar="GLOB",
+                help="Of folders, globs, archives and buckets, send only images whose name, or path below the folder, "
+                "matches. Case matters. May be repeated.",
+            ),
+            option(
+                "--exclude",
+                multiple=True,
+                metavar="GLOB",
+                help="Leave out the images that match, also those that --include names. May be repeated.",
+            ),
+        )
+    ):
+        command = declare(command)
+    return command
+
+
+def sending(command: Function) -> Function:
+    """Declare what all commands share that send images: what names them, and the options of a request."""
+    for declare in reversed(
+        (
+            selecting,
             option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
             output,
             option(
@@ -201,10 +272,44 @@ def sending(command: Function) -> Function:
                 metavar="FILE",
                 help="Write the paths of images that were not sent to this file, one on each line.",
             ),
+            option("--rate", type=Number(0, positive=True), metavar="N", help="Send at most N images a second."),
+            option(
+                "--tries",
+                type=Number(1, 100, whole=True),
+                default=1,
+                metavar="N",
+                help="Try N times to send an image when a temporary fault prevents it.  [default: 1]",
+            ),
+            option(
+                "--every",
+                type=SECONDS,
+                default=60.0,
+                metavar="S",
+                help="Wait S seconds before the next of --tries.  [default: 60]",
+            ),
+            option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
+            option(
+                "--resume",
+                metavar="JOB",
+                help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is "
+                "the newest job.",
+            ),
+            state,
         )
     ):
         command = declare(command)
     return command
+
+
+def given(names: Iterable[str]) -> dict[str, str]:
+    """Return those of these parameters that the command line names, each with its longest flag."""
+    ctx = click.get_current_context()
+    params = {param.name: param for param in ctx.command.params}
+    return {
+        name: max(params[name].opts, key=len)
+        for name in names
+        if name in params and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 def no_wait(command: Function) -> Function:

@@ -1,75 +1,126 @@
-"""The last lines of publish, upload and predict: what failed, what was interrupted, and what was not sent."""
+"""The last lines of the commands that send images: what failed, what was interrupted, and what was not sent."""
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from client.cli.session import Session
-from client.images import Image
-from client.results.output import Messages, View
-from client.results.request_tracker import Outcome
-from client.text import plain, printable, shown
+from client.results.output import View, show_records
+from client.text import brief, plain, printable
+
+if TYPE_CHECKING:
+    from client.jobs.job import Counts
+    from client.results.record import Record
+
+_LISTED = 11
+"""Images that messages name, and one more, which tells that there are others."""
 
 
-def close(view: View, messages: Messages) -> None:
-    """Show what the view still holds."""
-    messages.clear()
+def close(session: Session, view: View) -> None:
+    """Show what the view still holds, and the table of the whole job."""
+    session.messages.clear()
     view.close()
+    if session.shows_table:
+        show_records(session.job.records(), (session.arguments.top_k or 1) > 1, session.job.counts().total)
     sys.stdout.flush()
 
 
-def report(session: Session, failed: Sequence[Outcome]) -> None:
-    """Name the paths without an image and the images that failed, and count both."""
-    messages, no_wait = session.messages, session.arguments.no_wait
-    messages.show_first([f"no image file is at {printable(text)}" for text in session.unmatched])
-    lines = []
-    for outcome in failed:
-        if outcome.missing:
-            lines.append(f"{outcome.problem}: {shown(outcome.image)} (request {printable(outcome.request_id)})")
-        elif outcome.problem and no_wait:  # no table shows the problem
-            lines.append(f"{shown(outcome.image)}: {outcome.problem}")
-    messages.show_first(lines)
-    errors = sum(outcome.response is not None for outcome in failed)
-    good, total = len(session.images) - len(failed), len(session.images)
-    done = "sent" if no_wait else "answered"
-    messages.show(
-        f"{good:,} of {total:,} {done}"
+def report(session: Session) -> int:
+    """Name what has no image and what failed, count both, and return the exit code."""
+    job, messages, arguments = session.job, session.messages, session.arguments
+    counts = job.counts()
+    problems = session.source.problems if session.source else []
+    messages.show_first(problems)
+    if reason := session.tracker.unsent_reason:
+        messages.show(f"sending stopped: {reason}")
+    _show_failed(session, counts)
+    waits = job.is_answered
+    sent = counts.total - counts.waiting - counts.failed
+    good, done = (counts.ok, "answered") if waits and not arguments.detached else (sent, "sent")
+    errors = sum(counts.errors.values())
+    left_out = session.left_out()
+    line = (
+        f"{good:,} of {counts.total:,} {done}"
         + (f", {errors:,} with an error" if errors else "")
-        + (f"; left out of folders: {session.left_out}" if session.left_out else "")
+        + (f"; left out of folders: {left_out}" if left_out else "")
     )
+    messages.show(line)
+    session.log.write(f"job {job.id} ends: {line}")
+    _write_unsent(session, arguments.unsent)
+    if counts.waiting or counts.failed or (waits and not arguments.detached and counts.unanswered):
+        _show_way_on(session, counts)
+    complete = good == counts.total and not errors
+    return 0 if complete and not problems and not (session.files and session.files.failed) else 1
 
 
-def report_interruption(session: Session, ended: Sequence[Outcome], view: View) -> None:
+def report_interruption(session: Session, view: View) -> None:
     """Show the outcomes that arrived, and name the first images without one."""
-    messages, rest = session.messages, session.tracker.stop()
-    for outcome in rest:
+    messages, job = session.messages, session.job
+    for outcome in session.tracker.stop():
+        if not outcome.missing:
+            job.end(outcome)
         if not outcome.missing or session.arguments.as_json:
             view.add(outcome)
-    close(view, messages)
-    unanswered = [outcome for outcome in rest if outcome.missing]
-    known = {outcome.image for outcome in (*ended, *rest)}
-    waiting = [image for image in session.images if image not in known]
-    failed = [outcome.image for outcome in (*ended, *rest) if outcome.unsent]
-    messages.show(f"interrupted; {len(unanswered):,} unanswered" + (f", {len(waiting):,} not sent" if waiting else ""))
+    close(session, view)
+    counts = job.counts()
+    unsent = counts.waiting + counts.failed
+    messages.show(f"interrupted; {counts.unanswered:,} unanswered" + (f", {unsent:,} not sent" if unsent else ""))
     messages.show_first(
-        [f"  unanswered: {shown(outcome.image)} (request {printable(outcome.request_id)})" for outcome in unanswered]
+        [f"  unanswered: {_named(each)}" for each in _first(session, "missing")],
+        total=counts.unanswered,
     )
-    listed = "" if session.arguments.unsent else "; --unsent FILE lists them all"
-    messages.show_first([f"  not sent: {shown(image)}" for image in waiting], listed)
-    if unanswered:
+    rest = "" if session.arguments.unsent else "; --unsent FILE lists them all"
+    messages.show_first([f"  not sent: {brief(each.file)}" for each in _first(session, "failed")], rest, total=unsent)
+    if counts.unanswered:
         messages.show("the worker still scores what was sent, and the next command waits behind it")
-    write_unsent(session, [*failed, *waiting])
+    session.log.write(f"job {job.id} was interrupted: {counts.unanswered:,} unanswered, {unsent:,} not sent")
+    _write_unsent(session, session.arguments.unsent)
+    _show_way_on(session, counts)
 
 
-def write_unsent(session: Session, images: Sequence[Image]) -> None:
+def _show_failed(session: Session, counts: Counts) -> None:
+    """Name the first images without a response, or that could not be sent where no table shows it."""
+    lines = []
+    if not session.arguments.detached and not session.arguments.no_wait and counts.unanswered:
+        lines = [f"{each.problem}: {_named(each)}" for each in _first(session, "missing")]
+    if not session.shows_table and not session.arguments.as_json and counts.failed:
+        lines += [f"{brief(each.file)}: {each.problem}" for each in _first(session, "failed")]
+    session.messages.show_first(lines, total=max(len(lines), counts.unanswered if lines else 0))
+
+
+def _show_way_on(session: Session, counts: Counts) -> None:
+    """Say how to go on with the job."""
+    job = session.job
+    if session.is_kept:
+        what = f"predictions {job.definition.command} --resume {job.id} goes on with it"
+        if not counts.waiting and not counts.failed:
+            what = f"predictions wait {job.id} waits for the rest"
+        session.messages.show(f"{what}; predictions cancel {job.id} ends it")
+
+
+def _first(session: Session, status: str) -> Iterator[Record]:
+    return itertools.islice((each for each in session.job.records(failed=True) if each.status == status), _LISTED)
+
+
+def _named(record: Record) -> str:
+    return f"{brief(record.file)} (request {printable(record.request_id)})"
+
+
+def _write_unsent(session: Session, path: Path | None) -> None:
     """Write the paths of images that were not sent to the file of --unsent, if it is given, one on each line."""
-    path = session.arguments.unsent
     if path is None:
         return
+    count = 0
     try:
-        path.write_text("".join(f"{image.location}\n" for image in images), "utf-8", "surrogateescape")
+        with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            for location in session.job.not_sent():
+                file.write(f"{location}\n")
+                count += 1
     except OSError as exc:
         session.messages.show(f"--unsent cannot be written to {printable(str(path))}: {plain(exc)}")
     else:
-        session.messages.show(f"{len(images):,} images that were not sent are listed in {printable(str(path))}")
+        session.messages.show(f"{count:,} images that were not sent are listed in {printable(str(path))}")

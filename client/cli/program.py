@@ -9,8 +9,13 @@ import click
 
 COMMANDS = {
     "publish": ("client.cli.commands", "Publish images on the request topic."),
+    "submit": ("client.cli.commands", "Publish images as a job, and do not wait."),
     "upload": ("client.cli.commands", "Upload images to the watched bucket."),
     "predict": ("client.cli.commands", "Post images to a worker over HTTP."),
+    "jobs": ("client.cli.jobs", "List jobs."),
+    "status": ("client.cli.jobs", "Show how far a job is."),
+    "wait": ("client.cli.jobs", "Wait for the responses of a job."),
+    "cancel": ("client.cli.jobs", "End a job; keep what was answered."),
     "watch": ("client.cli.watch", "Print responses as they arrive."),
     "collect": ("client.cli.collect", "Write responses to a results file."),
     "results": ("client.cli.results", "Find rows in results files."),

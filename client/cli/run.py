@@ -11,7 +11,6 @@ from client.cli.session import Session
 
 if TYPE_CHECKING:
     from client.results.output import View
-    from client.results.request_tracker import Outcome
     from client.transport.base import Transport
 
 _SILENCE_S = 5.0
@@ -25,33 +24,42 @@ _SILENCE = (
 
 def run(opening: AbstractContextManager[Transport], session: Session) -> int:
     """Send all images, show each outcome, report what failed, and return the exit code."""
-    with opening as transport:
-        return _send(transport, session, session.view())
+    from client.jobs.hold import held
+    from client.jobs.job_transport import JobTransport, Tries
+
+    arguments = session.arguments
+    tries = Tries(arguments.tries, arguments.every)
+    with held(session.job, session.tracker.abort), opening as transport:
+        session.await_earlier()
+        sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
+        return _send(sender, session, session.view())
 
 
 def _send(transport: Transport, session: Session, view: View) -> int:
-    from client.cli.outcome_messages import close, report, report_interruption, write_unsent
+    from client.cli.outcome_messages import close, report, report_interruption
     from client.transport.base import send_all
 
-    arguments, images, messages = session.arguments, session.images, session.messages
-    ended: list[Outcome] = []
+    arguments, job, messages = session.arguments, session.job, session.messages
     silence = threading.Timer(_SILENCE_S, messages.show, [_SILENCE])
     silence.daemon = True
-    silence.start()
+    if not arguments.detached:
+        silence.start()
+    session.log.write(f"job {job.id} begins: {job.definition.command} {job.definition.described}")
+    done, timeout_s = job.counts().answered, 0.0 if arguments.detached else arguments.timeout
     try:
-        for outcome in send_all(transport, images, session.tracker, arguments.timeout):
+        for outcome in send_all(transport, session.images(), session.tracker, timeout_s):
             silence.cancel()
-            ended.append(outcome)
+            if arguments.detached and outcome.missing:
+                continue
+            job.end(outcome)
             view.add(outcome)
+            done += 1
             if session.shows_progress:
-                messages.progress(len(ended), len(images))
+                messages.progress(done, session.total)
     except KeyboardInterrupt:
-        report_interruption(session, ended, view)
+        report_interruption(session, view)
         return options.INTERRUPTED
     finally:
         silence.cancel()
-    close(view, messages)
-    failed = [outcome for outcome in ended if not outcome.ok]
-    report(session, failed)
-    write_unsent(session, [outcome.image for outcome in failed if outcome.unsent])
-    return 1 if failed or session.unmatched or (session.files and session.files.failed) else 0
+    close(session, view)
+    return report(session)

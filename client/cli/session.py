@@ -1,32 +1,51 @@
-"""What publish, upload and predict share: their arguments, the images, and how outcomes are shown."""
+"""What the commands that send images share: their arguments, the job that they work on, and how outcomes are shown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from client.cli import options
 from client.gcp import RETRY_S, Cloud, UsageError
 
 if TYPE_CHECKING:
+    from client.images import Image
+    from client.jobs.definition import Definition
+    from client.jobs.job import Job
     from client.results.output import View
     from client.results.result_files import ResultFiles
+    from client.sources.selection import Selection
+    from client.sources.source import Source
     from client.transport.base import SendOptions
     from client.transport.response_subscription import ResponseSubscription
+    from functions.messages.contract import Response
 
 
 _MAX_NAMED, _MAX_NAME_LENGTH = 3, 120
 """Paths without an image that an error names, and characters of each."""
 
 
+_SELECTION = ("paths", "lists", "column", "id_column", "include", "exclude")
+_FIXED = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
+_OPTIONS = ("top_k", "model", "explain", "expires_in")
+"""Parameters: what names images; what --resume must find in the job unchanged; what it cannot change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The arguments that publish, upload and predict share."""
+    """The arguments that publish, upload, predict and submit share."""
 
     paths: Sequence[str]
+    lists: Sequence[str]
+    column: str
+    id_column: str
+    include: Sequence[str]
+    exclude: Sequence[str]
     as_json: bool
     top_k: int | None
     model: str | None
@@ -35,8 +54,15 @@ class Arguments:
     expires_in: float | None
     timeout: float
     unsent: Path | None
-    output: Sequence[Path] = ()
+    output: Sequence[Path]
+    state: Path | None
+    resume: str | None
+    rate: float | None
+    tries: int
+    every: float
+    log: Path | None
     no_wait: bool = False
+    detached: bool = False
 
     @property
     def explanations(self) -> Path | None:
@@ -49,72 +75,218 @@ class Arguments:
 
         return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None)
 
+    def selection(self) -> Selection:
+        """Return what the command line names."""
+        from client.sources.selection import Selection
+
+        return Selection(**self.selection_values())
+
+    def selection_values(self) -> dict[str, Any]:
+        """Return the parameters that name and choose images."""
+        return {name: getattr(self, name) for name in _SELECTION}
+
+    def described(self) -> str:
+        """Return the named images in a few words."""
+        named = [*self.paths, *(f"--from {name}" for name in self.lists)]
+        more = f" and {len(named) - _MAX_NAMED:,} more" if len(named) > _MAX_NAMED else ""
+        return " ".join(text[:_MAX_NAME_LENGTH] for text in named[:_MAX_NAMED]) + more
+
 
 class Session:
-    """What one command sends and how it reports. Raises UsageError when the paths name no image."""
+    """One run of a command over a job.
 
-    def __init__(self, arguments: Arguments, prefix: str = "") -> None:
-        from client.image_files import expand
+    `source` is None where the job is resumed and all its images are known. `is_kept`: whether the job outlives the
+    command.
+    """
+
+    def __init__(self, arguments: Arguments, job: Job, source: Source | None, is_kept: bool = True) -> None:
+        from client.jobs.event_log import EventLog
         from client.results.output import Messages
         from client.results.request_tracker import RequestTracker
-        from client.text import printable
-        from client.unique_names import unique_names
-        from model.image_folder import by_suffix
 
-        self.arguments = arguments
-        expanded = expand(arguments.paths)
-        self.images, self.unmatched = list(unique_names(expanded.images, prefix)), expanded.unmatched
-        self.left_out = printable(by_suffix(expanded.left_out))
-        if not self.images:
-            left_out = f" (left out: {self.left_out})" if self.left_out else ""
-            more = f" and {len(self.unmatched) - _MAX_NAMED:,} more" if len(self.unmatched) > _MAX_NAMED else ""
-            named = ", ".join(printable(text[:_MAX_NAME_LENGTH]) for text in self.unmatched[:_MAX_NAMED])
-            raise UsageError(f"no image file is at {named}{more}{left_out}")
+        self.arguments, self.job, self.source, self.is_kept = arguments, job, source, is_kept
         self.tracker = RequestTracker()
         self.messages = Messages()
+        self.log = EventLog(arguments.log, self.messages.show)
         self.files: ResultFiles | None = None
+        self._subscription: ResponseSubscription | None = None
+        self._total: int | None = None
 
-    def responses(self, cloud: Cloud, subscription: str) -> ResponseSubscription | None:
-        """Return the subscription for the responses, not opened yet; None with --no-wait."""
+    def responses(self, cloud: Cloud) -> ResponseSubscription | None:
+        """Return the subscription for the responses, not opened yet; None where no response is requested."""
         from client.transport.response_subscription import ResponseSubscription
 
-        if self.arguments.no_wait:
-            if subscription:
-                raise UsageError("--no-wait receives nothing, so --subscription cannot be used with it")
+        definition = self.job.definition
+        if not definition.client_id:
             return None
-        return ResponseSubscription(
+        self._subscription = ResponseSubscription(
             cloud,
-            self.tracker.receive,
+            self._receive,
             self.tracker.abort,
             self.messages.show,
-            subscription=subscription,
+            subscription=definition.subscription,
+            client_id=definition.client_id,
+            keep=self._is_unfinished,
             retry_s=min(RETRY_S, self.arguments.timeout),
         )
+        return self._subscription
+
+    def await_earlier(self) -> None:
+        """Await the responses to what an earlier command of this job sent, or send it again where they are lost."""
+        if not self.arguments.resume:
+            return
+        lost = bool(self._subscription and self._subscription.is_new)
+        if lost and (unanswered := self.job.counts().unanswered):
+            self.messages.show(
+                f"the job's subscription had expired: {unanswered:,} images without an answer are sent again"
+            )
+        self.job.retry(unanswered=lost or self.job.definition.command == "predict")
+        if self.job.definition.client_id:
+            for image, request_id, trace_id in self.job.awaited():
+                self.tracker.expect(request_id, image, trace_id=trace_id)
+
+    def images(self) -> Iterator[Image]:
+        """Yield the images to send, at most --rate a second. Reads a bucket's listing page by page."""
+        adding = self.job.add(self.source.images()) if self.source and self.source.is_listing else iter(())
+        rate, started, count, last = self.arguments.rate, time.monotonic(), 0, 0
+        while True:
+            for number, image in self.job.unsent(last):
+                last = number
+                if rate:
+                    time.sleep(max(0.0, started + count / rate - time.monotonic()))
+                count += 1
+                yield image
+            if next(adding, None) is None:
+                return
 
     def view(self) -> View:
-        """Return the view that shows the outcomes."""
+        """Return the view that shows the outcomes as they come."""
         from client.results.explanation_files import ExplanationFiles
-        from client.results.output import JsonLines, RequestIds, Table
+        from client.results.output import JsonLines, Nothing, RequestIds
 
         arguments = self.arguments
-        view: View
-        if arguments.as_json:
-            view = JsonLines()
-        elif arguments.no_wait:
-            view = RequestIds()
-        else:
-            view = Table([image.location for image in self.images], all_labels=(arguments.top_k or 1) > 1)
-        folder = arguments.explanations
-        if folder:
+        view: View = JsonLines() if arguments.as_json else RequestIds() if arguments.no_wait else Nothing()
+        if folder := arguments.explanations:
             view = ExplanationFiles(view, self.messages, folder)
         if arguments.output:
             from client.results.result_files import ResultFiles, open_writers
 
             view = self.files = ResultFiles(view, open_writers(arguments.output, self.messages.show), self.messages)
+            if arguments.resume:
+                self.files.catch_up(self.job.answered_records)
         return view
+
+    @property
+    def total(self) -> int | None:
+        """The number of the job's images, None while a bucket is still listed."""
+        if self._total is None and self.job.is_listed:
+            self._total = self.job.counts().total
+        return self._total
+
+    @property
+    def shows_table(self) -> bool:
+        """Whether a table is printed at the end."""
+        return not (self.arguments.as_json or self.arguments.no_wait or self.arguments.detached)
 
     @property
     def shows_progress(self) -> bool:
         """Whether there is a progress line: not where rows appear on the terminal as they arrive."""
         at_once = self.arguments.as_json or self.arguments.no_wait
         return not (at_once and sys.stdout.isatty())
+
+    def left_out(self) -> str:
+        """Return the count of files that were left out, by the ending of their names."""
+        from client.text import printable
+
+        counts = self.source.left_out.most_common() if self.source else []
+        return printable(", ".join(f"{count:,} {ending}" for ending, count in counts))
+
+    def no_image(self) -> UsageError:
+        """Return the error of a command that names no image."""
+        from client.text import printable
+
+        assert self.source is not None
+        problems, left_out = self.source.problems, self.left_out()
+        named = "; ".join(printable(text[:_MAX_NAME_LENGTH]) for text in problems[:_MAX_NAMED])
+        more = f"; and {len(problems) - _MAX_NAMED:,} more" if len(problems) > _MAX_NAMED else ""
+        return UsageError(
+            (named or f"no image file is at {printable(self.job.definition.described)}")
+            + more
+            + (f" (left out: {left_out})" if left_out else "")
+        )
+
+    def _receive(self, response: Response) -> None:
+        """Take a response: into the job store first, because it is acked when this returns. Raises StoreError."""
+        from client.text import StoreError, plain
+
+        try:
+            self.job.receive(response)
+        except StoreError as exc:
+            self.tracker.abort(plain(exc))
+            raise
+        self.tracker.receive(response)
+
+    def _is_unfinished(self) -> bool:
+        return not self.job.is_cancelled and not self.job.is_complete()
+
+
+@contextmanager
+def open_session(arguments: Arguments, definition: Definition) -> Iterator[Session]:
+    """Open the job store, and make a job of the images that the arguments name, or find the one to resume.
+
+    Raises UsageError when the arguments name no image, or do not fit the job.
+    """
+    from client.cli.job_options import open_store
+
+    with open_store(arguments.state, needed=bool(arguments.detached or arguments.resume)) as store:
+        if arguments.resume:
+            session = _resumed(arguments, store.find(arguments.resume), definition)
+            yield session
+            return
+        source = _source(arguments, definition)
+        session = Session(arguments, store.create(definition), source, store.is_kept)
+        try:
+            if not source.is_listing:
+                for _ in session.job.add(source.images()):
+                    pass
+                if not session.job.counts().total:
+                    raise session.no_image()
+        except BaseException:
+            store.forget(session.job)  # nothing was sent
+            raise
+        yield session
+
+
+def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
+    """Return the session of an earlier job. Raises UsageError for arguments that contradict it."""
+    from client.jobs.responses import check_place
+
+    made = job.definition
+    if made.command != definition.command:
+        raise UsageError(f"job {job.id} was made by {made.command}: predictions {made.command} --resume {job.id}")
+    if job.is_cancelled:
+        raise UsageError(f"job {job.id} was cancelled; send its images in a new one")
+    check_place(job)
+    if options.given(_SELECTION):
+        raise UsageError("--resume takes the images from the job: give no PATH and no --from with it")
+    for name, flag in options.given(_FIXED).items():
+        if getattr(made, name) != getattr(definition, name):
+            raise UsageError(
+                f"{flag} is {getattr(definition, name)!r}; job {job.id} has {getattr(made, name)!r}: leave it out"
+            )
+    if options.given(_OPTIONS):
+        raise UsageError(f"{', '.join(options.given(_OPTIONS).values())}: the options of job {job.id} are fixed")
+    arguments = replace(arguments, explain=made.options.explain)
+    return Session(arguments, job, None if job.is_listed else _source(_listing(arguments, made), made))
+
+
+def _listing(arguments: Arguments, made: Definition) -> Arguments:
+    """Return the arguments with the job's own images: a command that was ended had not read all of them."""
+    return replace(arguments, **made.selection)
+
+
+def _source(arguments: Arguments, definition: Definition) -> Source:
+    from client.sources.objects import object_lister
+    from client.sources.source import Source
+
+    return Source(arguments.selection(), object_lister(Cloud(definition.project)), prefix=definition.prefix)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from client.period import duration
+from client.results.record import Record
 from client.results.request_tracker import Outcome
 from client.table import show_table
 from client.text import brief, printable, shown
@@ -15,9 +19,21 @@ from functions.messages.contract import Response, encode_response
 _MAX_LISTED = 10
 """Lines about single images that a message prints: thousands of them would hide the sentences before."""
 
+_MAX_ROWS = 500
+"""Rows of a table on a terminal. A longer one would scroll away, and takes seconds to draw."""
+
+_MAX_LABELS = 40
+"""Rows of the table of labels that a terminal shows instead."""
+
 _HEADINGS = ("file", "label", "score", "ms")
 
 Row = tuple[str, str, str, str]
+
+_PROGRESS_S = 0.1
+"""Seconds between two progress lines: more often is not readable, and costs time."""
+
+_RATE_AFTER_S = 2.0
+"""Seconds after which the progress line shows a rate. Before, it would jump."""
 
 
 class View(Protocol):
@@ -32,21 +48,14 @@ class View(Protocol):
         ...
 
 
-class Table:
-    """A table at the end, in the order of the image files; with `all_labels` it has a row for each label."""
-
-    def __init__(self, order: Sequence[str], all_labels: bool) -> None:
-        self._position = {path: number for number, path in enumerate(order)}
-        self._all_labels = all_labels
-        self._outcomes: list[Outcome] = []
+class Nothing:
+    """Shows no outcome: a table of the whole job follows."""
 
     def add(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
+        pass
 
     def close(self) -> None:
-        ordered = sorted(self._outcomes, key=lambda o: self._position.get(o.image.location, len(self._position)))
-        if ordered:
-            show_rows([row for outcome in ordered for row in rows(outcome, self._all_labels)])
+        pass
 
 
 class JsonLines:
@@ -83,22 +92,38 @@ class Messages:
 
     def __init__(self) -> None:
         self._on_terminal = sys.stderr.isatty()
+        self._since: float | None = None
+        self._done, self._shown_at = 0, 0.0
 
     def show(self, text: str) -> None:
         """Print a message on a line of its own."""
         print(f"\r\033[K{text}" if self._on_terminal else text, file=sys.stderr, flush=True)
 
-    def show_first(self, lines: Sequence[str], rest: str = "") -> None:
-        """Print the first lines, and count the others; `rest` ends that line."""
+    def show_first(self, lines: Sequence[str], rest: str = "", total: int = 0) -> None:
+        """Print the first lines, and count the others; `rest` ends that line. `total`: how many there are, if more."""
         for line in lines[:_MAX_LISTED]:
             self.show(line)
-        if (more := len(lines) - _MAX_LISTED) > 0:
+        if (more := max(len(lines), total) - _MAX_LISTED) > 0:
             self.show(f"  and {more:,} more{rest}")
 
-    def progress(self, done: int, total: int) -> None:
-        """Show how many images are done. The next output overwrites this line."""
-        if self._on_terminal:
-            print(f"\r\033[K{done:,} of {total:,}", end="", file=sys.stderr, flush=True)
+    def progress(self, done: int, total: int | None) -> None:
+        """Show how many images are done, a second, and the time left. The next output overwrites this line.
+
+        `total` is None while it is unknown.
+        """
+        now = time.monotonic()
+        if self._since is None:
+            self._since, self._done = now, done
+        if not self._on_terminal or (now - self._shown_at < _PROGRESS_S and done != total):
+            return
+        self._shown_at = now
+        rate = (done - self._done) / max(now - self._since, 1e-9)
+        line = f"{done:,} of {total:,}" if total is not None else f"{done:,}"
+        if now - self._since > _RATE_AFTER_S and rate > 0:
+            line += f"  {rate:,.0f}/s" if rate >= 1 else f"  {60 * rate:,.1f}/min"
+            if total is not None and total > done:
+                line += f"  {duration((total - done) / rate)} left"
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
     def progress_count(self, done: int) -> None:
         """Show how many responses arrived, where the total is unknown. The next output overwrites this line."""
@@ -111,16 +136,36 @@ class Messages:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def rows(outcome: Outcome, all_labels: bool = False) -> list[Row]:
-    """Return an outcome as table rows whose text is safe to print."""
-    file, response = shown(outcome.image), outcome.response
-    if response is None:
-        return [(file, outcome.problem or "sent", "", "")]
-    ms = f"{outcome.ms:.0f}"
-    if response.error:
-        return [(file, brief(f"{response.error.code}: {response.error.message}"), "", ms)]
-    best, *others = [(brief(p.label), brief(f"{p.score:.4f}")) for p in response.predictions] or [("no label", "")]
+def rows(record: Record, all_labels: bool = False) -> list[Row]:
+    """Return a record as table rows whose text is safe to print; with `all_labels` a row for each label."""
+    file, ms = brief(record.file), "" if record.client_ms is None else f"{record.client_ms:.0f}"
+    if record.status == "error":
+        return [(file, brief(f"{record.error_code}: {record.error_message}"), "", ms)]
+    if record.status != "ok":
+        return [(file, brief(record.problem) or "sent", "", "")]
+    best, *others = [(brief(p.label), brief(f"{p.score:.4f}")) for p in record.predictions] or [("no label", "")]
     return [(file, *best, ms), *(("", *other, "") for other in others if all_labels)]
+
+
+def show_records(records: Iterable[Record], all_labels: bool, total: int) -> None:
+    """Print the table of a job's records; on a terminal, the counts of labels where the table would be long."""
+    if total > _MAX_ROWS and sys.stdout.isatty():
+        show_table(("label", "images", "mean score"), _by_label(records), right=("images", "mean score"))
+    elif total:
+        show_rows([row for record in records for row in rows(record, all_labels)])
+
+
+def _by_label(records: Iterable[Record]) -> list[tuple[str, str, str]]:
+    counts: Counter[str] = Counter()
+    scores: dict[str, float] = defaultdict(float)
+    for record in records:
+        label = record.label or record.error_code or "no answer"
+        counts[label] += 1
+        scores[label] += record.score or 0.0
+    return [
+        (brief(label), f"{count:,}", f"{scores[label] / count:.4f}" if scores[label] else "")
+        for label, count in counts.most_common(_MAX_LABELS)
+    ]
 
 
 def show_rows(table: Sequence[Row]) -> None:

@@ -112,6 +112,11 @@ def from_row(row: Mapping[str, Any]) -> Record:
     return _made(values)
 
 
+def restored(row: Mapping[str, Any]) -> Record:
+    """Return the record that `to_row` made a row of, without the checks of `from_row`."""
+    return _made({**row, "predictions": [Prediction(each["label"], each["score"]) for each in row["predictions"]]})
+
+
 def distinct(records: Iterable[Record]) -> list[Record]:
     """Return each request once, in the order of the first row: predictions before any error before no response.
 
@@ -121,12 +126,12 @@ def distinct(records: Iterable[Record]) -> list[Record]:
     kept: dict[tuple[str, int], Record] = {}
     for number, record in enumerate(records):
         key = (record.request_id, 0) if record.request_id else ("", number)
-        if key not in kept or _rank(record) > _rank(kept[key]):
+        if key not in kept or rank(record) > rank(kept[key]):
             kept[key] = record
     return list(kept.values())
 
 
-def _rank(record: Record) -> int:
+def rank(record: Record) -> int:
     return 1 if record.error_code == UNAVAILABLE else _RANKS[record.status]
 
 

@@ -69,6 +69,7 @@ class RequestTracker:
         self._settled: deque[Outcome] = deque()
         self._all_sent_at: float | None = None
         self._failure = ""
+        self.unsent_reason = ""
         self._stopped = False
 
     @property
@@ -120,6 +121,12 @@ class RequestTracker:
         with self._changed:
             self._all_sent_at = self._clock()
             self._changed.notify_all()
+
+    def stop_sending(self, reason: str) -> None:
+        """Record why no more images can be sent. The responses to those that were sent are still awaited."""
+        with self._changed:
+            self._stopped = True
+            self.unsent_reason = self.unsent_reason or reason
 
     def abort(self, reason: str) -> None:
         """Record that no response can arrive any more."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from client.gcp import UsageError
-from client.results.derived_files import DerivedWriter, parquet_library, write_label_studio, write_parquet
+from client.results.derived_files import DerivedWriter, parquet_library, sibling, write_label_studio, write_parquet
 from client.results.output import Messages, View
-from client.results.record import Record, distinct, from_row
+from client.results.record import Record, distinct, from_row, rank
 from client.results.request_tracker import Outcome
 from client.results.sqlite_file import SqliteWriter, read_sqlite
 from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
@@ -107,6 +107,15 @@ class ResultFiles:
         """Whether a file lacks rows."""
         return any(self._lost.values())
 
+    def catch_up(self, records: Callable[[], Iterable[Record]]) -> None:
+        """Add the records that an earlier command received, to files that lack them. Raises UsageError."""
+        for path, writer in self._writers.items():
+            try:
+                _write_missing(path, writer, records(), self._messages.show)
+            except OSError as exc:
+                self._lost[path] = 1
+                self._messages.show(unwritable(path, exc))
+
     def add(self, outcome: Outcome) -> None:
         self._view.add(outcome)
         record = Record.of_outcome(outcome)
@@ -129,6 +138,32 @@ class ResultFiles:
                 self._messages.show(failure)
             elif self._lost[path]:
                 self._messages.show(f"{printable(str(path))} lacks {self._lost[path]:,} rows")
+
+
+def append_missing(paths: Iterable[Path], records: Callable[[], Iterable[Record]], warn: Warn) -> bool:
+    """Add to each file those records that it lacks. Returns whether all files were completed. Raises UsageError."""
+    failures = []
+    for path, writer in open_writers(paths, warn).items():
+        try:
+            _write_missing(path, writer, records(), warn)
+        except OSError as exc:
+            failures.append(unwritable(path, exc))
+        else:
+            failures.append(complete(path, writer))
+    for failure in filter(None, failures):
+        warn(failure)
+    return not any(failures)
+
+
+def _write_missing(path: Path, writer: Writer, records: Iterable[Record], warn: Warn) -> None:
+    """Write the records whose request the file lacks, or holds without a response. Raises OSError and UsageError."""
+    whole = path if _ending(path) in (".csv", ".jsonl", ".sqlite") else sibling(path)
+    known: dict[str, int] = {}
+    for row in read_records(whole, warn):
+        known[row.request_id] = max(rank(row), known.get(row.request_id, 0))
+    for record in records:
+        if rank(record) > known.get(record.request_id, -1):
+            writer.write(record)
 
 
 def open_writers(paths: Iterable[Path], warn: Warn) -> dict[Path, Writer]:

@@ -14,6 +14,14 @@ from client.transport import send_pool
 from functions.messages.contract import encode_time
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What identifies a request that has left this machine: its id, and its trace in the pipeline's logs."""
+
+    request_id: str
+    trace_id: str
+
+
 class Transport(Protocol):
     """A way to send images. The request tracker that it was created with gets the outcome of every image."""
 
@@ -22,7 +30,7 @@ class Transport(Protocol):
         """The number of threads that may call `send` at the same time."""
         ...
 
-    def send(self, image: Image) -> None:
+    def send(self, image: Image) -> Sent:
         """Send one image; returns when it has left this machine. Raises the error that prevented it."""
         ...
 

@@ -10,8 +10,8 @@ from typing import Any
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
 from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
-from client.text import SendError, plain
-from client.transport.base import SendOptions, content_type, cut
+from client.text import SendError
+from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import ObjectRef, upload_id
 from functions.messages.trace_context import HEADER, TraceContext
@@ -44,7 +44,7 @@ class Bucket:
                     retry=storage_retry(),
                 )
         except GoogleAPIError as exc:
-            raise SendError(f"it could not be uploaded: {plain(exc, f'the bucket {self.name}')}") from exc
+            raise SendError.of_call("it could not be uploaded", exc, f"the bucket {self.name}") from exc
         return ObjectRef(self.name, name, int(blob.generation), blob.size)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class BucketTransport:
         self._bucket, self._tracker, self._options = bucket, tracker, options
         self._reply_to, self._prefix = reply_to, prefix
 
-    def send(self, image: Image) -> None:
+    def send(self, image: Image) -> Sent:
         """Upload one image. Bucket, name and generation of the object make the request id."""
         trace = TraceContext.begin()
         metadata = {**self._options.attributes(), HEADER: trace.header}
@@ -82,6 +82,7 @@ class BucketTransport:
             self._tracker.expect(request_id, image, started, trace.trace_id)
         else:
             self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
+        return Sent(request_id, trace.trace_id)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
 from client.text import SendError, plain
-from client.transport.base import SendOptions, content_type, cut
+from client.transport.base import SendOptions, Sent, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
 from functions.messages.trace_context import HEADER, TraceContext
 
@@ -41,13 +41,14 @@ class HttpTransport:
         self._endpoint, self._tracker, self._timeout_s = endpoint(url), tracker, timeout_s
         self._options, self._token = options, token
 
-    def send(self, image: Image) -> None:
+    def send(self, image: Image) -> Sent:
         """Post one image and wait for its response."""
         request_id, trace = image.request_id or uuid.uuid4().hex, TraceContext.begin()
         started = time.monotonic()
         response = self._post(image, request_id, trace)
         ms = 1000 * (time.monotonic() - started)
         self._tracker.settle(Outcome(image, request_id, response, ms=ms, trace_id=trace.trace_id))
+        return Sent(request_id, trace.trace_id)
 
     def _post(self, image: Image, request_id: str, trace: TraceContext) -> Response:
         import requests
@@ -69,10 +70,11 @@ class HttpTransport:
             ) as reply:
                 body = _bounded(reply.iter_content(_CHUNK_BYTES))
         except requests.Timeout:
-            raise SendError(f"no answer from {self._endpoint} within {self._timeout_s:g} s") from None
+            message = f"no answer from {self._endpoint} within {self._timeout_s:g} s"
+            raise SendError(message, temporary=True) from None
         except requests.ConnectionError:
             raise SendError(
-                f"nothing answers at {self._endpoint}: is the worker running, and the address right?"
+                f"nothing answers at {self._endpoint}: is the worker running, and the address right?", temporary=True
             ) from None
         except requests.RequestException as exc:
             raise SendError(f"{self._endpoint}: {plain(exc)}") from exc

@@ -16,12 +16,12 @@ from functions.messages.contract import Response, decode_response
 ACK_DEADLINE_S = 60
 """Seconds to ack a response: a slow terminal may hold `watch` up for some seconds."""
 
-RETENTION_S = 3600
-"""Seconds that Pub/Sub keeps unacked responses: longer than a command waits for one."""
+RETENTION_S = 604_800
+"""Seconds that Pub/Sub keeps unacked responses: a week, so that a job can be resumed after a weekend."""
 
-EXPIRY_S = 86400
-"""Seconds without a client after which Pub/Sub deletes the subscription. It removes what a killed client left behind;
-a day is the minimum that Pub/Sub allows."""
+EXPIRY_S = 691_200
+"""Seconds without a client after which Pub/Sub deletes the subscription, which must be more than RETENTION_S. It
+removes what a killed client left behind."""
 
 _MAX_OUTSTANDING = 500
 """Responses in memory at the same time, each of about 100 kB at most."""
@@ -32,10 +32,12 @@ _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
 class ResponseSubscription:
     """Receives the responses for one client; a context manager.
 
-    By default it creates a subscription with a filter on `reply_to` and deletes it at the end. `all_clients` leaves the
-    filter out. `subscription` names an existing subscription to use instead. `on_response` gets each response, and
-    `on_failure` the reason why no more can arrive; both are called from other threads. A response is acked when
-    `on_response` returns, and nacked when it raises OSError. `log` prints a message.
+    By default it creates a subscription with a filter on `reply_to` and deletes it at the end, unless `keep` returns
+    True then. A later one with the same `client_id` uses what was kept; `is_new` tells whether it had to be created
+    again, and with `must_exist` that is an error. `all_clients` leaves the filter out. `subscription` names an existing
+    subscription to use instead. `on_response` gets each response, and `on_failure` the reason why no more can arrive;
+    both are called from other threads. A response is acked when `on_response` returns, and nacked when it raises
+    OSError. `log` prints a message.
     """
 
     def __init__(
@@ -48,8 +50,12 @@ class ResponseSubscription:
         subscription: str = "",
         all_clients: bool = False,
         retry_s: float = RETRY_S,
+        client_id: str = "",
+        keep: Callable[[], bool] = bool,
+        must_exist: bool = False,
     ) -> None:
-        self.client_id = uuid.uuid4().hex
+        self.client_id, self._may_exist = client_id or uuid.uuid4().hex, bool(client_id)
+        self._keep, self._must_exist, self.is_new = keep, must_exist, False
         self._cloud, self._on_response, self._on_failure, self._log = cloud, on_response, on_failure, log
         self._temporary, self._all_clients = not subscription, all_clients
         self._limits = {"retry": pubsub_retry(retry_s), "timeout": min(CALL_TIMEOUT_S, retry_s)}
@@ -66,7 +72,10 @@ class ResponseSubscription:
 
         self._client = pubsub_v1.SubscriberClient(transport=AnySizeTransport)
         try:
-            if self._temporary:
+            if self._temporary and self._must_exist:
+                self._read_client_id()
+                self._created = True
+            elif self._temporary:
                 self._create()
             else:
                 self._read_client_id()
@@ -84,7 +93,7 @@ class ResponseSubscription:
         self._close()
 
     def _create(self) -> None:
-        from google.api_core.exceptions import GoogleAPIError
+        from google.api_core.exceptions import AlreadyExists, GoogleAPIError
 
         request: dict[str, Any] = {
             "name": self.path,
@@ -96,6 +105,10 @@ class ResponseSubscription:
         }
         try:
             self._client.create_subscription(request=request, **self._limits)
+            self.is_new = True
+        except AlreadyExists:
+            if not self._may_exist:
+                raise
         except GoogleAPIError as exc:
             raise SendError(f"no subscription for responses can be created: {plain(exc, request['topic'])}") from exc
         self._created = True
@@ -138,14 +151,14 @@ class ResponseSubscription:
                 # The stream sends its last acks while it ends, so the channel must still be open.
                 with suppress(Exception):
                     self._stream.result(CALL_TIMEOUT_S)
-            if self._temporary:
+            if self._temporary and not (self._created and self._keep()):
                 request = {"subscription": self.path}
                 timeout_s = self._limits["timeout"]
                 self._client.delete_subscription(request=request, retry=None, timeout=timeout_s)
         except Exception as exc:
             # After a failed creation the subscription may exist all the same, but that error was reported already.
             if self._created and type(exc).__name__ != "NotFound":
-                self._log(f"{self.path} could not be deleted ({plain(exc)}); it expires after a day")
+                self._log(f"{self.path} could not be deleted ({plain(exc)}); it expires after eight days")
         finally:
             self._client.close()
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 
 from client.images import Image
 from client.results.request_tracker import RequestTracker
-from client.text import plain
+from client.text import SendError, StoreError, plain
 
-Send = Callable[[Image], None]
+Send = Callable[[Image], object]
 """Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
 
 
 def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads: int) -> None:
     """Start `threads` daemon threads that send all images, and return at once. Failures go to the request tracker.
 
-    The threads are daemons because Ctrl-C must not wait for a slow upload.
+    The threads take the images from the iterator one at a time. The threads are daemons because Ctrl-C must not wait
+    for a slow upload.
     """
     waiting = iter(images)
     lock = threading.Lock()
@@ -24,15 +25,23 @@ def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads:
 
     def next_image() -> Image | None:
         with lock:
-            return None if tracker.stopped else next(waiting, None)
+            try:
+                return None if tracker.stopped else next(waiting, None)
+            except Exception as exc:  # such as a bucket whose listing breaks off
+                tracker.stop_sending(plain(exc))
+                return None
 
     def work() -> None:
         nonlocal running
         while image := next_image():
             try:
                 send(image)
-            except Exception as exc:  # one image's failure does not affect the others
+            except StoreError as exc:  # what is sent could no longer be recorded
+                tracker.abort(plain(exc))
+            except Exception as exc:  # one image's failure does not affect the others, with few exceptions
                 tracker.fail(image, plain(exc))
+                if isinstance(exc, SendError) and exc.for_all:
+                    tracker.stop_sending(plain(exc))
         with lock:
             running -= 1
             last = running == 0

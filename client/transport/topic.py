@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, publisher, pubsub_retry
 from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
-from client.text import SendError, plain
-from client.transport.base import SendOptions, content_type, cut
+from client.text import SendError
+from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import encode_reference
@@ -48,7 +48,7 @@ class TopicTransport:
         self._topic = cloud.topic_path(cloud.topic)
         self._publisher = publisher()
 
-    def send(self, image: Image) -> None:
+    def send(self, image: Image) -> Sent:
         """Publish one image and wait until the broker confirms it."""
         request_id, trace = image.request_id or uuid.uuid4().hex, TraceContext.begin()
         by_reference = image.reference is None and image.size() > self._inline_limit
@@ -66,6 +66,7 @@ class TopicTransport:
         self._publish(data, self._attributes(image, request_id) | trace.attributes)
         if not self._reply_to:
             self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
+        return Sent(request_id, trace.trace_id)
 
     def close(self) -> None:
         """Close the connection. Call it only when no thread is sending."""
@@ -93,7 +94,7 @@ class TopicTransport:
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            raise SendError(f"it could not be published: {plain(exc, self._topic)}") from exc
+            raise SendError.of_call("it could not be published", exc, self._topic) from exc
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from client.gcp import Cloud
 from client.images import Image, ImageFile
 from client.loopback import without_proxy
 from client.results.output import rows
+from client.results.record import Record
 from infra import entry_points
 from infra.entry_points import EntryPoint, complain, send_through
 from infra.local.child import ChildFailed
@@ -79,12 +80,12 @@ def _through(name: str, entry_point: EntryPoint, images: Labelled) -> bool:
     order = {image: number for number, image in enumerate(images)}
     print(f"{'through':7} {'file':18} {'label':12} {'expected':12} {'':5} {'score':>6} {'ms':>6}")
     for outcome in sorted(outcomes, key=lambda outcome: order[outcome.image]):
-        _, label, score, ms = rows(outcome)[0]
+        _, label, score, ms = rows(Record.of_outcome(outcome))[0]
         expected = images[outcome.image]
         verdict = "right" if label == expected else "wrong"
         print(f"{name:7} {outcome.image.name:18} {label:12} {expected:12} {verdict} {score:>6} {ms:>6}")
     answered = sum(outcome.ok for outcome in outcomes)
-    right = sum(rows(outcome)[0][1] == images[outcome.image] for outcome in outcomes)
+    right = sum(Record.of_outcome(outcome).label == images[outcome.image] for outcome in outcomes)
     print(f"{name}: {answered} of {len(images)} answered, {right} of {len(images)} right, in {took:.2f} s\n")
     return answered == len(images) and right >= _NEEDED * len(images) // 10
 

@@ -11,7 +11,9 @@ import pytest
 from client.__main__ import main
 from client.cli.watch import line
 from client.images import ImageFile
-from client.results.output import JsonLines, Messages, RequestIds, Table, rows, show_rows
+from client.results.output import JsonLines, Messages, RequestIds, Row, show_records, show_rows
+from client.results.output import rows as rows_of
+from client.results.record import Record
 from client.results.request_tracker import Outcome
 from client.text import SendError, plain, printable
 from functions.messages.contract import Error, Response, Source
@@ -22,6 +24,10 @@ EVIL = "[red]x\x1b[31m\ny\u202e\udcff.png"
 
 def outcome(path: str, response: Response | None = None, problem: str = "") -> Outcome:
     return Outcome(ImageFile(Path(path), path), "r1", response, problem, 12.34)
+
+
+def rows(shown: Outcome, all_labels: bool = False) -> list[Row]:
+    return rows_of(Record.of_outcome(shown), all_labels)
 
 
 def test_printable_leaves_nothing_that_moves_a_cursor() -> None:
@@ -89,15 +95,34 @@ def test_rows_show_prediction_or_problem_and_latency() -> None:
     assert rows(outcome("a.png", Response("r1"))) == [("a.png", "no label", "", "12")]
 
 
-def test_the_table_keeps_the_order_of_the_files(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table(["a.png", "long name.png"], all_labels=False)
-    table.add(outcome("long name.png", Response("r", (Prediction("Coat", 0.5),))))
-    table.add(outcome("a.png", Response("r", (Prediction("T-shirt/top", 1.0),))))
-    table.close()
+def test_the_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [
+        Record.of_outcome(outcome("a.png", Response("r", (Prediction("T-shirt/top", 1.0),)))),
+        Record.of_outcome(outcome("long name.png", Response("r", (Prediction("Coat", 0.5),)))),
+    ]
+    show_records(records, all_labels=False, total=2)
     assert capsys.readouterr().out.splitlines() == [
         "file           label         score  ms",
         "a.png          T-shirt/top  1.0000  12",
         "long name.png  Coat         0.5000  12",
+    ]
+
+
+def test_a_terminal_gets_counts_where_the_table_would_be_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coat, bag = (Record(file="x", status="ok", label=label, score=0.5) for label in ("Coat", "Bag"))
+    failed = Record(file="x", status="error", error_code="expired")
+    records = [coat] * 600 + [bag] * 400 + [failed]
+    show_records(records, all_labels=False, total=len(records))
+    assert len(capsys.readouterr().out.splitlines()) == 1002
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show_records(records, all_labels=False, total=len(records))
+    shown = capsys.readouterr().out
+    assert [line.split()[1::2] for line in shown.splitlines() if "│" in line] == [
+        ["Coat", "600", "0.5000"],
+        ["Bag", "400", "0.5000"],
+        ["expired", "1", "│"],
     ]
 
 

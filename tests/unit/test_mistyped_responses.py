@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from client.cli.watch import line
 from client.images import ImageFile
 from client.results.explanation_files import ExplanationFiles
-from client.results.output import JsonLines, Messages, Table
+from client.results.output import JsonLines, Messages, show_records
+from client.results.record import Record
 from client.results.request_tracker import Outcome
 from functions.messages.contract import RESPONSE_LIMIT, Model, Response, decode_response, encode_response
 from model.labels import Explanation, Prediction
@@ -77,13 +78,13 @@ def show(response: Response, folder: Path) -> None:
     """Every way in which the client shows a response."""
     outcome = Outcome(ImageFile(folder / "a.png", "a.png"), "r", response)
     for view in (
-        Table(["a.png"], all_labels=True),
-        Table([], all_labels=False),
         JsonLines(),
         ExplanationFiles(JsonLines(), Messages(), folder),
     ):
         view.add(outcome)
         view.close()
+    for all_labels in (False, True):
+        show_records([Record.of_outcome(outcome)], all_labels, total=1)
     line(response)
 
 
@@ -154,9 +155,7 @@ def test_oversized_and_invalid_json_is_refused(data: bytes) -> None:
 
 
 def test_a_long_value_does_not_widen_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table([], all_labels=True)
-    for _ in range(100):
-        predictions = (Prediction("x" * 900_000, 1e308),)
-        table.add(Outcome(ImageFile(Path("a.png"), "a.png"), "r", Response("r", predictions)))
-    table.close()
+    response = Response("r", (Prediction("x" * 900_000, 1e308),))
+    record = Record.of_outcome(Outcome(ImageFile(Path("a.png"), "a.png"), "r", response))
+    show_records([record] * 100, all_labels=True, total=100)
     assert len(capsys.readouterr().out) < 200_000

@@ -1,0 +1,59 @@
+"""What a job sends and where to: enough to go on with it in another process."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from client.transport.base import SendOptions
+
+COMMANDS = ("publish", "upload", "predict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """The command that made a job, and its settings. Names that do not apply are empty.
+
+    `client_id` is the `reply_to` of its requests, empty where no response is requested. `own_subscription` tells
+    whether the subscription exists for this job alone and is deleted with it. `described` is the command line's images.
+    """
+
+    command: str
+    described: str
+    project: str = ""
+    topic: str = ""
+    response_topic: str = ""
+    subscription: str = ""
+    own_subscription: bool = True
+    client_id: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    url: str = ""
+    on_emulator: bool = False
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    options: SendOptions = field(default_factory=SendOptions)
+
+    def to_json(self) -> str:
+        """Return the definition as a JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Definition:
+        """Read what `to_json` returned. Raises ValueError for anything else."""
+        try:
+            values: dict[str, Any] = json.loads(text)
+            options = SendOptions(**values.pop("options"))
+            return cls(
+                options=options, **{field.name: values[field.name] for field in fields(cls) if field.name in values}
+            )
+        except (TypeError, KeyError, AttributeError) as exc:
+            raise ValueError(f"it is no definition of a job: {exc}") from None
+
+
+def new_job_id() -> str:
+    """Return a new id. Ids sort by time: date, time (UTC) and four random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,72 @@
+"""A job's state in plain values, for the commands jobs and status."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from client.jobs.job import Job
+from client.text import brief
+
+STATES = ("running", "complete", "cancelled", "interrupted", "waiting")
+"""`running`: a command sends its images or receives its responses; `complete`: no response is missing; `cancelled`;
+`interrupted`: images are not sent; `waiting`: responses are missing."""
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return the state of a job and its numbers of images. Raises StoreError.
+
+    `images` is None while a bucket's listing is not read to its end. `missing` counts images without a response, of
+    which `expired` had a time limit that is over.
+    """
+    counts, made = job.counts(), job.definition
+    return {
+        "job": job.id,
+        "state": _state(job),
+        "created_at": datetime.fromtimestamp(job.created_at, UTC).isoformat(timespec="seconds"),
+        "command": made.command,
+        "sends": made.described,
+        "to": made.url or (made.bucket if made.command == "upload" else made.topic),
+        "images": counts.total,
+        "all_images_known": job.is_listed,
+        "sent": counts.total - counts.waiting - counts.failed,
+        "answered": counts.answered,
+        "ok": counts.ok,
+        "errors": counts.errors,
+        "missing": counts.unanswered if job.is_answered else 0,
+        "expired": job.expired(),
+        "not_sent": counts.waiting + counts.failed,
+        "failed": counts.failed,
+        "subscription": f"{made.response_topic}-{made.client_id}"
+        if made.client_id and not made.subscription
+        else made.subscription,
+    }
+
+
+def described_lines(found: dict[str, Any]) -> list[str]:
+    """Return the description as lines for a terminal."""
+    errors = ", ".join(f"{count:,} {brief(code)}" for code, count in found["errors"].items())
+    more = "" if found["all_images_known"] else " so far; the listing is not read to its end"
+    rows = [
+        ("job", found["job"]),
+        ("state", found["state"]),
+        ("created", found["created_at"]),
+        ("sends", f"{brief(found['sends'])} with {found['command']} to {brief(found['to'])}"),
+        ("images", f"{found['images']:,}{more}"),
+        ("sent", f"{found['sent']:,}"),
+        ("answered", f"{found['answered']:,}" + (f" ({errors})" if errors else "")),
+        ("missing", f"{found['missing']:,}" + (f" ({found['expired']:,} expired)" if found["expired"] else "")),
+        ("not sent", f"{found['not_sent']:,}" + (f" ({found['failed']:,} failed)" if found["failed"] else "")),
+    ]
+    return [f"{name:<9} {value}" for name, value in rows]
+
+
+def _state(job: Job) -> str:
+    counts = job.counts()
+    if job.is_cancelled:
+        return "cancelled"
+    if job.is_complete():
+        return "complete"
+    if job.is_held():
+        return "running"
+    return "interrupted" if counts.waiting or counts.failed or not job.is_listed else "waiting"

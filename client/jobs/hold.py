@@ -1,0 +1,50 @@
+"""Holds a job for one command, so that no other one sends its images or receives its responses at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from client.gcp import UsageError
+from client.jobs.job import Job
+from client.text import StoreError, plain
+
+
+class JobHeld(UsageError):
+    """Another command works on the job."""
+
+
+_RENEW_S = 2.0
+"""Seconds between two renewals: several of them fit into the time for which a job is held."""
+
+
+@contextmanager
+def held(job: Job, on_end: Callable[[str], None]) -> Iterator[None]:
+    """Hold the job during the block. `on_end` is called, from another thread, when the job is cancelled or lost.
+
+    Raises JobHeld while another command does so.
+    """
+    if not job.hold():
+        raise JobHeld(f"another command works on job {job.id}: predictions status {job.id} shows how far it is")
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEW_S):
+            try:
+                if job.is_cancelled:
+                    on_end("the job was cancelled")
+                elif not job.hold():
+                    on_end("another command has taken over the job")
+            except StoreError as exc:
+                on_end(plain(exc))
+                return
+
+    renewing = threading.Thread(target=renew, name="hold", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+        job.release()

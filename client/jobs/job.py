@@ -1,0 +1,334 @@
+"""One job of the job store: its images, what was sent, and the response to each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from client.gcp import UsageError
+from client.images import AnyImage, Image
+from client.jobs.database import Database
+from client.jobs.definition import Definition
+from client.jobs.stored_image import from_columns, to_columns
+from client.results.record import Record, rank, restored
+from client.results.request_tracker import Outcome
+from client.text import printable
+from client.transport.base import Sent
+from functions.messages.contract import Response
+
+_PAGE = 1000
+"""Images read or written at a time: few enough to hold, enough for one transaction to cost little an image."""
+
+_HELD_S = 10.0
+"""Seconds for which a command holds a job. It renews this; after its end another command may go on."""
+
+_INSERT = (
+    "INSERT INTO images (job, number, kind, place, location, name, given_id, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (job, place, given_id) DO NOTHING"
+)
+_IMAGE = "kind, place, location, name, key"
+_RECORD = "location, request_id, state, problem, trace_id, sent_at, answered_at, record"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers of images. Every image is in one of `waiting`, `failed`, `unanswered`, `ok` and `errors`.
+
+    `waiting` is not sent yet, `failed` could not be sent, `unanswered` was sent and has no response. `errors` counts
+    error responses by code.
+    """
+
+    waiting: int
+    failed: int
+    unanswered: int
+    ok: int
+    errors: dict[str, int]
+
+    @property
+    def answered(self) -> int:
+        """The number of images with a response."""
+        return self.ok + sum(self.errors.values())
+
+    @property
+    def total(self) -> int:
+        """The number of images."""
+        return self.waiting + self.failed + self.unanswered + self.answered
+
+
+class Job:
+    """A job in the store. All methods may be called from several threads, and raise StoreError."""
+
+    def __init__(self, database: Database, job_id: str) -> None:
+        self._database, self.id = database, job_id
+        found = database.rows("SELECT definition, created_at FROM jobs WHERE id = ?", job_id)
+        if not found:
+            raise UsageError(f"no job has the id {printable(job_id)}; predictions jobs lists them")
+        self.definition = Definition.from_json(found[0][0])
+        self.created_at = float(found[0][1])
+        self._holder = f"{socket.gethostname()} {os.getpid()}"
+
+    # Images
+
+    def add(self, images: Iterable[AnyImage]) -> Iterator[int]:
+        """Add images, page by page; yields the number of images after each page. One that is there is not added again.
+
+        Each gets a key, which is its request id unless an upload makes another one.
+
+        The first call to `next` adds the first page, so that sending can begin before a long listing ends.
+        """
+        pages = iter(images)
+        [[number]] = self._database.rows("SELECT coalesce(max(number), 0) FROM images WHERE job = ?", self.id)
+        while page := list(itertools.islice(pages, _PAGE)):
+            rows = [
+                (self.id, number + at, *to_columns(image), image.request_id or uuid.uuid4().hex)
+                for at, image in enumerate(page, 1)
+            ]
+            with self._database.transaction() as database:
+                database.executemany(_INSERT, rows)
+            number += len(page)
+            yield number
+        with self._database.transaction() as database:
+            database.execute("UPDATE jobs SET is_listed = 1 WHERE id = ?", (self.id,))
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all images of the job are known."""
+        return bool(self._value("is_listed"))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job was cancelled."""
+        return bool(self._value("is_cancelled"))
+
+    def unsent(self, after: int = 0) -> Iterator[tuple[int, AnyImage]]:
+        """Yield the images that wait, with their numbers, in their order. Ends early when the job is cancelled."""
+        query = (
+            f"SELECT number, {_IMAGE} FROM images WHERE job = ? AND state = 'waiting' AND number > ? ORDER BY number"  # nosec B608
+        )
+        while page := self._database.rows(f"{query} LIMIT {_PAGE}", self.id, after):
+            for number, *columns in page:
+                after = number
+                yield number, from_columns(*columns)
+            if self.is_cancelled:
+                return
+
+    def retry(self, *, unanswered: bool = False) -> None:
+        """Let images that could not be sent wait again; with `unanswered` also those that have no response."""
+        states = "('failed', 'sent')" if unanswered else "('failed')"
+        with self._database.transaction() as database:
+            database.execute(
+                f"UPDATE images SET state = 'waiting', problem = '' WHERE job = ? AND rank = 0 AND state IN {states}",  # nosec B608
+                (self.id,),
+            )
+
+    def awaited(self) -> Iterator[tuple[AnyImage, str, str]]:
+        """Yield each image that was sent and has no response, with its request id and trace id."""
+        query = (
+            f"SELECT {_IMAGE}, request_id, trace_id FROM images "  # nosec B608
+            "WHERE job = ? AND state = 'sent' AND rank = 0 ORDER BY number"
+        )
+        for *columns, request_id, trace_id in self._database.rows(query, self.id):
+            yield from_columns(*columns), request_id, trace_id
+
+    # What becomes of them
+
+    def sent(self, image: Image, sent: Sent, sent_at: float) -> None:
+        """Record that an image was sent; `sent_at` is in seconds since 1970. Takes a response that arrived before."""
+        key = self.id, sent.request_id
+        with self._database.transaction() as database:
+            early = database.execute(
+                "DELETE FROM early WHERE job = ? AND request_id = ? RETURNING record, rank, error_code, answered_at",
+                key,
+            ).fetchall()
+            database.execute(
+                "UPDATE images SET state = 'sent', problem = '', request_id = ?, trace_id = ?, sent_at = ? "
+                "WHERE job = ? AND key = ?",
+                (sent.request_id, sent.trace_id, sent_at, self.id, image.request_id),
+            )
+            for values in early:
+                [number] = database.execute(
+                    "SELECT number FROM images WHERE job = ? AND key = ?", (self.id, image.request_id)
+                ).fetchone()
+                database.execute(_ANSWER, (sent.request_id, *values, self.id, number, values[1]))
+
+    def receive(self, response: Response) -> None:
+        """Record a response: predictions replace an error, and any error the error `unavailable`."""
+        record = Record.of_response(response)
+        values = json.dumps(record.to_row()), rank(record), record.error_code, time.time()
+        key = self.id, response.request_id
+        with self._database.transaction() as database:
+            known = database.execute(_FIND, key * 2).fetchone()
+            if known:
+                database.execute(_ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+            else:  # the request id of an upload is known only after it
+                database.execute(
+                    "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (job, request_id) "
+                    "DO UPDATE SET record = excluded.record, rank = excluded.rank, "
+                    "error_code = excluded.error_code, answered_at = excluded.answered_at WHERE rank < excluded.rank",
+                    (*values, *key),
+                )
+
+    def end(self, outcome: Outcome) -> None:
+        """Record the outcome of an image: a problem, or the response of an HTTP request."""
+        if outcome.response and self.definition.command == "predict":
+            self.receive(outcome.response)
+        if outcome.problem:
+            state = "failed" if outcome.unsent else "sent"
+            with self._database.transaction() as database:
+                database.execute(
+                    "UPDATE images SET problem = ?, state = ? WHERE job = ? AND key = ?",
+                    (outcome.problem, state, self.id, outcome.image.request_id),
+                )
+
+    def cancel(self) -> None:
+        """Mark the job as cancelled: what is not sent stays unsent."""
+        with self._database.transaction() as database:
+            database.execute("UPDATE jobs SET is_cancelled = 1 WHERE id = ?", (self.id,))
+
+    # What is known
+
+    def counts(self) -> Counts:
+        """Return how many images are in each state."""
+        query = (
+            "SELECT state, rank, error_code, count(*) FROM images WHERE job = ? GROUP BY state, rank > 0, error_code"
+        )
+        waiting = failed = unanswered = ok = 0
+        errors: dict[str, int] = {}
+        for state, rank_, code, count in self._database.rows(query, self.id):
+            if code:
+                errors[code] = errors.get(code, 0) + count
+            elif rank_:
+                ok += count
+            elif state == "waiting":
+                waiting += count
+            elif state == "failed":
+                failed += count
+            else:
+                unanswered += count
+        return Counts(waiting, failed, unanswered, ok, dict(sorted(errors.items())))
+
+    def expired(self) -> int:
+        """Return how many images without a response had a time limit that is over."""
+        limit = self.definition.options.expires_in_s
+        if limit is None:
+            return 0
+        query = "SELECT count(*) FROM images WHERE job = ? AND state = 'sent' AND rank = 0 AND sent_at < ?"
+        return int(self._database.rows(query, self.id, time.time() - limit)[0][0])
+
+    def is_complete(self) -> bool:
+        """Whether every image of the job has a response, or was sent where none was requested."""
+        counts = self.counts()
+        done = counts.answered if self.is_answered else counts.answered + counts.unanswered
+        return self.is_listed and done == counts.total
+
+    def not_sent(self) -> Iterator[str]:
+        """Yield the locations of the images that wait or could not be sent."""
+        query = "SELECT location FROM images WHERE job = ? AND state IN ('waiting', 'failed') ORDER BY number"
+        for [location] in self._database.rows(query, self.id):
+            yield json.loads(location)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a response to each image was requested."""
+        return bool(self.definition.client_id) or self.definition.command == "predict"
+
+    def records(self, *, failed: bool = False) -> Iterator[Record]:
+        """Yield the row of each image in their order; with `failed` only of those without predictions."""
+        which = "AND (rank = 0 OR error_code <> '')" if failed else ""
+        query = (
+            f"SELECT number, {_RECORD} FROM images WHERE job = ? AND number > ? {which} ORDER BY number LIMIT {_PAGE}"  # nosec B608
+        )
+        after = 0
+        while page := self._database.rows(query, self.id, after):
+            after = page[-1][0]
+            for _, *columns in page:
+                yield _record(self.is_answered, *columns)
+
+    def answered_records(self) -> Iterator[Record]:
+        """Yield the row of each image with a response."""
+        return (record for record in self.records() if record.status in ("ok", "error"))
+
+    # Which command works on it
+
+    def hold(self) -> bool:
+        """Take or renew the job for this command. Returns False while another command holds it."""
+        now = time.time()
+        with self._database.transaction() as database:
+            holder, until = database.execute("SELECT holder, held_until FROM jobs WHERE id = ?", (self.id,)).fetchone()
+            if holder not in ("", self._holder) and until > now and not _has_ended(holder):
+                return False
+            database.execute(
+                "UPDATE jobs SET holder = ?, held_until = ? WHERE id = ?", (self._holder, now + _HELD_S, self.id)
+            )
+        return True
+
+    def is_held(self) -> bool:
+        """Whether a command sends the job's images or receives its responses."""
+        [[holder, until]] = self._database.rows("SELECT holder, held_until FROM jobs WHERE id = ?", self.id)
+        return holder != "" and until > time.time() and not _has_ended(holder)
+
+    def release(self) -> None:
+        """Let another command take the job."""
+        with self._database.transaction() as database:
+            database.execute(
+                "UPDATE jobs SET holder = '', held_until = 0 WHERE id = ? AND holder = ?", (self.id, self._holder)
+            )
+
+    def _value(self, column: str) -> object:
+        return self._database.rows(f"SELECT {column} FROM jobs WHERE id = ?", self.id)[0][0]  # nosec B608
+
+
+_FIND = (
+    "SELECT number FROM images WHERE job = ? AND request_id = ? "
+    "UNION SELECT number FROM images WHERE job = ? AND key = ?"
+)
+"""Two searches, each in an index; one with OR would read all images of the job."""
+
+_ANSWER = (
+    "UPDATE images SET request_id = ?, record = ?, rank = ?, error_code = ?, answered_at = ?, state = 'sent' "
+    "WHERE job = ? AND number = ? AND rank < ?"
+)
+"""An answered image was sent, although the process may have ended before it recorded that."""
+
+
+def _record(
+    is_answered: bool,
+    location: str,
+    request_id: str,
+    state: str,
+    problem: str,
+    trace_id: str,
+    sent_at: float | None,
+    answered_at: float | None,
+    text: str | None,
+) -> Record:
+    if text is None:
+        status = ("missing" if is_answered else "sent") if state == "sent" else "failed"
+        default = {"missing": "no answer yet", "sent": "", "failed": "not sent yet"}[status]
+        row = Record(request_id=request_id, status=status, problem=problem or default).to_row()
+    else:
+        row = json.loads(text)
+    ms = round(max(0.0, 1000 * (answered_at - sent_at)), 1) if sent_at and answered_at else None
+    own = {"file": json.loads(location), "client_ms": ms, "trace_id": trace_id or row["trace_id"]}
+    return restored(row | own)
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether a holder is a process of this machine that has ended."""
+    host, _, pid = holder.rpartition(" ")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

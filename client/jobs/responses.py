@@ -1,0 +1,76 @@
+"""Receives the responses of a job that no other command holds, into the job store."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from client.emulators import PUBSUB, check_answers
+from client.gcp import Cloud, UsageError
+from client.jobs.hold import held
+from client.jobs.job import Job
+from client.text import StoreError, plain
+from client.transport.response_subscription import ResponseSubscription
+from functions.messages.contract import Response
+
+
+def check_place(job: Job, environ: Mapping[str, str] = os.environ) -> None:
+    """Check that this process uses an emulator if the job did, and Google Cloud otherwise. Raises UsageError."""
+    if job.definition.command != "predict" and job.definition.on_emulator != bool(environ.get(PUBSUB)):
+        where, fix = ("an emulator", "set") if job.definition.on_emulator else ("Google Cloud", "unset")
+        raise UsageError(f"job {job.id} was sent to {where}: {fix} {PUBSUB}")
+
+
+class Receiver:
+    """What a block that receives responses knows about them."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.last_at, self.problem = time.monotonic(), ""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last response."""
+        return time.monotonic() - self.last_at
+
+    def take(self, response: Response) -> None:
+        """Record a response. Raises StoreError."""
+        self.last_at = time.monotonic()
+        try:
+            self._job.receive(response)
+        except StoreError as exc:
+            self.end(plain(exc))
+            raise
+
+    def end(self, reason: str) -> None:
+        """Record why no more responses can be received."""
+        self.problem = self.problem or reason
+
+
+@contextmanager
+def receiving(job: Job, log: Callable[[str], None]) -> Iterator[Receiver]:
+    """Receive responses during the block. Deletes the job's subscription at its end when the job is done.
+
+    Raises JobHeld while another command holds the job, SendError when the subscription is gone, and UsageError when the
+    job's messages are elsewhere or no response was requested.
+    """
+    definition, receiver = job.definition, Receiver(job)
+    if not definition.client_id:
+        raise UsageError(f"job {job.id} was sent without a request for responses")
+    check_place(job)
+    check_answers(PUBSUB)
+    cloud = Cloud(definition.project, definition.topic, definition.response_topic)
+    responses = ResponseSubscription(
+        cloud,
+        receiver.take,
+        receiver.end,
+        log,
+        subscription=definition.subscription,
+        client_id=definition.client_id,
+        keep=lambda: not job.is_cancelled and not job.is_complete(),
+        must_exist=True,
+    )
+    with held(job, receiver.end), responses:
+        yield receiver

@@ -1,0 +1,76 @@
+"""Opens the job store, and makes and finds its jobs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+from client.gcp import UsageError
+from client.jobs.database import Database
+from client.jobs.definition import Definition, new_job_id
+from client.jobs.job import Job
+
+LAST = "last"
+"""The word that means the newest job."""
+
+
+def default_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where jobs are kept without --state: `predictions/jobs.db` in the user's folder for data."""
+    if sys.platform == "win32":
+        folder = environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    else:
+        folder = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(folder) / "predictions" / "jobs.db"
+
+
+class JobStore:
+    """The jobs in one file, a context manager; None keeps them in memory. Raises UsageError."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._database = Database(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the jobs outlive this process."""
+        return self._database.path is not None
+
+    def create(self, definition: Definition) -> Job:
+        """Add a job. Raises StoreError."""
+        job_id = new_job_id()
+        with self._database.transaction() as database:
+            database.execute(
+                "INSERT INTO jobs (id, created_at, definition) VALUES (?, ?, ?)",
+                (job_id, time.time(), definition.to_json()),
+            )
+        return Job(self._database, job_id)
+
+    def find(self, job_id: str) -> Job:
+        """Return the job with this id, or the newest for LAST. Raises UsageError."""
+        if job_id == LAST:
+            newest = self._database.rows("SELECT id FROM jobs ORDER BY created_at DESC LIMIT 1")
+            if not newest:
+                raise UsageError("there is no job yet; predictions submit makes one")
+            job_id = newest[0][0]
+        return Job(self._database, job_id)
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield the jobs, the newest first."""
+        for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY created_at DESC"):
+            yield Job(self._database, job_id)
+
+    def forget(self, job: Job) -> None:
+        """Remove a job and its results from the store."""
+        with self._database.transaction() as database:
+            for table in ("images", "early"):
+                database.execute(f"DELETE FROM {table} WHERE job = ?", (job.id,))  # nosec B608  # our own tables
+            database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
