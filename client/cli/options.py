@@ -152,6 +152,58 @@ output = option(
 """Declares --output."""
 
 
+def selecting(command: Function) -> Function:
+    """Declare what names images: the fields of client.sources.selection.Selection."""
+    for declare in reversed(
+        (
+            click.argument(
+                "paths",
+                nargs=-1,
+                metavar="[PATH]...",
+                type=ImagePath(),
+                help="Image files, folders, globs, zip archives, and gs://bucket/prefix. Symbolic links that lead out "
+                "of a folder are not followed.",
+            ),
+            option(
+                "--from",
+                "lists",
+                type=ImagePath(),
+                multiple=True,
+                metavar="FILE",
+                help="Send the files and gs:// addresses that this list names: one on each line (or with NUL between "
+                "them, as find -print0 writes them), a CSV, or a results file; - is stdin. May be repeated.",
+            ),
+            option(
+                "--column",
+                default="",
+                metavar="NAME",
+                help="The column of a CSV list that holds the files or addresses.  [default: file]",
+            ),
+            option(
+                "--id-column",
+                default="",
+                metavar="NAME",
+                help="The column of a CSV list that holds the ids of the requests.  [default: none; ids are made]",
+            ),
+            option(
+                "--include",
+                multiple=True,
+                metavar="GLOB",
+                help="Of folders, globs, archives and buckets, send only images whose name, or path below the folder, "
+                "matches. Case matters. May be repeated.",
+            ),
+            option(
+                "--exclude",
+                multiple=True,
+                metavar="GLOB",
+                help="Leave out the images that match, also those that --include names. May be repeated.",
+            ),
+        )
+    ):
+        command = declare(command)
+    return command
+
+
 def sending(command: Function) -> Function:
     """Declare what all commands share that send images: the paths, and the options of a request."""
     for declare in reversed(
