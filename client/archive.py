@@ -7,7 +7,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,8 +37,9 @@ def entries(path: Path) -> list[zipfile.ZipInfo]:
 
 def find_entry(path: Path, member: str) -> zipfile.ZipInfo | None:
     """Return an entry by its name, None where there is none; the last one where there are two. Raises OSError."""
-    with _opened(path) as archive:
-        return archive.NameToInfo.get(member)
+    with _opened(path) as archive, suppress(KeyError):
+        return archive.getinfo(member)
+    return None
 
 
 def why_unusable(entry: zipfile.ZipInfo) -> str:
@@ -83,11 +84,12 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with _lock:
         try:
             status = path.stat()
-            yield _cached(path, status.st_mtime_ns, status.st_size)
+            yield _cached(path, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size))
         except _DAMAGED as exc:
             raise OSError(None, f"the archive is damaged, or is no zip archive: {reason(exc)}") from None
 
 
 @lru_cache(_OPEN_ARCHIVES)
-def _cached(path: Path, modified_ns: int, size: int) -> zipfile.ZipFile:
+def _cached(path: Path, state: tuple[int, ...]) -> zipfile.ZipFile:
+    """Open an archive. `state` differs after each change of the file."""
     return zipfile.ZipFile(path)

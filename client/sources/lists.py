@@ -122,6 +122,8 @@ def _where(place: str) -> str:
 
 
 def _read(name: str) -> bytes:
+    if name == STDIN and sys.stdin is None:
+        raise UsageError("--from - reads stdin, which is closed")
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except OSError as exc:

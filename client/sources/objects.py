@@ -36,16 +36,26 @@ def bucket_and_prefix(address: str) -> tuple[str, str]:
 
 
 def images_of_prefix(address: str, list_objects: ListObjects, choice: Choice) -> Iterator[StoredImage]:
-    """Yield the object that has this very name, else the chosen images under the prefix. Nothing in it is a glob."""
+    """Yield the object of this name; without one, the chosen images of the folder of this name; without one, those
+    whose names begin so. No character is a wildcard.
+    """
     bucket, prefix = bucket_and_prefix(address)
-    folder = prefix.rpartition("/")[0] + "/" if "/" in prefix else ""
-    for name, generation, size in list_objects(bucket, prefix):
-        image = StoredImage(ObjectRef(bucket, name, generation, size), cleaned(name[len(folder) :]) or "image")
-        if name == prefix and not name.endswith("/"):  # the first in the order of names
-            yield image
+    if prefix and not prefix.endswith("/"):
+        first = next(iter(list_objects(bucket, prefix)), None)
+        if first and first[0] == prefix:  # in the order of names it is the first
+            yield _image(bucket, prefix.rpartition("/")[2], *first)
             return
+        if any(True for _ in list_objects(bucket, f"{prefix}/")):
+            prefix += "/"
+    folder = prefix[: prefix.rfind("/") + 1]
+    for name, generation, size in list_objects(bucket, prefix):
+        image = _image(bucket, name.removeprefix(folder), name, generation, size)
         if not name.endswith("/") and choice.is_image(image.name):
             yield image
+
+
+def _image(bucket: str, below: str, name: str, generation: int, size: int) -> StoredImage:
+    return StoredImage(ObjectRef(bucket, name, generation, size), cleaned(below) or "image")
 
 
 def why_no_object(address: str) -> str:

@@ -68,6 +68,12 @@ def test_stdin_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent(source) == [b"a.jpg"] and source.problems[0].startswith("- line 2: no file is at nope;")
 
 
+def test_a_closed_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="--from - reads stdin, which is closed"):
+        Source(Selection([], ["-"]), lambda bucket, prefix: ())
+
+
 def test_objects_are_named_by_their_address() -> None:
     source = listed(b"gs://photos/a b/*.jpg\ngs://photos/x.jpg#12\ngs://photos/x\ngs://photos/x.jpg#12\n")
     assert list(source.images()) == [

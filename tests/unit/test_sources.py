@@ -177,12 +177,14 @@ def test_a_prefix_gives_its_images_with_generation_and_size() -> None:
         ("gs://photos/shop/logo", ["shop/logo"]),  # exactly this object, whatever its ending
         ("gs://photos/shop/deep/d.heic", ["shop/deep/d.heic"]),
         ("gs://photos/shop/lo", ["shop/logo.png"]),
-        ("gs://photos/shop", ["shop/B.JPG", "shop/b.jpg", "shop/deep/c.webp", "shop/logo.png", "shopping/e.png"]),
+        ("gs://photos/shop", ["shop/B.JPG", "shop/b.jpg", "shop/deep/c.webp", "shop/logo.png"]),
+        ("gs://photos/shop/deep", ["shop/deep/c.webp"]),
+        ("gs://photos/sho", ["shop/B.JPG", "shop/b.jpg", "shop/deep/c.webp", "shop/logo.png", "shopping/e.png"]),
         ("gs://photos", ["shop/B.JPG", "shop/b.jpg", "shop/deep/c.webp", "shop/logo.png", "shopping/e.png"]),
         ("gs://photos/shop/*.jpg", []),
     ],
 )
-def test_an_address_is_an_object_or_a_prefix(address: str, found: list[str]) -> None:
+def test_an_address_is_an_object_else_a_folder_else_a_prefix(address: str, found: list[str]) -> None:
     assert locations(source(address)) == [f"gs://photos/{name}" for name in found]
 
 
