@@ -78,10 +78,10 @@ def find(text: str) -> Iterator[Found]:
     for path in paths:
         if leads_out(path, within):
             yield Found(ImageFile(path, path.name), LEADS_OUT)
-        elif path.is_dir():
+        elif os.path.isdir(path):
             for entry, why in entries_in(path):
                 yield Found(ImageFile(entry, entry.relative_to(path).as_posix()), why)
-        elif path.is_file():
+        elif os.path.isfile(path):
             yield Found(ImageFile(path, path.name), named=named)
 
 

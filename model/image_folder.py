@@ -75,13 +75,13 @@ def entries_in(folder: Path) -> Iterator[tuple[Path, str]]:
         above = Path(parent).relative_to(folder).parts
         if not any(map(is_passed_by, above)):
             links = (Path(parent, name) for name in folders if not is_passed_by(name))
-            yield from ((path, LEADS_OUT) for path in links if path.is_symlink() and leads_out(path, folder))
+            yield from ((path, LEADS_OUT) for path in links if os.path.islink(path) and leads_out(path, folder))
         for name in sorted(names):
             path = Path(parent, name)
             why = why_left_out((*above, name))
-            if not why and path.is_symlink() and leads_out(path, folder):
+            if not why and os.path.islink(path) and leads_out(path, folder):
                 why = LEADS_OUT
-            yield path, why or ("" if path.is_file() else kind_of(name))
+            yield path, why or ("" if os.path.isfile(path) else kind_of(name))
     for error in unreadable:
         path = Path(os.fsdecode(error.filename))
         if not any(map(is_passed_by, path.relative_to(folder).parts)):

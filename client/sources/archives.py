@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipInfo
 
@@ -44,11 +46,9 @@ def image_in_archive(text: str) -> ArchivedImage | None:
     """Return the entry of an archive that a path such as `photos.zip/cat/1.jpg` names, None where there is none."""
     for found in _WITHIN.finditer(text):
         path, member = Path(text[: found.end() - 1]), text[found.end() :]
-        try:
-            if path.is_file() and find_entry(path, member):
+        with suppress(OSError):
+            if os.path.isfile(path) and find_entry(path, member):
                 return ArchivedImage(path, member, cleaned(member) or "image")
-        except (OSError, ValueError):
-            continue
     return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import TextIO
 
 from client.gcp import UsageError
-from model.text import printable, quoted, shortened
+from model.text import quoted, shortened
 
 _DELIMITERS = (",", ";", "\t")
 
@@ -37,7 +37,7 @@ def read_header(name: str, data: bytes, needed: Collection[str] = ()) -> tuple[l
             return headers[candidates[0]], candidates[0]
     if wide or separating:
         raise UsageError(
-            f"{printable(name[-60:])}: commas, semicolons or tabs may separate the header "
+            f"{name}: commas, semicolons or tabs may separate the header "
             f"{quoted(','.join(headers[',']))}; name a column of it with --column"
         )
     return headers[","], ","

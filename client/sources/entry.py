@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +38,16 @@ class Entry:
             reference = parse_uri(text)
             last = cleaned(reference.name.rpartition("/")[2])
             return StoredImage(reference, last or "image", self.request_id)
-        if path.is_file() and not is_archive(path):
+        if os.path.isfile(text) and not is_archive(path):
             return ImageFile(path, path.name, self.request_id)
         if archived := image_in_archive(text):
             return dataclasses.replace(archived, request_id=self.request_id)
-        raise ValueError(f"{_why_not(text, path)}; an entry is one image file or one object")
+        raise ValueError(f"{_why_not(text)}; an entry is one image file or one object")
 
 
-def _why_not(text: str, path: Path) -> str:
+def _why_not(text: str) -> str:
     if not text:
         return "the path is empty"
-    if path.is_dir():
+    if os.path.isdir(text):
         return f"{text} is a folder"
-    return f"{text} is an archive" if path.is_file() else f"no file is at {text}"
+    return f"{text} is an archive" if os.path.isfile(text) else f"no file is at {text}"

@@ -5,24 +5,27 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from client.gcp import UsageError
-from client.results.record import COLUMNS
+from client.results.record import COLUMNS, Record
 from client.results.result_files import read_records
 from client.sources.csv_lists import first_row, read_header, read_rows
 from client.sources.entry import Entry
 from client.sources.selection import STDIN, Selection
-from client.text import plain
+from client.text import plain, printable
 from functions.errors import InvalidRequest
 from functions.messages.request_decoder import check_length
 from model.text import quoted, shortened, whole
 
 FILE = "file"
 """The column of a CSV list with the paths, unless --column names another one; results files have it."""
+
+_MAX_NAME = 80
+"""Characters of a list's name in messages, the last ones."""
 
 _BINARY_RESULTS = (".jsonl", ".sqlite", ".parquet")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -51,28 +54,28 @@ def read_lists(selection: Selection) -> list[ImageList]:
             _check_id(entry)
             if (first := ids.setdefault(entry.request_id, entry.place)) is not entry.place:
                 raise UsageError(
-                    f"{_where(first)} and {_where(entry.place)} have the request id {quoted(entry.request_id)}; "
-                    "each must have its own"
+                    f"{first} and {entry.place} have the request id {quoted(entry.request_id)}; each must have its own"
                 )
     return lists
 
 
-def _read_list(name: str, selection: Selection) -> ImageList:
-    column, id_column, ending = selection.column, selection.id_column, Path(name).suffix.lower()
-    data = b"" if ending in _BINARY_RESULTS else _read(name)
-    is_csv = bool(column or id_column) or ending == ".csv"
+def _read_list(path: str, selection: Selection) -> ImageList:
+    name, ending = _shown(path), Path(path).suffix.lower()
+    column, id_column = selection.column, selection.id_column
+    data = b"" if ending in _BINARY_RESULTS else _read(path)
     if ending in _BINARY_RESULTS or (ending == ".csv" and set(COLUMNS) <= set(first_row(name, data))):
+        _check_columns(name, column or FILE, id_column, COLUMNS)
         warnings: list[str] = []
-        rows = list(_of_results(name, column or FILE, id_column, warnings))
+        records = read_records(Path(path), warnings.append)
+        rows = list(_of_results(name, records, column or FILE, id_column))
         return ImageList(lambda: iter(rows), warnings)
-    return ImageList(
-        partial(_of_csv, name, data, column or FILE, id_column) if is_csv else partial(_of_text, name, data)
-    )
+    if column or id_column or ending == ".csv":
+        return ImageList(partial(_of_csv, name, data, column or FILE, id_column))
+    return ImageList(partial(_of_text, name, data))
 
 
-def _of_results(name: str, column: str, id_column: str, warnings: list[str]) -> Iterator[Entry]:
-    _check_columns(name, column, id_column, COLUMNS)
-    for number, record in enumerate(read_records(Path(name), warnings.append), 1):
+def _of_results(name: str, records: Iterable[Record], column: str, id_column: str) -> Iterator[Entry]:
+    for number, record in enumerate(records, 1):
         row = record.to_row()
         yield Entry(f"{name} row {number}", str(row[column]), str(row[id_column]) if id_column else "")
 
@@ -109,16 +112,17 @@ def _check_id(entry: Entry) -> None:
     elif whole(entry.request_id) != entry.request_id:
         wrong = f"is {quoted(entry.request_id)}, which is not UTF-8"
     if wrong:
-        raise UsageError(f"{_where(entry.place)}: the request id {wrong}")
+        raise UsageError(f"{entry.place}: the request id {wrong}")
     try:
         check_length("request_id", entry.request_id)
     except InvalidRequest as exc:
-        raise UsageError(f"{_where(entry.place)}: {exc}: {quoted(entry.request_id)}") from None
+        raise UsageError(f"{entry.place}: {exc}: {quoted(entry.request_id)}") from None
 
 
-def _where(place: str) -> str:
-    """Return a place so that two of them and an id fit into a message."""
-    return shortened(place, 90)
+def _shown(name: str) -> str:
+    """Return a list's name so that two places in lists and an id fit into a message: at most _MAX_NAME characters."""
+    name = printable(name)
+    return name if len(name) <= _MAX_NAME else f"…{name[1 - _MAX_NAME :]}"
 
 
 def _read(name: str) -> bytes:
@@ -127,9 +131,9 @@ def _read(name: str) -> bytes:
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except OSError as exc:
-        raise UsageError(f"--from {_where(name)} cannot be read: {plain(exc)}") from None
+        raise UsageError(f"--from {_shown(name)} cannot be read: {plain(exc)}") from None
     if data.startswith(_UTF16):
-        raise UsageError(f"--from {_where(name)} is UTF-16 text; save it as UTF-8")
+        raise UsageError(f"--from {_shown(name)} is UTF-16 text; save it as UTF-8")
     return data.removeprefix(codecs.BOM_UTF8)
 
 

@@ -68,6 +68,22 @@ def test_stdin_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent(source) == [b"a.jpg"] and source.problems[0].startswith("- line 2: no file is at nope;")
 
 
+@pytest.mark.parametrize(
+    "path", ["x" * 5000, "x" * 5000 + ".zip/a.jpg", "a\x01b", "a.jpg/b.jpg", "gs://photos/" + "x" * 2000]
+)
+def test_a_path_that_cannot_exist_is_a_problem(path: str) -> None:
+    source = listed(f"file,x\n{path},\na.jpg,\n".encode(), "list.csv", paths=(path,))
+    assert sent(source) == [b"a.jpg"] and len(source.problems) == 2
+    assert all(problem.isprintable() and len(problem) <= 300 for problem in source.problems)
+
+
+def test_a_long_name_of_a_list_does_not_hide_the_line() -> None:
+    name = "n" * 240 + ".csv"
+    assert "n.csv line 2 has 3 cells; the header has 2" in refusal(b"x,file\n1,a.jpg,3\n", name)
+    assert refusal(b"id,file\n1,a\n1,b\n", name, id_column="id").count("n.csv line ") == 2
+    assert "n.csv line 2: request_id is 300 bytes" in refusal(b"id,file\n" + b"1" * 300 + b",a\n", name, id_column="id")
+
+
 def test_a_closed_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError, match="--from - reads stdin, which is closed"):

@@ -157,6 +157,21 @@ def test_a_folder_that_cannot_be_read_is_a_problem(shop: Path, monkeypatch: pyte
     assert made.problems == ["shop/sub (a folder that cannot be read)"]
 
 
+def test_a_file_about_which_nothing_is_known_is_counted(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may be listed and not searched: the status of its files cannot be read."""
+    status = os.stat
+
+    def refused(path: str, **settings: bool) -> os.stat_result:
+        if "sub/" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return status(path, **settings)
+
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(os, "lstat", refused)
+    made = source("shop")
+    assert locations(made) == ["shop/a.png", "shop/b.JPG"] and made.left_out[".png"] == made.left_out[".webp"] == 1
+
+
 def test_every_file_of_a_folder_has_one_reason(shop: Path) -> None:
     listed = list(entries_in(shop / "shop"))
     assert len(listed) == len({path for path, _ in listed}) == 11
