@@ -10,7 +10,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 def cleaned(name: str) -> str:
     """Return a relative path with `/` that leads nowhere else.
 
-    Drive letters, empty parts, `.` and `..` are removed, `\\` separates parts, and NUL becomes `_`.
+    Drives (`C:`), empty parts, `.` and `..` are removed, `\\` separates parts, and NUL becomes `_`.
     """
     parts = name.replace("\0", "_").replace("\\", "/").split("/")
     kept = [part for part in parts if part not in ("", ".", "..")]
