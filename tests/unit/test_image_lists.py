@@ -231,6 +231,12 @@ def test_an_id_in_two_lists_is_refused() -> None:
         Source(Selection([], ["x.csv", "y.csv"], id_column="id"), lambda bucket, prefix: ())
 
 
+def test_a_list_that_is_named_twice_counts_once() -> None:
+    Path("x.csv").write_bytes(b"id,file\n7,a.jpg\n")
+    source = Source(Selection([], ["x.csv", "x.csv"], id_column="id"), lambda bucket, prefix: ())
+    assert sent(source) == [b"a.jpg"] and not source.left_out
+
+
 def test_the_longest_id_is_accepted() -> None:
     [image] = listed(b"id,file\n" + "é".encode() * 128 + b",a.jpg\n", "list.csv", id_column="id").images()
     assert len(image.request_id.encode()) == ID_LIMIT
@@ -251,6 +257,16 @@ def test_results_files_are_lists(name: str) -> None:
     assert [problem.partition(":")[0] for problem in source.problems] == [f"{name} row 3"]
     with pytest.raises(UsageError, match="has no column 'path'; --column must name one of: file, request_id"):
         Source(Selection([], [name], "path"), lambda bucket, prefix: ())
+
+
+def test_an_incomplete_row_of_a_results_file_is_a_problem() -> None:
+    writer = open_writer(Path("run.csv"), lambda text: None)
+    writer.write(Record(file="a.jpg", request_id="1", status="missing"))
+    writer.close()
+    with Path("run.csv").open("ab") as file:
+        file.write(b"1.jpg,2,mis")
+    source = Source(Selection([], ["run.csv"]), lambda bucket, prefix: ())
+    assert sent(source) == [b"a.jpg"] and source.problems == ["run.csv: the last row is incomplete and was left out"]
 
 
 def test_a_results_file_may_grow_while_its_images_are_sent() -> None:
