@@ -1,19 +1,35 @@
-"""Expands the paths of a command line (files, folders, globs) to a list of image files. Reads no file."""
+"""Finds the image files that a path of a command line names: a file, a folder or a glob. Reads no file."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from client.images import ImageFile
-from model.image_folder import images_in, is_passed_by
+from model.image_folder import EXPLANATIONS, HIDDEN, LEADS_OUT, UNREADABLE, entries_in, is_passed_by
 from model.links import leads_out
 
-_LEADS_OUT = "a symbolic link that leads out of the folder; name the file itself to send it"
+UNUSABLE = {
+    LEADS_OUT: f"({LEADS_OUT}; name the file itself to send it)",
+    UNREADABLE: f"({UNREADABLE})",
+}
+"""Reasons that are a problem and not only counted, with their explanations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that a path leads to. `left_out`: why it is no image to send, as `image_folder.entries_in` says it.
+
+    `named`: the path is this very file, and no folder or glob.
+    """
+
+    image: ImageFile
+    left_out: str = ""
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +46,43 @@ class Expanded:
     left_out: list[Path]
 
 
-@dataclass(frozen=True, slots=True)
-class _Passed:
-    """What an entry of the command line names besides images."""
-
-    links_out: list[Path] = field(default_factory=list)
-    left_out: list[Path] = field(default_factory=list)
-
-
 def expand(given: Sequence[str]) -> Expanded:
     """Find the image files that `given` names: files, folders and globs."""
-    found: dict[Path, ImageFile] = {}
+    images: dict[Path, ImageFile] = {}
     left_out: dict[Path, None] = {}
     unmatched: list[str] = []
     for text in given:
-        passed = _Passed()
-        images = list(_images(text, passed))
-        if not images and not passed.links_out:
+        matched = False
+        for found in find(text):
+            path, why = found.image.path, found.left_out
+            if not why:
+                images.setdefault(path, found.image)
+            elif why in UNUSABLE:
+                unmatched.append(f"{path} {UNUSABLE[why]}")
+            elif why not in (HIDDEN, EXPLANATIONS):
+                left_out[path] = None
+            matched = matched or not why or why in UNUSABLE
+        if not matched:
             unmatched.append(text)
-        unmatched += (f"{path} ({_LEADS_OUT})" for path in passed.links_out)
-        left_out |= dict.fromkeys(passed.left_out)
-        for image in images:
-            found.setdefault(image.path, image)
-    return Expanded(list(found.values()), unmatched, [path for path in left_out if path not in found])
+    return Expanded(list(images.values()), unmatched, [path for path in left_out if path not in images])
 
 
-def _images(text: str, passed: _Passed) -> Iterator[ImageFile]:
-    """Yield the images of one entry. An existing name is literal even if it looks like a glob. Fills `passed`."""
-    if os.path.lexists(text):
+def find(text: str) -> Iterator[Found]:
+    """Yield the files that one path leads to. An existing name is literal even if it looks like a glob."""
+    named = os.path.lexists(text)
+    if named:
         paths, within = [Path(text)], Path(text)
     else:
         within = Path(*takewhile(lambda part: not glob.has_magic(part), Path(text).parts))
         paths = _matches(text, within)
     for path in paths:
         if leads_out(path, within):
-            passed.links_out.append(path)
-        elif path.is_dir():
-            yield from _walk(path, passed)
-        elif path.is_file():
-            yield ImageFile(path, path.name)
+            yield Found(ImageFile(path, path.name), LEADS_OUT)
+        elif os.path.isdir(path):
+            for entry, why in entries_in(path):
+                yield Found(ImageFile(entry, entry.relative_to(path).as_posix()), why)
+        elif os.path.isfile(path):
+            yield Found(ImageFile(path, path.name), named=named)
 
 
 def _matches(pattern: str, within: Path) -> list[Path]:
@@ -77,10 +91,3 @@ def _matches(pattern: str, within: Path) -> list[Path]:
     # glob.glob follows links to folders, and with ** never ends where two of them lead back up.
     found = within.glob(str(Path(*parts))) if "**" in parts else map(Path, glob.glob(pattern))
     return sorted(path for path in found if not any(map(is_passed_by, path.relative_to(within).parts)))
-
-
-def _walk(folder: Path, passed: _Passed) -> Iterator[ImageFile]:
-    found = images_in(folder)
-    passed.links_out.extend(found.links_out)
-    passed.left_out.extend(found.left_out)
-    return (ImageFile(path, path.relative_to(folder).as_posix()) for path in found.paths)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from client.archive import entry_size, read_entry
 from functions.messages.contract import ObjectRef
 
 
@@ -97,31 +97,20 @@ class ArchivedImage:
 
     @property
     def filename(self) -> str:
-        return self.member.rpartition("/")[2]
+        return self.member.replace("\\", "/").rpartition("/")[2]
 
     @property
     def reference(self) -> None:
         return None
 
     def size(self) -> int:
-        with self._opened() as archive:
-            return archive.getinfo(self.member).file_size
+        return entry_size(self.archive, self.member)
 
     def read(self) -> bytes:
-        with self._opened() as archive:
-            try:
-                return archive.read(self.member)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as exc:
-                raise OSError(None, f"the archive's entry cannot be read: {exc}") from None
+        return read_entry(self.archive, self.member)
 
     def open(self) -> BinaryIO:
         return io.BytesIO(self.read())
-
-    def _opened(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self.archive)
-        except zipfile.BadZipFile as exc:
-            raise OSError(None, f"the archive cannot be read: {exc}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from model.links import leads_out
 
@@ -21,6 +21,13 @@ EXPLANATION = ".explained.png"
 
 _OF_SYSTEMS = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 """Names, in lower case, of what macOS and Windows add to folders and archives of images."""
+
+
+HIDDEN, EXPLANATIONS = "hidden or system files", "explanations"
+"""How files are counted that `is_passed_by` names; other files are counted by the ending of their names."""
+
+LEADS_OUT, UNREADABLE = "a symbolic link that leads out of the folder", "a folder that cannot be read"
+"""What `entries_in` says about an entry that it does not follow or cannot list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +49,53 @@ def is_passed_by(name: str) -> bool:
     return name.startswith(".") or name.lower() in _OF_SYSTEMS or name.endswith(EXPLANATION)
 
 
+def kind_of(name: str) -> str:
+    """Return how a file is counted by the ending of its name: `.heic`, or `without an ending`."""
+    return PurePosixPath(name).suffix.lower() or "without an ending"
+
+
+def why_left_out(parts: Sequence[str]) -> str:
+    """Return how a file is counted that is left out because of its path, given as parts; "" for an image."""
+    if not any(map(is_passed_by, parts)):
+        kind = kind_of(parts[-1])
+        return "" if kind in SUFFIXES else kind
+    hidden = any(map(is_passed_by, parts[:-1])) or not parts[-1].endswith(EXPLANATION)
+    return HIDDEN if hidden else EXPLANATIONS
+
+
+def entries_in(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file of a folder and of its folders with why it is left out: "" for an image.
+
+    Reasons are those of `why_left_out`, LEADS_OUT and UNREADABLE. Links to folders are not followed. Of the files, only
+    the names in the present folder are in memory.
+    """
+    unreadable: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders.sort()
+        above = Path(parent).relative_to(folder).parts
+        if not any(map(is_passed_by, above)):
+            links = (Path(parent, name) for name in folders if not is_passed_by(name))
+            yield from ((path, LEADS_OUT) for path in links if os.path.islink(path) and leads_out(path, folder))
+        for name in sorted(names):
+            path = Path(parent, name)
+            why = why_left_out((*above, name))
+            if not why and os.path.islink(path) and leads_out(path, folder):
+                why = LEADS_OUT
+            yield path, why or ("" if os.path.isfile(path) else kind_of(name))
+    for error in unreadable:
+        path = Path(os.fsdecode(error.filename))
+        if not any(map(is_passed_by, path.relative_to(folder).parts)):
+            yield path, UNREADABLE
+
+
 def images_in(folder: Path) -> FolderImages:
     """Find the images of a folder and of its folders. Links to folders are not followed."""
     paths: list[Path] = []
     links_out: list[Path] = []
     left_out: list[Path] = []
-    for folders, files in walk(folder):
-        links_out += (path for path in folders if path.is_symlink() and leads_out(path, folder))
-        for path in files:
-            if path.suffix.lower() not in SUFFIXES:
-                left_out.append(path)
-            elif path.is_symlink() and leads_out(path, folder):
-                links_out.append(path)
-            else:
-                (paths if path.is_file() else left_out).append(path)
+    for path, why in entries_in(folder):
+        if why not in (HIDDEN, EXPLANATIONS, UNREADABLE):
+            (paths if not why else links_out if why == LEADS_OUT else left_out).append(path)
     return FolderImages(tuple(paths), tuple(links_out), tuple(left_out))
 
 
@@ -73,8 +113,12 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def by_suffix(left_out: Iterable[Path]) -> str:
-    """Count files by the ending of their names, the most frequent first: `12 .heic, 1 without an ending`."""
-    counts = Counter(path.suffix.lower() or "without an ending" for path in left_out)
+    """Count files by the ending of their names; see `counted`."""
+    return counted(Counter(kind_of(path.name) for path in left_out))
+
+
+def counted(left_out: Counter[str]) -> str:
+    """Return counts in words, the most frequent first: `12 .heic, 1 without an ending`."""
     return ", ".join(
-        f"{count:,} {suffix}" for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        f"{count:,} {kind}" for kind, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     )

@@ -197,9 +197,9 @@ class Session:
     def left_out(self) -> str:
         """Return the count of files that were left out, by the ending of their names."""
         from client.text import printable
+        from model.image_folder import counted
 
-        counts = self.source.left_out.most_common() if self.source else []
-        return printable(", ".join(f"{count:,} {ending}" for ending, count in counts))
+        return printable(counted(self.source.left_out)) if self.source else ""
 
     def no_image(self) -> UsageError:
         """Return the error of a command that names no image."""
@@ -207,7 +207,7 @@ class Session:
 
         assert self.source is not None
         problems, left_out = self.source.problems, self.left_out()
-        named = "; ".join(printable(text[:_MAX_NAME_LENGTH]) for text in problems[:_MAX_NAMED])
+        named = "; ".join(text[:_MAX_NAME_LENGTH] for text in problems[:_MAX_NAMED])
         more = f"; and {len(problems) - _MAX_NAMED:,} more" if len(problems) > _MAX_NAMED else ""
         return UsageError(
             (named or f"no image file is at {printable(self.job.definition.described)}")

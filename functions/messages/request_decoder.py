@@ -82,7 +82,7 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
         return Ignored(reason=reason, **common)
     try:
         for name in ("reply_to",) if notified else ("request_id", "reply_to"):
-            _check_length(name, options.get(name, ""))
+            check_length(name, options.get(name, ""))
         if isinstance(image, InvalidRequest):
             raise image
         decoded = {name: read(options[name]) for name, read in _OPTIONS.items() if name in options}
@@ -220,7 +220,8 @@ def _reference(body: dict[str, Any]) -> ObjectRef:
     return parse_uri(body["image_uri"])
 
 
-def _check_length(name: str, value: str) -> None:
+def check_length(name: str, value: str) -> None:
+    """Check a request_id or a reply_to. Raises InvalidRequest."""
     if (size := len(value.encode())) > ID_LIMIT:
         raise InvalidRequest(f"{name} is {size} bytes; at most {ID_LIMIT} are allowed")
 

@@ -76,6 +76,16 @@ def test_names_that_a_bucket_would_cut_to_one_are_numbered() -> None:
     assert len(names) == 3 and max(len(name.encode()) for name in names) <= 1024
 
 
+def test_many_files_of_one_name_are_numbered_at_once() -> None:
+    images = [ImageFile(Path(f"{number}/a"), "a") for number in range(20_000)]
+    numbered = ["a", *(f"{number}-a" for number in range(2, 20_001))]
+    assert [image.name for image in unique_names([ImageFile(Path("3-a"), "3-a"), *images])] == [
+        *("3-a", "a", "2-a"),
+        *(f"{number}-a" for number in range(4, 20_002)),
+    ]
+    assert [image.name for image in unique_names(images)] == numbered
+
+
 def test_object_names_are_valid_in_a_bucket() -> None:
     made = object_name("line\nbreak\r" + "é" * 2000, "in/")
     assert made.startswith("in/line_break_é") and len(made.encode()) <= 1024

@@ -1,0 +1,1 @@
+"""What publish, upload and predict send: the images that paths, lists, archives and bucket prefixes name."""
