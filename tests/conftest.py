@@ -6,8 +6,11 @@ reason; under CI they fail.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # How fast a machine is, is not asked here.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# The client's job store of these tests, also of the processes that they start.
+os.environ["XDG_DATA_HOME"] = os.environ["LOCALAPPDATA"] = tempfile.mkdtemp(prefix="predictions-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -162,20 +161,21 @@ def predict(environ: Mapping[str, str], /, **given: Any) -> int:
 
 def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
     """Return the definition of a job and the arguments of this run. Raises UsageError."""
-    from client.emulators import PUBSUB
-    from client.jobs.definition import Definition
+    from client.jobs.definition import Definition, current_place
 
     named = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
     places = {name: given.pop(name) for name in named if name in given}
     arguments = Arguments(**given)
     if arguments.no_wait and places.get("subscription"):
         raise UsageError("--no-wait receives nothing, so --subscription cannot be used with it")
+    if command != "publish" and any(path.startswith("gs://") for path in arguments.paths):
+        raise UsageError("an object of a bucket is sent as a reference, which only publish and submit do")
     receives = command != "predict" and not arguments.no_wait
     definition = Definition(
         command=command,
         described=arguments.described(),
         client_id=uuid.uuid4().hex if receives else "",
-        on_emulator=command != "predict" and bool(os.environ.get(PUBSUB)),
+        place="" if command == "predict" else current_place(),
         selection=arguments.selection_values(),
         options=arguments.request_options(),
         **places,

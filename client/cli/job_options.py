@@ -24,7 +24,7 @@ def open_store(path: Path | None, *, needed: bool = True) -> JobStore:
     from client.results.output import Messages
 
     try:
-        return JobStore(path or default_path(click.get_current_context().obj))
+        return JobStore(path or default_path())
     except Unopenable as exc:
         if needed or path:
             raise

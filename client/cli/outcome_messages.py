@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from client.jobs.job import Counts
     from client.results.record import Record
 
+_SENDING_S = 2.0
+"""Seconds that Ctrl-C waits for the images that are being sent at this moment."""
+
 _LISTED = 11
 """Images that messages name, and one more, which tells that there are others."""
 
 
-def close(session: Session, view: View) -> None:
-    """Show what the view still holds, and the table of the whole job."""
+def close(session: Session, view: View, *, answered: bool = False) -> None:
+    """Show what the view still holds, and the table of the job; with `answered` only of images with a response."""
     session.messages.clear()
     view.close()
     if session.shows_table:
-        show_records(session.job.records(), (session.arguments.top_k or 1) > 1, session.job.counts().total)
+        job, counts = session.job, session.job.counts()
+        shown, total = (job.answered_records(), counts.answered) if answered else (job.records(), counts.total)
+        show_records(shown, (session.arguments.top_k or 1) > 1, total)
     sys.stdout.flush()
 
 
@@ -51,7 +56,7 @@ def report(session: Session) -> int:
     messages.show(line)
     session.log.write(f"job {job.id} ends: {line}")
     _write_unsent(session, arguments.unsent)
-    if counts.waiting or counts.failed or (waits and not arguments.detached and counts.unanswered):
+    if counts.waiting or (waits and not arguments.detached and counts.unanswered):
         _show_way_on(session, counts)
     complete = good == counts.total and not errors
     return 0 if complete and not problems and not (session.files and session.files.failed) else 1
@@ -60,12 +65,12 @@ def report(session: Session) -> int:
 def report_interruption(session: Session, view: View) -> None:
     """Show the outcomes that arrived, and name the first images without one."""
     messages, job = session.messages, session.job
-    for outcome in session.tracker.stop():
+    for outcome in session.tracker.stop(_SENDING_S):
         if not outcome.missing:
             job.end(outcome)
         if not outcome.missing or session.arguments.as_json:
             view.add(outcome)
-    close(session, view)
+    close(session, view, answered=True)
     counts = job.counts()
     unsent = counts.waiting + counts.failed
     messages.show(f"interrupted; {counts.unanswered:,} unanswered" + (f", {unsent:,} not sent" if unsent else ""))
@@ -96,10 +101,10 @@ def _show_way_on(session: Session, counts: Counts) -> None:
     """Say how to go on with the job."""
     job = session.job
     if session.is_kept:
-        what = f"predictions {job.definition.command} --resume {job.id} goes on with it"
-        if not counts.waiting and not counts.failed:
-            what = f"predictions wait {job.id} waits for the rest"
-        session.messages.show(f"{what}; predictions cancel {job.id} ends it")
+        unsent = counts.waiting or counts.failed
+        way_on = f"{job.definition.command} --resume" if unsent or not job.definition.client_id else "wait"
+        session.messages.show(f"to go on:   predictions {way_on} {job.id}")
+        session.messages.show(f"to give up: predictions cancel {job.id}")
 
 
 def _first(session: Session, status: str) -> Iterator[Record]:

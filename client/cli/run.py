@@ -37,6 +37,7 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
 
 def _send(transport: Transport, session: Session, view: View) -> int:
     from client.cli.outcome_messages import close, report, report_interruption
+    from client.results.request_tracker import Outcome
     from client.transport.base import send_all
 
     arguments, job, messages = session.arguments, session.job, session.messages
@@ -61,5 +62,8 @@ def _send(transport: Transport, session: Session, view: View) -> int:
         return options.INTERRUPTED
     finally:
         silence.cancel()
+    if reason := session.tracker.unsent_reason:
+        for _, image in job.unsent():  # they stay in the job, for --resume
+            view.add(Outcome(image, problem=reason))
     close(session, view)
     return report(session)

@@ -227,7 +227,7 @@ class Session:
         self.tracker.receive(response)
 
     def _is_unfinished(self) -> bool:
-        return not self.job.is_cancelled and not self.job.is_complete()
+        return self.is_kept and not self.job.is_cancelled and self.job.counts().unanswered > 0
 
 
 @contextmanager

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from client.emulators import PUBSUB
 from client.transport.base import SendOptions
 
-COMMANDS = ("publish", "upload", "predict")
+PLACES = ("Google Cloud", "an emulator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """The command that made a job, and its settings. Names that do not apply are empty.
 
-    `client_id` is the `reply_to` of its requests, empty where no response is requested. `own_subscription` tells
-    whether the subscription exists for this job alone and is deleted with it. `described` is the command line's images.
+    `described` tells in a few words what is sent, and `selection` holds the parameters that name it. `client_id` is the
+    `reply_to` of the requests, empty where no response is requested. `subscription` is one that existed before; without
+    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP.
     """
 
     command: str
@@ -28,12 +31,11 @@ class Definition:
     topic: str = ""
     response_topic: str = ""
     subscription: str = ""
-    own_subscription: bool = True
     client_id: str = ""
     bucket: str = ""
     prefix: str = ""
     url: str = ""
-    on_emulator: bool = False
+    place: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
 
@@ -52,6 +54,11 @@ class Definition:
             )
         except (TypeError, KeyError, AttributeError) as exc:
             raise ValueError(f"it is no definition of a job: {exc}") from None
+
+
+def current_place(environ: Mapping[str, str] = os.environ) -> str:
+    """Return where Google's clients of this process find the topics."""
+    return PLACES[bool(environ.get(PUBSUB))]
 
 
 def new_job_id() -> str:

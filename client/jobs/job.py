@@ -159,8 +159,7 @@ class Job:
 
     def receive(self, response: Response) -> None:
         """Record a response: predictions replace an error, and any error the error `unavailable`."""
-        record = Record.of_response(response)
-        values = json.dumps(record.to_row()), rank(record), record.error_code, time.time()
+        values = _answer(response)
         key = self.id, response.request_id
         with self._database.transaction() as database:
             known = database.execute(_FIND, key * 2).fetchone()
@@ -178,7 +177,11 @@ class Job:
     def end(self, outcome: Outcome) -> None:
         """Record the outcome of an image: a problem, or the response of an HTTP request."""
         if outcome.response and self.definition.command == "predict":
-            self.receive(outcome.response)
+            values = _answer(outcome.response)
+            with self._database.transaction() as database:
+                key = self.id, outcome.image.request_id
+                [number] = database.execute("SELECT number FROM images WHERE job = ? AND key = ?", key).fetchone()
+                database.execute(_ANSWER, (outcome.request_id, *values, self.id, number, values[1]))
         if outcome.problem:
             state = "failed" if outcome.unsent else "sent"
             with self._database.transaction() as database:
@@ -296,6 +299,12 @@ _ANSWER = (
     "WHERE job = ? AND number = ? AND rank < ?"
 )
 """An answered image was sent, although the process may have ended before it recorded that."""
+
+
+def _answer(response: Response) -> tuple[str, int, str, float]:
+    """Return the columns record, rank, error_code and answered_at."""
+    record = Record.of_response(response)
+    return json.dumps(record.to_row()), rank(record), record.error_code, time.time()
 
 
 def _record(

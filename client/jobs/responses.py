@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from client.emulators import PUBSUB, check_answers
 from client.gcp import Cloud, UsageError
+from client.jobs.definition import current_place
 from client.jobs.hold import held
 from client.jobs.job import Job
 from client.text import StoreError, plain
@@ -16,11 +16,11 @@ from client.transport.response_subscription import ResponseSubscription
 from functions.messages.contract import Response
 
 
-def check_place(job: Job, environ: Mapping[str, str] = os.environ) -> None:
-    """Check that this process uses an emulator if the job did, and Google Cloud otherwise. Raises UsageError."""
-    if job.definition.command != "predict" and job.definition.on_emulator != bool(environ.get(PUBSUB)):
-        where, fix = ("an emulator", "set") if job.definition.on_emulator else ("Google Cloud", "unset")
-        raise UsageError(f"job {job.id} was sent to {where}: {fix} {PUBSUB}")
+def check_place(job: Job) -> None:
+    """Check that the job's topics are where this process finds topics. Raises UsageError."""
+    made, here = job.definition.place, current_place()
+    if made not in ("", here):
+        raise UsageError(f"job {job.id} was sent to {made}, and this process uses {here}: set or unset {PUBSUB}")
 
 
 class Receiver:

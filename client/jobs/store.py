@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +18,9 @@ LAST = "last"
 """The word that means the newest job."""
 
 
-def default_path(environ: Mapping[str, str] = os.environ) -> Path:
+def default_path() -> Path:
     """Return where jobs are kept without --state: `predictions/jobs.db` in the user's folder for data."""
+    environ = os.environ
     if sys.platform == "win32":
         folder = environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
     else:

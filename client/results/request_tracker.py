@@ -134,10 +134,14 @@ class RequestTracker:
             self._failure = self._failure or reason
             self._changed.notify_all()
 
-    def stop(self) -> list[Outcome]:
-        """Stop sending, and return the outcomes that were not read and those of unanswered requests."""
+    def stop(self, wait_s: float = 0.0) -> list[Outcome]:
+        """Stop sending, and return the outcomes that were not read and those of unanswered requests.
+
+        Images that are being sent are waited for, `wait_s` seconds at most.
+        """
         with self._changed:
             self._stopped = True
+            self._changed.wait_for(lambda: self.all_sent, wait_s)
             rest = [*self._settled, *self._errors.values(), *self._unanswered("interrupted")]
             self._settled.clear()
             return rest

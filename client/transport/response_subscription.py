@@ -106,10 +106,9 @@ class ResponseSubscription:
         try:
             self._client.create_subscription(request=request, **self._limits)
             self.is_new = True
-        except AlreadyExists:
-            if not self._may_exist:
-                raise
         except GoogleAPIError as exc:
+            if isinstance(exc, AlreadyExists) and self._may_exist:
+                return
             raise SendError(f"no subscription for responses can be created: {plain(exc, request['topic'])}") from exc
         self._created = True
 

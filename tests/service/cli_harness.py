@@ -32,6 +32,11 @@ class CommandLine:
         said = self.capsys.readouterr()
         return code, said.out, said.err
 
+    def cancel_last(self) -> None:
+        """Give up the job of the last command, of which responses are missing: its subscription is deleted."""
+        code, out, err = self.run("cancel", "last")
+        assert code == 0 and "cancelled " in out, err
+
     def lines(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
         code, out, _ = self.run(*words, "--json")
         return code, [json.loads(line) for line in out.splitlines()]

@@ -112,10 +112,12 @@ def test_missing_responses_are_named_and_end_with_1(cli: CommandLine, samples: P
     topic = cli.topic("void")
     code, out, err = cli.run("publish", str(samples / "bag.bmp"), "--topic", topic, "--timeout", "0.2")
     assert code == 1 and "no answer within 0.2 s" in out
-    assert re.search(r"no answer within 0\.2 s: .*bag\.bmp \(request [0-9a-f]{32}\)\n0 of 1 answered\n$", err)
+    assert re.search(r"no answer within 0\.2 s: .*bag\.bmp \(request [0-9a-f]{32}\)\n0 of 1 answered\n", err)
+    assert re.search(r"\nto go on:   predictions wait \S+\nto give up: predictions cancel \S+\n$", err)
+    cli.cancel_last()
 
 
-def test_a_missing_topic_is_reported_for_each_file(cli: CommandLine, samples: Path) -> None:
+def test_a_missing_topic_is_reported_for_each_file_in_json(cli: CommandLine, samples: Path) -> None:
     code, lines = cli.lines("publish", str(samples), "--topic", "nope")
     assert code == 1 and len(lines) == 10
     assert all(line["problem"].startswith("it could not be published: NotFound") for line in lines)
@@ -127,7 +129,7 @@ def test_a_missing_bucket_is_reported_for_each_file(cli: CommandLine, samples: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_names_the_unanswered_and_leaves_nothing(
+def test_ctrl_c_names_the_unanswered_and_how_to_go_on(
     cli: CommandLine, samples: Path, root: Path, number: signal.Signals
 ) -> None:
     topic = cli.topic(f"void-{number.name}")
@@ -140,9 +142,11 @@ def test_ctrl_c_names_the_unanswered_and_leaves_nothing(
     assert process.returncode == 130
     assert re.fullmatch(
         r"interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n"
-        r"the worker still scores what was sent, and the next command waits behind it\n",
+        r"the worker still scores what was sent, and the next command waits behind it\n"
+        r"to go on:   predictions wait (\S+)\nto give up: predictions cancel \1\n",
         err,
     )
+    cli.cancel_last()
     cli.subscriber.delete_subscription(subscription=requests)
     assert cli.subscriptions() == STANDING
 
@@ -154,6 +158,7 @@ def test_a_closed_pipe_ends_the_command_quietly(cli: CommandLine, samples: Path,
         process.stdout.close()
         err = process.stderr.read()
     assert process.returncode == 1 and "Traceback" not in err and "Exception" not in err
+    cli.cancel_last()
 
 
 def test_watch_shows_the_responses_of_all_clients(cli: CommandLine, samples: Path, root: Path) -> None:

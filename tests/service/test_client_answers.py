@@ -138,5 +138,6 @@ def test_the_own_subscription_is_filtered_and_expires(cli: CommandLine, samples:
         found = cli.subscriber.get_subscription(subscription=f"projects/{PROJECT}/subscriptions/{own[0]}")
         assert done.result(20) == 1
     assert found.filter == f'attributes.reply_to = "{own[0].removeprefix("res_predict-")}"'
-    assert found.expiration_policy.ttl.total_seconds() == 86_400
-    assert 600 <= found.message_retention_duration.total_seconds() <= 86_400
+    assert found.message_retention_duration.total_seconds() == 7 * 86_400
+    assert found.expiration_policy.ttl.total_seconds() == 8 * 86_400
+    cli.cancel_last()

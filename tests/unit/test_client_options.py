@@ -37,7 +37,6 @@ def test_defaults_come_from_the_environment() -> None:
     [
         [],
         ["fly"],
-        ["publish"],
         ["publish", "README.md", "--top-k", "0"],
         ["publish", "README.md", "--top-k", "101"],
         ["publish", "README.md", "--top-k", "abc"],

@@ -44,7 +44,7 @@ def test_the_twin_names_wsl_on_windows(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fly"], {}) == 2
-    assert "'fly' is no command; the commands are publish, upload, predict, watch" in capsys.readouterr().err
+    assert "'fly' is no command; the commands are publish, submit, upload, predict, jobs" in capsys.readouterr().err
 
 
 def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
