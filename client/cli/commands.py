@@ -11,6 +11,7 @@ import click
 
 from client.cli import options
 from client.cli.run import run
+from client.cli.sending_options import no_wait, sending
 from client.cli.session import Arguments, open_session
 from client.gcp import Cloud, UsageError
 
@@ -22,8 +23,8 @@ _MAX_PREFIX_BYTES = 512
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
-@options.sending
-@options.no_wait
+@sending
+@no_wait
 @options.project
 @options.receiving
 @options.topic
@@ -45,7 +46,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
 
 
 @click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
-@options.sending
+@sending
 @options.project
 @options.receiving
 @options.topic
@@ -87,8 +88,8 @@ def _publish(environ: Mapping[str, str], given: dict[str, Any]) -> int:
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
-@options.sending
-@options.no_wait
+@sending
+@no_wait
 @options.project
 @options.receiving
 @options.option(
@@ -128,7 +129,7 @@ def upload(**given: Any) -> int:
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
-@options.sending
+@sending
 @options.option(
     "--url",
     default="",

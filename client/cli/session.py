@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.cli import options
+from client.cli.sending_options import given
 from client.gcp import RETRY_S, Cloud, UsageError
 
 if TYPE_CHECKING:
@@ -267,15 +268,15 @@ def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
     if job.is_cancelled:
         raise UsageError(f"job {job.id} was cancelled; send its images in a new one")
     check_place(job)
-    if options.given(_SELECTION):
+    if given(_SELECTION):
         raise UsageError("--resume takes the images from the job: give no PATH and no --from with it")
-    for name, flag in options.given(_FIXED).items():
+    for name, flag in given(_FIXED).items():
         if getattr(made, name) != getattr(definition, name):
             raise UsageError(
                 f"{flag} is {getattr(definition, name)!r}; job {job.id} has {getattr(made, name)!r}: leave it out"
             )
-    if options.given(_OPTIONS):
-        raise UsageError(f"{', '.join(options.given(_OPTIONS).values())}: the options of job {job.id} are fixed")
+    if given(_OPTIONS):
+        raise UsageError(f"{', '.join(given(_OPTIONS).values())}: the options of job {job.id} are fixed")
     arguments = replace(arguments, explain=made.options.explain)
     return Session(arguments, job, None if job.is_listed else _source(_listing(arguments, made), made))
 

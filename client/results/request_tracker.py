@@ -68,6 +68,7 @@ class RequestTracker:
         self._early: OrderedDict[str, tuple[Response, float]] = OrderedDict()
         self._settled: deque[Outcome] = deque()
         self._all_sent_at: float | None = None
+        self._last_at = 0.0
         self._failure = ""
         self.unsent_reason = ""
         self._stopped = False
@@ -119,7 +120,7 @@ class RequestTracker:
     def finish_sending(self) -> None:
         """Record that everything is sent. The timeout counts from now."""
         with self._changed:
-            self._all_sent_at = self._clock()
+            self._all_sent_at = self._last_at = self._clock()
             self._changed.notify_all()
 
     def stop_sending(self, reason: str) -> None:
@@ -147,7 +148,7 @@ class RequestTracker:
             return rest
 
     def outcomes(self, timeout_s: float) -> Iterator[Outcome]:
-        """Yield each outcome as it arrives, until all are known or `timeout_s` seconds after the last image was sent.
+        """Yield each outcome as it arrives, until all are known or nothing was sent or answered for `timeout_s` s.
 
         Error responses come last, because until then predictions may still replace them.
         """
@@ -175,9 +176,11 @@ class RequestTracker:
         if not response.error:
             del self._open[request_id]
             self._errors.pop(request_id, None)
+            self._last_at = at
             self._settle(outcome)
         elif _supersedes(response, kept.response if kept else None):
             self._errors[request_id] = outcome
+            self._last_at = at
             self._changed.notify_all()
 
     def _settle(self, outcome: Outcome) -> None:
@@ -189,11 +192,11 @@ class RequestTracker:
             return True
         if self._all_sent_at is None:
             return False
-        return len(self._open) == len(self._errors) or self._clock() >= self._all_sent_at + timeout_s
+        return len(self._open) == len(self._errors) or self._clock() >= self._last_at + timeout_s
 
     def _wait_s(self, timeout_s: float) -> float:
         """Return the seconds to wait for a change: until the deadline, and at most _MAX_WAIT_S."""
-        left = timeout_s if self._all_sent_at is None else self._all_sent_at + timeout_s - self._clock()
+        left = timeout_s if self._all_sent_at is None else self._last_at + timeout_s - self._clock()
         return min(max(left, 0.0), _MAX_WAIT_S)
 
     def _unanswered(self, problem: str) -> list[Outcome]:

@@ -63,7 +63,7 @@ def send_all(
 ) -> Iterator[Outcome]:
     """Send all images and yield each outcome as it arrives.
 
-    Ends when every image has its outcome, or `timeout_s` seconds after the last image was sent.
+    Ends when every image has its outcome, or nothing was sent or answered for `timeout_s` seconds.
     """
     send_pool.start(images, transport.send, tracker, transport.threads)
     yield from tracker.outcomes(timeout_s)

@@ -134,6 +134,25 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
     assert outcome.ok and outcome.ms == 1_000_000
 
 
+def test_the_timeout_counts_anew_from_each_answer() -> None:
+    now = [0.0]
+    tracker = RequestTracker(clock=lambda: now[0])
+    for number in range(4):
+        tracker.expect(f"r{number}", image(str(number)))
+    tracker.finish_sending()
+    seen = tracker.outcomes(60)
+    for number, answer in enumerate([ok("r0"), ok("r1")]):
+        now[0] += 50
+        tracker.receive(answer)
+        assert next(seen).request_id == f"r{number}"
+    now[0] += 50
+    tracker.receive(error("r2", "invalid_image"))
+    tracker.receive(ok("r1"))  # a duplicate is no sign of progress
+    now[0] += 59
+    threading.Timer(0.05, lambda: now.__setitem__(0, now[0] + 2)).start()
+    assert [(each.request_id, each.missing) for each in seen] == [("r2", False), ("r3", True)]
+
+
 def test_a_broken_stream_ends_the_wait() -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))

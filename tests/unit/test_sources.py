@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from client.cli import options
+from client.cli import sending_options
 from client.gcp import UsageError
 from client.images import AnyImage, StoredImage
 from client.sources.names import cleaned
@@ -277,7 +277,7 @@ def test_the_command_line_makes_a_selection() -> None:
     seen: list[Selection] = []
 
     @click.command()
-    @options.selecting
+    @sending_options.selecting
     def send(**given: list[str]) -> None:
         seen.append(Selection(**given))  # type: ignore[arg-type]
 
