@@ -11,7 +11,7 @@ import click
 
 from client.cli import options
 from client.cli.run import run
-from client.cli.sending_options import no_wait, sending
+from client.cli.sending_options import no_wait, receiving, sending
 from client.cli.session import Arguments, open_session
 from client.gcp import Cloud, UsageError
 
@@ -24,6 +24,7 @@ _MAX_PREFIX_BYTES = 512
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @sending
+@receiving
 @no_wait
 @options.project
 @options.receiving
@@ -89,6 +90,7 @@ def _publish(environ: Mapping[str, str], given: dict[str, Any]) -> int:
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @sending
+@receiving
 @no_wait
 @options.project
 @options.receiving
@@ -130,6 +132,7 @@ def upload(**given: Any) -> int:
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @sending
+@receiving
 @options.option(
     "--url",
     default="",

@@ -37,22 +37,18 @@ class Group(click.Group):
     command_class = options.Command
 
 
-def common(command: options.Function) -> options.Function:
-    for declare in (
-        options.option(
-            "--subscription",
-            default="dead_predict-sub",
-            metavar="NAME",
-            help="Subscription that holds dead letters.  [default: dead_predict-sub]",
-        ),
-        options.project,
-    ):
-        command = declare(command)
-    return command
+common = options.together(
+    options.project,
+    options.option(
+        "--subscription",
+        default="dead_predict-sub",
+        metavar="NAME",
+        help="Subscription that holds dead letters.  [default: dead_predict-sub]",
+    ),
+)
+"""Declares what all these commands share."""
 
-
-_reasons = (
-    options.option("--no-reasons", is_flag=True, help="Do not look for the announcements on the response topic."),
+explaining = options.together(
     options.option(
         "--response-topic",
         default="res_predict",
@@ -60,14 +56,9 @@ _reasons = (
         metavar="NAME",
         help="Topic of the announcements.  [env: RESPONSE_TOPIC; default: res_predict]",
     ),
+    options.option("--no-reasons", is_flag=True, help="Do not look for the announcements on the response topic."),
 )
-
-
-def explaining(command: options.Function) -> options.Function:
-    for declare in _reasons:
-        command = declare(command)
-    return command
-
+"""Declares the options of commands that show the reasons of dead letters."""
 
 as_json = options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each dead letter.")
 EXIT_CODES = """\b

@@ -73,12 +73,12 @@ class Command(click.Command):
             )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the arguments, then the options under the headings of SECTIONS, then the others."""
-        listed: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", *SECTIONS, "Options")}
+        """Write the options under the headings of SECTIONS, then the others."""
+        listed: dict[str, list[tuple[str, str]]] = {name: [] for name in (*SECTIONS, "Options")}
         for param in self.get_params(ctx):
-            if row := param.get_help_record(ctx):
-                section = next((name for name, flags in SECTIONS.items() if param.opts[-1] in flags), "Options")
-                listed["Arguments" if isinstance(param, click.Argument) else section].append(row)
+            if isinstance(param, click.Option) and (row := param.get_help_record(ctx)):
+                section = next((name for name, flags in SECTIONS.items() if {*flags} & {*param.opts}), "Options")
+                listed[section].append(row)
         for section, rows in listed.items():
             if rows:
                 with formatter.section(section):
@@ -113,6 +113,17 @@ class Option(click.Option):
 def option(*flags: str, **settings: Any) -> Callable[[Function], Function]:
     """Declare an option; see `click.option`."""
     return click.option(*flags, cls=Option, **settings)
+
+
+def together(*declarations: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Return the decorator that declares all of these, in this order."""
+
+    def declare(command: Function) -> Function:
+        for each in reversed(declarations):
+            command = each(command)
+        return command
+
+    return declare
 
 
 class Number(click.ParamType[float]):
@@ -198,34 +209,28 @@ state = option(
 """Declares --state."""
 
 
-def project(command: Function) -> Function:
-    """Declare --project."""
-    return option(
-        "--project",
+project = option(
+    "--project",
+    default="",
+    envvar="GOOGLE_CLOUD_PROJECT",
+    metavar="ID",
+    help="Project id.  [env: GOOGLE_CLOUD_PROJECT]",
+)
+"""Declares --project."""
+
+receiving = together(
+    option(
+        "--response-topic",
+        default="res_predict",
+        envvar="RESPONSE_TOPIC",
+        metavar="NAME",
+        help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
+    ),
+    option(
+        "--subscription",
         default="",
-        envvar="GOOGLE_CLOUD_PROJECT",
-        metavar="ID",
-        help="Project id.  [env: GOOGLE_CLOUD_PROJECT]",
-    )(command)
-
-
-def receiving(command: Function) -> Function:
-    """Declare --response-topic and --subscription."""
-    for declare in (
-        option(
-            "--subscription",
-            default="",
-            metavar="NAME",
-            help="Receive through this subscription, which exists for this client alone, and not through a temporary "
-            "one.",
-        ),
-        option(
-            "--response-topic",
-            default="res_predict",
-            envvar="RESPONSE_TOPIC",
-            metavar="NAME",
-            help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
-        ),
-    ):
-        command = declare(command)
-    return command
+        metavar="NAME",
+        help="Receive through this subscription, which exists for this client alone, and not through a temporary one.",
+    ),
+)
+"""Declares --response-topic and --subscription."""

@@ -1,4 +1,4 @@
-"""The options of the commands that send images: what names the images, and what becomes of them."""
+"""The options of the commands that send images: what names the images, how they are sent, and what is received."""
 
 from __future__ import annotations
 
@@ -7,131 +7,134 @@ from collections.abc import Iterable
 import click
 from click.core import ParameterSource
 
-from client.cli.options import EXPLANATIONS, SECONDS, FilePath, Function, ImagePath, Number, option, output, state
+from client.cli.options import (
+    EXPLANATIONS,
+    SECONDS,
+    FilePath,
+    ImagePath,
+    Number,
+    option,
+    output,
+    state,
+    together,
+)
 from functions.messages.contract import TOP_K_LIMIT
 
+selecting = together(
+    click.argument(
+        "paths",
+        nargs=-1,
+        metavar="[PATH]...",
+        type=ImagePath(),
+        help="Image files, folders, globs, zip archives, and gs://bucket/prefix. Symbolic links that lead out of a "
+        "folder are not followed.",
+    ),
+    option(
+        "--from",
+        "lists",
+        type=ImagePath(),
+        multiple=True,
+        metavar="FILE",
+        help="Send the files and gs:// addresses that this list names: one on each line (or with NUL between them, as "
+        "find -print0 writes them), a CSV, or a results file; - is stdin. May be repeated.",
+    ),
+    option(
+        "--column",
+        default="",
+        metavar="NAME",
+        help="The column of a CSV list that holds the files or addresses.  [default: file]",
+    ),
+    option(
+        "--id-column",
+        default="",
+        metavar="NAME",
+        help="The column of a CSV list that holds the ids of the requests.  [default: none; ids are made]",
+    ),
+    option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Of folders, globs, archives and buckets, send only images whose name, or path below the folder, matches. "
+        "Case matters. May be repeated.",
+    ),
+    option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Leave out the images that match, also those that --include names. May be repeated.",
+    ),
+)
+"""Declares what names images: the fields of client.sources.selection.Selection."""
 
-def selecting(command: Function) -> Function:
-    """Declare what names images: the fields of client.sources.selection.Selection."""
-    for declare in reversed(
-        (
-            click.argument(
-                "paths",
-                nargs=-1,
-                metavar="[PATH]...",
-                type=ImagePath(),
-                help="Image files, folders, globs, zip archives, and gs://bucket/prefix. Symbolic links that lead out "
-                "of a folder are not followed.",
-            ),
-            option(
-                "--from",
-                "lists",
-                type=ImagePath(),
-                multiple=True,
-                metavar="FILE",
-                help="Send the files and gs:// addresses that this list names: one on each line (or with NUL between "
-                "them, as find -print0 writes them), a CSV, or a results file; - is stdin. May be repeated.",
-            ),
-            option(
-                "--column",
-                default="",
-                metavar="NAME",
-                help="The column of a CSV list that holds the files or addresses.  [default: file]",
-            ),
-            option(
-                "--id-column",
-                default="",
-                metavar="NAME",
-                help="The column of a CSV list that holds the ids of the requests.  [default: none; ids are made]",
-            ),
-            option(
-                "--include",
-                multiple=True,
-                metavar="GLOB",
-                help="Of folders, globs, archives and buckets, send only images whose name, or path below the folder, "
-                "matches. Case matters. May be repeated.",
-            ),
-            option(
-                "--exclude",
-                multiple=True,
-                metavar="GLOB",
-                help="Leave out the images that match, also those that --include names. May be repeated.",
-            ),
-        )
-    ):
-        command = declare(command)
-    return command
+sending = together(
+    selecting,
+    option(
+        "--top-k",
+        type=Number(1, TOP_K_LIMIT, whole=True),
+        metavar="N",
+        help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
+    ),
+    option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
+    option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
+    option("--rate", type=Number(0, positive=True), metavar="N", help="Send at most N images a second."),
+    option(
+        "--tries",
+        type=Number(1, 100, whole=True),
+        default=1,
+        metavar="N",
+        help="Try N times to send an image when a temporary fault prevents it.  [default: 1]",
+    ),
+    option(
+        "--every",
+        type=SECONDS,
+        default=60.0,
+        metavar="S",
+        help="Wait S seconds before the next of --tries.  [default: 60]",
+    ),
+    option(
+        "--resume",
+        metavar="JOB",
+        help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is the "
+        "newest job.",
+    ),
+    state,
+    option(
+        "--unsent",
+        type=FilePath(),
+        metavar="FILE",
+        help="Write the paths of images that were not sent to this file, one on each line.",
+    ),
+    option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
+)
+"""Declares what all commands share that send images."""
 
+receiving = together(
+    option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
+    output,
+    option(
+        "--explain",
+        is_flag=True,
+        help="Request an explanation: <image>.explained.png shows which part of the image decided.  [default folder: "
+        f"{EXPLANATIONS}]",
+    ),
+    option(
+        "--explain-to",
+        type=FilePath(),
+        metavar="DIR",
+        help="Write the explanations to this folder; implies --explain.",
+    ),
+    option(
+        "--timeout",
+        type=SECONDS,
+        default=60.0,
+        metavar="S",
+        help="Give up when no answer has arrived for S seconds.  [default: 60]",
+    ),
+)
+"""Declares what the commands share that also receive the responses."""
 
-def sending(command: Function) -> Function:
-    """Declare what all commands share that send images: what names them, and the options of a request."""
-    for declare in reversed(
-        (
-            selecting,
-            option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
-            output,
-            option(
-                "--top-k",
-                type=Number(1, TOP_K_LIMIT, whole=True),
-                metavar="N",
-                help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
-            ),
-            option(
-                "--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."
-            ),
-            option(
-                "--explain",
-                is_flag=True,
-                help="Request an explanation: <image>.explained.png shows which part of the image decided.  "
-                f"[default folder: {EXPLANATIONS}]",
-            ),
-            option(
-                "--explain-to",
-                type=FilePath(),
-                metavar="DIR",
-                help="Write the explanations to this folder; implies --explain.",
-            ),
-            option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
-            option(
-                "--timeout",
-                type=SECONDS,
-                default=60.0,
-                metavar="S",
-                help="Give up when no answer has arrived for S seconds.  [default: 60]",
-            ),
-            option(
-                "--unsent",
-                type=FilePath(),
-                metavar="FILE",
-                help="Write the paths of images that were not sent to this file, one on each line.",
-            ),
-            option("--rate", type=Number(0, positive=True), metavar="N", help="Send at most N images a second."),
-            option(
-                "--tries",
-                type=Number(1, 100, whole=True),
-                default=1,
-                metavar="N",
-                help="Try N times to send an image when a temporary fault prevents it.  [default: 1]",
-            ),
-            option(
-                "--every",
-                type=SECONDS,
-                default=60.0,
-                metavar="S",
-                help="Wait S seconds before the next of --tries.  [default: 60]",
-            ),
-            option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
-            option(
-                "--resume",
-                metavar="JOB",
-                help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is "
-                "the newest job.",
-            ),
-            state,
-        )
-    ):
-        command = declare(command)
-    return command
+no_wait = option("--no-wait", is_flag=True, help="Do not wait for answers; print the request ids.")
+"""Declares --no-wait."""
 
 
 def given(names: Iterable[str]) -> dict[str, str]:
@@ -143,8 +146,3 @@ def given(names: Iterable[str]) -> dict[str, str]:
         for name in names
         if name in params and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-
-
-def no_wait(command: Function) -> Function:
-    """Declare --no-wait."""
-    return option("--no-wait", is_flag=True, help="Do not wait for answers; print the request ids.")(command)

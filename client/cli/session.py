@@ -37,9 +37,9 @@ _OPTIONS = ("top_k", "model", "explain", "expires_in")
 """Parameters: what names images; what --resume must find in the job unchanged; what it cannot change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The arguments that publish, upload, predict and submit share."""
+    """The arguments of the commands that send images; submit has none of those with a default."""
 
     paths: Sequence[str]
     lists: Sequence[str]
@@ -47,21 +47,21 @@ class Arguments:
     id_column: str
     include: Sequence[str]
     exclude: Sequence[str]
-    as_json: bool
     top_k: int | None
     model: str | None
-    explain: bool
-    explain_to: Path | None
     expires_in: float | None
-    timeout: float
-    unsent: Path | None
-    output: Sequence[Path]
-    state: Path | None
-    resume: str | None
     rate: float | None
     tries: int
     every: float
+    resume: str | None
+    state: Path | None
+    unsent: Path | None
     log: Path | None
+    as_json: bool = False
+    output: Sequence[Path] = ()
+    explain: bool = False
+    explain_to: Path | None = None
+    timeout: float = RETRY_S
     no_wait: bool = False
     detached: bool = False
 

@@ -134,7 +134,7 @@ def test_the_timeout_counts_from_the_last_sent() -> None:
     assert outcome.ok and outcome.ms == 1_000_000
 
 
-def test_the_timeout_counts_anew_from_each_answer() -> None:
+def test_the_timeout_counts_again_from_each_answer() -> None:
     now = [0.0]
     tracker = RequestTracker(clock=lambda: now[0])
     for number in range(4):
