@@ -29,10 +29,12 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
 
     arguments = session.arguments
     tries = Tries(arguments.tries, arguments.every)
-    with held(session.job, session.tracker.abort), opening as transport:
-        session.await_earlier()
-        sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
-        return _send(sender, session, session.view())
+    with held(session.job, session.tracker.abort):
+        view = session.view()  # results files get the earlier responses before new ones arrive
+        with opening as transport:
+            session.await_earlier()
+            sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
+            return _send(sender, session, view)
 
 
 def _send(transport: Transport, session: Session, view: View) -> int:
