@@ -30,9 +30,10 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
     arguments = session.arguments
     tries = Tries(arguments.tries, arguments.every)
     with held(session.job, session.tracker.abort):
-        view = session.view()  # results files get the earlier responses before new ones arrive
+        view = session.view()
+        session.await_earlier()  # before responses arrive
         with opening as transport:
-            session.await_earlier()
+            session.send_lost_again()
             sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
             return _send(sender, session, view)
 

@@ -133,18 +133,21 @@ class Session:
         return self._subscription
 
     def await_earlier(self) -> None:
-        """Await the responses to what an earlier command of this job sent, or send it again where they are lost."""
+        """Await the responses to what an earlier command of this job sent, and let the rest be sent."""
         if not self.arguments.resume:
             return
-        lost = bool(self._subscription and self._subscription.is_new)
-        if lost and (unanswered := self.job.counts().unanswered):
-            self.messages.show(
-                f"the job's subscription had expired: {unanswered:,} images without an answer are sent again"
-            )
-        self.job.retry(unanswered=lost or self.job.definition.command == "predict")
+        if unconfirmed := self.job.retry(unanswered=self.job.definition.command == "predict"):
+            self.messages.show(f"{unconfirmed:,} images may have been sent without a confirmation, and are sent again")
         if self.job.definition.client_id:
             for image, request_id, trace_id in self.job.awaited():
                 self.tracker.expect(request_id, image, trace_id=trace_id)
+
+    def send_lost_again(self) -> None:
+        """Let images be sent again whose responses are lost, because the job's subscription had to be created again."""
+        if self.arguments.resume and self._subscription and self._subscription.is_new:
+            if unanswered := self.job.counts().unanswered:
+                self.messages.show(f"the job's subscription is gone: {unanswered:,} images are sent again")
+            self.job.retry(unanswered=True)
 
     def images(self) -> Iterator[Image]:
         """Yield the images to send, at most --rate a second. Reads a bucket's listing page by page."""

@@ -118,14 +118,20 @@ class Job:
             if self.is_cancelled:
                 return
 
-    def retry(self, *, unanswered: bool = False) -> None:
-        """Let images that could not be sent wait again; with `unanswered` also those that have no response."""
-        states = "('failed', 'sent')" if unanswered else "('failed')"
+    def retry(self, *, unanswered: bool = False) -> int:
+        """Let images that could not be sent wait again; with `unanswered` also those that have no response.
+
+        Returns how many were being sent when the command ended, so that they may be sent twice.
+        """
+        states = "('failed', 'sending', 'sent')" if unanswered else "('failed', 'sending')"
+        query = "SELECT count(*) FROM images WHERE job = ? AND state = 'sending'"
         with self._database.transaction() as database:
+            [unconfirmed] = database.execute(query, (self.id,)).fetchone()
             database.execute(
                 f"UPDATE images SET state = 'waiting', problem = '' WHERE job = ? AND rank = 0 AND state IN {states}",  # nosec B608
                 (self.id,),
             )
+        return int(unconfirmed)
 
     def awaited(self) -> Iterator[tuple[AnyImage, str, str]]:
         """Yield each image that was sent and has no response, with its request id and trace id."""
@@ -137,6 +143,13 @@ class Job:
             yield from_columns(*columns), request_id, trace_id
 
     # What becomes of them
+
+    def sending(self, image: Image) -> None:
+        """Record that an image is being sent. Until `sent`, nobody knows whether it has arrived."""
+        with self._database.transaction() as database:
+            database.execute(
+                "UPDATE images SET state = 'sending' WHERE job = ? AND key = ?", (self.id, image.request_id)
+            )
 
     def sent(self, image: Image, sent: Sent, sent_at: float) -> None:
         """Record that an image was sent; `sent_at` is in seconds since 1970. Takes a response that arrived before."""
@@ -209,7 +222,7 @@ class Job:
                 errors[code] = errors.get(code, 0) + count
             elif rank_:
                 ok += count
-            elif state == "waiting":
+            elif state in ("waiting", "sending"):
                 waiting += count
             elif state == "failed":
                 failed += count
@@ -233,7 +246,9 @@ class Job:
 
     def not_sent(self) -> Iterator[str]:
         """Yield the locations of the images that wait or could not be sent."""
-        query = "SELECT location FROM images WHERE job = ? AND state IN ('waiting', 'failed') ORDER BY number"
+        query = (
+            "SELECT location FROM images WHERE job = ? AND state IN ('waiting', 'sending', 'failed') ORDER BY number"
+        )
         for [location] in self._database.rows(query, self.id):
             yield json.loads(location)
 

@@ -37,6 +37,7 @@ class JobTransport:
 
     def send(self, image: Image) -> Sent:
         """Send one image, and record that. Raises the error of the last try, and StoreError."""
+        self._job.sending(image)
         for number in range(1, self._tries.most + 1):
             sent_at = time.time()
             try:

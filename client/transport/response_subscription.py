@@ -13,8 +13,9 @@ from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
 from client.text import SendError, brief, plain
 from functions.messages.contract import Response, decode_response
 
-ACK_DEADLINE_S = 60
-"""Seconds to ack a response: a slow terminal may hold `watch` up for some seconds."""
+ACK_DEADLINE_S = 20
+"""Seconds to ack a response. Google's library extends the lease of one that is held longer, such as by `watch` on a slow
+terminal. When a client is killed, the responses that it held are delivered again after this time."""
 
 RETENTION_S = 604_800
 """Seconds that Pub/Sub keeps unacked responses: a week, so that a job can be resumed after a weekend."""
@@ -79,7 +80,9 @@ class ResponseSubscription:
                 self._create()
             else:
                 self._read_client_id()
-            flow = pubsub_v1.types.FlowControl(max_messages=_MAX_OUTSTANDING)
+            flow = pubsub_v1.types.FlowControl(
+                max_messages=_MAX_OUTSTANDING, max_duration_per_lease_extension=ACK_DEADLINE_S
+            )
             self._stream = self._client.subscribe(self.path, self._receive, flow_control=flow)
             self._stream.add_done_callback(self._ended)
         except BaseException:
