@@ -12,7 +12,7 @@ from client.cli import options
 from client.gcp import UsageError
 
 if TYPE_CHECKING:
-    from client.report.page import Comparison, DriftSection
+    from client.report.page import DriftSection, OtherRun
     from client.report.summary import Summary
     from client.results.output import Messages
     from client.results.record import Record
@@ -140,10 +140,11 @@ def _drift(found: Summary, folder: Path) -> DriftSection:
     return DriftSection(f"{artifact.name} {artifact.version}", made, len(found.answered) - len(rows))
 
 
-def _comparison(found: Summary, path: Path, messages: Messages) -> Comparison:
-    from client.report.page import Comparison
-    from client.report.summary import changes, summarize
+def _comparison(found: Summary, path: Path, messages: Messages) -> OtherRun:
+    from client.report.comparison import compare
+    from client.report.page import OtherRun
+    from client.report.summary import summarize
     from client.results.result_files import read_distinct
 
     other = summarize(read_distinct([path], messages.show))
-    return Comparison(path.name, other, changes(other, found))
+    return OtherRun(path.name, other, compare(other.records, found.records))

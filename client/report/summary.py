@@ -47,7 +47,7 @@ class Summary:
     @property
     def answered(self) -> list[Record]:
         """The rows with a label."""
-        return [record for record in self.records if record.status == "ok" and record.label]
+        return [record for record in self.records if record.answered]
 
     @property
     def prediction_ms(self) -> float | None:
@@ -57,7 +57,7 @@ class Summary:
 
 def summarize(records: Sequence[Record]) -> Summary:
     """Return the figures of these rows, each of another request."""
-    answered = [record for record in records if record.status == "ok" and record.label]
+    answered = [record for record in records if record.answered]
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in answered:
         moment = completed(record)
@@ -133,31 +133,6 @@ def slowest(summary: Summary, count: int) -> list[Record]:
 def least_certain(summary: Summary, count: int) -> list[Record]:
     """Return the answered rows with the lowest scores."""
     return sorted(summary.answered, key=lambda record: (record.score or 0.0, record.file))[:count]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Two runs compared by file. `repeated`: files that a run has several times, which are left out."""
-
-    both: int
-    changed: list[tuple[Record, Record]]
-    repeated: int
-
-
-def changes(before: Summary, now: Summary) -> Changes:
-    """Compare the labels of files that both runs have."""
-    runs = [_by_file(run) for run in (before, now)]
-    repeated = {file for run in runs for file, records in run.items() if len(records) > 1}
-    shared = [file for file in runs[1] if file in runs[0] and file not in repeated]
-    pairs = [(runs[0][file][0], runs[1][file][0]) for file in shared]
-    return Changes(len(pairs), [(old, new) for old, new in pairs if old.label != new.label], len(repeated))
-
-
-def _by_file(summary: Summary) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = defaultdict(list)
-    for record in summary.answered:
-        found[record.file].append(record)
-    return found
 
 
 def _failed(record: Record) -> bool:

@@ -51,7 +51,7 @@ def sibling(path: Path) -> Path:
 
 def write_label_studio(path: Path, records: Iterable[Record]) -> None:
     """Write a task with its prediction for each image with a label, the least certain first."""
-    labelled = [record for record in distinct(records) if record.status == "ok" and record.label]
+    labelled = [record for record in distinct(records) if record.answered]
     labelled.sort(key=lambda record: (record.score or 0.0, record.file, record.request_id))
     path.write_text(json.dumps([_task(record) for record in labelled], indent=1) + "\n", "ascii")
 

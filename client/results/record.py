@@ -76,6 +76,11 @@ class Record:
             | {"file": source.filename or source.image_uri or "", "trace_id": trace.trace_id if trace else ""}
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether the row has a label."""
+        return self.status == "ok" and bool(self.label)
+
     def to_row(self) -> dict[str, Any]:
         """Return the row by column. `predictions` is a list of objects with label and score."""
         row = {name: getattr(self, name) for name in COLUMNS}

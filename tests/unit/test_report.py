@@ -180,4 +180,8 @@ def test_two_runs_are_compared_by_file(tmp_path: Path) -> None:
     now = written(tmp_path / "now.csv", [record(1), record(2, "Coat"), record(4)])
     assert main(["report", now, "--out", str(tmp_path / "o"), "--compare", before], {}) == 0
     text = (tmp_path / "o").read_text("utf-8")
-    assert "2 files are in both runs; 1 of them have another label. 1 files that occur twice" in text
+    assert (
+        "2 images are in both runs; 1 of them have another label" in text and "1 images that a run has several" in text
+    )
+    assert "50.00% equal labels: 1 of 2 images with predictions in both" in text
+    assert '<td >Bag</td><td >Coat</td><td class="number">1</td>' in text, "which labels changed, and how often"
