@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ class DerivedWriter:
 
     def close(self) -> None:
         """Write the file and move it to its name. Raises OSError."""
-        self._rows.close()
-        with written_whole(self._path) as part:
+        # The sibling stays locked until the file has its name, so that no other command writes it meanwhile.
+        with closing(self._rows), written_whole(self._path) as part:
             self._write(part, read_text(self._sibling, JsonLinesFormat(), self._warn))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from client.gcp import UsageError
+from client.results.file_lock import lock
 from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, from_row, to_cells
 from client.text import plain, printable
 
@@ -100,16 +101,23 @@ class JsonLinesFormat:
 
 
 class TextWriter:
-    """Appends rows to a text file. Creates it, or drops an incomplete last row. Raises OSError and UsageError."""
+    """Appends rows to a text file and locks it. Creates it, or drops an incomplete last row.
+
+    Raises OSError, and UsageError for a file that another command writes or that this program did not write.
+    """
 
     def __init__(self, path: Path, form: Format, warn: Warn) -> None:
         self._form = form
-        if path.exists():
-            self._repair(path, warn)
         self._file: BinaryIO = path.open("ab")
-        if not self._file.tell():
-            self._file.write(form.heading())
-            self._file.flush()
+        try:
+            lock(self._file, path, warn)
+            self._repair(path, warn)
+            if not os.fstat(self._file.fileno()).st_size:
+                self._file.write(form.heading())
+                self._file.flush()
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, record: Record) -> None:
         """Write one row. Raises OSError, after which no row may follow."""
@@ -136,7 +144,7 @@ class TextWriter:
         if not begun or size - complete > _MAX_TORN:
             raise UsageError(f"{printable(str(path))} is no results file, or is damaged; choose another name")
         if complete < size:
-            os.truncate(path, complete)
+            self._file.truncate(complete)
             warn(f"{printable(str(path))}: the last row was incomplete and was dropped")
 
 

@@ -246,3 +246,40 @@ def test_a_full_disk_is_reported_and_the_rest_goes_on(
     err = capsys.readouterr().err
     assert files.failed and err.count("no space left on device") == 1 and "full.jsonl lacks 3 rows" in err
     assert len(list(read_records(good, unexpected))) == 3
+
+
+def test_a_reader_of_sqlite_blocks_no_writer(tmp_path: Path) -> None:
+    records = [Record(request_id=f"r{number}") for number in range(3000)]
+    path = written(tmp_path / "rows.sqlite", records)
+    reading = read_records(path, unexpected)
+    found = [next(reading) for _ in range(1500)]
+    written(path, [Record(request_id="meanwhile")])
+    assert [*found, *reading] == [*records, Record(request_id="meanwhile")]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "labelstudio.json"])
+def test_a_file_is_written_by_one_command_at_a_time(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    first = open_writer(path, unexpected)
+    with pytest.raises(UsageError, match=rf"another command is writing .*{name}.*; wait for its end, or choose"):
+        open_writer(path, unexpected)
+    first.write(rows()[0])
+    first.close()
+    written(path, rows()[1:])
+
+
+def test_a_file_that_cannot_be_locked_is_written_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="this system has no locks that readers pass")
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    notes: list[str] = []
+    writer = open_writer(tmp_path / "rows.csv", notes.append)
+    writer.write(rows()[0])
+    writer.close()
+    assert list(read_records(tmp_path / "rows.csv", unexpected)) == rows()[:1]
+    assert len(notes) == 1 and "rows.csv cannot be locked (operation not supported); no other command may" in notes[0]
