@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from client.gcp import UsageError
-from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, distinct, to_cells
+from client.results.record import Record, distinct
 from client.results.text_files import JsonLinesFormat, TextWriter, Warn, read_text
 from client.text import printable
 from client.whole_file import written_whole
@@ -65,25 +65,3 @@ def _task(record: Record) -> dict[str, Any]:
         "meta": {"request_id": record.request_id, "model": f"{record.model_name} {record.model_version}".strip()},
         "predictions": [prediction],
     }
-
-
-def write_parquet(path: Path, records: Iterable[Record]) -> None:
-    """Write all rows in the order in which they came."""
-    pyarrow, parquet = parquet_library(path)
-    kinds = dict.fromkeys(NUMBERS, pyarrow.float64()) | dict.fromkeys(WHOLE_NUMBERS, pyarrow.int64())
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as writer:
-        writer.write_table(pyarrow.Table.from_pylist(list(map(to_cells, records)), schema))
-
-
-def parquet_library(path: Path) -> tuple[Any, Any]:
-    """Import pyarrow and pyarrow.parquet. Raises UsageError."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(
-            f"{printable(str(path))}: .parquet needs pyarrow, which is not installed: pip install pyarrow, "
-            "or use .csv, .jsonl or .sqlite"
-        ) from None
-    return pyarrow, parquet

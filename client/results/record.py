@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -98,6 +98,14 @@ def to_cells(record: Record) -> dict[str, Any]:
     return row | {"predictions": json.dumps(row["predictions"], separators=(",", ":"))}
 
 
+def check_columns(names: Sequence[str]) -> None:
+    """Raise ValueError when these columns of a file are not those of a results file; others may be among them."""
+    if len(set(names)) != len(names):
+        raise ValueError("a column name occurs twice")
+    if lacking := [name for name in COLUMNS if name not in names]:
+        raise ValueError(f"the column {lacking[0]} is missing; predictions publish --output writes such files")
+
+
 def from_row(row: Mapping[str, Any]) -> Record:
     """Return the record of a row. `predictions` may be JSON text. Raises ValueError, which names the column."""
     if lacking := [name for name in COLUMNS if name not in row]:
@@ -109,7 +117,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         elif name == "predictions":
             values[name] = _predictions(values[name])
         elif not isinstance(values[name], str):
-            raise ValueError(f"{name} is {quoted(values[name])}; it must be text")
+            raise ValueError(f"{name} is {quoted(str(values[name]))}; it must be text")
     if values["status"] not in STATUSES:
         raise ValueError(f"status is {quoted(values['status'])}; it must be one of {', '.join(STATUSES)}")
     if values["status"] == "ok" and values["label"] and values["score"] is None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from client.gcp import UsageError
-from client.results.derived_files import DerivedWriter, parquet_library, sibling, write_label_studio, write_parquet
+from client.results.derived_files import DerivedWriter, sibling, write_label_studio
 from client.results.output import Messages, View
-from client.results.record import Record, distinct, from_row, rank
+from client.results.parquet_file import parquet_library, read_parquet, write_parquet
+from client.results.record import Record, distinct, rank
 from client.results.request_tracker import Outcome
 from client.results.sqlite_file import SqliteWriter, read_sqlite
 from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
@@ -78,7 +79,7 @@ def read_records(path: Path, warn: Warn) -> Iterator[Record]:
         elif ending == ".sqlite":
             yield from read_sqlite(path)
         else:
-            yield from _read_parquet(path)
+            yield from read_parquet(path)
     except OSError as exc:
         raise UsageError(f"{printable(str(path))} cannot be read: {plain(exc)}") from None
 
@@ -187,16 +188,3 @@ def _ending(path: Path) -> str:
         if name.endswith(ending):
             return ending
     raise UsageError(f"{printable(str(path))} is no results file; its name must end in {', '.join(ENDINGS)}")
-
-
-def _read_parquet(path: Path) -> Iterator[Record]:
-    _, parquet = parquet_library(path)
-    try:
-        with parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield from_row(row)
-    except ValueError as exc:  # pyarrow's errors are ValueErrors too
-        raise UsageError(f"{printable(str(path))} row {number + 1}: {printable(str(exc))[:150]}") from None

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from client.gcp import UsageError
 from client.results.file_lock import lock
-from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, from_row, to_cells
+from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, check_columns, from_row, to_cells
 from client.text import plain, printable
 
 Warn = Callable[[str], None]
@@ -160,7 +160,7 @@ def read_text(path: Path, form: Format, warn: Warn) -> Iterator[Record]:
                 if isinstance(row, list) and isinstance(form, CsvFormat):
                     if columns is None:
                         columns = row
-                        _check_columns(columns)
+                        check_columns(columns)
                         continue
                     row = _by_column(columns, row)
                 if not isinstance(row, dict):
@@ -182,13 +182,6 @@ def _check_first(path: Path, form: Format, chunk: bytes) -> None:
         names = []
     if names != list(COLUMNS):
         raise UsageError(f"{printable(str(path))} has other columns than a results file; choose another name")
-
-
-def _check_columns(columns: list[str]) -> None:
-    if len(set(columns)) != len(columns):
-        raise ValueError("a column name occurs twice")
-    if lacking := [name for name in COLUMNS if name not in columns]:
-        raise ValueError(f"the column {lacking[0]} is missing; predictions publish --output writes such files")
 
 
 def _by_column(columns: list[str], cells: list[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 from client.__main__ import main
 from client.results.result_files import read_records
+from tests.conftest import require
 
 _WRITE = """
 import sys
@@ -99,6 +100,31 @@ def test_of_commands_that_start_together_one_writes(name: str, root: Path, tmp_p
         assert "another command is writing" in refused.process.stderr.read()
         winner = "ab"[said.index("written\n")]
     assert ids(path) == [f"{winner}-{number}" for number in range(300)]
+
+
+@pytest.mark.parametrize("name", ["run.parquet", "labelstudio.json"])
+def test_a_killed_command_loses_no_row_of_a_file_that_is_written_whole(name: str, root: Path, tmp_path: Path) -> None:
+    path, rows = tmp_path / name, tmp_path / f"{name}.rows.jsonl"
+    if name.endswith(".parquet"):
+        require("pyarrow")
+    with writing(root, path, "killed", 20) as first:
+        first.tell()
+        first.await_rows()
+    assert not path.exists() and len(ids(rows)) == 20
+    with rows.open("ab") as file:
+        file.write(b'{"file":"half a ro')
+    with writing(root, path, "next", 3) as second:
+        second.tell()
+        assert second.process.stdout.readline() == f"{rows}: the last row was incomplete and was dropped\n"
+        second.await_rows()
+        second.tell()
+        assert second.process.wait(60) == 0
+    wanted = [*(f"killed-{number}" for number in range(20)), *(f"next-{number}" for number in range(3))]
+    assert ids(rows) == wanted
+    if name.endswith(".parquet"):
+        assert ids(path) == wanted
+    else:
+        assert path.read_text() == "[]\n", "no row has a label"
 
 
 @pytest.mark.parametrize("attempt", range(4))  # which command creates the table is a matter of chance

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,14 @@ def test_a_wrong_cell_is_named_with_its_row(column: str, value: str, said: str, 
     with pytest.raises(UsageError) as refused:
         list(read_records(path, unexpected))
     assert said in str(refused.value) and "rows.csv row 2" in str(refused.value) and len(str(refused.value)) <= 400
+
+
+def test_a_cell_of_another_type_is_named_with_its_row(tmp_path: Path) -> None:
+    path = written(tmp_path / "rows.sqlite", rows()[:2])
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE results SET label = x'ff00' WHERE rowid = 2")
+    with pytest.raises(UsageError, match=r"rows\.sqlite row 2: label is .*; it must be text"):
+        list(read_records(path, unexpected))
 
 
 def test_a_csv_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
