@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from client.results.request_tracker import Outcome
 from client.results.sqlite_file import SqliteWriter, read_sqlite
 from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
 from client.text import plain, printable
+
+_KEPT = 2
+"""Predictions of a row that figures need: the best, and the second of the least certain images."""
 
 ENDINGS = (".csv", ".jsonl", ".sqlite", ".parquet", "labelstudio.json")
 
@@ -85,11 +89,23 @@ def read_records(path: Path, warn: Warn) -> Iterator[Record]:
 
 
 def read_distinct(paths: Iterable[Path], warn: Warn) -> list[Record]:
-    """Return the rows of several files, each request once; see `distinct`. Raises UsageError."""
-    rows = [record for path in paths for record in read_records(path, warn)]
-    kept = distinct(rows)
-    if len(kept) < len(rows):
-        warn(f"{len(rows) - len(kept):,} rows repeat a request id and are not counted again")
+    """Return the rows of several files, each request once; see `distinct`. Raises UsageError.
+
+    Rows have their best _KEPT predictions only, so that a million rows fit into memory.
+    """
+    read = 0
+
+    def records() -> Iterator[Record]:
+        nonlocal read
+        for path in paths:
+            for record in read_records(path, warn):
+                read += 1
+                few = len(record.predictions) <= _KEPT
+                yield record if few else replace(record, predictions=record.predictions[:_KEPT])
+
+    kept = distinct(records())
+    if len(kept) < read:
+        warn(f"{read - len(kept):,} rows repeat a request id and are not counted again")
     return kept
 
 

@@ -1,13 +1,11 @@
-"""Results files: rows survive each format, a torn row is dropped, cells are no formulas, and damage is named."""
+"""Results files: rows survive each format, a torn row is dropped, and other files and damage are named."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from client.gcp import UsageError
 from client.images import ImageFile
 from client.results.output import JsonLines, Messages
-from client.results.record import COLUMNS, Record, distinct
+from client.results.record import Record, distinct
 from client.results.request_tracker import Outcome
 from client.results.result_files import ENDINGS, ResultFiles, open_writer, open_writers, read_distinct, read_records
 from functions.messages.contract import Error, Model, Response, Source, Timing
@@ -122,15 +120,6 @@ def test_each_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> Non
         writer.close()
 
 
-def test_no_cell_of_csv_is_a_formula(tmp_path: Path) -> None:
-    starts = ["=1", "+1", "-1", "@a", "\ta", "\ra", "\na", "'=1", "'a"]
-    path = written(tmp_path / "rows.csv", [Record(file=start, problem=start) for start in starts])
-    with path.open(newline="") as file:
-        cells = [row["file"] for row in csv.DictReader(file)]
-    assert cells == [f"'{start}" if start != "'a" else "''a" for start in starts]
-    assert [record.file for record in read_records(path, unexpected)] == starts
-
-
 @pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl", "notes.sqlite"])
 @pytest.mark.parametrize("content", [b"dear diary", b"dear,diary\r\n1,2\r\n", b"[1]\n"])
 def test_another_file_is_neither_overwritten_nor_read(name: str, content: bytes, tmp_path: Path) -> None:
@@ -153,44 +142,6 @@ def test_an_sqlite_file_of_another_version_is_refused(tmp_path: Path) -> None:
         open_writer(path, unexpected)
     with pytest.raises(UsageError, match="version is 2"):
         list(read_records(path, unexpected))
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "said"),
-    [
-        ("score", "1.5", "score is '1.5'; it must be a number from 0 to 1"),
-        ("score", "nan", "score is 'nan'"),
-        ("total_ms", "fast", "total_ms is 'fast'; it must be a number"),
-        ("delivery_attempt", "1.5", "delivery_attempt is '1.5'; it must be a whole number"),
-        ("status", "fine", "status is 'fine'; it must be one of ok, error"),
-        ("predictions", "{}x", "predictions is"),
-        ("predictions", '[{"label":1,"score":2}]', "predictions is"),
-    ],
-)
-def test_a_wrong_cell_is_named_with_its_row(column: str, value: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
-    cells = dict.fromkeys(COLUMNS, "") | {"status": "ok", "predictions": "[]", column: value}
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerow(cells)
-    with pytest.raises(UsageError) as refused:
-        list(read_records(path, unexpected))
-    assert said in str(refused.value) and "rows.csv row 2" in str(refused.value) and len(str(refused.value)) <= 400
-
-
-def test_a_cell_of_another_type_is_named_with_its_row(tmp_path: Path) -> None:
-    path = written(tmp_path / "rows.sqlite", rows()[:2])
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("UPDATE results SET label = x'ff00' WHERE rowid = 2")
-    with pytest.raises(UsageError, match=r"rows\.sqlite row 2: label is .*; it must be text"):
-        list(read_records(path, unexpected))
-
-
-def test_a_csv_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "rows.csv", [Record(file="a.png")])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n"))
-    assert [record.file for record in read_records(path, unexpected)] == ["a.png"]
 
 
 def test_label_studio_gets_the_least_certain_first(tmp_path: Path) -> None:
