@@ -38,9 +38,10 @@ class DriftSection:
 
 @dataclass(frozen=True, slots=True)
 class OtherRun:
-    """Another run, and what changed since."""
+    """Another run, notes about rows that are left out, and what changed since."""
 
     name: str
+    notes: Sequence[str]
     summary: Summary
     comparison: Comparison
 
@@ -197,6 +198,7 @@ def _comparison(found: Summary, other: OtherRun) -> str:
     transitions = [(old, new, f"{count:,}") for old, new, count in compared.transitions[:_MAX_CHANGED]]
     repeated = len(set.union(*compared.repeated))
     sentences = [
+        *other.notes,
         f"{len(compared.pairs):,} images are in both runs; {len(compared.changed):,} of them have another label",
         equal_labels(compared),
         score_change(compared),

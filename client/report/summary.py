@@ -22,6 +22,8 @@ STAGES = {
 }
 """The stages of a request, in order, and the columns of their times. `client` includes all others."""
 
+_TIME = "%Y-%m-%d %H:%M:%S"
+
 PERCENTILES = (50, 90, 95, 99, 100)
 
 
@@ -105,23 +107,50 @@ def completed(record: Record) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else None
 
 
-def parse_since(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime, option: str) -> datetime:
     """Read a time: RFC 3339, a date (UTC), or a period before now such as 30m, 24h or 7d. Raises UsageError."""
     if (before := period(text)) is not None:
         return now - min(before, now - datetime.min.replace(tzinfo=UTC))
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the first days of the calendar have no time in UTC
         raise UsageError(
-            f"--since is {printable(text)[:80]}; it must be a period such as 24h or 7d, a date, or a time of RFC 3339"
+            f"{option} is {printable(text)[:80]}; it must be a period such as 24h or 7d, a date, or a time of RFC 3339"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def since(records: Sequence[Record], moment: datetime) -> tuple[list[Record], int]:
-    """Return the rows of responses from this time on, and the number of rows without a time."""
-    timed = [(record, at) for record in records if (at := completed(record))]
-    return [record for record, at in timed if at >= moment], len(records) - len(timed)
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The times from `first` on and before `last`; None has no limit."""
+
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @classmethod
+    def parse(cls, since: str | None, until: str | None, now: datetime, prefix: str = "--") -> TimeRange:
+        """Read the values of two options, --since and --until with another prefix. Raises UsageError."""
+        first = parse_time(since, now, f"{prefix}since") if since else None
+        last = parse_time(until, now, f"{prefix}until") if until else None
+        if first and last and first >= last:
+            raise UsageError(
+                f"{prefix}since must be before {prefix}until; they are {first:{_TIME}} and {last:{_TIME}} (UTC)"
+            )
+        return cls(first, last)
+
+    def __str__(self) -> str:
+        words = (("since", self.first), ("before", self.last))
+        return " and ".join(f"{word} {moment:{_TIME}} UTC" for word, moment in words if moment)
+
+    def select(self, records: Sequence[Record]) -> tuple[list[Record], int]:
+        """Return the rows of responses in this range, and the number of rows without a time."""
+        timed = [(record, at) for record in records if (at := completed(record))]
+        kept = [
+            record
+            for record, at in timed
+            if (self.first is None or at >= self.first) and (self.last is None or at < self.last)
+        ]
+        return kept, len(records) - len(timed)
 
 
 def slowest(summary: Summary, count: int) -> list[Record]:
