@@ -116,7 +116,8 @@ def _rows(results: Sequence[Path], times: TimeRange, messages: Messages, notes: 
         if untimed:
             warn(f"{untimed:,} rows without a time of a response are left out")
     if not records:
-        raise UsageError(f"{printable(str(results[0]))} holds no row to report {limits}".rstrip())
+        more = " and the other files hold" if len(results) > 1 else " holds"
+        raise UsageError(f"{printable(str(results[0]))}{more} no row to report {limits}".rstrip())
     return records
 
 

@@ -101,8 +101,8 @@ def compare(before: Iterable[Record], now: Iterable[Record]) -> Comparison:
     pairs = [(first.pop(image), second.pop(image)) for image in list(second) if image in first]
     left = {record.request_id: image for image, record in first.items() if record.request_id}
     for image, record in list(second.items()):
-        if record.request_id in left:
-            pairs.append((first.pop(left[record.request_id]), second.pop(image)))
+        if other := left.pop(record.request_id, None):
+            pairs.append((first.pop(other), second.pop(image)))
     return Comparison(pairs, (len(first), len(second)), (again, again_too))
 
 
