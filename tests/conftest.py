@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def absent(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (a failure under CI)")
     pytest.skip(reason)
+
+
+def require(module: str) -> None:
+    """Skip, or fail under CI, where a module of tests/requirements.txt is not installed."""
+    if find_spec(module) is None:
+        absent(f"{module} is not installed: make setup")
 
 
 def data_folder() -> Path:

@@ -12,8 +12,8 @@ from client.cli import options
 from client.gcp import UsageError
 
 if TYPE_CHECKING:
-    from client.report.page import Comparison, DriftSection
-    from client.report.summary import Summary
+    from client.report.page import DriftSection, OtherRun
+    from client.report.summary import Summary, TimeRange
     from client.results.output import Messages
     from client.results.record import Record
 
@@ -41,7 +41,10 @@ the reference significantly (p < 0.01 with Holm's correction).""",
 @options.option(
     "--since", metavar="TIME", help="Only responses since TIME: a period such as 24h or 7d, a date, or a time."
 )
+@options.option("--until", metavar="TIME", help="Only responses before TIME.")
 @options.option("--compare", type=options.FilePath(), metavar="OTHER", help="Results file of another run.")
+@options.option("--compare-since", metavar="TIME", help="Compare only with responses since TIME.")
+@options.option("--compare-until", metavar="TIME", help="Compare only with responses before TIME.")
 @options.option(
     "--reference", type=options.FilePath(), metavar="ARTIFACT", help="Artifact whose reference drift is measured from."
 )
@@ -52,7 +55,10 @@ def report(
     results: Sequence[Path],
     out: Path,
     since: str | None,
+    until: str | None,
     compare: Path | None,
+    compare_since: str | None,
+    compare_until: str | None,
     reference: Path | None,
     images: Path | None,
 ) -> int:
@@ -62,9 +68,12 @@ def report(
     Examples:
       predictions report results.sqlite --out week.html --since 7d
       predictions report results.csv --reference my-artifact || echo drift
+      predictions report all.csv --since 1d --compare all.csv --compare-until 1d
     """
+    from datetime import UTC, datetime
+
     from client.report.page import render
-    from client.report.summary import summarize
+    from client.report.summary import TimeRange, summarize
     from client.report.thumbnails import Thumbnails
     from client.results.output import Messages
     from client.text import printable
@@ -72,14 +81,16 @@ def report(
 
     if images and not images.is_dir():
         raise UsageError(f"--images is {printable(str(images))}; it must be a folder")
-    messages = Messages()
+    if not compare and (compare_since or compare_until):
+        raise UsageError("--compare-since and --compare-until need --compare OTHER")
+    now, messages = datetime.now(UTC), Messages()
+    times = TimeRange.parse(since, until, now)
+    other_times = TimeRange.parse(compare_since, compare_until, now, "--compare-")
     notes: list[str] = []
-    found = summarize(_rows(results, since, messages, notes))
-    if not found.records:
-        raise UsageError("the results hold no row to report" + (" since that time" if since else ""))
+    found = summarize(_rows(results, times, messages, notes))
     drift = _drift(found, reference) if reference else None
     title = f"Predictions: {', '.join(path.name for path in results[:3])}" + (" …" if len(results) > 3 else "")
-    compared = _comparison(found, compare, messages) if compare else None
+    compared = _comparison(found, compare, other_times, messages) if compare else None
     with written_whole(out) as part:
         part.write_text(render(title, notes, found, drift, compared, Thumbnails(images) if images else None), "utf-8")
     reasons = drift.assessment.reasons if drift else ()
@@ -89,27 +100,25 @@ def report(
     return DRIFT if reasons else 0
 
 
-def _rows(results: Sequence[Path], text: str | None, messages: Messages, notes: list[str]) -> list[Record]:
-    """Return the rows of the files, and add notes about those that are left out."""
-    from datetime import UTC, datetime
-
-    from client.report.summary import parse_since, since
+def _rows(results: Sequence[Path], times: TimeRange, messages: Messages, notes: list[str]) -> list[Record]:
+    """Return the rows of the files, and add notes about those that are left out. Raises UsageError without any."""
     from client.results.result_files import read_distinct
-
-    moment = parse_since(text, datetime.now(UTC)) if text else None
+    from client.text import printable
 
     def warn(note: str) -> None:
         notes.append(note)
         messages.show(note)
 
     records = read_distinct(results, warn)
-    if moment is None:
-        return records
-    kept, untimed = since(records, moment)
-    notes.append(f"Only responses since {moment:%Y-%m-%d %H:%M:%S} UTC")
-    if untimed:
-        warn(f"{untimed:,} rows without a time of a response are left out")
-    return kept
+    if limits := str(times):
+        records, untimed = times.select(records)
+        notes.append(f"Only responses {limits}")
+        if untimed:
+            warn(f"{untimed:,} rows without a time of a response are left out")
+    if not records:
+        more = " and the other files hold" if len(results) > 1 else " holds"
+        raise UsageError(f"{printable(str(results[0]))}{more} no row to report {limits}".rstrip())
+    return records
 
 
 def _drift(found: Summary, folder: Path) -> DriftSection:
@@ -140,10 +149,11 @@ def _drift(found: Summary, folder: Path) -> DriftSection:
     return DriftSection(f"{artifact.name} {artifact.version}", made, len(found.answered) - len(rows))
 
 
-def _comparison(found: Summary, path: Path, messages: Messages) -> Comparison:
-    from client.report.page import Comparison
-    from client.report.summary import changes, summarize
-    from client.results.result_files import read_distinct
+def _comparison(found: Summary, path: Path, times: TimeRange, messages: Messages) -> OtherRun:
+    from client.report.comparison import compare
+    from client.report.page import OtherRun
+    from client.report.summary import summarize
 
-    other = summarize(read_distinct([path], messages.show))
-    return Comparison(path.name, other, changes(other, found))
+    notes: list[str] = []
+    other = summarize(_rows([path], times, messages, notes))
+    return OtherRun(path.name, notes, other, compare(other.records, found.records))

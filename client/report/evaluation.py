@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from client.gcp import UsageError
+from client.report.by_image import by_image, refuse_repeated
 from client.report.truth import Truth
 from client.results.record import IMAGE_ERRORS, Record
 from client.text import printable
@@ -86,8 +87,10 @@ def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()
     Raises UsageError when no image has both, when a file has several rows, when the rows are of several models, or when
     a true label is none of the model's.
     """
-    rows, unlabelled = _by_file(records, truth)
-    answered = {file: row for file, row in rows.items() if row.status == "ok" and row.label}
+    files = [truth.file_of(record) for record in records]
+    rows, repeated = by_image(zip(files, records, strict=True))
+    refuse_repeated(repeated)
+    answered = {file: row for file, row in rows.items() if row.answered}
     if not answered:
         raise UsageError(
             f"none of the {len(truth.labels):,} labelled files has predictions in the results; "
@@ -115,25 +118,10 @@ def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()
             for file in truth.labels
             if file not in answered and (file not in rows or rows[file].error_code not in IMAGE_ERRORS)
         ),
-        unlabelled,
+        files.count(None),
     )
 
 
 def never_predicted(evaluation: Evaluation) -> list[str]:
     """Return the labels of images that no prediction names: perhaps another spelling than the model's."""
     return [label for label, figures in evaluation.classes.items() if figures.images and not figures.answers]
-
-
-def _by_file(records: Sequence[Record], truth: Truth) -> tuple[dict[str, Record], int]:
-    """Return the one row of each labelled file, and the number of rows without a label."""
-    rows: dict[str, Record] = {}
-    unlabelled = 0
-    for record in records:
-        file = truth.file_of(record)
-        if file is None:
-            unlabelled += 1
-        elif file in rows and "ok" in (rows[file].status, record.status) and rows[file].status == record.status:
-            raise UsageError(f"{printable(file)} has several rows with predictions; give the results of one run")
-        elif file not in rows or record.status == "ok":
-            rows[file] = record
-    return rows, unlabelled

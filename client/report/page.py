@@ -9,7 +9,9 @@ from html import escape
 from pathlib import Path
 
 from client.report import svg
-from client.report.summary import PERCENTILES, Changes, Summary, least_certain, slowest
+from client.report.comparison import Comparison
+from client.report.comparison_output import equal_labels, score_change
+from client.report.summary import PERCENTILES, Summary, least_certain, slowest
 from client.report.thumbnails import Thumbnails
 from client.results.record import Record
 from model.drift import STRONG, Assessment, Share
@@ -35,12 +37,13 @@ class DriftSection:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The other run, and what changed."""
+class OtherRun:
+    """Another run, notes about rows that are left out, and what changed since."""
 
     name: str
+    notes: Sequence[str]
     summary: Summary
-    changes: Changes
+    comparison: Comparison
 
 
 def render(
@@ -48,7 +51,7 @@ def render(
     notes: Sequence[str],
     found: Summary,
     drift: DriftSection | None,
-    compared: Comparison | None,
+    compared: OtherRun | None,
     thumbnails: Thumbnails | None,
 ) -> str:
     """Return the report as HTML."""
@@ -178,8 +181,8 @@ def _errors(found: Summary) -> str:
     return f"<section><h2>Errors</h2>{_table(('code', 'images', 'for example', 'message'), rows)}</section>"
 
 
-def _comparison(found: Summary, other: Comparison) -> str:
-    labels = list(dict.fromkeys([*found.labels, *other.summary.labels]))
+def _comparison(found: Summary, other: OtherRun) -> str:
+    compared, labels = other.comparison, list(dict.fromkeys([*found.labels, *other.summary.labels]))
     totals = [max(1, sum(summary.labels.values())) for summary in (other.summary, found)]
     rows = []
     for label in labels:
@@ -190,15 +193,23 @@ def _comparison(found: Summary, other: Comparison) -> str:
     times = [(stage, *(f"{run[stage][place]:,.1f}" for place in (0, 2) for run in runs)) for stage in stages]
     changed = [
         (new.file, f"{old.label} {old.score or 0:.4f}", f"{new.label} {new.score or 0:.4f}")
-        for old, new in other.changes.changed[:_MAX_CHANGED]
+        for old, new in compared.changed[:_MAX_CHANGED]
     ]
-    text = f"{other.changes.both:,} files are in both runs; {len(other.changes.changed):,} of them have another label."
-    if other.changes.repeated:
-        text += f" {other.changes.repeated:,} files that occur twice in a run are left out."
+    transitions = [(old, new, f"{count:,}") for old, new, count in compared.transitions[:_MAX_CHANGED]]
+    repeated = len(set.union(*compared.repeated))
+    sentences = [
+        *other.notes,
+        f"{len(compared.pairs):,} images are in both runs; {len(compared.changed):,} of them have another label",
+        equal_labels(compared),
+        score_change(compared),
+        f"{repeated:,} images that a run has several times are left out" if repeated else "",
+    ]
+    text = "".join(f"<p>{_text(sentence)}.</p>" for sentence in sentences if sentence)
     return (
-        f"<section><h2>Compared with {_text(other.name)}</h2><p>{_text(text)}</p>"
+        f"<section><h2>Compared with {_text(other.name)}</h2>{text}"
         f"{_table(('label', 'before', 'now', 'points'), rows)}"
         f"{_table(('ms', 'p50 before', 'p50 now', 'p95 before', 'p95 now'), times)}"
+        f"{_table(('label before', 'label now', 'images'), transitions)}"
         f"{_table(('file', 'before', 'now'), changed)}</section>"
     )
 

@@ -22,6 +22,8 @@ STAGES = {
 }
 """The stages of a request, in order, and the columns of their times. `client` includes all others."""
 
+_TIME = "%Y-%m-%d %H:%M:%S"
+
 PERCENTILES = (50, 90, 95, 99, 100)
 
 
@@ -47,7 +49,7 @@ class Summary:
     @property
     def answered(self) -> list[Record]:
         """The rows with a label."""
-        return [record for record in self.records if record.status == "ok" and record.label]
+        return [record for record in self.records if record.answered]
 
     @property
     def prediction_ms(self) -> float | None:
@@ -57,7 +59,7 @@ class Summary:
 
 def summarize(records: Sequence[Record]) -> Summary:
     """Return the figures of these rows, each of another request."""
-    answered = [record for record in records if record.status == "ok" and record.label]
+    answered = [record for record in records if record.answered]
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in answered:
         moment = completed(record)
@@ -105,23 +107,50 @@ def completed(record: Record) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else None
 
 
-def parse_since(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime, option: str) -> datetime:
     """Read a time: RFC 3339, a date (UTC), or a period before now such as 30m, 24h or 7d. Raises UsageError."""
     if (before := period(text)) is not None:
         return now - min(before, now - datetime.min.replace(tzinfo=UTC))
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the first days of the calendar have no time in UTC
         raise UsageError(
-            f"--since is {printable(text)[:80]}; it must be a period such as 24h or 7d, a date, or a time of RFC 3339"
+            f"{option} is {printable(text)[:80]}; it must be a period such as 24h or 7d, a date, or a time of RFC 3339"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def since(records: Sequence[Record], moment: datetime) -> tuple[list[Record], int]:
-    """Return the rows of responses from this time on, and the number of rows without a time."""
-    timed = [(record, at) for record in records if (at := completed(record))]
-    return [record for record, at in timed if at >= moment], len(records) - len(timed)
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The times from `first` on and before `last`; None has no limit."""
+
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @classmethod
+    def parse(cls, since: str | None, until: str | None, now: datetime, prefix: str = "--") -> TimeRange:
+        """Read the values of two options, --since and --until with another prefix. Raises UsageError."""
+        first = parse_time(since, now, f"{prefix}since") if since else None
+        last = parse_time(until, now, f"{prefix}until") if until else None
+        if first and last and first >= last:
+            raise UsageError(
+                f"{prefix}since must be before {prefix}until; they are {first:{_TIME}} and {last:{_TIME}} (UTC)"
+            )
+        return cls(first, last)
+
+    def __str__(self) -> str:
+        words = (("since", self.first), ("before", self.last))
+        return " and ".join(f"{word} {moment:{_TIME}} UTC" for word, moment in words if moment)
+
+    def select(self, records: Sequence[Record]) -> tuple[list[Record], int]:
+        """Return the rows of responses in this range, and the number of rows without a time."""
+        timed = [(record, at) for record in records if (at := completed(record))]
+        kept = [
+            record
+            for record, at in timed
+            if (self.first is None or at >= self.first) and (self.last is None or at < self.last)
+        ]
+        return kept, len(records) - len(timed)
 
 
 def slowest(summary: Summary, count: int) -> list[Record]:
@@ -133,31 +162,6 @@ def slowest(summary: Summary, count: int) -> list[Record]:
 def least_certain(summary: Summary, count: int) -> list[Record]:
     """Return the answered rows with the lowest scores."""
     return sorted(summary.answered, key=lambda record: (record.score or 0.0, record.file))[:count]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Two runs compared by file. `repeated`: files that a run has several times, which are left out."""
-
-    both: int
-    changed: list[tuple[Record, Record]]
-    repeated: int
-
-
-def changes(before: Summary, now: Summary) -> Changes:
-    """Compare the labels of files that both runs have."""
-    runs = [_by_file(run) for run in (before, now)]
-    repeated = {file for run in runs for file, records in run.items() if len(records) > 1}
-    shared = [file for file in runs[1] if file in runs[0] and file not in repeated]
-    pairs = [(runs[0][file][0], runs[1][file][0]) for file in shared]
-    return Changes(len(pairs), [(old, new) for old, new in pairs if old.label != new.label], len(repeated))
-
-
-def _by_file(summary: Summary) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = defaultdict(list)
-    for record in summary.answered:
-        found[record.file].append(record)
-    return found
 
 
 def _failed(record: Record) -> bool:

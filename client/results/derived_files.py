@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from client.gcp import UsageError
-from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, distinct, to_cells
+from client.results.record import Record, distinct
 from client.results.text_files import JsonLinesFormat, TextWriter, Warn, read_text
 from client.text import printable
 from client.whole_file import written_whole
@@ -39,8 +40,8 @@ class DerivedWriter:
 
     def close(self) -> None:
         """Write the file and move it to its name. Raises OSError."""
-        self._rows.close()
-        with written_whole(self._path) as part:
+        # The sibling stays locked until the file has its name, so that no other command writes it meanwhile.
+        with closing(self._rows), written_whole(self._path) as part:
             self._write(part, read_text(self._sibling, JsonLinesFormat(), self._warn))
 
 
@@ -51,7 +52,7 @@ def sibling(path: Path) -> Path:
 
 def write_label_studio(path: Path, records: Iterable[Record]) -> None:
     """Write a task with its prediction for each image with a label, the least certain first."""
-    labelled = [record for record in distinct(records) if record.status == "ok" and record.label]
+    labelled = [record for record in distinct(records) if record.answered]
     labelled.sort(key=lambda record: (record.score or 0.0, record.file, record.request_id))
     path.write_text(json.dumps([_task(record) for record in labelled], indent=1) + "\n", "ascii")
 
@@ -64,25 +65,3 @@ def _task(record: Record) -> dict[str, Any]:
         "meta": {"request_id": record.request_id, "model": f"{record.model_name} {record.model_version}".strip()},
         "predictions": [prediction],
     }
-
-
-def write_parquet(path: Path, records: Iterable[Record]) -> None:
-    """Write all rows in the order in which they came."""
-    pyarrow, parquet = parquet_library(path)
-    kinds = dict.fromkeys(NUMBERS, pyarrow.float64()) | dict.fromkeys(WHOLE_NUMBERS, pyarrow.int64())
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as writer:
-        writer.write_table(pyarrow.Table.from_pylist(list(map(to_cells, records)), schema))
-
-
-def parquet_library(path: Path) -> tuple[Any, Any]:
-    """Import pyarrow and pyarrow.parquet. Raises UsageError."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(
-            f"{printable(str(path))}: .parquet needs pyarrow, which is not installed: pip install pyarrow, "
-            "or use .csv, .jsonl or .sqlite"
-        ) from None
-    return pyarrow, parquet

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -76,6 +77,11 @@ class Record:
             | {"file": source.filename or source.image_uri or "", "trace_id": trace.trace_id if trace else ""}
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether the row has a label."""
+        return self.status == "ok" and bool(self.label)
+
     def to_row(self) -> dict[str, Any]:
         """Return the row by column. `predictions` is a list of objects with label and score."""
         row = {name: getattr(self, name) for name in COLUMNS}
@@ -86,11 +92,25 @@ COLUMNS = tuple(field.name for field in fields(Record))
 NUMBERS = ("score", "client_ms", "queue_ms", "fetch_ms", "decode_ms", "predict_ms", "total_ms")
 WHOLE_NUMBERS = ("delivery_attempt",)
 
+_MAX_WHOLE = 2**63 - 1
+"""The largest whole number that every format can hold."""
+
+_REPEATED = ("status", "label", "error_code", "model_name", "model_version", "model_digest", "engine")
+"""Columns with few different texts. A million rows share them, which saves a third of their memory."""
+
 
 def to_cells(record: Record) -> dict[str, Any]:
     """Return the row for a table: like `to_row`, with `predictions` as JSON text."""
     row = record.to_row()
     return row | {"predictions": json.dumps(row["predictions"], separators=(",", ":"))}
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Raise ValueError when these columns of a file are not those of a results file; others may be among them."""
+    if len(set(names)) != len(names):
+        raise ValueError("a column name occurs twice")
+    if lacking := [name for name in COLUMNS if name not in names]:
+        raise ValueError(f"the column {lacking[0]} is missing; predictions publish --output writes such files")
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
@@ -104,7 +124,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         elif name == "predictions":
             values[name] = _predictions(values[name])
         elif not isinstance(values[name], str):
-            raise ValueError(f"{name} is {quoted(values[name])}; it must be text")
+            raise ValueError(f"{name} is {quoted(str(values[name]))}; it must be text")
     if values["status"] not in STATUSES:
         raise ValueError(f"status is {quoted(values['status'])}; it must be one of {', '.join(STATUSES)}")
     if values["status"] == "ok" and values["label"] and values["score"] is None:
@@ -123,9 +143,9 @@ def distinct(records: Iterable[Record]) -> list[Record]:
     A response may be delivered twice, and a file may be written by several commands. Rows without a request id are
     images that were not sent; they are all kept.
     """
-    kept: dict[tuple[str, int], Record] = {}
+    kept: dict[str | int, Record] = {}
     for number, record in enumerate(records):
-        key = (record.request_id, 0) if record.request_id else ("", number)
+        key = record.request_id or number
         if key not in kept or rank(record) > rank(kept[key]):
             kept[key] = record
     return list(kept.values())
@@ -151,7 +171,7 @@ def _values(response: Response) -> dict[str, Any]:
         "decode_ms": timing.decode,
         "predict_ms": timing.predict,
         "total_ms": timing.total,
-        "delivery_attempt": response.delivery_attempt,
+        "delivery_attempt": response.delivery_attempt if abs(response.delivery_attempt) <= _MAX_WHOLE else 0,
         "model_name": model.name if model else "",
         "model_version": model.version if model else "",
         "model_digest": model.digest if model else "",
@@ -163,14 +183,17 @@ def _values(response: Response) -> dict[str, Any]:
 def _made(values: Mapping[str, Any]) -> Record:
     """Create a record whose text every format can hold, and whose numbers have the type of their column."""
     clean: dict[str, Any] = {k: _encodable(v) if isinstance(v, str) else v for k, v in values.items()}
+    clean |= {name: sys.intern(clean[name]) for name in _REPEATED if name in clean}
     clean |= {name: float(clean[name]) for name in NUMBERS if clean.get(name) is not None}
-    clean["predictions"] = tuple(Prediction(_encodable(p.label), float(p.score)) for p in clean.get("predictions", ()))
+    clean["predictions"] = tuple(
+        Prediction(sys.intern(_encodable(p.label)), float(p.score)) for p in clean.get("predictions", ())
+    )
     return Record(**clean)
 
 
 def _encodable(text: str) -> str:
     """Escape lone surrogates: the bytes of a file name that is not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _number(name: str, value: object) -> float | None:
@@ -181,10 +204,10 @@ def _number(name: str, value: object) -> float | None:
     try:
         if isinstance(value, bool):
             raise ValueError
-        number = int(str(value)) if whole else float(str(value))
+        number = value if type(value) is float and not whole else int(str(value)) if whole else float(str(value))
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or (name == "score" and not 0 <= number <= 1):
+    if not abs(number) <= (_MAX_WHOLE if whole else sys.float_info.max) or (name == "score" and not 0 <= number <= 1):
         kind = "a number from 0 to 1" if name == "score" else "a whole number" if whole else "a number"
         raise ValueError(f"{name} is {quoted(str(value))}; it must be {kind}")
     return number
@@ -196,6 +219,10 @@ def _predictions(value: object) -> tuple[Prediction, ...]:
         made = tuple(Prediction(each["label"], each["score"]) for each in listed)
     except (ValueError, TypeError, KeyError, RecursionError):
         made = (Prediction("", math.nan),)
-    if not all(isinstance(p.label, str) and type(p.score) in (int, float) and math.isfinite(p.score) for p in made):
+    if not all(isinstance(p.label, str) and _is_finite(p.score) for p in made):
         raise ValueError(f"predictions is {quoted(str(value))}; it must be a JSON list of objects with label and score")
     return made
+
+
+def _is_finite(score: Any) -> bool:
+    return type(score) in (int, float) and abs(score) <= sys.float_info.max

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from client.gcp import UsageError
-from client.results.derived_files import DerivedWriter, parquet_library, sibling, write_label_studio, write_parquet
+from client.results.derived_files import DerivedWriter, sibling, write_label_studio
 from client.results.output import Messages, View
-from client.results.record import Record, distinct, from_row, rank
+from client.results.parquet_file import parquet_library, read_parquet, write_parquet
+from client.results.record import Record, distinct, rank
 from client.results.request_tracker import Outcome
 from client.results.sqlite_file import SqliteWriter, read_sqlite
 from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
 from client.text import plain, printable
+
+_KEPT = 2
+"""Predictions of a row that figures need: the best, and the second of the least certain images."""
 
 ENDINGS = (".csv", ".jsonl", ".sqlite", ".parquet", "labelstudio.json")
 
@@ -78,17 +83,29 @@ def read_records(path: Path, warn: Warn) -> Iterator[Record]:
         elif ending == ".sqlite":
             yield from read_sqlite(path)
         else:
-            yield from _read_parquet(path)
+            yield from read_parquet(path)
     except OSError as exc:
         raise UsageError(f"{printable(str(path))} cannot be read: {plain(exc)}") from None
 
 
 def read_distinct(paths: Iterable[Path], warn: Warn) -> list[Record]:
-    """Return the rows of several files, each request once; see `distinct`. Raises UsageError."""
-    rows = [record for path in paths for record in read_records(path, warn)]
-    kept = distinct(rows)
-    if len(kept) < len(rows):
-        warn(f"{len(rows) - len(kept):,} rows repeat a request id and are not counted again")
+    """Return the rows of several files, each request once; see `distinct`. Raises UsageError.
+
+    Rows have their best _KEPT predictions only, so that a million rows fit into memory.
+    """
+    read = 0
+
+    def records() -> Iterator[Record]:
+        nonlocal read
+        for path in paths:
+            for record in read_records(path, warn):
+                read += 1
+                few = len(record.predictions) <= _KEPT
+                yield record if few else replace(record, predictions=record.predictions[:_KEPT])
+
+    kept = distinct(records())
+    if len(kept) < read:
+        warn(f"{read - len(kept):,} rows repeat a request id and are not counted again")
     return kept
 
 
@@ -187,16 +204,3 @@ def _ending(path: Path) -> str:
         if name.endswith(ending):
             return ending
     raise UsageError(f"{printable(str(path))} is no results file; its name must end in {', '.join(ENDINGS)}")
-
-
-def _read_parquet(path: Path) -> Iterator[Record]:
-    _, parquet = parquet_library(path)
-    try:
-        with parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield from_row(row)
-    except ValueError as exc:  # pyarrow's errors are ValueErrors too
-        raise UsageError(f"{printable(str(path))} row {number + 1}: {printable(str(exc))[:150]}") from None

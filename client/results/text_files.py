@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from client.gcp import UsageError
-from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, from_row, to_cells
+from client.results.file_lock import lock
+from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, check_columns, from_row, to_cells
 from client.text import plain, printable
 
 Warn = Callable[[str], None]
@@ -100,16 +101,23 @@ class JsonLinesFormat:
 
 
 class TextWriter:
-    """Appends rows to a text file. Creates it, or drops an incomplete last row. Raises OSError and UsageError."""
+    """Appends rows to a text file and locks it. Creates it, or drops an incomplete last row.
+
+    Raises OSError, and UsageError for a file that another command writes or that this program did not write.
+    """
 
     def __init__(self, path: Path, form: Format, warn: Warn) -> None:
         self._form = form
-        if path.exists():
-            self._repair(path, warn)
         self._file: BinaryIO = path.open("ab")
-        if not self._file.tell():
-            self._file.write(form.heading())
-            self._file.flush()
+        try:
+            lock(self._file, path, warn)
+            self._repair(path, warn)
+            if not os.fstat(self._file.fileno()).st_size:
+                self._file.write(form.heading())
+                self._file.flush()
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, record: Record) -> None:
         """Write one row. Raises OSError, after which no row may follow."""
@@ -136,7 +144,7 @@ class TextWriter:
         if not begun or size - complete > _MAX_TORN:
             raise UsageError(f"{printable(str(path))} is no results file, or is damaged; choose another name")
         if complete < size:
-            os.truncate(path, complete)
+            self._file.truncate(complete)
             warn(f"{printable(str(path))}: the last row was incomplete and was dropped")
 
 
@@ -152,7 +160,7 @@ def read_text(path: Path, form: Format, warn: Warn) -> Iterator[Record]:
                 if isinstance(row, list) and isinstance(form, CsvFormat):
                     if columns is None:
                         columns = row
-                        _check_columns(columns)
+                        check_columns(columns)
                         continue
                     row = _by_column(columns, row)
                 if not isinstance(row, dict):
@@ -174,13 +182,6 @@ def _check_first(path: Path, form: Format, chunk: bytes) -> None:
         names = []
     if names != list(COLUMNS):
         raise UsageError(f"{printable(str(path))} has other columns than a results file; choose another name")
-
-
-def _check_columns(columns: list[str]) -> None:
-    if len(set(columns)) != len(columns):
-        raise ValueError("a column name occurs twice")
-    if lacking := [name for name in COLUMNS if name not in columns]:
-        raise ValueError(f"the column {lacking[0]} is missing; predictions publish --output writes such files")
 
 
 def _by_column(columns: list[str], cells: list[str]) -> dict[str, str]:

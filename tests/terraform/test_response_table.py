@@ -16,8 +16,10 @@ import duckdb
 import pytest
 from hypothesis import given
 
-from functions.messages.contract import Error, Response, encode_response
+from client.results.bigquery_table import Table, query
+from functions.messages.contract import Error, Response, decode_response, encode_response
 from infra.local.pubsub.definitions import ProtocolBuffer, SchemaMismatch
+from tests.service.bigquery_server import in_duckdb
 from tests.terraform.conftest import Plan
 from tests.unit.test_response_schema import FAILED, OK, answered, refused
 
@@ -103,6 +105,18 @@ def test_the_view_keeps_the_same_response_as_the_client(
     rows = asked(tables["answers"]["view"][0]["query"], tables, columns, tmp_path, bodies[::-1])
 
     assert sorted((row["request_id"], row["message_id"]) for row in rows) == [("one", kept), ("other", kept)]
+
+
+def test_the_clients_search_fits_the_table(columns: list[Row], tables: dict[str, Row], tmp_path: Path) -> None:
+    table = Table(*(tables["responses"][name] for name in ("project", "dataset_id", "table_id")))
+    responses = [replace(OK, request_id=name) for name in ("one", "other")]
+    bodies = [{**json.loads(encode_response(each)), "attributes": {"status": "ok"}} for each in responses]
+
+    search = in_duckdb(query(table), str(table)).replace("$key", "'other'")
+    [row] = asked(search, tables, columns, tmp_path, bodies)
+
+    found = decode_response(row["response"].encode())
+    assert replace(found, completed_at=OK.completed_at) == replace(responses[1], explanation=None, reply_to=None)
 
 
 def failed(code: str) -> Response:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from client.__main__ import main
 from client.gcp import UsageError
-from client.report.summary import parse_since, percentiles, summarize
+from client.report.summary import TimeRange, parse_time, percentiles, summarize
 from client.report.thumbnails import Thumbnails
 from client.results.record import Record
 from client.results.result_files import open_writer
@@ -143,13 +143,81 @@ def test_since_counts_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["report", run, "--out", str(tmp_path / "o"), "--since", "2026-12-01"], {}) == 2
 
 
-def test_since_is_a_period_or_a_time() -> None:
+def test_a_time_is_a_period_a_date_or_a_moment() -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
-    assert parse_since("7d", now) == datetime(2026, 11, 21, tzinfo=UTC) == parse_since("2026-11-21", now)
-    assert parse_since("2026-11-21T02:00:00+02:00", now) == datetime(2026, 11, 21, tzinfo=UTC)
-    assert parse_since("999999d", now) == datetime.min.replace(tzinfo=UTC)
-    with pytest.raises(UsageError, match="--since is soon; it must be a period"):
-        parse_since("soon", now)
+    week = datetime(2026, 11, 21, tzinfo=UTC)
+    for text in ("7d", "168h", "2026-11-21", "2026-11-21T02:00:00+02:00"):
+        assert parse_time(text, now, "--since") == week, text
+    assert parse_time("999999d", now, "--since") == datetime.min.replace(tzinfo=UTC)
+    assert str(TimeRange.parse("2026-11-21T02:00:00+02:00", None, now)) == "since 2026-11-21 00:00:00 UTC"
+    for text in ("soon", "0001-01-01T00:00:00+02:00", "2026-13-01", "1w"):
+        with pytest.raises(UsageError, match=r"^--until is .*; it must be a period such as"):
+            parse_time(text, now, "--until")
+
+
+WEEK = [record(day, "Coat" if day == 24 else "Bag", day) for day in range(20, 27)]
+
+
+def reported(folder: Path, *words: str) -> str:
+    """The text of the report about WEEK."""
+    run, out = folder / "week.csv", folder / "out.html"
+    if not run.exists():
+        written(run, WEEK)
+    code = main(["report", str(run), "--out", str(out), *(word.replace("WEEK", str(run)) for word in words)], {})
+    return out.read_text("utf-8") if code == 0 else f"exit code {code}"
+
+
+@pytest.mark.parametrize(
+    ("words", "days"),
+    [
+        (("--since", "2026-11-24"), 3),
+        (("--until", "2026-11-24"), 4),
+        (("--since", "2026-11-21", "--until", "2026-11-24"), 3),
+        (
+            ("--since", "2026-11-21T10:00:21Z", "--until", "2026-11-24T10:00:24Z"),
+            3,
+        ),  # the second of the first day's row
+    ],
+)
+def test_a_range_of_time_has_its_first_moment_and_not_its_last(
+    words: tuple[str, ...], days: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reported(tmp_path, *words)
+    assert capsys.readouterr().out.endswith(f": {days} rows\n") and "Only responses " in text
+
+
+def test_two_ranges_of_one_file_are_compared(tmp_path: Path) -> None:
+    limits = ("--since", "2026-11-24", "--compare", "WEEK")
+    assert "3 images are in both runs" in reported(tmp_path, *limits), "without limits the other run is the whole file"
+    text = reported(tmp_path, *limits, "--compare-since", "2026-11-21", "--compare-until", "2026-11-24")
+    assert "<p>Only responses since 2026-11-21 00:00:00 UTC and before 2026-11-24 00:00:00 UTC.</p>" in text
+    assert "0 images are in both runs" in text and "no image has predictions in both" in text
+    cells = [re.sub("<[^>]+>", " ", row).split() for row in text.split(">points<")[1].split("<tr>")[1:3]]
+    assert cells == [["Bag", "100.0%", "66.7%", "-33.3"], ["Coat", "0.0%", "33.3%", "+33.3"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "1d", "--until", "7d"), "--since must be before --until; they are 20"),
+        (("--since", "2026-11-21", "--until", "2026-11-21"), "--since must be before --until"),
+        (("--compare", "WEEK", "--compare-since", "1d", "--compare-until", "2d"), "--compare-since must be before"),
+        (("--compare-since", "1d"), "--compare-since and --compare-until need --compare OTHER"),
+        (("--until", "soon"), "--until is soon; it must be a period"),
+        (("--compare", "WEEK", "--compare-until", "soon"), "--compare-until is soon; it must be a period"),
+        (("--until", "2026-11-20"), "week.csv holds no row to report before 2026-11-20 00:00:00 UTC"),
+        (
+            ("--compare", "WEEK", "--compare-since", "2027-01-01"),
+            "holds no row to report since 2027-01-01 00:00:00 UTC",
+        ),
+    ],
+)
+def test_a_range_without_a_meaning_is_refused(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reported(tmp_path, *words) == "exit code 2"
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1 and len(err) <= 300
 
 
 def test_thumbnails_come_from_inside_the_folder_alone(tmp_path: Path) -> None:
@@ -180,4 +248,8 @@ def test_two_runs_are_compared_by_file(tmp_path: Path) -> None:
     now = written(tmp_path / "now.csv", [record(1), record(2, "Coat"), record(4)])
     assert main(["report", now, "--out", str(tmp_path / "o"), "--compare", before], {}) == 0
     text = (tmp_path / "o").read_text("utf-8")
-    assert "2 files are in both runs; 1 of them have another label. 1 files that occur twice" in text
+    assert (
+        "2 images are in both runs; 1 of them have another label" in text and "1 images that a run has several" in text
+    )
+    assert "50.00% equal labels: 1 of 2 images with predictions in both" in text
+    assert '<td >Bag</td><td >Coat</td><td class="number">1</td>' in text, "which labels changed, and how often"

@@ -1,8 +1,7 @@
-"""Results files: rows survive each format, a torn row is dropped, cells are no formulas, and damage is named."""
+"""Results files: rows survive each format, a torn row is dropped, and other files and damage are named."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sqlite3
@@ -14,7 +13,7 @@ import pytest
 from client.gcp import UsageError
 from client.images import ImageFile
 from client.results.output import JsonLines, Messages
-from client.results.record import COLUMNS, Record, distinct
+from client.results.record import Record, distinct
 from client.results.request_tracker import Outcome
 from client.results.result_files import ENDINGS, ResultFiles, open_writer, open_writers, read_distinct, read_records
 from functions.messages.contract import Error, Model, Response, Source, Timing
@@ -121,15 +120,6 @@ def test_each_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> Non
         writer.close()
 
 
-def test_no_cell_of_csv_is_a_formula(tmp_path: Path) -> None:
-    starts = ["=1", "+1", "-1", "@a", "\ta", "\ra", "\na", "'=1", "'a"]
-    path = written(tmp_path / "rows.csv", [Record(file=start, problem=start) for start in starts])
-    with path.open(newline="") as file:
-        cells = [row["file"] for row in csv.DictReader(file)]
-    assert cells == [f"'{start}" if start != "'a" else "''a" for start in starts]
-    assert [record.file for record in read_records(path, unexpected)] == starts
-
-
 @pytest.mark.parametrize("name", ["notes.csv", "notes.jsonl", "notes.sqlite"])
 @pytest.mark.parametrize("content", [b"dear diary", b"dear,diary\r\n1,2\r\n", b"[1]\n"])
 def test_another_file_is_neither_overwritten_nor_read(name: str, content: bytes, tmp_path: Path) -> None:
@@ -152,36 +142,6 @@ def test_an_sqlite_file_of_another_version_is_refused(tmp_path: Path) -> None:
         open_writer(path, unexpected)
     with pytest.raises(UsageError, match="version is 2"):
         list(read_records(path, unexpected))
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "said"),
-    [
-        ("score", "1.5", "score is '1.5'; it must be a number from 0 to 1"),
-        ("score", "nan", "score is 'nan'"),
-        ("total_ms", "fast", "total_ms is 'fast'; it must be a number"),
-        ("delivery_attempt", "1.5", "delivery_attempt is '1.5'; it must be a whole number"),
-        ("status", "fine", "status is 'fine'; it must be one of ok, error"),
-        ("predictions", "{}x", "predictions is"),
-        ("predictions", '[{"label":1,"score":2}]', "predictions is"),
-    ],
-)
-def test_a_wrong_cell_is_named_with_its_row(column: str, value: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
-    cells = dict.fromkeys(COLUMNS, "") | {"status": "ok", "predictions": "[]", column: value}
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerow(cells)
-    with pytest.raises(UsageError) as refused:
-        list(read_records(path, unexpected))
-    assert said in str(refused.value) and "rows.csv row 2" in str(refused.value) and len(str(refused.value)) <= 400
-
-
-def test_a_csv_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    path = written(tmp_path / "rows.csv", [Record(file="a.png")])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n"))
-    assert [record.file for record in read_records(path, unexpected)] == ["a.png"]
 
 
 def test_label_studio_gets_the_least_certain_first(tmp_path: Path) -> None:
@@ -246,3 +206,40 @@ def test_a_full_disk_is_reported_and_the_rest_goes_on(
     err = capsys.readouterr().err
     assert files.failed and err.count("no space left on device") == 1 and "full.jsonl lacks 3 rows" in err
     assert len(list(read_records(good, unexpected))) == 3
+
+
+def test_a_reader_of_sqlite_blocks_no_writer(tmp_path: Path) -> None:
+    records = [Record(request_id=f"r{number}") for number in range(3000)]
+    path = written(tmp_path / "rows.sqlite", records)
+    reading = read_records(path, unexpected)
+    found = [next(reading) for _ in range(1500)]
+    written(path, [Record(request_id="meanwhile")])
+    assert [*found, *reading] == [*records, Record(request_id="meanwhile")]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "labelstudio.json"])
+def test_a_file_is_written_by_one_command_at_a_time(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    first = open_writer(path, unexpected)
+    with pytest.raises(UsageError, match=rf"another command is writing .*{name}.*; wait for its end, or choose"):
+        open_writer(path, unexpected)
+    first.write(rows()[0])
+    first.close()
+    written(path, rows()[1:])
+
+
+def test_a_file_that_cannot_be_locked_is_written_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="this system has no locks that readers pass")
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    notes: list[str] = []
+    writer = open_writer(tmp_path / "rows.csv", notes.append)
+    writer.write(rows()[0])
+    writer.close()
+    assert list(read_records(tmp_path / "rows.csv", unexpected)) == rows()[:1]
+    assert len(notes) == 1 and "rows.csv cannot be locked (operation not supported); no other command may" in notes[0]
