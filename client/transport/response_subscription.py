@@ -14,8 +14,8 @@ from client.text import SendError, brief, plain
 from functions.messages.contract import Response, decode_response
 
 ACK_DEADLINE_S = 20
-"""Seconds to ack a response. Google's library extends the lease of one that is held longer, such as by `watch` on a slow
-terminal. When a client is killed, the responses that it held are delivered again after this time."""
+"""Seconds to ack a response. Google's library extends the lease of one that is held longer, as by a slow terminal. The
+responses that a killed client held are delivered again after this time."""
 
 RETENTION_S = 604_800
 """Seconds that Pub/Sub keeps unacked responses: a week, so that a job can be resumed after a weekend."""
