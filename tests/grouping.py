@@ -16,6 +16,7 @@ SHARED_TWINS = (
     "test_client_answers",
     "test_client_streams",
     "test_explain",
+    "test_replay",
     "test_results",
     "test_trace_path",
 )

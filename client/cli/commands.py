@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from client.gcp import Cloud, UsageError
 
 if TYPE_CHECKING:
     from client.jobs.definition import Definition
+    from client.jobs.job import Job
 
 _MAX_PREFIX_BYTES = 512
 """Bytes of --prefix in UTF-8: half of what Cloud Storage allows for an object's name."""
@@ -43,7 +44,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
       predictions publish gs://photos/2026/ --output run.csv
       predictions publish --resume last
     """
-    return _publish(environ, given)
+    return publish_job(environ, given)
 
 
 @click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
@@ -63,14 +64,20 @@ def submit(environ: Mapping[str, str], /, **given: Any) -> int:
       JOB=$(predictions submit photos/)
       predictions wait $JOB --output run.csv
     """
-    return _publish(environ, given | {"detached": True})
+    return publish_job(environ, given | {"detached": True})
 
 
-def _publish(environ: Mapping[str, str], given: dict[str, Any]) -> int:
+def publish_job(
+    environ: Mapping[str, str], given: dict[str, Any], then: Callable[[Job, int], int] | None = None
+) -> int:
+    """Publish images as publish does with the parameters `given`, and return the exit code.
+
+    `then` gets the job and the exit code at the end, and returns another one; no table is shown with it.
+    """
     from client import emulators
     from client.transport.topic import open_topic
 
-    definition, arguments = _split("publish", given)
+    definition, arguments = _split("publish", given | {"quiet": then is not None})
     emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
     with open_session(arguments, definition) as session:
         made = session.job.definition
@@ -85,7 +92,8 @@ def _publish(environ: Mapping[str, str], given: dict[str, Any]) -> int:
             payload_bucket=made.bucket,
             inline_limit=inline_limit(environ),
         )
-        return run(transport, session)
+        code = run(transport, session)
+        return then(session.job, code) if then and code != options.INTERRUPTED else code
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)

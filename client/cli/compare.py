@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from client.cli import options
 from client.gcp import UsageError
+
+if TYPE_CHECKING:
+    from client.report.truth import Truth
+    from client.results.record import Record
 
 
 @click.command(
@@ -38,24 +44,35 @@ def compare(a: Path, b: Path, labels: Path | None, as_json: bool) -> int:
       predictions compare stable.csv candidate.csv
       predictions compare stable.csv candidate.csv --labels photos/ --json
     """
+    from client.jobs.rows import read_rows
+    from client.report.truth import read_truth
+    from client.results.output import Messages
+
+    show = Messages().show
+    old, new = read_rows([a], show), read_rows([b], show)
+    return show_comparison((str(a), str(b)), old, new, read_truth(labels) if labels else None, as_json=as_json)
+
+
+def show_comparison(
+    names: tuple[str, str], old: Sequence[Record], new: Sequence[Record], truth: Truth | None = None, *, as_json: bool
+) -> int:
+    """Print how two runs differ, and return the exit code. Raises UsageError when they have no image in common."""
     from client.report import comparison_output as output
     from client.report.by_image import refuse_repeated
     from client.report.comparison import compare as paired
     from client.report.comparison import correctness
     from client.report.summary import summarize
-    from client.report.truth import read_truth
     from client.results.output import Messages
-    from client.results.result_files import read_distinct
     from client.text import printable
 
-    messages, names = Messages(), (str(a), str(b))
-    runs = summarize(read_distinct([a], messages.show)), summarize(read_distinct([b], messages.show))
+    messages = Messages()
+    runs = summarize(old), summarize(new)
     found = paired(runs[0].records, runs[1].records)
     for name, repeated in zip(names, found.repeated, strict=True):
         refuse_repeated(repeated, printable(name))
     if not found.pairs:
         raise UsageError(f"{printable(names[0])} and {printable(names[1])} have no file and no request id in common")
-    right = correctness(found, read_truth(labels)) if labels else None
+    right = correctness(found, truth) if truth else None
     if as_json:
         print(json.dumps(output.to_dict(names, runs, found, right)))
     else:

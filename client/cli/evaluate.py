@@ -1,15 +1,23 @@
-"""The command evaluate: measures the predictions of results files on labelled images."""
+"""The command evaluate: publishes labelled images, or reads results of them, and measures the predictions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from client.cli import options
+from client.cli.commands import publish_job
+from client.cli.sending_options import given, resending
 from client.gcp import UsageError
+
+if TYPE_CHECKING:
+    from client.jobs.job import Job
+    from client.report.truth import Truth
+    from client.results.record import Record
 
 
 @click.command(
@@ -18,17 +26,23 @@ from client.gcp import UsageError
 Exit codes:
   0    every labelled image has predictions, or the worker refused it
   1    labelled images have no response, or an error that is not about them
-  2    wrong usage, or a file that cannot be read""",
+  2    wrong usage, or a file that cannot be read
+  130  interrupted with Ctrl-C""",
 )
 @click.argument(
-    "results", nargs=-1, required=True, type=options.FilePath(), metavar="RESULTS...", help="Results files of one run."
+    "paths",
+    nargs=-1,
+    required=True,
+    type=options.FilePath(),
+    metavar="PATH...",
+    help="Labelled images to publish: a folder with a folder of images for each label, or a CSV file with file,label. "
+    "With --labels: results of one run, files or a job such as job:last.",
 )
 @options.option(
     "--labels",
-    required=True,
     type=options.FilePath(),
-    metavar="PATH",
-    help="The true labels: a folder with a folder of images for each label, or a CSV file with file,label.",
+    metavar="LABELS",
+    help="Send nothing: measure the results at PATH against these labels, a folder or a CSV file as above.",
 )
 @options.option(
     "--artifact",
@@ -36,28 +50,48 @@ Exit codes:
     metavar="FOLDER",
     help="The model's artifact. Its labels then are the only ones allowed.",
 )
-@options.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(results: Sequence[Path], labels: Path, artifact: Path | None, as_json: bool) -> int:
-    """Measure accuracy, precision, recall and F1 of predictions on labelled images.
+@resending
+@click.pass_obj
+def evaluate(
+    environ: Mapping[str, str], /, paths: Sequence[Path], labels: Path | None, artifact: Path | None, **sent: Any
+) -> int:
+    """Measure accuracy, precision, recall and F1 of the pipeline on labelled images.
 
     An image with an error response is skipped and counted, as predictions model evaluate does.
 
     \b
-    Example:
-      predictions publish photos/ --output run.csv
+    Examples:
+      predictions evaluate photos/
       predictions evaluate run.csv --labels photos/
     """
-    from client.report.evaluation import evaluate as measure
-    from client.report.evaluation import never_predicted
+    from client.jobs.rows import read_rows
     from client.report.truth import read_truth
     from client.results.output import Messages
-    from client.results.result_files import read_distinct
+
+    known, as_json = _labels(artifact) if artifact else (), sent.pop("as_json")
+    if labels:
+        if flags := given(sent):
+            raise UsageError(f"{', '.join(flags.values())}: nothing is sent with --labels")
+        return _show(read_rows(paths, Messages().show), read_truth(labels), known, as_json)
+    if len(paths) > 1:
+        raise UsageError("give one folder or CSV file of labelled images, or results with --labels")
+    truth = read_truth(paths[0])
+
+    def measure(job: Job, code: int) -> int:
+        return _show(list(job.records()), truth, known, as_json)
+
+    return publish_job(environ, sent | {"paths": list(truth.labels), "shown_as": str(paths[0])}, measure)
+
+
+def _show(records: Sequence[Record], truth: Truth, known: tuple[str, ...], as_json: bool) -> int:
+    """Print the figures, and return the exit code."""
+    from client.report.evaluation import evaluate as measure
+    from client.report.evaluation import never_predicted
+    from client.results.output import Messages
     from client.text import printable
     from model.text import printable_lines
 
-    messages = Messages()
-    known = _labels(artifact) if artifact else ()
-    found = measure(read_distinct(results, messages.show), read_truth(labels), known)
+    messages, found = Messages(), measure(records, truth, known)
     print(json.dumps(found.to_dict()) if as_json else printable_lines(found.to_text()))
     for code, count in found.skipped.items():
         messages.show(f"skipped {count:,} images with the error {printable(code)}")

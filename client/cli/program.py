@@ -21,6 +21,7 @@ COMMANDS = {
     "results": ("client.cli.results", "Find rows in results files."),
     "report": ("client.cli.report", "Write an HTML report, and check for drift."),
     "evaluate": ("client.cli.evaluate", "Measure accuracy on labelled images."),
+    "replay": ("client.cli.replay", "Send the images of earlier results again, and compare."),
     "compare": ("client.cli.compare", "Compare two results files image by image."),
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),

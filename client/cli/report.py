@@ -102,14 +102,14 @@ def report(
 
 def _rows(results: Sequence[Path], times: TimeRange, messages: Messages, notes: list[str]) -> list[Record]:
     """Return the rows of the files, and add notes about those that are left out. Raises UsageError without any."""
-    from client.results.result_files import read_distinct
+    from client.jobs.rows import read_rows
     from client.text import printable
 
     def warn(note: str) -> None:
         notes.append(note)
         messages.show(note)
 
-    records = read_distinct(results, warn)
+    records = read_rows(results, warn)
     if limits := str(times):
         records, untimed = times.select(records)
         notes.append(f"Only responses {limits}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def results() -> None:
-    """Find rows in results files, which --output and collect write, or in BigQuery."""
+    """Find rows in jobs, in results files, which --output and collect write, or in BigQuery."""
 
 
 @results.command(
@@ -36,9 +36,9 @@ Exit codes:
     "paths",
     type=options.FilePath(),
     multiple=True,
-    required=True,
     metavar="RESULTS",
-    help="Results file to search, or bigquery:PROJECT.DATASET.TABLE. May be repeated, and more may follow.",
+    help="Results file to search, or bigquery:PROJECT.DATASET.TABLE. May be repeated, and more may follow.  [default: "
+    "all jobs of the job store]",
 )
 @click.argument("more", nargs=-1, type=options.FilePath(), metavar="[RESULTS]...", help="More results files.")
 @options.option(
@@ -63,6 +63,7 @@ def find(key: str, paths: Sequence[Path], more: Sequence[Path], project: str, ma
 
     \b
     Examples:
+      predictions results find shoe.png
       predictions results find shoe.png --in results.csv other.sqlite
       predictions results find REQUEST_ID --in bigquery:p.predictions.responses
     """
@@ -76,7 +77,13 @@ def find(key: str, paths: Sequence[Path], more: Sequence[Path], project: str, ma
         rows = _in_table(path, key, project, max_bytes, messages) if in_table else _in_file(path, key, messages)
         for record in rows:
             found += 1
-            print(json.dumps(record.to_row()) if as_json else _described(path, record))
+            print(json.dumps(record.to_row()) if as_json else _described(str(path), record))
+    if not paths and not more:
+        from client.jobs.rows import find_in_jobs
+
+        for name, record in find_in_jobs(key):
+            found += 1
+            print(json.dumps(record.to_row()) if as_json else _described(name, record))
     sys.stdout.flush()
     if not found:
         messages.show(f"no row has the request id or file {printable(key)}")
@@ -101,12 +108,10 @@ def _in_table(path: Path, key: str, project: str, max_bytes: int, messages: Mess
         yield record
 
 
-def _described(path: Path, record: Record) -> str:
+def _described(where: str, record: Record) -> str:
     """Return a row as lines of column and value, without the empty ones."""
     from client.results.record import to_cells
     from client.text import brief, printable
 
     cells = {name: value for name, value in to_cells(record).items() if value not in ("", None, "[]")}
-    return "\n".join(
-        [f"{printable(str(path))}:", *(f"  {name:<16} {brief(str(value))}" for name, value in cells.items())]
-    )
+    return "\n".join([f"{printable(where)}:", *(f"  {name:<16} {brief(str(value))}" for name, value in cells.items())])

@@ -15,9 +15,13 @@ from client.cli.options import (
     Number,
     option,
     output,
+    payload_bucket,
+    project,
     state,
     together,
+    topic,
 )
+from client.cli.options import receiving as response_place
 from functions.messages.contract import TOP_K_LIMIT
 
 selecting = together(
@@ -66,16 +70,7 @@ selecting = together(
 )
 """Declares what names images: the fields of client.sources.selection.Selection."""
 
-sending = together(
-    selecting,
-    option(
-        "--top-k",
-        type=Number(1, TOP_K_LIMIT, whole=True),
-        metavar="N",
-        help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
-    ),
-    option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
-    option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
+_sending = together(
     option("--rate", type=Number(0, positive=True), metavar="N", help="Send at most N images a second."),
     option(
         "--tries",
@@ -91,12 +86,6 @@ sending = together(
         metavar="S",
         help="Wait S seconds before the next of --tries.  [default: 60]",
     ),
-    option(
-        "--resume",
-        metavar="JOB",
-        help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is the "
-        "newest job.",
-    ),
     state,
     option(
         "--unsent",
@@ -106,7 +95,41 @@ sending = together(
     ),
     option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
 )
+
+_request = together(
+    option(
+        "--top-k",
+        type=Number(1, TOP_K_LIMIT, whole=True),
+        metavar="N",
+        help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
+    ),
+    option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
+    option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
+)
+
+_resume = option(
+    "--resume",
+    metavar="JOB",
+    help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is the newest "
+    "job.",
+)
+
+sending = together(selecting, _request, _resume, _sending)
 """Declares what all commands share that send images."""
+
+_timeout = option(
+    "--timeout",
+    type=SECONDS,
+    default=60.0,
+    metavar="S",
+    help="Give up when no answer has arrived for S seconds.  [default: 60]",
+)
+
+as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+"""Declares --json of a command that prints one result."""
+
+resending = together(as_json, output, _timeout, _sending, project, response_place, topic, payload_bucket)
+"""Declares what the commands share that publish images which they find themselves."""
 
 receiving = together(
     option("--json", "as_json", is_flag=True, help="Print one JSON line for each image."),
@@ -123,13 +146,7 @@ receiving = together(
         metavar="DIR",
         help="Write the explanations to this folder; implies --explain.",
     ),
-    option(
-        "--timeout",
-        type=SECONDS,
-        default=60.0,
-        metavar="S",
-        help="Give up when no answer has arrived for S seconds.  [default: 60]",
-    ),
+    _timeout,
 )
 """Declares what the commands share that also receive the responses."""
 

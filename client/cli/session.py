@@ -39,24 +39,24 @@ _OPTIONS = ("top_k", "model", "explain", "expires_in")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The arguments of the commands that send images; submit has none of those with a default."""
+    """The arguments of the commands that send images. Not every command has those with a default."""
 
     paths: Sequence[str]
-    lists: Sequence[str]
-    column: str
-    id_column: str
-    include: Sequence[str]
-    exclude: Sequence[str]
-    top_k: int | None
-    model: str | None
-    expires_in: float | None
     rate: float | None
     tries: int
     every: float
-    resume: str | None
     state: Path | None
     unsent: Path | None
     log: Path | None
+    lists: Sequence[str] = ()
+    column: str = ""
+    id_column: str = ""
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    top_k: int | None = None
+    model: str | None = None
+    expires_in: float | None = None
+    resume: str | None = None
     as_json: bool = False
     output: Sequence[Path] = ()
     explain: bool = False
@@ -64,6 +64,8 @@ class Arguments:
     timeout: float = RETRY_S
     no_wait: bool = False
     detached: bool = False
+    quiet: bool = False
+    shown_as: str = ""
 
     @property
     def explanations(self) -> Path | None:
@@ -88,6 +90,8 @@ class Arguments:
 
     def described(self) -> str:
         """Return the named images in a few words."""
+        if self.shown_as:
+            return self.shown_as
         named = [*self.paths, *(f"--from {name}" for name in self.lists)]
         more = f" and {len(named) - _MAX_NAMED:,} more" if len(named) > _MAX_NAMED else ""
         return " ".join(text[:_MAX_NAME_LENGTH] for text in named[:_MAX_NAMED]) + more
@@ -190,7 +194,8 @@ class Session:
     @property
     def shows_table(self) -> bool:
         """Whether a table is printed at the end."""
-        return not (self.arguments.as_json or self.arguments.no_wait or self.arguments.detached)
+        arguments = self.arguments
+        return not (arguments.as_json or arguments.no_wait or arguments.detached or arguments.quiet)
 
     @property
     def shows_progress(self) -> bool:

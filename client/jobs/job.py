@@ -269,6 +269,14 @@ class Job:
             for _, *columns in page:
                 yield _record(self.is_answered, *columns)
 
+    def find(self, key: str) -> Iterator[Record]:
+        """Yield the row of each image with this request id, location, or name without folders."""
+        name = json.dumps(key)[1:-1]
+        values = self.id, key, key, f'"{name}"', f'%/{_escaped(name)}"'
+        which = "(request_id = ? OR key = ? OR location = ? OR location LIKE ? ESCAPE '!')"
+        query = f"SELECT {_RECORD} FROM images WHERE job = ? AND {which} ORDER BY number"  # nosec B608
+        return (_record(self.is_answered, *columns) for columns in self._database.rows(query, *values))
+
     def answered_records(self) -> Iterator[Record]:
         """Yield the row of each image with a response."""
         return (record for record in self.records() if record.status in ("ok", "error"))
@@ -342,6 +350,11 @@ def _record(
     ms = round(max(0.0, 1000 * (answered_at - sent_at)), 1) if sent_at and answered_at else None
     own = {"file": json.loads(location), "client_ms": ms, "trace_id": trace_id or row["trace_id"]}
     return restored(row | own)
+
+
+def _escaped(text: str) -> str:
+    """Escape the characters that LIKE gives a meaning."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _has_ended(holder: str) -> bool:

@@ -88,24 +88,26 @@ def read_records(path: Path, warn: Warn) -> Iterator[Record]:
         raise UsageError(f"{printable(str(path))} cannot be read: {plain(exc)}") from None
 
 
-def read_distinct(paths: Iterable[Path], warn: Warn) -> list[Record]:
+def read_distinct(
+    paths: Iterable[Path], warn: Warn, read: Callable[[Path, Warn], Iterator[Record]] = read_records
+) -> list[Record]:
     """Return the rows of several files, each request once; see `distinct`. Raises UsageError.
 
-    Rows have their best _KEPT predictions only, so that a million rows fit into memory.
+    `read` reads one file. Rows have their best _KEPT predictions only, so that a million rows fit into memory.
     """
-    read = 0
+    count = 0
 
     def records() -> Iterator[Record]:
-        nonlocal read
+        nonlocal count
         for path in paths:
-            for record in read_records(path, warn):
-                read += 1
+            for record in read(path, warn):
+                count += 1
                 few = len(record.predictions) <= _KEPT
                 yield record if few else replace(record, predictions=record.predictions[:_KEPT])
 
     kept = distinct(records())
-    if len(kept) < read:
-        warn(f"{read - len(kept):,} rows repeat a request id and are not counted again")
+    if len(kept) < count:
+        warn(f"{count - len(kept):,} rows repeat a request id and are not counted again")
     return kept
 
 
