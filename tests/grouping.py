@@ -17,6 +17,7 @@ SHARED_TWINS = (
     "test_client_streams",
     "test_explain",
     "test_replay",
+    "test_python_client",
     "test_results",
     "test_trace_path",
 )

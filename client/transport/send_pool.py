@@ -6,22 +6,22 @@ import threading
 from collections.abc import Callable, Iterable
 
 from client.images import Image
-from client.results.request_tracker import RequestTracker
+from client.results.request_tracker import Tracker
 from client.text import SendError, StoreError, plain
 
 Send = Callable[[Image], object]
 """Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
 
 
-def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads: int) -> None:
-    """Start `threads` daemon threads that send all images, and return at once. Failures go to the request tracker.
+def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -> None:
+    """Send all images in up to `threads` daemon threads, and return at once. Failures go to the request tracker.
 
-    The threads take the images from the iterator one at a time. The threads are daemons because Ctrl-C must not wait
-    for a slow upload.
+    The threads take the images from the iterator one at a time. A thread that takes its first image starts the next
+    thread, so that few images need few threads. They are daemons because Ctrl-C must not wait for a slow upload.
     """
     waiting = iter(images)
     lock = threading.Lock()
-    running = threads
+    started = running = 0
 
     def next_image() -> Image | None:
         with lock:
@@ -31,9 +31,21 @@ def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads:
                 tracker.stop_sending(plain(exc))
                 return None
 
+    def start_another() -> None:
+        nonlocal started, running
+        with lock:
+            if started == threads:
+                return
+            started, running = started + 1, running + 1
+        threading.Thread(target=work, name=f"send-{started}", daemon=True).start()
+
     def work() -> None:
         nonlocal running
+        is_new = True
         while image := next_image():
+            if is_new:
+                start_another()
+                is_new = False
             try:
                 send(image)
             except StoreError as exc:  # what is sent could no longer be recorded
@@ -48,5 +60,4 @@ def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads:
         if last:
             tracker.finish_sending()
 
-    for number in range(threads):
-        threading.Thread(target=work, name=f"send-{number}", daemon=True).start()
+    start_another()

@@ -1,0 +1,349 @@
+"""The Python API against the whole twin: topic, HTTP endpoint, failures, threads, tasks, interruption, documents."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from client import AsyncPredictions, Predictions, PredictionsError
+from infra.local.ports import free_port
+from infra.local.twin import Delivery, Twin
+from tests.blackhole_proxy import BlackholeProxy
+from tests.service.cli_harness import CommandLine
+from tests.silent_server import SilentServer
+from tests.waiting import until
+
+
+@pytest.fixture
+def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
+    return shared_twin("push")
+
+
+@pytest.fixture
+def bag(samples: Path) -> bytes:
+    return (samples / "bag.bmp").read_bytes()
+
+
+def test_many_images_share_one_subscription(cli: CommandLine, bag: bytes, samples: Path) -> None:
+    sneaker = (samples / "sneaker.jpg").read_bytes()
+    before = cli.subscriptions()
+    with Predictions() as p:
+        [own] = cli.subscriptions() - before
+        results = list(p.predict((sneaker if number % 2 else bag) for number in range(200)))
+        assert sorted(each.index for each in results) == [*range(200)]
+        assert all(each.label == ("Sneaker" if each.index % 2 else "Bag") for each in results)
+        [again] = p.predict({"shop/bag": bag}, top_k=1)
+        assert (again.file, len(again.predictions)) == ("shop/bag", 1)
+        assert cli.subscriptions() - before == {own}
+    assert cli.subscriptions() == before
+
+
+def test_paths_large_images_and_images_that_fail(cli: CommandLine, samples: Path, root: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes((samples / "trouser.jpg").read_bytes() + bytes(1_000_001))
+    given = [samples, large, root / "README.md", tmp_path / "none.png"]
+    with Predictions("local") as p:
+        results = list(p.predict(given, ordered=True))
+    assert [each.ok for each in results] == [True] * 11 + [False] * 2
+    assert results[10].label == "Trouser" and results[10].fetch_ms
+    assert results[11].error.startswith("invalid_image: the bytes are not an image that can be read")
+    assert results[12].error == f"no image file is at {tmp_path / 'none.png'}"
+
+
+def test_an_explanation_and_an_unknown_model(cli: CommandLine, bag: bytes) -> None:
+    with Predictions() as p:
+        [explained] = p.predict(bag, explain=True)
+        [refused] = p.predict(bag, model="resnet")
+    assert explained.explanation and explained.explanation.png.startswith(b"\x89PNG")
+    assert explained.explanation.label == explained.label == "Bag"
+    assert refused.error_code == "unknown_model" and refused.explanation is None
+
+
+def test_a_worker_that_is_down(cli: CommandLine, bag: bytes) -> None:
+    topic, began = cli.topic("void-python"), time.monotonic()
+    with Predictions(topic=topic, timeout_s=0.3) as p:
+        results = list(p.predict([bag] * 20))
+    assert {(each.status, each.error) for each in results} == {("missing", "no answer within 0.3 s")}
+    assert time.monotonic() - began < 10
+
+
+def test_a_standing_subscription_is_used_and_stays(cli: CommandLine, bag: bytes) -> None:
+    path = cli.subscription("own-python", "res_predict")
+    with Predictions(subscription="own-python") as p:
+        assert cli.subscriptions() >= {"own-python"}
+        assert [each.label for each in p.predict([bag, bag])] == ["Bag", "Bag"]
+    cli.subscriber.delete_subscription(subscription=path)
+
+
+def test_an_abandoned_call_leaves_the_client_usable(cli: CommandLine, bag: bytes) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bag
+
+    with Predictions() as p:
+        for number, result in enumerate(p.predict(endless())):
+            assert result.ok
+            if number == 5:
+                break
+        assert [each.label for each in p.predict([bag] * 5)] == ["Bag"] * 5
+        open_call = p.predict(endless())
+        next(open_call)
+    with pytest.raises(PredictionsError, match="this client is closed"):
+        list(open_call)
+
+
+def test_an_exception_deletes_the_subscription(cli: CommandLine, bag: bytes) -> None:
+    before = cli.subscriptions()
+    with pytest.raises(ZeroDivisionError), Predictions() as p:
+        for _ in p.predict([bag] * 100):
+            raise ZeroDivisionError
+    assert cli.subscriptions() == before
+
+
+def test_two_threads_get_their_own_results(cli: CommandLine, samples: Path) -> None:
+    labels: dict[str, set[str]] = {}
+    with Predictions() as p:
+
+        def work(name: str) -> None:
+            labels[name] = {each.label for each in p.predict([samples / name] * 50)}
+
+        threads = [threading.Thread(target=work, args=[name]) for name in ("coat.tif", "bag.bmp")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert labels == {"coat.tif": {"Coat"}, "bag.bmp": {"Bag"}}
+
+
+def test_an_http_endpoint(cli: CommandLine, twin: Twin, bag: bytes, samples: Path, root: Path) -> None:
+    before = cli.subscriptions()
+    with Predictions(url=twin.worker_url) as p:
+        results = list(p.predict([samples, root / "README.md"], ordered=True, top_k=1))
+        assert cli.subscriptions() == before
+    assert [each.ok for each in results] == [True] * 10 + [False]
+    assert all(len(each.predictions) == 1 for each in results[:10])
+    with Predictions(url=f"{twin.worker_url}/nowhere") as p, pytest.raises(PredictionsError, match="answered HTTP 404"):
+        list(p.predict([bag] * 100))
+
+
+def test_what_does_not_exist_is_named_once(cli: CommandLine, bag: bytes) -> None:
+    sentence = r"^it could not be published: NotFound: projects/local/topics/nope does not exist$"
+    with Predictions(topic="nope") as p, pytest.raises(PredictionsError, match=sentence):
+        list(p.predict([bag] * 100))
+    sentence = r"^no subscription for responses can be created: NotFound: projects/local/topics/nope does not exist$"
+    with pytest.raises(PredictionsError, match=sentence), Predictions(response_topic="nope"):
+        pytest.fail("it is not open")
+
+
+def test_what_does_not_answer_is_named_within_seconds(monkeypatch: pytest.MonkeyPatch, bag: bytes) -> None:
+    host, began = f"127.0.0.1:{free_port()}", time.monotonic()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
+    with (
+        pytest.raises(PredictionsError, match=f"^PUBSUB_EMULATOR_HOST is {host}, and nothing answers there: "),
+        Predictions("p"),
+    ):
+        pytest.fail("it is not open")
+    with (
+        Predictions(url=host) as p,
+        pytest.raises(PredictionsError, match=f"^nothing answers at http://{host}/predict"),
+    ):
+        list(p.predict([bag] * 100))
+    with SilentServer() as server:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.host)
+        sentence = "^no subscription for responses can be created: .*no answer"
+        with pytest.raises(PredictionsError, match=sentence), Predictions("p", timeout_s=1):
+            pytest.fail("it is not open")
+    assert time.monotonic() - began < 20
+
+
+def test_closing_ends_what_is_being_sent(
+    cli: CommandLine, bag: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sending() -> bool:
+        return any(thread.name.startswith("send-") for thread in threading.enumerate())
+
+    before = cli.subscriptions()
+    ended: list[PredictionsError] = []
+    with BlackholeProxy(os.environ["PUBSUB_EMULATOR_HOST"]) as proxy:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", proxy.host)
+        with Predictions(timeout_s=1) as p:
+            assert [each.ok for each in p.predict(bag)] == [True]
+
+            def read() -> None:
+                with pytest.raises(PredictionsError) as caught:
+                    list(p.predict([bag] * 20))
+                ended.append(caught.value)
+
+            proxy.swallow()
+            reader = threading.Thread(target=read)
+            reader.start()
+            assert until(sending)
+            began = time.monotonic()
+        reader.join(10)
+        assert time.monotonic() - began < 25 and not sending()  # a publish alone would be retried for 20 s
+    assert str(ended[0]).startswith("this client is closed: ")
+    [left] = cli.subscriptions() - before
+    [line] = caplog.messages
+    cli.subscriber.delete_subscription(subscription=f"projects/local/subscriptions/{left}")
+    assert f"{left} could not be deleted" in line and line.endswith("it expires after a day")
+
+
+def test_tasks_and_their_cancellation(cli: CommandLine, bag: bytes, samples: Path) -> None:
+    async def labels(p: AsyncPredictions, name: str) -> list[str]:
+        return [each.label async for each in p.predict([samples / name] * 30)]
+
+    async def main() -> None:
+        async with AsyncPredictions() as p:
+            found = await asyncio.gather(labels(p, "coat.tif"), labels(p, "bag.bmp"))
+            assert [*found] == [["Coat"] * 30, ["Bag"] * 30]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await _read_forever(p, bag)
+            assert await labels(p, "bag.bmp") == ["Bag"] * 30
+            [refused] = [each async for each in p.predict(b"no image")]
+            assert refused.error_code == "invalid_image"
+        task = asyncio.create_task(_open_and_wait())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+
+    before = cli.subscriptions()
+    asyncio.run(main(), debug=True)
+    assert cli.subscriptions() == before
+
+
+async def _read_forever(p: AsyncPredictions, image: bytes) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield image
+
+    async for result in p.predict(endless()):
+        assert result.ok
+
+
+async def _open_and_wait() -> None:
+    async with AsyncPredictions():
+        await asyncio.sleep(60)
+
+
+def script(root: Path, code: str, *words: str) -> subprocess.Popen[str]:
+    """A program that uses the client, with every warning as an error."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, *words]
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+NOTHING_IS_LEFT = """
+import asyncio, os, sys, threading, time
+from client import AsyncPredictions, Predictions
+
+def sockets():
+    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    return [os.readlink(link) for link in links if os.path.lexists(link) and "socket" in os.readlink(link)]
+
+def endless():
+    while True:
+        yield sys.argv[1]
+
+async def main():
+    async with AsyncPredictions() as p:
+        async for result in p.predict(endless()):
+            break
+
+for url in (None, os.environ["WORKER_URL"]):
+    with Predictions(url=url) as p:
+        for result in p.predict(endless()):
+            break
+asyncio.run(main())
+deadline = time.monotonic() + 10  # the last thread may still be ending
+while (threading.active_count() > 1 or sockets()) and time.monotonic() < deadline:
+    time.sleep(0.01)
+print([thread.name for thread in threading.enumerate()], sockets())
+"""
+
+
+def test_no_thread_and_no_connection_is_left(cli: CommandLine, root: Path, samples: Path) -> None:
+    with script(root, NOTHING_IS_LEFT, str(samples / "bag.bmp")) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "['MainThread'] []\n", "")
+
+
+WAITING = """
+import sys
+from client import Predictions
+with Predictions(topic=sys.argv[1]) as p:
+    for result in p.predict(sys.argv[2]):
+        print(result)
+"""
+
+WAITING_TASK = """
+import asyncio, sys
+from client import AsyncPredictions
+async def main():
+    async with AsyncPredictions(topic=sys.argv[1]) as p:
+        async for result in p.predict(sys.argv[2]):
+            print(result)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("code", [WAITING, WAITING_TASK], ids=["with", "async with"])
+def test_ctrl_c_deletes_the_subscription(cli: CommandLine, root: Path, samples: Path, code: str) -> None:
+    before = cli.subscriptions()
+    topic = cli.topic(f"void-{code is WAITING}")
+    requests = cli.subscription("asked-python", topic)
+    with script(root, code, topic, str(samples / "bag.bmp")) as process:
+        cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    cli.subscriber.delete_subscription(subscription=requests)
+    assert (process.returncode, out) == (-signal.SIGINT, "") and err.endswith("\nKeyboardInterrupt\n")
+    assert "Warning" not in err and cli.subscriptions() == before
+
+
+def test_the_programs_of_the_page_run(cli: CommandLine, root: Path, samples: Path) -> None:
+    programs = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)
+    assert len(programs) == 2 and all(program.count("\n") <= 20 for program in programs)
+    for program in programs:
+        with script(root, program, "client/samples", "client/samples/*.jpg") as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "left out of client/samples: 2 .py, 1 .csv\n")
+        lines = dict(line.split("\t") for line in out.splitlines())
+        assert lines["client/samples/trouser.jpg"] == "Trouser" and len(lines) == 10
+
+
+def test_a_program_reports_an_error_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    program = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)[0]
+    with script(root, program, "client/samples") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "") and err.startswith("classify: PUBSUB_EMULATOR_HOST is ")
+    assert err.count("\n") == 1 and len(err) <= 310
+
+
+def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import os\nfrom client import Predictions\n"
+        "for url in (None, os.environ['WORKER_URL']):\n"
+        "    with Predictions(url=url) as p:\n"
+        "        print(*(each.label for each in p.predict('client/samples/bag.bmp')))\n"
+    )
+    with SilentServer() as server:
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, f"http://{server.host}")
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with script(root, program) as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "Bag\nBag\n", "") and not server.connections
