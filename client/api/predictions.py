@@ -50,9 +50,9 @@ class Predictions(Client):
     ) -> Generator[Result, None, None]:
         """Send images and yield the result of each as it arrives, or with `ordered` in the order of the images.
 
-        - `images`: a file, a folder or a glob; the bytes of an encoded image; an iterable of these, which may be a
-          generator that never ends; or a mapping from names to bytes. Items of an iterable are read by other threads,
-          at most 256 before their results are taken.
+        - `images`: a file, folder, glob, zip archive or gs:// address; the bytes of an encoded image; an iterable of
+          these, which may be a generator that never ends; or a mapping from names to bytes. Other threads read the
+          items of an iterable, at most 256 before their results are taken.
         - `top_k`: the number of labels for each image, 1 to 100; by default the worker's.
         - `model`: the name or digest of the model that must answer.
         - `explain`: whether each result has an explanation.
