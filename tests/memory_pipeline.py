@@ -103,6 +103,11 @@ def names() -> Iterator[bytes]:
         number += 1
 
 
+def sending() -> bool:
+    """Whether a thread of a call exists."""
+    return any(thread.name.startswith("send-") for thread in threading.enumerate())
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     pipeline = Pipeline()

@@ -16,15 +16,16 @@ Send = Callable[[Image], object]
 def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -> None:
     """Send all images in up to `threads` daemon threads, and return at once. Failures go to the request tracker.
 
-    The threads take the images from the iterator one at a time. A thread that takes its first image starts the next
-    thread, so that few images need few threads. They are daemons because Ctrl-C must not wait for a slow upload.
+    The threads take the images from the iterator one at a time. Each image that is taken starts another thread, so
+    that few images need few threads. They are daemons because Ctrl-C must not wait for a slow upload.
     """
     waiting = iter(images)
-    lock = threading.Lock()
+    # Two locks: while a thread waits for the next image, the others must go on.
+    taking, counting = threading.Lock(), threading.Lock()
     started = running = 0
 
     def next_image() -> Image | None:
-        with lock:
+        with taking:
             try:
                 return None if tracker.stopped else next(waiting, None)
             except Exception as exc:  # such as a bucket whose listing breaks off
@@ -33,7 +34,7 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
 
     def start_another() -> None:
         nonlocal started, running
-        with lock:
+        with counting:
             if started == threads:
                 return
             started, running = started + 1, running + 1
@@ -41,11 +42,8 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
 
     def work() -> None:
         nonlocal running
-        is_new = True
         while image := next_image():
-            if is_new:
-                start_another()
-                is_new = False
+            start_another()
             try:
                 send(image)
             except StoreError as exc:  # what is sent could no longer be recorded
@@ -54,7 +52,7 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
                 tracker.fail(image, plain(exc))
                 if isinstance(exc, SendError) and exc.for_all:
                     tracker.stop_sending(plain(exc))
-        with lock:
+        with counting:
             running -= 1
             last = running == 0
         if last:

@@ -21,6 +21,7 @@ from client import AsyncPredictions, Predictions, PredictionsError
 from infra.local.ports import free_port
 from infra.local.twin import Delivery, Twin
 from tests.blackhole_proxy import BlackholeProxy
+from tests.memory_pipeline import sending
 from tests.service.cli_harness import CommandLine
 from tests.silent_server import SilentServer
 from tests.waiting import until
@@ -183,12 +184,21 @@ def test_what_does_not_answer_is_named_within_seconds(monkeypatch: pytest.Monkey
     assert time.monotonic() - began < 20
 
 
+def test_a_subscription_that_disappears_ends_the_calls(cli: CommandLine, bag: bytes) -> None:
+    before, topic = cli.subscriptions(), cli.topic("void-lost")
+    with Predictions(topic=topic) as p:
+        [own] = cli.subscriptions() - before
+        threading.Timer(
+            0.3, cli.subscriber.delete_subscription, kwargs={"subscription": f"projects/local/subscriptions/{own}"}
+        ).start()
+        for _ in range(2):
+            with pytest.raises(PredictionsError, match=r"^responses can no longer be received: NotFound"):
+                list(p.predict(bag))
+
+
 def test_closing_ends_what_is_being_sent(
     cli: CommandLine, bag: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def sending() -> bool:
-        return any(thread.name.startswith("send-") for thread in threading.enumerate())
-
     before = cli.subscriptions()
     ended: list[PredictionsError] = []
     with BlackholeProxy(os.environ["PUBSUB_EMULATOR_HOST"]) as proxy:

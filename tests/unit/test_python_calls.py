@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import tracemalloc
@@ -10,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from client import Predictions, PredictionsError
-from client.api.call import HOLD_S, WINDOW
+from client.api.call import HOLD_S, WINDOW, Call
 from client.images import Image
 from client.text import SendError
 from functions.messages.contract import Response
-from tests.memory_pipeline import Pipeline, by_content, error, names, ok
+from tests.memory_pipeline import Pipeline, by_content, error, names, ok, sending
 from tests.waiting import until
 
 
@@ -63,6 +64,21 @@ def test_results_arrive_while_the_generator_waits(predictions: Predictions) -> N
     assert labels == ["Bag", "Coat"]
 
 
+def test_a_generator_may_wait_for_each_result(predictions: Predictions) -> None:
+    arrived = threading.Semaphore()
+
+    def images() -> Iterator[bytes]:
+        for number in range(100):
+            assert arrived.acquire(timeout=10), f"the result of image {number - 1} waits for another image"
+            yield b"Bag"
+
+    count = 0
+    for _ in predictions.predict(images()):
+        count += 1
+        arrived.release()
+    assert count == 100
+
+
 def test_the_bytes_of_an_image_are_not_kept_until_its_response(predictions: Predictions, pipeline: Pipeline) -> None:
     count, size, held = 200, 200_000, []
     pipeline.hold, pipeline.answer = True, ok
@@ -95,13 +111,22 @@ def test_a_failing_generator_raises_after_the_results_of_its_images(predictions:
     assert [each.label for each in predictions.predict(b"Coat")] == ["Coat"]
 
 
-def test_an_abandoned_iterator_leaves_the_client_usable(predictions: Predictions, pipeline: Pipeline) -> None:
+def test_an_abandoned_iterator_leaves_the_client_usable(predictions: Predictions) -> None:
     for result in predictions.predict(names()):
         assert result.ok
         break
-    sent = len(pipeline.sent)
+    assert until(lambda: not sending()), "the threads of an abandoned call go on"
     assert [each.label for each in predictions.predict([b"Coat", b"Bag"], ordered=True)] == ["Coat", "Bag"]
-    assert len(pipeline.sent) <= sent + WINDOW + 2
+
+
+def test_abandoned_calls_are_forgotten(predictions: Predictions) -> None:
+    for _ in range(5):
+        for _ in predictions.predict(names()):
+            break
+        assert until(lambda: not sending())
+    list(predictions.predict(b"Bag"))
+    gc.collect()
+    assert sum(isinstance(each, Call) for each in gc.get_objects()) <= 2
 
 
 def test_a_generator_that_waits_does_not_hold_up_the_end(pipeline: Pipeline) -> None:
@@ -147,22 +172,6 @@ def test_a_silent_worker_fails_what_was_sent(pipeline: Pipeline) -> None:
     assert results[0].ok and results[1].request_id
 
 
-def test_responses_of_others_prolong_the_wait(pipeline: Pipeline) -> None:
-    """A slow worker is not a silent one."""
-    waiting: list[Image] = []
-    pipeline.answer = waiting.append
-    with Predictions("p", timeout_s=0.4) as p:
-
-        def work() -> None:
-            for _ in range(5):
-                until(lambda: waiting)
-                time.sleep(0.15)
-                pipeline.receive(ok(waiting.pop(0)))
-
-        threading.Thread(target=work).start()
-        assert all(each.ok for each in p.predict([b"Bag"] * 5))
-
-
 @pytest.mark.parametrize("code", ["unavailable", "expired", "unknown_model", "image_not_found"])
 def test_predictions_replace_an_error_that_another_delivery_may_not_have(
     predictions: Predictions, pipeline: Pipeline, code: str
@@ -186,14 +195,6 @@ def test_an_error_is_held_no_longer_than_other_images_are_open(predictions: Pred
     began = time.monotonic()
     assert [each.error_code for each in predictions.predict(b"down")] == ["unavailable"]
     assert time.monotonic() - began < HOLD_S
-
-
-def test_an_error_is_returned_while_a_stream_of_images_goes_on(pipeline: Pipeline) -> None:
-    with Predictions("p") as p:
-        results = p.predict([b"lost", b"bad", b"down"])
-        assert next(results).error_code == "invalid_image", "the worker refuses these bytes always"
-        assert next(results).error_code == "unavailable"
-        results.close()
 
 
 def test_a_receiver_that_was_never_reached_ends_the_call(predictions: Predictions, pipeline: Pipeline) -> None:
