@@ -18,6 +18,7 @@ SHARED_TWINS = (
     "test_explain",
     "test_replay",
     "test_python_client",
+    "test_python_programs",
     "test_results",
     "test_trace_path",
 )
