@@ -22,6 +22,9 @@ UPLOAD_TIMEOUT_S = 60.0
 RETRY_S = 20.0
 """Seconds during which a call that fails for a temporary reason is retried."""
 
+MAX_SECONDS = 604_800
+"""Seconds of the longest timeout that a user may set: a week, as long as Pub/Sub keeps a message by default."""
+
 BATCH_DELAY_S = 0.005
 """Seconds that a message waits for others to share its publish call: too short for a user to notice."""
 

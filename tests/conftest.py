@@ -23,7 +23,14 @@ from infra.check.toolchain import Toolchain, Unavailable, prepare
 from infra.deploy.images import source_tag
 from tests.tools import Tools
 
-pytest_plugins = ["tests.brokers", "tests.budget", "tests.complete", "tests.grouping", "tests.isolation"]
+pytest_plugins = [
+    "tests.brokers",
+    "tests.budget",
+    "tests.complete",
+    "tests.grouping",
+    "tests.isolation",
+    "tests.memory_pipeline",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 

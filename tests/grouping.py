@@ -16,6 +16,8 @@ SHARED_TWINS = (
     "test_client_answers",
     "test_client_streams",
     "test_explain",
+    "test_python_client",
+    "test_python_programs",
     "test_replay",
     "test_results",
     "test_trace_path",

@@ -75,7 +75,7 @@ def publish_job(
     `then` gets the job and the exit code at the end, and returns another one; no table is shown with it.
     """
     from client import emulators
-    from client.transport.topic import open_topic
+    from client.transport.topic import inline_limit, open_topic
 
     definition, arguments = _split("publish", given | {"quiet": then is not None})
     emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
@@ -193,13 +193,3 @@ def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
         **places,
     )
     return definition, arguments
-
-
-def inline_limit(environ: Mapping[str, str]) -> int:
-    """Return INLINE_LIMIT in bytes. Raises UsageError."""
-    from client.transport.topic import INLINE_LIMIT, MAX_INLINE_LIMIT
-
-    text = environ.get("INLINE_LIMIT", "").strip() or str(INLINE_LIMIT)
-    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_INLINE_LIMIT:
-        return int(text)
-    raise UsageError(f"INLINE_LIMIT is {text!r}; it must be a whole number of bytes from 1 to {MAX_INLINE_LIMIT}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from client.gcp import UsageError
+from client.gcp import MAX_SECONDS, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -24,9 +24,6 @@ INTERRUPTED = 130
 
 EXPLANATIONS = Path("explanations")
 """The folder for explanations where --explain-to names none: below the current folder."""
-
-MAX_SECONDS = 604_800
-"""Seconds of the longest timeout: a week, as long as Pub/Sub keeps a message by default."""
 
 RENAMED = {f"DOOR_{name}": f"ENDPOINT_{name}" for name in ("URL", "TOKEN")}
 """Environment variables of versions before 1.0.0, and their names since then."""

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from client.images import Image
 from functions.errors import UNAVAILABLE
@@ -18,7 +19,7 @@ from functions.messages.contract import Response
 _MAX_EARLY = 1000
 """Responses kept for requests that are not registered yet. The request id of an upload is known only after it."""
 
-_MAX_WAIT_S = 0.5
+MAX_WAIT_S = 0.5
 """Seconds of the longest wait, because on some systems a waiting thread does not notice Ctrl-C."""
 
 
@@ -47,6 +48,39 @@ class Outcome:
     def unsent(self) -> bool:
         """Whether the image could not be sent."""
         return bool(self.problem) and not self.missing
+
+
+class Tracker(Protocol):
+    """What transports and the send pool report to. All methods are thread-safe."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether sending should stop."""
+        ...
+
+    def expect(self, request_id: str, image: Image, sent_at: float | None = None, trace_id: str = "") -> None:
+        """Register a request. `sent_at` is the time of the tracker's clock when it was sent, by default now."""
+        ...
+
+    def settle(self, outcome: Outcome) -> None:
+        """Record the outcome of an image that needs no further response."""
+        ...
+
+    def fail(self, image: Image, problem: str) -> None:
+        """Record that an image could not be sent."""
+        ...
+
+    def finish_sending(self) -> None:
+        """Record that no thread is sending any more."""
+        ...
+
+    def stop_sending(self, reason: str) -> None:
+        """Record why no more images can be sent."""
+        ...
+
+    def abort(self, reason: str) -> None:
+        """Record that no response can arrive any more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +131,7 @@ class RequestTracker:
         with self._changed:
             if response.request_id in self._open:
                 self._match(response, self._clock())
-            elif _supersedes(response, self._early.get(response.request_id, (None,))[0]):
+            elif supersedes(response, self._early.get(response.request_id, (None,))[0]):
                 self._early[response.request_id] = response, self._clock()
                 if len(self._early) > _MAX_EARLY:
                     self._early.popitem(last=False)
@@ -178,7 +212,7 @@ class RequestTracker:
             self._errors.pop(request_id, None)
             self._last_at = at
             self._settle(outcome)
-        elif _supersedes(response, kept.response if kept else None):
+        elif supersedes(response, kept.response if kept else None):
             self._errors[request_id] = outcome
             self._last_at = at
             self._changed.notify_all()
@@ -195,9 +229,9 @@ class RequestTracker:
         return len(self._open) == len(self._errors) or self._clock() >= self._last_at + timeout_s
 
     def _wait_s(self, timeout_s: float) -> float:
-        """Return the seconds to wait for a change: until the deadline, and at most _MAX_WAIT_S."""
+        """Return the seconds to wait for a change: until the deadline, and at most MAX_WAIT_S."""
         left = timeout_s if self._all_sent_at is None else self._last_at + timeout_s - self._clock()
-        return min(max(left, 0.0), _MAX_WAIT_S)
+        return min(max(left, 0.0), MAX_WAIT_S)
 
     def _unanswered(self, problem: str) -> list[Outcome]:
         return [
@@ -207,7 +241,7 @@ class RequestTracker:
         ]
 
 
-def _supersedes(response: Response, kept: Response | None) -> bool:
+def supersedes(response: Response, kept: Response | None) -> bool:
     """Whether a response replaces the kept one: predictions any error, and another error `unavailable`."""
     return kept is None or _rank(response) > _rank(kept)
 

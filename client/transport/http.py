@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 
 from client.images import Image
-from client.results.request_tracker import Outcome, RequestTracker
+from client.results.request_tracker import Outcome, Tracker
 from client.text import SendError, plain
 from client.transport.base import SendOptions, Sent, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
@@ -18,6 +18,9 @@ CONNECT_TIMEOUT_S = 5.0
 
 _CHUNK_BYTES = 65_536
 """Bytes read from a reply at a time, so that reading stops soon after RESPONSE_LIMIT."""
+
+_NOT_THE_ENDPOINT = (401, 403, 404)
+"""Status codes of a reply without a response that are about the address or the token, whatever the image is."""
 
 _FILENAME_BYTES = 1024
 """Bytes of the filename in UTF-8, as in a message attribute."""
@@ -36,7 +39,7 @@ class HttpTransport:
     """Requests at the same time: few, because each one waits until the worker has scored its image."""
 
     def __init__(
-        self, url: str, tracker: RequestTracker, timeout_s: float, options: SendOptions, token: str | None = None
+        self, url: str, tracker: Tracker, timeout_s: float, options: SendOptions, token: str | None = None
     ) -> None:
         self._endpoint, self._tracker, self._timeout_s = endpoint(url), tracker, timeout_s
         self._options, self._token = options, token
@@ -81,7 +84,8 @@ class HttpTransport:
         try:
             return decode_response(body)
         except ValueError as exc:
-            raise SendError(f"{self._endpoint} answered HTTP {reply.status_code} and no response: {exc}") from None
+            message = f"{self._endpoint} answered HTTP {reply.status_code} and no response: {exc}"
+            raise SendError(message, for_all=reply.status_code in _NOT_THE_ENDPOINT) from None
 
 
 def _bounded(chunks: Iterable[bytes]) -> bytes:

@@ -6,34 +6,44 @@ import threading
 from collections.abc import Callable, Iterable
 
 from client.images import Image
-from client.results.request_tracker import RequestTracker
+from client.results.request_tracker import Tracker
 from client.text import SendError, StoreError, plain
 
 Send = Callable[[Image], object]
 """Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
 
 
-def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads: int) -> None:
-    """Start `threads` daemon threads that send all images, and return at once. Failures go to the request tracker.
+def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -> None:
+    """Send all images in up to `threads` daemon threads, and return at once. Failures go to the request tracker.
 
-    The threads take the images from the iterator one at a time. The threads are daemons because Ctrl-C must not wait
-    for a slow upload.
+    The threads take the images from the iterator one at a time. Each image that is taken starts another thread, so
+    that few images need few threads. They are daemons because Ctrl-C must not wait for a slow upload.
     """
     waiting = iter(images)
-    lock = threading.Lock()
-    running = threads
+    # Two locks: while a thread waits for the next image, the others must go on.
+    taking, counting = threading.Lock(), threading.Lock()
+    started = running = 0
 
     def next_image() -> Image | None:
-        with lock:
+        with taking:
             try:
                 return None if tracker.stopped else next(waiting, None)
             except Exception as exc:  # such as a bucket whose listing breaks off
                 tracker.stop_sending(plain(exc))
                 return None
 
+    def start_another() -> None:
+        nonlocal started, running
+        with counting:
+            if started == threads:
+                return
+            started, running = started + 1, running + 1
+        threading.Thread(target=work, name=f"send-{started}", daemon=True).start()
+
     def work() -> None:
         nonlocal running
         while image := next_image():
+            start_another()
             try:
                 send(image)
             except StoreError as exc:  # what is sent could no longer be recorded
@@ -42,11 +52,10 @@ def start(images: Iterable[Image], send: Send, tracker: RequestTracker, threads:
                 tracker.fail(image, plain(exc))
                 if isinstance(exc, SendError) and exc.for_all:
                     tracker.stop_sending(plain(exc))
-        with lock:
+        with counting:
             running -= 1
             last = running == 0
         if last:
             tracker.finish_sending()
 
-    for number in range(threads):
-        threading.Thread(target=work, name=f"send-{number}", daemon=True).start()
+    start_another()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, publisher, pubsub_retry
+from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publisher, pubsub_retry
 from client.images import Image
-from client.results.request_tracker import Outcome, RequestTracker
+from client.results.request_tracker import Outcome, RequestTracker, Tracker
 from client.text import SendError
 from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import encode_reference
 from functions.messages.trace_context import TraceContext
+
+if TYPE_CHECKING:
+    from google.cloud.pubsub_v1 import PublisherClient
 
 INLINE_LIMIT = 1_000_000
 """Bytes of the largest image that travels in the message itself, unless the variable INLINE_LIMIT sets another size."""
@@ -27,8 +31,16 @@ _ATTRIBUTE_BYTES = 1024
 """Bytes of a message attribute's value in UTF-8: the limit of Pub/Sub."""
 
 
+def inline_limit(environ: Mapping[str, str]) -> int:
+    """Return the variable INLINE_LIMIT in bytes. Raises UsageError."""
+    text = environ.get("INLINE_LIMIT", "").strip() or str(INLINE_LIMIT)
+    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_INLINE_LIMIT:
+        return int(text)
+    raise UsageError(f"INLINE_LIMIT is {text!r}; it must be a whole number of bytes from 1 to {MAX_INLINE_LIMIT}")
+
+
 class TopicTransport:
-    """Publishes requests. Several threads may call `send`."""
+    """Publishes requests. Several threads may call `send`. Transports may share a `connection`."""
 
     threads = 16
     """Images published at the same time, so that several of them share one publish call."""
@@ -36,17 +48,18 @@ class TopicTransport:
     def __init__(
         self,
         cloud: Cloud,
-        tracker: RequestTracker,
+        tracker: Tracker,
         options: SendOptions,
         reply_to: str | None,
         payload_bucket: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
+        connection: PublisherClient | None = None,
     ) -> None:
         self._tracker, self._options, self._reply_to = tracker, options, reply_to
         self._payload_bucket, self._inline_limit = payload_bucket, inline_limit
         self._folder = reply_to or uuid.uuid4().hex
         self._topic = cloud.topic_path(cloud.topic)
-        self._publisher = publisher()
+        self._publisher = connection or publisher()
 
     def send(self, image: Image) -> Sent:
         """Publish one image and wait until the broker confirms it."""

@@ -84,6 +84,17 @@ def test_an_image_is_posted_and_its_response_shown(
     assert len(worker.headers["X-Request-Id"]) == 32
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_address_or_token_ends_the_sending(
+    worker: Worker, samples: Path, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    worker.status, worker.body = status, b"<html>"
+    assert main(["predict", str(samples), "--url", worker.url], {}) == 1
+    shown = capsys.readouterr()
+    assert f"sending stopped: {worker.url}/predict answered HTTP {status} and no response: " in shown.err
+    assert "not sent yet" in shown.out
+
+
 def test_explanations_become_files(
     worker: Worker, shoe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

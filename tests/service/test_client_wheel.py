@@ -94,6 +94,26 @@ def test_images_are_published_and_answered(predictions: Path, outside: Path, twi
     assert done.stderr == "10 of 10 answered; left out of folders: 2 .py, 1 .csv\n"
 
 
+PROGRAM = """
+from typing import assert_type
+from client import Prediction, Predictions, Result
+
+with Predictions() as p:
+    for result in p.predict("shoe.png", top_k=3):
+        assert_type(result, Result)
+        assert_type(result.predictions, tuple[Prediction, ...])
+    p.predict("shoe.png", topk=3)
+"""
+
+
+def test_the_python_api_has_types_outside_of_the_checkout(predictions: Path, outside: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(outside / "mypy"), "-c", PROGRAM]
+    command += ["--python-executable", str(predictions.with_name("python"))]
+    done = subprocess.run(command, cwd=outside, env=environ(), capture_output=True, text=True, timeout=120)
+    [error, *rest] = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert 'Unexpected keyword argument "topk" for "predict" of "Predictions"' in error and not rest, done.stdout
+
+
 def test_the_doctor_finds_the_shipped_artifact(predictions: Path, outside: Path, twin: dict[str, str]) -> None:
     done = run(predictions, outside, "doctor", "--json", **twin)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -30,6 +30,19 @@ def test_help_imports_no_heavy_library(root: Path) -> None:
     assert "Example:" in done.stdout
 
 
+def test_the_python_api_is_imported_when_it_is_used(root: Path) -> None:
+    code = (
+        "import sys, client\n"
+        "assert not [name for name in sys.modules if name.startswith(('client.', 'model', 'functions'))]\n"
+        "from client import AsyncPredictions, Predictions\n"
+        "Predictions('p')\n"
+        "heavy = {'google.cloud.pubsub_v1', 'google.cloud.storage', 'requests', 'numpy', 'pandas', 'client.cli'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
 def test_a_worker_without_spans_imports_no_opentelemetry(root: Path, module: str) -> None:
     heavy = "('opentelemetry.sdk', 'http.server')"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from client.__main__ import main
-from client.cli.commands import inline_limit
 from client.gcp import Cloud, UsageError
 from client.transport.base import SendOptions, cut
+from client.transport.topic import inline_limit
 from tests.command_line import parsed
 
 PROJECT = {"GOOGLE_CLOUD_PROJECT": "p"}

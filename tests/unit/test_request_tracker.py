@@ -221,6 +221,31 @@ def test_the_send_pool_sends_all_images_and_survives_failures() -> None:
     assert outcomes["7"].problem == "no such file or directory"
 
 
+def test_the_send_pool_uses_all_of_its_threads() -> None:
+    tracker, together = RequestTracker(), threading.Barrier(4)
+
+    def send(each: Image) -> None:
+        together.wait(10)
+        tracker.settle(Outcome(each, each.name))
+
+    send_pool.start([image(str(number)) for number in range(8)], send, tracker, threads=4)
+    assert all(outcome.ok for outcome in ended(tracker, 10).values())
+
+
+def test_few_images_need_few_threads() -> None:
+    tracker = RequestTracker()
+    threads: set[threading.Thread] = set()
+
+    def send(each: Image) -> None:
+        threads.update(thread for thread in threading.enumerate() if thread.name.startswith("send-"))
+        time.sleep(0.05)
+        threads.update(thread for thread in threading.enumerate() if thread.name.startswith("send-"))
+        tracker.settle(Outcome(each, each.name))
+
+    send_pool.start([image("a")], send, tracker, threads=16)
+    assert len(ended(tracker, 10)) == 1 and len(threads) <= 2
+
+
 def test_the_send_pool_stops_when_the_tracker_is_stopped() -> None:
     tracker, sent = RequestTracker(), threading.Event()
     tracker.stop()

@@ -1,0 +1,111 @@
+"""What the clients with and without asyncio share: their settings, their life, and the start of a call."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from client.api.call import Call
+from client.api.calls import Calls
+from client.api.connection import MakeTransport, connection_to, project_of
+from client.api.errors import PredictionsError
+from client.api.inputs import GivenImage
+from client.api.options import checked_seconds
+from client.gcp import CALL_TIMEOUT_S, Cloud, UsageError
+from client.loopback import has_proxy, without_proxy
+from client.sources.objects import object_lister
+from client.text import plain
+from client.transport.base import SendOptions
+
+_NOT_OPEN = "this client is not open: use it in a with statement"
+_CLOSED = "this client is closed: its with statement has ended, and another one needs another client"
+
+
+class Client:
+    """The base class of the clients. A client is used in one `with` statement."""
+
+    def __init__(
+        self,
+        project: str | None = None,
+        *,
+        topic: str | None = None,
+        response_topic: str | None = None,
+        subscription: str | None = None,
+        bucket: str | None = None,
+        url: str | None = None,
+        token: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        """Read the settings; nothing connects before the `with` statement.
+
+        - `project`: the project's id; by default GOOGLE_CLOUD_PROJECT.
+        - `topic`: the request topic; by default REQUEST_TOPIC, or `req_predict`.
+        - `response_topic`: the response topic; by default RESPONSE_TOPIC, or `res_predict`.
+        - `subscription`: an existing subscription, for the responses of this client alone; by default the client
+          creates one and deletes it at the end.
+        - `bucket`: the bucket for images of more than INLINE_LIMIT bytes (1,000,000); by default PAYLOAD_BUCKET.
+        - `url`: the address of an HTTP endpoint, which is then used instead of the topics.
+        - `token`: the identity token for an HTTP endpoint with restricted access; by default ENDPOINT_TOKEN.
+        - `timeout_s`: seconds without any response after which the images in flight fail; above 0, at most a week.
+
+        Raises ValueError, which names the wrong argument, and PredictionsError when no project is set.
+        """
+        self._timeout_s = checked_seconds("timeout_s", timeout_s)
+        self._calls = Calls()
+        try:
+            self._connection = connection_to(
+                self._calls,
+                os.environ,
+                self._timeout_s,
+                project=project,
+                topic=topic,
+                response_topic=response_topic,
+                subscription=subscription,
+                bucket=bucket,
+                url=url,
+                token=token,
+            )
+        except UsageError as exc:
+            raise PredictionsError(str(exc)) from None
+        self._list_objects = object_lister(Cloud(project_of(project, os.environ)))
+        self._opened = ExitStack()
+        self._make_transport: MakeTransport | None = None
+        self._closed = False
+        self._changing = threading.Lock()
+
+    def _open(self) -> None:
+        """Connect. Raises PredictionsError, also where the client was used before."""
+        with self._changing:
+            if self._closed or self._make_transport:
+                raise PredictionsError(_CLOSED if self._closed else "this client is open already")
+            if has_proxy(os.environ):  # gRPC and requests read these variables, and an emulator is on this machine
+                os.environ.update(without_proxy(os.environ))
+            try:
+                self._make_transport = self._opened.enter_context(self._connection)
+            except Exception as exc:
+                self._closed = True
+                raise PredictionsError(str(exc) if isinstance(exc, UsageError) else plain(exc)) from exc
+
+    def _close(self) -> None:
+        """End all calls and the connection. Images that are being sent are not waited for."""
+        with self._changing:
+            self._closed = True
+            self._calls.fail(_CLOSED)
+            self._opened.close()
+            self._calls.join(CALL_TIMEOUT_S)
+
+    def _check_open(self) -> None:
+        if self._closed or not self._make_transport:
+            raise PredictionsError(_CLOSED if self._closed else _NOT_OPEN)
+
+    def _start(
+        self, images: Iterator[GivenImage], options: SendOptions, ordered: bool, wake: Callable[[], None] | None = None
+    ) -> Call:
+        """Start a call, whose images are sent by threads. Raises PredictionsError."""
+        self._check_open()
+        assert self._make_transport
+        call = Call(self._timeout_s, ordered=ordered, wake=wake)
+        self._calls.start(call, images, self._make_transport(call, options))
+        return call

@@ -1,0 +1,94 @@
+"""The client without asyncio: `with Predictions() as p: for result in p.predict(paths): ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from client.api.client import Client
+from client.api.frames import image_cells, joined
+from client.api.inputs import GivenImage, Images, images_of
+from client.api.options import RequestOptions, request_options
+from client.api.result import Result
+from client.transport.base import SendOptions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Predictions(Client):
+    """Sends images to the pipeline and returns their results; a context manager.
+
+        with Predictions() as p:
+            for result in p.predict(["shoe.png", "photos/", "more/*.jpg"], top_k=3):
+                print(result.file, result.label if result.ok else result.error)
+
+    One response subscription exists during the `with` statement. It is deleted at its end, also after an exception and
+    Ctrl-C. Several threads may call `predict` at the same time.
+    """
+
+    def __enter__(self) -> Self:
+        """Connect. Raises PredictionsError when nothing answers or a name is wrong."""
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def predict(
+        self,
+        images: Images,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        explain: bool = False,
+        expires_in_s: float | None = None,
+        ordered: bool = False,
+    ) -> Generator[Result, None, None]:
+        """Send images and yield the result of each as it arrives, or with `ordered` in the order of the images.
+
+        - `images`: a file, folder, glob, zip archive or gs:// address; the bytes of an encoded image; an iterable of
+          these, which may be a generator that never ends; or a mapping from names to bytes. Other threads read the
+          items of an iterable, at most 256 before their results are taken.
+        - `top_k`: the number of labels for each image, 1 to 100; by default the worker's.
+        - `model`: the name or digest of the model that must answer.
+        - `explain`: whether each result has an explanation.
+        - `expires_in_s`: seconds after which a request expires; at most a week, by default never.
+
+        Sending begins with the first `next`. It ends when the iterator is closed or dropped.
+
+        Raises TypeError or ValueError at once for wrong arguments. An image that fails is a result with an error. While
+        iterating, raises PredictionsError when no result can arrive any more, and the exceptions of a generator of
+        images after the results of its earlier images.
+        """
+        self._check_open()
+        options = request_options(top_k, model, explain, expires_in_s)
+        return self._results(images_of(images, self._list_objects), options, ordered)
+
+    def predict_frame(self, frame: DataFrame, column: str = "file", **options: Unpack[RequestOptions]) -> DataFrame:
+        """Predict one image for each row of a pandas DataFrame, and return a copy of it with the results.
+
+        `column` holds paths of files or bytes of encoded images. The new columns are those of a results file but
+        `file`. The options are those of `predict`. Raises ImportError without pandas, TypeError or ValueError for an
+        unsuitable frame before anything is sent, and PredictionsError.
+        """
+        self._check_open()
+        images = image_cells(frame, column)
+        return joined(frame, list(self._results(images, request_options(**options), True)))
+
+    def _results(
+        self, images: Iterator[GivenImage], options: SendOptions, ordered: bool
+    ) -> Generator[Result, None, None]:
+        call = self._start(images, options, ordered)
+        try:
+            while not call.ended:
+                if result := call.poll():
+                    yield result
+                else:
+                    call.wait()
+            call.raise_failure()
+        finally:
+            call.stop()

@@ -1,0 +1,136 @@
+"""Programs that use the Python API: those of the documents, interrupted ones, what they leave behind, and proxies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.local.ports import free_port
+from infra.local.twin import Delivery, Twin
+from tests.service.cli_harness import CommandLine
+from tests.silent_server import SilentServer
+
+
+@pytest.fixture
+def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
+    return shared_twin("push")
+
+
+def script(root: Path, code: str, *words: str) -> subprocess.Popen[str]:
+    """A program that uses the client, with every warning as an error."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, *words]
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+NOTHING_IS_LEFT = """
+import asyncio, os, sys, threading, time
+from client import AsyncPredictions, Predictions
+
+def sockets():
+    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    return [os.readlink(link) for link in links if os.path.lexists(link) and "socket" in os.readlink(link)]
+
+def endless():
+    while True:
+        yield sys.argv[1]
+
+async def main():
+    async with AsyncPredictions() as p:
+        async for result in p.predict(endless()):
+            break
+
+for url in (None, os.environ["WORKER_URL"]):
+    with Predictions(url=url) as p:
+        for result in p.predict(endless()):
+            break
+asyncio.run(main())
+deadline = time.monotonic() + 10  # the last thread may still be ending
+while (threading.active_count() > 1 or sockets()) and time.monotonic() < deadline:
+    time.sleep(0.01)
+print([thread.name for thread in threading.enumerate()], sockets())
+"""
+
+
+def test_no_thread_and_no_connection_is_left(cli: CommandLine, root: Path, samples: Path) -> None:
+    with script(root, NOTHING_IS_LEFT, str(samples / "bag.bmp")) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "['MainThread'] []\n", "")
+
+
+WAITING = """
+import sys
+from client import Predictions
+with Predictions(topic=sys.argv[1]) as p:
+    for result in p.predict(sys.argv[2]):
+        print(result)
+"""
+
+WAITING_TASK = """
+import asyncio, sys
+from client import AsyncPredictions
+async def main():
+    async with AsyncPredictions(topic=sys.argv[1]) as p:
+        async for result in p.predict(sys.argv[2]):
+            print(result)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("code", [WAITING, WAITING_TASK], ids=["with", "async with"])
+def test_ctrl_c_deletes_the_subscription(cli: CommandLine, root: Path, samples: Path, code: str) -> None:
+    before = cli.subscriptions()
+    topic = cli.topic(f"void-{code is WAITING}")
+    requests = cli.subscription("asked-python", topic)
+    with script(root, code, topic, str(samples / "bag.bmp")) as process:
+        cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    cli.subscriber.delete_subscription(subscription=requests)
+    assert (process.returncode, out) == (-signal.SIGINT, "") and err.endswith("\nKeyboardInterrupt\n")
+    assert "Warning" not in err and cli.subscriptions() == before
+
+
+def test_the_programs_of_the_page_run(cli: CommandLine, root: Path, samples: Path) -> None:
+    programs = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)
+    assert len(programs) == 2 and all(program.count("\n") <= 20 for program in programs)
+    for program in programs:
+        with script(root, program, "client/samples", "client/samples/*.jpg") as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "left out of client/samples: 2 .py, 1 .csv\n")
+        lines = dict(line.split("\t") for line in out.splitlines())
+        assert lines["client/samples/trouser.jpg"] == "Trouser" and len(lines) == 10
+
+
+def test_a_program_reports_an_error_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    program = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)[0]
+    with script(root, program, "client/samples") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "") and err.startswith("classify: PUBSUB_EMULATOR_HOST is ")
+    assert err.count("\n") == 1 and len(err) <= 310
+
+
+def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import os\nfrom client import Predictions\n"
+        "for url in (None, os.environ['WORKER_URL']):\n"
+        "    with Predictions(url=url) as p:\n"
+        "        print(*(each.label for each in p.predict('client/samples/bag.bmp')))\n"
+    )
+    with SilentServer() as server:
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, f"http://{server.host}")
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with script(root, program) as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "Bag\nBag\n", "") and not server.connections
