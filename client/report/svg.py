@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-_ROW, _LABEL, _WIDTH, _NUMBER = 24, 170, 720, 90
+_ROW, _LABEL, _WIDTH, _NUMBER = 24, 170, 720, 130
 """Pixels: height of a row, width of the names, of the chart, and of the numbers at the right."""
 
 _MAX_NAME = 24
