@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ from client.loopback import without_proxy
 from model import streams
 from model.text import printable
 
+_MIN_COLUMNS, _MAX_COLUMNS = 30, 80
+"""Columns of the narrowest and the widest terminal for which --help is laid out."""
+
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command and return the exit code."""
@@ -24,7 +28,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     try:
         if instruction := environ.get(VARIABLE):
             return complete(program, instruction)
-        with program.make_context(NAME, words, obj=environ) as ctx:
+        # click would assume 50 columns at least.
+        columns = max(_MIN_COLUMNS, min(shutil.get_terminal_size().columns, _MAX_COLUMNS))
+        with program.make_context(NAME, words, obj=environ, terminal_width=columns - 2) as ctx:
             return int(program.invoke(ctx) or 0)
     except click.exceptions.Exit as exc:
         return exc.exit_code

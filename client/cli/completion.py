@@ -17,8 +17,9 @@ VARIABLE = "_PREDICTIONS_COMPLETE"
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the completion script for a shell.
 
-    \b
     Add one of these lines to the shell's start-up file, and open a new shell:
+
+    \b
       ~/.bashrc                   eval "$(predictions completion bash)"
       ~/.zshrc                    eval "$(predictions completion zsh)"
       ~/.config/fish/config.fish  predictions completion fish | source

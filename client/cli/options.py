@@ -79,7 +79,7 @@ class Command(click.Command):
         for section, rows in listed.items():
             if rows:
                 with formatter.section(section):
-                    formatter.write_dl(rows)
+                    formatter.write_dl(rows, col_max=min(30, formatter.width // 2))
 
     def invoke(self, ctx: click.Context) -> Any:
         for old, new in RENAMED.items():

@@ -29,6 +29,7 @@ Exit codes:
   1    the report cannot be written
   2    wrong usage, or a file that cannot be read
   3    the report is written, and the predictions drifted
+
 Drift: a stability index above 0.25, or the share of one label differs from
 the reference significantly (p < 0.01 with Holm's correction).""",
 )
