@@ -28,7 +28,14 @@ SHARED_TWINS = (
 SPREAD = ("test_slow_callers", "test_many_large")
 """Files of long tests that share nothing: each may run in another process."""
 
-LONG = (*SPREAD, "test_pull_shutdown", "test_push_shutdown", "test_doctor_abroad", "test_identity")
+LONG = (
+    *SPREAD,
+    "test_pull_shutdown",
+    "test_push_shutdown",
+    "test_doctor_abroad",
+    "test_identity",
+    "test_help_examples",
+)
 """Files with tests of 15 s and more: at the end of a run, one process would still run them while the others wait."""
 
 TRAINING = ("test_training", "test_transfer", "test_bring_your_own")
