@@ -230,7 +230,7 @@ class RequestTracker:
 
     def _wait_s(self, timeout_s: float) -> float:
         """Return the seconds to wait for a change: until the deadline, and at most MAX_WAIT_S."""
-        left = timeout_s if self._all_sent_at is None else self._last_at + timeout_s - self._clock()
+        left = MAX_WAIT_S if self._all_sent_at is None else self._last_at + timeout_s - self._clock()
         return min(max(left, 0.0), MAX_WAIT_S)
 
     def _unanswered(self, problem: str) -> list[Outcome]:

@@ -153,6 +153,20 @@ def test_the_timeout_counts_again_from_each_answer() -> None:
     assert [(each.request_id, each.missing) for each in seen] == [("r2", False), ("r3", True)]
 
 
+def test_waiting_for_the_senders_takes_no_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = RequestTracker()
+    waits: list[float | None] = []
+    wait = tracker._changed.wait
+
+    def counted(timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        return wait(timeout)
+
+    monkeypatch.setattr(tracker._changed, "wait", counted)
+    threading.Timer(0.3, tracker.finish_sending).start()
+    assert list(tracker.outcomes(0.0)) == [] and len(waits) < 10
+
+
 def test_a_broken_stream_ends_the_wait() -> None:
     tracker = RequestTracker()
     tracker.expect("r", image("a"))
