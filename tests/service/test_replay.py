@@ -103,7 +103,7 @@ def test_an_image_that_is_gone_is_named(cli: CommandLine, labelled: Path, tmp_pa
 def test_rows_of_jobs_are_found_by_request_and_by_name(cli: CommandLine, labelled: Path) -> None:
     assert cli.run("publish", str(labelled / "Bag" / "bag.bmp"))[0] == 0
     code, out, _ = cli.run("results", "find", "bag.bmp", "--json")
-    [*_, newest] = [json.loads(line) for line in out.splitlines()]
+    [newest, *_] = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and newest["label"] == "Bag"
     code, out, _ = cli.run("results", "find", newest["request_id"], "--json")
     assert code == 0 and [json.loads(line) for line in out.splitlines()] == [newest]
