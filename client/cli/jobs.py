@@ -107,7 +107,7 @@ def wait(job_id: str, state: Path | None, output: Sequence[Path], as_json: bool,
             show_records(job.records(), all_labels=False, total=job.counts().total)
         counts = job.counts()
         messages.show(_summary(counts))
-        return 0 if are_complete and counts.ok == counts.total else 1
+        return 0 if are_complete and job.is_listed and counts.ok == counts.total else 1
 
 
 @click.command(
@@ -166,7 +166,11 @@ def jobs(state: Path | None, show_all: bool, as_json: bool, forget: Sequence[str
     from client.text import brief
 
     with open_store(state) as store:
-        for each in [store.find(name) for name in forget]:
+        forgotten = [store.find(name) for name in forget]
+        for each in forgotten:
+            if each.is_held():
+                raise UsageError(f"a command works on job {each.id}: predictions cancel {each.id} ends it")
+        for each in forgotten:
             store.forget(each)
         found = []
         for number, job in enumerate(store.jobs()):
@@ -217,8 +221,13 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
                 messages.show(receiver.problem)
             break
     counts = job.counts()
-    if (unsent := counts.waiting + counts.failed) and not job.is_cancelled:
-        messages.show(f"{unsent:,} images are not sent: predictions {job.definition.command} --resume {job.id}")
+    way_on = f"predictions {job.definition.command} --resume {job.id}"
+    if job.is_cancelled:
+        return
+    if not job.is_listed:
+        messages.show(f"not all images of the job are known: {way_on}")
+    elif unsent := counts.waiting + counts.failed:
+        messages.show(f"{unsent:,} images are not sent: {way_on}")
 
 
 def _receive_waiting(job: Job, messages: Messages) -> None:

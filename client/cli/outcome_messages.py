@@ -30,7 +30,7 @@ def close(session: Session, view: View, *, answered: bool = False) -> None:
     if session.shows_table:
         job, counts = session.job, session.job.counts()
         shown, total = (job.answered_records(), counts.answered) if answered else (job.records(), counts.total)
-        show_records(shown, (session.arguments.top_k or 1) > 1, total)
+        show_records(shown, (job.definition.options.top_k or 1) > 1, total)
     sys.stdout.flush()
 
 
@@ -56,9 +56,9 @@ def report(session: Session) -> int:
     messages.show(line)
     session.log.write(f"job {job.id} ends: {line}")
     _write_unsent(session, arguments.unsent)
-    if counts.waiting or (waits and not arguments.detached and counts.unanswered):
+    if counts.waiting or not job.is_listed or (waits and not arguments.detached and counts.unanswered):
         _show_way_on(session, counts)
-    complete = good == counts.total and not errors
+    complete = job.is_listed and good == counts.total and not errors
     return 0 if complete and not problems and not (session.files and session.files.failed) else 1
 
 
@@ -100,8 +100,8 @@ def _show_failed(session: Session, counts: Counts) -> None:
 def _show_way_on(session: Session, counts: Counts) -> None:
     """Say how to go on with the job."""
     job = session.job
-    if session.is_kept:
-        unsent = counts.waiting or counts.failed
+    if session.is_kept and not job.is_cancelled:
+        unsent = counts.waiting or counts.failed or not job.is_listed
         way_on = f"{job.definition.command} --resume" if unsent or not job.definition.client_id else "wait"
         session.messages.show(f"to go on:   predictions {way_on} {job.id}")
         session.messages.show(f"to give up: predictions cancel {job.id}")

@@ -24,18 +24,16 @@ _SILENCE = (
 
 def run(opening: AbstractContextManager[Transport], session: Session) -> int:
     """Send all images, show each outcome, report what failed, and return the exit code."""
-    from client.jobs.hold import held
     from client.jobs.job_transport import JobTransport, Tries
 
     arguments = session.arguments
     tries = Tries(arguments.tries, arguments.every)
-    with held(session.job, session.tracker.abort):
-        view = session.view()
-        session.await_earlier()  # before responses arrive
-        with opening as transport:
-            session.send_lost_again()
-            sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
-            return _send(sender, session, view)
+    view = session.view()
+    session.await_earlier()  # before responses arrive
+    with opening as transport:
+        session.send_lost_again()
+        sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
+        return _send(sender, session, view)
 
 
 def _send(transport: Transport, session: Session, view: View) -> int:
@@ -65,7 +63,7 @@ def _send(transport: Transport, session: Session, view: View) -> int:
         return options.INTERRUPTED
     finally:
         silence.cancel()
-    if reason := session.tracker.unsent_reason:
+    if reason := session.tracker.unsent_reason or session.tracker.failure:
         for _, image in job.unsent():  # they stay in the job, for --resume
             view.add(Outcome(image, problem=reason))
     close(session, view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from client.images import Image
     from client.jobs.definition import Definition
     from client.jobs.job import Job
+    from client.jobs.store import JobStore
     from client.results.output import View
     from client.results.result_files import ResultFiles
     from client.sources.selection import Selection
@@ -155,7 +157,7 @@ class Session:
 
     def images(self) -> Iterator[Image]:
         """Yield the images to send, at most --rate a second. Reads a bucket's listing page by page."""
-        adding = self.job.add(self.source.images()) if self.source and self.source.is_listing else iter(())
+        adding = self.job.add(self.source.images()) if self.source and not self.job.is_listed else iter(())
         rate, started, count, last = self.arguments.rate, time.monotonic(), 0, 0
         while True:
             for number, image in self.job.unsent(last):
@@ -246,24 +248,36 @@ def open_session(arguments: Arguments, definition: Definition) -> Iterator[Sessi
     Raises UsageError when the arguments name no image, or do not fit the job.
     """
     from client.cli.job_options import open_store
+    from client.jobs.hold import held
 
     with open_store(arguments.state, needed=bool(arguments.detached or arguments.resume)) as store:
         if arguments.resume:
             session = _resumed(arguments, store.find(arguments.resume), definition)
+        else:
+            source = _source(arguments, definition)
+            session = Session(arguments, store.create(definition), source, store.is_kept)
+        with held(session.job, session.tracker.abort):
+            if not arguments.resume:
+                _list_images(store, session)
             yield session
-            return
-        source = _source(arguments, definition)
-        session = Session(arguments, store.create(definition), source, store.is_kept)
-        try:
-            if not source.is_listing:
-                for _ in session.job.add(source.images()):
-                    pass
-                if not session.job.counts().total:
-                    raise session.no_image()
-        except BaseException:
-            store.forget(session.job)  # nothing was sent
-            raise
-        yield session
+
+
+def _list_images(store: JobStore, session: Session) -> None:
+    """Add the images of a new job, except those of a bucket, whose listing is read while images are sent.
+
+    Removes the job when that fails, because nothing was sent. Raises UsageError when there is no image.
+    """
+    assert session.source is not None
+    if session.source.is_listing:
+        return
+    try:
+        for _ in session.job.add(session.source.images()):
+            pass
+        if not session.job.counts().total:
+            raise session.no_image()
+    except BaseException:
+        store.forget(session.job)
+        raise
 
 
 def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
@@ -286,12 +300,27 @@ def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
     if given(_OPTIONS):
         raise UsageError(f"{', '.join(given(_OPTIONS).values())}: the options of job {job.id} are fixed")
     arguments = replace(arguments, explain=made.options.explain)
-    return Session(arguments, job, None if job.is_listed else _source(_listing(arguments, made), made))
+    return Session(arguments, job, None if job.is_listed else _rest_of_listing(arguments, job))
 
 
-def _listing(arguments: Arguments, made: Definition) -> Arguments:
-    """Return the arguments with the job's own images: a command that was ended had not read all of them."""
-    return replace(arguments, **made.selection)
+def _rest_of_listing(arguments: Arguments, job: Job) -> Source:
+    """Return the source of a job whose command had not read all images when it ended. Raises UsageError."""
+    from client.sources.objects import SCHEME
+    from client.sources.selection import STDIN
+    from client.text import printable
+
+    made, arguments = job.definition, replace(arguments, **job.definition.selection)
+    local = [name for name in (*arguments.paths, *arguments.lists) if not name.startswith(SCHEME)]
+    if len(local) == len(arguments.paths) + len(arguments.lists):
+        raise UsageError(f"job {job.id} ended before all its images were listed, and sent none: give its command again")
+    if STDIN in arguments.lists:
+        raise UsageError(f"job {job.id} ended before it had read all of --from -: send the other images in a new job")
+    if local and made.folder != os.getcwd():
+        raise UsageError(
+            f"job {job.id} ended before all its images were listed: "
+            f"resume it in {printable(made.folder)[:_MAX_NAME_LENGTH]}, where its paths begin"
+        )
+    return _source(arguments, made)
 
 
 def _source(arguments: Arguments, definition: Definition) -> Source:

@@ -76,8 +76,8 @@ class Database:
         """Yield the connection; what the block writes is kept whole or not at all. Raises StoreError."""
         with self._lock:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
                 try:
+                    self._connection.execute("BEGIN IMMEDIATE")
                     yield self._connection
                     self._connection.execute("COMMIT")
                 except BaseException:

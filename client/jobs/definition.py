@@ -22,7 +22,8 @@ class Definition:
 
     `described` tells in a few words what is sent, and `selection` holds the parameters that name it. `client_id` is the
     `reply_to` of the requests, empty where no response is requested. `subscription` is one that existed before; without
-    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP.
+    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP. `folder` is
+    the command's working folder, where the selection's relative paths begin.
     """
 
     command: str
@@ -36,6 +37,7 @@ class Definition:
     prefix: str = ""
     url: str = ""
     place: str = ""
+    folder: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
 
@@ -62,5 +64,5 @@ def current_place(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def new_job_id() -> str:
-    """Return a new id. Ids sort by time: date, time (UTC) and four random hex digits."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """Return a new id. Ids sort by time: date, time (UTC) and eight random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from client.gcp import UsageError
 from client.images import AnyImage, Image
 from client.jobs.database import Database
 from client.jobs.definition import Definition
+from client.jobs.holder import HELD_S, has_ended, this_process
 from client.jobs.stored_image import from_columns, to_columns
-from client.results.record import Record, rank, restored
+from client.jobs.stored_record import RECORD, to_record
+from client.jobs.stored_record import to_columns as answer_columns
+from client.results.record import Record
 from client.results.request_tracker import Outcome
-from client.text import printable
+from client.text import StoreError, printable
 from client.transport.base import Sent
 from functions.messages.contract import Response
 
 _PAGE = 1000
 """Images read or written at a time: few enough to hold, enough for one transaction to cost little an image."""
 
-_HELD_S = 10.0
-"""Seconds for which a command holds a job. It renews this; after its end another command may go on."""
-
 _INSERT = (
     "INSERT INTO images (job, number, kind, place, location, name, given_id, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (job, place, given_id) DO NOTHING"
 )
 _IMAGE = "kind, place, location, name, key"
-_RECORD = "location, request_id, state, problem, trace_id, sent_at, answered_at, record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,6 @@ class Job:
             raise UsageError(f"no job has the id {printable(job_id)}; predictions jobs lists them")
         self.definition = Definition.from_json(found[0][0])
         self.created_at = float(found[0][1])
-        self._holder = f"{socket.gethostname()} {os.getpid()}"
 
     # Images
 
@@ -99,12 +96,12 @@ class Job:
     @property
     def is_listed(self) -> bool:
         """Whether all images of the job are known."""
-        return bool(self._value("is_listed"))
+        return bool(self._row("is_listed")[0])
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the job was cancelled."""
-        return bool(self._value("is_cancelled"))
+        return bool(self._row("is_cancelled")[0])
 
     def unsent(self, after: int = 0) -> Iterator[tuple[int, AnyImage]]:
         """Yield the images that wait, with their numbers, in their order. Ends early when the job is cancelled."""
@@ -172,7 +169,7 @@ class Job:
 
     def receive(self, response: Response) -> None:
         """Record a response: predictions replace an error, and any error the error `unavailable`."""
-        values = _answer(response)
+        values = answer_columns(response)
         key = self.id, response.request_id
         with self._database.transaction() as database:
             known = database.execute(_FIND, key * 2).fetchone()
@@ -188,19 +185,22 @@ class Job:
                 )
 
     def end(self, outcome: Outcome) -> None:
-        """Record the outcome of an image: a problem, or the response of an HTTP request."""
+        """Record the outcome of an image: a problem, or the response of an HTTP request.
+
+        An image without a response stays in its state: whether it was sent is known from `sent` alone.
+        """
         if outcome.response and self.definition.command == "predict":
-            values = _answer(outcome.response)
+            values = answer_columns(outcome.response)
             with self._database.transaction() as database:
                 key = self.id, outcome.image.request_id
                 [number] = database.execute("SELECT number FROM images WHERE job = ? AND key = ?", key).fetchone()
                 database.execute(_ANSWER, (outcome.request_id, *values, self.id, number, values[1]))
         if outcome.problem:
-            state = "failed" if outcome.unsent else "sent"
             with self._database.transaction() as database:
                 database.execute(
-                    "UPDATE images SET problem = ?, state = ? WHERE job = ? AND key = ?",
-                    (outcome.problem, state, self.id, outcome.image.request_id),
+                    "UPDATE images SET problem = ?, state = iif(?, 'failed', state) "
+                    "WHERE job = ? AND key = ? AND rank = 0",
+                    (outcome.problem, outcome.unsent, self.id, outcome.image.request_id),
                 )
 
     def cancel(self) -> None:
@@ -261,21 +261,21 @@ class Job:
         """Yield the row of each image in their order; with `failed` only of those without predictions."""
         which = "AND (rank = 0 OR error_code <> '')" if failed else ""
         query = (
-            f"SELECT number, {_RECORD} FROM images WHERE job = ? AND number > ? {which} ORDER BY number LIMIT {_PAGE}"  # nosec B608
+            f"SELECT number, {RECORD} FROM images WHERE job = ? AND number > ? {which} ORDER BY number LIMIT {_PAGE}"  # nosec B608
         )
         after = 0
         while page := self._database.rows(query, self.id, after):
             after = page[-1][0]
             for _, *columns in page:
-                yield _record(self.is_answered, *columns)
+                yield to_record(self.is_answered, *columns)
 
     def find(self, key: str) -> Iterator[Record]:
         """Yield the row of each image with this request id, location, or name without folders."""
         name = json.dumps(key)[1:-1]
         values = self.id, key, key, f'"{name}"', f'%/{_escaped(name)}"'
         which = "(request_id = ? OR key = ? OR location = ? OR location LIKE ? ESCAPE '!')"
-        query = f"SELECT {_RECORD} FROM images WHERE job = ? AND {which} ORDER BY number"  # nosec B608
-        return (_record(self.is_answered, *columns) for columns in self._database.rows(query, *values))
+        query = f"SELECT {RECORD} FROM images WHERE job = ? AND {which} ORDER BY number"  # nosec B608
+        return (to_record(self.is_answered, *columns) for columns in self._database.rows(query, *values))
 
     def answered_records(self) -> Iterator[Record]:
         """Yield the row of each image with a response."""
@@ -287,28 +287,30 @@ class Job:
         """Take or renew the job for this command. Returns False while another command holds it."""
         now = time.time()
         with self._database.transaction() as database:
-            holder, until = database.execute("SELECT holder, held_until FROM jobs WHERE id = ?", (self.id,)).fetchone()
-            if holder not in ("", self._holder) and until > now and not _has_ended(holder):
+            holder, until = self._row("holder, held_until")
+            if holder not in ("", this_process()) and until > now and not has_ended(holder):
                 return False
             database.execute(
-                "UPDATE jobs SET holder = ?, held_until = ? WHERE id = ?", (self._holder, now + _HELD_S, self.id)
+                "UPDATE jobs SET holder = ?, held_until = ? WHERE id = ?", (this_process(), now + HELD_S, self.id)
             )
         return True
 
     def is_held(self) -> bool:
         """Whether a command sends the job's images or receives its responses."""
-        [[holder, until]] = self._database.rows("SELECT holder, held_until FROM jobs WHERE id = ?", self.id)
-        return holder != "" and until > time.time() and not _has_ended(holder)
+        holder, until = self._row("holder, held_until")
+        return holder != "" and until > time.time() and not has_ended(holder)
 
     def release(self) -> None:
         """Let another command take the job."""
         with self._database.transaction() as database:
             database.execute(
-                "UPDATE jobs SET holder = '', held_until = 0 WHERE id = ? AND holder = ?", (self.id, self._holder)
+                "UPDATE jobs SET holder = '', held_until = 0 WHERE id = ? AND holder = ?", (self.id, this_process())
             )
 
-    def _value(self, column: str) -> object:
-        return self._database.rows(f"SELECT {column} FROM jobs WHERE id = ?", self.id)[0][0]  # nosec B608
+    def _row(self, columns: str) -> tuple[Any, ...]:
+        for row in self._database.rows(f"SELECT {columns} FROM jobs WHERE id = ?", self.id):  # nosec B608
+            return tuple(row)
+        raise StoreError(f"job {self.id} was removed from the job store")
 
 
 _FIND = (
@@ -324,48 +326,6 @@ _ANSWER = (
 """An answered image was sent, although the process may have ended before it recorded that."""
 
 
-def _answer(response: Response) -> tuple[str, int, str, float]:
-    """Return the columns record, rank, error_code and answered_at."""
-    record = Record.of_response(response)
-    return json.dumps(record.to_row()), rank(record), record.error_code, time.time()
-
-
-def _record(
-    is_answered: bool,
-    location: str,
-    request_id: str,
-    state: str,
-    problem: str,
-    trace_id: str,
-    sent_at: float | None,
-    answered_at: float | None,
-    text: str | None,
-) -> Record:
-    if text is None:
-        status = ("missing" if is_answered else "sent") if state == "sent" else "failed"
-        default = {"missing": "no answer yet", "sent": "", "failed": "not sent yet"}[status]
-        row = Record(request_id=request_id, status=status, problem=problem or default).to_row()
-    else:
-        row = json.loads(text)
-    ms = round(max(0.0, 1000 * (answered_at - sent_at)), 1) if sent_at and answered_at else None
-    own = {"file": json.loads(location), "client_ms": ms, "trace_id": trace_id or row["trace_id"]}
-    return restored(row | own)
-
-
 def _escaped(text: str) -> str:
     """Escape the characters that LIKE gives a meaning."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-
-
-def _has_ended(holder: str) -> bool:
-    """Whether a holder is a process of this machine that has ended."""
-    host, _, pid = holder.rpartition(" ")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False

@@ -12,6 +12,7 @@ from typing import Self
 from client.gcp import UsageError
 from client.jobs.database import Database
 from client.jobs.definition import Definition, new_job_id
+from client.jobs.holder import HELD_S, this_process
 from client.jobs.job import Job
 
 LAST = "last"
@@ -46,19 +47,19 @@ class JobStore:
         return self._database.path is not None
 
     def create(self, definition: Definition) -> Job:
-        """Add a job. Raises StoreError."""
+        """Add a job, which this process holds. Raises StoreError."""
         job_id = new_job_id()
         with self._database.transaction() as database:
             database.execute(
-                "INSERT INTO jobs (id, created_at, definition) VALUES (?, ?, ?)",
-                (job_id, time.time(), definition.to_json()),
+                "INSERT INTO jobs (id, created_at, definition, holder, held_until) VALUES (?, ?, ?, ?, ?)",
+                (job_id, now := time.time(), definition.to_json(), this_process(), now + HELD_S),
             )
         return Job(self._database, job_id)
 
     def find(self, job_id: str) -> Job:
         """Return the job with this id, or the newest for LAST. Raises UsageError."""
         if job_id == LAST:
-            newest = self._database.rows("SELECT id FROM jobs ORDER BY created_at DESC LIMIT 1")
+            newest = self._database.rows("SELECT id FROM jobs ORDER BY rowid DESC LIMIT 1")
             if not newest:
                 raise UsageError("there is no job yet; predictions submit makes one")
             job_id = newest[0][0]
@@ -66,7 +67,7 @@ class JobStore:
 
     def jobs(self) -> Iterator[Job]:
         """Yield the jobs, the newest first."""
-        for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY created_at DESC"):
+        for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY rowid DESC"):
             yield Job(self._database, job_id)
 
     def forget(self, job: Job) -> None:

@@ -6,7 +6,6 @@ Every text is JSON in ASCII, because a file name may hold bytes that are not UTF
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from client.images import AnyImage, ArchivedImage, ImageFile, StoredImage
@@ -16,9 +15,9 @@ from functions.messages.contract import ObjectRef
 def to_columns(image: AnyImage) -> tuple[str, str, str, str, str]:
     """Return kind, place, location, name, and the request id that was given for it."""
     if isinstance(image, ImageFile):
-        kind, place = "file", [os.path.abspath(image.path)]
+        kind, place = "file", [str(image.path.absolute())]
     elif isinstance(image, ArchivedImage):
-        kind, place = "archive", [os.path.abspath(image.archive), image.member]
+        kind, place = "archive", [str(image.archive.absolute()), image.member]
     else:
         ref = image.reference
         kind, place = "object", [ref.bucket, ref.name, ref.generation, ref.size]  # type: ignore[list-item]
@@ -40,4 +39,4 @@ def from_columns(kind: str, place: str, location: str, name: str, key: str) -> A
 
 
 def _path(given: str, absolute: str) -> Path:
-    return Path(given if os.path.abspath(given) == absolute else absolute)
+    return Path(given) if str(Path(given).absolute()) == absolute else Path(absolute)

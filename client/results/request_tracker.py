@@ -103,8 +103,8 @@ class RequestTracker:
         self._settled: deque[Outcome] = deque()
         self._all_sent_at: float | None = None
         self._last_at = 0.0
-        self._failure = ""
-        self.unsent_reason = ""
+        self.failure = self.unsent_reason = ""
+        """Why no response can arrive any more, and why no more images can be sent."""
         self._stopped = False
 
     @property
@@ -118,9 +118,14 @@ class RequestTracker:
         return self._all_sent_at is not None
 
     def expect(self, request_id: str, image: Image, sent_at: float | None = None, trace_id: str = "") -> None:
-        """Register a request. `sent_at` is the time of the tracker's clock when it was sent, by default now."""
+        """Register a request. `sent_at` is the time of the tracker's clock when it was sent, by default now.
+
+        An image that is sent again is expected under its new id alone.
+        """
         with self._changed:
             self._open[request_id] = _OpenRequest(image, self._clock() if sent_at is None else sent_at, trace_id)
+            if (earlier := self._ids.get(image, request_id)) != request_id:
+                self._open.pop(earlier, None)
             self._ids[image] = request_id
             early = self._early.pop(request_id, None)
             if early:
@@ -166,7 +171,7 @@ class RequestTracker:
     def abort(self, reason: str) -> None:
         """Record that no response can arrive any more."""
         with self._changed:
-            self._failure = self._failure or reason
+            self.failure = self.failure or reason
             self._changed.notify_all()
 
     def stop(self, wait_s: float = 0.0) -> list[Outcome]:
@@ -195,7 +200,7 @@ class RequestTracker:
                 if not batch:
                     self._stopped = True
                     rest = list(self._errors.values())
-                    rest += self._unanswered(self._failure or f"no answer within {timeout_s:g} s")
+                    rest += self._unanswered(self.failure or f"no answer within {timeout_s:g} s")
                     break
             yield from batch
         yield from rest
@@ -222,7 +227,7 @@ class RequestTracker:
         self._changed.notify_all()
 
     def _finished(self, timeout_s: float) -> bool:
-        if self._failure:
+        if self.failure:
             return True
         if self._all_sent_at is None:
             return False

@@ -110,9 +110,10 @@ class ResponseSubscription:
             self._client.create_subscription(request=request, **self._limits)
             self.is_new = True
         except GoogleAPIError as exc:
-            if isinstance(exc, AlreadyExists) and self._may_exist:
-                return
-            raise SendError(f"no subscription for responses can be created: {plain(exc, request['topic'])}") from exc
+            if not (isinstance(exc, AlreadyExists) and self._may_exist):
+                raise SendError(
+                    f"no subscription for responses can be created: {plain(exc, request['topic'])}"
+                ) from exc
         self._created = True
 
     def _read_client_id(self) -> None:
