@@ -40,7 +40,7 @@ def report(session: Session) -> int:
     counts = job.counts()
     problems = session.source.problems if session.source else []
     messages.show_first(problems)
-    if reason := session.tracker.unsent_reason:
+    if reason := session.tracker.unsent_reason or (counts.waiting and session.tracker.failure):
         messages.show(f"sending stopped: {reason}")
     _show_failed(session, counts)
     waits = job.is_answered

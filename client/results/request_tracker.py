@@ -126,6 +126,7 @@ class RequestTracker:
             self._open[request_id] = _OpenRequest(image, self._clock() if sent_at is None else sent_at, trace_id)
             if (earlier := self._ids.get(image, request_id)) != request_id:
                 self._open.pop(earlier, None)
+                self._errors.pop(earlier, None)
             self._ids[image] = request_id
             early = self._early.pop(request_id, None)
             if early:

@@ -265,3 +265,14 @@ def test_the_send_pool_stops_when_the_tracker_is_stopped() -> None:
     tracker.stop()
     send_pool.start([image("a")], lambda each: sent.set(), tracker, threads=1)
     assert ended(tracker, 0.2) == {} and not sent.is_set()
+
+
+def test_an_image_that_is_sent_again_is_awaited_once() -> None:
+    """An upload that is made again has another request id."""
+    tracker = RequestTracker()
+    tracker.expect("r1", image("a"))
+    tracker.receive(error("r1", "unavailable"))
+    tracker.expect("r2", image("a"))
+    tracker.finish_sending()
+    tracker.receive(ok("r2"))
+    assert result(ended(tracker)["a"]) == "Bag"
