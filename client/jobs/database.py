@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from client.gcp import UsageError
 from client.text import StoreError, printable
+
+T = TypeVar("T")
 
 _VERSION = 1
 """PRAGMA user_version of these files. Another version has other tables."""
@@ -92,8 +94,15 @@ class Database:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()
-            except sqlite3.Error as exc:
+            except (sqlite3.Error, UnicodeError) as exc:
                 raise StoreError(f"the job store {self._shown()} cannot be read: {_reason(exc)}") from exc
+
+    def made(self, make: Callable[..., T], *values: object) -> T:
+        """Return what `make` makes of stored values. Raises StoreError where they are damaged."""
+        try:
+            return make(*values)
+        except (ValueError, TypeError, KeyError, IndexError) as exc:
+            raise StoreError(f"the job store {self._shown()} is damaged: {_reason(exc)}") from exc
 
     def close(self) -> None:
         """Close the file."""
@@ -116,7 +125,9 @@ class Database:
         except sqlite3.OperationalError as exc:
             raise Unopenable(f"the job store {self._shown()} cannot be opened: {_reason(exc)}") from None
         except sqlite3.Error as exc:  # it is no SQLite file
-            raise UsageError(f"the job store {self._shown()} cannot be used: {_reason(exc)}") from None
+            raise UsageError(
+                f"the job store {self._shown()} cannot be used: {_reason(exc)}; name another file with --state"
+            ) from None
         if version != _VERSION or not {"jobs", "images", "early"} <= names:
             raise UsageError(
                 f"{self._shown()} is no job store of version {_VERSION} (its version is {version}); "
@@ -129,4 +140,4 @@ class Database:
 
 def _reason(exc: Exception) -> str:
     text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return printable(text)[:150]
+    return printable(text)[:120]

@@ -67,7 +67,7 @@ class Job:
         found = database.rows("SELECT definition, created_at FROM jobs WHERE id = ?", job_id)
         if not found:
             raise UsageError(f"no job has the id {printable(job_id)}; predictions jobs lists them")
-        self.definition = Definition.from_json(found[0][0])
+        self.definition = database.made(Definition.from_json, found[0][0])
         self.created_at = float(found[0][1])
 
     # Images
@@ -111,7 +111,7 @@ class Job:
         while page := self._database.rows(f"{query} LIMIT {_PAGE}", self.id, after):
             for number, *columns in page:
                 after = number
-                yield number, from_columns(*columns)
+                yield number, self._database.made(from_columns, *columns)
             if self.is_cancelled:
                 return
 
@@ -137,7 +137,7 @@ class Job:
             "WHERE job = ? AND state = 'sent' AND rank = 0 ORDER BY number"
         )
         for *columns, request_id, trace_id in self._database.rows(query, self.id):
-            yield from_columns(*columns), request_id, trace_id
+            yield self._database.made(from_columns, *columns), request_id, trace_id
 
     # What becomes of them
 
@@ -242,7 +242,7 @@ class Job:
         """Whether every image of the job has a response, or was sent where none was requested."""
         counts = self.counts()
         done = counts.answered if self.is_answered else counts.answered + counts.unanswered
-        return self.is_listed and done == counts.total
+        return self.is_listed and 0 < done == counts.total
 
     def not_sent(self) -> Iterator[str]:
         """Yield the locations of the images that wait or could not be sent."""
@@ -250,7 +250,7 @@ class Job:
             "SELECT location FROM images WHERE job = ? AND state IN ('waiting', 'sending', 'failed') ORDER BY number"
         )
         for [location] in self._database.rows(query, self.id):
-            yield json.loads(location)
+            yield self._database.made(json.loads, location)
 
     @property
     def is_answered(self) -> bool:
@@ -267,7 +267,7 @@ class Job:
         while page := self._database.rows(query, self.id, after):
             after = page[-1][0]
             for _, *columns in page:
-                yield to_record(self.is_answered, *columns)
+                yield self._database.made(to_record, self.is_answered, *columns)
 
     def find(self, key: str) -> Iterator[Record]:
         """Yield the row of each image with this request id, location, or name without folders."""
@@ -275,7 +275,10 @@ class Job:
         values = self.id, key, key, f'"{name}"', f'%/{_escaped(name)}"'
         which = "(request_id = ? OR key = ? OR location = ? OR location LIKE ? ESCAPE '!')"
         query = f"SELECT {RECORD} FROM images WHERE job = ? AND {which} ORDER BY number"  # nosec B608
-        return (to_record(self.is_answered, *columns) for columns in self._database.rows(query, *values))
+        return (
+            self._database.made(to_record, self.is_answered, *columns)
+            for columns in self._database.rows(query, *values)
+        )
 
     def answered_records(self) -> Iterator[Record]:
         """Yield the row of each image with a response."""

@@ -15,7 +15,7 @@ from client.results.record import Record, distinct, rank
 from client.results.request_tracker import Outcome
 from client.results.sqlite_file import SqliteWriter, read_sqlite
 from client.results.text_files import CsvFormat, JsonLinesFormat, TextWriter, Warn, read_text
-from client.text import plain, printable
+from client.text import StoreError, plain, printable
 
 _KEPT = 2
 """Predictions of a row that figures need: the best, and the second of the least certain images."""
@@ -131,6 +131,8 @@ class ResultFiles:
         for path, writer in self._writers.items():
             try:
                 _write_missing(path, writer, records(), self._messages.show)
+            except StoreError:
+                raise
             except OSError as exc:
                 self._lost[path] = 1
                 self._messages.show(unwritable(path, exc))
@@ -161,17 +163,22 @@ class ResultFiles:
 
 def append_missing(paths: Iterable[Path], records: Callable[[], Iterable[Record]], warn: Warn) -> bool:
     """Add to each file those records that it lacks. Returns whether all files were completed. Raises UsageError."""
-    failures = []
-    for path, writer in open_writers(paths, warn).items():
-        try:
-            _write_missing(path, writer, records(), warn)
-        except OSError as exc:
-            failures.append(unwritable(path, exc))
-        else:
-            failures.append(complete(path, writer))
-    for failure in filter(None, failures):
+    writers, failures = open_writers(paths, warn), dict[Path, str]()
+    try:
+        for path, writer in writers.items():
+            try:
+                _write_missing(path, writer, records(), warn)
+            except StoreError:  # the records cannot be read
+                raise
+            except OSError as exc:
+                failures[path] = unwritable(path, exc)
+    finally:
+        for path, writer in writers.items():
+            if failure := complete(path, writer):
+                failures.setdefault(path, failure)
+    for failure in failures.values():
         warn(failure)
-    return not any(failures)
+    return not failures
 
 
 def _write_missing(path: Path, writer: Writer, records: Iterable[Record], warn: Warn) -> None:
