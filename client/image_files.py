@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from client.images import ImageFile
-from model.image_folder import EXPLANATIONS, HIDDEN, LEADS_OUT, UNREADABLE, entries_in, is_passed_by
+from model.image_folder import LEADS_OUT, UNREADABLE, entries_in, is_passed_by
 from model.links import leads_out
 
 UNUSABLE = {
@@ -32,39 +32,9 @@ class Found:
     named: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
-    """What paths of a command line name: the image files, each once and in order.
-
-    `unmatched`: the paths that match nothing, and symbolic links in a folder or behind a glob that lead out of the
-    folder, because another user may have created them. A link that the command line itself names is followed.
-    `left_out`: the files of folders that are no images by the ending of their names.
-    """
-
-    images: list[ImageFile]
-    unmatched: list[str]
-    left_out: list[Path]
-
-
-def expand(given: Sequence[str]) -> Expanded:
-    """Find the image files that `given` names: files, folders and globs."""
-    images: dict[Path, ImageFile] = {}
-    left_out: dict[Path, None] = {}
-    unmatched: list[str] = []
-    for text in given:
-        matched = False
-        for found in find(text):
-            path, why = found.image.path, found.left_out
-            if not why:
-                images.setdefault(path, found.image)
-            elif why in UNUSABLE:
-                unmatched.append(f"{path} {UNUSABLE[why]}")
-            elif why not in (HIDDEN, EXPLANATIONS):
-                left_out[path] = None
-            matched = matched or not why or why in UNUSABLE
-        if not matched:
-            unmatched.append(text)
-    return Expanded(list(images.values()), unmatched, [path for path in left_out if path not in images])
+def images_below(folder: Path) -> list[ImageFile]:
+    """Return the images of a folder, at any depth, without those behind links that lead out of it."""
+    return [found.image for found in find(str(folder)) if not found.left_out]
 
 
 def find(text: str) -> Iterator[Found]:

@@ -8,7 +8,7 @@ import os
 import warnings
 from pathlib import Path
 
-from client.image_files import expand
+from client.image_files import images_below
 from client.report.file_lookup import FileLookup
 
 _SIDE = 112
@@ -24,9 +24,8 @@ class Thumbnails:
     """Thumbnails of the images in a folder. Links that lead out of it are not followed."""
 
     def __init__(self, folder: Path) -> None:
-        images = expand([str(folder)]).images
         self._lookup = FileLookup()
-        for image in images:
+        for image in images_below(folder):
             self._lookup.add(os.path.abspath(image.path), {image.name})
 
     def uri(self, file: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.gcp import UsageError
-from client.image_files import expand
+from client.image_files import images_below
 from client.report.file_lookup import FileLookup
 from client.results.record import Record
 from client.text import plain, printable
@@ -45,8 +45,7 @@ def read_truth(path: Path) -> Truth:
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, str, set[str]]]:
     """Yield path, label and names of each image: its label is the first folder below `folder`, as `model` reads it."""
-    images = expand([str(folder)]).images
-    for image in images:
+    for image in images_below(folder):
         label, slash, _ = image.name.partition("/")
         if slash:
             path = os.path.abspath(image.path)

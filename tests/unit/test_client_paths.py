@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import expand
-from client.images import ImageFile
+from client.images import AnyImage, ImageFile
+from client.sources.selection import Selection
+from client.sources.source import Source
 from client.transport.bucket import object_name
 from client.unique_names import unique_names
 
@@ -23,8 +24,14 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def found(*given: str) -> tuple[list[AnyImage], list[str]]:
+    """The images that these paths name, and the problems."""
+    source = Source(Selection(given), lambda *_: ())
+    return list(source.images()), source.problems
+
+
 def names(*given: str) -> list[str]:
-    return [image.name for image in expand(given).images]
+    return [image.name for image in found(*given)[0]]
 
 
 def test_a_file_is_taken_whatever_its_name(shop: Path) -> None:
@@ -51,17 +58,17 @@ def test_each_file_once(shop: Path) -> None:
 
 def test_paths_without_a_match_are_reported(shop: Path) -> None:
     (shop / "empty").mkdir()
-    found = expand(["nope.png", "*.gif", "empty", "shop/a.png"])
-    assert [image.path for image in found.images] == [Path("shop/a.png")]
-    assert found.unmatched == ["nope.png", "*.gif", "empty"]
+    images, problems = found("nope.png", "*.gif", "empty", "shop/a.png")
+    assert [image.location for image in images] == ["shop/a.png"]
+    assert problems == [f"no image file is at {path}" for path in ("nope.png", "*.gif", "empty")]
 
 
 def test_only_regular_files_are_opened(shop: Path) -> None:
     os.mkfifo(shop / "shop" / "pipe.png")
     (shop / "loop.png").symlink_to("loop.png")
     assert "pipe.png" not in names("shop")
-    found = expand(["shop/pipe.png", "loop.png"])
-    assert (found.images, found.unmatched) == ([], ["shop/pipe.png", "loop.png"])
+    problems = [f"no image file is at {path}" for path in ("shop/pipe.png", "loop.png")]
+    assert found("shop/pipe.png", "loop.png") == ([], problems)
 
 
 def test_object_names_keep_folders_and_are_never_equal() -> None:
@@ -122,25 +129,24 @@ def trap(shop: Path) -> Path:
     ],
 )
 def test_links_out_of_the_folder_are_reported_and_not_followed(trap: Path, given: str) -> None:
-    found = expand([given])
-    seen, unmatched = [image.path.resolve() for image in found.images], found.unmatched
-    assert not any(path.is_relative_to(trap) for path in seen)
-    assert unmatched and all(
+    images, problems = found(given)
+    assert not any(Path(image.location).resolve().is_relative_to(trap) for image in images)
+    assert problems and all(
         text.endswith("(a symbolic link that leads out of the folder; name the file itself to send it)")
-        for text in unmatched
+        for text in problems
     )
 
 
 def test_links_within_the_folder_and_named_links_are_followed(trap: Path) -> None:
     assert "same.png" in names("shop") and "same.png" in names("shop/*.png")
-    assert expand(["shop/file.png"]).images == [ImageFile(Path("shop/file.png"), "file.png")]
+    assert found("shop/file.png")[0] == [ImageFile(Path("shop/file.png"), "file.png")]
     assert names("shop/folder") == ["key.png", "deep/key.png"] == names("shop/folder/")
 
 
 def test_links_to_parent_folders_yield_no_duplicates(shop: Path) -> None:
     (shop / "shop" / "one").symlink_to(".")
-    assert [str(image.path) for image in expand(["shop/**/*.avif"]).images] == ["shop/sub/deep/d.avif"]
-    assert expand(["shop/**"]).images == expand(["shop"]).images
+    assert [image.location for image in found("shop/**/*.avif")[0]] == ["shop/sub/deep/d.avif"]
+    assert found("shop/**")[0] == found("shop")[0]
 
 
 def test_names_with_a_dot_match_no_wildcard(shop: Path) -> None:

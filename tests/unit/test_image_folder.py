@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from client.image_files import expand
-from model.image_folder import SUFFIXES, by_suffix, images_in
+from client.image_files import images_below
+from client.sources.selection import Selection
+from client.sources.source import Source
+from model.image_folder import SUFFIXES, counted, images_in
 from model.training.data.folders import read_folders, read_images
 from model.training.data.labelled import read_labelled
 
@@ -39,12 +41,20 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def _source(*paths: Path) -> Source:
+    return Source(Selection([str(path) for path in paths]), lambda *_: ())
+
+
 def _client(photos: Path) -> list[Path]:
-    return [image.path for image in expand([str(photos)]).images]
+    return [Path(image.location) for image in _source(photos).images()]
 
 
 def _client_glob(photos: Path) -> list[Path]:
-    return [image.path for image in expand([str(photos / "*")]).images]
+    return [Path(image.location) for image in _source(photos / "*").images()]
+
+
+def _report(photos: Path) -> list[Path]:
+    return [image.path for image in images_below(photos)]
 
 
 def _training(photos: Path) -> list[Path]:
@@ -60,7 +70,7 @@ def _evaluation(photos: Path) -> list[Path]:
     return [item.source for item in read_labelled(photos, ("cat", "dog"), None, {}) if isinstance(item.source, Path)]
 
 
-@pytest.mark.parametrize("read", [_client, _client_glob, _training, _calibration, _evaluation])
+@pytest.mark.parametrize("read", [_client, _client_glob, _report, _training, _calibration, _evaluation])
 def test_every_reader_finds_the_same_images(read: Callable[[Path], list[Path]], photos: Path) -> None:
     assert sorted(path.relative_to(photos).as_posix() for path in read(photos)) == IMAGES
 
@@ -84,9 +94,11 @@ def test_images_without_a_class_are_counted(
 
 
 def test_the_client_returns_what_is_left_out_once(photos: Path) -> None:
-    found = expand([str(photos), str(photos / "cat"), str(photos / "dog" / "notes.txt")])
-    assert by_suffix(found.left_out) == "2 .heic, 1 .png, 1 without an ending"
-    assert len(found.images) == len(IMAGES) + 1, "a file that is named is taken whatever its name"
+    made = _source(photos, photos / "dog" / "notes.txt")
+    assert len(list(made.images())) == len(IMAGES) + 1, "a file that is named is taken whatever its name"
+    assert counted(made.left_out) == (
+        "10 hidden or system files, 2 .heic, 1 .png, 1 .txt, 1 explanations, 1 without an ending"
+    )
 
 
 def test_no_file_is_in_two_lists(photos: Path) -> None:
