@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.cli import options
+from client.cli.arguments import Arguments
 from client.cli.run import run
 from client.cli.sending_options import no_wait, receiving, sending
-from client.cli.session import Arguments, open_session
+from client.cli.session_opening import open_session
 from client.gcp import Cloud, UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from client.cli.job_options import job_id, open_store
 from client.gcp import UsageError
 
 if TYPE_CHECKING:
-    from client.jobs.job import Counts, Job
+    from client.jobs.counts import Counts
+    from client.jobs.job import Job
     from client.results.output import Messages
 
 _IDLE_S = 1.0
@@ -226,8 +227,8 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
         return
     if not job.is_listed:
         messages.show(f"not all images of the job are known: {way_on}")
-    elif unsent := counts.waiting + counts.failed:
-        messages.show(f"{unsent:,} images are not sent: {way_on}")
+    elif counts.unsent:
+        messages.show(f"{counts.unsent:,} images are not sent: {way_on}")
 
 
 def _receive_waiting(job: Job, messages: Messages) -> None:
@@ -253,7 +254,7 @@ def _receive_waiting(job: Job, messages: Messages) -> None:
 def _summary(counts: Counts) -> str:
     parts = [f"{counts.ok:,} of {counts.total:,} answered"]
     parts += [f"{count:,} {code}" for code, count in counts.errors.items()]
-    for count, what in ((counts.unanswered, "without an answer"), (counts.failed + counts.waiting, "not sent")):
+    for count, what in ((counts.unanswered, "without an answer"), (counts.unsent, "not sent")):
         if count:
             parts.append(f"{count:,} {what}")
     return ", ".join(parts)

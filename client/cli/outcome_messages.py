@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.cli.session import Session
@@ -13,7 +12,7 @@ from client.results.output import View, show_records
 from client.text import brief, plain, printable
 
 if TYPE_CHECKING:
-    from client.jobs.job import Counts
+    from client.jobs.counts import Counts
     from client.results.record import Record
 
 _SENDING_S = 2.0
@@ -36,30 +35,22 @@ def close(session: Session, view: View, *, answered: bool = False) -> None:
 
 def report(session: Session) -> int:
     """Name what has no image and what failed, count both, and return the exit code."""
-    job, messages, arguments = session.job, session.messages, session.arguments
-    counts = job.counts()
+    job, messages, counts = session.job, session.messages, session.job.counts()
     problems = session.source.problems if session.source else []
     messages.show_first(problems)
     if reason := session.tracker.unsent_reason or (counts.waiting and session.tracker.failure):
         messages.show(f"sending stopped: {reason}")
     _show_failed(session, counts)
-    waits = job.is_answered
-    sent = counts.total - counts.waiting - counts.failed
-    good, done = (counts.ok, "answered") if waits and not arguments.detached else (sent, "sent")
-    errors = sum(counts.errors.values())
-    left_out = session.left_out()
-    line = (
-        f"{good:,} of {counts.total:,} {done}"
-        + (f", {errors:,} with an error" if errors else "")
-        + (f"; left out of folders: {left_out}" if left_out else "")
-    )
-    messages.show(line)
-    session.log.write(f"job {job.id} ends: {line}")
-    _write_unsent(session, arguments.unsent)
-    if counts.waiting or not job.is_listed or (waits and not arguments.detached and counts.unanswered):
+    done = counts.ok if session.awaits else counts.sent
+    summary = _summary(session, counts, done)
+    messages.show(summary)
+    session.log.write(f"job {job.id} ends: {summary}")
+    _write_unsent(session)
+    if counts.waiting or not job.is_listed or (session.awaits and counts.unanswered):
         _show_way_on(session, counts)
-    complete = job.is_listed and good == counts.total and not errors
-    return 0 if complete and not problems and not (session.files and session.files.failed) else 1
+    are_files_complete = not (session.files and session.files.failed)
+    all_done = job.is_listed and done == counts.total and not counts.errors
+    return 0 if all_done and are_files_complete and not problems else 1
 
 
 def report_interruption(session: Session, view: View) -> None:
@@ -72,37 +63,48 @@ def report_interruption(session: Session, view: View) -> None:
             view.add(outcome)
     close(session, view, answered=True)
     counts = job.counts()
-    unsent = counts.waiting + counts.failed
-    messages.show(f"interrupted; {counts.unanswered:,} unanswered" + (f", {unsent:,} not sent" if unsent else ""))
-    messages.show_first(
-        [f"  unanswered: {_named(each)}" for each in _first(session, "missing")],
-        total=counts.unanswered,
-    )
+    left = f"{counts.unanswered:,} unanswered"
+    messages.show(f"interrupted; {left}" + (f", {counts.unsent:,} not sent" if counts.unsent else ""))
+    unanswered = [f"  unanswered: {_named(each)}" for each in _first(session, "missing")]
+    messages.show_first(unanswered, total=counts.unanswered)
+    unsent = [f"  not sent: {brief(each.file)}" for each in _first(session, "failed")]
     rest = "" if session.arguments.unsent else "; --unsent FILE lists them all"
-    messages.show_first([f"  not sent: {brief(each.file)}" for each in _first(session, "failed")], rest, total=unsent)
+    messages.show_first(unsent, rest, total=counts.unsent)
     if counts.unanswered:
         messages.show("the worker still scores what was sent, and the next command waits behind it")
-    session.log.write(f"job {job.id} was interrupted: {counts.unanswered:,} unanswered, {unsent:,} not sent")
-    _write_unsent(session, session.arguments.unsent)
+    session.log.write(f"job {job.id} was interrupted: {left}, {counts.unsent:,} not sent")
+    _write_unsent(session)
     _show_way_on(session, counts)
 
 
+def _summary(session: Session, counts: Counts, done: int) -> str:
+    """Return how many images are done, how many have an error response, and what was left out."""
+    parts = [f"{done:,} of {counts.total:,} {'answered' if session.awaits else 'sent'}"]
+    if errors := sum(counts.errors.values()):
+        parts.append(f", {errors:,} with an error")
+    if left_out := session.left_out():
+        parts.append(f"; left out of folders: {left_out}")
+    return "".join(parts)
+
+
 def _show_failed(session: Session, counts: Counts) -> None:
-    """Name the first images without a response, or that could not be sent where no table shows it."""
-    lines = []
-    if not session.arguments.detached and not session.arguments.no_wait and counts.unanswered:
+    """Name the first images without a response, and those that could not be sent where no row shows them."""
+    lines, total = [], 0
+    if session.awaits and counts.unanswered:
         lines = [f"{each.problem}: {_named(each)}" for each in _first(session, "missing")]
-    if not session.shows_table and not session.arguments.as_json and counts.failed:
+        total = counts.unanswered
+    if counts.failed and not (session.shows_table or session.arguments.as_json):
         lines += [f"{brief(each.file)}: {each.problem}" for each in _first(session, "failed")]
-    session.messages.show_first(lines, total=max(len(lines), counts.unanswered if lines else 0))
+        total += counts.failed
+    session.messages.show_first(lines, total=total)
 
 
 def _show_way_on(session: Session, counts: Counts) -> None:
     """Say how to go on with the job."""
     job = session.job
     if session.is_kept and not job.is_cancelled:
-        unsent = counts.waiting or counts.failed or not job.is_listed
-        way_on = f"{job.definition.command} --resume" if unsent or not job.definition.client_id else "wait"
+        can_wait = job.is_listed and not counts.unsent and job.definition.client_id
+        way_on = "wait" if can_wait else f"{job.definition.command} --resume"
         session.messages.show(f"to go on:   predictions {way_on} {job.id}")
         session.messages.show(f"to give up: predictions cancel {job.id}")
 
@@ -115,17 +117,16 @@ def _named(record: Record) -> str:
     return f"{brief(record.file)} (request {printable(record.request_id)})"
 
 
-def _write_unsent(session: Session, path: Path | None) -> None:
+def _write_unsent(session: Session) -> None:
     """Write the paths of images that were not sent to the file of --unsent, if it is given, one on each line."""
+    path = session.arguments.unsent
     if path is None:
         return
-    count = 0
+    locations = list(session.job.not_sent())
     try:
         with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            for location in session.job.not_sent():
-                file.write(f"{location}\n")
-                count += 1
+            file.writelines(f"{location}\n" for location in locations)
     except OSError as exc:
         session.messages.show(f"--unsent cannot be written to {printable(str(path))}: {plain(exc)}")
     else:
-        session.messages.show(f"{count:,} images that were not sent are listed in {printable(str(path))}")
+        session.messages.show(f"{len(locations):,} images that were not sent are listed in {printable(str(path))}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from client.cli import options
 from client.cli.session import Session
+from client.text import StoreError
 
 if TYPE_CHECKING:
     from client.results.output import View
@@ -30,10 +31,15 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
     tries = Tries(arguments.tries, arguments.every)
     view = session.view()
     session.await_earlier()  # before responses arrive
-    with opening as transport:
-        session.send_lost_again()
-        sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
-        return _send(sender, session, view)
+    try:
+        with opening as transport:
+            session.send_lost_again()
+            sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
+            return _send(sender, session, view)
+    except StoreError as exc:
+        session.messages.clear()
+        job = session.job
+        raise StoreError(f"{exc}; then go on with predictions {job.definition.command} --resume {job.id}") from exc
 
 
 def _send(transport: Transport, session: Session, view: View) -> int:

@@ -1,102 +1,23 @@
-"""What the commands that send images share: their arguments, the job that they work on, and how outcomes are shown."""
+"""One run of a command that sends images: the job that it works on, and how outcomes are shown."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from client.cli import options
-from client.cli.sending_options import given
+from client.cli.arguments import MAX_NAME_LENGTH, MAX_NAMED, Arguments
 from client.gcp import RETRY_S, Cloud, UsageError
 
 if TYPE_CHECKING:
     from client.images import Image
-    from client.jobs.definition import Definition
     from client.jobs.job import Job
-    from client.jobs.store import JobStore
     from client.results.output import View
     from client.results.result_files import ResultFiles
-    from client.sources.selection import Selection
     from client.sources.source import Source
-    from client.transport.base import SendOptions
     from client.transport.response_subscription import ResponseSubscription
     from functions.messages.contract import Response
-
-
-_MAX_NAMED, _MAX_NAME_LENGTH = 3, 120
-"""Paths without an image that an error names, and characters of each."""
-
-
-_SELECTION = ("paths", "lists", "column", "id_column", "include", "exclude")
-_FIXED = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
-_OPTIONS = ("top_k", "model", "explain", "expires_in")
-"""Parameters: what names images; what --resume must find in the job unchanged; what it cannot change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
-    """The arguments of the commands that send images. Not every command has those with a default."""
-
-    paths: Sequence[str]
-    rate: float | None
-    tries: int
-    every: float
-    state: Path | None
-    unsent: Path | None
-    log: Path | None
-    lists: Sequence[str] = ()
-    column: str = ""
-    id_column: str = ""
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    top_k: int | None = None
-    model: str | None = None
-    expires_in: float | None = None
-    resume: str | None = None
-    as_json: bool = False
-    output: Sequence[Path] = ()
-    explain: bool = False
-    explain_to: Path | None = None
-    timeout: float = RETRY_S
-    no_wait: bool = False
-    detached: bool = False
-    quiet: bool = False
-    shown_as: str = ""
-
-    @property
-    def explanations(self) -> Path | None:
-        """The folder for explanations, None when none is requested."""
-        return self.explain_to or (options.EXPLANATIONS if self.explain else None)
-
-    def request_options(self) -> SendOptions:
-        """Return the options of each request."""
-        from client.transport.base import SendOptions
-
-        return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None)
-
-    def selection(self) -> Selection:
-        """Return what the command line names."""
-        from client.sources.selection import Selection
-
-        return Selection(**self.selection_values())
-
-    def selection_values(self) -> dict[str, Any]:
-        """Return the parameters that name and choose images."""
-        return {name: getattr(self, name) for name in _SELECTION}
-
-    def described(self) -> str:
-        """Return the named images in a few words."""
-        if self.shown_as:
-            return self.shown_as
-        named = [*self.paths, *(f"--from {name}" for name in self.lists)]
-        more = f" and {len(named) - _MAX_NAMED:,} more" if len(named) > _MAX_NAMED else ""
-        return " ".join(text[:_MAX_NAME_LENGTH] for text in named[:_MAX_NAMED]) + more
 
 
 class Session:
@@ -117,6 +38,7 @@ class Session:
         self.log = EventLog(arguments.log, self.messages.show)
         self.files: ResultFiles | None = None
         self._subscription: ResponseSubscription | None = None
+        self._attempted: dict[str, Image] = {}
         self._total: int | None = None
 
     def responses(self, cloud: Cloud) -> ResponseSubscription | None:
@@ -142,6 +64,7 @@ class Session:
         """Await the responses to what an earlier command of this job sent, and let the rest be sent."""
         if not self.arguments.resume:
             return
+        self._attempted = {image.request_id: image for image in self.job.attempted()}
         if unconfirmed := self.job.retry(unanswered=self.job.definition.command == "predict"):
             self.messages.show(f"{unconfirmed:,} images may have been sent without a confirmation, and are sent again")
         if self.job.definition.client_id:
@@ -162,12 +85,15 @@ class Session:
         while True:
             for number, image in self.job.unsent(last):
                 last = number
+                self._attempted.pop(image.request_id, None)
                 if rate:
                     time.sleep(max(0.0, started + count / rate - time.monotonic()))
                 count += 1
                 yield image
             if next(adding, None) is None:
-                return
+                break
+        for request_id, tried in self._attempted.items():  # the response to an earlier try came before another one
+            self.tracker.expect(request_id, tried)
 
     def view(self) -> View:
         """Return the view that shows the outcomes as they come."""
@@ -194,6 +120,11 @@ class Session:
         return self._total
 
     @property
+    def awaits(self) -> bool:
+        """Whether the command waits for responses."""
+        return self.job.is_answered and not self.arguments.detached
+
+    @property
     def shows_table(self) -> bool:
         """Whether a table is printed at the end."""
         arguments = self.arguments
@@ -218,8 +149,8 @@ class Session:
 
         assert self.source is not None
         problems, left_out = self.source.problems, self.left_out()
-        named = "; ".join(text[:_MAX_NAME_LENGTH] for text in problems[:_MAX_NAMED])
-        more = f"; and {len(problems) - _MAX_NAMED:,} more" if len(problems) > _MAX_NAMED else ""
+        named = "; ".join(text[:MAX_NAME_LENGTH] for text in problems[:MAX_NAMED])
+        more = f"; and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
         return UsageError(
             (named or f"no image file is at {printable(self.job.definition.described)}")
             + more
@@ -239,92 +170,3 @@ class Session:
 
     def _is_unfinished(self) -> bool:
         return self.is_kept and not self.job.is_cancelled and self.job.counts().unanswered > 0
-
-
-@contextmanager
-def open_session(arguments: Arguments, definition: Definition) -> Iterator[Session]:
-    """Open the job store, and make a job of the images that the arguments name, or find the one to resume.
-
-    Raises UsageError when the arguments name no image, or do not fit the job.
-    """
-    from client.cli.job_options import open_store
-    from client.jobs.hold import held
-
-    with open_store(arguments.state, needed=bool(arguments.detached or arguments.resume)) as store:
-        if arguments.resume:
-            session = _resumed(arguments, store.find(arguments.resume), definition)
-        else:
-            source = _source(arguments, definition)
-            session = Session(arguments, store.create(definition), source, store.is_kept)
-        with held(session.job, session.tracker.abort):
-            if not arguments.resume:
-                _list_images(store, session)
-            yield session
-
-
-def _list_images(store: JobStore, session: Session) -> None:
-    """Add the images of a new job, except those of a bucket, whose listing is read while images are sent.
-
-    Removes the job when that fails, because nothing was sent. Raises UsageError when there is no image.
-    """
-    assert session.source is not None
-    if session.source.is_listing:
-        return
-    try:
-        for _ in session.job.add(session.source.images()):
-            pass
-        if not session.job.counts().total:
-            raise session.no_image()
-    except BaseException:
-        store.forget(session.job)
-        raise
-
-
-def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
-    """Return the session of an earlier job. Raises UsageError for arguments that contradict it."""
-    from client.jobs.responses import check_place
-
-    made = job.definition
-    if made.command != definition.command:
-        raise UsageError(f"job {job.id} was made by {made.command}: predictions {made.command} --resume {job.id}")
-    if job.is_cancelled:
-        raise UsageError(f"job {job.id} was cancelled; send its images in a new one")
-    check_place(job)
-    if given(_SELECTION):
-        raise UsageError("--resume takes the images from the job: give no PATH and no --from with it")
-    for name, flag in given(_FIXED).items():
-        if getattr(made, name) != getattr(definition, name):
-            raise UsageError(
-                f"{flag} is {getattr(definition, name)!r}; job {job.id} has {getattr(made, name)!r}: leave it out"
-            )
-    if given(_OPTIONS):
-        raise UsageError(f"{', '.join(given(_OPTIONS).values())}: the options of job {job.id} are fixed")
-    arguments = replace(arguments, explain=made.options.explain)
-    return Session(arguments, job, None if job.is_listed else _rest_of_listing(arguments, job))
-
-
-def _rest_of_listing(arguments: Arguments, job: Job) -> Source:
-    """Return the source of a job whose command had not read all images when it ended. Raises UsageError."""
-    from client.sources.objects import SCHEME
-    from client.sources.selection import STDIN
-    from client.text import printable
-
-    made, arguments = job.definition, replace(arguments, **job.definition.selection)
-    local = [name for name in (*arguments.paths, *arguments.lists) if not name.startswith(SCHEME)]
-    if len(local) == len(arguments.paths) + len(arguments.lists):
-        raise UsageError(f"job {job.id} ended before all its images were listed, and sent none: give its command again")
-    if STDIN in arguments.lists:
-        raise UsageError(f"job {job.id} ended before it had read all of --from -: send the other images in a new job")
-    if local and made.folder != os.getcwd():
-        raise UsageError(
-            f"job {job.id} ended before all its images were listed: "
-            f"resume it in {printable(made.folder)[:_MAX_NAME_LENGTH]}, where its paths begin"
-        )
-    return _source(arguments, made)
-
-
-def _source(arguments: Arguments, definition: Definition) -> Source:
-    from client.sources.objects import object_lister
-    from client.sources.source import Source
-
-    return Source(arguments.selection(), object_lister(Cloud(definition.project)), prefix=definition.prefix)

@@ -29,13 +29,13 @@ def describe(job: Job) -> dict[str, Any]:
         "to": made.url or (made.bucket if made.command == "upload" else made.topic),
         "images": counts.total,
         "all_images_known": job.is_listed,
-        "sent": counts.total - counts.waiting - counts.failed,
+        "sent": counts.sent,
         "answered": counts.answered,
         "ok": counts.ok,
         "errors": counts.errors,
         "missing": counts.unanswered if job.is_answered else 0,
         "expired": job.expired(),
-        "not_sent": counts.waiting + counts.failed,
+        "not_sent": counts.unsent,
         "failed": counts.failed,
         "subscription": f"{made.response_topic}-{made.client_id}"
         if made.client_id and not made.subscription
@@ -69,4 +69,4 @@ def _state(job: Job) -> str:
         return "complete"
     if job.is_held():
         return "running"
-    return "interrupted" if counts.waiting or counts.failed or not job.is_listed else "waiting"
+    return "interrupted" if counts.unsent or not job.is_listed else "waiting"

@@ -7,11 +7,11 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from client.gcp import UsageError
 from client.images import AnyImage, Image
+from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
 from client.jobs.holder import HELD_S, has_ended, this_process
@@ -32,31 +32,6 @@ _INSERT = (
     "ON CONFLICT (job, place, given_id) DO NOTHING"
 )
 _IMAGE = "kind, place, location, name, key"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Numbers of images. Every image is in one of `waiting`, `failed`, `unanswered`, `ok` and `errors`.
-
-    `waiting` is not sent yet, `failed` could not be sent, `unanswered` was sent and has no response. `errors` counts
-    error responses by code.
-    """
-
-    waiting: int
-    failed: int
-    unanswered: int
-    ok: int
-    errors: dict[str, int]
-
-    @property
-    def answered(self) -> int:
-        """The number of images with a response."""
-        return self.ok + sum(self.errors.values())
-
-    @property
-    def total(self) -> int:
-        """The number of images."""
-        return self.waiting + self.failed + self.unanswered + self.answered
 
 
 class Job:
@@ -138,6 +113,12 @@ class Job:
         )
         for *columns, request_id, trace_id in self._database.rows(query, self.id):
             yield self._database.made(from_columns, *columns), request_id, trace_id
+
+    def attempted(self) -> Iterator[AnyImage]:
+        """Yield each image whose sending failed, or was not confirmed. It may have been sent all the same."""
+        query = f"SELECT {_IMAGE} FROM images WHERE job = ? AND state IN ('sending', 'failed') AND rank = 0"  # nosec B608
+        for columns in self._database.rows(query, self.id):
+            yield self._database.made(from_columns, *columns)
 
     # What becomes of them
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from client.jobs.job import Counts
+from client.jobs.counts import Counts
 from client.jobs.store import JobStore
 from client.results.record import Record
 from client.results.result_files import read_records

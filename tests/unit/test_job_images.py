@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from client.images import AnyImage, ImageFile
-from client.jobs.job import Counts, Job
+from client.jobs.counts import Counts
+from client.jobs.job import Job
 from client.jobs.store import JobStore
 from client.results.request_tracker import Outcome
 from client.text import StoreError
