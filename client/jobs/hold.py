@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from client.gcp import UsageError
 from client.jobs.job import Job
@@ -47,4 +47,5 @@ def held(job: Job, on_end: Callable[[str], None]) -> Iterator[None]:
     finally:
         done.set()
         renewing.join()
-        job.release()
+        with suppress(StoreError):  # the error before it is the one to report, and the hold ends with the process
+            job.release()

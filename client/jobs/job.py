@@ -15,6 +15,7 @@ from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
 from client.jobs.holder import HELD_S, has_ended, this_process
+from client.jobs.statements import ANSWER, FIND, IMAGE, INSERT
 from client.jobs.stored_image import from_columns, to_columns
 from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
@@ -26,12 +27,6 @@ from functions.messages.contract import Response
 
 _PAGE = 1000
 """Images read or written at a time: few enough to hold, enough for one transaction to cost little an image."""
-
-_INSERT = (
-    "INSERT INTO images (job, number, kind, place, location, name, given_id, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (job, place, given_id) DO NOTHING"
-)
-_IMAGE = "kind, place, location, name, key"
 
 
 class Job:
@@ -62,7 +57,7 @@ class Job:
                 for at, image in enumerate(page, 1)
             ]
             with self._database.transaction() as database:
-                database.executemany(_INSERT, rows)
+                database.executemany(INSERT, rows)
             number += len(page)
             yield number
         with self._database.transaction() as database:
@@ -80,9 +75,7 @@ class Job:
 
     def unsent(self, after: int = 0) -> Iterator[tuple[int, AnyImage]]:
         """Yield the images that wait, with their numbers, in their order. Ends early when the job is cancelled."""
-        query = (
-            f"SELECT number, {_IMAGE} FROM images WHERE job = ? AND state = 'waiting' AND number > ? ORDER BY number"  # nosec B608
-        )
+        query = f"SELECT number, {IMAGE} FROM images WHERE job = ? AND state = 'waiting' AND number > ? ORDER BY number"  # nosec B608
         while page := self._database.rows(f"{query} LIMIT {_PAGE}", self.id, after):
             for number, *columns in page:
                 after = number
@@ -108,7 +101,7 @@ class Job:
     def awaited(self) -> Iterator[tuple[AnyImage, str, str]]:
         """Yield each image that was sent and has no response, with its request id and trace id."""
         query = (
-            f"SELECT {_IMAGE}, request_id, trace_id FROM images "  # nosec B608
+            f"SELECT {IMAGE}, request_id, trace_id FROM images "  # nosec B608
             "WHERE job = ? AND state = 'sent' AND rank = 0 ORDER BY number"
         )
         for *columns, request_id, trace_id in self._database.rows(query, self.id):
@@ -116,7 +109,7 @@ class Job:
 
     def attempted(self) -> Iterator[AnyImage]:
         """Yield each image whose sending failed, or was not confirmed. It may have been sent all the same."""
-        query = f"SELECT {_IMAGE} FROM images WHERE job = ? AND state IN ('sending', 'failed') AND rank = 0"  # nosec B608
+        query = f"SELECT {IMAGE} FROM images WHERE job = ? AND state IN ('sending', 'failed') AND rank = 0"  # nosec B608
         for columns in self._database.rows(query, self.id):
             yield self._database.made(from_columns, *columns)
 
@@ -146,16 +139,16 @@ class Job:
                 [number] = database.execute(
                     "SELECT number FROM images WHERE job = ? AND key = ?", (self.id, image.request_id)
                 ).fetchone()
-                database.execute(_ANSWER, (sent.request_id, *values, self.id, number, values[1]))
+                database.execute(ANSWER, (sent.request_id, *values, self.id, number, values[1]))
 
     def receive(self, response: Response) -> None:
         """Record a response: predictions replace an error, and any error the error `unavailable`."""
         values = answer_columns(response)
         key = self.id, response.request_id
         with self._database.transaction() as database:
-            known = database.execute(_FIND, key * 2).fetchone()
+            known = database.execute(FIND, key * 2).fetchone()
             if known:
-                database.execute(_ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+                database.execute(ANSWER, (response.request_id, *values, self.id, *known, values[1]))
             else:  # the request id of an upload is known only after it
                 database.execute(
                     "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) "
@@ -175,7 +168,7 @@ class Job:
             with self._database.transaction() as database:
                 key = self.id, outcome.image.request_id
                 [number] = database.execute("SELECT number FROM images WHERE job = ? AND key = ?", key).fetchone()
-                database.execute(_ANSWER, (outcome.request_id, *values, self.id, number, values[1]))
+                database.execute(ANSWER, (outcome.request_id, *values, self.id, number, values[1]))
         if outcome.problem:
             with self._database.transaction() as database:
                 database.execute(
@@ -295,19 +288,6 @@ class Job:
         for row in self._database.rows(f"SELECT {columns} FROM jobs WHERE id = ?", self.id):  # nosec B608
             return tuple(row)
         raise StoreError(f"job {self.id} was removed from the job store")
-
-
-_FIND = (
-    "SELECT number FROM images WHERE job = ? AND request_id = ? "
-    "UNION SELECT number FROM images WHERE job = ? AND key = ?"
-)
-"""Two searches, each in an index; one with OR would read all images of the job."""
-
-_ANSWER = (
-    "UPDATE images SET request_id = ?, record = ?, rank = ?, error_code = ?, answered_at = ?, state = 'sent' "
-    "WHERE job = ? AND number = ? AND rank < ?"
-)
-"""An answered image was sent, although the process may have ended before it recorded that."""
 
 
 def _escaped(text: str) -> str:
