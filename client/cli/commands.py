@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -188,6 +189,7 @@ def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
         described=arguments.described(),
         client_id=uuid.uuid4().hex if receives else "",
         place="" if command == "predict" else current_place(),
+        machine=socket.gethostname(),
         selection=arguments.selection_values(),
         options=arguments.request_options(),
         **places,

@@ -45,7 +45,7 @@ class Arguments:
     rate: float | None
     tries: int
     every: float
-    state: Path | None
+    state: str | None
     unsent: Path | None
     log: Path | None
     lists: Sequence[str] = ()
@@ -132,6 +132,7 @@ class Session:
             subscription=definition.subscription,
             client_id=definition.client_id,
             keep=self._is_unfinished,
+            journal=self.job,
             retry_s=min(RETRY_S, self.arguments.timeout),
         )
         return self._subscription
@@ -166,6 +167,7 @@ class Session:
                 yield image
             if next(adding, None) is None:
                 return
+            self.job.save()
 
     def view(self) -> View:
         """Return the view that shows the outcomes as they come."""

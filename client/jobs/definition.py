@@ -22,7 +22,8 @@ class Definition:
 
     `described` tells in a few words what is sent, and `selection` holds the parameters that name it. `client_id` is the
     `reply_to` of the requests, empty where no response is requested. `subscription` is one that existed before; without
-    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP.
+    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP. `machine` is the
+    host on which the job was made, where its files lie.
     """
 
     command: str
@@ -36,6 +37,7 @@ class Definition:
     prefix: str = ""
     url: str = ""
     place: str = ""
+    machine: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
 

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from client.gcp import UsageError
@@ -202,6 +202,17 @@ class Job:
                     "UPDATE images SET problem = ?, state = ? WHERE job = ? AND key = ?",
                     (outcome.problem, state, self.id, outcome.image.request_id),
                 )
+
+    def when_saved(self, action: Callable[[], None]) -> None:
+        """Call `action` when what is recorded so far is saved: here at once. May be called from another thread."""
+        action()
+
+    def save(self) -> None:
+        """Save what is recorded, where that does not happen at once."""
+
+    def unconfirmed(self) -> int:
+        """Return how many images an earlier command may have sent at most without recording it."""
+        return 0
 
     def cancel(self) -> None:
         """Mark the job as cancelled: what is not sent stays unsent."""

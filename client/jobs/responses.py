@@ -71,6 +71,7 @@ def receiving(job: Job, log: Callable[[str], None]) -> Iterator[Receiver]:
         client_id=definition.client_id,
         keep=lambda: not job.is_cancelled and not job.is_complete(),
         must_exist=True,
+        journal=job,
     )
     with held(job, receiver.end), responses:
         yield receiver
