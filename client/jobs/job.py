@@ -311,6 +311,10 @@ class Job:
         [[holder, until]] = self._database.rows("SELECT holder, held_until FROM jobs WHERE id = ?", self.id)
         return holder != "" and until > time.time() and not _has_ended(holder)
 
+    def held_by(self) -> str:
+        """Return who holds the job, for a message."""
+        return "another command"
+
     def release(self) -> None:
         """Let another command take the job."""
         with self._database.transaction() as database:

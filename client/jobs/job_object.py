@@ -28,12 +28,16 @@ class ObjectChanged(StoreError):
 
 def is_held(metadata: Mapping[str, str]) -> bool:
     """Whether a command works on the job with this metadata."""
-    try:
-        until = float(metadata.get("held_until", "0"))
-    except ValueError:
-        return False
     holder = metadata.get("holder", "")
-    return holder != "" and until > time.time() and not has_ended(holder)
+    return holder != "" and held_until(metadata) > time.time() and not has_ended(holder)
+
+
+def held_until(metadata: Mapping[str, str]) -> float:
+    """Return the end of the time for which a command holds the job, in seconds since 1970."""
+    try:
+        return float(metadata.get("held_until", "0"))
+    except ValueError:
+        return 0.0
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from client.jobs.database import Database
 from client.jobs.description import describe
 from client.jobs.holder import this_process
 from client.jobs.job import Job
-from client.jobs.job_object import JobObject, ObjectChanged, is_held
+from client.jobs.job_object import JobObject, ObjectChanged, held_until, is_held
 from client.text import StoreError, plain, printable
 from client.transport.base import Sent
 from functions.messages.contract import Response
@@ -120,6 +120,11 @@ class RemoteJob(Job):
     def is_held(self) -> bool:
         return is_held(self._there.metadata)
 
+    def held_by(self) -> str:
+        host = self._there.metadata.get("holder", "").rpartition(" ")[0]
+        left = max(0.0, held_until(self._there.metadata) - time.time())
+        return f"a command on {printable(host) or 'another machine'} (if it was killed, for {left:.0f} s more)"
+
     def release(self) -> None:
         with self._saving:
             self._check()
@@ -147,7 +152,7 @@ class RemoteJob(Job):
 
     def _renew(self) -> bool:
         self._write(pace_s=_PACE_S)
-        if float(self._there.metadata.get("held_until", "0")) < time.time() + _HELD_S / 2:
+        if held_until(self._there.metadata) < time.time() + _HELD_S / 2:
             self._try(lambda: self._there.mark(self._metadata()))
         self.notice_cancellation()
         return True
