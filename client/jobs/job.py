@@ -210,10 +210,6 @@ class Job:
     def save(self) -> None:
         """Save what is recorded, where that does not happen at once."""
 
-    def unconfirmed(self) -> int:
-        """Return how many images an earlier command may have sent at most without recording it."""
-        return 0
-
     def cancel(self) -> None:
         """Mark the job as cancelled: what is not sent stays unsent."""
         with self._database.transaction() as database:

@@ -23,7 +23,10 @@ from client.transport.base import Sent
 from functions.messages.contract import Response
 
 _SENT = 450
-"""Messages sent after which the job is saved. As many again may be sent meanwhile: a kill repeats at most 1,000."""
+"""Messages sent after which the job is saved. As many again may be sent meanwhile."""
+
+_UNCONFIRMED = 1_000
+"""Messages at most that a killed command had sent and not saved: twice _SENT, and one for each sending thread."""
 
 _RECEIVED = 200
 """Responses received after which the job is saved: fewer than a subscription delivers without an ack."""
@@ -66,6 +69,14 @@ class RemoteJob(Job):
 
     # What is recorded
 
+    def retry(self, *, unanswered: bool = False) -> int:
+        unconfirmed = super().retry(unanswered=unanswered)
+        return min(self.counts().waiting, _UNCONFIRMED) if self._was_killed else unconfirmed
+
+    def sending(self, image: Image) -> None:
+        self._check()
+        super().sending(image)
+
     def sent(self, image: Image, sent: Sent, sent_at: float) -> None:
         self._check()
         super().sent(image, sent, sent_at)
@@ -106,9 +117,6 @@ class RemoteJob(Job):
     def cancel(self) -> None:
         self._there.cancel()
         super().cancel()
-
-    def unconfirmed(self) -> int:
-        return min(self.counts().waiting, 2 * _SENT) if self._was_killed else 0
 
     # Which command works on it
 
