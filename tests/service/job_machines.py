@@ -72,12 +72,12 @@ def answering_worker(twin: Twin, topic: str) -> Iterator[AnsweringWorker]:
         worker.asked[asked["request_id"]] += 1
         worker.open.wait()
         if done.is_set():
-            return message.nack()
+            message.nack()
+            return
         response = Response(asked["request_id"], (Prediction("shoe", 1.0),), None, reply_to=asked["reply_to"])
         publisher.publish(
             f"{project}/topics/res_predict", encode_response(response), **response_attributes(response)
         ).add_done_callback(lambda _: message.ack())
-        return None
 
     stream = subscriber.subscribe(path, answer, flow_control=pubsub_v1.types.FlowControl(max_messages=100_000))
     try:
