@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.cli import options
-from client.cli.job_options import job_id, open_store
+from client.cli.job_options import job_id, named, open_store
 from client.gcp import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def wait(job_id: str, state: str | None, output: Sequence[Path], as_json: bool, 
             _wait(job, messages, timeout)
         except KeyboardInterrupt:
             messages.clear()
-            messages.show(f"the job goes on: predictions wait {job.id}")
+            messages.show(f"the job goes on: predictions wait {named(job)}")
             return options.INTERRUPTED
         messages.clear()
         are_complete = append_missing(output, job.records, messages.show)
@@ -217,7 +217,7 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
             break
     counts = job.counts()
     if (unsent := counts.waiting + counts.failed) and not job.is_cancelled:
-        messages.show(f"{unsent:,} images are not sent: predictions {job.definition.command} --resume {job.id}")
+        messages.show(f"{unsent:,} images are not sent: predictions {job.definition.command} --resume {named(job)}")
 
 
 def _receive_waiting(job: Job, messages: Messages) -> None:

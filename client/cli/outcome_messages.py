@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.cli.job_options import named
 from client.cli.session import Session
 from client.results.output import View, show_records
 from client.text import brief, plain, printable
@@ -103,8 +104,8 @@ def _show_way_on(session: Session, counts: Counts) -> None:
     if session.is_kept:
         unsent = counts.waiting or counts.failed
         way_on = f"{job.definition.command} --resume" if unsent or not job.definition.client_id else "wait"
-        session.messages.show(f"to go on:   predictions {way_on} {job.id}")
-        session.messages.show(f"to give up: predictions cancel {job.id}")
+        session.messages.show(f"to go on:   predictions {way_on} {named(job)}")
+        session.messages.show(f"to give up: predictions cancel {named(job)}")
 
 
 def _first(session: Session, status: str) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, storage_retry
-from client.jobs.holder import has_ended
+from client.jobs.holder import has_ended, this_process
 from client.text import StoreError, plain, printable
 
 ENDING, CANCELLED_ENDING = ".db", ".cancelled"
@@ -18,6 +19,7 @@ ENDING, CANCELLED_ENDING = ".db", ".cancelled"
 
 _LIMITS = {"timeout": CALL_TIMEOUT_S}
 _MANY_BYTES = {"timeout": UPLOAD_TIMEOUT_S}
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _DOWNLOADS = 5
 """Tries to download an object, which its holder may replace at any time."""
 
@@ -29,7 +31,24 @@ class ObjectChanged(StoreError):
 def is_held(metadata: Mapping[str, str]) -> bool:
     """Whether a command works on the job with this metadata."""
     holder = metadata.get("holder", "")
-    return holder != "" and held_until(metadata) > time.time() and not has_ended(holder)
+    is_here = metadata.get("machine", "") == _this_machine() != ""
+    return holder != "" and held_until(metadata) > time.time() and not (is_here and has_ended(holder))
+
+
+def holding(until: float) -> dict[str, str]:
+    """Return the metadata with which this process holds a job until then, in seconds since 1970."""
+    return {"holder": this_process(), "machine": _this_machine(), "held_until": f"{until:.3f}"}
+
+
+def _this_machine() -> str:
+    """Return what other machines lack, even those with the same host name, where a process id means another process.
+
+    It is "" where that is unknown.
+    """
+    try:
+        return f"{_BOOT.read_text(encoding='ascii').strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 def held_until(metadata: Mapping[str, str]) -> float:

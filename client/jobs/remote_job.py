@@ -15,9 +15,8 @@ from math import inf
 from client.images import Image
 from client.jobs.database import Database
 from client.jobs.description import describe
-from client.jobs.holder import this_process
 from client.jobs.job import Job
-from client.jobs.job_object import JobObject, ObjectChanged, held_until, is_held
+from client.jobs.job_object import JobObject, ObjectChanged, held_until, holding, is_held
 from client.text import StoreError, plain, printable
 from client.transport.base import Sent
 from functions.messages.contract import Response
@@ -35,7 +34,7 @@ _PACE_S = 1.0
 """Seconds between two uploads: Cloud Storage allows one change a second of the same object."""
 
 _LOOK_S = 2.0
-"""Seconds between two looks at a job that another command holds."""
+"""Seconds between two looks at a job that another command holds: more where a look takes long."""
 
 _HELD_S = 30.0
 """Seconds for which a command holds a job: several uploads fit in."""
@@ -55,7 +54,7 @@ class RemoteJob(Job):
         self._saving, self._counting = threading.RLock(), threading.Lock()
         self._sent, self._when_saved = 0, list[Callable[[], None]]()
         self._holds, self._failure, self._was_killed = False, "", False
-        self._looked_at = self._saved_at = -inf
+        self._look_again_at = self._saved_at = -inf
         self._took_s = 0.0
 
     @property
@@ -143,11 +142,12 @@ class RemoteJob(Job):
                     self._try(lambda: self._there.mark(self._metadata()))
 
     def _acquire(self) -> bool:
-        now = time.monotonic()
-        if now < self._looked_at + _LOOK_S and self.is_held():
+        began = time.monotonic()
+        if began < self._look_again_at and self.is_held():
             return False
-        self._looked_at = now
         self._refresh()
+        now = time.monotonic()
+        self._look_again_at = now + max(_LOOK_S, 4 * (now - began))
         if self.is_held():
             return False
         self._was_killed = self._there.metadata.get("holder", "") != ""
@@ -207,7 +207,7 @@ class RemoteJob(Job):
         try:
             change()
         except StoreError as exc:
-            self._failure = f"{plain(exc)}; what was not saved is in {printable(str(self._path))}"
+            self._failure = f"what was not saved is in {printable(str(self._path))}: {plain(exc)}"
             raise StoreError(self._failure) from exc
 
     def _check(self) -> None:
@@ -222,4 +222,4 @@ class RemoteJob(Job):
 
     def _hold_metadata(self, *, holds: bool) -> dict[str, str]:
         until = time.time() + _HELD_S + 4 * self._took_s
-        return {"holder": this_process(), "held_until": f"{until:.3f}"} if holds else {"holder": "", "held_until": "0"}
+        return holding(until) if holds else {"holder": "", "held_until": "0"}

@@ -75,6 +75,10 @@ class RemoteStore:
         job.notice_cancellation()
         return job
 
+    def jobs(self) -> Iterator[RemoteJob]:
+        """Yield the jobs, the newest first. Downloads each of them."""
+        return (self.find(job_id) for job_id, *_ in self._listed())
+
     def descriptions(self) -> Iterator[dict[str, Any]]:
         """Yield the state of each job, as `describe` returns it, the newest first. Downloads none of them."""
         for job_id, metadata, is_cancelled in self._listed():

@@ -108,6 +108,8 @@ def test_another_machine_lists_and_awaits_a_job(
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 5
     code, out, _ = a.run("status", "last", *STATE)
     assert code == 0 and re.search(r"state +complete", out)
+    state = Machine("b", b.home, b.twin_env | {"PREDICTIONS_STATE": STATE[1]})
+    assert "shoe" in state.run("results", "find", "0003.png")[1]
     assert max(worker.asked.values()) == 1
     assert a.run("jobs", *STATE, "--forget", job)[:2] == (0, "")
     assert not list(bucket.list_blobs())
@@ -187,9 +189,9 @@ def test_what_another_program_wrote_is_never_overwritten(
     bucket.blob(name).upload_from_string(b"another program's")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"another command has changed or removed gs://payloads/{name}; what was not saved is in " in err
+    assert re.search(f"not saved is in /.*: another command has changed or removed gs://payloads/{name}\n", err)
     assert bucket.blob(name).download_as_bytes() == b"another program's"
-    file = re.findall(r"not saved is in (/\S+)", err)[-1]
+    file = re.findall(r"not saved is in (/\S+):", err)[-1]
     job = Path(name).stem
     code, out, err = b.run("status", job, "--state", file)
     assert code == 1 and re.search(r"answered +[1-9]", out), err
@@ -251,11 +253,12 @@ def test_files_of_another_machine_are_named(
     process = a.start("publish", str(path), *TOPIC, *STATE, "--rate", "20")
     until(lambda: is_saved(bucket, answered=1))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    _, err = process.communicate(timeout=30)
+    job = Path(only_job(bucket).name).stem
+    assert f"predictions publish --resume {job} {' '.join(STATE)}\n" in err
     for file in path.iterdir():
         file.unlink()
     code, out, _ = b.run("publish", "--resume", "last", *TOPIC, *STATE, "--json")
-    job = Path(only_job(bucket).name).stem
     problems = {line["file"]: line["problem"] for line in map(json.loads, out.splitlines())}
     assert code == 1
     assert problems[str(path / "0299.png")] == f"no such file on this machine; job {job} was made on a"
@@ -315,7 +318,7 @@ def test_a_bucket_that_may_not_be_written_ends_the_command(
     )
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "cannot be written: Forbidden: your account may not use the bucket payloads; what was not saved is in" in err
+    assert "cannot be written: Forbidden: your account may not use the bucket payloads\n" in err
     monkeypatch.setattr(twin.storage, "answer", answer)
     assert answered(only_job(bucket), tmp_path / "copy.db") < set(worker.asked)
     cut = set(worker.asked)
@@ -325,3 +328,16 @@ def test_a_bucket_that_may_not_be_written_ends_the_command(
     code, _, err = machines[1].run("publish", "--resume", "last", *TOPIC, *STATE)
     assert code == 0 and "300 of 300 answered" in err, "responses that were not saved were not acked"
     assert cut <= answered(only_job(bucket), tmp_path / "again.db") == set(worker.asked)
+
+
+def test_the_machine_of_a_killed_command_goes_on_at_once(
+    machines: tuple[Machine, Machine], worker: AnsweringWorker, bucket: Any, tmp_path: Path
+) -> None:
+    a, _ = machines
+    process = a.start("publish", images(tmp_path / "i", 5), *TOPIC, *STATE)
+    until(lambda: is_saved(bucket, sent=5))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    worker.open.set()
+    code, _, err = a.run("publish", "--resume", "last", *TOPIC, *STATE)
+    assert code == 0 and "5 of 5 answered" in err
