@@ -51,7 +51,7 @@ class RemoteJob(Job):
         assert database.path
         self._there, self._path = there, database.path
         self._saved_changes = database.changes
-        self._saving, self._counting = threading.RLock(), threading.Lock()
+        self._saving, self._counting = threading.RLock(), threading.Condition()
         self._sent, self._when_saved = 0, list[Callable[[], None]]()
         self._holds, self._failure, self._was_killed = False, "", False
         self._look_again_at = self._saved_at = -inf
@@ -81,9 +81,10 @@ class RemoteJob(Job):
         super().sent(image, sent, sent_at)
         with self._counting:
             self._sent += 1
-            is_full = self._sent >= _SENT
-        if is_full:
-            self.save()
+        while self._holds and self._sent >= _SENT:  # until a save has begun; sending goes on during the upload
+            if not self._save_unless_saving():
+                with self._counting:
+                    self._counting.wait_for(lambda: self._sent < _SENT, _PACE_S)
 
     def receive(self, response: Response) -> None:
         self._check()
@@ -93,12 +94,19 @@ class RemoteJob(Job):
         with self._counting:
             self._when_saved.append(action)
             is_full = len(self._when_saved) >= _RECEIVED
-        if is_full and self._saving.acquire(blocking=False):
-            try:
-                with suppress(StoreError):  # `hold` reports it soon
-                    self.save()
-            finally:
-                self._saving.release()
+        if is_full:
+            with suppress(StoreError):  # `hold` reports it soon
+                self._save_unless_saving()
+
+    def _save_unless_saving(self) -> bool:
+        """Save, unless another thread does. Returns whether it did. Raises StoreError."""
+        if not self._saving.acquire(blocking=False):
+            return False
+        try:
+            self.save()
+        finally:
+            self._saving.release()
+        return True
 
     def save(self) -> None:
         with self._saving:
@@ -188,6 +196,7 @@ class RemoteJob(Job):
             time.sleep(max(0.0, self._saved_at + pace_s - time.monotonic()))
         with self._counting:
             actions, self._when_saved, self._sent = self._when_saved, [], 0
+            self._counting.notify_all()
         changes = self._database.changes
         if changes != self._saved_changes:
             self._saved_at = time.monotonic()
