@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,3 +95,41 @@ def answering_worker(twin: Twin, topic: str) -> Iterator[AnsweringWorker]:
         subscriber.close()
         publisher.stop()
         publisher.transport.close()
+
+
+def images(folder: Path, count: int) -> str:
+    """Make a folder with this number of images; returns its path."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:04}.png").write_bytes(b"image %d" % number)
+    return str(folder)
+
+
+def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def only_job(bucket: Any) -> Any:
+    """The object of the only job in the bucket."""
+    [blob] = [each for each in bucket.list_blobs() if each.name.endswith(".db")]
+    return blob
+
+
+def is_saved(bucket: Any, **numbers: int) -> bool:
+    """Whether the only job is in the bucket with these numbers of its description."""
+    found = [each for each in bucket.list_blobs() if each.name.endswith(".db")]
+    if not found or "description" not in (found[0].metadata or {}):
+        return False
+    described = json.loads(found[0].metadata["description"])
+    return all(described[name] >= number for name, number in numbers.items())
+
+
+def answered(blob: Any, path: Path) -> set[str]:
+    """The ids of requests whose responses the object holds."""
+    blob.bucket.blob(blob.name).download_to_filename(str(path))
+    with sqlite3.connect(path) as file:
+        return {row[0] for row in file.execute("SELECT request_id FROM images WHERE rank > 0")}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,16 @@ from google.cloud import storage
 from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
 from infra.local.twin import Twin
-from tests.service.job_machines import AnsweringWorker, Machine, answering_worker
+from tests.service.job_machines import (
+    AnsweringWorker,
+    Machine,
+    answered,
+    answering_worker,
+    images,
+    is_saved,
+    only_job,
+    until,
+)
 
 STATE = ("--state", "gs://payloads/team/jobs")
 TOPIC = ("--topic", "asked")
@@ -50,41 +58,6 @@ def bucket(worker: AnsweringWorker) -> Iterator[Any]:
 @pytest.fixture
 def machines(twin: Twin, tmp_path: Path, worker: AnsweringWorker) -> tuple[Machine, Machine]:
     return Machine("a", tmp_path / "a", twin.env), Machine("b", tmp_path / "b", twin.env)
-
-
-def images(folder: Path, count: int) -> str:
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"{number:04}.png").write_bytes(b"image %d" % number)
-    return str(folder)
-
-
-def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
-def only_job(bucket: Any) -> Any:
-    [blob] = [each for each in bucket.list_blobs() if each.name.endswith(".db")]
-    return blob
-
-
-def is_saved(bucket: Any, **numbers: int) -> bool:
-    """Whether the only job is in the bucket with these numbers of its description."""
-    found = [each for each in bucket.list_blobs() if each.name.endswith(".db")]
-    if not found or "description" not in (found[0].metadata or {}):
-        return False
-    described = json.loads(found[0].metadata["description"])
-    return all(described[name] >= number for name, number in numbers.items())
-
-
-def answered(blob: Any, path: Path) -> set[str]:
-    """The ids of requests whose responses the object holds."""
-    blob.bucket.blob(blob.name).download_to_filename(str(path))
-    with sqlite3.connect(path) as file:
-        return {row[0] for row in file.execute("SELECT request_id FROM images WHERE rank > 0")}
 
 
 def test_another_machine_lists_and_awaits_a_job(
