@@ -29,7 +29,7 @@ class Arguments:
     rate: float | None
     tries: int
     every: float
-    state: Path | None
+    state: str | None
     unsent: Path | None
     log: Path | None
     lists: Sequence[str] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -191,6 +192,7 @@ def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
         client_id=uuid.uuid4().hex if receives else "",
         place="" if command == "predict" else current_place(),
         folder=os.getcwd(),
+        machine=socket.gethostname(),
         selection=arguments.selection_values(),
         options=arguments.request_options(),
         **places,

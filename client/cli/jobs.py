@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.cli import options
-from client.cli.job_options import job_id, open_store
+from client.cli.job_options import job_id, named, open_store
 from client.gcp import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Exit codes:
 @job_id
 @options.state
 @options.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(job_id: str, state: Path | None, as_json: bool) -> int:
+def status(job_id: str, state: str | None, as_json: bool) -> int:
     """Show how many images of a job were sent, answered, or have no answer.
 
     It first receives the responses that wait for the job, unless another command does so at this moment.
@@ -78,7 +78,7 @@ def status(job_id: str, state: Path | None, as_json: bool) -> int:
     metavar="S",
     help="End when no answer has arrived for S seconds.  [default: wait without a limit]",
 )
-def wait(job_id: str, state: Path | None, output: Sequence[Path], as_json: bool, timeout: float | None) -> int:
+def wait(job_id: str, state: str | None, output: Sequence[Path], as_json: bool, timeout: float | None) -> int:
     """Wait for the responses to the images of a job, and show them.
 
     Another command may still be sending the job's images, or receiving its responses; this one then looks on.
@@ -97,7 +97,7 @@ def wait(job_id: str, state: Path | None, output: Sequence[Path], as_json: bool,
             _wait(job, messages, timeout)
         except KeyboardInterrupt:
             messages.clear()
-            messages.show(f"the job goes on: predictions wait {job.id}")
+            messages.show(f"the job goes on: predictions wait {named(job)}")
             return options.INTERRUPTED
         messages.clear()
         are_complete = append_missing(output, job.records, messages.show)
@@ -121,7 +121,7 @@ Exit codes:
 @job_id
 @options.state
 @options.output
-def cancel(job_id: str, state: Path | None, output: Sequence[Path]) -> int:
+def cancel(job_id: str, state: str | None, output: Sequence[Path]) -> int:
     """End a job: send no more of its images, keep the responses that have arrived, and show their number.
 
     The worker still scores what was sent. Responses that arrive later are not kept.
@@ -154,14 +154,13 @@ Exit codes:
 @options.option("--all", "show_all", is_flag=True, help=f"List all jobs, not only the newest {_LISTED}.")
 @options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each job.")
 @options.option("--forget", metavar="JOB", multiple=True, help="Remove this job and its results. May be repeated.")
-def jobs(state: Path | None, show_all: bool, as_json: bool, forget: Sequence[str]) -> int:
-    """List the jobs of this machine, the newest first.
+def jobs(state: str | None, show_all: bool, as_json: bool, forget: Sequence[str]) -> int:
+    """List the jobs of this machine, or of the folder that --state names, the newest first.
 
     \b
     Example:
       predictions jobs
     """
-    from client.jobs.description import describe
     from client.results.output import Messages
     from client.table import show_table
     from client.text import brief
@@ -174,11 +173,11 @@ def jobs(state: Path | None, show_all: bool, as_json: bool, forget: Sequence[str
         for each in forgotten:
             store.forget(each)
         found = []
-        for number, job in enumerate(store.jobs()):
+        for number, described in enumerate(store.descriptions()):
             if number == _LISTED and not show_all:
                 Messages().show("older jobs are left out: --all lists them")
                 break
-            found.append(describe(job))
+            found.append(described)
     if as_json:
         for described in found:
             print(json.dumps(described))
@@ -222,7 +221,7 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
                 messages.show(receiver.problem)
             break
     counts = job.counts()
-    way_on = f"predictions {job.definition.command} --resume {job.id}"
+    way_on = f"predictions {job.definition.command} --resume {named(job)}"
     if job.is_cancelled:
         return
     if not job.is_listed:

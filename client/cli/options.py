@@ -159,8 +159,8 @@ class FilePath(click.ParamType[Path]):
         return [CompletionItem(incomplete, type="file")]
 
 
-class ImagePath(FilePath):
-    """A path of a command that sends images: text, because it may be a glob."""
+class PathText(FilePath):
+    """A path as text, because it may also be a glob or a gs:// address."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return str(value)
@@ -198,10 +198,11 @@ output = option(
 
 state = option(
     "--state",
-    type=FilePath(),
+    type=PathText(),
     envvar="PREDICTIONS_STATE",
     metavar="FILE",
-    help="Job store.  [env: PREDICTIONS_STATE; default: ~/.local/share/predictions/jobs.db]",
+    help="Job store: a file, or gs://bucket/folder for several machines.  "
+    "[env: PREDICTIONS_STATE; default: ~/.local/share/predictions/jobs.db]",
 )
 """Declares --state."""
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from client.cli.job_options import named
 from client.cli.session import Session
 from client.results.output import View, show_records
 from client.text import brief, plain, printable
@@ -105,8 +106,8 @@ def _show_way_on(session: Session, counts: Counts) -> None:
     if session.is_kept and not job.is_cancelled:
         can_wait = job.is_listed and not counts.unsent and job.definition.client_id
         way_on = "wait" if can_wait else f"{job.definition.command} --resume"
-        session.messages.show(f"to go on:   predictions {way_on} {job.id}")
-        session.messages.show(f"to give up: predictions cancel {job.id}")
+        session.messages.show(f"to go on:   predictions {way_on} {named(job)}")
+        session.messages.show(f"to give up: predictions cancel {named(job)}")
 
 
 def _first(session: Session, status: str) -> Iterator[Record]:

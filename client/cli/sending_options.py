@@ -11,8 +11,8 @@ from client.cli.options import (
     EXPLANATIONS,
     SECONDS,
     FilePath,
-    ImagePath,
     Number,
+    PathText,
     option,
     output,
     payload_bucket,
@@ -29,14 +29,14 @@ selecting = together(
         "paths",
         nargs=-1,
         metavar="[PATH]...",
-        type=ImagePath(),
+        type=PathText(),
         help="Image files, folders, globs, zip archives, and gs://bucket/prefix. Symbolic links that lead out of a "
         "folder are not followed.",
     ),
     option(
         "--from",
         "lists",
-        type=ImagePath(),
+        type=PathText(),
         multiple=True,
         metavar="FILE",
         help="Send the files and gs:// addresses that this list names: one on each line (or with NUL between them, as "

@@ -56,6 +56,7 @@ class Session:
             subscription=definition.subscription,
             client_id=definition.client_id,
             keep=self._is_unfinished,
+            journal=self.job,
             retry_s=min(RETRY_S, self.arguments.timeout),
         )
         return self._subscription
@@ -92,6 +93,7 @@ class Session:
                 yield image
             if next(adding, None) is None:
                 break
+            self.job.save()
         for request_id, tried in self._attempted.items():  # the response to an earlier try came before another one
             self.tracker.expect(request_id, tried)
 

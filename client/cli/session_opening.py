@@ -16,7 +16,7 @@ from client.gcp import Cloud, UsageError
 if TYPE_CHECKING:
     from client.jobs.definition import Definition
     from client.jobs.job import Job
-    from client.jobs.store import JobStore
+    from client.jobs.place import Store
     from client.sources.source import Source
 
 _FIXED = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
@@ -45,7 +45,7 @@ def open_session(arguments: Arguments, definition: Definition) -> Iterator[Sessi
             yield session
 
 
-def _list_images(store: JobStore, session: Session) -> None:
+def _list_images(store: Store, session: Session) -> None:
     """Add the images of a new job, except those of a bucket, whose listing is read while images are sent.
 
     Removes the job when that fails, because nothing was sent. Raises UsageError when there is no image.

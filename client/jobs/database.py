@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,11 +52,12 @@ class Unopenable(UsageError):
 class Database:
     """A connection to the file, which is created where it does not exist; None keeps all in memory.
 
-    Raises UsageError for a file that is no job store of this version, and Unopenable.
+    `copy_of` is the address that an existing file was downloaded from. Raises UsageError for a file that is no job
+    store of this version, and Unopenable.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, copy_of: str = "") -> None:
+        self.path, self._copy_of = path, copy_of
         try:
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +105,30 @@ class Database:
         except (ValueError, TypeError, KeyError, IndexError) as exc:
             raise StoreError(f"the job store {self._shown()} is damaged: {_reason(exc)}") from exc
 
+    @property
+    def changes(self) -> int:
+        """The number of rows that this connection has changed."""
+        with self._lock:
+            return self._connection.total_changes
+
+    def copy(self, path: Path) -> None:
+        """Write a copy to a new file, while others read and write. Raises StoreError."""
+        assert self.path
+        try:
+            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+        except sqlite3.Error as exc:
+            raise StoreError(f"the job store {self._shown()} cannot be copied to {path}: {_reason(exc)}") from exc
+
+    def load(self, path: Path) -> None:
+        """Replace everything by what another file holds. Raises StoreError."""
+        with self._lock:
+            try:
+                with closing(sqlite3.connect(path)) as source:
+                    source.backup(self._connection)
+            except sqlite3.Error as exc:
+                raise StoreError(f"the job store {self._shown()} cannot be read: {_reason(exc)}") from exc
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -115,7 +140,7 @@ class Database:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("BEGIN IMMEDIATE")
-            if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if not self._copy_of and not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in _TABLES.split(";\n"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version={_VERSION}")
@@ -135,7 +160,7 @@ class Database:
             )
 
     def _shown(self) -> str:
-        return printable(str(self.path)) if self.path else "in memory"
+        return printable(self._copy_of or str(self.path)) if self.path else "in memory"
 
 
 def _reason(exc: Exception) -> str:

@@ -22,8 +22,8 @@ class Definition:
 
     `described` tells in a few words what is sent, and `selection` holds the parameters that name it. `client_id` is the
     `reply_to` of the requests, empty where no response is requested. `subscription` is one that existed before; without
-    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP. `folder` is
-    the command's working folder, where the selection's relative paths begin.
+    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP. `folder` is the
+    command's working folder, where the selection's relative paths begin, and `machine` the host where its files lie.
     """
 
     command: str
@@ -38,6 +38,7 @@ class Definition:
     url: str = ""
     place: str = ""
     folder: str = ""
+    machine: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
 

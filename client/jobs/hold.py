@@ -26,7 +26,7 @@ def held(job: Job, on_end: Callable[[str], None]) -> Iterator[None]:
     Raises JobHeld while another command does so.
     """
     if not job.hold():
-        raise JobHeld(f"another command works on job {job.id}: predictions status {job.id} shows how far it is")
+        raise JobHeld(f"{job.held_by()} works on job {job.id}: predictions status {job.id} shows how far it is")
     done = threading.Event()
 
     def renew() -> None:

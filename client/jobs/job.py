@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from client.gcp import UsageError
@@ -177,6 +177,13 @@ class Job:
                     (outcome.problem, outcome.unsent, self.id, outcome.image.request_id),
                 )
 
+    def when_saved(self, action: Callable[[], None]) -> None:
+        """Call `action` when what is recorded so far is saved: here at once. May be called from another thread."""
+        action()
+
+    def save(self) -> None:
+        """Save what is recorded, where that does not happen at once."""
+
     def cancel(self) -> None:
         """Mark the job as cancelled: what is not sent stays unsent."""
         with self._database.transaction() as database:
@@ -276,6 +283,10 @@ class Job:
         """Whether a command sends the job's images or receives its responses."""
         holder, until = self._row("holder, held_until")
         return holder != "" and until > time.time() and not has_ended(holder)
+
+    def held_by(self) -> str:
+        """Return who holds the job, for a message."""
+        return "another command"
 
     def release(self) -> None:
         """Let another command take the job."""

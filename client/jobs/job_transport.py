@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from client.images import Image
 from client.jobs.event_log import EventLog
 from client.jobs.job import Job
 from client.results.request_tracker import RequestTracker
-from client.text import SendError, plain, shown
+from client.text import SendError, plain, printable, shown
 from client.transport.base import Sent, Transport
 
 _STEP_S = 0.5
@@ -42,6 +43,13 @@ class JobTransport:
             sent_at = time.time()
             try:
                 sent = self._transport.send(image)
+            except FileNotFoundError as exc:
+                made = self._job.definition.machine
+                if made in ("", socket.gethostname()):
+                    raise
+                raise SendError(
+                    f"no such file on this machine; job {self._job.id} was made on {printable(made)}"
+                ) from exc
             except SendError as exc:
                 again = exc.temporary and number < self._tries.most
                 self._log.write(

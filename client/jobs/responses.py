@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from client.emulators import PUBSUB, check_answers
 from client.gcp import Cloud, UsageError
@@ -71,6 +71,8 @@ def receiving(job: Job, log: Callable[[str], None]) -> Iterator[Receiver]:
         client_id=definition.client_id,
         keep=lambda: not job.is_cancelled and not job.is_complete(),
         must_exist=True,
+        journal=job,
     )
-    with held(job, receiver.end), responses:
+    # Another command may have received the rest meanwhile, and deleted the subscription.
+    with held(job, receiver.end), nullcontext() if job.is_complete() else responses:
         yield receiver

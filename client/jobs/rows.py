@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from client.gcp import UsageError
-from client.jobs.store import JobStore, default_path
+from client.jobs.place import Store, open_place
 from client.results.record import Record
 from client.results.result_files import read_distinct, read_records
 from client.results.text_files import Warn
@@ -41,6 +41,5 @@ def _read(path: Path, warn: Warn) -> Iterator[Record]:
             raise UsageError(str(exc)) from None
 
 
-def _store() -> JobStore:
-    state = os.environ.get("PREDICTIONS_STATE")
-    return JobStore(Path(state) if state else default_path())
+def _store() -> Store:
+    return open_place(os.environ.get("PREDICTIONS_STATE"))

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from client.gcp import UsageError
 from client.jobs.database import Database
 from client.jobs.definition import Definition, new_job_id
+from client.jobs.description import describe
 from client.jobs.holder import HELD_S, this_process
 from client.jobs.job import Job
 
@@ -27,6 +28,17 @@ def default_path() -> Path:
     else:
         folder = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(folder) / "predictions" / "jobs.db"
+
+
+def insert(database: Database, definition: Definition) -> str:
+    """Add a job, which this process holds, to a database, and return its id. Raises StoreError."""
+    job_id = new_job_id()
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, created_at, definition, holder, held_until) VALUES (?, ?, ?, ?, ?)",
+            (job_id, now := time.time(), definition.to_json(), this_process(), now + HELD_S),
+        )
+    return job_id
 
 
 class JobStore:
@@ -48,13 +60,7 @@ class JobStore:
 
     def create(self, definition: Definition) -> Job:
         """Add a job, which this process holds. Raises StoreError."""
-        job_id = new_job_id()
-        with self._database.transaction() as database:
-            database.execute(
-                "INSERT INTO jobs (id, created_at, definition, holder, held_until) VALUES (?, ?, ?, ?, ?)",
-                (job_id, now := time.time(), definition.to_json(), this_process(), now + HELD_S),
-            )
-        return Job(self._database, job_id)
+        return Job(self._database, insert(self._database, definition))
 
     def find(self, job_id: str) -> Job:
         """Return the job with this id, or the newest for LAST. Raises UsageError."""
@@ -69,6 +75,10 @@ class JobStore:
         """Yield the jobs, the newest first."""
         for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY rowid DESC"):
             yield Job(self._database, job_id)
+
+    def descriptions(self) -> Iterator[dict[str, Any]]:
+        """Yield the state of each job, as `describe` returns it, the newest first."""
+        return (describe(job) for job in self.jobs())
 
     def forget(self, job: Job) -> None:
         """Remove a job and its results from the store."""

@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
-from client.text import SendError, brief, plain
+from client.text import SendError, StoreError, brief, plain
 from functions.messages.contract import Response, decode_response
 
 ACK_DEADLINE_S = 20
@@ -30,6 +30,18 @@ _MAX_OUTSTANDING = 500
 _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
 
 
+class Journal(Protocol):
+    """Where `on_response` records responses before they are acked."""
+
+    def when_saved(self, action: Callable[[], None]) -> None:
+        """Call `action`, at once or from another thread, when what is recorded so far is saved."""
+        ...
+
+    def save(self) -> None:
+        """Save what is recorded. Raises StoreError."""
+        ...
+
+
 class ResponseSubscription:
     """Receives the responses for one client; a context manager.
 
@@ -38,7 +50,7 @@ class ResponseSubscription:
     again, and with `must_exist` that is an error. `all_clients` leaves the filter out. `subscription` names an existing
     subscription to use instead. `on_response` gets each response, and `on_failure` the reason why no more can arrive;
     both are called from other threads. A response is acked when `on_response` returns, and nacked when it raises
-    OSError. `log` prints a message.
+    OSError; with a `journal` not before that is saved. `log` prints a message.
     """
 
     def __init__(
@@ -54,11 +66,12 @@ class ResponseSubscription:
         client_id: str = "",
         keep: Callable[[], bool] = bool,
         must_exist: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         self.client_id, self._may_exist = client_id or uuid.uuid4().hex, bool(client_id)
         self._keep, self._must_exist, self.is_new = keep, must_exist, False
         self._cloud, self._on_response, self._on_failure, self._log = cloud, on_response, on_failure, log
-        self._temporary, self._all_clients = not subscription, all_clients
+        self._temporary, self._all_clients, self._journal = not subscription, all_clients, journal
         self._limits = {"retry": pubsub_retry(retry_s), "timeout": min(CALL_TIMEOUT_S, retry_s)}
         short = cloud.response_topic.rpartition("/")[2]
         self.path = cloud.subscription_path(subscription or f"{short}-{self.client_id}")
@@ -141,20 +154,34 @@ class ResponseSubscription:
             except OSError:
                 message.nack()
                 return
-        message.ack()
+        if self._journal:
+            self._journal.when_saved(message.ack)
+        else:
+            message.ack()
 
     def _ended(self, stream: Any) -> None:
         if not stream.cancelled() and (exc := stream.exception()):
             self._on_failure(f"responses can no longer be received: {plain(exc)}")
 
+    def _save(self) -> bool:
+        """Whether all responses are saved. Those that are not stay on the subscription."""
+        try:
+            if self._journal:
+                self._journal.save()
+        except StoreError as exc:
+            self._on_failure(plain(exc))
+            return False
+        return True
+
     def _close(self) -> None:
         try:
+            is_saved = self._save()
             if self._stream:
                 self._stream.cancel()
                 # The stream sends its last acks while it ends, so the channel must still be open.
                 with suppress(Exception):
                     self._stream.result(CALL_TIMEOUT_S)
-            if self._temporary and not (self._created and self._keep()):
+            if is_saved and self._save() and self._temporary and not (self._created and self._keep()):
                 request = {"subscription": self.path}
                 timeout_s = self._limits["timeout"]
                 self._client.delete_subscription(request=request, retry=None, timeout=timeout_s)

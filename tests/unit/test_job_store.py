@@ -130,7 +130,7 @@ def test_jobs_are_kept_in_memory_where_the_default_file_cannot_be_opened(
         assert not store.is_kept and store.create(PUBLISH)
     assert capsys.readouterr().err.endswith("; this command cannot be resumed\n")
     with pytest.raises(Unopenable):
-        open_store(tmp_path / "file" / "jobs.db", needed=False)
+        open_store(str(tmp_path / "file" / "jobs.db"), needed=False)
     with pytest.raises(Unopenable):
         open_store(None)
 
