@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from client.gcp import UsageError
-from client.jobs.store import JobStore, default_path
+from client.jobs.place import open_place
+from client.jobs.store import JobStore
 from client.results.record import Record
 from client.results.result_files import read_distinct, read_records
 from client.results.text_files import Warn
@@ -42,5 +43,4 @@ def _read(path: Path, warn: Warn) -> Iterator[Record]:
 
 
 def _store() -> JobStore:
-    state = os.environ.get("PREDICTIONS_STATE")
-    return JobStore(Path(state) if state else default_path())
+    return open_place(os.environ.get("PREDICTIONS_STATE"))
