@@ -19,9 +19,14 @@ def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: _with_loopback(environ.get(name) or environ.get(name.upper(), "")) for name in names}
 
 
+def has_proxy(environ: Mapping[str, str]) -> bool:
+    """Whether `environ` names a proxy."""
+    return any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES)
+
+
 def keep_from_proxies(environ: MutableMapping[str, str]) -> None:
     """Exclude loopback addresses from the proxies that `environ` names, if it names any."""
-    if any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES):
+    if has_proxy(environ):
         environ.update(without_proxy(environ))
 
 
