@@ -15,8 +15,11 @@ import pytest
 
 from client import AsyncPredictions, AsyncSubmittedJob, JobStatus, Predictions, PredictionsError, Result, SubmittedJob
 from client.api.stop import Stop, in_thread
+from client.jobs import waiting
 from client.jobs.hold import JobHeld, held
+from client.jobs.job import Job
 from client.jobs.job_run import JobRun
+from client.jobs.responses import Receiver
 from client.jobs.store import JobStore
 from client.text import SendError
 from client.transport.base import Sent
@@ -59,10 +62,20 @@ class Topic:
         yield Transport()
 
 
+@contextmanager
+def nothing_arrives(job: Job, log: object) -> Iterator[Receiver]:
+    """Receive from a subscription on which no response arrives."""
+    receiver = Receiver(job)
+    with held(job, receiver.end):
+        receiver.last_at = -1000.0
+        yield receiver
+
+
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Topic:
     topic = Topic()
     monkeypatch.setattr(JobRun, "open_topic", lambda run, environ: topic.open(run))
+    monkeypatch.setattr(waiting, "receiving", nothing_arrives)
     monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
     return topic
 
@@ -104,6 +117,7 @@ def test_missing_answers_are_never_complete(topic: Topic, photos: Path) -> None:
     topic.send_ = lambda run, image: answer(run, image) if image.filename != "1.png" else None
     found = (job := Predictions("p").submit(photos, expires_in_s=1000)).status()
     assert (found.state, found.complete, found.missing, found.answered, found.expired) == ("waiting", False, 1, 3, 0)
+    assert job.wait(0.3).missing == 1
     missing = list(job.results())[1]
     assert (missing.status, missing.ok, missing.error) == ("missing", False, "no answer yet")
 
