@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from client.jobs.description import describe
+from client.jobs.description import State, describe
 from client.jobs.job import Job
-
-State = Literal["running", "complete", "cancelled", "interrupted", "waiting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

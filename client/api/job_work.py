@@ -88,8 +88,7 @@ def cancel(place: str, job_id: str) -> JobStatus:
     """Cancel a job, receive the responses that wait, and return its state. Raises PredictionsError."""
     with _store(place) as store:
         job = store.find(job_id)
-        job.cancel()
-        waiting.receive_waiting(job, log.warning)
+        waiting.cancel(job, log.warning)
         return JobStatus.of(job)
 
 
@@ -150,7 +149,8 @@ def _send(run: JobRun, stop: Stop) -> None:
             for outcome in tracker.stop(_SENDING_S):
                 if not outcome.missing:
                     job.end(outcome)
-    if reason := tracker.failure or tracker.unsent_reason:
+    reason = tracker.failure or tracker.unsent_reason
+    if reason and (job.counts().unsent or not job.is_listed):
         raise PredictionsError(shortened(f"job {job.id} has images that are not sent: {reason}"))
 
 

@@ -124,15 +124,14 @@ def cancel(job_id: str, state: Path | None, output: Sequence[Path]) -> int:
     Example:
       predictions cancel last --output answered.csv
     """
-    from client.jobs.waiting import receive_waiting
+    from client.jobs import waiting
     from client.results.output import Messages
     from client.results.result_files import append_missing
 
     messages = Messages()
     with open_store(state) as store:
         job = store.find(job_id)
-        job.cancel()
-        receive_waiting(job, messages.show)
+        waiting.cancel(job, messages.show)
         append_missing(output, job.answered_records, messages.show)
         print(f"cancelled {job.id}: {_summary(job.counts())}")
     return 0

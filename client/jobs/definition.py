@@ -15,8 +15,8 @@ from client.transport.base import SendOptions
 
 PLACES = ("Google Cloud", "an emulator")
 
-_MAX_NAMED, _MAX_NAME_LENGTH = 3, 120
-"""Paths that a description names, and characters of each."""
+MAX_NAMED, MAX_NAME_LENGTH = 3, 120
+"""Paths that a description or an error names, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ def current_place(environ: Mapping[str, str] = os.environ) -> str:
 
 def described(names: Sequence[str]) -> str:
     """Return the named images in a few words."""
-    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-    return " ".join(text[:_MAX_NAME_LENGTH] for text in names[:_MAX_NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return " ".join(text[:MAX_NAME_LENGTH] for text in names[:MAX_NAMED]) + more
 
 
 def new_job_id() -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from client.jobs.counts import Counts
 from client.jobs.job import Job
 from client.text import brief
 
-STATES = ("running", "complete", "cancelled", "interrupted", "waiting")
+State = Literal["running", "complete", "cancelled", "interrupted", "waiting"]
 """`running`: a command sends its images or receives its responses; `complete`: no response is missing; `cancelled`;
 `interrupted`: images are not sent; `waiting`: responses are missing."""
 
@@ -64,7 +64,7 @@ def described_lines(found: dict[str, Any]) -> list[str]:
     return [f"{name:<9} {value}" for name, value in rows]
 
 
-def _state(job: Job, counts: Counts, is_listed: bool, missing: int) -> str:
+def _state(job: Job, counts: Counts, is_listed: bool, missing: int) -> State:
     is_sent = is_listed and not counts.unsent
     if job.is_cancelled:
         return "cancelled"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from client.gcp import Cloud, UsageError
-from client.jobs.definition import Definition
+from client.jobs.definition import MAX_NAME_LENGTH, MAX_NAMED, Definition
 from client.jobs.job import Job
 from client.jobs.store import JobStore
 from client.sources.objects import SCHEME, object_lister
@@ -13,9 +13,6 @@ from client.sources.selection import STDIN, Selection
 from client.sources.source import Source
 from client.text import printable
 from model.image_folder import counted
-
-_MAX_NAMED, _MAX_NAME_LENGTH = 3, 120
-"""Paths without an image that an error names, and characters of each."""
 
 
 def source_of(made: Definition, selection: Selection) -> Source:
@@ -54,15 +51,15 @@ def rest_of_listing(job: Job) -> Source | None:
     if local and made.folder != os.getcwd():
         raise UsageError(
             f"job {job.id} ended before all its images were listed: "
-            f"resume it in {printable(made.folder)[:_MAX_NAME_LENGTH]}, where its paths begin"
+            f"resume it in {printable(made.folder)[:MAX_NAME_LENGTH]}, where its paths begin"
         )
     return source_of(made, selection)
 
 
 def named(problems: list[str]) -> str:
     """Return the first problems of a source, and the number of the others."""
-    more = f"; and {len(problems) - _MAX_NAMED:,} more" if len(problems) > _MAX_NAMED else ""
-    return "; ".join(text[:_MAX_NAME_LENGTH] for text in problems[:_MAX_NAMED]) + more
+    more = f"; and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
+    return "; ".join(text[:MAX_NAME_LENGTH] for text in problems[:MAX_NAMED]) + more
 
 
 def left_out(source: Source) -> str:

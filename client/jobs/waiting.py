@@ -46,8 +46,18 @@ def wait(
 
 def receive_waiting(job: Job, log: Callable[[str], None]) -> None:
     """Receive the responses that wait for a job; says why where that is not possible."""
-    if not job.definition.client_id or job.is_complete():
-        return
+    if job.definition.client_id and not job.is_cancelled and not job.is_complete():
+        _receive(job, log)
+
+
+def cancel(job: Job, log: Callable[[str], None]) -> None:
+    """Cancel a job, receive the responses that wait, and delete its subscription."""
+    job.cancel()
+    if job.definition.client_id and not job.is_complete():
+        _receive(job, log)
+
+
+def _receive(job: Job, log: Callable[[str], None]) -> None:
     try:
         with receiving(job, log) as receiver:
             while not receiver.problem and receiver.idle_s < _IDLE_S:

@@ -144,13 +144,16 @@ def test_missing_answers_and_the_end_of_a_job(jobs: JobCommands, samples: Path) 
     assert not job.status().complete and job.wait().missing == 10
 
 
-def test_a_job_is_cancelled_while_it_is_sent(jobs: JobCommands, photos: Path) -> None:
+def test_a_job_is_cancelled_while_it_is_sent(jobs: JobCommands, photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = jobs.cli.subscriptions()
-    with program(jobs, SLOWLY + "from client import Predictions\nPredictions().submit('photos')") as process:
+    text = SLOWLY.replace("80", "20") + "from client import Predictions\nPredictions().submit('photos')"
+    with program(jobs, text) as process:
         jobs.wait_for(10)
         assert Predictions().job("last").cancel().state == "cancelled"
         assert process.wait(20) == 1, "submit raises PredictionsError"
-    assert Predictions().job("last").status().not_sent and jobs.cli.subscriptions() == before
+    status = Predictions().job("last").status()
+    assert status.state == "cancelled" and status.not_sent and jobs.cli.subscriptions() == before
+    assert not caplog.messages, "nothing is received any more"
 
 
 def test_a_cancelled_task_leaves_a_job_that_goes_on(
@@ -191,7 +194,7 @@ def test_objects_and_what_has_no_image(jobs: JobCommands, samples: Path, tmp_pat
     p, before = Predictions(), jobs.cli.subscriptions()
     job = p.submit("gs://payloads/jobs/")
     assert job.wait(20).complete and [each.label for each in job.results()] == ["Bag", "Coat"]
-    with pytest.raises(PredictionsError, match="no image file is at gs://payloads/nothing/"):
+    with pytest.raises(PredictionsError, match="no image object is at gs://payloads/nothing/"):
         p.submit(["gs://payloads/nothing/"])
     assert p.jobs() == [job] and jobs.cli.subscriptions() == before
     with pytest.raises(PredictionsError, match=r"job \S+ is sent, without what has no image: no image file is at none"):
