@@ -27,7 +27,7 @@ from client.jobs.store import JobStore
 from client.loopback import keep_from_proxies
 from client.sources.selection import Selection
 from client.sources.source import Source
-from client.text import SendError, StoreError, plain
+from client.text import SendError, StoreError, plain, printable
 from client.transport.base import send_all
 from model.text import shortened
 
@@ -160,6 +160,6 @@ def _check_source(store: JobStore, job: Job, source: Source) -> None:
         store.forget(job)
         raise no_image(job, source)
     if others := left_out(source):
-        log.warning("left out of job %s: %s", job.id, others)
+        log.warning("left out of %s: %s", printable(job.definition.described), others)
     if source.problems:
         raise UsageError(shortened(f"job {job.id} is sent, without what has no image: {named(source.problems)}"))
