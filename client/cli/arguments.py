@@ -71,8 +71,6 @@ class Arguments:
 
     def described(self) -> str:
         """Return the named images in a few words."""
-        if self.shown_as:
-            return self.shown_as
         from client.jobs.definition import described
 
-        return described([*self.paths, *(f"--from {name}" for name in self.lists)])
+        return self.shown_as or described([*self.paths, *(f"--from {name}" for name in self.lists)])

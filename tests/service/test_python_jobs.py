@@ -187,6 +187,14 @@ def test_a_cancelled_task_leaves_a_job_that_goes_on(
     assert until(lambda: jobs.cli.subscriptions() == before)
 
 
+def test_a_large_image_goes_through_the_bucket(jobs: JobCommands, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "large.jpg").write_bytes((samples / "trouser.jpg").read_bytes() + bytes(1_000_001))
+    job = Predictions().submit(tmp_path / "large.jpg")
+    assert job.wait(20).complete
+    [result] = job.results()
+    assert result.label == "Trouser" and result.fetch_ms
+
+
 def test_objects_and_what_has_no_image(jobs: JobCommands, samples: Path, tmp_path: Path) -> None:
     with storage.Client() as client:
         for name in ("bag.bmp", "coat.tif"):
