@@ -11,19 +11,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from client.api.async_predictions import AsyncPredictions
     from client.api.errors import PredictionsError
+    from client.api.job_status import JobStatus
     from client.api.predictions import Predictions
     from client.api.result import Result
+    from client.api.submitted_job import AsyncSubmittedJob, SubmittedJob
     from model.labels import Explanation, Prediction
 
-__all__ = ["AsyncPredictions", "Explanation", "Prediction", "Predictions", "PredictionsError", "Result"]
+__all__ = [
+    "AsyncPredictions",
+    "AsyncSubmittedJob",
+    "Explanation",
+    "JobStatus",
+    "Prediction",
+    "Predictions",
+    "PredictionsError",
+    "Result",
+    "SubmittedJob",
+]
 
 _MODULES = {
     "AsyncPredictions": "client.api.async_predictions",
+    "AsyncSubmittedJob": "client.api.submitted_job",
     "Explanation": "model.labels",
+    "JobStatus": "client.api.job_status",
     "Prediction": "model.labels",
     "Predictions": "client.api.predictions",
     "PredictionsError": "client.api.errors",
     "Result": "client.api.result",
+    "SubmittedJob": "client.api.submitted_job",
 }
 """The module of each name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 _DIRECT = ("127.0.0.1", "localhost", "::1")
 """Names and addresses that never go through a proxy."""
@@ -22,6 +22,12 @@ def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
 def has_proxy(environ: Mapping[str, str]) -> bool:
     """Whether `environ` names a proxy."""
     return any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES)
+
+
+def keep_from_proxies(environ: MutableMapping[str, str]) -> None:
+    """Exclude loopback addresses from the proxies that `environ` names, if it names any."""
+    if has_proxy(environ):
+        environ.update(without_proxy(environ))
 
 
 def _with_loopback(excluded: str) -> str:

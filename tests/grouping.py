@@ -21,6 +21,7 @@ SHARED_TWINS = (
     "test_jobs_faults",
     "test_jobs_resumed",
     "test_python_client",
+    "test_python_jobs",
     "test_python_programs",
     "test_replay",
     "test_results",

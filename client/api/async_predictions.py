@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
+from client.api import job_work
 from client.api.async_source import AsyncSource
-from client.api.client import Client
+from client.api.client import Client, place_of
 from client.api.frames import image_cells, joined
-from client.api.inputs import GivenImage, Images, Source, images_of
+from client.api.inputs import GivenImage, Images, Paths, Source, images_of, paths_of
 from client.api.options import RequestOptions, request_options
 from client.api.result import Result
+from client.api.stop import in_thread
+from client.api.submitted_job import AsyncSubmittedJob
 from client.transport.base import SendOptions
 
 if TYPE_CHECKING:
@@ -75,6 +79,42 @@ class AsyncPredictions(Client):
         self._check_open()
         images = image_cells(frame, column)
         return joined(frame, [result async for result in self._results(images, request_options(**options), True)])
+
+    async def submit(
+        self,
+        images: Paths,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        expires_in_s: float | None = None,
+        state: str | os.PathLike[str] | None = None,
+        on_start: Callable[[AsyncSubmittedJob], object] | None = None,
+    ) -> AsyncSubmittedJob:
+        """Publish images as a job; see `Predictions.submit`.
+
+        The event loop calls `on_start`. Cancelling the task ends the sending; the job stays, for `resume`.
+        """
+        options = request_options(top_k, model, expires_in_s=expires_in_s)
+        paths, place = paths_of(images), place_of(state)
+        definition = self._job_definition(paths, options)
+        loop = asyncio.get_running_loop()
+
+        def start(job_id: str) -> None:
+            if on_start:
+                loop.call_soon_threadsafe(on_start, AsyncSubmittedJob(job_id, place))
+
+        job_id = await in_thread(lambda stop: job_work.submit(place, definition, paths, start, stop))
+        return AsyncSubmittedJob(job_id, place)
+
+    async def job(self, job_id: str, *, state: str | os.PathLike[str] | None = None) -> AsyncSubmittedJob:
+        """Return the job with this id, or the newest for `last`; see `Predictions.job`."""
+        place = place_of(state)
+        return AsyncSubmittedJob(await in_thread(lambda _: job_work.find(place, job_id)), place)
+
+    async def jobs(self, *, state: str | os.PathLike[str] | None = None) -> list[AsyncSubmittedJob]:
+        """Return all jobs of the job store, the newest first; see `Predictions.jobs`."""
+        place = place_of(state)
+        return [AsyncSubmittedJob(job_id, place) for job_id in await in_thread(lambda _: job_work.job_ids(place))]
 
     async def _results(
         self, images: Iterator[GivenImage], options: SendOptions, ordered: bool, source: AsyncSource | None = None

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from client.api.call import Call
 from client.api.calls import Calls
-from client.api.connection import MakeTransport, connection_to, project_of
+from client.api.connection import MakeTransport, cloud_of, connection_to, payload_bucket_of
 from client.api.errors import PredictionsError
 from client.api.inputs import GivenImage
 from client.api.options import checked_seconds
-from client.gcp import CALL_TIMEOUT_S, Cloud, UsageError
-from client.loopback import has_proxy, without_proxy
-from client.sources.objects import object_lister
+from client.gcp import CALL_TIMEOUT_S, UsageError
+from client.jobs.definition import Definition, current_place, described
+from client.jobs.store import default_path
+from client.loopback import keep_from_proxies
+from client.sources.objects import SCHEME, object_lister
 from client.text import plain
 from client.transport.base import SendOptions
 
@@ -69,7 +73,10 @@ class Client:
             )
         except UsageError as exc:
             raise PredictionsError(str(exc)) from None
-        self._list_objects = object_lister(Cloud(project_of(project, os.environ)))
+        self._cloud = cloud_of(os.environ, project, topic, response_topic)
+        self._payload_bucket = payload_bucket_of(os.environ, bucket)
+        self._not_for_jobs = "url" if url is not None else "subscription" if subscription else ""
+        self._list_objects = object_lister(self._cloud)
         self._opened = ExitStack()
         self._make_transport: MakeTransport | None = None
         self._closed = False
@@ -80,8 +87,7 @@ class Client:
         with self._changing:
             if self._closed or self._make_transport:
                 raise PredictionsError(_CLOSED if self._closed else "this client is open already")
-            if has_proxy(os.environ):  # gRPC and requests read these variables, and an emulator is on this machine
-                os.environ.update(without_proxy(os.environ))
+            keep_from_proxies(os.environ)  # gRPC and requests read these variables, and an emulator is on this machine
             try:
                 self._make_transport = self._opened.enter_context(self._connection)
             except Exception as exc:
@@ -109,3 +115,37 @@ class Client:
         call = Call(self._timeout_s, ordered=ordered, wake=wake)
         self._calls.start(call, images, self._make_transport(call, options))
         return call
+
+    def _job_definition(self, paths: list[str], options: SendOptions) -> Definition:
+        """Return the definition of a job of this client. Raises ValueError where it does not use its own topics."""
+        if self._not_for_jobs:
+            raise ValueError(
+                f"this client has the argument {self._not_for_jobs}, and a job is published to a topic and has its own "
+                f"subscription; create a client without {self._not_for_jobs}"
+            )
+        listed = any(path.startswith(SCHEME) for path in paths)  # other images are all known before one is sent
+        return Definition(
+            command="publish",
+            described=described(paths),
+            project=self._cloud.project,
+            topic=self._cloud.topic,
+            response_topic=self._cloud.response_topic,
+            client_id=uuid.uuid4().hex,
+            bucket=self._payload_bucket,
+            place=current_place(),
+            folder=os.getcwd(),
+            machine=socket.gethostname(),
+            selection={"paths": paths} if listed else {},
+            options=options,
+        )
+
+
+def place_of(state: str | os.PathLike[str] | None) -> str:
+    """Return where the job store is, whatever the working folder will be. Raises TypeError."""
+    if state is None:
+        state = os.environ.get("PREDICTIONS_STATE") or default_path()
+    if not isinstance(state, str | os.PathLike) or not isinstance(path := os.fspath(state), str):
+        raise TypeError(f"state is of the type {type(state).__name__}; it must be the path of a job store")
+    if not path:
+        raise ValueError("state is ''; it must be the path of a job store")
+    return path if "://" in path else os.path.abspath(path)

@@ -57,20 +57,27 @@ def connection_to(
         return _endpoint(url, token or environ.get("ENDPOINT_TOKEN"), timeout_s)
     if token is not None:
         raise ValueError("token is given without url; only an HTTP endpoint takes one")
+    cloud = cloud_of(environ, project, topic, response_topic)
+    if not cloud.project:
+        raise PredictionsError("no project is set: give project, or set GOOGLE_CLOUD_PROJECT")
+    payload_bucket = payload_bucket_of(environ, bucket)
+    return _topics(calls, cloud, subscription or "", payload_bucket, inline_limit(environ), timeout_s)
+
+
+def cloud_of(environ: Mapping[str, str], project: str | None, topic: str | None, response_topic: str | None) -> Cloud:
+    """Return the project, which is "" where none is set, and the topics."""
     names = {
         "topic": topic or environ.get("REQUEST_TOPIC"),
         "response_topic": response_topic or environ.get("RESPONSE_TOPIC"),
     }
-    cloud = Cloud(project_of(project, environ), **{name: value for name, value in names.items() if value})
-    if not cloud.project:
-        raise PredictionsError("no project is set: give project, or set GOOGLE_CLOUD_PROJECT")
-    payload_bucket = bucket or environ.get("PAYLOAD_BUCKET", "")
-    return _topics(calls, cloud, subscription or "", payload_bucket, inline_limit(environ), timeout_s)
+    return Cloud(
+        project or environ.get("GOOGLE_CLOUD_PROJECT", ""), **{name: value for name, value in names.items() if value}
+    )
 
 
-def project_of(project: str | None, environ: Mapping[str, str]) -> str:
-    """Return the id of the project, "" where none is set."""
-    return project or environ.get("GOOGLE_CLOUD_PROJECT", "")
+def payload_bucket_of(environ: Mapping[str, str], bucket: str | None) -> str:
+    """Return the bucket for large images, "" where none is set."""
+    return bucket or environ.get("PAYLOAD_BUCKET", "")
 
 
 @contextmanager

@@ -26,6 +26,9 @@ Source = str | os.PathLike[str] | bytes | bytearray
 Images = Source | Iterable[Source] | Mapping[str, bytes]
 """What `predict` takes: one source, several, or encoded images by name."""
 
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""What `submit` takes: a file, folder, glob, archive or gs:// address, or several of them."""
+
 _ALLOWED = "a path, the bytes of an encoded image, an iterable of these, or a mapping from names to bytes"
 
 _ENCODE = "encode each image as PNG, since values alone do not say what pixels mean; give paths as a list"
@@ -120,14 +123,34 @@ def images_of(given: Images, list_objects: ListObjects) -> Iterator[GivenImage]:
     return _numbered(given, list_objects)
 
 
+def paths_of(given: Paths) -> list[str]:
+    """Return the paths of the argument of `submit`. Raises TypeError or ValueError."""
+    if isinstance(given, str | os.PathLike):
+        given = [given]
+    if isinstance(given, bytes | bytearray | Mapping) or not isinstance(given, Iterable) or _remedy(given):
+        raise TypeError(f"images is {_type(given)}; a job reads its images again: give a path, or an iterable of paths")
+    paths = [_path(source, index) for index, source in enumerate(given)]
+    if not paths:
+        raise ValueError("images is empty; it must be a path, or an iterable of paths")
+    return paths
+
+
+def _path(source: object, index: int) -> str:
+    if not isinstance(source, str | os.PathLike) or not isinstance(text := os.fspath(source), str):
+        raise TypeError(
+            f"image {index} is {_type(source)}; a job reads its images again: write it to a file, and give the path"
+        )
+    if not text:
+        raise ValueError(f"image {index} is an empty text; it must be the path of an image")
+    return text
+
+
 def sole_image(source: object, index: int) -> ImageFile | ImageBytes:
     """Return the one image that a path or bytes are. Raises TypeError or ValueError."""
     if isinstance(source, bytes | bytearray):
         return ImageBytes(f"image-{index}", bytes(source))
     if isinstance(source, str | os.PathLike) and isinstance(text := os.fspath(source), str):
-        if not text:
-            raise ValueError(f"image {index} is an empty text; it must be the path of an image")
-        path = Path(text)
+        path = Path(_path(text, index))
         return ImageFile(path, path.name)
     raise TypeError(f"image {index} is {_type(source)}; it must be a path or the bytes of an image")
 

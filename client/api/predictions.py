@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from client.api.client import Client
+from client.api import job_work
+from client.api.client import Client, place_of
 from client.api.frames import image_cells, joined
-from client.api.inputs import GivenImage, Images, images_of
+from client.api.inputs import GivenImage, Images, Paths, images_of, paths_of
 from client.api.options import RequestOptions, request_options
 from client.api.result import Result
+from client.api.stop import Stop
+from client.api.submitted_job import SubmittedJob
 from client.transport.base import SendOptions
 
 if TYPE_CHECKING:
@@ -78,6 +82,55 @@ class Predictions(Client):
         self._check_open()
         images = image_cells(frame, column)
         return joined(frame, list(self._results(images, request_options(**options), True)))
+
+    def submit(
+        self,
+        images: Paths,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        expires_in_s: float | None = None,
+        state: str | os.PathLike[str] | None = None,
+        on_start: Callable[[SubmittedJob], object] | None = None,
+    ) -> SubmittedJob:
+        """Publish images as a job, and return it when everything is sent, without waiting for the responses.
+
+        The job store keeps what was sent and answered, so that another process can go on after a crash: with
+        `job(id).resume()`, or on the command line. The job has a subscription of its own. This method, `job` and `jobs`
+        need no `with` statement.
+
+        - `images`: a file, folder, glob, zip archive or gs:// address, or an iterable of these, which is read first.
+          Bytes are refused, because a job must be able to read its images again.
+        - `top_k`, `model`, `expires_in_s`: see `predict`.
+        - `state`: the path of the job store; by default PREDICTIONS_STATE, or that of the command line.
+        - `on_start`: called with the job when its images are known, before one is sent.
+
+        Raises TypeError or ValueError for wrong arguments. Raises PredictionsError before anything is sent for a path
+        without an image, and later, with the id of the job, when the broker does not answer or a topic is wrong. An
+        image that cannot be read is counted in the job's `failed`.
+        """
+        options = request_options(top_k, model, expires_in_s=expires_in_s)
+        paths, place = paths_of(images), place_of(state)
+        definition = self._job_definition(paths, options)
+
+        def start(job_id: str) -> None:
+            if on_start:
+                on_start(SubmittedJob(job_id, place))
+
+        return SubmittedJob(job_work.submit(place, definition, paths, start, Stop()), place)
+
+    def job(self, job_id: str, *, state: str | os.PathLike[str] | None = None) -> SubmittedJob:
+        """Return the job with this id, or the newest for `last`; also one of the command line.
+
+        Raises PredictionsError when there is none.
+        """
+        place = place_of(state)
+        return SubmittedJob(job_work.find(place, job_id), place)
+
+    def jobs(self, *, state: str | os.PathLike[str] | None = None) -> list[SubmittedJob]:
+        """Return all jobs of the job store, the newest first; also those of the command line."""
+        place = place_of(state)
+        return [SubmittedJob(job_id, place) for job_id in job_work.job_ids(place)]
 
     def _results(
         self, images: Iterator[GivenImage], options: SendOptions, ordered: bool

@@ -46,6 +46,10 @@ class Result(Record):
     @classmethod
     def of(cls, outcome: Outcome, index: int) -> Result:
         """Return the result of the image at a position."""
-        record = Record.of_outcome(outcome)
         explanation = outcome.response.explanation if outcome.response else None
+        return cls.of_record(Record.of_outcome(outcome), index, explanation)
+
+    @classmethod
+    def of_record(cls, record: Record, index: int, explanation: Explanation | None = None) -> Result:
+        """Return the result that a row of results has."""
         return cls(index=index, explanation=explanation, **{name: getattr(record, name) for name in COLUMNS})

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 SELECTION = ("paths", "lists", "column", "id_column", "include", "exclude")
 """Parameters that name images."""
 
-MAX_NAMED, MAX_NAME_LENGTH = 3, 120
-"""Paths that a message names, and characters of each."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
@@ -74,8 +71,6 @@ class Arguments:
 
     def described(self) -> str:
         """Return the named images in a few words."""
-        if self.shown_as:
-            return self.shown_as
-        named = [*self.paths, *(f"--from {name}" for name in self.lists)]
-        more = f" and {len(named) - MAX_NAMED:,} more" if len(named) > MAX_NAMED else ""
-        return " ".join(text[:MAX_NAME_LENGTH] for text in named[:MAX_NAMED]) + more
+        from client.jobs.definition import described
+
+        return self.shown_as or described([*self.paths, *(f"--from {name}" for name in self.lists)])

@@ -78,24 +78,13 @@ def publish_job(
     `then` gets the job and the exit code at the end, and returns another one; no table is shown with it.
     """
     from client import emulators
-    from client.transport.topic import inline_limit, open_topic
 
     definition, arguments = _split("publish", given | {"quiet": then is not None})
     emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
     with open_session(arguments, definition) as session:
-        made = session.job.definition
-        cloud = Cloud(made.project, made.topic, made.response_topic)
         if arguments.detached:
             print(session.job.id, flush=True)
-        transport = open_topic(
-            cloud,
-            session.tracker,
-            session.responses(cloud),
-            options=made.options,
-            payload_bucket=made.bucket,
-            inline_limit=inline_limit(environ),
-        )
-        code = run(transport, session)
+        code = run(session.job_run.open_topic(environ), session)
         return then(session.job, code) if then and code != options.INTERRUPTED else code
 
 
@@ -134,7 +123,7 @@ def upload(**given: Any) -> int:
             cloud,
             made.bucket,
             session.tracker,
-            session.responses(cloud),
+            session.job_run.responses(cloud),
             prefix=made.prefix,
             options=made.options,
         )

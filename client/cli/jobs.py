@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
     from client.jobs.counts import Counts
     from client.jobs.job import Job
     from client.results.output import Messages
-
-_IDLE_S = 1.0
-"""Seconds without a response after which status and cancel read no further."""
-
-_POLL_S = 0.2
-"""Seconds between two looks at the counts of a job."""
 
 _LISTED = 30
 """Jobs that the command jobs lists without --all."""
@@ -56,12 +49,13 @@ def status(job_id: str, state: str | None, as_json: bool) -> int:
       predictions status last
     """
     from client.jobs.description import describe, described_lines
+    from client.jobs.waiting import receive_waiting
     from client.results.output import Messages
 
     messages = Messages()
     with open_store(state) as store:
         job = store.find(job_id)
-        _receive_waiting(job, messages)
+        receive_waiting(job, messages.show)
         found = describe(job)
         print(json.dumps(found) if as_json else "\n".join(described_lines(found)))
         return 0 if job.is_complete() else 1
@@ -130,14 +124,14 @@ def cancel(job_id: str, state: str | None, output: Sequence[Path]) -> int:
     Example:
       predictions cancel last --output answered.csv
     """
+    from client.jobs import waiting
     from client.results.output import Messages
     from client.results.result_files import append_missing
 
     messages = Messages()
     with open_store(state) as store:
         job = store.find(job_id)
-        job.cancel()
-        _receive_waiting(job, messages)
+        waiting.cancel(job, messages.show)
         append_missing(output, job.answered_records, messages.show)
         print(f"cancelled {job.id}: {_summary(job.counts())}")
     return 0
@@ -187,39 +181,14 @@ def jobs(state: str | None, show_all: bool, as_json: bool, forget: Sequence[str]
     return 0
 
 
-class _Waiting:
-    """Shows how far a job is, and knows when waiting for it ends."""
-
-    def __init__(self, job: Job, messages: Messages, timeout_s: float | None) -> None:
-        self._job, self._messages, self._timeout_s = job, messages, timeout_s
-        self._answered, self._since = -1, time.monotonic()
-
-    def is_over(self, *, alone: bool) -> bool:
-        """Whether nothing more is awaited; `alone`: no other command sends images of the job."""
-        counts = self._job.counts()
-        if counts.answered != self._answered:
-            self._answered, self._since = counts.answered, time.monotonic()
-        self._messages.progress(counts.answered, counts.total if self._job.is_listed else None)
-        late = self._timeout_s is not None and time.monotonic() - self._since > self._timeout_s
-        return late or self._job.is_cancelled or self._job.is_complete() or (alone and not counts.unanswered)
-
-
 def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
-    from client.jobs.hold import JobHeld
-    from client.jobs.responses import receiving
+    from client.jobs import waiting
 
-    waiting = _Waiting(job, messages, timeout_s)
-    while not waiting.is_over(alone=False):
-        try:
-            with receiving(job, messages.show) as receiver:
-                while not receiver.problem and not waiting.is_over(alone=True):
-                    time.sleep(_POLL_S)
-        except JobHeld:
-            time.sleep(_POLL_S)
-        else:
-            if receiver.problem:
-                messages.show(receiver.problem)
-            break
+    def show(counts: Counts) -> None:
+        messages.progress(counts.answered, counts.total if job.is_listed else None)
+
+    if problem := waiting.wait(job, messages.show, timeout_s, show=show):
+        messages.show(problem)
     counts = job.counts()
     way_on = f"predictions {job.definition.command} --resume {named(job)}"
     if job.is_cancelled:
@@ -228,26 +197,6 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
         messages.show(f"not all images of the job are known: {way_on}")
     elif counts.unsent:
         messages.show(f"{counts.unsent:,} images are not sent: {way_on}")
-
-
-def _receive_waiting(job: Job, messages: Messages) -> None:
-    """Receive the responses that wait for a job; says why where that is not possible."""
-    from client.jobs.hold import JobHeld
-    from client.jobs.responses import receiving
-    from client.text import SendError
-
-    if not job.definition.client_id or job.is_complete():
-        return
-    try:
-        with receiving(job, messages.show) as receiver:
-            while not receiver.problem and receiver.idle_s < _IDLE_S:
-                time.sleep(_POLL_S)
-            if receiver.problem:
-                messages.show(receiver.problem)
-    except JobHeld:
-        pass  # that command receives them
-    except (UsageError, SendError) as exc:
-        messages.show(f"no responses were received: {exc}")
 
 
 def _summary(counts: Counts) -> str:

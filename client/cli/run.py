@@ -30,10 +30,10 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
     arguments = session.arguments
     tries = Tries(arguments.tries, arguments.every)
     view = session.view()
-    session.await_earlier()  # before responses arrive
+    session.job_run.await_earlier()  # before responses arrive
     try:
         with opening as transport:
-            session.send_lost_again()
+            session.job_run.send_lost_again()
             sender = JobTransport(transport, session.job, session.tracker, tries, session.log)
             return _send(sender, session, view)
     except StoreError as exc:
@@ -55,7 +55,7 @@ def _send(transport: Transport, session: Session, view: View) -> int:
     session.log.write(f"job {job.id} begins: {job.definition.command} {job.definition.described}")
     done, timeout_s = job.counts().answered, 0.0 if arguments.detached else arguments.timeout
     try:
-        for outcome in send_all(transport, session.images(), session.tracker, timeout_s):
+        for outcome in send_all(transport, session.job_run.images(arguments.rate), session.tracker, timeout_s):
             silence.cancel()
             if arguments.detached and outcome.missing:
                 continue

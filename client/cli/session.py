@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from client.cli.arguments import MAX_NAME_LENGTH, MAX_NAMED, Arguments
-from client.gcp import RETRY_S, Cloud, UsageError
+from client.cli.arguments import Arguments
 
 if TYPE_CHECKING:
-    from client.images import Image
     from client.jobs.job import Job
     from client.results.output import View
     from client.results.result_files import ResultFiles
     from client.sources.source import Source
-    from client.transport.response_subscription import ResponseSubscription
-    from functions.messages.contract import Response
 
 
 class Session:
@@ -29,73 +23,23 @@ class Session:
 
     def __init__(self, arguments: Arguments, job: Job, source: Source | None, is_kept: bool = True) -> None:
         from client.jobs.event_log import EventLog
+        from client.jobs.job_run import JobRun
         from client.results.output import Messages
-        from client.results.request_tracker import RequestTracker
 
         self.arguments, self.job, self.source, self.is_kept = arguments, job, source, is_kept
-        self.tracker = RequestTracker()
         self.messages = Messages()
+        self.job_run = JobRun(
+            job,
+            source,
+            self.messages.show,
+            is_resumed=bool(arguments.resume),
+            is_kept=is_kept,
+            retry_s=arguments.timeout,
+        )
+        self.tracker = self.job_run.tracker
         self.log = EventLog(arguments.log, self.messages.show)
         self.files: ResultFiles | None = None
-        self._subscription: ResponseSubscription | None = None
-        self._attempted: dict[str, Image] = {}
         self._total: int | None = None
-
-    def responses(self, cloud: Cloud) -> ResponseSubscription | None:
-        """Return the subscription for the responses, not opened yet; None where no response is requested."""
-        from client.transport.response_subscription import ResponseSubscription
-
-        definition = self.job.definition
-        if not definition.client_id:
-            return None
-        self._subscription = ResponseSubscription(
-            cloud,
-            self._receive,
-            self.tracker.abort,
-            self.messages.show,
-            subscription=definition.subscription,
-            client_id=definition.client_id,
-            keep=self._is_unfinished,
-            journal=self.job,
-            retry_s=min(RETRY_S, self.arguments.timeout),
-        )
-        return self._subscription
-
-    def await_earlier(self) -> None:
-        """Await the responses to what an earlier command of this job sent, and let the rest be sent."""
-        if not self.arguments.resume:
-            return
-        self._attempted = {image.request_id: image for image in self.job.attempted()}
-        if unconfirmed := self.job.retry(unanswered=self.job.definition.command == "predict"):
-            self.messages.show(f"{unconfirmed:,} images may have been sent without a confirmation, and are sent again")
-        if self.job.definition.client_id:
-            for image, request_id, trace_id in self.job.awaited():
-                self.tracker.expect(request_id, image, trace_id=trace_id)
-
-    def send_lost_again(self) -> None:
-        """Let images be sent again whose responses are lost, because the job's subscription had to be created again."""
-        if self.arguments.resume and self._subscription and self._subscription.is_new:
-            if unanswered := self.job.counts().unanswered:
-                self.messages.show(f"the job's subscription is gone: {unanswered:,} images are sent again")
-            self.job.retry(unanswered=True)
-
-    def images(self) -> Iterator[Image]:
-        """Yield the images to send, at most --rate a second. Reads a bucket's listing page by page."""
-        adding = self.job.add(self.source.images()) if self.source and not self.job.is_listed else iter(())
-        rate, started, count, last = self.arguments.rate, time.monotonic(), 0, 0
-        while True:
-            for number, image in self.job.unsent(last):
-                last = number
-                self._attempted.pop(image.request_id, None)
-                if rate:
-                    time.sleep(max(0.0, started + count / rate - time.monotonic()))
-                count += 1
-                yield image
-            if next(adding, None) is None:
-                break
-            self.job.save()
-        for request_id, tried in self._attempted.items():  # the response to an earlier try came before another one
-            self.tracker.expect(request_id, tried)
 
     def view(self) -> View:
         """Return the view that shows the outcomes as they come."""
@@ -140,35 +84,6 @@ class Session:
 
     def left_out(self) -> str:
         """Return the count of files that were left out, by the ending of their names."""
-        from client.text import printable
-        from model.image_folder import counted
+        from client.jobs.listing import left_out
 
-        return printable(counted(self.source.left_out)) if self.source else ""
-
-    def no_image(self) -> UsageError:
-        """Return the error of a command that names no image."""
-        from client.text import printable
-
-        assert self.source is not None
-        problems, left_out = self.source.problems, self.left_out()
-        named = "; ".join(text[:MAX_NAME_LENGTH] for text in problems[:MAX_NAMED])
-        more = f"; and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
-        return UsageError(
-            (named or f"no image file is at {printable(self.job.definition.described)}")
-            + more
-            + (f" (left out: {left_out})" if left_out else "")
-        )
-
-    def _receive(self, response: Response) -> None:
-        """Take a response: into the job store first, because it is acked when this returns. Raises StoreError."""
-        from client.text import StoreError, plain
-
-        try:
-            self.job.receive(response)
-        except StoreError as exc:
-            self.tracker.abort(plain(exc))
-            raise
-        self.tracker.receive(response)
-
-    def _is_unfinished(self) -> bool:
-        return self.is_kept and not self.job.is_cancelled and self.job.counts().unanswered > 0
+        return left_out(self.source) if self.source else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,9 @@ from client.emulators import PUBSUB
 from client.transport.base import SendOptions
 
 PLACES = ("Google Cloud", "an emulator")
+
+MAX_NAMED, MAX_NAME_LENGTH = 3, 120
+"""Paths that a description or an error names, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,12 @@ class Definition:
 def current_place(environ: Mapping[str, str] = os.environ) -> str:
     """Return where Google's clients of this process find the topics."""
     return PLACES[bool(environ.get(PUBSUB))]
+
+
+def described(names: Sequence[str]) -> str:
+    """Return the named images in a few words."""
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return " ".join(text[:MAX_NAME_LENGTH] for text in names[:MAX_NAMED]) + more
 
 
 def new_job_id() -> str:

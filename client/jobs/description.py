@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
+from client.jobs.counts import Counts
 from client.jobs.job import Job
 from client.text import brief
 
-STATES = ("running", "complete", "cancelled", "interrupted", "waiting")
+State = Literal["running", "complete", "cancelled", "interrupted", "waiting"]
 """`running`: a command sends its images or receives its responses; `complete`: no response is missing; `cancelled`;
 `interrupted`: images are not sent; `waiting`: responses are missing."""
 
@@ -16,24 +17,26 @@ STATES = ("running", "complete", "cancelled", "interrupted", "waiting")
 def describe(job: Job) -> dict[str, Any]:
     """Return the state of a job and its numbers of images. Raises StoreError.
 
-    `images` is None while a bucket's listing is not read to its end. `missing` counts images without a response, of
-    which `expired` had a time limit that is over.
+    `images` counts those that are known, which are not all while `all_images_known` is False. `missing` counts images
+    without a response, of which `expired` had a time limit that is over.
     """
+    is_listed = job.is_listed  # before the counts, which would miss images that are added meanwhile
     counts, made = job.counts(), job.definition
+    missing = counts.unanswered if job.is_answered else 0
     return {
         "job": job.id,
-        "state": _state(job),
+        "state": _state(job, counts, is_listed, missing),
         "created_at": datetime.fromtimestamp(job.created_at, UTC).isoformat(timespec="seconds"),
         "command": made.command,
         "sends": made.described,
         "to": made.url or (made.bucket if made.command == "upload" else made.topic),
         "images": counts.total,
-        "all_images_known": job.is_listed,
+        "all_images_known": is_listed,
         "sent": counts.sent,
         "answered": counts.answered,
         "ok": counts.ok,
         "errors": counts.errors,
-        "missing": counts.unanswered if job.is_answered else 0,
+        "missing": missing,
         "expired": job.expired(),
         "not_sent": counts.unsent,
         "failed": counts.failed,
@@ -61,12 +64,12 @@ def described_lines(found: dict[str, Any]) -> list[str]:
     return [f"{name:<9} {value}" for name, value in rows]
 
 
-def _state(job: Job) -> str:
-    counts = job.counts()
+def _state(job: Job, counts: Counts, is_listed: bool, missing: int) -> State:
+    is_sent = is_listed and not counts.unsent
     if job.is_cancelled:
         return "cancelled"
-    if job.is_complete():
+    if is_sent and not missing and counts.total:
         return "complete"
     if job.is_held():
         return "running"
-    return "interrupted" if counts.unsent or not job.is_listed else "waiting"
+    return "waiting" if is_sent else "interrupted"

@@ -221,9 +221,11 @@ class Job:
 
     def is_complete(self) -> bool:
         """Whether every image of the job has a response, or was sent where none was requested."""
+        if not self.is_listed:  # read first: while images are added, earlier counts would miss some
+            return False
         counts = self.counts()
         done = counts.answered if self.is_answered else counts.answered + counts.unanswered
-        return self.is_listed and 0 < done == counts.total
+        return 0 < done == counts.total
 
     def not_sent(self) -> Iterator[str]:
         """Yield the locations of the images that wait or could not be sent."""

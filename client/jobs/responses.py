@@ -23,6 +23,13 @@ def check_place(job: Job) -> None:
         raise UsageError(f"job {job.id} was sent to {made}, and this process uses {here}: set or unset {PUBSUB}")
 
 
+def check_resumable(job: Job) -> None:
+    """Check that the rest of a job can be sent from here. Raises UsageError."""
+    if job.is_cancelled:
+        raise UsageError(f"job {job.id} was cancelled; send its images in a new one")
+    check_place(job)
+
+
 class Receiver:
     """What a block that receives responses knows about them."""
 

@@ -51,6 +51,7 @@ for url in (None, os.environ["WORKER_URL"]):
     with Predictions(url=url) as p:
         for result in p.predict(endless()):
             break
+Predictions().submit(sys.argv[1]).wait()
 asyncio.run(main())
 deadline = time.monotonic() + 10  # the last thread may still be ending
 while (threading.active_count() > 1 or sockets()) and time.monotonic() < deadline:
@@ -100,7 +101,7 @@ def test_ctrl_c_deletes_the_subscription(cli: CommandLine, root: Path, samples: 
 
 def test_the_programs_of_the_page_run(cli: CommandLine, root: Path, samples: Path) -> None:
     programs = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)
-    assert len(programs) == 2 and all(program.count("\n") <= 20 for program in programs)
+    assert len(programs) == 3 and all(program.count("\n") <= 20 for program in programs)
     for program in programs:
         with script(root, program, "client/samples", "client/samples/*.jpg") as process:
             out, err = process.communicate(timeout=60)

@@ -31,7 +31,7 @@ def job() -> Iterator[Job]:
 def resumed(job: Job) -> Session:
     arguments = Arguments(paths=(), rate=None, tries=1, every=1, state=None, unsent=None, log=None, resume="last")
     session = Session(arguments, job, None)
-    session.await_earlier()
+    session.job_run.await_earlier()
     return session
 
 
@@ -58,7 +58,7 @@ def test_the_responses_to_what_was_sent_are_awaited(job: Job) -> None:
     job.receive(labelled(one.request_id))
     session = resumed(job)
     receive(session, labelled(two.request_id, "Coat"))
-    assert list(session.images()) == others
+    assert list(session.job_run.images()) == others
     [outcome] = ended(session)
     assert outcome.image == two and outcome.response and outcome.trace_id == f"trace of {two.request_id}"
 
@@ -74,7 +74,7 @@ def test_an_image_that_was_sent_without_a_confirmation_has_one_outcome(
         job.end(Outcome(one, problem="it could not be published"))
     session = resumed(job)
     receive(session, labelled(one.request_id))
-    assert list(session.images()) == others
+    assert list(session.job_run.images()) == others
     [outcome] = ended(session)
     assert outcome.image == one and outcome.ok and job.counts().ok == 1
     assert ("1 images may have been sent without a confirmation" in capsys.readouterr().err) is not failed
@@ -84,7 +84,7 @@ def test_a_response_that_comes_while_the_image_is_sent_again_counts_once(job: Jo
     one, *_ = images(job)
     job.sending(one)
     session = resumed(job)
-    sending = session.images()
+    sending = session.job_run.images()
     assert next(sending) == one
     receive(session, labelled(one.request_id))
     session.tracker.expect(one.request_id, one)

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ import pytest
 from client.__main__ import main
 from client.cli.job_options import open_store
 from client.gcp import UsageError
+from client.jobs.counts import Counts
 from client.jobs.database import Database, Unopenable
 from client.jobs.definition import Definition, new_job_id
+from client.jobs.description import describe
 from client.jobs.hold import JobHeld, held
 from client.jobs.holder import has_ended, this_process
+from client.jobs.job import Job
 from client.jobs.store import JobStore, default_path
 from client.text import StoreError
 from client.transport.base import SendOptions
@@ -181,6 +185,29 @@ def test_many_connections_and_threads_write_one_file(tmp_path: Path) -> None:
     assert problems == []
     with JobStore(path) as store:
         assert [job.counts().ok for job in store.jobs()] == [50] * 12
+
+
+def test_a_job_is_not_complete_while_images_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the listing is added between two reads of the store."""
+    counts = Job.counts
+    with JobStore(None) as store:
+        for look in (Job.is_complete, lambda job: describe(job)["state"] == "complete"):
+            job = store.create(PUBLISH)
+            pages = job.add(files(1001))
+            next(pages)
+            for _, image in job.unsent():
+                job.receive(labelled(send(job, image)))
+
+            def counts_and_rest(job: Job, pages: Iterator[int] = pages) -> Counts:
+                found = counts(job)
+                list(pages)
+                return found
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Job, "counts", counts_and_rest)
+                assert not look(job)
+                list(pages)
+            assert job.is_listed and job.counts().waiting == 1 and not look(job)
 
 
 def test_threads_of_one_job_lose_nothing(tmp_path: Path) -> None:

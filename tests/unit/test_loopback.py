@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.loopback import has_proxy, without_proxy
+from client.loopback import keep_from_proxies, without_proxy
 
 LOOPBACK = "127.0.0.1,localhost,::1"
 
@@ -27,4 +27,7 @@ def test_loopback_is_added_once(environ: dict[str, str], expected: dict[str, str
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy", "grpc_proxy"])
 def test_a_proxy_is_recognised(name: str) -> None:
-    assert has_proxy({name: "http://proxy:3128"}) and not has_proxy({name: "", "no_proxy": "x"})
+    environ, without = {name: "http://proxy:3128"}, {name: "", "no_proxy": "x"}
+    keep_from_proxies(environ)
+    keep_from_proxies(without)
+    assert environ["no_proxy"] == LOOPBACK and without == {name: "", "no_proxy": "x"}
