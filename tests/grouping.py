@@ -22,6 +22,7 @@ SHARED_TWINS = (
     "test_replay",
     "test_results",
     "test_trace_path",
+    "test_watch_folder",
 )
 """The files whose tests take the fixture `shared_twin`."""
 

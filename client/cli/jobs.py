@@ -218,7 +218,7 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
             break
     counts = job.counts()
     if (unsent := counts.waiting + counts.failed) and not job.is_cancelled:
-        messages.show(f"{unsent:,} images are not sent: predictions {job.definition.command} --resume {job.id}")
+        messages.show(f"{unsent:,} images are not sent: {job.definition.way_on(job.id)}")
 
 
 def _receive_waiting(job: Job, messages: Messages) -> None:

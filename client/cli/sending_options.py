@@ -96,7 +96,7 @@ _sending = together(
     option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
 )
 
-_request = together(
+request = together(
     option(
         "--top-k",
         type=Number(1, TOP_K_LIMIT, whole=True),
@@ -104,8 +104,10 @@ _request = together(
         help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
     ),
     option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
-    option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
 )
+"""Declares the options of each request, without its expiry."""
+
+_expiry = option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds.")
 
 _resume = option(
     "--resume",
@@ -114,7 +116,7 @@ _resume = option(
     "job.",
 )
 
-sending = together(selecting, _request, _resume, _sending)
+sending = together(selecting, request, _expiry, _resume, _sending)
 """Declares what all commands share that send images."""
 
 _timeout = option(

@@ -272,7 +272,7 @@ def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
 
     made = job.definition
     if made.command != definition.command:
-        raise UsageError(f"job {job.id} was made by {made.command}: predictions {made.command} --resume {job.id}")
+        raise UsageError(f"job {job.id} was made by {made.command}: {made.way_on(job.id)}")
     if job.is_cancelled:
         raise UsageError(f"job {job.id} was cancelled; send its images in a new one")
     check_place(job)

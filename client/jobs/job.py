@@ -170,14 +170,18 @@ class Job:
                 ).fetchone()
                 database.execute(_ANSWER, (sent.request_id, *values, self.id, number, values[1]))
 
-    def receive(self, response: Response) -> None:
-        """Record a response: predictions replace an error, and any error the error `unavailable`."""
+    def receive(self, response: Response) -> bool:
+        """Record a response: predictions replace an error, and any error the error `unavailable`.
+
+        Returns whether it is the first of its image, or replaces one.
+        """
         values = _answer(response)
         key = self.id, response.request_id
         with self._database.transaction() as database:
             known = database.execute(_FIND, key * 2).fetchone()
             if known:
-                database.execute(_ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+                answered = database.execute(_ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+                return answered.rowcount > 0
             else:  # the request id of an upload is known only after it
                 database.execute(
                     "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) "
@@ -186,6 +190,7 @@ class Job:
                     "error_code = excluded.error_code, answered_at = excluded.answered_at WHERE rank < excluded.rank",
                     (*values, *key),
                 )
+                return False
 
     def end(self, outcome: Outcome) -> None:
         """Record the outcome of an image: a problem, or the response of an HTTP request."""
@@ -209,6 +214,20 @@ class Job:
             database.execute("UPDATE jobs SET is_cancelled = 1 WHERE id = ?", (self.id,))
 
     # What is known
+
+    def state_of(self, key: str) -> tuple[str, int, str] | None:
+        """Return the state, rank and error code of the image with this key; None where the job has no such image."""
+        query = "SELECT state, rank, error_code FROM images WHERE job = ? AND key = ?"
+        found = self._database.rows(query, self.id, key)
+        return found[0] if found else None
+
+    def outcome_of(self, response: Response) -> Outcome | None:
+        """Return the outcome of the image whose key is the response's request id; None where there is none."""
+        query = f"SELECT {_IMAGE}, trace_id, sent_at, answered_at FROM images WHERE job = ? AND key = ?"  # nosec B608
+        for *columns, trace_id, sent_at, answered_at in self._database.rows(query, self.id, response.request_id):
+            ms = max(0.0, 1000 * (answered_at - sent_at)) if sent_at and answered_at else 0.0
+            return Outcome(from_columns(*columns), response.request_id, response, ms=ms, trace_id=trace_id)
+        return None
 
     def counts(self) -> Counts:
         """Return how many images are in each state."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publisher, pubsub_retry
 from client.images import Image
-from client.results.request_tracker import Outcome, RequestTracker, Tracker
+from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
 from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
@@ -48,7 +48,7 @@ class TopicTransport:
     def __init__(
         self,
         cloud: Cloud,
-        tracker: Tracker,
+        tracker: Requests,
         options: SendOptions,
         reply_to: str | None,
         payload_bucket: Bucket | None,
