@@ -16,6 +16,7 @@ SHARED_TWINS = (
     "test_client_answers",
     "test_client_streams",
     "test_explain",
+    "test_frames",
     "test_help_examples",
     "test_python_client",
     "test_python_programs",

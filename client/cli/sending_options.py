@@ -109,28 +109,30 @@ request = together(
 
 _expiry = option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds.")
 
-_resume = option(
+resume = option(
     "--resume",
     metavar="JOB",
     help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is the newest "
     "job.",
 )
+"""Declares --resume."""
 
-sending = together(selecting, request, _expiry, _resume, _sending)
+sending = together(selecting, request, _expiry, resume, _sending)
 """Declares what all commands share that send images."""
 
-_timeout = option(
+timeout = option(
     "--timeout",
     type=SECONDS,
     default=60.0,
     metavar="S",
     help="Give up when no answer has arrived for S seconds.  [default: 60]",
 )
+"""Declares --timeout."""
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 """Declares --json of a command that prints one result."""
 
-resending = together(as_json, output, _timeout, _sending, project, response_place, topic, payload_bucket)
+resending = together(as_json, output, timeout, _sending, project, response_place, topic, payload_bucket)
 """Declares what the commands share that publish images which they find themselves."""
 
 receiving = together(
@@ -148,7 +150,7 @@ receiving = together(
         metavar="DIR",
         help="Write the explanations to this folder; implies --explain.",
     ),
-    _timeout,
+    timeout,
 )
 """Declares what the commands share that also receive the responses."""
 

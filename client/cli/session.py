@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,12 @@ from client.cli.sending_options import given
 from client.gcp import RETRY_S, Cloud, UsageError
 
 if TYPE_CHECKING:
-    from client.images import Image
+    from client.images import AnyImage, Image
     from client.jobs.definition import Definition
     from client.jobs.job import Job
     from client.results.output import View
     from client.results.result_files import ResultFiles
-    from client.sources.selection import Selection
-    from client.sources.source import Source
+    from client.sources.source import AnySource, Source
     from client.transport.base import SendOptions
     from client.transport.response_subscription import ResponseSubscription
     from functions.messages.contract import Response
@@ -78,12 +77,6 @@ class Arguments:
 
         return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None)
 
-    def selection(self) -> Selection:
-        """Return what the command line names."""
-        from client.sources.selection import Selection
-
-        return Selection(**self.selection_values())
-
     def selection_values(self) -> dict[str, Any]:
         """Return the parameters that name and choose images."""
         return {name: getattr(self, name) for name in _SELECTION}
@@ -104,7 +97,7 @@ class Session:
     command.
     """
 
-    def __init__(self, arguments: Arguments, job: Job, source: Source | None, is_kept: bool = True) -> None:
+    def __init__(self, arguments: Arguments, job: Job, source: AnySource | None, is_kept: bool = True) -> None:
         from client.jobs.event_log import EventLog
         from client.results.output import Messages
         from client.results.request_tracker import RequestTracker
@@ -155,6 +148,9 @@ class Session:
 
     def images(self) -> Iterator[Image]:
         """Yield the images to send, at most --rate a second. Reads a bucket's listing page by page."""
+        if self.source and self.source.is_streamed:
+            yield from self._streamed(self.source)
+            return
         adding = self.job.add(self.source.images()) if self.source and self.source.is_listing else iter(())
         rate, started, count, last = self.arguments.rate, time.monotonic(), 0, 0
         while True:
@@ -166,6 +162,21 @@ class Session:
                 yield image
             if next(adding, None) is None:
                 return
+
+    def _streamed(self, source: AnySource) -> Iterator[Image]:
+        """Yield the images of a source one after the other, without those that were sent before."""
+        read: list[AnyImage] = []
+
+        def noted() -> Iterator[AnyImage]:
+            for image in source.images():
+                read.append(image)
+                yield image
+
+        for _ in self.job.add(noted(), 1):
+            image = read.pop()
+            state = self.job.state_of(image.request_id)
+            if state and state[0] == "waiting":
+                yield image
 
     def view(self) -> View:
         """Return the view that shows the outcomes as they come."""
@@ -239,9 +250,21 @@ class Session:
         return self.is_kept and not self.job.is_cancelled and self.job.counts().unanswered > 0
 
 
+def named_images(definition: Definition) -> Source:
+    """Return the images that the selection of a job names."""
+    from client.sources.objects import object_lister
+    from client.sources.selection import Selection
+    from client.sources.source import Source
+
+    lister = object_lister(Cloud(definition.project))
+    return Source(Selection(**definition.selection), lister, prefix=definition.prefix)
+
+
 @contextmanager
-def open_session(arguments: Arguments, definition: Definition) -> Iterator[Session]:
-    """Open the job store, and make a job of the images that the arguments name, or find the one to resume.
+def open_session(
+    arguments: Arguments, definition: Definition, make_source: Callable[[Definition], AnySource] = named_images
+) -> Iterator[Session]:
+    """Open the job store, and make a job of the images that the definition selects, or find the one to resume.
 
     Raises UsageError when the arguments name no image, or do not fit the job.
     """
@@ -249,10 +272,10 @@ def open_session(arguments: Arguments, definition: Definition) -> Iterator[Sessi
 
     with open_store(arguments.state, needed=bool(arguments.detached or arguments.resume)) as store:
         if arguments.resume:
-            session = _resumed(arguments, store.find(arguments.resume), definition)
+            session = _resumed(arguments, store.find(arguments.resume), definition, make_source)
             yield session
             return
-        source = _source(arguments, definition)
+        source = make_source(definition)
         session = Session(arguments, store.create(definition), source, store.is_kept)
         try:
             if not source.is_listing:
@@ -266,7 +289,9 @@ def open_session(arguments: Arguments, definition: Definition) -> Iterator[Sessi
         yield session
 
 
-def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
+def _resumed(
+    arguments: Arguments, job: Job, definition: Definition, make_source: Callable[[Definition], AnySource]
+) -> Session:
     """Return the session of an earlier job. Raises UsageError for arguments that contradict it."""
     from client.jobs.responses import check_place
 
@@ -286,16 +311,6 @@ def _resumed(arguments: Arguments, job: Job, definition: Definition) -> Session:
     if given(_OPTIONS):
         raise UsageError(f"{', '.join(given(_OPTIONS).values())}: the options of job {job.id} are fixed")
     arguments = replace(arguments, explain=made.options.explain)
-    return Session(arguments, job, None if job.is_listed else _source(_listing(arguments, made), made))
-
-
-def _listing(arguments: Arguments, made: Definition) -> Arguments:
-    """Return the arguments with the job's own images: a command that was ended had not read all of them."""
-    return replace(arguments, **made.selection)
-
-
-def _source(arguments: Arguments, definition: Definition) -> Source:
-    from client.sources.objects import object_lister
-    from client.sources.source import Source
-
-    return Source(arguments.selection(), object_lister(Cloud(definition.project)), prefix=definition.prefix)
+    # A command that was ended may not have read all images, and the job store has no images that are streamed.
+    is_complete = job.is_listed and make_source is named_images
+    return Session(arguments, job, None if is_complete else make_source(made))

@@ -41,6 +41,11 @@ class Definition:
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
 
+    @property
+    def ordering_key(self) -> str:
+        """The name of the video whose frames are published in their order; empty for other images."""
+        return os.path.basename(str(self.selection.get("video", "")))
+
     def way_on(self, job_id: str) -> str:
         """Return the command line that sends what is left of the job."""
         folder = self.selection.get("folder")

@@ -75,7 +75,7 @@ class Job:
 
     # Images
 
-    def add(self, images: Iterable[AnyImage]) -> Iterator[int]:
+    def add(self, images: Iterable[AnyImage], page_size: int = _PAGE) -> Iterator[int]:
         """Add images, page by page; yields the number of images after each page. One that is there is not added again.
 
         Each gets a key, which is its request id unless an upload makes another one.
@@ -84,7 +84,7 @@ class Job:
         """
         pages = iter(images)
         [[number]] = self._database.rows("SELECT coalesce(max(number), 0) FROM images WHERE job = ?", self.id)
-        while page := list(itertools.islice(pages, _PAGE)):
+        while page := list(itertools.islice(pages, page_size)):
             rows = [
                 (self.id, number + at, *to_columns(image), image.request_id or uuid.uuid4().hex)
                 for at, image in enumerate(page, 1)
