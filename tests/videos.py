@@ -24,7 +24,7 @@ def library() -> Any:
 
 
 def brightness(number: int) -> int:
-    """The grey of the frame with this number, counted from 0: far enough from its neighbours' to be told apart."""
+    """The grey of the frame with this number, counted from 0: far from its neighbours'."""
     return number * 16 % 256
 
 
@@ -37,9 +37,9 @@ def write_video(path: Path, times_ms: Iterable[int], codec: str = "mpeg4", **opt
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = _MS
         for number, time in enumerate(times_ms):
-            picture = Image.new("L", SIZE, brightness(number))
-            picture.paste(255, (0, 0, SIZE[0] // 2, SIZE[1] // 2))
-            frame = av.VideoFrame.from_image(picture.convert("RGB"))
+            image = Image.new("L", SIZE, brightness(number))
+            image.paste(255, (0, 0, SIZE[0] // 2, SIZE[1] // 2))
+            frame = av.VideoFrame.from_image(image.convert("RGB"))
             frame.pts, frame.time_base = time, _MS
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -92,10 +92,10 @@ class Video:
         """Yield the frames in their order. Each loses its bytes when the next one is asked for."""
         count = 0
         suffix = "jpg" if self._cut.form == "jpeg" else "png"
-        for ms, picture in self._chosen():
+        for ms, image in self._chosen():
             name = f"{self._path.name}@{clock(ms)}.{suffix}"
             key = f"{cut(self._path.name, _NAME_BYTES)}@{clock(ms)}-{self._salt[:8]}"
-            frame = Frame(self._path.with_name(name), name, key, {key: self._encoded(picture)})
+            frame = Frame(self._path.with_name(name), name, key, {key: self._encoded(image)})
             yield frame
             frame.data.clear()
             count += 1
@@ -159,10 +159,10 @@ class Video:
             yield container
 
     def _encoded(self, frame: Any) -> bytes:
-        picture, data = frame.to_image(), io.BytesIO()
+        image, data = frame.to_image(), io.BytesIO()
         if frame.rotation:  # of the display matrix, which is what a player shows
-            picture = picture.rotate(frame.rotation, expand=True)
-        picture.save(data, self._cut.form, **({"quality": QUALITY} if self._cut.form == "jpeg" else {}))
+            image = image.rotate(frame.rotation, expand=True)
+        image.save(data, self._cut.form, **({"quality": QUALITY} if self._cut.form == "jpeg" else {}))
         return data.getvalue()
 
     def _shown(self) -> str:

@@ -122,7 +122,7 @@ class TopicTransport:
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            if self._ordering_key:  # the library publishes nothing more of the key until it is told to
+            if self._ordering_key:  # the library publishes nothing more of the key until this call
                 self._publisher.resume_publish(self._topic, self._ordering_key)
             raise SendError.of_call("it could not be published", exc, self._topic) from exc
 

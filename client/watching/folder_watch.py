@@ -62,7 +62,7 @@ class FolderWatch:
         self._received: queue.Queue[Response] = queue.Queue(_MAX_QUEUED)
         self._open: set[str] = set()
         self._ended, self._is_there = "", False
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._moved_late: list[str] = []
         self.notices = Notices(messages.show)
         self.bad: set[str] = set()
@@ -133,7 +133,7 @@ class FolderWatch:
             return
         self._is_there = True
         self.notices.end("folder", f"{printable(str(self.folder))} can be read again")
-        self._tell_left_out()
+        self._show_left_out()
         while page := list(itertools.islice(complete, _PAGE)):
             self._take(page, publishing)
         self._messages.show_first(self._moved_late)
@@ -205,20 +205,20 @@ class FolderWatch:
             self.bad.add(version.request_id)
             self._scan.find_again(version.name, _AGAIN_S)
         if not isinstance(exc, Changed):
-            self._tell(f"{printable(str(version.path))} could not be sent: {problem}")
+            self._show_once(f"{printable(str(version.path))} could not be sent: {problem}")
         self._open.discard(version.request_id)
 
-    def _tell_left_out(self) -> None:
+    def _show_left_out(self) -> None:
         problems = [f"{printable(path)} {why}" for path, why in self._scan.problems.items()]
-        self._messages.show_first([text for text in problems if text not in self._told])
-        self._told.update(problems)
-        kinds = [kind for kind in self._scan.left_out if kind not in self._told]
+        self._messages.show_first([text for text in problems if text not in self._shown])
+        self._shown.update(problems)
+        kinds = [kind for kind in self._scan.left_out if kind not in self._shown]
         if kinds:
-            self._told.update(kinds)
+            self._shown.update(kinds)
             self._messages.show(f"left out: {printable(counted(self._scan.left_out))}")
 
-    def _tell(self, text: str) -> None:
+    def _show_once(self, text: str) -> None:
         """Show a text, but not twice."""
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._shown:
+            self._shown.add(text)
             self._messages.show(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from client.watching.backoff import Backoff, Notices
 
 
-def test_pauses_grow_to_a_limit_and_begin_anew_after_a_success() -> None:
+def test_pauses_grow_to_a_limit_and_begin_again_after_a_success() -> None:
     now = 100.0
     backoff = Backoff(5.0, lambda: now)
     assert backoff.left_s == 0

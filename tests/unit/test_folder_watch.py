@@ -234,7 +234,7 @@ def test_a_link_is_published_and_stays(moving: Watching, tmp_path: Path) -> None
     assert files(tmp_path / "done") == ["a.jpg"]
 
 
-def test_a_move_that_fails_is_told_once_and_the_files_stay(
+def test_a_move_that_fails_is_shown_once_and_the_files_stay(
     moving: Watching, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object, **__: object) -> Path:
@@ -249,7 +249,7 @@ def test_a_move_that_fails_is_told_once_and_the_files_stay(
     assert files(moving.folder) == ["a.jpg", "b.jpg"] and moving.job.counts().ok == 2
 
 
-def test_a_broker_that_is_down_is_told_once_and_tried_again(
+def test_a_broker_that_is_down_is_shown_once_and_tried_again(
     watching: Watching, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watching.put("a.jpg")
@@ -261,7 +261,7 @@ def test_a_broker_that_is_down_is_told_once_and_tried_again(
     assert err.count("images are published again") == 1
 
 
-def test_a_store_that_is_full_is_told_and_nothing_is_lost(
+def test_a_store_that_is_full_is_shown_and_nothing_is_lost(
     watching: Watching, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent, failures = Job.sent, [StoreError("the job store cannot be written: disk is full")]
@@ -278,7 +278,7 @@ def test_a_store_that_is_full_is_told_and_nothing_is_lost(
     assert len(set(watching.broker.ids)) == 1 and watching.job.counts().ok == 1 and len(watching.view.outcomes) == 1
 
 
-def test_a_file_that_cannot_be_read_is_told_and_the_others_go_on(
+def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(
     watching: Watching, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watching.put("a.jpg")
@@ -306,7 +306,7 @@ def test_a_file_that_vanished_before_it_was_sent(watching: Watching, capsys: pyt
     assert watching.job.counts().failed == 1
 
 
-def test_a_folder_that_vanishes_is_told_once_and_awaited(
+def test_a_folder_that_vanishes_is_shown_once_and_awaited(
     watching: Watching, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watching.put("a.jpg")

@@ -60,9 +60,9 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("form", "ending", "kind"), [("jpeg", "jpg", "JPEG"), ("png", "png", "PNG")])
 def test_a_frame_is_the_image_of_its_time(film: Path, form: str, ending: str, kind: str) -> None:
     for number, frame in enumerate(Video(film, Cut(120, limit=4, form=form), SALT).images()):
-        with frame.open() as file, Image.open(file) as picture:
-            assert (picture.format, picture.size) == (kind, SIZE)
-            red = picture.convert("RGB").getpixel((60, 40))
+        with frame.open() as file, Image.open(file) as image:
+            assert (image.format, image.size) == (kind, SIZE)
+            red = image.convert("RGB").getpixel((60, 40))
             assert isinstance(red, tuple) and abs(red[0] - brightness(3 * number)) < 8
         assert frame.name.endswith(ending) and frame.size() == len(frame.read())
         assert frame.location == str(film.with_name(frame.name))
@@ -101,9 +101,9 @@ def test_a_rotated_video_is_sent_as_it_is_shown(film: Path, angle: int, corner: 
         data[place + offset : place + offset + 4] = value.to_bytes(4, "big", signed=True)
     film.write_bytes(data)
     frame = next(Video(film, Cut(1000), SALT).images())
-    with Image.open(io.BytesIO(frame.read())) as picture:
-        assert picture.size == (SIZE if angle == 180 else SIZE[::-1])
-        bright = picture.convert("L").getpixel(corner)
+    with Image.open(io.BytesIO(frame.read())) as image:
+        assert image.size == (SIZE if angle == 180 else SIZE[::-1])
+        bright = image.convert("L").getpixel(corner)
         assert isinstance(bright, int) and bright > 200
 
 
@@ -148,7 +148,7 @@ def test_what_is_no_video(tmp_path: Path, root: Path) -> None:
         assert "\n" not in str(raised.value) and len(str(raised.value)) <= 300 and "Errno" not in str(raised.value)
 
 
-def test_sound_without_a_picture_is_no_video(tmp_path: Path) -> None:
+def test_sound_without_images_is_no_video(tmp_path: Path) -> None:
     av = library()
     with av.open(str(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -160,7 +160,7 @@ def test_sound_without_a_picture_is_no_video(tmp_path: Path) -> None:
         Video(tmp_path / "sound.wav", Cut(1000), SALT)
 
 
-def test_a_time_without_frames_is_told(film: Path) -> None:
+def test_a_time_without_frames_is_reported(film: Path) -> None:
     video = Video(film, Cut(1000, 60_000), SALT)
     assert names(video) == [] and video.problems == [f"{film} has no frame in this time"]
 
