@@ -107,7 +107,7 @@ def wait(job_id: str, state: Path | None, output: Sequence[Path], as_json: bool,
             show_records(job.records(), all_labels=False, total=job.counts().total)
         counts = job.counts()
         messages.show(_summary(counts))
-        return 0 if are_complete and counts.ok == counts.total else 1
+        return 0 if are_complete and counts.ok == counts.total and job.is_listed else 1
 
 
 @click.command(
@@ -219,6 +219,8 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
     counts = job.counts()
     if (unsent := counts.waiting + counts.failed) and not job.is_cancelled:
         messages.show(f"{unsent:,} images are not sent: {job.definition.way_on(job.id)}")
+    elif not job.is_listed and not job.is_cancelled:
+        messages.show(f"not all images were read: {job.definition.way_on(job.id)}")
 
 
 def _receive_waiting(job: Job, messages: Messages) -> None:

@@ -101,7 +101,7 @@ def _show_way_on(session: Session, counts: Counts) -> None:
     """Say how to go on with the job."""
     job = session.job
     if session.is_kept:
-        unsent = counts.waiting or counts.failed
+        unsent = counts.waiting or counts.failed or not job.is_listed
         way_on = f"{job.definition.command} --resume" if unsent or not job.definition.client_id else "wait"
         session.messages.show(f"to go on:   predictions {way_on} {job.id}")
         session.messages.show(f"to give up: predictions cancel {job.id}")

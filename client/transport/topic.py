@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publisher, pubsub_retry
@@ -122,7 +122,8 @@ class TopicTransport:
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            if self._ordering_key:  # the library publishes nothing more of the key until this call
+            # The library publishes nothing more of a key after most failures. After the others it has nothing to resume.
+            with suppress(RuntimeError, ValueError):
                 self._publisher.resume_publish(self._topic, self._ordering_key)
             raise SendError.of_call("it could not be published", exc, self._topic) from exc
 

@@ -34,6 +34,7 @@ class DoneFolder:
             )
         try:
             done.mkdir(parents=True, exist_ok=True)
+            self._device = done.stat().st_dev
         except OSError as exc:
             raise UsageError(f"--move-to {printable(str(done))} cannot be created: {plain(exc)}") from None
         self._done = done
@@ -45,6 +46,8 @@ class DoneFolder:
         Returns the new path. Raises OSError; the file is then still at `path`.
         """
         wanted = self._done / ERRORS / name if is_error else self._done / name
+        if self._done.stat().st_dev != self._device:  # the folder on which a disk was mounted
+            raise OSError(errno.ENODEV, f"{printable(str(self._done))} is on another disk than before")
         wanted.parent.mkdir(parents=True, exist_ok=True)
         for target in self._numbered(wanted):
             if os.path.lexists(target):
@@ -111,7 +114,8 @@ def _copy(path: Path, target: Path) -> None:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-        shutil.copystat(path, part)
+        with suppress(OSError):  # not every file system has times and rights
+            shutil.copystat(path, part)
         _rename(part, target)
         _sync(target.parent)
     finally:

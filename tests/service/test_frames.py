@@ -14,6 +14,12 @@ from typing import Any
 
 import pytest
 
+from client.gcp import Cloud
+from client.results.request_tracker import RequestTracker
+from client.sources.video import Cut, Video
+from client.text import SendError
+from client.transport.base import SendOptions
+from client.transport.topic import TopicTransport
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
 from tests.videos import write_video
@@ -93,6 +99,9 @@ def test_a_run_that_was_killed_is_resumed(cli: CommandLine, film: Path) -> None:
     first = pulled(cli, requests, 3)
     for message in first:  # the worker answers while no command runs
         cli.publisher.publish("projects/local/topics/req_predict", message.data, **dict(message.attributes)).result(10)
+    code_, out, err = cli.run("wait", "last", "--timeout", "20")
+    assert code_ == 1 and len(re.findall(r"^film\S+ +\S", out, re.M)) >= 3
+    assert re.search(r"(not sent|not all images were read): predictions frames --resume \S+$", err, re.M)
     code_, out, err = cli.run("frames", "--resume", "last", "--timeout", "3")
     assert code_ == 1 and "3 of 6 answered" in err
     assert re.findall(r"^film\S+", out, re.M) == names(*range(6))
@@ -154,3 +163,19 @@ def test_a_video_that_changed_is_not_resumed(cli: CommandLine, film: Path) -> No
     code, _, err = cli.run("publish", "--resume", "last")
     assert code == 2 and re.search(r"was made by frames: predictions frames --resume \S+$", err)
     cli.cancel_last()
+
+
+def test_a_publisher_with_a_key_goes_on_after_a_failure(cli: CommandLine, film: Path) -> None:
+    frame = next(Video(film, Cut(1000), "salt").images())
+    transport = TopicTransport(
+        Cloud("local", "late-frames"), RequestTracker(), SendOptions(), None, None, ordering_key="film.mp4"
+    )
+    assert transport.threads == 1
+    with pytest.raises(SendError, match="does not exist"):
+        transport.send(frame)
+    cli.topic("late-frames")
+    assert transport.send(frame).request_id == frame.request_id
+    with pytest.raises(SendError, match="it could not be published"):  # too large for a message, and not paused
+        transport._publish(bytes(11_000_000), {})
+    transport.send(frame)
+    transport.close()

@@ -160,3 +160,18 @@ def test_a_folder_that_cannot_be_created_is_refused(folder: Path, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"--move-to .*file/done cannot be created: not a directory"):
         DoneFolder(tmp_path / "file" / "done", folder)
+
+
+def test_files_stay_while_the_folder_is_missing_or_not_mounted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = DoneFolder(tmp_path / "done", folder)
+    (folder / "a.jpg").write_bytes(b"image")
+    (tmp_path / "done").rmdir()
+    with pytest.raises(FileNotFoundError):
+        done.move(folder / "a.jpg", "a.jpg", is_error=False)
+    (tmp_path / "done").mkdir()
+    monkeypatch.setattr(done, "_device", -1)
+    with pytest.raises(OSError, match="done is on another disk than before"):
+        done.move(folder / "a.jpg", "a.jpg", is_error=False)
+    assert files(folder) == {"a.jpg": b"image"} and files(tmp_path / "done") == {}
