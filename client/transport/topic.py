@@ -122,9 +122,10 @@ class TopicTransport:
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
-            # The library publishes nothing more of a key after most failures. After the others it has nothing to resume.
-            with suppress(RuntimeError, ValueError):
-                self._publisher.resume_publish(self._topic, self._ordering_key)
+            if self._ordering_key:
+                # After most failures the library publishes nothing more of the key. After the others nothing is paused.
+                with suppress(RuntimeError):
+                    self._publisher.resume_publish(self._topic, self._ordering_key)
             raise SendError.of_call("it could not be published", exc, self._topic) from exc
 
 
