@@ -73,6 +73,7 @@ def _connected(
     watch: FolderWatch, job: Job, route: Route, messages: Messages, connection: PublisherClient
 ) -> Iterator[Publishing]:
     definition = job.definition
+    watch.begin()
     responses = ResponseSubscription(
         route.cloud,
         watch.receive,

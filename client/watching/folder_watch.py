@@ -88,20 +88,21 @@ class FolderWatch:
 
     # In the main thread
 
-    def watch(self, publishing: Publishing, *, once: bool) -> None:
-        """Look at the folder again and again; with `once`, until all its files are answered.
-
-        Raises Disconnected, and StoreError; `watch` may then be called again.
-        """
+    def begin(self) -> None:
+        """Prepare for a new connection: each file is looked up again."""
         self._ended = ""
         self._open.clear()
         self._scan.find_all_again()
+
+    def watch(self, publishing: Publishing, *, once: bool) -> None:
+        """Look at the folder again and again; with `once`, until all its files are answered.
+
+        Raises Disconnected, and StoreError; `begin` and `watch` may then be called again.
+        """
         while True:
-            began = time.monotonic()
-            self._look(publishing)
-            now = time.monotonic()
-            pause = max(min(_LOOK_S, self._settle_s), _SCAN_SHARE * (now - began))
-            if self._shown_until(now + pause, once) and once:
+            scan_s = self._look(publishing)
+            pause_s = max(min(_LOOK_S, self._settle_s), min(_SCAN_SHARE * scan_s, _AGAIN_S))
+            if self._shown_until(time.monotonic() + pause_s, once) and once:
                 return
 
     def show_received(self) -> None:
@@ -122,7 +123,9 @@ class FolderWatch:
             with suppress(queue.Empty):
                 self._show(self._received.get(timeout=min(left, _POLL_S)))
 
-    def _look(self, publishing: Publishing) -> None:
+    def _look(self, publishing: Publishing) -> float:
+        """Scan the folder, and do what is left to do. Returns the seconds that the scan took."""
+        began = time.monotonic()
         try:
             complete = iter(self._scan.scan())
         except OSError as exc:
@@ -130,14 +133,17 @@ class FolderWatch:
             self.notices.begin(
                 "folder", f"{printable(str(self.folder))} cannot be read: {plain(exc)}; it is looked for again"
             )
-            return
+            return 0.0
+        scan_s = time.monotonic() - began
         self._is_there = True
         self.notices.end("folder", f"{printable(str(self.folder))} can be read again")
         self._show_left_out()
-        while page := list(itertools.islice(complete, _PAGE)):
+        while not self._ended and (page := list(itertools.islice(complete, _PAGE))):
             self._take(page, publishing)
+            self.show_received()
         self._messages.show_first(self._moved_late)
         self._moved_late.clear()
+        return scan_s
 
     def _take(self, page: Iterable[Found], publishing: Publishing) -> None:
         """Do what is left to do for these files. Raises StoreError."""

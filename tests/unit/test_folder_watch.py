@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from client.images import Image
+from client.images import AnyImage, Image
 from client.jobs.definition import Definition
 from client.jobs.job import Job
 from client.jobs.store import JobStore
@@ -328,3 +329,41 @@ def test_a_folder_that_vanishes_is_shown_once_and_awaited(
     err = capsys.readouterr().err
     assert err.count("in cannot be read: no such file or directory; it is looked for again") == 1
     assert err.count("in can be read again") == 1 and watching.broker.sent == ["a.jpg"]
+
+
+def test_a_failure_before_the_first_look_is_not_lost(watching: Watching) -> None:
+    watch = FolderWatch(watching.folder, watching.job, watching.view, Messages(), None, settle_s=0.01)
+    publishing = Publishing(watching.broker, watching.job, watch.failed, watch.notices)
+    watch.begin()
+    watch.end("the stream broke at once")
+    with pytest.raises(Disconnected, match="broke at once"):
+        watch.watch(publishing, once=True)
+    publishing.stop()
+
+
+def test_recording_many_files_does_not_lengthen_the_pause_between_scans(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, late = Job.add, watching.folder / "late.jpg"
+
+    def slow(self: Job, images: Iterable[AnyImage]) -> Iterator[int]:
+        time.sleep(0.5)  # nine times as much would be a long pause
+        late.write_text("image")
+        return add(self, images)
+
+    monkeypatch.setattr(Job, "add", slow)
+    watching.put("a.jpg")
+    watch = FolderWatch(watching.folder, watching.job, watching.view, Messages(), None, settle_s=0.01)
+    watching.broker.answer = watch.receive
+    publishing = Publishing(watching.broker, watching.job, watch.failed, watch.notices)
+    pauses: list[float] = []
+    shown = watch._shown_until
+
+    def shown_until(until: float, once: bool) -> bool:
+        pauses.append(until - time.monotonic())
+        return shown(until, once)
+
+    monkeypatch.setattr(watch, "_shown_until", shown_until)
+    watch.watch(publishing, once=True)
+    publishing.stop()
+    assert watching.broker.sent[0] == "a.jpg" and max(pauses) < 4
