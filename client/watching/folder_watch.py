@@ -64,6 +64,7 @@ class FolderWatch:
         self._ended, self._is_there = "", False
         self._shown: set[str] = set()
         self._moved_late: list[str] = []
+        self._unmoved: set[str] = set()
         self.notices = Notices(messages.show)
         self.bad: set[str] = set()
         """Request ids of the files in the folder that have an error or could not be sent."""
@@ -185,6 +186,7 @@ class FolderWatch:
         try:
             target = done.move(version.path, version.name, is_error=is_error)
         except OSError as exc:
+            self._unmoved.add(version.request_id)
             self._scan.find_again(version.name, _AGAIN_S)
             self.notices.begin(
                 "move",
@@ -192,7 +194,9 @@ class FolderWatch:
             )
             return
         self.notices.end("move", "files are moved again")
-        if is_earlier:
+        if version.request_id in self._unmoved:
+            self._unmoved.discard(version.request_id)
+        elif is_earlier:
             self._moved_late.append(
                 f"{printable(str(version.path))} was answered before, and is now {printable(str(target))}; "
                 "to send it again, change its time with touch"

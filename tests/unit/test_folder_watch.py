@@ -104,6 +104,21 @@ class Watching:
             publishing.stop()
         return watch
 
+    def until(self, condition: Callable[[], object]) -> None:
+        """Watch in one process until a condition is true."""
+        watch = FolderWatch(self.folder, self.job, self.view, Messages(), self.done, settle_s=0.01)
+        self.broker.answer = watch.receive
+        publishing = Publishing(self.broker, self.job, watch.failed, watch.notices)
+
+        def end() -> None:
+            until(condition)
+            watch.end("over")
+
+        threading.Thread(target=end).start()
+        with pytest.raises(Disconnected, match="over"):
+            watch.watch(publishing, once=False)
+        publishing.stop()
+
     def put(self, name: str, data: str = "image") -> Path:
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
@@ -235,19 +250,25 @@ def test_a_link_is_published_and_stays(moving: Watching, tmp_path: Path) -> None
     assert files(tmp_path / "done") == ["a.jpg"]
 
 
-def test_a_move_that_fails_is_shown_once_and_the_files_stay(
-    moving: Watching, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_move_that_fails_is_shown_once_and_tried_again(
+    moving: Watching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: object, **__: object) -> Path:
-        raise OSError(28, "No space left on device")
+    move, failures = DoneFolder.move, [OSError(28, "No space left on device")] * 3
+
+    def full(self: DoneFolder, path: Path, name: str, *, is_error: bool) -> Path:
+        if failures:
+            raise failures.pop()
+        return move(self, path, name, is_error=is_error)
 
     monkeypatch.setattr(DoneFolder, "move", full)
+    monkeypatch.setattr("client.watching.folder_watch._AGAIN_S", 0.01)
     moving.put("a.jpg")
     moving.put("b.jpg")
-    moving.once()
+    moving.until(lambda: not files(moving.folder))
     err = capsys.readouterr().err
     assert err.count("cannot be moved: no space left on device; it is tried again, and stays here") == 1
-    assert files(moving.folder) == ["a.jpg", "b.jpg"] and moving.job.counts().ok == 2
+    assert err.count("files are moved again") == 1 and "touch" not in err
+    assert files(tmp_path / "done") == ["a.jpg", "b.jpg"] and len(moving.broker.sent) == 2
 
 
 def test_a_broker_that_is_down_is_shown_once_and_tried_again(
@@ -311,21 +332,12 @@ def test_a_folder_that_vanishes_is_shown_once_and_awaited(
     watching: Watching, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watching.put("a.jpg")
-    watching.folder.rename(watching.folder.with_name("away"))
-    watch = FolderWatch(watching.folder, watching.job, watching.view, Messages(), None, settle_s=0.01)
-    watching.broker.answer = watch.receive
-    publishing = Publishing(watching.broker, watching.job, watch.failed, watch.notices)
-
-    def end() -> None:
-        until(lambda: False, 0.2)
-        watching.folder.with_name("away").rename(watching.folder)
-        until(lambda: watching.view.outcomes)
-        watch.end("over")
-
-    threading.Thread(target=end).start()
-    with pytest.raises(Disconnected):
-        watch.watch(publishing, once=False)
-    publishing.stop()
+    away = watching.folder.with_name("away")
+    watching.folder.rename(away)
+    back = threading.Timer(0.2, lambda: away.rename(watching.folder))
+    back.start()
+    watching.until(lambda: watching.view.outcomes)
+    back.join()
     err = capsys.readouterr().err
     assert err.count("in cannot be read: no such file or directory; it is looked for again") == 1
     assert err.count("in can be read again") == 1 and watching.broker.sent == ["a.jpg"]
