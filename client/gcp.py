@@ -63,11 +63,12 @@ class Cloud:
         return storage.Client(project=self.project or None)
 
 
-def publisher() -> pubsub_v1.PublisherClient:
-    """Create a publisher that batches messages for at most BATCH_DELAY_S."""
+def publisher(*, ordered: bool = False) -> pubsub_v1.PublisherClient:
+    """Create a publisher that batches messages for at most BATCH_DELAY_S; `ordered` allows ordering keys."""
     from google.cloud import pubsub_v1
 
-    return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=BATCH_DELAY_S))
+    options = pubsub_v1.types.PublisherOptions(enable_message_ordering=ordered)
+    return pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=BATCH_DELAY_S), options)
 
 
 def pubsub_retry(retry_s: float = RETRY_S) -> Retry:

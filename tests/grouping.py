@@ -16,6 +16,7 @@ SHARED_TWINS = (
     "test_client_answers",
     "test_client_streams",
     "test_explain",
+    "test_frames",
     "test_help_examples",
     "test_jobs",
     "test_jobs_faults",
@@ -26,6 +27,7 @@ SHARED_TWINS = (
     "test_replay",
     "test_results",
     "test_trace_path",
+    "test_watch_folder",
 )
 """The files whose tests take the fixture `shared_twin`."""
 

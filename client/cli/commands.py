@@ -21,6 +21,7 @@ from client.gcp import Cloud, UsageError
 if TYPE_CHECKING:
     from client.jobs.definition import Definition
     from client.jobs.job import Job
+    from client.sources.source import AnySource
 
 _MAX_PREFIX_BYTES = 512
 """Bytes of --prefix in UTF-8: half of what Cloud Storage allows for an object's name."""
@@ -77,15 +78,32 @@ def publish_job(
 
     `then` gets the job and the exit code at the end, and returns another one; no table is shown with it.
     """
+    definition, arguments = split("publish", given | {"quiet": then is not None})
+
+    def end(job: Job, code: int) -> int:
+        return then(job, code) if then and code != options.INTERRUPTED else code
+
+    return publish_session(environ, definition, arguments, None, end)
+
+
+def publish_session(
+    environ: Mapping[str, str],
+    definition: Definition,
+    arguments: Arguments,
+    make_source: Callable[[Definition], AnySource] | None,
+    end: Callable[[Job, int], int],
+) -> int:
+    """Publish the images of a definition, or those of the job to resume. `end` returns the exit code.
+
+    `make_source` makes the source of the images; without it, it is what the definition's selection names.
+    """
     from client import emulators
 
-    definition, arguments = _split("publish", given | {"quiet": then is not None})
     emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
-    with open_session(arguments, definition) as session:
+    with open_session(arguments, definition, make_source) as session:
         if arguments.detached:
             print(session.job.id, flush=True)
-        code = run(session.job_run.open_topic(environ), session)
-        return then(session.job, code) if then and code != options.INTERRUPTED else code
+        return end(session.job, run(session.job_run.open_topic(environ), session))
 
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
@@ -110,7 +128,7 @@ def upload(**given: Any) -> int:
     from client import emulators
     from client.transport.bucket import open_bucket
 
-    definition, arguments = _split("upload", given)
+    definition, arguments = split("upload", given)
     if not definition.bucket and not arguments.resume:
         raise UsageError("no bucket is set: give --bucket, or set UPLOAD_BUCKET")
     if (size := len(definition.prefix.encode("utf-8", "replace"))) > _MAX_PREFIX_BYTES:
@@ -152,7 +170,7 @@ def predict(environ: Mapping[str, str], /, **given: Any) -> int:
     """
     from client.transport.http import HttpTransport
 
-    definition, arguments = _split("predict", given)
+    definition, arguments = split("predict", given)
     if not definition.url and not arguments.resume:
         raise UsageError("no worker is set: give --url, or set ENDPOINT_URL or WORKER_URL")
     with open_session(arguments, definition) as session:
@@ -163,7 +181,7 @@ def predict(environ: Mapping[str, str], /, **given: Any) -> int:
         return run(nullcontext(transport), session)
 
 
-def _split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
+def split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
     """Return the definition of a job and the arguments of this run. Raises UsageError."""
     from client.jobs.definition import Definition, current_place
 

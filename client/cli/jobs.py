@@ -190,7 +190,7 @@ def _wait(job: Job, messages: Messages, timeout_s: float | None) -> None:
     if problem := waiting.wait(job, messages.show, timeout_s, show=show):
         messages.show(problem)
     counts = job.counts()
-    way_on = f"predictions {job.definition.command} --resume {named(job)}"
+    way_on = f"predictions {job.definition.way_on(named(job))}"
     if job.is_cancelled:
         return
     if not job.is_listed:

@@ -105,8 +105,8 @@ def _show_way_on(session: Session, counts: Counts) -> None:
     job = session.job
     if session.is_kept and not job.is_cancelled:
         can_wait = job.is_listed and not counts.unsent and job.definition.client_id
-        way_on = "wait" if can_wait else f"{job.definition.command} --resume"
-        session.messages.show(f"to go on:   predictions {way_on} {named(job)}")
+        way_on = f"wait {named(job)}" if can_wait else job.definition.way_on(named(job))
+        session.messages.show(f"to go on:   predictions {way_on}")
         session.messages.show(f"to give up: predictions cancel {named(job)}")
 
 

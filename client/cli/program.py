@@ -17,6 +17,8 @@ COMMANDS = {
     "wait": ("client.cli.jobs", "Wait for the responses of a job."),
     "cancel": ("client.cli.jobs", "End a job; keep what was answered."),
     "watch": ("client.cli.watch", "Print responses as they arrive."),
+    "watch-folder": ("client.cli.watch_folder", "Publish a folder's images as they appear."),
+    "frames": ("client.cli.frames", "Publish frames of a video in their order."),
     "collect": ("client.cli.collect", "Write responses to a results file."),
     "results": ("client.cli.results", "Find rows in results files."),
     "report": ("client.cli.report", "Write an HTML report, and check for drift."),

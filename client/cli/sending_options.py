@@ -96,7 +96,7 @@ _sending = together(
     option("--log", type=FilePath(), metavar="FILE", help="Add a line to FILE for each event of the job."),
 )
 
-_request = together(
+request = together(
     option(
         "--top-k",
         type=Number(1, TOP_K_LIMIT, whole=True),
@@ -104,31 +104,35 @@ _request = together(
         help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
     ),
     option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
-    option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds."),
 )
+"""Declares the options of each request, without its expiry."""
 
-_resume = option(
+_expiry = option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds.")
+
+resume = option(
     "--resume",
     metavar="JOB",
     help="Go on with a job that was interrupted: send what was not sent, and wait for the rest. `last` is the newest "
     "job.",
 )
+"""Declares --resume."""
 
-sending = together(selecting, _request, _resume, _sending)
+sending = together(selecting, request, _expiry, resume, _sending)
 """Declares what all commands share that send images."""
 
-_timeout = option(
+timeout = option(
     "--timeout",
     type=SECONDS,
     default=60.0,
     metavar="S",
     help="Give up when no answer has arrived for S seconds.  [default: 60]",
 )
+"""Declares --timeout."""
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 """Declares --json of a command that prints one result."""
 
-resending = together(as_json, output, _timeout, _sending, project, response_place, topic, payload_bucket)
+resending = together(as_json, output, timeout, _sending, project, response_place, topic, payload_bucket)
 """Declares what the commands share that publish images which they find themselves."""
 
 receiving = together(
@@ -146,7 +150,7 @@ receiving = together(
         metavar="DIR",
         help="Write the explanations to this folder; implies --explain.",
     ),
-    _timeout,
+    timeout,
 )
 """Declares what the commands share that also receive the responses."""
 

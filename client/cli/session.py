@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from client.jobs.job import Job
     from client.results.output import View
     from client.results.result_files import ResultFiles
-    from client.sources.source import Source
+    from client.sources.source import AnySource
 
 
 class Session:
@@ -21,7 +21,7 @@ class Session:
     command.
     """
 
-    def __init__(self, arguments: Arguments, job: Job, source: Source | None, is_kept: bool = True) -> None:
+    def __init__(self, arguments: Arguments, job: Job, source: AnySource | None, is_kept: bool = True) -> None:
         from client.jobs.event_log import EventLog
         from client.jobs.job_run import JobRun
         from client.results.output import Messages

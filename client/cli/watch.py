@@ -85,11 +85,14 @@ def _show(arrived: queue.Queue[Response | str], messages: Messages, as_json: boo
     return 0
 
 
-def line(response: Response) -> str:
-    """Return a response as one line: its time, its image, and the best label or the error."""
+def line(response: Response, image: str = "") -> str:
+    """Return a response as one line: its time, its image, and the best label or the error.
+
+    `image` names the image where more is known than what the response states.
+    """
     from client.text import brief
 
-    name = response.source.filename or response.source.image_uri or response.request_id
+    name = image or response.source.filename or response.source.image_uri or response.request_id
     if response.error:
         result = f"{response.error.code}: {response.error.message}"
     elif response.predictions:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from client.emulators import PUBSUB
+from client.text import printable
 from client.transport.base import SendOptions
 
 PLACES = ("Google Cloud", "an emulator")
@@ -44,6 +46,16 @@ class Definition:
     machine: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
+
+    @property
+    def ordering_key(self) -> str:
+        """The name of the video whose frames are published in their order; empty for other images."""
+        return os.path.basename(str(self.selection.get("video", "")))
+
+    def way_on(self, job_id: str) -> str:
+        """Return the command, after `predictions`, that sends what is left of the job."""
+        folder = self.selection.get("folder")
+        return f"{self.command} " + (printable(shlex.quote(folder)) if folder else f"--resume {job_id}")
 
     def to_json(self) -> str:
         """Return the definition as a JSON object."""

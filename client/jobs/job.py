@@ -42,7 +42,7 @@ class Job:
 
     # Images
 
-    def add(self, images: Iterable[AnyImage]) -> Iterator[int]:
+    def add(self, images: Iterable[AnyImage], page_size: int = _PAGE) -> Iterator[int]:
         """Add images, page by page; yields the number of images after each page. One that is there is not added again.
 
         Each gets a key, which is its request id unless an upload makes another one.
@@ -51,7 +51,7 @@ class Job:
         """
         pages = iter(images)
         [[number]] = self._database.rows("SELECT coalesce(max(number), 0) FROM images WHERE job = ?", self.id)
-        while page := list(itertools.islice(pages, _PAGE)):
+        while page := list(itertools.islice(pages, page_size)):
             rows = [
                 (self.id, number + at, *to_columns(image), image.request_id or uuid.uuid4().hex)
                 for at, image in enumerate(page, 1)
@@ -141,14 +141,18 @@ class Job:
                 ).fetchone()
                 database.execute(ANSWER, (sent.request_id, *values, self.id, number, values[1]))
 
-    def receive(self, response: Response) -> None:
-        """Record a response: predictions replace an error, and any error the error `unavailable`."""
+    def receive(self, response: Response) -> bool:
+        """Record a response: predictions replace an error, and any error the error `unavailable`.
+
+        Returns whether it is the first of its image, or replaces one.
+        """
         values = answer_columns(response)
         key = self.id, response.request_id
         with self._database.transaction() as database:
             known = database.execute(FIND, key * 2).fetchone()
             if known:
-                database.execute(ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+                answered = database.execute(ANSWER, (response.request_id, *values, self.id, *known, values[1]))
+                return answered.rowcount > 0
             else:  # the request id of an upload is known only after it
                 database.execute(
                     "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) "
@@ -157,6 +161,7 @@ class Job:
                     "error_code = excluded.error_code, answered_at = excluded.answered_at WHERE rank < excluded.rank",
                     (*values, *key),
                 )
+                return False
 
     def end(self, outcome: Outcome) -> None:
         """Record the outcome of an image: a problem, or the response of an HTTP request.
@@ -190,6 +195,20 @@ class Job:
             database.execute("UPDATE jobs SET is_cancelled = 1 WHERE id = ?", (self.id,))
 
     # What is known
+
+    def state_of(self, key: str) -> tuple[str, int, str] | None:
+        """Return the state, rank and error code of the image with this key; None where the job has no such image."""
+        query = "SELECT state, rank, error_code FROM images WHERE job = ? AND key = ?"
+        found = self._database.rows(query, self.id, key)
+        return found[0] if found else None
+
+    def outcome_of(self, response: Response) -> Outcome | None:
+        """Return the outcome of the image whose key is the response's request id; None where there is none."""
+        query = f"SELECT {IMAGE}, trace_id, sent_at, answered_at FROM images WHERE job = ? AND key = ?"  # nosec B608
+        for *columns, trace_id, sent_at, answered_at in self._database.rows(query, self.id, response.request_id):
+            ms = max(0.0, 1000 * (answered_at - sent_at)) if sent_at and answered_at else 0.0
+            return Outcome(from_columns(*columns), response.request_id, response, ms=ms, trace_id=trace_id)
+        return None
 
     def counts(self) -> Counts:
         """Return how many images are in each state."""

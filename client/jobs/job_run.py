@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from client.gcp import RETRY_S, Cloud
-from client.images import Image
+from client.images import AnyImage, Image
 from client.jobs.job import Job
 from client.results.request_tracker import RequestTracker
-from client.sources.source import Source
+from client.sources.source import AnySource
 from client.text import StoreError, plain
 from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import TopicTransport, inline_limit, open_topic
@@ -27,7 +27,7 @@ class JobRun:
     def __init__(
         self,
         job: Job,
-        source: Source | None,
+        source: AnySource | None,
         show: Callable[[str], None],
         *,
         is_resumed: bool = False,
@@ -69,6 +69,7 @@ class JobRun:
             options=made.options,
             payload_bucket=made.bucket,
             inline_limit=inline_limit(environ),
+            ordering_key=made.ordering_key,
         )
 
     def await_earlier(self) -> None:
@@ -95,6 +96,9 @@ class JobRun:
 
     def images(self, rate: float | None = None) -> Iterator[Image]:
         """Yield the images to send, at most `rate` a second. Reads a bucket's listing page by page."""
+        if self.source and self.source.is_streamed:
+            yield from self._streamed(self.source)
+            return
         adding = self.job.add(self.source.images()) if self.source and not self.job.is_listed else iter(())
         started, count, last = time.monotonic(), 0, 0
         while True:
@@ -108,7 +112,28 @@ class JobRun:
             if next(adding, None) is None:
                 break
             self.job.save()
-        for request_id, tried in self._attempted.items():  # the response to an earlier try came before another one
+        self._expect_attempted()
+
+    def _streamed(self, source: AnySource) -> Iterator[Image]:
+        """Yield the images of a source one after the other, without those that were sent before."""
+        read: list[AnyImage] = []
+
+        def noted() -> Iterator[AnyImage]:
+            for image in source.images():
+                read.append(image)
+                yield image
+
+        for _ in self.job.add(noted(), 1):
+            image = read.pop()
+            state = self.job.state_of(image.request_id)
+            if state and state[0] == "waiting":
+                self._attempted.pop(image.request_id, None)
+                yield image
+        self._expect_attempted()
+
+    def _expect_attempted(self) -> None:
+        """Await what was tried and not sent again, because the response to an earlier try came before."""
+        for request_id, tried in self._attempted.items():
             self.tracker.expect(request_id, tried)
 
     def _receive(self, response: Response) -> None:

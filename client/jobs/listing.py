@@ -10,7 +10,7 @@ from client.jobs.job import Job
 from client.jobs.place import Store
 from client.sources.objects import SCHEME, object_lister
 from client.sources.selection import STDIN, Selection
-from client.sources.source import Source
+from client.sources.source import AnySource, Source
 from client.text import printable
 from model.image_folder import counted
 
@@ -20,7 +20,7 @@ def source_of(made: Definition, selection: Selection) -> Source:
     return Source(selection, object_lister(Cloud(made.project)), prefix=made.prefix)
 
 
-def list_images(store: Store, job: Job, source: Source) -> None:
+def list_images(store: Store, job: Job, source: AnySource) -> None:
     """Add the images of a new job, except those of a bucket, whose listing is read while images are sent.
 
     Removes the job when that fails, because nothing was sent. Raises UsageError when there is no image.
@@ -62,12 +62,12 @@ def named(problems: list[str]) -> str:
     return "; ".join(text[:MAX_NAME_LENGTH] for text in problems[:MAX_NAMED]) + more
 
 
-def left_out(source: Source) -> str:
+def left_out(source: AnySource) -> str:
     """Return the count of files that were left out, by the ending of their names."""
     return printable(counted(source.left_out))
 
 
-def no_image(job: Job, source: Source) -> UsageError:
+def no_image(job: Job, source: AnySource) -> UsageError:
     """Return the error of a job without an image."""
     others = left_out(source)
     return UsageError(

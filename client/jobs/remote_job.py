@@ -86,9 +86,9 @@ class RemoteJob(Job):
                 with self._counting:
                     self._counting.wait_for(lambda: self._sent < _SENT, _PACE_S)
 
-    def receive(self, response: Response) -> None:
+    def receive(self, response: Response) -> bool:
         self._check()
-        super().receive(response)
+        return super().receive(response)
 
     def when_saved(self, action: Callable[[], None]) -> None:
         with self._counting:

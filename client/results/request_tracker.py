@@ -50,13 +50,8 @@ class Outcome:
         return bool(self.problem) and not self.missing
 
 
-class Tracker(Protocol):
-    """What transports and the send pool report to. All methods are thread-safe."""
-
-    @property
-    def stopped(self) -> bool:
-        """Whether sending should stop."""
-        ...
+class Requests(Protocol):
+    """What transports report requests to. All methods are thread-safe."""
 
     def expect(self, request_id: str, image: Image, sent_at: float | None = None, trace_id: str = "") -> None:
         """Register a request. `sent_at` is the time of the tracker's clock when it was sent, by default now."""
@@ -64,6 +59,15 @@ class Tracker(Protocol):
 
     def settle(self, outcome: Outcome) -> None:
         """Record the outcome of an image that needs no further response."""
+        ...
+
+
+class Tracker(Requests, Protocol):
+    """What transports and the send pool report to. All methods are thread-safe."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether sending should stop."""
         ...
 
     def fail(self, image: Image, problem: str) -> None:

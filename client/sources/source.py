@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Protocol
 
 from client.image_files import UNUSABLE, Found, find
 from client.images import AnyImage
@@ -16,12 +17,39 @@ from client.unique_names import unique_names
 from model.text import shortened
 
 
+class AnySource(Protocol):
+    """What a job's images come from; see Source."""
+
+    problems: list[str]
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether the number of images is not known before the last one is read."""
+        ...
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether an image can be sent only until the next one is read."""
+        ...
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """The counts of files that are left out."""
+        ...
+
+    def images(self) -> Iterator[AnyImage]:
+        """Yield each image once. May be called once."""
+        ...
+
+
 class Source:
     """The images that a selection names. Construction reads the lists, stdin to its end. Raises UsageError.
 
     While `images` runs it fills `problems` and `left_out`. `problems`: what cannot be sent, in one line each, escaped.
     `left_out`: files that are not sent because of their names, counted as `image_folder.counted` shows them.
     """
+
+    is_streamed = False
 
     def __init__(self, selection: Selection, list_objects: ListObjects, *, prefix: str = "") -> None:
         selection.check()

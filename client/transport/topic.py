@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publisher, pubsub_retry
 from client.images import Image
-from client.results.request_tracker import Outcome, RequestTracker, Tracker
+from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
 from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
@@ -28,7 +28,10 @@ MAX_INLINE_LIMIT = 3_000_000
 the base64 body of a push is a third larger than the image."""
 
 _ATTRIBUTE_BYTES = 1024
-"""Bytes of a message attribute's value in UTF-8: the limit of Pub/Sub."""
+"""Bytes of a message attribute's value, and of an ordering key, in UTF-8: the limit of Pub/Sub."""
+
+_THREADS = 16
+"""Images published at the same time where their order does not matter."""
 
 
 def inline_limit(environ: Mapping[str, str]) -> int:
@@ -40,26 +43,33 @@ def inline_limit(environ: Mapping[str, str]) -> int:
 
 
 class TopicTransport:
-    """Publishes requests. Several threads may call `send`. Transports may share a `connection`."""
+    """Publishes requests. Several threads may call `send`. Transports may share a `connection`.
 
-    threads = 16
-    """Images published at the same time, so that several of them share one publish call."""
+    With an `ordering_key`, one thread publishes, and subscriptions with message ordering deliver in that order.
+    """
 
     def __init__(
         self,
         cloud: Cloud,
-        tracker: Tracker,
+        tracker: Requests,
         options: SendOptions,
         reply_to: str | None,
         payload_bucket: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
         connection: PublisherClient | None = None,
+        ordering_key: str = "",
     ) -> None:
         self._tracker, self._options, self._reply_to = tracker, options, reply_to
         self._payload_bucket, self._inline_limit = payload_bucket, inline_limit
         self._folder = reply_to or uuid.uuid4().hex
         self._topic = cloud.topic_path(cloud.topic)
-        self._publisher = connection or publisher()
+        self._ordering_key = cut(ordering_key, _ATTRIBUTE_BYTES)
+        self._publisher = connection or publisher(ordered=bool(ordering_key))
+
+    @property
+    def threads(self) -> int:
+        """Images published at the same time, so that several of them share one publish call."""
+        return 1 if self._ordering_key else _THREADS
 
     def send(self, image: Image) -> Sent:
         """Publish one image and wait until the broker confirms it."""
@@ -103,10 +113,19 @@ class TopicTransport:
     def _publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
         try:
             future = self._publisher.publish(
-                self._topic, data, retry=pubsub_retry(), timeout=UPLOAD_TIMEOUT_S, **attributes
+                self._topic,
+                data,
+                self._ordering_key,
+                retry=pubsub_retry(),
+                timeout=UPLOAD_TIMEOUT_S,
+                **attributes,
             )
             future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
         except Exception as exc:
+            if self._ordering_key:
+                # After most failures the library publishes nothing more of the key. After the others nothing is paused.
+                with suppress(RuntimeError):
+                    self._publisher.resume_publish(self._topic, self._ordering_key)
             raise SendError.of_call("it could not be published", exc, self._topic) from exc
 
 
@@ -119,6 +138,7 @@ def open_topic(
     options: SendOptions | None = None,
     payload_bucket: str = "",
     inline_limit: int = INLINE_LIMIT,
+    ordering_key: str = "",
 ) -> Iterator[TopicTransport]:
     """Open the transport to the request topic, and the subscription first, so that no response is missed.
 
@@ -126,7 +146,15 @@ def open_topic(
     """
     with reply_address(responses) as reply_to:
         bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
-        transport = TopicTransport(cloud, tracker, options or SendOptions(), reply_to, bucket, inline_limit)
+        transport = TopicTransport(
+            cloud,
+            tracker,
+            options or SendOptions(),
+            reply_to,
+            bucket,
+            inline_limit,
+            ordering_key=ordering_key,
+        )
         yield transport
         if tracker.all_sent:
             transport.close()

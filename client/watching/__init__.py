@@ -1,0 +1,1 @@
+"""Publishes the images of a folder as they appear, and moves those that are answered."""
