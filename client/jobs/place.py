@@ -20,5 +20,5 @@ def open_place(place: str | None) -> Store:
     if place.startswith(SCHEME):
         return RemoteStore(place)
     if "://" in place:
-        raise UsageError(f"--state is {printable(repr(place[:100]))}; it must be a file or gs://bucket/folder")
+        raise UsageError(f"the job store is {printable(repr(place[:100]))}; it must be a file or gs://bucket/folder")
     return JobStore(Path(place))

@@ -243,7 +243,7 @@ def test_files_of_another_machine_are_named(
     [
         ("gs://nowhere/jobs", 1, "the job store gs://nowhere/jobs"),
         ("gs://", 2, "it must look like gs://bucket/prefix"),
-        ("s3://bucket/jobs", 2, "--state is 's3://bucket/jobs'; it must be a file or gs://bucket/folder"),
+        ("s3://bucket/jobs", 2, "the job store is 's3://bucket/jobs'; it must be a file or gs://bucket/folder"),
         ("gs://payloads/none", 2, "there is no job in gs://payloads/none yet"),
     ],
 )

@@ -207,7 +207,7 @@ def test_wrong_options_are_refused(topic: Topic, photos: Path, monkeypatch: pyte
         p.submit(photos, state=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="state is ''"):
         p.jobs(state="")
-    with pytest.raises(PredictionsError, match=r"the job store is 's3://x'; it must be a file"):
+    with pytest.raises(PredictionsError, match=r"the job store is 's3://x'; it must be a file or gs:"):
         p.jobs(state="s3://x")
     for arguments in ({"url": "http://127.0.0.1:1"}, {"subscription": "own"}):
         with pytest.raises(ValueError, match=f"this client has the argument {next(iter(arguments))}"):
