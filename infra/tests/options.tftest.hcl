@@ -72,6 +72,10 @@ run "key_of_a_function" {
     condition     = google_cloudfunctions2_function.worker[0].kms_key_name == var.kms_key && google_kms_crypto_key_iam_member.agent["cloudfunctions"].member == google_project_service_identity.encrypting["cloudfunctions"].member
     error_message = "The function is encrypted with the key, which its agent may use."
   }
+  assert {
+    condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "cloudfunctions", "eventarc", "pubsub", "run", "storage"]) && try(google_kms_crypto_key_iam_member.agent["eventarc"].member == google_project_service_identity.encrypting["eventarc"].member, false) && contains(keys(google_project_service.this), "eventarc")
+    error_message = "Google encrypts a function with five agents, Eventarc's among them, even without an event trigger."
+  }
 }
 
 run "network_and_region" {
