@@ -100,9 +100,8 @@ def _changes(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcom
         findings = list(changes.check(terraform, folder))
     except RuntimeError as exc:
         return Outcome(False, str(exc))
-    return _judged(
-        findings, f"{len(scenarios.SCENARIOS)} second plans, {sum(map(len, changes.LATER.values()))} changes"
-    )
+    later = sum(map(len, changes.LATER.values()))
+    return _judged(findings, f"{len(scenarios.SCENARIOS)} second plans, {later} changes")
 
 
 def _permissions(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:

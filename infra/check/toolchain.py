@@ -97,19 +97,9 @@ def _wheels(python: Path) -> list[Path]:
     if not folder.is_dir():
         making = BUILD / "wheels"
         shutil.rmtree(making, ignore_errors=True)
-        command = (
-            str(python),
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "-d",
-            str(making),
-        )
+        command = (str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
         for package in re.findall(r"^[\w-]+==.+$", packages.read_text(), re.M):  # pip takes one version of a package
-            _run(*command, package)
+            _run(*command, "-d", str(making), package)
         making.rename(folder)
     return sorted(folder.glob("*.whl"))
 

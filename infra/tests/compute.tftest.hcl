@@ -160,6 +160,18 @@ run "gpu" {
   }
 }
 
+run "large_gpu" {
+  variables {
+    gpu    = "nvidia-rtx-pro-6000"
+    cpu    = 20
+    memory = "80Gi"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "20", memory = "80Gi", "nvidia.com/gpu" = "1" }) && google_cloud_run_v2_service.this["worker"].template[0].node_selector[0].accelerator == "nvidia-rtx-pro-6000"
+    error_message = "A large GPU gets more vCPUs and memory than an instance can have without it."
+  }
+}
+
 run "pool_with_gpu" {
   variables {
     compute = "worker"
