@@ -11,7 +11,7 @@ variable "concurrency" {
 }
 
 variable "cpu" {
-  description = "vCPUs of an instance: 1, 2, 4, 6 or 8; with `gpu = \"nvidia-rtx-pro-6000\"` 20 or more."
+  description = "vCPUs of an instance: 1, 2, 4, 6 or 8; with the GPU `nvidia-rtx-pro-6000` 20 or more."
   type        = number
   default     = 2 # one scores while the other decodes
   nullable    = false
