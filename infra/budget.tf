@@ -20,8 +20,7 @@ variable "budget" {
 data "google_project" "this" {
   count = var.budget == null ? 0 : 1
 
-  project_id = var.project_id
-  depends_on = [google_project_service.this]
+  project_id = local.project_with["cloudresourcemanager"]
 }
 
 resource "google_billing_budget" "this" {

@@ -32,3 +32,14 @@ resource "google_artifact_registry_repository_iam_member" "builder" {
   role       = "roles/artifactregistry.writer"
   member     = google_service_account.this["builder"].member
 }
+
+# With a key, Google requires this right of the agent of Cloud Functions on a repository that it did not create itself.
+resource "google_artifact_registry_repository_iam_member" "functions_agent" {
+  count = var.compute == "function" && var.kms_key != null ? 1 : 0
+
+  project    = var.project_id
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.admin"
+  member     = google_project_service_identity.encrypting["cloudfunctions"].member
+}

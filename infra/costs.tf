@@ -9,7 +9,7 @@ locals {
     pool_memory       = 0.000002
     pubsub_throughput = 0.0390625
   }
-  gib = tonumber(regex("^[0-9]+", var.memory)) / (endswith(var.memory, "Gi") ? 1 : 1024)
+  gib = local.memory_mib / 1024
 
   # One second of an instance. A service with a GPU is billed like a pool: always.
   usd_a_second = {

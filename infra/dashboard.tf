@@ -46,7 +46,7 @@ resource "google_monitoring_dashboard" "this" {
   dashboard_json = jsonencode({
     displayName = "${local.prefix}prediction"
     gridLayout = {
-      columns = 2
+      columns = "2" # the API returns this 64-bit number as a string, and a number would differ from it in every plan
       widgets = concat(
         [for chart in local.charts : {
           title = chart.title

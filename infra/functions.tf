@@ -46,6 +46,7 @@ resource "google_cloudfunctions2_function" "worker" {
   depends_on = [
     google_project_iam_member.builder,
     google_artifact_registry_repository_iam_member.builder,
+    google_artifact_registry_repository_iam_member.functions_agent,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.response_store,
     google_pubsub_topic_iam_member.answers,

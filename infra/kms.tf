@@ -1,6 +1,6 @@
 # A customer-managed key (var.kms_key) for all stored data: each of Google's service agents that stores data may use it.
 locals {
-  encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions"] : [])
+  encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions", "eventarc"] : [])
   agents = merge(
     {
       pubsub  = google_project_service_identity.pubsub.member
@@ -26,8 +26,7 @@ resource "google_project_service_identity" "encrypting" {
 data "google_bigquery_default_service_account" "this" {
   count = var.kms_key != null && var.bigquery ? 1 : 0
 
-  project    = var.project_id
-  depends_on = [google_project_service.this]
+  project = local.project_with["bigquery"]
 }
 
 resource "google_kms_crypto_key_iam_member" "agent" {

@@ -10,9 +10,36 @@ variable "nightly" {
   })
   default = null
   validation {
-    condition     = var.nightly == null ? true : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", var.nightly.bucket)) && var.nightly.hours > 0
-    error_message = "nightly needs a bucket's name without gs:, and more than 0 hours."
+    condition     = var.nightly == null ? true : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", var.nightly.bucket))
+    error_message = "nightly.bucket is ${try(var.nightly.bucket, "")}; it must be a bucket's name, without gs:// and without a folder."
   }
+  validation {
+    condition     = var.nightly == null ? true : !can(regex("^(gs:|/)", var.nightly.prefix))
+    error_message = "nightly.prefix is ${try(var.nightly.prefix, "")}; it must be the beginning of objects' names, such as 2026/, without gs:// and without a slash at the beginning."
+  }
+  validation {
+    condition     = var.nightly == null ? true : var.nightly.hours > 0
+    error_message = "nightly.hours is ${try(var.nightly.hours, 0)}; it must be above 0."
+  }
+  validation {
+    condition     = var.nightly == null ? true : can(regex("^${join(" ", [for part in local.cron : "${part}(,${part})*"])}$", var.nightly.schedule))
+    error_message = "nightly.schedule is ${try(var.nightly.schedule, "")}; it must be minute, hour, day of the month, month and day of the week as in cron, such as 0 3 * * *."
+  }
+  validation {
+    condition     = var.nightly == null ? true : can(regex("^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$", var.nightly.time_zone))
+    error_message = "nightly.time_zone is ${try(var.nightly.time_zone, "")}; it must be a name of the time zone database, such as Etc/UTC or Europe/Berlin."
+  }
+}
+
+locals {
+  # A regular expression for one value, range or step of each field of a schedule.
+  cron = [for number in [
+    "[0-5]?[0-9]",
+    "([01]?[0-9]|2[0-3])",
+    "(0?[1-9]|[12][0-9]|3[01])",
+    "(0?[1-9]|1[0-2]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))",
+    "([0-7]|(?i:sun|mon|tue|wed|thu|fri|sat))",
+  ] : "([*]|${number}(-${number})?)(/[1-9][0-9]?)?"]
 }
 
 # The job lists the objects, and the worker reads them.

@@ -40,6 +40,11 @@ resource "google_cloud_run_v2_service" "this" {
   deletion_protection  = var.deletion_protection
   labels               = var.labels
 
+  # What the API returns for every service: without it, every plan would remove it. The template sets the limits.
+  scaling {
+    min_instance_count = 0
+  }
+
   template {
     service_account                  = google_service_account.this[each.key].email
     timeout                          = "${var.timeout_seconds}s"

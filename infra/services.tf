@@ -1,11 +1,12 @@
 # APIs that the other resources need, and Google's service agents, which some grants name.
 resource "google_project_service" "this" {
   for_each = toset(concat(
-    ["artifactregistry", "cloudbuild", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
+    ["artifactregistry", "cloudbuild", "cloudresourcemanager", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
     var.bigquery ? ["bigquery"] : [],
-    var.budget == null ? [] : ["billingbudgets", "cloudresourcemanager"],
+    var.budget == null ? [] : ["billingbudgets"],
     var.nightly == null ? [] : ["cloudscheduler"],
     var.compute == "function" ? ["cloudfunctions"] : [],
+    var.compute == "function" && var.kms_key != null ? ["eventarc"] : [],
   ))
 
   project            = var.project_id
@@ -21,10 +22,15 @@ resource "google_project_service_identity" "pubsub" {
   service = google_project_service.this["pubsub"].service
 }
 
+# Data sources name the API that they need in an argument that is known after the first apply. With `depends_on`, Terraform
+# would read them only during the apply whenever any API is added, and would replace the grants that name their agents.
+locals {
+  project_with = { for service, enabled in google_project_service.this : service => split("/", enabled.id)[0] }
+}
+
 # Reading this data source creates Storage's agent.
 data "google_storage_project_service_account" "this" {
-  project    = var.project_id
-  depends_on = [google_project_service.this]
+  project = local.project_with["storage"]
 }
 
 locals {

@@ -6,18 +6,18 @@ variable "concurrency" {
   nullable    = false
   validation {
     condition     = var.concurrency >= 1 && var.concurrency <= 1000 && floor(var.concurrency) == var.concurrency
-    error_message = "concurrency must be a whole number from 1 to 1000."
+    error_message = "concurrency is ${var.concurrency}; it must be a whole number from 1 to 1000."
   }
 }
 
 variable "cpu" {
-  description = "vCPUs of an instance."
+  description = "vCPUs of an instance: 1, 2, 4, 6 or 8; with the GPU `nvidia-rtx-pro-6000` 20 or more."
   type        = number
   default     = 2 # one scores while the other decodes
   nullable    = false
   validation {
-    condition     = contains([1, 2, 4, 6, 8], var.cpu)
-    error_message = "cpu must be 1, 2, 4, 6 or 8: concurrent requests need whole vCPUs."
+    condition     = local.large_gpu ? var.cpu >= local.least.cpu && floor(var.cpu) == var.cpu : contains(local.cpus, var.cpu)
+    error_message = "cpu is ${var.cpu}; ${var.gpu == null ? "" : "with gpu ${var.gpu} "}it must be ${local.large_gpu ? "a whole number of at least ${local.least.cpu}" : "one of ${join(", ", local.cpus)}"}."
   }
 }
 
@@ -27,15 +27,15 @@ variable "memory" {
   default     = "1Gi" # a mix of large images peaked below 350 MB; /tmp, which holds artifacts, is memory too
   nullable    = false
   validation {
-    condition     = can(regex("^[0-9]+(Mi|Gi)$", var.memory))
-    error_message = "memory must be a number with Mi or Gi, such as 1Gi."
+    condition     = can(regex("^[1-9][0-9]*(Mi|Gi)$", var.memory))
+    error_message = "memory is ${var.memory}; it must be a whole number with Mi or Gi, such as 1Gi."
   }
   validation {
-    condition = try(
-      tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1) >= lookup({ 4 = 2048, 6 = 4096, 8 = 4096 }, var.cpu, 512),
-      false,
-    )
-    error_message = "memory is too small for this number of vCPUs: Cloud Run needs 512Mi for 1 and 2, 2Gi for 4, 4Gi for 6 and 8."
+    condition = alltrue([
+      for mib in [for part in regexall("^([1-9][0-9]*)(Mi|Gi)$", var.memory) : tonumber(part[0]) * (part[1] == "Gi" ? 1024 : 1)] :
+      mib >= local.memory_mib_range[0] && mib <= try(local.memory_mib_range[1], mib)
+    ])
+    error_message = "memory is ${var.memory}; with ${var.cpu} vCPUs${var.gpu == null ? "" : " and gpu ${var.gpu}"} it must be from ${join("Mi to ", local.memory_mib_range)}Mi."
   }
 }
 
@@ -45,8 +45,8 @@ variable "min_instances" {
   default     = 0 # no cost without requests; the first image after a pause waits for a cold start
   nullable    = false
   validation {
-    condition     = var.min_instances >= 0 && var.min_instances <= var.max_instances
-    error_message = "min_instances must be at least 0 and at most max_instances."
+    condition     = var.min_instances >= 0 && var.min_instances <= var.max_instances && floor(var.min_instances) == var.min_instances
+    error_message = "min_instances is ${var.min_instances}; it must be a whole number from 0 to max_instances, which is ${var.max_instances}."
   }
 }
 
@@ -56,8 +56,8 @@ variable "max_instances" {
   default     = 10 # 80 concurrent images; further ones wait in the subscription
   nullable    = false
   validation {
-    condition     = var.max_instances >= 1
-    error_message = "max_instances must be at least 1."
+    condition     = var.max_instances >= 1 && floor(var.max_instances) == var.max_instances
+    error_message = "max_instances is ${var.max_instances}; it must be a whole number of at least 1."
   }
 }
 
@@ -68,21 +68,21 @@ variable "instances" {
   nullable    = false
   validation {
     condition     = var.instances >= 0 && floor(var.instances) == var.instances
-    error_message = "instances must be a whole number of at least 0 (0: requests wait)."
+    error_message = "instances is ${var.instances}; it must be a whole number of at least 0 (0: requests wait)."
   }
 }
 
 variable "gpu" {
-  description = "GPU of each instance, such as `nvidia-l4`; the image needs an engine that uses it, and the region a quota for `max_instances` GPUs."
+  description = "GPU of each instance: `nvidia-l4`, with at least 4 vCPUs and 16Gi, or `nvidia-rtx-pro-6000`, with at least 20 vCPUs and 80Gi; the image needs an engine that uses it, and the region a quota for `max_instances` GPUs."
   type        = string
   default     = null
   validation {
-    condition     = var.gpu == null ? true : var.cpu >= 4 && try(tonumber(regex("^([0-9]+)Gi$", var.memory)[0]) >= 16, false)
-    error_message = "gpu needs at least 4 vCPUs (cpu) and 16Gi (memory)."
+    condition     = var.gpu == null ? true : contains(keys(local.gpus), var.gpu)
+    error_message = "gpu is ${coalesce(var.gpu, "none")}; it must be ${join(" or ", keys(local.gpus))}."
   }
   validation {
     condition     = var.gpu == null || var.compute != "function"
-    error_message = "gpu needs compute push or worker: a function cannot have one."
+    error_message = "gpu is ${coalesce(var.gpu, "none")} and compute is function; gpu needs compute push or worker: a function cannot have one."
   }
 }
 
@@ -91,8 +91,8 @@ variable "ack_deadline_seconds" {
   type        = number
   default     = null # 60 there: an image takes milliseconds, so a minute means a failure; large models may need 600
   validation {
-    condition     = var.ack_deadline_seconds == null ? true : var.ack_deadline_seconds >= 10 && var.ack_deadline_seconds <= 600
-    error_message = "ack_deadline_seconds must be 10 to 600, Pub/Sub's limits."
+    condition     = var.ack_deadline_seconds == null ? true : var.ack_deadline_seconds >= 10 && var.ack_deadline_seconds <= 600 && floor(var.ack_deadline_seconds) == var.ack_deadline_seconds
+    error_message = "ack_deadline_seconds is ${coalesce(var.ack_deadline_seconds, 0)}; it must be a whole number from 10 to 600, Pub/Sub's limits."
   }
 }
 
@@ -102,11 +102,26 @@ variable "timeout_seconds" {
   default     = 55 # below the deadline, after which a request would be delivered again while it is still processed
   nullable    = false
   validation {
-    condition     = var.timeout_seconds >= 1 && var.timeout_seconds < local.shortest_deadline
-    error_message = "timeout_seconds must be below the ack deadline of every subscription that is delivered to the worker (ack_deadline_seconds, or else topology.yaml)."
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds < local.shortest_deadline && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds is ${var.timeout_seconds}; it must be a whole number of at least 1, and it must be below the ack deadline of every subscription that is delivered to the worker (ack_deadline_seconds, or else topology.yaml)."
   }
 }
 
 locals {
-  limits = merge({ cpu = tostring(var.cpu), memory = var.memory }, var.gpu == null ? {} : { "nvidia.com/gpu" = "1" })
+  # MiB of memory that Cloud Run accepts by number of vCPUs, from least to most.
+  memory_mib_by_cpu = { 1 = [512, 4096], 2 = [512, 8192], 4 = [2048, 16384], 6 = [4096, 24576], 8 = [4096, 32768] }
+
+  # What Cloud Run requires at least for each kind of GPU.
+  gpus = {
+    nvidia-l4           = { cpu = 4, memory_mib = 16384 }
+    nvidia-rtx-pro-6000 = { cpu = 20, memory_mib = 81920 }
+  }
+  least     = try(local.gpus[var.gpu], { cpu = 0, memory_mib = 0 })
+  large_gpu = local.least.cpu > 8 # needs more vCPUs than the table has: only Google knows what is too much
+
+  cpus             = [for cpu in keys(local.memory_mib_by_cpu) : tonumber(cpu) if tonumber(cpu) >= local.least.cpu]
+  memory_mib_range = contains(local.cpus, var.cpu) ? [max(local.memory_mib_by_cpu[var.cpu][0], local.least.memory_mib), local.memory_mib_by_cpu[var.cpu][1]] : [local.least.memory_mib]
+
+  memory_mib = try(tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1), 0)
+  limits     = merge({ cpu = tostring(var.cpu), memory = var.memory }, var.gpu == null ? {} : { "nvidia.com/gpu" = "1" })
 }

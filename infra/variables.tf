@@ -3,7 +3,7 @@ variable "project_id" {
   type        = string
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id must be a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
+    error_message = "project_id is ${var.project_id}; it must be a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
   }
 }
 
@@ -14,18 +14,18 @@ variable "region" {
   nullable    = false
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "region must be a region such as europe-west1, not a zone or a multi-region."
+    error_message = "region is ${var.region}; it must be a region such as europe-west1, not a zone or a multi-region."
   }
 }
 
 variable "prefix" {
-  description = "Prefix of every name, so that one project can hold several environments."
+  description = "Prefix of every name, so that one project can hold several environments. Names of buckets are global: project `shop` with the prefix `dev` and a project `shop-dev` without one would have the same."
   type        = string
   default     = ""
   nullable    = false
   validation {
     condition     = can(regex("^([a-z][a-z0-9]{0,10})?$", var.prefix))
-    error_message = "prefix must be at most 11 lower-case letters and digits, starting with a letter; the hyphen after it is added."
+    error_message = "prefix is ${var.prefix}; it must be at most 11 lower-case letters and digits, starting with a letter; the hyphen after it is added."
   }
 }
 
@@ -36,7 +36,7 @@ variable "compute" {
   nullable    = false
   validation {
     condition     = contains(["push", "worker", "function"], var.compute)
-    error_message = "compute must be push, worker or function."
+    error_message = "compute is ${var.compute}; it must be push, worker or function."
   }
 }
 
@@ -77,17 +77,40 @@ variable "settings" {
   default     = {}
   nullable    = false
   validation {
-    condition     = length(setintersection(keys(var.settings), ["ARTIFACT", "GOOGLE_CLOUD_PROJECT", "HTTP_ENDPOINT", "RESPONSE_STORE", "PORT", "RESPONSE_TOPIC", "THREADS"])) == 0
-    error_message = "settings must not contain variables that other inputs set: ARTIFACT (artifact_prefix), HTTP_ENDPOINT (http_endpoint), RESPONSE_STORE (response_store), THREADS (concurrency), RESPONSE_TOPIC, GOOGLE_CLOUD_PROJECT, PORT."
+    condition     = alltrue([for name in keys(var.settings) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))])
+    error_message = "settings has ${substr(try([for name in keys(var.settings) : jsonencode(name) if !can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))][0], ""), 0, 140)}; names must be letters, digits and _, and must not start with a digit."
+  }
+  validation {
+    condition     = length(setintersection(keys(var.settings), keys(local.set_elsewhere))) == 0
+    error_message = "settings has ${join(", ", [for name in keys(var.settings) : "${name} (set by ${local.set_elsewhere[name]})" if can(local.set_elsewhere[name])])}; it must contain only names that nothing else sets."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : !can(regex(local.reserved, name))])
+    error_message = "settings has ${substr(try([for name in keys(var.settings) : name if can(regex(local.reserved, name))][0], ""), 0, 100)}; Google sets this itself and refuses PORT, K_SERVICE, K_REVISION, K_CONFIGURATION, FUNCTION_TARGET, FUNCTION_SIGNATURE_TYPE, CLOUD_RUN_... and X_GOOGLE_..."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"])) == 0
-    error_message = "settings must not contain PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT: Cloud Run verifies push tokens itself and forwards them without their signature, so the worker would reject all of them."
+    error_message = "settings has PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT, which must not be set: Cloud Run verifies push tokens itself and forwards them without their signature, so the worker would reject all of them."
   }
   validation {
     condition     = contains(["DEBUG", "INFO"], lookup(var.settings, "LOG_LEVEL", "INFO"))
-    error_message = "settings must not contain a LOG_LEVEL above INFO: alerts and charts need the worker's log lines."
+    error_message = "settings has LOG_LEVEL = ${lookup(var.settings, "LOG_LEVEL", "INFO")}; it must be DEBUG or INFO, because alerts and charts need the worker's log lines."
   }
+}
+
+locals {
+  # Environment variables of the worker that other inputs set, and names that Cloud Run and Cloud Functions keep for themselves.
+  set_elsewhere = {
+    ARTIFACT             = "artifact_prefix"
+    DEAD_SUBSCRIPTION    = "compute"
+    GOOGLE_CLOUD_PROJECT = "project_id"
+    HTTP_ENDPOINT        = "http_endpoint"
+    REQUEST_SUBSCRIPTION = "compute"
+    RESPONSE_STORE       = "response_store"
+    RESPONSE_TOPIC       = "prefix"
+    THREADS              = "concurrency"
+  }
+  reserved = "^(PORT|K_SERVICE|K_REVISION|K_CONFIGURATION|FUNCTION_TARGET|FUNCTION_SIGNATURE_TYPE|CLOUD_RUN_.*|X_GOOGLE_.*)$"
 }
 
 variable "http_endpoint" {
@@ -97,7 +120,7 @@ variable "http_endpoint" {
   nullable    = false
   validation {
     condition     = contains(["off", "internal", "anywhere"], var.http_endpoint)
-    error_message = "http_endpoint must be off, internal or anywhere."
+    error_message = "http_endpoint is ${var.http_endpoint}; it must be off, internal or anywhere."
   }
 }
 
@@ -143,8 +166,8 @@ variable "bigquery_days" {
   default     = 90
   nullable    = false
   validation {
-    condition     = var.bigquery_days >= 1
-    error_message = "bigquery_days must be at least 1."
+    condition     = var.bigquery_days >= 1 && floor(var.bigquery_days) == var.bigquery_days
+    error_message = "bigquery_days is ${var.bigquery_days}; it must be a whole number of at least 1."
   }
 }
 
@@ -191,10 +214,22 @@ variable "stay_in_region" {
 }
 
 variable "labels" {
-  description = "Labels on every resource that supports them."
+  description = "Labels on every resource that supports them, in the form that Google requires: lower case, at most 63 characters for a key or a value."
   type        = map(string)
   default     = {}
   nullable    = false
+  validation {
+    condition     = alltrue([for key, value in var.labels : can(regex(local.label, "${key}=${value}"))])
+    error_message = "labels has ${substr(try([for key, value in var.labels : "${key}=${value}" if !can(regex(local.label, "${key}=${value}"))][0], ""), 0, 140)}; keys and values must be at most 63 lower-case letters, digits, _ and -, and a key must start with a letter."
+  }
+  validation {
+    condition     = length(var.labels) <= 64
+    error_message = "labels has ${length(var.labels)} labels; Google allows at most 64."
+  }
+}
+
+locals {
+  label = "^[\\p{Ll}\\p{Lo}][\\p{Ll}\\p{Lo}\\p{N}_-]{0,62}=[\\p{Ll}\\p{Lo}\\p{N}_-]{0,63}$"
 }
 
 variable "deletion_protection" {

@@ -4,11 +4,11 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.50, < 8"
+      version = ">= 6.50, < 9"
     }
     google-beta = { # only for service agents, see services.tf
       source  = "hashicorp/google-beta"
-      version = ">= 6.50, < 8"
+      version = ">= 6.50, < 9"
     }
   }
 }

@@ -5,12 +5,10 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
   project             = var.project_id
   name                = "${local.prefix}prediction-pool"
   location            = var.region
-  launch_stage        = "BETA" # as version 6.50 of the provider requires
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
   scaling {
-    scaling_mode          = "MANUAL"
     manual_instance_count = var.instances
   }
 

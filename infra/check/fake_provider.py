@@ -24,6 +24,7 @@ _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
 # Invented values by type and attribute, built from the configuration; every other one is `stand-in-ATTRIBUTE`.
 _INVENTED = {
     "google_artifact_registry_repository.name": "{repository_id}",
+    "google_project_service.id": "{project}/{service}",
     "google_pubsub_topic.id": "projects/{project}/topics/{name}",
     "google_pubsub_subscription.id": "projects/{project}/subscriptions/{name}",
     "google_cloud_run_v2_service.uri": "https://{name}.example",

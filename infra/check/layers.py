@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check import order, permissions, scan, scenarios, variables
+from infra.check import changes, order, permissions, scan, scenarios, variables
 from infra.check.terraform import Outcome, Terraform
 from infra.check.toolchain import ROOT, Toolchain
 
@@ -28,14 +28,15 @@ def _topology(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outco
 
 def schema_findings(toolchain: Toolchain, folders: Sequence[Path]) -> dict[str, list[str]]:
     """The findings of static.py by folder, with one process for all folders."""
-    found = _tool(toolchain, "static", *toolchain.schemas.values(), "--", *folders)
+    schemas = [file for version in toolchain.schemas.values() for file in version.values()]
+    found = _tool(toolchain, "static", *schemas, "--", *folders)
     return {str(folder): list(findings) for folder, findings in found.items()}
 
 
 def _schema(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
-    """The *.tf files follow the providers' schemas."""
-    files = len(list(folder.glob("*.tf")))
-    return _judged(schema_findings(toolchain, [folder])[str(folder)], f"{files} files match google 6.50.0")
+    """The *.tf files follow the providers' schemas in every version of schemas.txt."""
+    files, versions = len(list(folder.glob("*.tf"))), ", ".join(toolchain.schemas)
+    return _judged(schema_findings(toolchain, [folder])[str(folder)], f"{files} files match google {versions}")
 
 
 def _variables(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
@@ -91,6 +92,18 @@ def _rehearsal(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outc
     return Outcome(True, f"{len(scenarios.SCENARIOS)} deployments, {count} resources planned and applied")
 
 
+def _changes(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """A second plan of each rehearsed deployment is empty, and options that are added later leave grants alone."""
+    if not scenarios.rehearsed(folder):
+        return _UNREHEARSED
+    try:
+        findings = list(changes.check(terraform, folder))
+    except RuntimeError as exc:
+        return Outcome(False, str(exc))
+    later = sum(map(len, changes.LATER.values()))
+    return _judged(findings, f"{len(scenarios.SCENARIOS)} second plans, {later} changes")
+
+
 def _permissions(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
     """Every grant has a reason, and PERMISSIONS.md lists it."""
     if not scenarios.rehearsed(folder):
@@ -122,6 +135,7 @@ LAYERS: dict[str, Layer] = {
     "order": _order,
     "test": _test,
     "rehearsal": _rehearsal,
+    "changes": _changes,
     "permissions": _permissions,
     "checkov": _checkov,
 }

@@ -113,9 +113,9 @@ RULES = (
         "a worker pool without the right to pull would be restarted again and again",
     ),
     Rule(
-        ("google_project_iam_member.builder", "google_artifact_registry_repository_iam_member.builder"),
+        ("google_project_iam_member.builder", "google_artifact_registry_repository_iam_member.*"),
         ("google_cloudfunctions2_function.worker",),
-        "a function is built during its creation, and its build account needs these rights",
+        "a function is built during its creation, and its build account and Google's agent need these rights",
     ),
     Rule(
         ("google_storage_bucket_iam_member.nightly", "google_pubsub_topic_iam_member.nightly"),

@@ -1,4 +1,4 @@
-"""The rehearsed scenarios: each compute mode, each option that adds a grant, and all options together."""
+"""The rehearsed scenarios: each compute mode, each option that adds a grant or an API, and all options together."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _OPTIONS = {
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
     "clients": {"clients": '["group:clients@example.com"]'},
     "kms_key": {"kms_key": "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"},
+    "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
-_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key")
+_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key", "budget")
 _PAIRS = (
     ("bigquery", "analysts"),
     ("http_endpoint", "endpoint_callers"),
@@ -53,7 +54,7 @@ def rehearse(terraform: Terraform, folder: Path) -> int:
     """Plan and apply each scenario in its own copy of `folder`; returns the resource count. Raises RuntimeError."""
 
     def one(scenario: str) -> int:
-        here = copy_files(_place(folder, scenario), folder)
+        here = copy_files(place(folder, scenario), folder)
         plan = terraform.planned(here, EXAMPLE | SCENARIOS[scenario])
         (here / "plan.json").write_text(json.dumps(plan))
         (here / "state.json").write_text(json.dumps(terraform.applied(here)))
@@ -65,19 +66,20 @@ def rehearse(terraform: Terraform, folder: Path) -> int:
 
 def rehearsed(folder: Path) -> bool:
     """Whether every scenario was planned and applied."""
-    return all((_place(folder, scenario) / "state.json").is_file() for scenario in SCENARIOS)
+    return all((place(folder, scenario) / "state.json").is_file() for scenario in SCENARIOS)
 
 
 def plans(folder: Path) -> list[Path]:
     """The files with the plan of each scenario that was rehearsed in `folder`."""
-    return [_place(folder, scenario) / "plan.json" for scenario in SCENARIOS]
+    return [place(folder, scenario) / "plan.json" for scenario in SCENARIOS]
 
 
 def resources(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The resources after each scenario's apply, as `terraform show -json` lists them."""
-    states = {scenario: json.loads((_place(folder, scenario) / "state.json").read_text()) for scenario in SCENARIOS}
+    states = {scenario: json.loads((place(folder, scenario) / "state.json").read_text()) for scenario in SCENARIOS}
     return {scenario: state["values"]["root_module"]["resources"] for scenario, state in states.items()}
 
 
-def _place(folder: Path, scenario: str) -> Path:
+def place(folder: Path, scenario: str) -> Path:
+    """The folder in which a scenario is rehearsed."""
     return folder / "rehearsed" / str(list(SCENARIOS).index(scenario))

@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-# `{"resource": {type: block}, "data": {type: block}, "provider": block}`; a block is `{"attributes": {name: {"type",
-# "required", "optional", "computed", "values"}}, "block_types": {name: {"nesting", "min", "max", "block"}}}`, types as
-# Terraform writes them in JSON.
+# `{"name": provider, "version": its version, "resource": {type: block}, "data": {type: block}, "provider": block}`; a
+# block is `{"attributes": {name: {"type", "required", "optional", "computed", "values"}}, "block_types": {name:
+# {"nesting", "min", "max", "block"}}}`, types as Terraform writes them in JSON.
 Document = dict[str, Any]
 
 _SOURCE_MAP = re.compile(r"sourceMappingURL=data:application/json;base64,(\S+)")
@@ -45,10 +45,13 @@ def read(wheel: Path, wanted: Iterable[str]) -> Document:
     """The schema of the provider, and of those `wanted` types (`google_x`, `data.google_x`) that it has."""
     folders = {_folder(name): name for name in wanted}
     texts: dict[str, list[str]] = defaultdict(list)
+    document: Document = {"resource": {}, "data": {}, "provider": {}}
     with zipfile.ZipFile(wheel) as packed:
         inner = next(name for name in packed.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(packed.read(inner))) as archive:
             for member in archive:
+                if member.name == "package/package.json":
+                    document |= _provider(archive.extractfile(member))
                 # package/lib/FOLDER/FILE.js; google-beta prefixes every folder with google-
                 parts = member.name.split("/")
                 if len(parts) != 4 or not member.name.endswith(".js"):
@@ -57,7 +60,6 @@ def read(wheel: Path, wanted: Iterable[str]) -> Document:
                 file = archive.extractfile(member) if folder in folders or folder == "provider" else None
                 if file is not None:
                     texts[folder].append(_typescript(file.read().decode()))
-    document: Document = {"resource": {}, "data": {}, "provider": {}}
     for folder, parts in texts.items():
         block = _Reader.of("\n".join(parts)).top()
         if folder == "provider":
@@ -66,6 +68,13 @@ def read(wheel: Path, wanted: Iterable[str]) -> Document:
             kind, name = ("data", folders[folder][5:]) if folder.startswith("data-") else ("resource", folders[folder])
             document[kind][name] = block
     return document
+
+
+def _provider(package: IO[bytes] | None) -> dict[str, str]:
+    """The provider's name and version. The package states them under its generator: CDKTF, or CDK Terrain since."""
+    stated = json.load(package) if package else {}
+    provider = (stated.get("cdktn") or stated["cdktf"])["provider"]
+    return {"name": provider["name"].rpartition("/")[2], "version": provider["version"]}
 
 
 def _folder(name: str) -> str:

@@ -36,8 +36,11 @@ class Entry:
     body: Block
 
 
-def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
-    """The findings in the folder's *.tf files; `schemas`: by provider, as schema.py returns them."""
+def check(folder: Path, schemas: Mapping[str, Mapping[str, Block]]) -> list[str]:
+    """The findings in the folder's *.tf files; `schemas`: by version and provider, as schema.py returns them.
+
+    A finding that not all versions share ends with the versions that it concerns.
+    """
     findings: list[str] = []
     entries: list[Entry] = []
     used: dict[str, set[tuple[str, ...]]] = {}
@@ -50,21 +53,34 @@ def check(folder: Path, schemas: Mapping[str, Block]) -> list[str]:
             continue
         used[path.name] = {found for text in _expressions(document) for found in _REFERENCE.findall(text)}
         entries.extend(_entries(path.name, document))
+    found: dict[str, list[str]] = {}
+    for version, providers in schemas.items():
+        for finding in _entries_findings(entries, providers):
+            found.setdefault(finding, []).append(version)
+        # The declarations of a file with syntax errors are unknown, so every use of them would be a finding.
+        for finding in _references(used, entries, providers) if len(used) == len(files) else ():
+            found.setdefault(finding, []).append(version)
+    return findings + [
+        finding if len(versions) == len(schemas) else f"{finding} (google {', '.join(versions)})"
+        for finding, versions in found.items()
+    ]
+
+
+def _entries_findings(entries: Iterable[Entry], providers: Mapping[str, Block]) -> Iterator[str]:
+    """Yield the findings in resources and data sources with the schemas of one version, by provider."""
     for entry in entries:
         provider = str(entry.body.get("provider", "google")).strip('"').removeprefix("${").removesuffix("}")
-        types = schemas.get(provider, {}).get(entry.kind, {})
+        types = providers.get(provider, {}).get(entry.kind, {})
         where = f"{entry.file}: {entry.type}.{entry.name}"
-        if entry.type in types:
-            written = {k: v for k, v in _items(entry.body) if k not in _META}
-            findings.extend(_block(where, types[entry.type], written))
-            # These are optional in the schema, because the provider has its own defaults; no provider block sets any.
-            known = types[entry.type]["attributes"]
-            lacking = [name for name in _PLACES if name in known and known[name]["optional"] and name not in written]
-            findings.extend(f"{where}: '{name}' is missing, and no provider block sets it" for name in lacking)
-        else:
-            findings.append(_unknown(where, f"{entry.kind} type of {provider}", entry.type, types))
-    # The declarations of a file with syntax errors are unknown, so every use of them would be a finding.
-    return findings if len(used) < len(files) else findings + list(_references(used, entries, schemas))
+        if entry.type not in types:
+            yield _unknown(where, f"{entry.kind} type of {provider}", entry.type, types)
+            continue
+        written = {k: v for k, v in _items(entry.body) if k not in _META}
+        yield from _block(where, types[entry.type], written)
+        # These are optional in the schema, because the provider has its own defaults; no provider block sets any.
+        known = types[entry.type]["attributes"]
+        lacking = [name for name in _PLACES if name in known and known[name]["optional"] and name not in written]
+        yield from (f"{where}: '{name}' is missing, and no provider block sets it" for name in lacking)
 
 
 def _entries(file: str, document: Block) -> Iterator[Entry]:
@@ -168,8 +184,10 @@ def _unknown(where: str, what: str, name: str, known: Iterable[str]) -> str:
 def main(arguments: list[str]) -> None:
     """Check the folders and print `{folder: [finding, ...]}`."""
     cut = arguments.index("--")
-    files = [Path(given) for given in arguments[:cut]]
-    schemas = {re.sub(r"-\w+$", "", file.stem): json.loads(file.read_text()) for file in files}
+    schemas: dict[str, dict[str, Block]] = {}
+    for file in arguments[:cut]:
+        schema = json.loads(Path(file).read_text())
+        schemas.setdefault(schema["version"], {})[schema["name"]] = schema
     print(json.dumps({folder: check(Path(folder), schemas) for folder in arguments[cut + 1 :]}))
 
 

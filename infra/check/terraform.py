@@ -89,12 +89,12 @@ def copy_files(target: Path, source: Path = INFRA) -> Path:
 
 @contextmanager
 def attached(toolchain: Toolchain) -> Iterator[Terraform]:
-    """Terraform with a fake of each provider. The fakes end with the block, or with this process."""
+    """Terraform with a fake of each provider's newest version. The fakes end with the block, or with this process."""
     with ExitStack() as stack:
         # In a temporary folder, because a socket's path is limited to about 100 characters.
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fake-provider-")))
         reattach = {}
-        for name, schema in toolchain.schemas.items():
+        for name, schema in toolchain.newest.items():
             socket = sockets / name
             process = stack.enter_context(_fake_provider(toolchain.python, schema, socket))
             reattach[f"{REGISTRY}/{name}"] = {

@@ -32,12 +32,17 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """The terraform binary, the Python of the tools, a schema file per provider, and the Python of checkov."""
+    """The terraform binary, the Python of the tools, the providers' schemas, and the Python of checkov."""
 
     terraform: str
     python: Path
-    schemas: Mapping[str, Path]
+    schemas: Mapping[str, Mapping[str, Path]]  # a file by version, the oldest first, and provider
     checkov: Path
+
+    @property
+    def newest(self) -> Mapping[str, Path]:
+        """A schema file by provider, in the newest version."""
+        return list(self.schemas.values())[-1]
 
 
 def prepare() -> Toolchain:
@@ -65,35 +70,38 @@ def environment(venv: Path, requirements: Path) -> Path:
     return python
 
 
-def _schemas(python: Path) -> dict[str, Path]:
-    """A schema file for each provider, with the types that the *.tf files use."""
+def _schemas(python: Path) -> dict[str, dict[str, Path]]:
+    """A schema file by version and provider, with the types that the *.tf files use."""
     texts = [file.read_text() for file in sorted(INFRA.glob("*.tf"))]
     wanted = sorted(
         {f"{'data.' if kind == 'data' else ''}{name}" for text in texts for kind, name in _TYPE.findall(text)}
     )
-    recipe = _digest(_HERE / "schemas.txt", Path(schema.__file__), " ".join(wanted))
-    folder = BUILD / "schemas"
-    paths = {name: folder / f"{name}-{recipe}.json" for name in ("google", "google-beta")}
-    if not all(path.is_file() for path in paths.values()):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for name, path in paths.items():
-            path.write_text(json.dumps(schema.read(_wheel(python, name), wanted)))
-    return paths
+    folder = BUILD / "schemas" / _digest(_HERE / "schemas.txt", Path(schema.__file__), " ".join(wanted))
+    if not folder.is_dir():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        making = folder.with_name("unfinished")
+        for wheel in _wheels(python):
+            document = schema.read(wheel, wanted)
+            path = making / document["version"] / f"{document['name']}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(document))
+        making.rename(folder)
+    versions = sorted(folder.iterdir(), key=lambda version: [int(number) for number in version.name.split(".")])
+    return {version.name: {file.stem: file for file in version.iterdir()} for version in versions}
 
 
-def _wheel(python: Path, provider: str) -> Path:
-    """The package with the provider's schema, downloaded once."""
-    folder = BUILD / f"wheels-{_digest(_HERE / 'schemas.txt')}"
+def _wheels(python: Path) -> list[Path]:
+    """The packages with the providers' schemas, downloaded once."""
+    packages = _HERE / "schemas.txt"
+    folder = BUILD / f"wheels-{_digest(packages)}"
     if not folder.is_dir():
         making = BUILD / "wheels"
         shutil.rmtree(making, ignore_errors=True)
-        _run(
-            *(str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-            *("-d", str(making), "-r", str(_HERE / "schemas.txt")),
-        )
+        command = (str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
+        for package in re.findall(r"^[\w-]+==.+$", packages.read_text(), re.M):  # pip takes one version of a package
+            _run(*command, "-d", str(making), package)
         making.rename(folder)
-    return next(folder.glob(f"cdktf_cdktf_provider_{provider.replace('-', '_')}-*.whl"))
+    return sorted(folder.glob("*.whl"))
 
 
 def _digest(*parts: Path | str) -> str:

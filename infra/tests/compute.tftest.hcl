@@ -57,8 +57,12 @@ run "worker" {
     error_message = "The pool may pull requests and dead letters to announce, and no other subscription."
   }
   assert {
-    condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].scaling_mode == "MANUAL" && google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 3 && google_cloud_run_v2_worker_pool.worker[0].deletion_protection
+    condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 3 && google_cloud_run_v2_worker_pool.worker[0].deletion_protection
     error_message = "A pool has the given number of instances, and is protected."
+  }
+  assert {
+    condition     = !contains(["ALPHA", "BETA", "GA"], coalesce(google_cloud_run_v2_worker_pool.worker[0].launch_stage, "unset")) && !contains(["AUTOMATIC", "MANUAL"], coalesce(google_cloud_run_v2_worker_pool.worker[0].scaling[0].scaling_mode, "unset"))
+    error_message = "Google sets the launch stage and the scaling mode of a pool: a configured value would differ from the API's in every plan."
   }
   assert {
     condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].service_account == google_service_account.this["worker"].email && google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.pull_worker"])
@@ -131,6 +135,10 @@ run "function" {
     error_message = "The function is built by the builder's account, from the given archive."
   }
   assert {
+    condition     = google_cloudfunctions2_function.worker[0].build_config[0].entry_point == "serve"
+    error_message = "The function serves pushes, not only the HTTP endpoint."
+  }
+  assert {
     condition     = google_project_iam_member.builder["roles/storage.objectViewer"].condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")" && length(google_project_iam_member.builder) == 2
     error_message = "The builder can read sources of functions and write logs, but not read every bucket."
   }
@@ -149,6 +157,18 @@ run "gpu" {
   assert {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].cpu_idle == false && google_cloud_run_v2_service.this["worker"].template[0].gpu_zonal_redundancy_disabled
     error_message = "A GPU needs CPU that is always allocated, and there is no reserve GPU."
+  }
+}
+
+run "large_gpu" {
+  variables {
+    gpu    = "nvidia-rtx-pro-6000"
+    cpu    = 20
+    memory = "80Gi"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].limits == tomap({ cpu = "20", memory = "80Gi", "nvidia.com/gpu" = "1" }) && google_cloud_run_v2_service.this["worker"].template[0].node_selector[0].accelerator == "nvidia-rtx-pro-6000"
+    error_message = "A large GPU gets more vCPUs and memory than an instance can have without it."
   }
 }
 

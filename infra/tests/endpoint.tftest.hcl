@@ -70,6 +70,32 @@ run "anywhere_beside_a_pool" {
   }
 }
 
+run "anywhere_beside_a_push_worker" {
+  variables {
+    http_endpoint = "anywhere"
+  }
+  assert {
+    condition     = { for name, service in google_cloud_run_v2_service.this : name => service.ingress } == { endpoint = "INGRESS_TRAFFIC_ALL", worker = "INGRESS_TRAFFIC_INTERNAL_ONLY" }
+    error_message = "`anywhere` opens the endpoint and never the worker."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-worker" && google_cloud_run_v2_service_iam_member.invoker[0].member == google_service_account.this["invoker"].member && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint"]) && alltrue([for service in google_cloud_run_v2_service.this : service.invoker_iam_disabled == false])
+    error_message = "With `anywhere`, nobody but the invoker may call the worker."
+  }
+}
+
+run "anywhere_beside_a_function" {
+  variables {
+    http_endpoint   = "anywhere"
+    compute         = "function"
+    function_source = "topology.yaml"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.worker[0].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY" && google_cloud_run_v2_service_iam_member.invoker[0].name == "prediction-function" && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint"])
+    error_message = "`anywhere` never opens the function."
+  }
+}
+
 run "refuses_a_word_for_the_endpoint" {
   command = plan
   variables {

@@ -21,12 +21,20 @@ run "alerts" {
     error_message = "The backlog of every subscription with a permanent reader is watched."
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "\"dead_predict-sub|dead_bigquery-sub\"")
-    error_message = "The subscriptions that keep dead letters are watched."
+    condition     = can(regex("\"dead_predict-sub\\|dead_bigquery-sub\"}\\) > 0$", google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query))
+    error_message = "The subscriptions that keep dead letters are watched, from the first dead letter."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "code=\"unavailable\"") && strcontains(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "> 0.05 and")
     error_message = "Errors are the service's failures as a share of all requests."
+  }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.this["errors"].conditions[0].condition_prometheus_query_language[0].query, "[10m])) > 10")
+    error_message = "The alert for errors needs more than ten failures: one request that fails repeatedly does so six times in ten minutes."
+  }
+  assert {
+    condition     = { for name, policy in google_monitoring_alert_policy.this : name => policy.conditions[0].condition_prometheus_query_language[0].duration } == { backlog = "300s", dead_letters = "0s", drift = "0s", errors = "300s", stuck = "600s" }
+    error_message = "A cold start or a retry triggers no alert, and dead letters trigger one at once."
   }
   assert {
     condition     = can(regex("expected_score_sum.* - .*prediction_score_sum.*expected_score_count.*> 0.1 and .*> 100$", google_monitoring_alert_policy.this["drift"].conditions[0].condition_prometheus_query_language[0].query))
@@ -81,7 +89,7 @@ run "recipients_are_notified" {
     error_message = "Recipients of alerts get notifications of the budget."
   }
   assert {
-    condition     = alltrue([for service in ["billingbudgets", "cloudresourcemanager", "monitoring"] : contains(keys(google_project_service.this), service)])
+    condition     = alltrue([for service in ["billingbudgets", "monitoring"] : contains(keys(google_project_service.this), service)])
     error_message = "The APIs that a budget and alerts need are enabled."
   }
 }
@@ -90,6 +98,10 @@ run "dashboard" {
   assert {
     condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 11 && !strcontains(google_monitoring_dashboard.this.dashboard_json, "cloud_run_worker_pool")
     error_message = "The dashboard has ten charts and a note."
+  }
+  assert {
+    condition     = jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.columns == "2"
+    error_message = "The number of columns is a string, as the API returns it: a number would differ in every plan."
   }
   assert {
     condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "sum(5.05e-05 * increase(run_googleapis_com:container_billable_instance_time")

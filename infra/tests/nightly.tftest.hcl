@@ -39,7 +39,7 @@ run "nightly" {
     error_message = "The worker accepts images from the bucket."
   }
   assert {
-    condition     = google_cloud_scheduler_job.nightly[0].schedule == "0 3 * * *" && google_cloud_scheduler_job.nightly[0].http_target[0].uri == "https://run.googleapis.com/v2/${google_cloud_run_v2_job.nightly[0].id}:run" && google_cloud_scheduler_job.nightly[0].http_target[0].oauth_token[0].service_account_email == google_service_account.this["nightly"].email
+    condition     = google_cloud_scheduler_job.nightly[0].schedule == "0 3 * * *" && google_cloud_scheduler_job.nightly[0].http_target[0].http_method == "POST" && google_cloud_scheduler_job.nightly[0].http_target[0].uri == "https://run.googleapis.com/v2/${google_cloud_run_v2_job.nightly[0].id}:run" && google_cloud_scheduler_job.nightly[0].http_target[0].oauth_token[0].service_account_email == google_service_account.this["nightly"].email
     error_message = "Scheduler starts the job, as the job's own account."
   }
   assert {

@@ -9,7 +9,7 @@ variables {
 
 run "none" {
   assert {
-    condition     = length(google_kms_crypto_key_iam_member.agent) == 0 && length(google_project_service_identity.encrypting) == 0
+    condition     = length(google_kms_crypto_key_iam_member.agent) == 0 && length(google_artifact_registry_repository_iam_member.functions_agent) == 0 && length(google_project_service_identity.encrypting) == 0
     error_message = "Without a key there are no grants on one."
   }
   assert {
@@ -71,6 +71,14 @@ run "key_of_a_function" {
   assert {
     condition     = google_cloudfunctions2_function.worker[0].kms_key_name == var.kms_key && google_kms_crypto_key_iam_member.agent["cloudfunctions"].member == google_project_service_identity.encrypting["cloudfunctions"].member
     error_message = "The function is encrypted with the key, which its agent may use."
+  }
+  assert {
+    condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "cloudfunctions", "eventarc", "pubsub", "run", "storage"]) && try(google_kms_crypto_key_iam_member.agent["eventarc"].member == google_project_service_identity.encrypting["eventarc"].member, false) && contains(keys(google_project_service.this), "eventarc")
+    error_message = "Google encrypts a function with five agents, Eventarc's among them, even without an event trigger."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.functions_agent[0].role == "roles/artifactregistry.admin" && google_artifact_registry_repository_iam_member.functions_agent[0].member == google_project_service_identity.encrypting["cloudfunctions"].member
+    error_message = "The agent of Cloud Functions administers the repository of the function's encrypted image."
   }
 }
 

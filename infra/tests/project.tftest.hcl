@@ -12,7 +12,7 @@ run "interfaces" {
     bigquery = false
   }
   assert {
-    condition     = length(setsubtract(["artifactregistry", "iam", "logging", "pubsub", "run", "storage"], keys(google_project_service.this))) == 0 && length(setintersection(["bigquery", "cloudfunctions", "cloudscheduler"], keys(google_project_service.this))) == 0
+    condition     = length(setsubtract(["artifactregistry", "cloudresourcemanager", "iam", "logging", "pubsub", "run", "storage"], keys(google_project_service.this))) == 0 && length(setintersection(["bigquery", "billingbudgets", "cloudfunctions", "cloudscheduler", "eventarc"], keys(google_project_service.this))) == 0
     error_message = "Exactly the APIs that the enabled parts use are enabled."
   }
   assert {
@@ -83,7 +83,11 @@ run "cost" {
     error_message = "A start gets a CPU boost."
   }
   assert {
-    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].period_seconds * google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].failure_threshold >= 120
+    condition     = google_cloud_run_v2_service.this["worker"].scaling[0].min_instance_count == 0
+    error_message = "The scaling of the service is declared with the API's own values, so that no plan removes it."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].period_seconds * google_cloud_run_v2_service.this["worker"].template[0].containers[0].startup_probe[0].failure_threshold == 120
     error_message = "An instance has two minutes to fetch its artifact."
   }
 }

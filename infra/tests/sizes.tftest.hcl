@@ -119,6 +119,15 @@ run "refuses_less_memory_than_the_cpus_want" {
   expect_failures = [var.memory]
 }
 
+run "refuses_more_memory_than_the_cpus_allow" {
+  command = plan
+  variables {
+    cpu    = 2
+    memory = "16Gi"
+  }
+  expect_failures = [var.memory]
+}
+
 run "refuses_a_deadline_that_pubsub_does_not_know" {
   command = plan
   variables {
@@ -132,5 +141,15 @@ run "refuses_a_gpu_on_a_small_instance" {
   variables {
     gpu = "nvidia-l4"
   }
-  expect_failures = [var.gpu]
+  expect_failures = [var.cpu]
+}
+
+run "refuses_a_gpu_with_little_memory" {
+  command = plan
+  variables {
+    gpu    = "nvidia-l4"
+    cpu    = 4
+    memory = "8Gi"
+  }
+  expect_failures = [var.memory]
 }

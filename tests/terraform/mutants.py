@@ -18,7 +18,7 @@ class Mutant:
     """One edit, and a part of what must be said of it.
 
     `tests`: by which file of infra/tests, and `run`, by which run there: without it, those that have the words;
-    `way`: in which deployment of scenarios.py, for layers that look at one.
+    `way`: in which deployment of scenarios.py, for layers that look at one; `later`: what it is then changed into.
     """
 
     file: str
@@ -28,6 +28,7 @@ class Mutant:
     tests: str = "pipeline"
     run: str = ""
     way: str = "push"
+    later: str = ""
 
     def written(self, target: Path) -> Path:
         copy_files(target)

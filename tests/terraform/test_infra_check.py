@@ -44,6 +44,27 @@ def test_schema_layer_finds(name: str, schema_findings: dict[str, str]) -> None:
     assert mutant.file in schema_findings[name]
 
 
+def test_the_schemas_span_the_allowed_versions(toolchain: Toolchain) -> None:
+    allowed = re.findall(r'version = ">= ([\d.]+), < (\d+)"', (INFRA / "versions.tf").read_text())
+    oldest, beyond = allowed[0]
+
+    assert allowed == [(oldest, beyond)] * 2
+    assert next(iter(toolchain.schemas)).startswith(f"{oldest}.")
+    assert [version.split(".")[0] for version in toolchain.schemas] == [
+        str(major) for major in range(int(oldest.split(".")[0]), int(beyond))
+    ]
+    assert toolchain.newest == toolchain.schemas[list(toolchain.schemas)[-1]]
+
+
+def test_the_schema_layer_names_the_versions_of_the_packages(
+    toolchain: Toolchain, terraform: Terraform, tmp_path: Path
+) -> None:
+    outcome = layers.LAYERS["schema"](toolchain, terraform, copy_files(tmp_path / "work"))
+    stated = [json.loads(files["google"].read_text())["version"] for files in toolchain.schemas.values()]
+
+    assert outcome.ok and outcome.output.endswith(f"match google {', '.join(stated)}")
+
+
 @pytest.mark.parametrize("name", TOPOLOGY_MUTANTS)
 def test_topology_layer_finds(name: str, tmp_path: Path) -> None:
     mutant = TOPOLOGY_MUTANTS[name]

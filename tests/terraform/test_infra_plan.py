@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from infra.check import layers, order, permissions, scan, scenarios
+from infra.check import changes, layers, order, permissions, scan, scenarios
 from infra.check.__main__ import main
 from infra.check.terraform import Terraform, copy_files
 from infra.check.toolchain import Toolchain
 from tests.terraform.mutants import mutants
 
-ORDER_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(mutants, ("order", "permissions", "checkov"))
+ORDER_MUTANTS, CHANGES_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(
+    mutants, ("order", "changes", "permissions", "checkov")
+)
 
 Resources = list[dict[str, Any]]
 
@@ -68,6 +70,33 @@ def test_every_layer_passes(layer: str, checked: tuple[int, str, Path]) -> None:
     _, said, _ = checked
 
     assert re.search(rf"^{layer} +ok ", said, re.M), said
+
+
+@pytest.mark.parametrize("name", CHANGES_MUTANTS)
+def test_changes_layer_finds(name: str, terraform: Terraform, tmp_path: Path) -> None:
+    mutant = CHANGES_MUTANTS[name]
+    folder = mutant.written(tmp_path / "work")
+    given = scenarios.EXAMPLE | scenarios.SCENARIOS[mutant.way]
+    later = changes.LATER.get(mutant.way, changes.LATER["push"])[mutant.later] if mutant.later else {}
+    terraform.planned(folder, given)
+    terraform.applied(folder)
+
+    plan = terraform.planned(folder, given | later)
+    findings = changes.changed(plan, "compute" in later) if later else changes.repeated(plan)
+
+    assert mutant.said in "\n".join(findings)
+
+
+def test_a_switch_of_compute_moves_the_right_to_call_the_worker_and_nothing_else() -> None:
+    change = {
+        "before": {"name": "worker", "role": "r"},
+        "after": {"name": "function", "role": "s"},
+        "actions": ["update"],
+    }
+    plan = {"resource_changes": [{"address": "google_cloud_run_v2_service_iam_member.invoker[0]", "change": change}]}
+
+    assert [finding.split("because ")[1].split()[0] for finding in changes.changed(plan, True)] == ["role"]
+    assert [finding.split("because ")[1].split()[0] for finding in changes.changed(plan, False)] == ["name", "role"]
 
 
 @pytest.mark.parametrize("name", PERMISSIONS_MUTANTS)
@@ -151,7 +180,7 @@ def test_every_exception_has_a_reason() -> None:
     assert all(len(skip["why"]) > 10 and skip["finds"] for skip in scan.skips().values())
 
 
-@pytest.mark.parametrize("layer", ["permissions", "checkov"])
+@pytest.mark.parametrize("layer", ["changes", "permissions", "checkov"])
 def test_layers_without_a_plan_are_reported(
     layer: str, toolchain: Toolchain, terraform: Terraform, tmp_path: Path
 ) -> None:

@@ -42,4 +42,4 @@ def test_terraform_refuses_a_wrong_value(terraform: Terraform, folder: Path, tmp
     assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0
     file.write_text(file.read_text().replace("timeout_seconds      = 55", "timeout_seconds      = 61"))
     outcome = plan(terraform, folder, file)
-    assert not outcome.ok and "timeout_seconds must be below" in outcome.output
+    assert not outcome.ok and "timeout_seconds is 61; it must be" in outcome.output

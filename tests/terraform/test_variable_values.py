@@ -1,0 +1,215 @@
+"""Values that an apply would refuse are refused by the plan, which names variable, value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.plan.sizing import CPUS
+from infra.check.scenarios import EXAMPLE
+from infra.check.terraform import Terraform
+from infra.check.toolchain import INFRA
+
+_VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
+_LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
+
+# The files whose local values the validations use.
+WITH_LOCALS = {"topology", "variables", "sizes", "nightly"}
+
+L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
+RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
+
+
+def nightly(**given: str) -> dict[str, str]:
+    return {"nightly": json.dumps({"bucket": "photos"} | given)}
+
+
+def settings(name: str, value: str = "x") -> dict[str, str]:
+    return {"settings": json.dumps({name: value})}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The variables without the resources, so that a plan takes a fraction of a second."""
+    folder = tmp_path_factory.mktemp("variables")
+    shutil.copy(INFRA / "topology.yaml", folder)
+    for file in INFRA.glob("*.tf"):
+        text = file.read_text()
+        blocks = _VARIABLE.findall(text) + (_LOCALS.findall(text) if file.stem in WITH_LOCALS else [])
+        (folder / file.name).write_text("\n".join(blocks))
+    return folder
+
+
+def findings(terraform: Terraform, folder: Path, given: dict[str, str]) -> list[str]:
+    """What a plan says of the values: the messages of the validations."""
+    words = [f"-var={name}={value}" for name, value in (EXAMPLE | given).items()]
+    lines = terraform(folder, "plan", "-input=false", "-json", *words).output.splitlines()
+    said = [json.loads(line) for line in lines if line.startswith("{")]
+    assert said
+    return [finding(each["diagnostic"]) for each in said if each["type"] == "diagnostic"]
+
+
+def finding(diagnostic: dict[str, Any]) -> str:
+    assert diagnostic["summary"] == "Invalid value for variable", diagnostic
+    return str(diagnostic["detail"].split("\n\nThis was checked")[0])
+
+
+ACCEPTED: list[dict[str, str]] = [
+    *({"cpu": cpu, "memory": memory} for cpu in ("1", "2") for memory in ("512Mi", "1Gi", "4Gi", "1536Mi")),
+    *({"cpu": "2", "memory": memory} for memory in ("8Gi", "8192Mi")),
+    *({"cpu": "4", "memory": memory} for memory in ("2Gi", "16Gi")),
+    *({"cpu": "6", "memory": memory} for memory in ("4Gi", "24Gi")),
+    *({"cpu": "8", "memory": memory} for memory in ("4Gi", "32Gi")),
+    L4,
+    L4 | {"memory": "16384Mi"},
+    L4 | {"cpu": "8", "memory": "32Gi"},
+    L4 | {"compute": "worker"},
+    RTX,
+    RTX | {"cpu": "24", "memory": "160Gi"},
+    {"min_instances": "0", "max_instances": "1"},
+    {"min_instances": "3", "max_instances": "3"},
+    {"ack_deadline_seconds": "10", "timeout_seconds": "9"},
+    {"ack_deadline_seconds": "600", "timeout_seconds": "599"},
+    {"concurrency": "1000"},
+    {"instances": "0"},
+    {"bigquery_days": "1"},
+    {"labels": '{env = "prod", "cost-center" = "a_1", empty = "", größe = "groß"}'},
+    {"labels": json.dumps({"a" * 63: "b" * 63})},
+    settings("MAX_BATCH_SIZE", "4"),
+    settings("_own_1"),
+    settings("LOG_LEVEL", "DEBUG"),
+    settings("PORTS"),
+    nightly(),
+    nightly(prefix="2026/"),
+    *(
+        nightly(schedule=schedule)
+        for schedule in ("*/15 * * * *", "0 0 1 1 0", "59 23 31 12 7", "0 3,15 * * mon-FRI", "0-30/5 2-4 1,15 JAN *")
+    ),
+    *(nightly(time_zone=zone) for zone in ("UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+1")),
+]
+
+# Each with parts of the message: the value, and what is allowed.
+REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
+    *(
+        ({"cpu": cpu, "memory": memory}, "memory", [f"is {memory}", f"with {cpu} vCPUs", allowed])
+        for cpu, memory, allowed in (
+            ("1", "511Mi", "from 512Mi to 4096Mi"),
+            ("1", "4097Mi", "from 512Mi to 4096Mi"),
+            ("1", "8Gi", "from 512Mi to 4096Mi"),
+            ("2", "256Mi", "from 512Mi to 8192Mi"),
+            ("2", "16Gi", "from 512Mi to 8192Mi"),
+            ("4", "1Gi", "from 2048Mi to 16384Mi"),
+            ("4", "17Gi", "from 2048Mi to 16384Mi"),
+            ("6", "2Gi", "from 4096Mi to 24576Mi"),
+            ("6", "25Gi", "from 4096Mi to 24576Mi"),
+            ("8", "2Gi", "from 4096Mi to 32768Mi"),
+            ("8", "64Gi", "from 4096Mi to 32768Mi"),
+        )
+    ),
+    *(({"memory": memory}, "memory", [f"is {memory}", "Mi or Gi"]) for memory in ("1024", "0Gi", "1.5Gi", "1GB", "")),
+    *(({"cpu": cpu}, "cpu", [f"is {cpu};", "one of 1, 2, 4, 6, 8"]) for cpu in ("0", "0.5", "3", "20", "1.5")),
+    *((L4 | {"cpu": cpu}, "cpu", [f"is {cpu};", "gpu nvidia-l4", "one of 4, 6, 8"]) for cpu in ("2", "5", "20")),
+    *((RTX | {"cpu": cpu}, "cpu", [f"is {cpu};", "whole number of at least 20"]) for cpu in ("8", "19", "20.5")),
+    (L4 | {"memory": "15Gi"}, "memory", ["is 15Gi", "4 vCPUs and gpu nvidia-l4", "from 16384Mi to 16384Mi"]),
+    (L4 | {"cpu": "8", "memory": "33Gi"}, "memory", ["is 33Gi", "from 16384Mi to 32768Mi"]),
+    (RTX | {"memory": "79Gi"}, "memory", ["is 79Gi", "gpu nvidia-rtx-pro-6000", "from 81920Mi"]),
+    *(
+        ({"gpu": gpu}, "gpu", [f"is {gpu}", "nvidia-l4 or nvidia-rtx-pro-6000"])
+        for gpu in ("l4", "NVIDIA-L4", "nvidia-t4")
+    ),
+    (L4 | {"compute": "function", "function_source": "topology.yaml"}, "gpu", ["nvidia-l4", "compute push or worker"]),
+    *(
+        ({name: value}, name, [f"is {value}", "whole number", allowed])
+        for name, values, allowed in (
+            ("min_instances", ("0.5", "-1", "11"), "from 0 to max_instances, which is 10"),
+            ("max_instances", ("1.5", "0"), "at least 1"),
+            ("instances", ("0.5", "-1"), "at least 0"),
+            ("concurrency", ("0", "1001", "8.5"), "from 1 to 1000"),
+            ("ack_deadline_seconds", ("30.5", "9", "601"), "from 10 to 600"),
+            ("timeout_seconds", ("0", "54.5", "60"), "below the ack deadline"),
+            ("bigquery_days", ("0", "1.5"), "at least 1"),
+        )
+        for value in values
+    ),
+    *(
+        ({"labels": json.dumps({key: value})}, "labels", [f"{key}={value}", "at most 63", "digits, _ and -"])
+        for key, value in (("Env", "prod"), ("env", "Prod"), ("1st", "x"), ("a b", "x"), ("a", "x.y"), ("a" * 64, "x"))
+    ),
+    ({"labels": json.dumps({"a": "b" * 64})}, "labels", ["b" * 64, "at most 63"]),
+    ({"labels": json.dumps({f"a{number}": "x" for number in range(65)})}, "labels", ["65 labels", "at most 64"]),
+    *((settings(name), "settings", [f'"{name}"', "digits and _"]) for name in ("my var", "1A", "", "A=B", "a-b")),
+    *(
+        (settings(name), "settings", [name, f"set by {variable}"])
+        for name, variable in (
+            ("ARTIFACT", "artifact_prefix"),
+            ("DEAD_SUBSCRIPTION", "compute"),
+            ("GOOGLE_CLOUD_PROJECT", "project_id"),
+            ("HTTP_ENDPOINT", "http_endpoint"),
+            ("REQUEST_SUBSCRIPTION", "compute"),
+            ("RESPONSE_STORE", "response_store"),
+            ("RESPONSE_TOPIC", "prefix"),
+            ("THREADS", "concurrency"),
+        )
+    ),
+    *(
+        (settings(name), "settings", [f"has {name};", "Google sets this itself"])
+        for name in (
+            *("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION", "FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"),
+            *("CLOUD_RUN_TASK_INDEX", "X_GOOGLE_ANYTHING"),
+        )
+    ),
+    *((settings(name), "settings", [name, "must not be set"]) for name in ("PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT")),
+    (settings("LOG_LEVEL", "WARNING"), "settings", ["WARNING", "DEBUG or INFO"]),
+    *(
+        (nightly(schedule=schedule), "nightly", [f"schedule is {schedule}", "as in cron"])
+        for schedule in (
+            *("at three", "", "0 3 * *", "0 3 * * * *", "60 3 * * *", "0 24 * * *", "0 3 0 * *", "0 3 32 * *"),
+            *("0 3 * 13 *", "0 3 * * 8", "0 3 * foo *", "every 24 hours", "0 3 * * mon,", "0 3 */0 * *", "a b c d e"),
+        )
+    ),
+    *(
+        (nightly(prefix=prefix), "nightly", [f"prefix is {prefix}", "without gs://"])
+        for prefix in ("gs://photos/2026", "/2026")
+    ),
+    *(
+        (nightly(bucket=bucket), "nightly", [f"bucket is {bucket}", "without gs://"])
+        for bucket in ("gs://photos", "Photos", "a/b")
+    ),
+    *((nightly(hours=hours), "nightly", [f"hours is {hours}", "above 0"]) for hours in ("0", "-1")),
+    *(
+        (nightly(time_zone=zone), "nightly", [f"time_zone is {zone}", "Europe/Berlin"])
+        for zone in ("", "+01:00", "Europe/")
+    ),
+    ({"project_id": "Some Project"}, "project_id", ["is Some Project", "6 to 30"]),
+    ({"region": "europe-west1-b"}, "region", ["is europe-west1-b", "not a zone"]),
+    ({"prefix": "dev-"}, "prefix", ["is dev-", "at most 11"]),
+    ({"compute": "lambda"}, "compute", ["is lambda", "push, worker or function"]),
+    ({"http_endpoint": "open"}, "http_endpoint", ["is open", "off, internal or anywhere"]),
+]
+
+
+def test_the_plan_knows_the_same_limits_of_memory() -> None:
+    [table] = re.findall(r"memory_mib_by_cpu = \{(.+)\}", (INFRA / "sizes.tf").read_text())
+
+    assert {int(cpu): int(most) / 1024 for cpu, most in re.findall(r"(\d+) = \[\d+, (\d+)\]", table)} == CPUS
+
+
+@pytest.mark.parametrize("given", ACCEPTED, ids=str)
+def test_a_value_that_google_accepts_is_accepted(given: dict[str, str], terraform: Terraform, folder: Path) -> None:
+    assert findings(terraform, folder, given) == []
+
+
+@pytest.mark.parametrize(("given", "variable", "parts"), REFUSED, ids=str)
+def test_a_value_that_google_refuses_is_refused(
+    given: dict[str, str], variable: str, parts: list[str], terraform: Terraform, folder: Path
+) -> None:
+    found = findings(terraform, folder, given)
+
+    [message] = [each for each in found if each.startswith(variable)]
+    assert all(part in message for part in parts), message
+    assert len(message) <= 300 and "\n" not in message
