@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
+import time
 
 from infra.check.layers import LAYERS
-from infra.check.terraform import attached, copy_files
+from infra.check.progress import Line
+from infra.check.terraform import Outcome, attached, copy_files
 from infra.check.toolchain import BUILD, Unavailable, prepare
 
 
@@ -19,23 +20,28 @@ def main() -> int:
         description="Check the Terraform files without a cloud: " + ", ".join(LAYERS) + ".",
         epilog="Needs terraform; downloads the rest into build/infra-check/ at the first run.",
     ).parse_args()
+    began, width = time.monotonic(), max(map(len, LAYERS))
+    tools = Line(sys.stdout, "tools", width)
     try:
-        toolchain = prepare()
+        with tools.counting():
+            toolchain = prepare(tools.say)
     except Unavailable as exc:
+        tools.end(Outcome(False, str(exc)))
         print(f"infra-check skipped: {exc}", file=sys.stderr)
         return 1 if os.environ.get("CI") else 0
+    tools.end(Outcome(True, "terraform, the providers' schemas, checkov"))
     failed = []
     with attached(toolchain) as terraform:
         folder = copy_files(BUILD / "work")
-        width = max(map(len, LAYERS))
         for name, layer in LAYERS.items():
-            outcome = layer(toolchain, terraform, folder)
-            if outcome.ok:
-                print(f"{name:{width}} ok   {outcome.output}")
-            else:
+            line = Line(sys.stdout, name, width)
+            with line.counting():
+                outcome = layer(toolchain, terraform, folder)
+            line.end(outcome)
+            if not outcome.ok:
                 failed.append(name)
-                print(f"{name:{width}} FAIL\n{textwrap.indent(outcome.output, '    ')}")
-    print(f"infra-check failed: {', '.join(failed)}" if failed else "infra-check passed")
+    result = f"failed: {', '.join(failed)}" if failed else "passed"
+    print(f"infra-check {result} in {time.monotonic() - began:.0f} s")
     return bool(failed)
 
 

