@@ -40,6 +40,14 @@ resource "google_cloud_run_v2_service" "this" {
   deletion_protection  = var.deletion_protection
   labels               = var.labels
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization[*]
+    content {
+      use_default = binary_authorization.value == "default" ? true : null
+      policy      = binary_authorization.value == "default" ? null : binary_authorization.value
+    }
+  }
+
   template {
     service_account                  = google_service_account.this[each.key].email
     timeout                          = "${var.timeout_seconds}s"

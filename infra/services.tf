@@ -6,6 +6,7 @@ resource "google_project_service" "this" {
     var.budget == null ? [] : ["billingbudgets", "cloudresourcemanager"],
     var.nightly == null ? [] : ["cloudscheduler"],
     var.compute == "function" ? ["cloudfunctions"] : [],
+    var.binary_authorization == null ? [] : ["binaryauthorization"],
   ))
 
   project            = var.project_id
