@@ -72,13 +72,17 @@ class Terraform:
         return outcome.output
 
 
-def copy_files(target: Path, source: Path = INFRA) -> Path:
-    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`.
+def copy_files(target: Path, source: Path = INFRA, keep: str = "") -> Path:
+    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the emptied folder `target`.
 
-    backend.tf is left out, because it names the user's own state.
+    backend.tf is left out, because it names the user's own state. `keep`: a folder in `target` that stays.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in target.iterdir():
+        if path.is_dir() and path.name != keep:
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
     for file in (*source.glob("*.tf"), source / "topology.yaml"):
         if file.name != "backend.tf":
             shutil.copy(file, target)
