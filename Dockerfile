@@ -1,5 +1,8 @@
 # The worker: slim, not root, no TensorFlow. Push by default; `python -m functions.entrypoints.pull_worker` for a worker pool.
-FROM python:3.11-slim AS install
+# `make deploy` sets the base image with its digest.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS install
 COPY functions/requirements.lock infra/slim.py /
 # Bytecode is made last, of what is left, and trusted unread: an image's files may lose their times on the way.
 RUN python -m venv /venv \
@@ -7,7 +10,7 @@ RUN python -m venv /venv \
  && python /slim.py /venv \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
 
-FROM python:3.11-slim
+FROM ${BASE}
 RUN useradd --system --uid 10001 worker
 COPY --from=install /venv /venv
 WORKDIR /app

@@ -22,6 +22,7 @@ resource "google_cloudfunctions2_function" "worker" {
     entry_point       = "serve"
     service_account   = google_service_account.this["builder"].id
     docker_repository = google_artifact_registry_repository.images.id
+    worker_pool       = var.build_pool
     source {
       storage_source {
         bucket = google_storage_bucket_object.function[0].bucket
@@ -33,6 +34,9 @@ resource "google_cloudfunctions2_function" "worker" {
   service_config {
     service_account_email            = google_service_account.this["worker"].email
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
+    vpc_connector                    = var.vpc_connector
+    vpc_connector_egress_settings    = var.vpc_connector == null ? null : "ALL_TRAFFIC"
+    binary_authorization_policy      = var.binary_authorization
     all_traffic_on_latest_revision   = true
     timeout_seconds                  = var.timeout_seconds
     max_instance_request_concurrency = var.concurrency

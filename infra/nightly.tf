@@ -69,6 +69,14 @@ resource "google_cloud_run_v2_job" "nightly" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization[*]
+    content {
+      use_default = binary_authorization.value == "default" ? true : null
+      policy      = binary_authorization.value == "default" ? null : binary_authorization.value
+    }
+  }
+
   template {
     labels = var.labels
 

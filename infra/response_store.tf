@@ -3,7 +3,7 @@ resource "google_storage_bucket" "response_store" {
   count = var.response_store ? 1 : 0
 
   project                     = var.project_id
-  name                        = "${var.project_id}-${local.prefix}response-store"
+  name                        = "${local.bucket_prefix}response-store"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"

@@ -45,6 +45,14 @@ resource "google_cloud_run_v2_service" "this" {
     min_instance_count = 0
   }
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization[*]
+    content {
+      use_default = binary_authorization.value == "default" ? true : null
+      policy      = binary_authorization.value == "default" ? null : binary_authorization.value
+    }
+  }
+
   template {
     service_account                  = google_service_account.this[each.key].email
     timeout                          = "${var.timeout_seconds}s"

@@ -7,6 +7,7 @@ resource "google_project_service" "this" {
     var.nightly == null ? [] : ["cloudscheduler"],
     var.compute == "function" ? ["cloudfunctions"] : [],
     var.compute == "function" && var.kms_key != null ? ["eventarc"] : [],
+    var.binary_authorization == null ? [] : ["binaryauthorization"],
   ))
 
   project            = var.project_id

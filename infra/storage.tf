@@ -1,8 +1,13 @@
+locals {
+  # Bucket names are globally unique. A domain-scoped project id, example.com:shop, has characters that they do not allow.
+  bucket_prefix = "${replace(replace(var.project_id, ":", "-"), ".", "-")}-${local.prefix}"
+}
+
 resource "google_storage_bucket" "this" {
   for_each = local.topology.buckets
 
   project                     = var.project_id
-  name                        = "${var.project_id}-${local.prefix}${each.key}" # bucket names are globally unique
+  name                        = "${local.bucket_prefix}${each.key}"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"

@@ -2,8 +2,8 @@ variable "project_id" {
   description = "Project id of the deployment."
   type        = string
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id is ${var.project_id}; it must be a project's id (6 to 30 lower-case letters, digits or hyphens), not its name or number."
+    condition     = can(regex("^([a-z0-9][a-z0-9.-]*[.][a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id is ${var.project_id}; it must be a project's id (6 to 30 lower-case letters, digits or hyphens, perhaps after a domain as in example.com:shop), not its name or number."
   }
 }
 
@@ -202,7 +202,7 @@ variable "subnetwork" {
   }
   validation {
     condition     = var.subnetwork == null || var.compute != "function"
-    error_message = "subnetwork needs compute push or worker: a function would need a connector, which this configuration does not create."
+    error_message = "subnetwork needs compute push or worker: a function uses vpc_connector."
   }
 }
 

@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, settings
 
 from infra.check.terraform import Terraform, attached
 from infra.check.toolchain import Toolchain, Unavailable, prepare
-from infra.deploy.images import source_tag
 from tests.tools import Tools
 
 pytest_plugins = [
@@ -102,6 +101,6 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """Stand-ins on PATH, and a registry that has the image of their checkout from the second look on."""
     tools = Tools(tmp_path)
     monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
-    tools.images("source-old", source_tag(tools.root))
+    tools.images("source-old", tools.tag)
     tools.images("source-old", once=True)
     return tools

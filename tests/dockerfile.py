@@ -59,7 +59,7 @@ def build(checkout: Path, folder: Path) -> Image:
             case "CMD":
                 image.command = json.loads(rest)
             case _:
-                assert word in {"USER", "EXPOSE"}, f"{word} is not understood here"
+                assert word in {"ARG", "USER", "EXPOSE"}, f"{word} is not understood here"
     return image
 
 
@@ -78,17 +78,17 @@ def _copy(checkout: Path, image: Image, words: list[str]) -> None:
         return
     *sources, target = words
     place = image.folder / target.lstrip("/") if target.startswith("/") else image.workdir / target
-    ignored = _ignored(checkout)
+    left_out = ignored(checkout)
     for source in sources:
         files = [checkout / source] if (checkout / source).is_file() else (checkout / source).rglob("*")
         for file in files:
-            if file.is_file() and not ignored(file.relative_to(checkout).as_posix()):
+            if file.is_file() and not left_out(file.relative_to(checkout).as_posix()):
                 to = place / (file.name if file == checkout / source else file.relative_to(checkout / source))
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, to)
 
 
-def _ignored(checkout: Path) -> Callable[[str], bool]:
+def ignored(checkout: Path) -> Callable[[str], bool]:
     """Whether .dockerignore leaves a file out: the last line that matches it, or a folder above it, decides."""
     rules = []
     for line in (checkout / ".dockerignore").read_text().split():

@@ -7,13 +7,18 @@ import shlex
 import sys
 from pathlib import Path
 
+from infra.deploy.images import source_tag
+
+BASE = f"python@sha256:{'b' * 64}"
+"""The base image of the stand-in for its registry."""
+
 REGISTRY = "europe-west1-docker.pkg.dev/some-project/images/worker"
 
 _TOOL = """\
 import json, os, pathlib, sys
 name = pathlib.Path(sys.argv[0]).name
 here = pathlib.Path({here!r})
-words = [name if name != "__main__.py" else "smoke", *sys.argv[1:]]
+words = [name if name != "__main__.py" else sys.argv[1], *sys.argv[1:]]
 with (here / "calls").open("a") as calls:
     calls.write(json.dumps(words) + "\\n")
 if (here / "calls").read_text().count("\\n") == int((here / "failing").read_text()):
@@ -41,13 +46,13 @@ class Tools:
             tool = self.bin / name
             tool.write_text(f"#!{sys.executable} -IS\n{script}")
             tool.chmod(0o755)
-        # What a smoke test in that checkout runs: `python -m infra.deploy smoke`.
+        # What a deployment in that checkout runs: `python -m infra.deploy smoke` and `base-image`.
         for path, text in {
             # Packages: as a mere folder, `infra` would be looked for where this project is installed, too.
             "infra/__init__.py": "",
             "infra/deploy/__init__.py": "",
             "infra/deploy/__main__.py": script,
-            "Dockerfile": "FROM scratch\n",
+            "Dockerfile": "ARG BASE=python:3.11-slim\nFROM ${BASE}\n",
             "infra/slim.py": "",
             "functions/main.py": "entry points\n",
             "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
@@ -57,6 +62,7 @@ class Tools:
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_text(text)
         self.forget()
+        self.answer("base-image", BASE)
         self.output()
 
     def answer(self, to: str, said: str = "", code: int = 0, *, once: bool = False) -> None:
@@ -81,6 +87,11 @@ class Tools:
             for i, tag in enumerate(tags)
         ]
         self.answer("images list", json.dumps(listed[::-1]), once=once)
+
+    @property
+    def tag(self) -> str:
+        """The tag of the checkout's image."""
+        return source_tag(self.root, BASE)
 
     @property
     def calls(self) -> list[list[str]]:

@@ -12,6 +12,7 @@ import click
 
 from client.cli import options
 from client.gcp import Cloud, UsageError
+from client.project_id import bucket_name
 from model.text import printable
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ def _checks(
 
     cloud, prefix = Cloud(project), f"{prefix}-" if prefix else ""
     buckets = {
-        "uploads": upload_bucket or f"{project}-{prefix}uploads",
-        "payloads": payload_bucket or f"{project}-{prefix}payloads",
+        "uploads": upload_bucket or bucket_name(project, f"{prefix}uploads"),
+        "payloads": payload_bucket or bucket_name(project, f"{prefix}payloads"),
     }
     if url and not re.fullmatch(r"https?://[^/?#\s]+/?", url):
         raise UsageError(f"--url is {printable(url)!r}; it must look like http://HOST or https://HOST")

@@ -144,7 +144,7 @@ def plan(
     \b
     Example:
       predictions plan --images-per-day 1e6 --size 100kB --latency 5 \\
-        --tfvars infra/plan.auto.tfvars
+        --tfvars sizes.tfvars
     """
     import json
     from dataclasses import replace

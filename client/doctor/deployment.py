@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from client.project_id import service_account
+
 SECURE = "https://"
 """Pub/Sub pushes to https addresses only. A plain http address is a worker of the local twin."""
 
@@ -29,7 +31,7 @@ class Deployment:
     @property
     def invoker(self) -> str:
         """The service account that signs pushes, as Terraform names it."""
-        return f"{self.prefix}prediction-invoker@{self.project}.iam.gserviceaccount.com"
+        return service_account(f"{self.prefix}prediction-invoker", self.project)
 
     @property
     def deploy(self) -> list[str]:

@@ -46,17 +46,18 @@ class FakeProvider(rpc.ProviderServicer):  # type: ignore[misc]
     def __init__(self, schema: Values) -> None:
         self._resources: Values = schema["resource"]
         self._data: Values = schema["data"]
-        self._provider: Values = schema["provider"]
+        # Every terraform command asks for it.
+        self._schema_response = wire.GetProviderSchema.Response(
+            provider=wire.Schema(block=_block(schema["provider"])),
+            resource_schemas={name: wire.Schema(block=_block(block)) for name, block in self._resources.items()},
+            data_source_schemas={name: wire.Schema(block=_block(block)) for name, block in self._data.items()},
+        )
 
     def GetMetadata(self, request: Any, context: Any) -> Any:
         return wire.GetMetadata.Response()
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:
-        return wire.GetProviderSchema.Response(
-            provider=wire.Schema(block=_block(self._provider)),
-            resource_schemas={name: wire.Schema(block=_block(block)) for name, block in self._resources.items()},
-            data_source_schemas={name: wire.Schema(block=_block(block)) for name, block in self._data.items()},
-        )
+        return self._schema_response
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:
         return wire.ValidateProviderConfig.Response()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from infra.check.terraform import Terraform, copy_files
+
+# Name of the folder with the copies.
+FOLDER = "rehearsed"
 
 # Values of the variables without a default.
 EXAMPLE = {"project_id": "some-project", "image": "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"}
@@ -53,6 +57,8 @@ SCENARIOS: dict[str, dict[str, str]] = {
 def rehearse(terraform: Terraform, folder: Path) -> int:
     """Plan and apply each scenario in its own copy of `folder`; returns the resource count. Raises RuntimeError."""
 
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
     def one(scenario: str) -> int:
         here = copy_files(place(folder, scenario), folder)
         plan = terraform.planned(here, EXAMPLE | SCENARIOS[scenario])
@@ -82,4 +88,4 @@ def resources(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 def place(folder: Path, scenario: str) -> Path:
     """The folder in which a scenario is rehearsed."""
-    return folder / "rehearsed" / str(list(SCENARIOS).index(scenario))
+    return folder / FOLDER / str(list(SCENARIOS).index(scenario))

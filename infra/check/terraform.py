@@ -72,13 +72,17 @@ class Terraform:
         return outcome.output
 
 
-def copy_files(target: Path, source: Path = INFRA) -> Path:
-    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the new folder `target`.
+def copy_files(target: Path, source: Path = INFRA, keep: str = "") -> Path:
+    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the emptied folder `target`.
 
-    backend.tf is left out, because it names the user's own state.
+    backend.tf is left out, because it names the user's own state. `keep`: a folder in `target` that stays.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in target.iterdir():
+        if path.is_dir() and path.name != keep:
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
     for file in (*source.glob("*.tf"), source / "topology.yaml"):
         if file.name != "backend.tf":
             shutil.copy(file, target)
@@ -105,7 +109,8 @@ def attached(toolchain: Toolchain) -> Iterator[Terraform]:
                 "Addr": {"Network": "unix", "String": str(socket)},
             }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-        quiet = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_ARGS": "-no-color"}
+        # Terraform decodes both schemas in every command: rarer garbage collections save a quarter of its CPU time.
+        quiet = {"GOGC": "400", "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_ARGS": "-no-color"}
         # The user's own configuration (mirrors, credentials) is ignored.
         settings = {"TF_CLI_CONFIG_FILE": os.devnull, "TF_REATTACH_PROVIDERS": json.dumps(reattach)}
         yield Terraform(toolchain.terraform, kept | quiet | settings)

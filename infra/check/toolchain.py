@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,24 +45,25 @@ class Toolchain:
         return list(self.schemas.values())[-1]
 
 
-def prepare() -> Toolchain:
-    """Find or create everything; the first time takes a minute or two. Raises Unavailable."""
+def prepare(say: Callable[[str], None] = lambda text: None) -> Toolchain:
+    """Find or create everything, at first in a minute or two; `say` receives what is created. Raises Unavailable."""
     terraform = shutil.which("terraform")
     if terraform is None:
         raise Unavailable("terraform is not installed (1.9 or newer: developer.hashicorp.com/terraform/install)")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests and `make infra-check` may run at the same time
-        python = environment(BUILD / "venv", _HERE / "requirements.txt")
-        checkov = environment(BUILD / "checkov", _HERE / "checkov.txt")
-        return Toolchain(terraform, python, _schemas(python), checkov)
+        python = environment(BUILD / "venv", _HERE / "requirements.txt", say)
+        checkov = environment(BUILD / "checkov", _HERE / "checkov.txt", say)
+        return Toolchain(terraform, python, _schemas(python, say), checkov)
 
 
-def environment(venv: Path, requirements: Path) -> Path:
+def environment(venv: Path, requirements: Path, say: Callable[[str], None] = lambda text: None) -> Path:
     """The Python of an environment with these requirements; created again when they change. Raises Unavailable."""
     python, stamp = venv / "bin" / "python", venv / "stamp"
     wanted = _digest(requirements)
     if not stamp.is_file() or stamp.read_text() != wanted:
+        say(f"creating {venv.relative_to(ROOT)} ... ")
         shutil.rmtree(venv, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(venv))
         _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements))
@@ -70,7 +71,7 @@ def environment(venv: Path, requirements: Path) -> Path:
     return python
 
 
-def _schemas(python: Path) -> dict[str, dict[str, Path]]:
+def _schemas(python: Path, say: Callable[[str], None]) -> dict[str, dict[str, Path]]:
     """A schema file by version and provider, with the types that the *.tf files use."""
     texts = [file.read_text() for file in sorted(INFRA.glob("*.tf"))]
     wanted = sorted(
@@ -78,6 +79,7 @@ def _schemas(python: Path) -> dict[str, dict[str, Path]]:
     )
     folder = BUILD / "schemas" / _digest(_HERE / "schemas.txt", Path(schema.__file__), " ".join(wanted))
     if not folder.is_dir():
+        say("reading the providers' schemas ... ")
         shutil.rmtree(folder.parent, ignore_errors=True)
         making = folder.with_name("unfinished")
         for wheel in _wheels(python):

@@ -12,9 +12,10 @@ from pathlib import Path
 from client.gcp import Cloud
 from client.images import ImageFile
 from client.text import SendError
-from infra.deploy import smoke
-from infra.deploy.grammar import parser
-from infra.deploy.images import installed_packages
+from infra.deploy import base_image, smoke
+from infra.deploy.grammar import SWITCHES, parser
+from infra.deploy.images import Build, installed_packages
+from infra.deploy.plan import drift, plan
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import deploy, rollback
@@ -24,6 +25,8 @@ from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
 
 ROOT = Path(__file__).resolve().parents[2]
+# Arguments of make that a repeated command needs, besides those of the target.
+_REPEATED = ("ARTIFACT", "IMAGE", "BASE_IMAGE", "REBUILD", "DRIFT", "CONFIRM")
 _EMULATORS = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
 
 
@@ -31,11 +34,18 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Run one command; returns the exit code. argparse itself exits with 2 for invalid arguments."""
     args = parser(environ).parse_args(argv)
     try:
-        return _smoke(args, root) if args.command == "smoke" else _change(args, environ, root)
+        match args.command:
+            case "smoke":
+                return _smoke(args, root)
+            case "base-image":
+                print(base_image.resolved(args.name))
+                return 0
+            case _:
+                return _change(args, environ, root)
     except UsageError as exc:
         print(f"{args.command}: {printable_lines(str(exc))}", file=sys.stderr)
         return 2
-    except CommandFailed as exc:
+    except (CommandFailed, base_image.Unresolved) as exc:
         print(f"{args.command} stopped: {printable_lines(str(exc))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -45,8 +55,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> int:
     given = {name.upper(): value for name, value in vars(args).items() if isinstance(value, str)}
     target = Target.read(given)
-    if args.dry_run not in ("", "1"):
-        raise UsageError(f"DRY_RUN is {quoted(args.dry_run)}; it must be 1 or empty")
+    for name in SWITCHES:
+        if given.get(name, "") not in ("", "1"):
+            raise UsageError(f"{name} is {quoted(given[name])}; it must be 1 or empty")
     set_here = [name for name in _EMULATORS if environ.get(name)]
     if set_here and args.command != "destroy":
         raise UsageError(
@@ -54,17 +65,27 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
         )
     shell = Shell(root, dry=args.dry_run == "1", attended=sys.stdin.isatty())
     try:
-        if args.command == "deploy":
-            deploy(shell, target, _artifact(args.artifact, root))
-        elif args.command == "rollback":
-            rollback(shell, target, _artifact(args.artifact, root), args.image)
-        else:
-            destroy(shell, target, args.confirm)
+        _run(args, shell, target)
     except CommandFailed as exc:
-        others = [f"{name}={given[name]}" for name in ("ARTIFACT", "IMAGE", "CONFIRM") if given.get(name)]
+        others = [f"{name}={given[name]}" for name in _REPEATED if given.get(name)]
         again = shlex.join(["make", args.command, *target.words(), *others])
         raise CommandFailed(f"{exc}\nCompleted steps are kept. When the problem is fixed, run: {again}") from exc
     return 0
+
+
+def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
+    match args.command:
+        case "deploy":
+            build = Build(args.base_image, args.rebuild == "1")
+            deploy(shell, target, _artifact(args.artifact, shell.root), build)
+        case "plan" if args.drift:
+            drift(shell, target)
+        case "plan":
+            plan(shell, target, _artifact(args.artifact, shell.root), Build(args.base_image))
+        case "rollback":
+            rollback(shell, target, _artifact(args.artifact, shell.root), args.image)
+        case _:
+            destroy(shell, target, args.confirm)
 
 
 def _artifact(place: str, root: Path) -> Artifact | None:

@@ -21,6 +21,16 @@ class ExistingDeployment:
     outputs: Mapping[str, Any]
 
     @property
+    def is_complete(self) -> bool:
+        """Whether a deployment succeeded before; its first stage alone does not count."""
+        return bool(self._deployed)
+
+    @property
+    def has_registry(self) -> bool:
+        """Whether there is a registry for images."""
+        return bool(self.outputs.get("images"))
+
+    @property
     def image(self) -> str:
         """The image that runs; empty when none does."""
         return self.outputs.get("image") or ""

@@ -17,6 +17,14 @@ point. Existing resources are kept; run it again after a failure, a change of th
 example:
   python -m infra.deploy deploy --project some-project --tfvars infra/examples/prod.tfvars
 """
+_PLAN = f"""\
+Print what `deploy` would change, with Terraform's plan; nothing is changed, locked or built. With --drift (DRIFT=1),
+plan with the image and the model that run, and fail when the deployment differs from the files.
+
+{_FOLLOWED}
+example:
+  python -m infra.deploy plan --project some-project --tfvars infra/examples/prod.tfvars
+"""
 _ROLLBACK = f"""\
 Run an image that was built before. All other settings are as given: pass the same as to `deploy`. Without --image it
 lists the available images.
@@ -40,6 +48,12 @@ bucket (which deletes it after 30 days), and posted when --url is given.
 example:
   python -m infra.deploy smoke --project some-project --bucket some-project-uploads
 """
+_BASE_IMAGE = """\
+Print the name of a public image with its digest, which its registry gives.
+
+example:
+  python -m infra.deploy base-image python:3.11-slim
+"""
 _EXIT = "exit code: 0 success, 1 a command failed or an entry point did not respond, 2 invalid arguments, 130 Ctrl-C"
 
 
@@ -57,25 +71,29 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             name, help=summary, description=description, epilog=_EXIT, formatter_class=raw, allow_abbrev=False
         )
         for flag in flags:
-            variable = flag.upper()
+            variable = flag.upper().replace("-", "_")
             command.add_argument(
                 f"--{flag}", default=environ.get(variable, ""), metavar="X", help=f"{_HELP[flag]} (default: {variable})"
             )
         return command
 
     target = ("project", "region", "prefix", "compute", "tfvars")
-    deploy = add("deploy", _DEPLOY, *target, "artifact")
+
+    def switch(command: argparse.ArgumentParser, variable: str) -> None:
+        flag = f"--{variable.lower().replace('_', '-')}"
+        command.add_argument(
+            flag, default=environ.get(variable, ""), nargs="?", const="1", metavar="1", help=SWITCHES[variable]
+        )
+
+    deploy = add("deploy", _DEPLOY, *target, "artifact", "base-image")
+    switch(deploy, "REBUILD")
+    plan = add("plan", _PLAN, *target, "artifact", "base-image")
+    switch(plan, "DRIFT")
     rollback = add("rollback", _ROLLBACK, *target, "artifact", "image")
     destroy = add("destroy", _DESTROY, *target, "confirm")
-    for command in (deploy, rollback, destroy):
-        command.add_argument(
-            "--dry-run",
-            default=environ.get("DRY_RUN", ""),
-            nargs="?",
-            const="1",
-            metavar="1",
-            help="only print the commands (DRY_RUN)",
-        )
+    for command in (deploy, plan, rollback, destroy):
+        switch(command, "DRY_RUN")
+    add("base-image", _BASE_IMAGE).add_argument("name", metavar="NAME", help="the image, such as python:3.11-slim")
     smoke = add("smoke", _SMOKE)
     smoke.add_argument(
         "--project", default=environ.get("GOOGLE_CLOUD_PROJECT", ""), help="project (default: GOOGLE_CLOUD_PROJECT)"
@@ -97,8 +115,16 @@ _HELP = {
     "region": "the region, europe-west1 unless --tfvars sets another",
     "prefix": "prefix of every name, for several deployments in a project",
     "compute": "push, worker or function",
-    "tfvars": "a file with Terraform's other variables",
+    "tfvars": "files with Terraform's other variables, separated by commas; later ones override earlier ones",
     "artifact": "a model's folder, to upload and serve instead of the image's own model",
+    "base-image": "the base image, instead of the Dockerfile's; with a digest its registry is not asked",
     "image": "an image that was deployed before: its name, digest or tag",
     "confirm": "the project's id again, to confirm",
+}
+
+# Options that are 1 or empty, by their variable.
+SWITCHES = {
+    "DRIFT": "fail when the deployment differs from the files (DRIFT)",
+    "DRY_RUN": "only print the commands (DRY_RUN)",
+    "REBUILD": "build the image also when it exists (REBUILD)",
 }

@@ -1,4 +1,7 @@
-"""The worker's images: built by Cloud Build with a tag of their sources, looked up, and deployed by digest."""
+"""The worker's images: built by Cloud Build with a tag of their sources, looked up, and deployed by digest.
+
+The base image is a source too: its digest is resolved again for each deployment, so its security fixes lead to a build.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.deploy.base_image import is_pinned, untagged
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.target import Target
 
@@ -16,8 +20,18 @@ _PACKAGES = ("functions", "model")
 _FILES = (Path("Dockerfile"), Path("infra") / "slim.py")
 _LEFT_OUT = {"training", "__pycache__"}
 
+_BASE = re.compile(r"^ARG BASE=(\S+)$", re.M)
+
 # Stands for the registry's digest in a dry run.
 UNKNOWN = "sha256:DIGEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists."""
+
+    base: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +48,28 @@ class Image:
         return self.name.partition("@")[2]
 
 
-def source_tag(root: Path) -> str:
-    """A tag derived from the sources in `root`: the same files give the same tag, so they are built once."""
-    found = hashlib.sha256()
+def source_tag(root: Path, base: str) -> str:
+    """A tag derived from the sources in `root` and the base image's digest: equal sources are built once."""
+    found = hashlib.sha256(f"{base}\n".encode())
     files = [path for package in _PACKAGES for path in (root / package).rglob("*") if path.is_file()]
     for path in sorted([*(root / path for path in _FILES), *files]):
         name = path.relative_to(root)
         if _LEFT_OUT.isdisjoint(name.parts):
             found.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return f"source-{found.hexdigest()[:16]}"
+
+
+def base_image(shell: Shell, given: str) -> str:
+    """The base image by digest; its registry is asked unless `given` contains one. Raises CommandFailed."""
+    [default] = _BASE.findall((shell.root / "Dockerfile").read_text("utf-8"))
+    name = given or default
+    if is_pinned(name):
+        return name
+    found = shell.ask(
+        *shell.python("infra.deploy", "base-image", name),
+        hint="Without access to that registry, set BASE_IMAGE to an image with its digest: NAME@sha256:...",
+    )
+    return found or f"{untagged(name)}@{UNKNOWN}"
 
 
 def installed_packages(root: Path) -> set[str]:
@@ -62,26 +89,28 @@ def listed(shell: Shell, target: Target) -> list[Image]:
         hint="Is there a deployment yet, and may you read its image repository?",
     )
     found = [
-        Image(f"{each['package']}@{each['version']}", tuple(each["tags"]), each["createTime"])
+        Image(f"{each['package']}@{each['version']}", _tags(each["tags"]), each["createTime"])
         for each in json.loads(output or "[]")
     ]
     return sorted(found, key=lambda image: image.made, reverse=True)
 
 
-def built(shell: Shell, target: Target) -> str:
+def built(shell: Shell, target: Target, build: Build) -> str:
     """The image of the current sources, by digest; built unless it exists. Raises CommandFailed."""
-    tag = source_tag(shell.root)
+    base, tag = _sources(shell, build)
     found = _tagged(tag, listed(shell, target))
-    if found:
+    if found and not build.again:
         shell.say(f"the image of these sources exists already: {found}")
         return found
+    pool = (f"--worker-pool={target.build_pool}",) if target.build_pool else ()
     shell.run(
-        *("gcloud", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
-        f"--substitutions=_IMAGE={target.worker_image}:{tag}",
+        # Only the beta command prints logs that are in Cloud Logging.
+        *("gcloud", "beta", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
+        f"--substitutions=_IMAGE={target.worker_image}:{tag},_BASE={base}",
         f"--gcs-source-staging-dir=gs://{target.bucket('models')}/builds",
         f"--service-account=projects/{target.project}/serviceAccounts/{target.builder}",
-        *(f"--region={target.region}", f"--project={target.project}"),
-        hint="New grants may need a minute to take effect; Cloud Build's log has the build's output.",
+        *(*pool, f"--region={target.build_region}", f"--project={target.project}"),
+        hint="New grants may need a minute to take effect. Without the beta commands: gcloud components install beta",
     )
     if shell.dry:
         return f"{target.worker_image}@{UNKNOWN}"
@@ -91,11 +120,31 @@ def built(shell: Shell, target: Target) -> str:
     return found
 
 
+def expected(shell: Shell, target: Target, build: Build, has_registry: bool) -> str:
+    """The image that a deployment would run: by digest, or by tag when it is not built yet. Raises CommandFailed."""
+    _, tag = _sources(shell, build)
+    found = _tagged(tag, listed(shell, target)) if has_registry else ""
+    if not found:
+        shell.say("the image of these sources is not built yet: the plan has its tag instead of its digest")
+    return found or f"{target.worker_image}:{tag}"
+
+
 def chosen(images: list[Image], wanted: str) -> Image | None:
     """The image with this full name, digest or tag; None when there is none."""
     return next((each for each in images if wanted in (each.name, each.digest, *each.tags)), None)
 
 
+def _sources(shell: Shell, build: Build) -> tuple[str, str]:
+    """The base image by digest, and the tag of the sources with it."""
+    base = base_image(shell, build.base)
+    return base, "source-HASH" if base.endswith(UNKNOWN) else source_tag(shell.root, base)
+
+
 def _tagged(tag: str, images: list[Image]) -> str:
     found = chosen(images, tag)
     return found.name if found else ""
+
+
+def _tags(given: str | list[str]) -> tuple[str, ...]:
+    """The tags of an image; older versions of gcloud join them with commas."""
+    return tuple(filter(None, given.split(", "))) if isinstance(given, str) else tuple(given)

@@ -35,7 +35,7 @@ def destroy(shell: Shell, target: Target, confirmed: str) -> None:
     try:
         terraform.destroy(**given)
     except CommandFailed as exc:
-        names = (target.bucket(name) for name in ("uploads", "payloads", "models", "response_store"))
+        names = (target.bucket(name) for name in ("uploads", "payloads", "models", "response-store"))
         empty = [f"  gcloud storage rm --recursive 'gs://{name}/**'" for name in names]
         hint = "Non-empty buckets are kept. To delete their content for good before you run this again:"
         raise CommandFailed("\n".join([str(exc), hint, *empty])) from exc

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Seconds before the second try of a step: new APIs and grants mostly take effect within a minute.
+RETRY_S = 60.0
 
 
 class CommandFailed(Exception):
@@ -34,6 +43,24 @@ class Shell:
         """Return a command's output without printing it; "" in a dry run. Raises CommandFailed, with the hint."""
         self._show(command)
         return "" if self.dry else self._checked(command, hint, capture=True).strip()
+
+    def once(self, step: Callable[[], T]) -> T:
+        """Run a step. Raises CommandFailed."""
+        return step()
+
+    def twice(self, step: Callable[[], T]) -> T:
+        """Run a step, and once more after RETRY_S when a command of it failed. Raises CommandFailed."""
+        try:
+            return step()
+        except CommandFailed:
+            self.say(f"it failed; a second try follows in {RETRY_S:.0f} s, when new APIs and grants have taken effect")
+            time.sleep(RETRY_S)
+            return step()
+
+    def python(self, *words: str) -> tuple[str, ...]:
+        """The command `python -m WORDS`, with this Python's path, relative to `root` if possible."""
+        here = Path(sys.executable)
+        return str(here.relative_to(self.root) if here.is_relative_to(self.root) else here), "-m", *words
 
     def _show(self, command: tuple[str, ...]) -> None:
         print(shlex.join(command), flush=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 from infra.deploy.environment import exports
 from infra.deploy.existing_deployment import ExistingDeployment
-from infra.deploy.images import UNKNOWN, built, chosen, listed
+from infra.deploy.images import UNKNOWN, Build, built, chosen, listed
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.target import COMPUTE, REGION, Target, UsageError
 from infra.deploy.terraform import Terraform
@@ -17,28 +17,46 @@ from model.artifact.load import Artifact
 from model.text import quoted
 
 _TOOLS = {"gcloud": "cloud.google.com/sdk/docs/install", "terraform": "developer.hashicorp.com/terraform/install"}
+Enter = Callable[[Shell, Target], None]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def deploy(shell: Shell, target: Target, artifact: Artifact | None) -> None:
-    """Run both stages, print the client's settings, and run the smoke test. Raises CommandFailed, UsageError."""
-    place = _place(artifact)
-    sign_in(shell, target)
-    # Terraform itself needs these APIs, which are off in a new project.
+def _describe(shell: Shell, target: Target) -> None:
+    shell.ask(
+        *("gcloud", "projects", "describe", target.project, "--format=value(projectNumber)"),
+        hint=f"Sign in with `gcloud auth login`, with an account that can view the project {target.project}.",
+    )
+
+
+def _enable(shell: Shell, target: Target) -> None:
+    """Enable the APIs that Terraform and gcloud need, before their first use: they are off in a new project."""
     shell.run(
         *("gcloud", "services", "enable", "cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com"),
         f"--project={target.project}",
-        hint="Does the project have billing, and the account the role roles/serviceusage.serviceUsageAdmin?",
+        hint=f"Sign in with `gcloud auth login`, with an account that has roles/serviceusage.serviceUsageAdmin on the "
+        f"project {target.project}. Does the project have billing?",
     )
-    terraform, _ = prepare(shell, target, "region")
-    shell.say("1 of 2: the registry and the buckets")
-    terraform.apply_first()
+
+
+def deploy(shell: Shell, target: Target, artifact: Artifact | None, build: Build) -> None:
+    """Run both stages, print the client's settings, and run the smoke test. Raises CommandFailed, UsageError."""
+    place = artifact_place(artifact)
+    sign_in(shell, target, _enable)
+    terraform, existing = prepare(shell, target, "region")
+    # In a new project, the APIs and grants that one step makes may reach the next step with a delay.
+    attempt = shell.once if existing.is_complete else shell.twice
+    if existing.has_registry and terraform.has_first():
+        shell.say("1 of 2: the registry and the buckets exist already")
+    else:
+        shell.say("1 of 2: the registry and the buckets")
+        attempt(terraform.apply_first)
     shell.say("2 of 2: the image, the artifact, and everything else")
     # A function has no image of the project's own: Google builds it from the archive.
-    image = {} if target.compute == "function" else {"image": built(shell, target)}
+    image = {} if target.compute == "function" else {"image": attempt(partial(built, shell, target, build))}
     if artifact:
         _upload(shell, target, artifact, place["artifact_prefix"])
-    terraform.apply(**image, **place)
+    attempt(partial(terraform.apply, **image, **place))
     _finish(shell, target, terraform)
 
 
@@ -49,7 +67,7 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
     """
     if target.compute == "function":
         raise UsageError("a function has no earlier image: check out the earlier sources and deploy them")
-    place = _place(artifact)
+    place = artifact_place(artifact)
     sign_in(shell, target)
     images = listed(shell, target)
     image = f"{target.worker_image}@{UNKNOWN}" if shell.dry else ""
@@ -64,15 +82,12 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
     _finish(shell, target, terraform)
 
 
-def sign_in(shell: Shell, target: Target) -> None:
-    """Check that the tools are installed and that an account is signed in. Raises CommandFailed."""
+def sign_in(shell: Shell, target: Target, enter: Enter = _describe) -> None:
+    """Check that the tools are installed and that an account is signed in; `enter` asks. Raises CommandFailed."""
     for tool, origin in _TOOLS.items():
         if not (shell.dry or shutil.which(tool)):
             raise CommandFailed(f"{tool} is not installed: {origin}")
-    shell.ask(
-        *("gcloud", "projects", "describe", target.project, "--format=value(projectNumber)"),
-        hint=f"Sign in with `gcloud auth login`, with an account that can view the project {target.project}.",
-    )
+    enter(shell, target)
     shell.ask(
         *("gcloud", "auth", "application-default", "print-access-token"),
         hint="Terraform and the client need a sign-in of their own: gcloud auth application-default login",
@@ -93,7 +108,7 @@ def prepare(shell: Shell, target: Target, *fixed: str) -> tuple[Terraform, Exist
     return terraform, existing
 
 
-def _place(artifact: Artifact | None) -> dict[str, str]:
+def artifact_place(artifact: Artifact | None) -> dict[str, str]:
     """The variable with the artifact's prefix in the models bucket, by digest, so that models do not collide."""
     if not artifact:
         return {}
@@ -122,7 +137,7 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
     # An internal endpoint does not accept requests from outside, where this command runs.
     entry_point = outputs.get("endpoint_url") if outputs.get("http_endpoint") == "anywhere" else None
     shell.run(
-        *(_python(shell.root), "-m", "infra.deploy", "smoke", f"--project={target.project}"),
+        *shell.python("infra.deploy", "smoke", f"--project={target.project}"),
         *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),
         *(f"--bucket={target.bucket('uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
         hint=f"Everything is deployed, but not every entry point responds. To diagnose: {_doctor(target)}",
@@ -135,9 +150,3 @@ def _doctor(target: Target) -> str:
     default = {"--region": REGION, "--compute": COMPUTE}
     words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
     return f"predictions doctor --project {target.project}{''.join(words)}"
-
-
-def _python(root: Path) -> str:
-    """This Python's path, relative to `root` if possible."""
-    here = Path(sys.executable)
-    return str(here.relative_to(root) if here.is_relative_to(root) else here)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.project_id import bucket_name, registry, service_account
 from model.text import quoted, read_text
 
 # The defaults of infra/variables.tf.
@@ -15,14 +16,20 @@ REGION, COMPUTE = "europe-west1", "push"
 # The allowed values: the pattern of infra/variables.tf and a description.
 RULES = {
     "PROJECT": (
-        "^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
-        "a project's id (6 to 30 characters of a-z, 0-9 and -), not its name or number",
+        "^([a-z0-9][a-z0-9.-]*[.][a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$",
+        "a project's id (6 to 30 characters of a-z, 0-9 and -, perhaps after a domain as in example.com:shop), "
+        "not its name or number",
     ),
     "REGION": ("^[a-z]+-[a-z]+[0-9]+$", "a region such as europe-west1, not a zone or a multi-region"),
     "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "at most 11 characters of a-z and 0-9, starting with a-z"),
     "COMPUTE": ("^(push|worker|function)$", "push, worker or function"),
+    "build_pool": (
+        "^(projects/[^/]+/locations/[^/]+/workerPools/[^/]+)?$",
+        "the full name of a private pool of Cloud Build, projects/P/locations/L/workerPools/N",
+    ),
 }
 
+# In make's arguments the names are in capitals. build_pool is only in a file.
 _VARIABLES = {"project_id": "PROJECT", "region": "REGION", "prefix": "PREFIX", "compute": "COMPUTE"}
 _ASSIGNMENT = re.compile(r'^(\w+)\s*=\s*"([^"\\]*)"\s*(?:#.*|//.*)?$', re.M)
 
@@ -33,19 +40,23 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment: a project, a region and a prefix. `tfvars`: a file with all other variables. Raises UsageError."""
+    """A deployment: a project, a region and a prefix. Raises UsageError.
+
+    `tfvars`: files with all other variables; later ones override earlier ones. `build_pool`: where images are built.
+    """
 
     project: str
     region: str = REGION
     prefix: str = ""
     compute: str = COMPUTE
-    tfvars: Path | None = None
+    tfvars: tuple[Path, ...] = ()
+    build_pool: str = ""
 
     def __post_init__(self) -> None:
         if not self.project:
             raise UsageError("the project is missing: PROJECT=some-project")
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
-        for name, value in given.items():
+        for name, value in {**given, "build_pool": self.build_pool}.items():
             rule, takes = RULES[name]
             # fullmatch, because `$` would accept a trailing line break.
             if not re.fullmatch(rule, value):
@@ -53,11 +64,15 @@ class Target:
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> Target:
-        """Read PROJECT, REGION, PREFIX, COMPUTE and TFVARS; the file supplies what is missing. Raises UsageError."""
-        file = Path(given["TFVARS"]).absolute() if given.get("TFVARS") else None
-        defaults = assignments(file) if file else {}
-        values = {name: given.get(name) or defaults.get(variable, "") for variable, name in _VARIABLES.items()}
-        return cls(values["PROJECT"], values["REGION"] or REGION, values["PREFIX"], values["COMPUTE"] or COMPUTE, file)
+        """Read PROJECT, REGION, PREFIX, COMPUTE and TFVARS; the files supply what is missing. Raises UsageError."""
+        files = _files(given.get("TFVARS", ""))
+        there: dict[str, str] = {}
+        for file in files:
+            there |= assignments(file)
+        project, region, prefix, compute = (
+            given.get(name) or there.get(variable, "") for variable, name in _VARIABLES.items()
+        )
+        return cls(project, region or REGION, prefix, compute or COMPUTE, files, there.get("build_pool", ""))
 
     @property
     def workspace(self) -> str:
@@ -70,12 +85,17 @@ class Target:
     @property
     def worker_image(self) -> str:
         """The worker's image, without tag or digest."""
-        return f"{self.region}-docker.pkg.dev/{self.project}/{self.named('images')}/worker"
+        return f"{registry(self.region, self.project)}/{self.named('images')}/worker"
 
     @property
     def builder(self) -> str:
         """The service account of Cloud Build."""
-        return f"{self.named('prediction-builder')}@{self.project}.iam.gserviceaccount.com"
+        return service_account(self.named("prediction-builder"), self.project)
+
+    @property
+    def build_region(self) -> str:
+        """The region of builds: that of `build_pool`, if there is one."""
+        return self.build_pool.split("/")[3] if self.build_pool else self.region
 
     def named(self, name: str) -> str:
         """A name of topology.yaml or Terraform with the prefix."""
@@ -83,14 +103,22 @@ class Target:
 
     def bucket(self, name: str) -> str:
         """A bucket's name, which starts with the project's id because bucket names are globally unique."""
-        return f"{self.project}-{self.named(name)}"
+        return bucket_name(self.project, self.named(name))
 
     def words(self) -> list[str]:
         """The arguments of make for this target, without defaults."""
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
         default = {"REGION": REGION, "PREFIX": "", "COMPUTE": COMPUTE}
         arguments = [f"{name}={value}" for name, value in given.items() if value != default.get(name)]
-        return [*arguments, *([f"TFVARS={self.tfvars}"] if self.tfvars else [])]
+        return [*arguments, *([f"TFVARS={','.join(map(str, self.tfvars))}"] if self.tfvars else [])]
+
+
+def _files(given: str) -> tuple[Path, ...]:
+    """The files of TFVARS, which are separated by commas."""
+    names = given.split(",") if given else []
+    if "" in map(str.strip, names):
+        raise UsageError(f"TFVARS is {quoted(given)}; it must be files, separated by single commas")
+    return tuple(Path(name.strip()).absolute() for name in names)
 
 
 def assignments(file: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ FIRST = (
     "google_storage_bucket_iam_member.builder",
 )
 
-_FAILED = "Terraform's output above gives the reason. New APIs and grants may need a minute to take effect."
+FAILED = "Terraform's output above gives the reason. New APIs and grants may need a minute to take effect."
 
 # Placeholder for the image variable when nothing runs the image.
 UNBUILT = "none/yet"
@@ -44,6 +44,17 @@ class Terraform:
         """Create or update everything."""
         self._change("apply", *self._variables(**variables))
 
+    def plan(self, *flags: str, hint: str, **variables: str) -> None:
+        """Print the changes that an apply would make. It takes no lock, so read access to the state suffices."""
+        asked = () if self.shell.attended else ("-no-color",)
+        words = ("plan", "-input=false", "-lock=false", *asked, *flags, *self._variables(**variables))
+        self.shell.run(*self._words(*words), hint=hint)
+
+    def has_first(self) -> bool:
+        """Whether the state contains all resources of FIRST. Terraform's state must exist."""
+        listed = self.shell.ask(*self._words("state", "list"), hint="Can the account read Terraform's state?")
+        return {line.partition("[")[0] for line in listed.splitlines()}.issuperset(FIRST)
+
     def destroy(self, **variables: str) -> None:
         """Remove everything."""
         self._change("destroy", *self._variables(**variables))
@@ -57,15 +68,15 @@ class Terraform:
 
     def _change(self, verb: str, *flags: str) -> None:
         asked = () if self.shell.attended else ("-input=false", "-auto-approve")
-        self.shell.run(*self._words(verb, *asked, *flags), hint=_FAILED)
+        self.shell.run(*self._words(verb, *asked, *flags), hint=FAILED)
 
     def _words(self, *words: str, workspace: str = "") -> list[str]:
         # In the command itself rather than selected beforehand, so that a copied command uses the same workspace.
         return ["env", f"TF_WORKSPACE={workspace or self.target.workspace}", "terraform", "-chdir=infra", *words]
 
     def _variables(self, **given: str) -> list[str]:
-        """The -var arguments, after the variables file, because later values override earlier ones."""
-        file = [f"-var-file={self.target.tfvars}"] if self.target.tfvars else []
+        """The -var arguments, after the files of variables, because later values override earlier ones."""
+        files = [f"-var-file={file}" for file in self.target.tfvars]
         words = {"project_id": self.target.project, "region": self.target.region, "prefix": self.target.prefix}
         named = words | {"compute": self.target.compute} | given
-        return [*file, *(f"-var={name}={value}" for name, value in named.items())]
+        return [*files, *(f"-var={name}={value}" for name, value in named.items())]

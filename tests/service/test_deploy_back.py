@@ -132,7 +132,7 @@ def test_destroy_names_buckets_with_objects(tools: Tools, capfd: pytest.CaptureF
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err
     assert "Non-empty buckets are kept." in said
-    for name in ("uploads", "payloads", "models", "response_store"):
+    for name in ("uploads", "payloads", "models", "response-store"):
         assert f"  gcloud storage rm --recursive 'gs://some-project-dev-{name}/**'\n" in said
     assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")
 

@@ -11,7 +11,7 @@ import pytest
 from client.doctor.deployment import Deployment
 from infra.deploy.__main__ import main
 from infra.deploy.target import COMPUTE, REGION, RULES, Target
-from tests.tools import Tools
+from tests.tools import DEPLOYED, Tools
 
 PROJECT = {"PROJECT": "some-project"}
 
@@ -34,6 +34,10 @@ PROJECT = {"PROJECT": "some-project"}
         (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker or function"),
         (PROJECT | {"TFVARS": "README.md"}, "it must be a file whose name ends in .tfvars"),
         (PROJECT | {"TFVARS": "no/such.tfvars"}, "the file cannot be read"),
+        (PROJECT | {"TFVARS": "a.tfvars,,b.tfvars"}, "must be files, separated by single commas"),
+        (PROJECT | {"TFVARS": "a.tfvars b.txt"}, "it must be a file whose name ends in .tfvars"),
+        ({"PROJECT": "example:shop-1"}, "perhaps after a domain as in example.com:shop"),
+        (PROJECT | {"REBUILD": "yes"}, "REBUILD is 'yes'; it must be 1 or empty"),
         (PROJECT | {"DRY_RUN": "yes"}, "DRY_RUN is 'yes'; it must be 1 or empty"),
         (PROJECT | {"ARTIFACT": "no/such"}, "ARTIFACT is 'no/such': "),
         (PROJECT | {"ARTIFACT": "gs://bucket/model"}, "ARTIFACT is 'gs://bucket/model': "),
@@ -54,6 +58,9 @@ def test_deploy_checks_arguments_like_terraform(root: Path) -> None:
     for variable, name in (("project_id", "PROJECT"), ("region", "REGION"), ("prefix", "PREFIX")):
         [rule] = re.findall(rf'can\(regex\("(.+)", var\.{variable}\)\)', text)
         assert RULES[name][0] == rule
+    pool = (root / "infra" / "organisation.tf").read_text()
+    rule, _ = re.findall(r'can\(regex\("(.+)", var\.build_pool\)\)', pool)  # the second is the region's
+    assert RULES["build_pool"][0] == f"^({rule.strip('^$')})?$"
     [forms] = re.findall(r"contains\(\[(.+)\], var\.compute\)", text)
     assert RULES["COMPUTE"][0] == "^({})$".format("|".join(forms.replace('"', "").split(", ")))
     for variable, default in (("region", REGION), ("compute", COMPUTE)):
@@ -66,9 +73,9 @@ def test_arguments_default_to_the_variables_file(tmp_path: Path) -> None:
         'project_id = "file-project"\nregion = "us-east1"  # near them\nprefix="dev"\ncompute = "worker"\n'
         'labels = {\n  region = "not-this"\n}\ncpu = 2\n'
     )
-    assert Target.read({"TFVARS": str(file)}) == Target("file-project", "us-east1", "dev", "worker", file)
+    assert Target.read({"TFVARS": str(file)}) == Target("file-project", "us-east1", "dev", "worker", (file,))
     arguments = {"TFVARS": str(file), "PROJECT": "some-project", "COMPUTE": "push"}
-    assert Target.read(arguments) == Target("some-project", "us-east1", "dev", "push", file)
+    assert Target.read(arguments) == Target("some-project", "us-east1", "dev", "push", (file,))
 
 
 @pytest.mark.parametrize("compute", ["push", "worker", "function"])
@@ -129,3 +136,19 @@ def test_at_a_terminal_terraform_asks_for_confirmation(tools: Tools, monkeypatch
         assert main(["deploy"], PROJECT, tools.root) == 0
     os.close(near)
     assert not any("-auto-approve" in call for call in tools.calls)
+
+
+def test_several_files_of_variables_override_each_other(tools: Tools, tmp_path: Path) -> None:
+    first, second = tmp_path / "prod.tfvars", tmp_path / "sizes.tfvars"
+    first.write_text('project_id = "file-project"\nregion = "us-east1"\nprefix = "dev"\n')
+    second.write_text('region = "us-west1"\ncpu = 4\n')
+    both = f"{first}, {second}"
+    target = Target.read({"TFVARS": both})
+    assert target == Target("file-project", "us-west1", "dev", "push", (first, second))
+    assert f"TFVARS={first},{second}" in target.words()
+    tools.output(deployed=DEPLOYED | {"region": "us-west1"})
+    assert main(["deploy"], {"TFVARS": both}, tools.root) == 0
+    for call in (call for call in tools.calls if "apply" in call):
+        files = [word for word in call if word.startswith("-var-file=")]
+        assert files == [f"-var-file={first}", f"-var-file={second}"]
+        assert call.index(files[-1]) < call.index("-var=region=us-west1")

@@ -40,6 +40,12 @@ def examples(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def plan_workflow(examples: Path) -> dict[Any, Any]:
+    content: dict[Any, Any] = yaml.safe_load((examples / "plan.github.yml").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
 def workflow(examples: Path) -> dict[Any, Any]:
     content: dict[Any, Any] = yaml.safe_load((examples / "deploy.github.yml").read_text())
     return content
@@ -101,15 +107,54 @@ def test_the_deployer_has_the_roles_for_what_is_made_and_no_others(examples: Pat
     [loop], [conditional] = (re.findall(found, text) for found in (r"role in (.+); do", r"--role=roles/(resource\S+)"))
     needed = {role for roles in by_kind.values() for role in roles} - ELSEWHERE
     assert sorted([*loop.split(), conditional]) == sorted(
-        needed | {"cloudbuild.builds.editor", "iam.serviceAccountUser"}
+        needed | {"cloudbuild.builds.editor", "iam.serviceAccountUser", "logging.viewer"}
     )
     [allowed] = re.findall(r"hasOnly\(\[(.+)\]\)", text)
     project = files["build.tf"].split('"google_project_iam_member"')[1].split("\nresource ")[0]
     assert set(allowed.replace('"', "").split(", ")) == set(re.findall(r'"(roles/[\w.]+)"', project))
 
 
+def test_the_bootstrap_enables_what_the_first_command_needs(examples: Path) -> None:
+    text = (examples / "deploy.github.yml").read_text().replace("\\\n#", "")
+    [enabled] = re.findall(r"gcloud services enable (.+) --project", text)
+    names = {name.removesuffix(".googleapis.com") for name in enabled.split()}
+    # A call of a service account needs the API in its own project: also the call that enables APIs.
+    assert names == {"cloudresourcemanager", "serviceusage", "iamcredentials", "sts"}
+
+
+def test_the_plan_is_shown_and_drift_reported(
+    plan_workflow: dict[Any, Any], workflow: dict[Any, Any], examples: Path
+) -> None:
+    steps = plan_workflow["jobs"]["plan"]["steps"]
+    drift, plan, comment = (step for step in steps if "run" in step)
+    assert (drift["run"], drift["env"]) == ("make plan", {"DRIFT": "1"})
+    assert plan["run"] == "make plan | tee plan.txt" and plan["shell"] == "bash"  # without pipefail a failure passes
+    assert "--body-file comment.md" in comment["run"] and "${{" not in comment["run"]
+    assert plan_workflow["env"] == workflow["env"]
+    assert plan_workflow.keys() == {"name", True, "permissions", "env", "jobs"}
+    assert plan_workflow[True].keys() == {"pull_request", "schedule"}  # YAML reads `on` as true
+
+
+def test_a_pull_request_cannot_become_the_deployer(
+    plan_workflow: dict[Any, Any], workflow: dict[Any, Any], examples: Path
+) -> None:
+    pools = []
+    for content in (plan_workflow, workflow):
+        [job] = content["jobs"].values()
+        [auth] = [
+            step["with"] for step in job["steps"] if step.get("uses", "").startswith("google-github-actions/auth")
+        ]
+        pools.append(auth["workload_identity_provider"].split("/")[5])
+    assert pools == ["github-plan", "github"]
+    text = (examples / "plan.github.yml").read_text()
+    [roles] = re.findall(r"for role in (.+); do", text)
+    assert roles.split() == ["viewer", "iam.securityReviewer"]
+    granted = set(re.findall(r"--role=roles/([\w.]+)", text))
+    assert granted == {"storage.objectViewer", "iam.workloadIdentityUser"}
+
+
 def test_the_workflow_does_not_run_in_this_repository(root: Path) -> None:
-    assert not list((root / ".github" / "workflows").glob("deploy*"))
+    assert not [*(root / ".github" / "workflows").glob("deploy*"), *(root / ".github" / "workflows").glob("plan*")]
 
 
 def test_the_image_is_built_from_the_dockerfile(root: Path) -> None:
@@ -117,8 +162,9 @@ def test_the_image_is_built_from_the_dockerfile(root: Path) -> None:
     [step] = build["steps"]
     assert step["args"][0] == "build" and step["args"][-1] == "." and (root / "Dockerfile").is_file()
     assert build["images"] == ["$_IMAGE"] and "$_IMAGE" in step["args"]
-    sent = (root / ".gcloudignore").read_text().split()
-    assert not {"Dockerfile", ".dockerignore", "functions/", "model/"} & set(sent)
+    base = {word.partition("=")[2] for word in step["args"]} & {"$_BASE"}
+    assert base and "ARG BASE=python:3.11-slim\n" in (root / "Dockerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", (root / "Dockerfile").read_text(), re.M) == ["${BASE}", "${BASE}"]
 
 
 def test_the_check_ignores_a_state_bucket(examples: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
-from infra.deploy.images import source_tag
 from infra.local.storage.server import StorageServer
 from tests.conftest import absent
+from tests.dockerfile import ignored
 from tests.tools import REGISTRY, Tools, printed
 
 EXAMPLES = Path("infra") / "examples"
@@ -33,7 +33,7 @@ def tools(tmp_path: Path, terraform: Terraform, monkeypatch: pytest.MonkeyPatch)
         if name.startswith(("TF_", "CHECKPOINT_")):
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", str(tools.bin), prepend=os.pathsep)
-    tools.images("older", source_tag(tools.root))
+    tools.images("older", tools.tag)
     return tools
 
 
@@ -65,7 +65,7 @@ def test_deploy_and_destroy_from_an_empty_project(tools: Tools, root: Path, capf
     assert {"google_artifact_registry_repository", "google_storage_bucket", "google_service_account"} <= kinds
     assert not kinds & {"google_cloud_run_v2_service", "google_pubsub_topic", "google_bigquery_table"}
 
-    tools.images("older", source_tag(tools.root))
+    tools.images("older", tools.tag)
     assert run(tools, "deploy", **model) == 0
     image, place = worker(tools)
     assert image == f"{REGISTRY}@sha256:1" and place.startswith("gs://some-project-models/fashion-mnist/")
@@ -75,7 +75,15 @@ def test_deploy_and_destroy_from_an_empty_project(tools: Tools, root: Path, capf
     assert "export WORKER_URL=https://prediction-worker.example\n" in out
 
     assert run(tools, "deploy", **model) == 0
-    assert capfd.readouterr().out.count("Resources: 0 added, 0 changed, 0 destroyed") == 2
+    said = capfd.readouterr().out
+    assert "# 1 of 2: the registry and the buckets exist already\n" in said
+    assert said.count("Resources: 0 added, 0 changed, 0 destroyed") == 1
+    assert run(tools, "plan", **model) == 0 and run(tools, "plan", DRIFT="1") == 0
+    assert capfd.readouterr().out.count("No changes.") == 2
+    assert run(tools, "plan", DRIFT="1", TFVARS=str(root / EXAMPLES / "prod.tfvars")) == 1
+    heard = capfd.readouterr()
+    assert "failed with exit code 2. With exit code 2, the deployment differs" in heard.err
+    assert "response_store" in heard.out
 
     tools.images("older")
     assert run(tools, "deploy") == 1  # again: existing resources are unchanged
@@ -123,9 +131,36 @@ def test_gcloud_accepts_every_argument(root: Path, tmp_path: Path, capsys: pytes
     model = str(root / "model" / "artifacts" / "fashion-mnist")
     assert main(["deploy"], {"PROJECT": "some-project", "DRY_RUN": "1", "ARTIFACT": model}) == 0
     commands = [words for words in printed(capsys.readouterr().out) if words[0] == "gcloud"]
-    assert len(commands) == 6
+    assert len(commands) == 5
+    pool = tmp_path / "pool.tfvars"
+    pool.write_text('build_pool = "projects/builds/locations/europe-west1/workerPools/private"\n')
+    assert main(["deploy"], {"PROJECT": "example.com:shop-1", "DRY_RUN": "1", "TFVARS": str(pool)}) == 0
+    commands += [words for words in printed(capsys.readouterr().out) if "builds" in words]
+    assert any("--worker-pool=" in word for word in commands[-1])
     # Nobody is signed in here: it ends there, with 1, once it has understood; words that it does not know are 2.
     env = os.environ | {"CLOUDSDK_CONFIG": str(tmp_path), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
     for command in [*commands, ["gcloud", "auth", "print-identity-token"]]:
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 1 and "credentials" in done.stderr, (command, done.stderr)
+
+
+def test_gcloud_uploads_what_the_image_contains_and_no_secrets(root: Path, tmp_path: Path) -> None:
+    if not shutil.which("gcloud"):
+        absent("gcloud is not installed")
+    for name in ("functions", "model"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile", ".dockerignore", ".gcloudignore", "infra/slim.py", "infra/main.tf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((root / name).read_text() if (root / name).exists() else "")
+    left_out = ignored(root)
+    files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    image = {file for file in files if not left_out(file)}
+    assert {"functions/main.py", "functions/requirements.lock", "infra/slim.py"} <= image
+    for secret in (".env", "dev.tfvars", "key.pem", "infra/terraform.tfstate", "functions/.env", "model/key.json"):
+        (tmp_path / secret).write_text("secret")
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client" / "gcp.py").write_text("")
+    command = ["gcloud", "meta", "list-files-for-upload", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    sent = set(done.stdout.split())
+    assert sent - {"Dockerfile", ".dockerignore", "model/__main__.py", "model/beam.py"} == image

@@ -62,7 +62,18 @@ def rehearsed(checked: tuple[int, str, Path]) -> Path:
 def test_infra_check_passes(checked: tuple[int, str, Path]) -> None:
     status, said, _ = checked
 
-    assert status == 0 and said.splitlines()[-1] == "infra-check passed", said
+    assert status == 0 and re.fullmatch(r"infra-check passed in \d+ s", said.splitlines()[-1]), said
+    assert "unchanged" not in said and "\r" not in said
+
+
+def test_a_second_check_repeats_no_layer(checked: tuple[int, str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, folder = checked
+    monkeypatch.setattr("infra.check.__main__.BUILD", folder.parent)
+    monkeypatch.setattr(sys, "argv", ["infra.check"])
+    monkeypatch.delenv("CI", raising=False)
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main() == 0
+    assert re.findall(r"^(\w+) +ok .*, unchanged \(\d+\.\d s\)$", printed.getvalue(), re.M) == list(layers.LAYERS)
 
 
 @pytest.mark.parametrize("layer", layers.LAYERS)
