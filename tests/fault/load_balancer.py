@@ -21,7 +21,11 @@ class LoadBalancer:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Take no more connections."""
+        """Take no more connections. Those that are accepted begin first: asyncio would leave the others open."""
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0.1)
         self._server.close()
 
     async def add(self, port: int) -> None:

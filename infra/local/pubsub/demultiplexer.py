@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import io
 import json
+import weakref
 from http import HTTPStatus
 from typing import cast
 
@@ -26,6 +27,10 @@ _CHUNK = 1 << 18
 _BODY_LIMIT = 20_000_000
 
 
+# Seconds in which connections that are being accepted or closed get that far. Each step takes microseconds.
+_ACCEPTING_S = 0.01
+
+
 class Demultiplexer:
     """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
@@ -33,7 +38,9 @@ class Demultiplexer:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._pipes: set[_Pipe] = set()
+        self._accepted = 0
 
     async def open(self, host: str, port: int) -> int:
         """Listen on a port of an address, 0 for a free one; returns the port. OSError when it is taken."""
@@ -42,16 +49,31 @@ class Demultiplexer:
 
     async def close(self) -> None:
         """Stop listening, cancel HTTP requests that are being answered, and end the connections to the gRPC server."""
-        if self._server:
-            self._server.close()
+        await self._stop_accepting()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        for writer in self._writers:  # also where the client does not read what is left
+            writer.transport.abort()
         for pipe in self._pipes:
             pipe.abort()
-        await asyncio.sleep(0)  # the event loop closes the sockets
+        await asyncio.sleep(_ACCEPTING_S)  # the event loop closes the sockets
+
+    async def _stop_accepting(self) -> None:
+        """Close the socket that listens when every accepted connection has begun: asyncio would leave others open."""
+        if not self._server:
+            return
+        loop, known = asyncio.get_running_loop(), -1
+        for listening in self._server.sockets:
+            loop.remove_reader(listening.fileno())
+        while known < self._accepted:
+            known = self._accepted
+            await asyncio.sleep(_ACCEPTING_S)
+        self._server.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._accepted += 1
+        self._writers.add(writer)
         task = asyncio.create_task(self._handle(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
