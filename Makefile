@@ -42,8 +42,11 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 PARALLEL = -q -n $(or $(JOBS),4) -m "not timing" --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
+# Their tests wait for leases of 20 s, or kill and resume again and again: test-all runs them.
+SLOW := $(patsubst %,--ignore=tests/service/test_%.py,jobs_resumed jobs_faults python_jobs remote_jobs server_stop)
+
 test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in some minutes
-	$(PY) -m pytest $(PARALLEL) tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
+	$(PY) -m pytest $(PARALLEL) tests/unit tests/service $(SLOW) "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
 	$(PY) -m pytest -m timing tests/unit tests/service
 
 # Coverage is of this run's own processes: what is started and killed by a test reports nothing.

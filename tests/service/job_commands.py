@@ -24,6 +24,14 @@ from tests.waiting import until
 TIMED = ("client_ms", "queue_ms", "fetch_ms", "decode_ms", "predict_ms", "total_ms", "completed_at", "trace_id")
 """Columns that differ between two runs."""
 
+LIMITED = """
+import os, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.executable, [sys.executable, "-m", "client", *sys.argv[2:]])
+"""
+"""The program of a client whose files are limited."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobCommands:
@@ -37,9 +45,11 @@ class JobCommands:
     def state(self) -> Path:
         return self.folder / "jobs.db"
 
-    def start(self, *words: str, **settings: Any) -> subprocess.Popen[str]:
-        """Start a command."""
+    def start(self, *words: str, most_bytes: int = 0, **settings: Any) -> subprocess.Popen[str]:
+        """Start a command. It can write no file beyond `most_bytes`, as with a full disk."""
         command = [sys.executable, "-m", "client", *words]
+        if most_bytes:  # not in a function of this process after the fork, because gRPC has threads here
+            command = [sys.executable, "-c", LIMITED, str(most_bytes), *words]
         env = os.environ | {"PYTHONPATH": str(self.root)}
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True, **settings)

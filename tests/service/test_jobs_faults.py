@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,19 +26,9 @@ def jobs(cli: CommandLine, root: Path, samples: Path, tmp_path: Path, monkeypatc
     return JobCommands(cli, root, tmp_path)
 
 
-def full_at(size: int) -> Callable[[], None]:
-    """What makes a process unable to write files beyond this size, as a full disk does."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
-
-
 def test_a_full_disk_below_the_store_ends_the_command_and_loses_nothing(jobs: JobCommands) -> None:
     seen = jobs.cli.subscription("seen-full", "req_predict")
-    with jobs.start("publish", "photos", preexec_fn=full_at(240_000)) as process:
+    with jobs.start("publish", "photos", most_bytes=240_000) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and err.count("\n") == 1 and len(err) <= 320
     assert "cannot be written" in err and "; then go on with predictions publish --resume " in err
@@ -57,7 +45,7 @@ def test_a_full_disk_below_the_store_ends_the_command_and_loses_nothing(jobs: Jo
 def test_a_store_that_is_full_before_the_first_message_sends_nothing(jobs: JobCommands) -> None:
     seen = jobs.cli.subscription("seen-full-2", "req_predict")
     for size in (20_000, 80_000):
-        with jobs.start("publish", "photos", preexec_fn=full_at(size)) as process:
+        with jobs.start("publish", "photos", most_bytes=size) as process:
             out, err = process.communicate(timeout=60)
         assert process.returncode in (1, 2) and not out and err.count("\n") == 1 and "job store" in err
     assert not jobs.published(seen) and jobs.run("jobs")[1] == ""
