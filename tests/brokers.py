@@ -20,6 +20,7 @@ from tests.conftest import absent
 from tests.service.cli_harness import PROJECT, CommandLine, command_line
 from tests.service.doctor_harness import DoctorHarness, doctor_harness
 from tests.service.endpoint import Endpoint
+from tests.service.job_commands import JobCommands
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,13 @@ def cli(twin: Twin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     """The client's commands, run against the module's own `twin`."""
     with command_line(twin, monkeypatch, capsys) as cli:
         yield cli
+
+
+@pytest.fixture
+def jobs(cli: CommandLine, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobCommands:
+    """The client's commands in other processes, with a job store of their own."""
+    monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
+    return JobCommands(cli, root, tmp_path)
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.brokers import Cloud
+if TYPE_CHECKING:  # the fixtures there use this module
+    from tests.brokers import Cloud
 
 
 def until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -18,6 +19,24 @@ class Counts:
     unanswered: int
     ok: int
     errors: dict[str, int]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, int, str, int]]) -> Counts:
+        """Add up rows of state, rank, error code and number of images."""
+        waiting = failed = unanswered = ok = 0
+        errors: dict[str, int] = {}
+        for state, rank, code, count in rows:
+            if code:
+                errors[code] = errors.get(code, 0) + count
+            elif rank:
+                ok += count
+            elif state in ("waiting", "sending"):
+                waiting += count
+            elif state == "failed":
+                failed += count
+            else:
+                unanswered += count
+        return cls(waiting, failed, unanswered, ok, dict(sorted(errors.items())))
 
     @property
     def answered(self) -> int:

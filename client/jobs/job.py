@@ -15,7 +15,7 @@ from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
 from client.jobs.holder import HELD_S, has_ended, this_process
-from client.jobs.statements import ANSWER, FIND, IMAGE, INSERT
+from client.jobs.statements import ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER
 from client.jobs.stored_image import from_columns, to_columns
 from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
@@ -136,9 +136,7 @@ class Job:
                 (sent.request_id, sent.trace_id, sent_at, self.id, image.request_id),
             )
             for values in early:
-                [number] = database.execute(
-                    "SELECT number FROM images WHERE job = ? AND key = ?", (self.id, image.request_id)
-                ).fetchone()
+                [number] = database.execute(NUMBER, (self.id, image.request_id)).fetchone()
                 database.execute(ANSWER, (sent.request_id, *values, self.id, number, values[1]))
 
     def receive(self, response: Response) -> bool:
@@ -154,13 +152,7 @@ class Job:
                 answered = database.execute(ANSWER, (response.request_id, *values, self.id, *known, values[1]))
                 return answered.rowcount > 0
             else:  # the request id of an upload is known only after it
-                database.execute(
-                    "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (job, request_id) "
-                    "DO UPDATE SET record = excluded.record, rank = excluded.rank, "
-                    "error_code = excluded.error_code, answered_at = excluded.answered_at WHERE rank < excluded.rank",
-                    (*values, *key),
-                )
+                database.execute(EARLY, (*values, *key))
                 return False
 
     def end(self, outcome: Outcome) -> None:
@@ -171,8 +163,7 @@ class Job:
         if outcome.response and self.definition.command == "predict":
             values = answer_columns(outcome.response)
             with self._database.transaction() as database:
-                key = self.id, outcome.image.request_id
-                [number] = database.execute("SELECT number FROM images WHERE job = ? AND key = ?", key).fetchone()
+                [number] = database.execute(NUMBER, (self.id, outcome.image.request_id)).fetchone()
                 database.execute(ANSWER, (outcome.request_id, *values, self.id, number, values[1]))
         if outcome.problem:
             with self._database.transaction() as database:
@@ -207,7 +198,8 @@ class Job:
         query = f"SELECT {IMAGE}, trace_id, sent_at, answered_at FROM images WHERE job = ? AND key = ?"  # nosec B608
         for *columns, trace_id, sent_at, answered_at in self._database.rows(query, self.id, response.request_id):
             ms = max(0.0, 1000 * (answered_at - sent_at)) if sent_at and answered_at else 0.0
-            return Outcome(from_columns(*columns), response.request_id, response, ms=ms, trace_id=trace_id)
+            image = self._database.made(from_columns, *columns)
+            return Outcome(image, response.request_id, response, ms=ms, trace_id=trace_id)
         return None
 
     def counts(self) -> Counts:
@@ -215,20 +207,7 @@ class Job:
         query = (
             "SELECT state, rank, error_code, count(*) FROM images WHERE job = ? GROUP BY state, rank > 0, error_code"
         )
-        waiting = failed = unanswered = ok = 0
-        errors: dict[str, int] = {}
-        for state, rank_, code, count in self._database.rows(query, self.id):
-            if code:
-                errors[code] = errors.get(code, 0) + count
-            elif rank_:
-                ok += count
-            elif state in ("waiting", "sending"):
-                waiting += count
-            elif state == "failed":
-                failed += count
-            else:
-                unanswered += count
-        return Counts(waiting, failed, unanswered, ok, dict(sorted(errors.items())))
+        return Counts.of(self._database.rows(query, self.id))
 
     def expired(self) -> int:
         """Return how many images without a response had a time limit that is over."""

@@ -8,6 +8,15 @@ INSERT = (
 )
 IMAGE = "kind, place, location, name, key"
 
+NUMBER = "SELECT number FROM images WHERE job = ? AND key = ?"
+
+EARLY = (
+    "INSERT INTO early (record, rank, error_code, answered_at, job, request_id) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (job, request_id) DO UPDATE SET record = excluded.record, rank = excluded.rank, "
+    "error_code = excluded.error_code, answered_at = excluded.answered_at WHERE rank < excluded.rank"
+)
+"""A response whose request is not known yet: the request id of an upload is known only after it."""
+
 FIND = (
     "SELECT number FROM images WHERE job = ? AND request_id = ? "
     "UNION SELECT number FROM images WHERE job = ? AND key = ?"

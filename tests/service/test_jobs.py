@@ -14,7 +14,6 @@ import pytest
 from client.jobs.store import JobStore
 from infra.local.ports import free_port
 from infra.local.twin import Delivery, Twin
-from tests.service.cli_harness import CommandLine
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 from tests.waiting import until
 
@@ -22,12 +21,6 @@ from tests.waiting import until
 @pytest.fixture
 def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
-
-
-@pytest.fixture
-def jobs(cli: CommandLine, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobCommands:
-    monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
-    return JobCommands(cli, root, tmp_path)
 
 
 @pytest.fixture

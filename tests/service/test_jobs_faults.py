@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from infra.local.twin import Delivery, Twin
-from tests.service.cli_harness import CommandLine
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 
 IMAGES = 150
@@ -19,11 +18,9 @@ def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
 
 
-@pytest.fixture
-def jobs(cli: CommandLine, root: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobCommands:
-    monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
-    copies(samples, tmp_path / "photos", IMAGES)
-    return JobCommands(cli, root, tmp_path)
+@pytest.fixture(autouse=True)
+def photos(samples: Path, tmp_path: Path) -> Path:
+    return copies(samples, tmp_path / "photos", IMAGES)
 
 
 def test_a_full_disk_below_the_store_ends_the_command_and_loses_nothing(jobs: JobCommands) -> None:

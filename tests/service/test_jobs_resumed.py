@@ -11,7 +11,7 @@ import pytest
 from google.cloud import storage
 
 from infra.local.twin import Delivery, Twin
-from tests.service.cli_harness import PROJECT, CommandLine
+from tests.service.cli_harness import PROJECT
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 
 IMAGES = 120
@@ -24,12 +24,6 @@ ANSWERED = re.compile(
 @pytest.fixture
 def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
-
-
-@pytest.fixture
-def jobs(cli: CommandLine, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobCommands:
-    monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
-    return JobCommands(cli, root, tmp_path)
 
 
 @pytest.fixture

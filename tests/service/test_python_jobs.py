@@ -18,7 +18,6 @@ from google.cloud import storage
 from client import AsyncPredictions, AsyncSubmittedJob, Predictions, PredictionsError, SubmittedJob
 from infra.local.twin import Delivery, Twin
 from tests.memory_pipeline import sending
-from tests.service.cli_harness import CommandLine
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 from tests.waiting import until
 
@@ -35,12 +34,6 @@ JobRun.images = lambda run, rate=None: images(run, 80)
 @pytest.fixture
 def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
-
-
-@pytest.fixture
-def jobs(cli: CommandLine, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobCommands:
-    monkeypatch.setenv("PREDICTIONS_STATE", str(tmp_path / "jobs.db"))
-    return JobCommands(cli, root, tmp_path)
 
 
 @pytest.fixture
