@@ -23,6 +23,9 @@ from client.sources.objects import SCHEME, object_lister
 from client.text import plain
 from client.transport.base import SendOptions
 
+_SENDING_S = 2.0
+"""Seconds that closing waits for images that are being sent: a publish takes milliseconds where the broker answers."""
+
 _NOT_OPEN = "this client is not open: use it in a with statement"
 _CLOSED = "this client is closed: its with statement has ended, and another one needs another client"
 
@@ -95,10 +98,11 @@ class Client:
                 raise PredictionsError(str(exc) if isinstance(exc, UsageError) else plain(exc)) from exc
 
     def _close(self) -> None:
-        """End all calls and the connection. Images that are being sent are not waited for."""
+        """End all calls and the connection. Images that are being sent are waited for, _SENDING_S seconds at most."""
         with self._changing:
             self._closed = True
             self._calls.fail(_CLOSED)
+            self._calls.join(_SENDING_S)  # a publisher that is closed earlier never says that their sending has ended
             self._opened.close()
             self._calls.join(CALL_TIMEOUT_S)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +14,12 @@ import pytest
 import client
 from client import AsyncPredictions, Explanation, Prediction, Predictions, PredictionsError, Result
 from client.api import client as api_client
+from client.api.calls import Calls
+from client.images import Image
 from client.text import SendError
 from client.transport.base import SendOptions
-from tests.memory_pipeline import Pipeline, names
+from tests.memory_pipeline import Pipeline, names, ok, sending
+from tests.waiting import until
 
 
 def test_the_names_are_typed_and_imported_when_they_are_used() -> None:
@@ -174,6 +179,29 @@ def test_a_client_is_used_in_one_with_statement(pipeline: Pipeline) -> None:
     for use in (lambda: p.predict(b"Bag"), p.__enter__, lambda: next(pending), lambda: list(open_call)):
         with pytest.raises(PredictionsError, match="this client is closed: its with statement has ended"):
             use()
+
+
+def test_the_connection_is_closed_after_what_is_being_sent(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, late = threading.Event(), list[str]()
+
+    def accept(image: Image) -> None:
+        pipeline.receive(ok(image))
+        time.sleep(0.2)
+        if gone.is_set():
+            late.append(image.location)
+
+    @contextmanager
+    def connection(calls: Calls, *_: object, **__: object) -> Iterator[object]:
+        pipeline.calls = calls
+        yield pipeline.transport
+        gone.set()
+
+    monkeypatch.setattr(pipeline, "accept", accept)
+    monkeypatch.setattr(api_client, "connection_to", connection)
+    with Predictions("p") as p:
+        for _ in p.predict(names()):
+            break  # others are being sent
+    assert until(lambda: not sending()) and late == []
 
 
 def test_a_client_that_could_not_connect_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
