@@ -39,19 +39,16 @@ up: $(LEAN)  ## Start the local twin and leave it running until Ctrl-C
 	@$(PY) -m infra.local up
 
 # Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.
-PARALLEL = -q -n $(or $(JOBS),4) -m "not timing" --durations=50
+PARALLEL = -q -n $(or $(JOBS),4) --durations=50
 MAIN_JOB = tests/conformance/test_stock_client.py::test_the_stock_client
 
-# Their tests wait for leases of 20 s, or kill and resume again and again: test-all runs them.
-SLOW := $(patsubst %,--ignore=tests/service/test_%.py,jobs_resumed jobs_faults python_jobs remote_jobs server_stop)
-
-test: $(FULL)  ## Run the unit tests, the twin's tests and the main job, in some minutes
-	$(PY) -m pytest $(PARALLEL) tests/unit tests/service $(SLOW) "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
-	$(PY) -m pytest -m timing tests/unit tests/service
+test: $(FULL)  ## Run the quick tests of the units and the twin, and the main job, in some minutes
+	$(PY) -m pytest $(PARALLEL) -m "not timing and not slow" tests/unit tests/service "$(MAIN_JOB)[embedded-push]" "$(MAIN_JOB)[embedded-pull]"
+	$(PY) -m pytest -m "timing and not slow" tests/unit tests/service
 
 # Coverage is of this run's own processes: what is started and killed by a test reports nothing.
 test-all: $(FULL)  ## Run every test (COVERAGE=1 reports coverage)
-	$(PY) -m pytest $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=)
+	$(PY) -m pytest $(PARALLEL) -m "not timing" $(if $(COVERAGE),--cov --cov-report=)
 	$(PY) -m pytest -m timing $(if $(COVERAGE),--cov --cov-append --cov-report=term:skip-covered)
 
 check: $(FULL)  ## Lint, format, types, imports, bandit and documents

@@ -29,7 +29,7 @@ SHARED_TWINS = (
     "test_trace_path",
     "test_watch_folder",
 )
-"""The files whose tests take the fixture `shared_twin`."""
+"""The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 
 SPREAD = ("test_slow_callers", "test_many_large")
 """Files of long tests that share nothing: each may run in another process."""
@@ -61,7 +61,7 @@ def group(test: str) -> str:
     if folder == "conformance" and "[google" in name:
         return "google"
     if file in SHARED_TWINS:
-        return "shared twins"
+        return f"shared twins {SHARED_TWINS.index(file) % 2}"
     return test if file in SPREAD else path
 
 
@@ -70,7 +70,7 @@ def place(test: str) -> tuple[int, int]:
     folder = test.partition("/")[2].partition("/")[0]
     if group(test) == "google":
         return _FOLDERS.index("terraform"), 2
-    is_long = any(f"/{name}.py::" in test for name in LONG)
+    is_long = group(test).startswith("shared twins") or any(f"/{name}.py::" in test for name in LONG)
     return (_FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)), 0 if is_long else 1
 
 

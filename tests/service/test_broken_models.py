@@ -138,6 +138,7 @@ def test_a_model_that_crashes_one_of_several_processes_is_named(root: Path, cras
     assert code == 11 and f"a worker process was ended by SIGSEGV while it loaded the model {folder}" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delivery", ["push", "pull"])
 def test_the_twin_names_a_model_that_crashes(
     root: Path, tmp_path: Path, crashing: tuple[Path, str], delivery: str

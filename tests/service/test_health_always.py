@@ -57,6 +57,7 @@ def worst_health_s(port: int, replies: list[Future[int]], at_least_s: float) -> 
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.timing
 def test_health_answers_while_storage_hangs(tmp_path: Path) -> None:
     port = free_port()

@@ -62,6 +62,7 @@ def test_an_endless_head_is_refused(port: int) -> None:
         assert sent(port, b"GET /health HTTP/1.1\r\n" + b"a" * 10_000_000) == b""
 
 
+@pytest.mark.slow
 @pytest.mark.timing
 def test_hundreds_of_silent_connections_do_not_matter(port: int) -> None:
     with ExitStack() as callers:

@@ -10,6 +10,8 @@ import pytest
 from infra.local.twin import Delivery, Twin
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 150
 
 

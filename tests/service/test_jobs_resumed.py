@@ -14,6 +14,8 @@ from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import PROJECT
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 120
 
 ANSWERED = re.compile(

@@ -46,6 +46,7 @@ def end(worker: Child) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, ids = encoded("JPEG", (1600, 1200), "RGB"), {f"r{number}" for number in range(IMAGES)}
     port = free_port()
@@ -73,6 +74,7 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
             assert pubsub.backlog("dead_predict-sub") == []
 
 
+@pytest.mark.slow
 def test_a_worker_ends_in_time_while_storage_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     # Delivered again at once, so that the ending worker is given the request a second time.
@@ -159,6 +161,7 @@ class Router:
                 thread.join(60)
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_of_two_workers_fails_no_request(tmp_path: Path) -> None:
     env, router = {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "WARNING"}, Router()
     ports = [free_port() for _ in range(4)]

@@ -192,6 +192,7 @@ def test_a_subscription_that_disappears_ends_the_calls(cli: CommandLine, bag: by
                 list(p.predict(bag))
 
 
+@pytest.mark.slow
 def test_closing_ends_what_is_being_sent(
     cli: CommandLine, bag: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

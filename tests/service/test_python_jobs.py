@@ -23,8 +23,11 @@ from tests.waiting import until
 
 IMAGES = 120
 
+pytestmark = pytest.mark.slow
+
 SLOWLY = """
 from client.jobs.job_run import JobRun
+
 images = JobRun.images
 JobRun.images = lambda run, rate=None: images(run, 80)
 """

@@ -60,6 +60,7 @@ print([thread.name for thread in threading.enumerate()], sockets())
 """
 
 
+@pytest.mark.slow
 def test_no_thread_and_no_connection_is_left(cli: CommandLine, root: Path, samples: Path) -> None:
     with script(root, NOTHING_IS_LEFT, str(samples / "bag.bmp")) as process:
         out, err = process.communicate(timeout=60)

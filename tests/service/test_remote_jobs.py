@@ -27,6 +27,8 @@ from tests.service.job_machines import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 STATE = ("--state", "gs://payloads/team/jobs")
 TOPIC = ("--topic", "asked")
 

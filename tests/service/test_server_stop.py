@@ -13,6 +13,8 @@ import pytest
 
 from infra.local.pubsub.server import PubsubServer
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 15
 """Stops: one in four left connections open before this was fixed."""
 

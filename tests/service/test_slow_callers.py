@@ -138,6 +138,7 @@ def chunk(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
+@pytest.mark.slow
 def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, int]) -> None:
     """Slow senders are cut off although only large bodies wait for them; a large Content-Length gives no more time."""
     _, port = worker
@@ -166,6 +167,7 @@ def test_senders_of_4_kb_a_second_are_cut_off_after_30_s(worker: tuple[Child, in
         assert sender.status == 400 and 25 < sender.took_s < 45, (sender.status, sender.took_s)
 
 
+@pytest.mark.slow
 def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path) -> None:
     """Three slow senders reserve 9 of 10 MB each. They are cut off only when another request waits for memory."""
     port = free_port()
@@ -187,6 +189,7 @@ def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path)
         assert {sender.status for sender in slow} == {400}
 
 
+@pytest.mark.slow
 def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tuple[Child, int]) -> None:
     _, port = worker
     with ExitStack() as callers:
@@ -222,6 +225,7 @@ def test_connections_over_the_limit_are_closed(worker: tuple[Child, int]) -> Non
     assert predict(port) == 200
 
 
+@pytest.mark.slow
 def test_health_checks_whose_answers_are_not_read_hold_nothing(worker: tuple[Child, int]) -> None:
     _, port = worker
     with deaf(port, "/health"), deaf(port, "/health"):
@@ -231,6 +235,7 @@ def test_health_checks_whose_answers_are_not_read_hold_nothing(worker: tuple[Chi
             time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_responses_that_are_not_read_hold_no_thread(worker: tuple[Child, int]) -> None:
     child, port = worker
     with flooded(port, 2 * THREADS):

@@ -112,6 +112,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield server.host
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_busy_when_its_streams_hang_ends_too(broker: str, root: Path, tmp_path: Path) -> None:
     log, image, count, answered = tmp_path / "worker.log", encoded("JPEG", (1600, 1200), "RGB"), 300, 0
     with BlackholeProxy(broker) as proxy, PubsubClient("local") as pubsub:

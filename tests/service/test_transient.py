@@ -113,6 +113,7 @@ def test_a_request_is_answered_after_two_engine_failures(
             assert pubsub.backlog("dead_predict-sub") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worker", ["push"])  # a worker that pulls nacks by the same code: tests/unit/test_handler.py
 def test_a_request_is_dead_lettered_when_storage_answers_503(
     worker: Delivery, impatient: Topology, monkeypatch: pytest.MonkeyPatch

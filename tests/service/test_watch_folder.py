@@ -195,6 +195,7 @@ def test_a_cancelled_job_ends_the_command(cli: CommandLine, folder: Path) -> Non
     assert process.returncode == 1 and re.match(r"job \S+ was cancelled\n", err)
 
 
+@pytest.mark.slow
 def test_a_broker_that_restarts_and_forgets_everything(
     samples: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from tests.grouping import SHARED_TWINS, SPREAD, group, place
         ("tests/conformance/test_a.py::test_a[embedded]", "tests/conformance/test_a.py::test_a[google]", False),
         ("tests/unit/test_a.py::test_a", "tests/unit/test_a.py::test_b", True),
         ("tests/unit/test_a.py::test_a", "tests/service/test_a.py::test_a", False),
-        ("tests/service/test_client.py::test_a", "tests/service/test_explain.py::test_b[pull]", True),
+        ("tests/service/test_client.py::test_a", "tests/service/test_client_streams.py::test_b[pull]", True),
         ("tests/service/test_slow_callers.py::test_a", "tests/service/test_slow_callers.py::test_b", False),
     ],
 )

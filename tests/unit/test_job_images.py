@@ -215,6 +215,7 @@ def test_a_job_that_was_removed_says_so(tmp_path: Path) -> None:
                 each()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_images(tmp_path: Path) -> None:
     with job_of(files(100_000), tmp_path / "jobs.db") as job:
         assert job.counts().waiting == 100_000 and sum(1 for _ in job.unsent()) == 100_000
