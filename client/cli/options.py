@@ -5,6 +5,7 @@ This module and those of the commands import nothing heavy, so that --help and c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
@@ -85,17 +86,38 @@ class Command(click.Command):
         for old, new in RENAMED.items():
             if old in ctx.obj:
                 raise UsageError(f"{old} is set; its name is {new} since version 1.0.0")
+        if not ctx.meta.get(_DEBUG):
+            _hide_libraries()
         return super().invoke(ctx)
+
+
+_DEBUG = "client.debug"
+"""The key of a context's `meta` that says whether --debug was given."""
+
+_LOGGERS = ("", "google")
+"""The root logger, and the one whose messages Google's libraries keep from it."""
 
 
 def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         import logging
 
+        ctx.meta[_DEBUG] = True
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        logging.getLogger("client").addHandler(handler)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(handler)
         logging.getLogger("client").setLevel(logging.DEBUG)
+
+
+def _hide_libraries() -> None:
+    """Leave the libraries' log lines out, which name threads and files of theirs: the commands say what failed."""
+    import logging
+
+    for name in _LOGGERS:
+        if not logging.getLogger(name).handlers:
+            logging.getLogger(name).addHandler(logging.NullHandler())
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC's native code when it is imported
 
 
 class Option(click.Option):

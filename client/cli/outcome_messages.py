@@ -34,8 +34,11 @@ def close(session: Session, view: View, *, answered: bool = False) -> None:
     sys.stdout.flush()
 
 
-def report(session: Session) -> int:
-    """Name what has no image and what failed, count both, and return the exit code."""
+def report(session: Session, can_be_repeated: bool) -> int:
+    """Name what has no image and what failed, count both, say how to go on, and return the exit code.
+
+    `can_be_repeated`: images that could not be sent may be sent by a later run.
+    """
     job, messages, counts = session.job, session.messages, session.job.counts()
     problems = session.source.problems if session.source else []
     messages.show_first(problems)
@@ -47,7 +50,8 @@ def report(session: Session) -> int:
     messages.show(summary)
     session.log.write(f"job {job.id} ends: {summary}")
     _write_unsent(session)
-    if counts.waiting or not job.is_listed or (session.awaits and counts.unanswered):
+    is_open = counts.waiting or not job.is_listed or (session.awaits and counts.unanswered)
+    if is_open or (counts.failed and can_be_repeated):
         _show_way_on(session, counts)
     are_files_complete = not (session.files and session.files.failed)
     all_done = job.is_listed and done == counts.total and not counts.errors

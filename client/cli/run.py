@@ -11,6 +11,7 @@ from client.cli.session import Session
 from client.text import StoreError
 
 if TYPE_CHECKING:
+    from client.jobs.job_transport import JobTransport
     from client.results.output import View
     from client.transport.base import Transport
 
@@ -42,7 +43,7 @@ def run(opening: AbstractContextManager[Transport], session: Session) -> int:
         raise StoreError(f"{exc}; then go on with predictions {job.definition.command} --resume {job.id}") from exc
 
 
-def _send(transport: Transport, session: Session, view: View) -> int:
+def _send(transport: JobTransport, session: Session, view: View) -> int:
     from client.cli.outcome_messages import close, report, report_interruption
     from client.results.request_tracker import Outcome
     from client.transport.base import send_all
@@ -73,4 +74,4 @@ def _send(transport: Transport, session: Session, view: View) -> int:
         for _, image in job.unsent():  # they stay in the job, for --resume
             view.add(Outcome(image, problem=reason))
     close(session, view)
-    return report(session)
+    return report(session, transport.can_be_repeated)

@@ -26,10 +26,11 @@ class Tries:
 
 
 class JobTransport:
-    """A transport that sends through another one."""
+    """A transport that sends through another one. `can_be_repeated`: a fault that may pass prevented an image."""
 
     def __init__(self, transport: Transport, job: Job, tracker: RequestTracker, tries: Tries, log: EventLog) -> None:
         self._transport, self._job, self._tracker, self._tries, self._log = transport, job, tracker, tries, log
+        self.can_be_repeated = False
 
     @property
     def threads(self) -> int:
@@ -57,6 +58,7 @@ class JobTransport:
                     + (f"; again in {self._tries.every_s:g} s" if again else "")
                 )
                 if not again or not self._waited():
+                    self.can_be_repeated |= exc.temporary
                     raise
             else:
                 self._job.sent(image, sent, sent_at)

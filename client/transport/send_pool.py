@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 
+from client.gcp import RETRY_S
 from client.images import Image
 from client.results.request_tracker import Tracker
 from client.text import SendError, StoreError, plain
 
 Send = Callable[[Image], object]
 """Sends one image and reports it to the request tracker. Blocks until the image has left this machine. May raise."""
+
+_FAILURES = 3
+"""Images that fail for a temporary reason, and none that succeeds for RETRY_S: then no more are sent."""
 
 
 def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -> None:
@@ -22,7 +27,8 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
     waiting = iter(images)
     # Two locks: while a thread waits for the next image, the others must go on.
     taking, counting = threading.Lock(), threading.Lock()
-    started = running = 0
+    started = running = failures = 0
+    reached_at = time.monotonic()
 
     def next_image() -> Image | None:
         with taking:
@@ -40,17 +46,26 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
             started, running = started + 1, running + 1
         threading.Thread(target=work, name=f"send-{started}", daemon=True).start()
 
+    def is_for_all(exc: Exception) -> bool:
+        nonlocal failures
+        if not (isinstance(exc, SendError) and exc.temporary):
+            return isinstance(exc, SendError) and exc.for_all
+        with counting:
+            failures += 1
+            return exc.for_all or (failures >= _FAILURES and time.monotonic() >= reached_at + RETRY_S)
+
     def work() -> None:
-        nonlocal running
+        nonlocal running, failures, reached_at
         while image := next_image():
             start_another()
             try:
                 send(image)
+                failures, reached_at = 0, time.monotonic()
             except StoreError as exc:  # what is sent could no longer be recorded
                 tracker.abort(plain(exc))
             except Exception as exc:  # one image's failure does not affect the others, with few exceptions
                 tracker.fail(image, plain(exc))
-                if isinstance(exc, SendError) and exc.for_all:
+                if is_for_all(exc):
                     tracker.stop_sending(plain(exc))
         with counting:
             running -= 1

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from client.jobs.store import JobStore
 from infra.local.twin import Delivery, Twin
+from tests.service.cli_harness import PROJECT
 from tests.service.job_commands import JobCommands, copies, rows_in, rows_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +71,18 @@ def test_many_commands_share_one_new_store(jobs: JobCommands) -> None:
     ends = [(process.communicate(timeout=100)[1][-20:], process.returncode) for process in running]
     assert ends == [("1 of 1 answered\n", 0)] * 8
     assert len(jobs.run("jobs", "--json")[1].splitlines()) == 8
+
+
+def test_a_broker_that_goes_away_is_named_without_a_librarys_words(root: Path, tmp_path: Path, photos: Path) -> None:
+    with Twin(worker="pull", project=PROJECT, log_path=tmp_path / "worker.log") as twin:
+        env = os.environ | dict(twin.env) | {"PYTHONPATH": str(root), "PREDICTIONS_STATE": str(tmp_path / "jobs.db")}
+        command = [sys.executable, "-m", "client", "publish", "photos", "--rate", "10", "--timeout", "3"]
+        pipe = subprocess.PIPE
+        sending = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True)
+        with JobStore(tmp_path / "jobs.db") as store:
+            assert until(lambda: any(job.counts().answered >= 5 for job in store.jobs()), 60)
+    out, err = sending.communicate(timeout=90)
+    assert sending.returncode == 1 and "no answer" in out + err
+    own = ("sending stopped: ", "no answer ", "projects/", "to go on: ", "to give up: ", "  ")
+    others = [line for line in err.splitlines() if not (line.startswith(own) or line.endswith(" answered"))]
+    assert not others and "--resume" in err, err

@@ -73,8 +73,10 @@ def test_what_lasts_is_not_tried_again(errors: list[Exception], most: int, left:
     with job_of(files(1)) as job:
         [(_, image)] = job.unsent()
         transport, last = Failing(*errors), errors[len(errors) - left - 1]
+        made = sender(job, transport, Tries(most, 0))
         with pytest.raises(type(last)) as caught:
-            sender(job, transport, Tries(most, 0)).send(image)
+            made.send(image)
+        assert made.can_be_repeated is (isinstance(last, SendError) and last.temporary)
         assert caught.value is last and len(transport.errors) == left and job.counts().waiting == 1
 
 
