@@ -26,7 +26,7 @@ class ExplanationFiles:
 
     def __init__(self, view: View, messages: Messages, folder: Path) -> None:
         self._view, self._messages, self._folder = view, messages, folder
-        self._written: list[Path] = []
+        self._last, self._written = Path(), 0
         self._problems: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
@@ -43,15 +43,15 @@ class ExplanationFiles:
         except OSError as exc:
             self._problems.append(f"{printable(str(path))} was not written: {plain(exc)}")
         else:
-            self._written.append(path)
+            self._last, self._written = path, self._written + 1
 
     def close(self) -> None:
         self._view.close()
         self._messages.show_first(self._problems)
-        if len(self._written) == 1:
-            self._messages.show(f"the explanation is in {printable(str(self._written[0]))}")
+        if self._written == 1:
+            self._messages.show(f"the explanation is in {printable(str(self._last))}")
         elif self._written:
-            self._messages.show(f"{len(self._written):,} explanations are in {printable(str(self._folder))}")
+            self._messages.show(f"{self._written:,} explanations are in {printable(str(self._folder))}")
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a new file and move it to `path`, so that nothing is written through a link or a pipe of that name."""
