@@ -100,8 +100,8 @@ class _OpenRequest:
 class RequestTracker:
     """Gives every image exactly one outcome. All methods are thread-safe.
 
-    It keeps an image, about 1 kB, until `sent` or `fail` ended its sending and predictions answered it. After that it
-    keeps nothing about the image, so that the number of images does not matter.
+    It keeps an image, about 1 kB, until `sent` or `fail` ended its sending and predictions answered it, and nothing of
+    it after that. An error response stays until the end.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
