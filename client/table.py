@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str]) -> None:
-    """Print a table whose cells are escaped already. `right`: the headings of the columns that are aligned right."""
+def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str]) -> None:
+    """Print a table whose cells are escaped already. `right`: the headings of the columns that are aligned right.
+
+    Elsewhere than on a terminal, `rows` is read twice, and not held in memory.
+    """
     if sys.stdout.isatty():
         _show_on_terminal(headings, rows, right)
         return
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
+    widths = [len(heading) for heading in headings]
+    for row in rows:
+        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+    for row in itertools.chain([headings], rows):
         cells = (
             cell.rjust(width) if heading in right else cell.ljust(width)
             for heading, cell, width in zip(headings, row, widths, strict=True)
@@ -20,7 +26,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Co
         print("  ".join(cells).rstrip())
 
 
-def _show_on_terminal(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str]) -> None:
+def _show_on_terminal(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from client.images import AnyImage
+from client.text_map import TextMap
 from client.transport.bucket import OBJECT_NAME_BYTES, object_name
 
 
@@ -13,23 +14,21 @@ def unique_names(images: Iterable[AnyImage], prefix: str = "") -> Iterator[AnyIm
     """Yield the images; one whose name is taken gets a number before the last part of its name.
 
     Names are equal when a bucket holds them as one object behind `prefix`, or a file system as one file, which may not
-    distinguish case.
+    distinguish case. The names that are taken are not in memory; see TextMap.
     """
-    taken: set[int] = set()  # hashes take half the memory of names; two that are equal only cost a number
-    next_numbers: dict[int, int] = {}
-    for image in images:
-        name, key = image.name, _key(image.name, prefix)
-        if key in taken:
-            first, number = key, next_numbers.get(key, 2)
-            while (key := _key(name := _numbered(image.name, number, prefix), prefix)) in taken:
-                number += 1
-            next_numbers[first] = number + 1
-        taken.add(key)
-        yield image if name == image.name else dataclasses.replace(image, name=name)
+    with TextMap() as next_numbers:
+        for image in images:
+            name, key = image.name, _key(image.name, prefix)
+            if not next_numbers.add(key, 2):
+                number = next_numbers[key]
+                while not next_numbers.add(_key(name := _numbered(image.name, number, prefix), prefix), 2):
+                    number += 1
+                next_numbers[key] = number + 1
+            yield image if name == image.name else dataclasses.replace(image, name=name)
 
 
-def _key(name: str, prefix: str) -> int:
-    return hash(object_name(name, prefix).lower())
+def _key(name: str, prefix: str) -> str:
+    return object_name(name, prefix).lower()
 
 
 def _numbered(name: str, number: int, prefix: str) -> str:

@@ -99,7 +99,7 @@ def wait(job_id: str, state: str | None, output: Sequence[Path], as_json: bool, 
             for record in job.records():
                 print(json.dumps(record.to_row()))
         else:
-            show_records(job.records(), all_labels=False, total=job.counts().total)
+            show_records(job.records, all_labels=False, total=job.counts().total)
         counts = job.counts()
         messages.show(_summary(counts))
         return 0 if are_complete and job.is_listed and counts.ok == counts.total else 1

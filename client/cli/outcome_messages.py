@@ -29,7 +29,7 @@ def close(session: Session, view: View, *, answered: bool = False) -> None:
     view.close()
     if session.shows_table:
         job, counts = session.job, session.job.counts()
-        shown, total = (job.answered_records(), counts.answered) if answered else (job.records(), counts.total)
+        shown, total = (job.answered_records, counts.answered) if answered else (job.records, counts.total)
         show_records(shown, (job.definition.options.top_k or 1) > 1, total)
     sys.stdout.flush()
 

@@ -77,7 +77,7 @@ class JobRun:
         self.let_wait_again()
         if self.is_resumed and self.job.definition.client_id:
             for image, request_id, trace_id in self.job.awaited():
-                self.tracker.expect(request_id, image, trace_id=trace_id)
+                self._expect_earlier(request_id, image, trace_id)
 
     def let_wait_again(self) -> None:
         """Let the images of an earlier run be sent that were not sent; over HTTP also those without a response."""
@@ -134,7 +134,12 @@ class JobRun:
     def _expect_attempted(self) -> None:
         """Await what was tried and not sent again, because the response to an earlier try came before."""
         for request_id, tried in self._attempted.items():
-            self.tracker.expect(request_id, tried)
+            self._expect_earlier(request_id, tried)
+
+    def _expect_earlier(self, request_id: str, image: Image, trace_id: str = "") -> None:
+        """Await the response to what is not being sent now."""
+        self.tracker.expect(request_id, image, trace_id=trace_id)
+        self.tracker.sent(image)
 
     def _receive(self, response: Response) -> None:
         """Take a response: into the job store first, because it is acked when this returns. Raises StoreError."""

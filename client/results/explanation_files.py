@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from client.images import Image
-from client.results.output import Messages, View
+from client.results.output import MAX_LISTED, Messages, View
 from client.results.request_tracker import Outcome
 from client.text import plain, printable, shown
 from client.whole_file import written_whole
@@ -26,8 +26,9 @@ class ExplanationFiles:
 
     def __init__(self, view: View, messages: Messages, folder: Path) -> None:
         self._view, self._messages, self._folder = view, messages, folder
-        self._written: list[Path] = []
-        self._problems: list[str] = []
+        self._last, self._written = Path(), 0
+        self._problems: list[str] = []  # the first MAX_LISTED
+        self._failed = 0
 
     def add(self, outcome: Outcome) -> None:
         self._view.add(outcome)
@@ -35,23 +36,28 @@ class ExplanationFiles:
         if response is None or response.error:
             return
         if response.explanation is None:
-            self._problems.append(f"{shown(outcome.image)}: the worker sent no explanation")
+            self._note(f"{shown(outcome.image)}: the worker sent no explanation")
             return
         path = self._folder / _file_name(outcome.image)
         try:
             self._write(path, response.explanation.png)
         except OSError as exc:
-            self._problems.append(f"{printable(str(path))} was not written: {plain(exc)}")
+            self._note(f"{printable(str(path))} was not written: {plain(exc)}")
         else:
-            self._written.append(path)
+            self._last, self._written = path, self._written + 1
 
     def close(self) -> None:
         self._view.close()
-        self._messages.show_first(self._problems)
-        if len(self._written) == 1:
-            self._messages.show(f"the explanation is in {printable(str(self._written[0]))}")
+        self._messages.show_first(self._problems, total=self._failed)
+        if self._written == 1:
+            self._messages.show(f"the explanation is in {printable(str(self._last))}")
         elif self._written:
-            self._messages.show(f"{len(self._written):,} explanations are in {printable(str(self._folder))}")
+            self._messages.show(f"{self._written:,} explanations are in {printable(str(self._folder))}")
+
+    def _note(self, problem: str) -> None:
+        self._failed += 1
+        if self._failed <= MAX_LISTED:
+            self._problems.append(problem)
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a new file and move it to `path`, so that nothing is written through a link or a pipe of that name."""

@@ -6,7 +6,8 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from client.period import duration
@@ -16,7 +17,7 @@ from client.table import show_table
 from client.text import brief, printable, shown
 from functions.messages.contract import Response, encode_response
 
-_MAX_LISTED = 10
+MAX_LISTED = 10
 """Lines about single images that a message prints: thousands of them would hide the sentences before."""
 
 _MAX_ROWS = 500
@@ -101,9 +102,9 @@ class Messages:
 
     def show_first(self, lines: Sequence[str], rest: str = "", total: int = 0) -> None:
         """Print the first lines, and count the others; `rest` ends that line. `total`: how many there are, if more."""
-        for line in lines[:_MAX_LISTED]:
+        for line in lines[:MAX_LISTED]:
             self.show(line)
-        if (more := max(len(lines), total) - _MAX_LISTED) > 0:
+        if (more := max(len(lines), total) - MAX_LISTED) > 0:
             self.show(f"  and {more:,} more{rest}")
 
     def progress(self, done: int, total: int | None) -> None:
@@ -147,12 +148,26 @@ def rows(record: Record, all_labels: bool = False) -> list[Row]:
     return [(file, *best, ms), *(("", *other, "") for other in others if all_labels)]
 
 
-def show_records(records: Iterable[Record], all_labels: bool, total: int) -> None:
-    """Print the table of a job's records; on a terminal, the counts of labels where the table would be long."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of records, which are read again each time."""
+
+    records: Callable[[], Iterable[Record]]
+    all_labels: bool
+
+    def __iter__(self) -> Iterator[Row]:
+        return (row for record in self.records() for row in rows(record, self.all_labels))
+
+
+def show_records(records: Callable[[], Iterable[Record]], all_labels: bool, total: int) -> None:
+    """Print the table of a job's records; on a terminal, the counts of labels where the table would be long.
+
+    `records` returns them each time that it is called, so that they need not be in memory.
+    """
     if total > _MAX_ROWS and sys.stdout.isatty():
-        show_table(("label", "images", "mean score"), _by_label(records), right=("images", "mean score"))
+        show_table(("label", "images", "mean score"), _by_label(records()), right=("images", "mean score"))
     elif total:
-        show_rows([row for record in records for row in rows(record, all_labels)])
+        show_rows(_Rows(records, all_labels))
 
 
 def _by_label(records: Iterable[Record]) -> list[tuple[str, str, str]]:
@@ -168,7 +183,7 @@ def _by_label(records: Iterable[Record]) -> list[tuple[str, str, str]]:
     ]
 
 
-def show_rows(table: Sequence[Row]) -> None:
+def show_rows(table: Iterable[Row]) -> None:
     """Print a table."""
     show_table(_HEADINGS, table, right=("score", "ms"))
 

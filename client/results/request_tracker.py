@@ -87,21 +87,28 @@ class Tracker(Requests, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _OpenRequest:
+    """A request without predictions. `is_sent`: its image is not being sent any more."""
+
     image: Image
     sent_at: float
     trace_id: str
+    is_sent: bool = False
 
 
 class RequestTracker:
-    """Gives every image exactly one outcome. All methods are thread-safe."""
+    """Gives every image exactly one outcome. All methods are thread-safe.
+
+    It keeps an image, about 1 kB, until `sent` or `fail` ended its sending and predictions answered it, and nothing of
+    it after that. An error response stays until the end.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._open: dict[str, _OpenRequest] = {}
-        self._ids: dict[Image, str] = {}
+        self._ids: dict[Image, str] = {}  # of what is being sent, or is open
         self._errors: dict[str, Outcome] = {}
         self._early: OrderedDict[str, tuple[Response, float]] = OrderedDict()
         self._settled: deque[Outcome] = deque()
@@ -136,6 +143,14 @@ class RequestTracker:
             if early:
                 self._match(*early)
 
+    def sent(self, image: Image) -> None:
+        """Record that an image was sent, and that it is not sent again."""
+        with self._changed:
+            if request := self._open.get(self._ids.get(image, "")):
+                request.is_sent = True
+            else:
+                self._ids.pop(image, None)
+
     def receive(self, response: Response) -> None:
         """Take a response. It is dropped when its request is already settled."""
         with self._changed:
@@ -155,11 +170,14 @@ class RequestTracker:
         """Record that an image could not be sent. A response that has arrived for it takes precedence."""
         with self._changed:
             request_id = self._ids.get(image, "")
-            answered = request_id in self._errors or request_id not in self._open
-            if not (request_id and answered):
-                request = self._open.pop(request_id, None)
-                trace_id = request.trace_id if request else ""
-                self._settle(Outcome(image, request_id, problem=problem, trace_id=trace_id))
+            request = self._open.get(request_id)
+            if request and request_id in self._errors:
+                request.is_sent = True
+                return
+            self._ids.pop(image, None)
+            if request or not request_id:
+                self._open.pop(request_id, None)
+                self._settle(Outcome(image, request_id, problem=problem, trace_id=request.trace_id if request else ""))
 
     def finish_sending(self) -> None:
         """Record that everything is sent. The timeout counts from now."""
@@ -220,6 +238,8 @@ class RequestTracker:
         if not response.error:
             del self._open[request_id]
             self._errors.pop(request_id, None)
+            if request.is_sent:
+                self._ids.pop(request.image, None)
             self._last_at = at
             self._settle(outcome)
         elif supersedes(response, kept.response if kept else None):

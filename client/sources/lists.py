@@ -17,6 +17,7 @@ from client.sources.csv_lists import first_row, read_header, read_rows
 from client.sources.entry import Entry
 from client.sources.selection import STDIN, Selection
 from client.text import plain, printable
+from client.text_map import TextMap
 from functions.errors import InvalidRequest
 from functions.messages.request_decoder import check_length
 from model.text import quoted, shortened, whole
@@ -45,17 +46,19 @@ class ImageList:
 def read_lists(selection: Selection) -> list[ImageList]:
     """Read the lists of a selection, and check every row and all request ids. Raises UsageError.
 
-    The text of lists stays in memory. Each list counts once, also where it is named twice.
+    The text of lists stays in memory, and of a results file about 300 bytes a row; the ids are noted in a temporary
+    file (see TextMap). Each list counts once, also where it is named twice.
     """
     lists = [_read_list(name, selection) for name in dict.fromkeys(selection.lists)]
-    ids: dict[str, str] = {}
-    for entry in (entry for each in lists for entry in each.entries()):
-        if selection.id_column:
-            _check_id(entry)
-            if (first := ids.setdefault(entry.request_id, entry.place)) is not entry.place:
-                raise UsageError(
-                    f"{first} and {entry.place} have the request id {quoted(entry.request_id)}; each must have its own"
-                )
+    with TextMap() as places:
+        for entry in (entry for each in lists for entry in each.entries()):
+            if selection.id_column:
+                _check_id(entry)
+                if not places.add(entry.request_id, entry.place):
+                    raise UsageError(
+                        f"{places[entry.request_id]} and {entry.place} have the request id "
+                        f"{quoted(entry.request_id)}; each must have its own"
+                    )
     return lists
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,6 +14,7 @@ from client.sources.entry import Entry
 from client.sources.lists import read_lists
 from client.sources.objects import SCHEME, ListObjects, bucket_and_prefix, images_of_prefix, why_no_object
 from client.sources.selection import REPEATED, Choice, Selection
+from client.text_map import TextMap
 from client.unique_names import unique_names
 from model.text import shortened
 
@@ -47,6 +49,9 @@ class Source:
 
     While `images` runs it fills `problems` and `left_out`. `problems`: what cannot be sent, in one line each, escaped.
     `left_out`: files that are not sent because of their names, counted as `image_folder.counted` shows them.
+
+    In memory are the text of the lists, the names of the files in the present folder, about 80 bytes each, and nothing
+    else of each image: what was yielded before is noted in a temporary file (see TextMap).
     """
 
     is_streamed = False
@@ -76,18 +81,14 @@ class Source:
         return unique_names(self._distinct(), self._prefix)
 
     def _distinct(self) -> Iterator[AnyImage]:
-        # A single listing names no object twice, and may be too long to remember.
+        # A single listing names no object twice, and may be very long.
         alone = self.is_listing and len(self._selection.paths) == 1 and not self._lists
-        seen: set[str | tuple[str, str]] = set()
-        for image in self._all():
-            if not alone:
-                where = image.reference.uri if image.reference else image.location
-                key = (where, image.request_id) if image.request_id else where
-                if key in seen:
+        with TextMap() as seen:
+            for image in self._all():
+                if alone or seen.add(_identity(image)):
+                    yield image
+                else:
                     self.left_out[REPEATED] += 1
-                    continue
-                seen.add(key)
-            yield image
 
     def _all(self) -> Iterator[AnyImage]:
         for path in self._selection.paths:
@@ -129,3 +130,8 @@ class Source:
 
     def _add_problem(self, text: str) -> None:
         self.problems.append(shortened(text))
+
+
+def _identity(image: AnyImage) -> str:
+    """Return the text that equal images of a command have in common: where they are, and the id of the request."""
+    return json.dumps([image.reference.uri if image.reference else image.location, image.request_id])

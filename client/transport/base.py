@@ -65,7 +65,12 @@ def send_all(
 
     Ends when every image has its outcome, or nothing was sent or answered for `timeout_s` seconds.
     """
-    send_pool.start(images, transport.send, tracker, transport.threads)
+
+    def send(image: Image) -> None:
+        transport.send(image)
+        tracker.sent(image)
+
+    send_pool.start(images, send, tracker, transport.threads)
     yield from tracker.outcomes(timeout_s)
 
 

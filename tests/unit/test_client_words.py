@@ -100,7 +100,7 @@ def test_the_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
         Record.of_outcome(outcome("a.png", Response("r", (Prediction("T-shirt/top", 1.0),)))),
         Record.of_outcome(outcome("long name.png", Response("r", (Prediction("Coat", 0.5),)))),
     ]
-    show_records(records, all_labels=False, total=2)
+    show_records(lambda: records, all_labels=False, total=2)
     assert capsys.readouterr().out.splitlines() == [
         "file           label         score  ms",
         "a.png          T-shirt/top  1.0000  12",
@@ -114,10 +114,10 @@ def test_a_terminal_gets_counts_where_the_table_would_be_long(
     coat, bag = (Record(file="x", status="ok", label=label, score=0.5) for label in ("Coat", "Bag"))
     failed = Record(file="x", status="error", error_code="expired")
     records = [coat] * 600 + [bag] * 400 + [failed]
-    show_records(records, all_labels=False, total=len(records))
+    show_records(lambda: records, all_labels=False, total=len(records))
     assert len(capsys.readouterr().out.splitlines()) == 1002
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    show_records(records, all_labels=False, total=len(records))
+    show_records(lambda: records, all_labels=False, total=len(records))
     shown = capsys.readouterr().out
     assert [line.split()[1::2] for line in shown.splitlines() if "│" in line] == [
         ["Coat", "600", "0.5000"],

@@ -84,7 +84,7 @@ def show(response: Response, folder: Path) -> None:
         view.add(outcome)
         view.close()
     for all_labels in (False, True):
-        show_records([Record.of_outcome(outcome)], all_labels, total=1)
+        show_records(lambda: [Record.of_outcome(outcome)], all_labels, total=1)
     line(response)
 
 
@@ -157,5 +157,5 @@ def test_oversized_and_invalid_json_is_refused(data: bytes) -> None:
 def test_a_long_value_does_not_widen_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     response = Response("r", (Prediction("x" * 900_000, 1e308),))
     record = Record.of_outcome(Outcome(ImageFile(Path("a.png"), "a.png"), "r", response))
-    show_records([record] * 100, all_labels=True, total=100)
+    show_records(lambda: [record] * 100, all_labels=True, total=100)
     assert len(capsys.readouterr().out) < 200_000
