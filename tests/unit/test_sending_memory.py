@@ -75,7 +75,9 @@ def test_each_image_more_takes_little_memory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     peak(source, 10)  # fills caches
-    assert peak(source, MANY) - peak(source, FEW) < BYTES_PER_IMAGE * (MANY - FEW)
+    most = peak(source, FEW) + BYTES_PER_IMAGE * (MANY - FEW)
+    # Threads of other tests may allocate memory meanwhile, but not each time.
+    assert any(peak(source, MANY) < most for _ in range(3))
 
 
 def test_nothing_is_kept_of_an_image_that_is_sent_and_answered() -> None:
