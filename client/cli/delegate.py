@@ -1,6 +1,6 @@
-"""The commands `model` and `up`: they pass their arguments on to the programs in model/ and infra/local/.
+"""The commands `model`, `up` and `scale`: they pass their arguments on to programs in other packages.
 
-The module is imported by its name when the command runs. So the client depends on neither package, and no other command
+The module is imported by its name when the command runs. So the client depends on none of them, and no other command
 imports TensorFlow.
 """
 
@@ -33,6 +33,13 @@ def up(arguments: Sequence[str]) -> int:
     if os.name == "nt":
         raise UsageError("the local twin runs on Linux and macOS; on Windows, start it in WSL")
     return _run("infra.local.__main__", ["up", *arguments], "predictions")
+
+
+@click.command(cls=options.Command, context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def scale(arguments: Sequence[str]) -> int:
+    """Set the instances of a worker pool."""
+    return _run("functions.entrypoints.scale_pool", arguments, "predictions scale")
 
 
 def _run(module: str, arguments: Sequence[str], program: str) -> int:

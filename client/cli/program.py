@@ -28,6 +28,7 @@ COMMANDS = {
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
     "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),
+    "scale": ("client.cli.delegate", "Set the instances of a worker pool."),
     "model": ("client.cli.delegate", "Train, import, export and measure models."),
     "up": ("client.cli.delegate", "Start the local twin until Ctrl-C."),
     "completion": ("client.cli.completion", "Print the completion script for a shell."),

@@ -82,7 +82,7 @@ def test_the_wheel_shows_version_and_help(predictions: Path, outside: Path) -> N
     assert run(predictions, outside, "--version").stdout == f"predictions {version()}\n"
     shown = run(predictions, outside, "--help")
     assert shown.returncode == 0 and "predictions publish shoe.png" in shown.stdout
-    for command in ("model", "up"):
+    for command in ("model", "up", "scale"):
         shown = run(predictions, outside, command, "--help")
         assert shown.returncode == 0 and shown.stdout.startswith(f"usage: predictions {command} ")
 

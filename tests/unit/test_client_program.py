@@ -23,7 +23,7 @@ def test_every_command_has_its_name_and_a_summary(capsys: pytest.CaptureFixture[
         assert f"  {name} " in shown and summary in shown
 
 
-@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"model", "up"}))  # argparse wraps those to the terminal
+@pytest.mark.parametrize("name", [name for name in COMMANDS if COMMANDS[name][0] != "client.cli.delegate"])
 def test_help_fits_a_terminal_of_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"], {}) == 0
     shown = capsys.readouterr().out

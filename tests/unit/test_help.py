@@ -18,7 +18,7 @@ def commands() -> Iterator[tuple[str, ...]]:
     """The words of each command that has its own help."""
     ctx = click.Context(program, info_name="predictions")
     for name in COMMANDS:
-        if name in ("model", "up"):  # other programs
+        if COMMANDS[name][0] == "client.cli.delegate":  # other programs
             continue
         yield (name,)
         command = program.get_command(ctx, name)

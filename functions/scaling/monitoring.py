@@ -1,0 +1,120 @@
+"""Reads the minutes of a worker pool from Cloud Monitoring ("Method: timeSeries.list", Google Cloud)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from functions.scaling.google_api import ApiError, GoogleApi
+from functions.scaling.history import MINUTE_S, Minute
+from model.text import quoted
+
+ENDPOINT = "https://monitoring.googleapis.com"
+
+DAY = 1440
+"""Minutes that are read: a pool that is busy once a day has a measured rate."""
+
+STALE = 10
+"""Minutes after which a backlog is too old to decide on. Samples are visible after up to four minutes."""
+
+_MAX_PAGES = 20
+"""Pages of one series: one is enough for a day's minutes, and an endless reply ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric of one resource, summed over its labels: a value for each minute."""
+
+    metric: str
+    resource: str
+    labels: dict[str, str]
+    aligner: str
+
+    @property
+    def filter(self) -> str:
+        labels = "".join(f' AND resource.labels.{name}="{value}"' for name, value in self.labels.items())
+        return f'metric.type="{self.metric}" AND resource.type="{self.resource}"{labels}'
+
+
+def read_minutes(api: GoogleApi, subscription: str, pool: str, now: datetime) -> list[Minute]:
+    """Return the minutes of the last day up to the latest sample of the backlog.
+
+    `subscription` and `pool` are full names. Raises ApiError, also when the latest backlog is older than STALE minutes.
+    """
+    (_, project, _, queue), (_, pool_project, _, region, _, name) = subscription.split("/"), pool.split("/")
+    queued = "pubsub_subscription", {"subscription_id": queue}
+    ran = "cloud_run_worker_pool", {"worker_pool_name": name, "location": region}
+    end = now.astimezone(UTC).replace(second=0, microsecond=0)
+    backlogs = _values(
+        api, project, Series("pubsub.googleapis.com/subscription/num_undelivered_messages", *queued, "ALIGN_MAX"), end
+    )
+    if not backlogs or (age := DAY - max(backlogs)) > STALE:
+        known = f"the latest one is {age} minutes old" if backlogs else "there is none in the last day"
+        raise ApiError(f"backlog of {queue} is not known: {known}; it must be at most {STALE} minutes old")
+    acked = _values(
+        api, project, Series("pubsub.googleapis.com/subscription/ack_message_count", *queued, "ALIGN_DELTA"), end
+    )
+    ran_s = _values(
+        api, pool_project, Series("run.googleapis.com/container/billable_instance_time", *ran, "ALIGN_DELTA"), end
+    )
+    return [Minute(backlogs.get(at), acked.get(at, 0.0), ran_s.get(at)) for at in range(1, max(backlogs) + 1)]
+
+
+def _values(api: GoogleApi, project: str, series: Series, end: datetime) -> dict[int, float]:
+    """Return the values by minute, counted from a day before `end`, whose last minute is DAY. Raises ApiError."""
+    begin = end - timedelta(minutes=DAY)
+    query = {
+        "filter": series.filter,
+        "interval.startTime": _time(begin),
+        "interval.endTime": _time(end),
+        "aggregation.alignmentPeriod": f"{MINUTE_S}s",
+        "aggregation.perSeriesAligner": series.aligner,
+        "aggregation.crossSeriesReducer": "REDUCE_SUM",
+    }
+    try:
+        points = list(_points(api, f"{ENDPOINT}/v3/projects/{project}/timeSeries", query))
+        found = {_minute(point, begin): _value(point) for point in points}
+    except (KeyError, TypeError, AttributeError, ValueError) as exc:
+        raise ApiError(f"{series.metric} cannot be read: {_why(exc)}") from exc
+    return {at: value for at, value in found.items() if 1 <= at <= DAY}
+
+
+def _points(api: GoogleApi, url: str, query: dict[str, str]) -> Iterator[Any]:
+    """Yield the points of the only series, page by page."""
+    for _ in range(_MAX_PAGES):
+        reply = api.call("GET", url, params=query)
+        if reply.get("executionErrors"):
+            raise ValueError("Cloud Monitoring answered in part only")
+        if len(series := reply.get("timeSeries", [])) > 1:
+            raise ValueError(f"{len(series)} series came instead of one")
+        for each in series:
+            yield from each["points"]
+        if not (token := reply.get("nextPageToken")):
+            return
+        query = query | {"pageToken": token}
+    raise ValueError(f"more than {_MAX_PAGES} pages came")
+
+
+def _minute(point: Any, begin: datetime) -> int:
+    return round((datetime.fromisoformat(point["interval"]["endTime"]) - begin).total_seconds() / MINUTE_S)
+
+
+def _value(point: Any) -> float:
+    """Return a value from 0 up. Raises ValueError for any other."""
+    [(kind, given)] = point["value"].items()
+    value = float(given) if kind in ("int64Value", "doubleValue") and not isinstance(given, bool) else -1.0
+    if not isfinite(value) or value < 0:
+        raise ValueError(f"a value is {quoted(given)}; it must be a number from 0 up")
+    return value
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _why(exc: Exception) -> str:
+    """Return the reason, where it is a text of ours or of Python, or that the reply's form is unknown."""
+    return str(exc) if isinstance(exc, ValueError) else "the reply does not have the documented form"
