@@ -77,8 +77,10 @@ def _values(api: GoogleApi, project: str, series: Series, end: datetime) -> dict
     try:
         points = list(_points(api, f"{ENDPOINT}/v3/projects/{project}/timeSeries", query))
         found = {_minute(point, begin): _value(point) for point in points}
+    except ApiError as exc:
+        raise ApiError(f"{series.metric} cannot be read: {exc}", exc.status) from exc
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
-        raise ApiError(f"{series.metric} cannot be read: {_why(exc)}") from exc
+        raise ApiError(f"{series.metric} cannot be read: the reply does not have the documented form") from exc
     return {at: value for at, value in found.items() if 1 <= at <= DAY}
 
 
@@ -87,15 +89,15 @@ def _points(api: GoogleApi, url: str, query: dict[str, str]) -> Iterator[Any]:
     for _ in range(_MAX_PAGES):
         reply = api.call("GET", url, params=query)
         if reply.get("executionErrors"):
-            raise ValueError("Cloud Monitoring answered in part only")
+            raise ApiError("the reply is incomplete")
         if len(series := reply.get("timeSeries", [])) > 1:
-            raise ValueError(f"{len(series)} series came instead of one")
+            raise ApiError(f"{len(series)} series came instead of one")
         for each in series:
             yield from each["points"]
         if not (token := reply.get("nextPageToken")):
             return
         query = query | {"pageToken": token}
-    raise ValueError(f"more than {_MAX_PAGES} pages came")
+    raise ApiError(f"more than {_MAX_PAGES} pages came")
 
 
 def _minute(point: Any, begin: datetime) -> int:
@@ -103,18 +105,15 @@ def _minute(point: Any, begin: datetime) -> int:
 
 
 def _value(point: Any) -> float:
-    """Return a value from 0 up. Raises ValueError for any other."""
+    """Return a value from 0 up. Raises ApiError for any other number, TypeError or ValueError for other values."""
     [(kind, given)] = point["value"].items()
-    value = float(given) if kind in ("int64Value", "doubleValue") and not isinstance(given, bool) else -1.0
+    if kind not in ("int64Value", "doubleValue") or isinstance(given, bool):
+        raise TypeError(kind)
+    value = float(given)
     if not isfinite(value) or value < 0:
-        raise ValueError(f"a value is {quoted(given)}; it must be a number from 0 up")
+        raise ApiError(f"a value is {quoted(given)}; it must be a number from 0 up")
     return value
 
 
 def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _why(exc: Exception) -> str:
-    """Return the reason, where it is a text of ours or of Python, or that the reply's form is unknown."""
-    return str(exc) if isinstance(exc, ValueError) else "the reply does not have the documented form"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,7 +19,7 @@ POOL = "projects/p/locations/r/workerPools/pool"
 NAMES = [POOL, "--subscription", "projects/p/subscriptions/s"]
 
 
-def quiet(backlogs: list[float | None]) -> list[Minute]:
+def quiet(backlogs: Sequence[float | None]) -> list[Minute]:
     """Minutes of a pool that handles nothing."""
     return [Minute(backlog, 0, None) for backlog in backlogs]
 
