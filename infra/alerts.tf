@@ -69,7 +69,7 @@ resource "google_monitoring_notification_channel" "email" {
 }
 
 resource "google_monitoring_alert_policy" "this" {
-  for_each = local.alerts
+  for_each = merge(local.alerts, local.scale_alerts)
 
   project               = var.project_id
   display_name          = "${local.prefix}prediction: ${each.value.is}"

@@ -5,6 +5,7 @@ locals {
     invoker  = { wanted = true, is = "Identity of Pub/Sub's pushes to the worker" }
     builder  = { wanted = true, is = "Builds the image or the function" }
     nightly  = { wanted = var.nightly != null, is = "Sends requests for new images in a bucket, every night" }
+    scaler   = { wanted = var.scale != null, is = "Sets the instance count of the worker pool" }
     endpoint = { wanted = var.http_endpoint != "off", is = "Serves the HTTP endpoint" }
   } : name => what.is if what.wanted }
 

@@ -62,7 +62,7 @@ variable "max_instances" {
 }
 
 variable "instances" {
-  description = "Instances of a worker pool, which does not scale automatically."
+  description = "Instances of a worker pool, which does not scale automatically; not used with `scale`."
   type        = number
   default     = 1
   nullable    = false

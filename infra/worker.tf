@@ -1,4 +1,4 @@
-# The worker as a worker pool that pulls. It does not scale automatically, so it suits a steady, large load.
+# The worker as a worker pool that pulls. It does not scale automatically, so it suits a steady, large load, or var.scale.
 resource "google_cloud_run_v2_worker_pool" "worker" {
   count = var.compute == "worker" ? 1 : 0
 
@@ -16,8 +16,12 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     }
   }
 
-  scaling {
-    manual_instance_count = var.instances
+  # The provider keeps the API's value of a block that is not configured: with var.scale, the job's.
+  dynamic "scaling" {
+    for_each = var.scale == null ? [var.instances] : []
+    content {
+      manual_instance_count = scaling.value
+    }
   }
 
   template {

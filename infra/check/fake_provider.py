@@ -28,12 +28,19 @@ _INVENTED = {
     "google_pubsub_topic.id": "projects/{project}/topics/{name}",
     "google_pubsub_subscription.id": "projects/{project}/subscriptions/{name}",
     "google_cloud_run_v2_service.uri": "https://{name}.example",
+    "google_cloud_run_v2_worker_pool.id": "projects/{project}/locations/{location}/workerPools/{name}",
     "google_service_account.name": "projects/{project}/serviceAccounts/{account_id}",
     "google_service_account.email": "{account_id}@{project}.example",
     "google_service_account.member": "serviceAccount:{account_id}@{project}.example",
     "google_project_service_identity.member": "serviceAccount:agent@{service}",
     "google_storage_project_service_account.email_address": "agent@storage.googleapis.com",
     "google_bigquery_default_service_account.email": "agent@bigquery.googleapis.com",
+}
+
+# Blocks that the real provider takes from the API where they are not configured (`default_from_api` in Google's
+# definitions of the resources), with the API's first value. The packages with the schemas do not tell.
+_FROM_API: dict[str, dict[str, dict[str, Any]]] = {
+    "google_cloud_run_v2_worker_pool": {"scaling": {"manual_instance_count": 1}},
 }
 
 Values = dict[str, Any]
@@ -78,14 +85,20 @@ class FakeProvider(rpc.ProviderServicer):  # type: ignore[misc]
         return wire.ReadResource.Response(new_state=request.current_state)
 
     def PlanResourceChange(self, request: Any, context: Any) -> Any:
-        planned = _unpack(request.proposed_new_state)
-        if _unpack(request.prior_state) is None:
+        planned, prior = _unpack(request.proposed_new_state), _unpack(request.prior_state)
+        if planned and prior:
+            planned |= {name: prior[name] for name in _FROM_API.get(request.type_name, ()) if not planned[name]}
+        if prior is None:
             planned = _fill(self._resources[request.type_name], planned, lambda name, type_: _UNKNOWN)
         return wire.PlanResourceChange.Response(planned_state=_pack(planned), legacy_type_system=True)
 
     def ApplyResourceChange(self, request: Any, context: Any) -> Any:
         planned = _unpack(request.planned_state)
-        applied = _fill(self._resources[request.type_name], planned, _inventor(request.type_name, planned))
+        block = self._resources[request.type_name]
+        applied = _fill(block, planned, _inventor(request.type_name, planned))
+        if applied:
+            given = _FROM_API.get(request.type_name, {})
+            applied |= {name: [_empty(block, name) | first] for name, first in given.items() if not applied[name]}
         return wire.ApplyResourceChange.Response(new_state=_pack(applied), legacy_type_system=True)
 
     def ReadDataSource(self, request: Any, context: Any) -> Any:
@@ -143,6 +156,11 @@ def _fill(block: Values, value: Any, invent: Invent) -> Any:
         elif isinstance(inner, dict):
             filled[name] = _fill(nested["block"], inner, invent)
     return filled
+
+
+def _empty(block: Values, name: str) -> Values:
+    """A nested block's value without any argument."""
+    return dict.fromkeys(block["block_types"][name]["block"]["attributes"])
 
 
 def _inventor(type_name: str, configured: Values | None) -> Invent:

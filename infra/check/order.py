@@ -22,7 +22,7 @@ _RUNS = (
     "google_cloud_run_v2_worker_pool.worker",
     "google_cloudfunctions2_function.worker",
 )
-_JOB = "google_cloud_run_v2_job.nightly"
+_JOB, _SCALER = "google_cloud_run_v2_job.nightly", "google_cloud_run_v2_job.scale"
 _REQUESTS, _ROWS = "google_pubsub_subscription.this", "google_pubsub_subscription.bigquery"
 
 
@@ -81,6 +81,7 @@ RULES = (
         (
             *_RUNS,
             _JOB,
+            _SCALER,
             "google_pubsub_topic.*",
             "google_storage_bucket.*",
             "google_bigquery_dataset.this",
@@ -90,7 +91,7 @@ RULES = (
     ),
     Rule(
         ("google_artifact_registry_repository.images",),
-        (*_RUNS, _JOB),
+        (*_RUNS, _JOB, _SCALER),
         "the image repository is created before the services that run its images, and deleted after them",
     ),
     Rule(
@@ -125,6 +126,20 @@ RULES = (
     Rule(
         ("google_cloud_run_v2_job_iam_member.nightly",),
         ("google_cloud_scheduler_job.nightly",),
+        "a schedule without the right to start its job fails at its first run",
+    ),
+    Rule(
+        (
+            "google_project_iam_member.scaler",
+            "google_cloud_run_v2_worker_pool_iam_member.scaler",
+            "google_service_account_iam_member.scaler",
+        ),
+        (_SCALER,),
+        "the job's first run must be able to read the backlog and to change the pool",
+    ),
+    Rule(
+        ("google_cloud_run_v2_job_iam_member.scaler",),
+        ("google_cloud_scheduler_job.scale",),
         "a schedule without the right to start its job fails at its first run",
     ),
 )

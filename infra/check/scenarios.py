@@ -50,6 +50,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
     **{f"`{name}`": COMPUTE["push"] | _OPTIONS[name] for name in _ALONE},
     **{f"`{one}` and `{other}`": COMPUTE["push"] | _OPTIONS[one] | _OPTIONS[other] for one, other in _PAIRS},
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
+    "`scale`": COMPUTE["worker"] | {"scale": "{max = 10, rate = 24}"},
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},
 }
 

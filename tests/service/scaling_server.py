@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -57,7 +58,7 @@ class Google:
         self.scaling: dict[str, Any] = {}
         self.replies: dict[str, tuple[int, Any]] = {}
         self.page_size = 100_000
-        self.hook = lambda: None
+        self.hook: Callable[[], None] = lambda: None
         self.changes: list[dict[str, Any]] = []
         self.waiting = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())

@@ -23,7 +23,13 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize(
-    "compute", [{}, {"compute": "worker"}, {"compute": "function", "function_source": "topology.yaml"}], ids=str
+    "compute",
+    [
+        {},
+        {"compute": "worker", "scale": "{ max = 3, rate = 20 }"},
+        {"compute": "function", "function_source": "topology.yaml"},
+    ],
+    ids=str,
 )
 def test_every_resource_name_has_the_prefix(compute: dict[str, str], plan: Plan) -> None:
     made = [each for each in plan(prefix="dev", **EVERYTHING, **compute) if is_made(each)]

@@ -29,6 +29,10 @@ def nightly(**given: str) -> dict[str, str]:
     return {"nightly": json.dumps({"bucket": "photos"} | given)}
 
 
+def scale(**given: float | None) -> dict[str, str]:
+    return {"compute": "worker", "scale": json.dumps({"max": 10, "rate": 20} | given)}
+
+
 def settings(name: str, value: str = "x") -> dict[str, str]:
     return {"settings": json.dumps({name: value})}
 
@@ -85,6 +89,8 @@ ACCEPTED: list[dict[str, str]] = [
     settings("LOG_LEVEL", "DEBUG"),
     settings("PORTS"),
     nightly(),
+    scale(),
+    scale(min=10, rate=0.01, drain_minutes=1, cooldown_minutes=720, every_minutes=1),
     nightly(prefix="2026/"),
     *(
         nightly(schedule=schedule)
@@ -180,6 +186,18 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (nightly(bucket=bucket), "nightly", [f"bucket is {bucket}", "without gs://"])
         for bucket in ("gs://photos", "Photos", "a/b")
     ),
+    (scale() | {"compute": "push"}, "scale", ["compute is push", "needs compute worker"]),
+    *((scale(max=most), "scale", [f"scale.max is {most}", "from 1 to 1000"]) for most in (0, 1.5, 1001)),
+    *((scale(min=least), "scale", [f"scale.min is {least}", "which is 10"]) for least in (-1, 0.5, 11)),
+    *((scale(rate=rate), "scale", [f"scale.rate is {rate}", "above 0"]) for rate in (0, -1)),
+    (scale(rate=None), "scale", ["scale.rate is 0", "above 0"]),
+    (scale(max=None), "scale", ["scale.max is 0", "from 1 to 1000"]),
+    *(
+        (scale(**{name: minutes}), "scale", [f"scale.{name} ", f"{minutes}", "from 1 to 720"])
+        for name in ("drain_minutes", "cooldown_minutes")
+        for minutes in (0, 1.5, 721)
+    ),
+    *((scale(every_minutes=every), "scale", [f"every_minutes is {every}", "1 to 5"]) for every in (0, 2.5, 6)),
     *((nightly(hours=hours), "nightly", [f"hours is {hours}", "above 0"]) for hours in ("0", "-1")),
     *(
         (nightly(time_zone=zone), "nightly", [f"time_zone is {zone}", "Europe/Berlin"])
