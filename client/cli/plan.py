@@ -150,11 +150,13 @@ def plan(
     from dataclasses import replace
 
     from client.plan import measurements
+    from client.plan.cost import total
     from client.plan.performance import DELIVERIES, workers
     from client.plan.planner import plan as plan_for
     from client.plan.prices import SHIPPED, Prices
     from client.plan.report_json import report
     from client.plan.report_text import lines
+    from client.plan.scaling import EVERY_MINUTES, scaling
     from client.plan.tfvars import written
 
     if more_bench and not bench:
@@ -181,6 +183,9 @@ def plan(
         other = plan_for(replace(load, carrier="reference"), plans[0].worker, price_list, deliveries, seed)
         if other.met and other.option.cost < plans[0].option.cost:
             print(f"\nwith images by reference (--carrier reference) this worker would cost ${other.option.cost:,.2f}")
+    if plans[0].option.size.delivery == "pull":
+        cost = f"a decision every {EVERY_MINUTES} minutes costs ${total(scaling(price_list)):,.2f} a month"
+        print(f"\nwith scale (infra/README.md) the pool follows its backlog; {cost}")
     print(f"\nprices of {price_list.date}, 30 days a month; sources and assumptions: {_shown(prices or SHIPPED)}")
     if unverified := [name for name, price in price_list.price.items() if "NOT VERIFIED" in price.source]:
         print(f"not verified among them: {', '.join(unverified)}")

@@ -36,6 +36,7 @@ class Behaviour:
     push_window: float
     utilisation: float
     pool_utilisation: float
+    job_billed_s: float
     request_log_bytes: float
     worker_log_bytes: float
 

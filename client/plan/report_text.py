@@ -101,7 +101,7 @@ def _verdict(load: Workload, plan: Plan) -> Iterator[str]:
     if not plan.met:
         yield f"  MISSES the target: 95 % within {seconds(plan.option.latency_s)}; no other size is faster"
     if plan.option.size.delivery == "pull":
-        yield "  a pool has a fixed size: it neither follows the backlog nor scales to zero"
+        yield "  a pool has a fixed size: only with scale (below) does it follow the backlog and scale to zero"
 
 
 def _chart(plan: Plan, end_s: float) -> Iterator[str]:

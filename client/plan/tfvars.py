@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from client.plan.formatting import memory
-from client.plan.sizing import Size
+from client.plan.sizing import SPARE, Size
 
 
 def written(size: Size, comment: str) -> str:
@@ -15,6 +17,10 @@ def written(size: Size, comment: str) -> str:
     }
     if size.delivery == "pull":
         given["instances"] = size.needed
+        most = ceil(size.needed * SPARE)
+        comment += (
+            f"\n# to follow the backlog, instead of instances: scale = {{ max = {most}, rate = {size.per_s:.4g} }}"
+        )
     else:
         assert size.deadlines, "a push deployment has deadlines"
         given |= {"concurrency": size.concurrency, "min_instances": size.min_instances}

@@ -110,7 +110,7 @@ def test_the_deployer_has_the_roles_for_what_is_made_and_no_others(examples: Pat
         needed | {"cloudbuild.builds.editor", "iam.serviceAccountUser", "logging.viewer"}
     )
     [allowed] = re.findall(r"hasOnly\(\[(.+)\]\)", text)
-    project = files["build.tf"].split('"google_project_iam_member"')[1].split("\nresource ")[0]
+    project = "".join(re.findall(r'^resource "google_project_iam_member".*?^}', "\n".join(files.values()), re.M | re.S))
     assert set(allowed.replace('"', "").split(", ")) == set(re.findall(r'"(roles/[\w.]+)"', project))
 
 

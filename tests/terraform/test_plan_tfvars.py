@@ -37,6 +37,14 @@ def test_terraform_accepts_the_written_variables(
     assert f'"cpu"    = "{cpu}"' in outcome.output
 
 
+def test_terraform_accepts_the_scale_of_the_comment(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.tfvars"
+    assert main(["plan", "--images-per-day", "1e6", "--delivery", "pull", "--tfvars", str(file)], {}) == 0
+    file.write_text(file.read_text().replace("# to follow the backlog, instead of instances: ", ""))
+    outcome = plan(terraform, folder, file)
+    assert outcome.ok and "google_cloud_scheduler_job.scale[0]" in outcome.output, outcome.output
+
+
 def test_terraform_refuses_a_wrong_value(terraform: Terraform, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.tfvars"
     assert main(["plan", "--images-per-day", "1e6", "--tfvars", str(file)], {}) == 0

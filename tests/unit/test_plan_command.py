@@ -32,6 +32,12 @@ def test_two_workers_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, said.splitlines())) <= 120
 
 
+def test_the_plan_of_a_pool_has_the_cost_of_following_its_backlog(capsys: pytest.CaptureFixture[str]) -> None:
+    said = planned(capsys, "--delivery", "pull")
+    assert "with scale (infra/README.md) the pool follows its backlog; a decision every 5 minutes costs $9.85" in said
+    assert "with scale" not in planned(capsys, "--delivery", "push")
+
+
 def test_images_larger_than_measured_ones_get_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert "your images are larger" not in planned(capsys)
     assert "your images are larger" in planned(capsys, "--size", "2MB")
@@ -61,6 +67,8 @@ def test_terraform_variables_are_written(delivery: str, tmp_path: Path, root: Pa
     assert main([*WORDS, "--delivery", delivery, "--tfvars", str(path)], {}) == 0
     comment, *lines = path.read_text().splitlines()
     assert comment.startswith("# 1,000,000 images a day")
+    if delivery == "pull":
+        assert re.fullmatch(r"# to follow .+: scale = \{ max = \d+, rate = [\d.]+ \}", lines.pop(0))
     assert all(re.fullmatch(r"\w+ += \S+", line) for line in lines)
     written = {name: value for name, _, value in map(str.split, lines)}
     assert written["compute"] == ('"push"' if delivery == "push" else '"worker"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from client.plan.measurements import read, shipped
 from client.plan.performance import Delivery, workers
 from client.plan.planner import plan
 from client.plan.prices import Prices
+from client.plan.scaling import EVERY_MINUTES, scaling
 from client.plan.sizing import Size, sized
 from client.plan.workload import Carrier, Workload, usual_peak
 
@@ -48,6 +50,23 @@ def test_a_pool_is_paid_day_and_night() -> None:
     assert lines["Logging"].gross == pytest.approx(
         30e6 * 1000 / 2**30 * 0.50
     )  # no request, no entry of Cloud Run's own
+
+
+def test_a_pool_that_follows_its_backlog_pays_for_its_decisions() -> None:
+    lines = {line.name: line for line in scaling(PRICES)}
+    # 8,640 runs of at least a minute, and one schedule of three that are free.
+    assert lines["job_cpu"].gross == pytest.approx(8640 * 60 * 0.000018) and lines["job_cpu"].free == 0
+    assert lines["job_memory"].gross == pytest.approx(8640 * 60 / 2 * 0.000002)
+    assert lines["scheduler_job"].gross == lines["scheduler_job"].free == pytest.approx(0.10)
+    assert total(scaling(PRICES, 1)) == pytest.approx(5 * total(scaling(PRICES)))
+
+
+def test_the_price_of_decisions_is_that_of_terraforms_job(root: Path) -> None:
+    files = "".join((root / "infra" / name).read_text() for name in ("scale.tf", "README.md"))
+    assert f"every_minutes    = optional(number, {EVERY_MINUTES})" in files
+    assert 'limits = { cpu = "1", memory = "512Mi" }' in files
+    costs = [f"${total(scaling(PRICES, every)):.2f}" for every in (EVERY_MINUTES, 1)]
+    assert f"`scale` adds {costs[0]} a month" in files and f"{costs[1]} with a decision every minute" in files
 
 
 def test_push_is_paid_while_a_request_is_in_flight_or_an_instance_starts() -> None:
