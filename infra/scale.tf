@@ -178,3 +178,9 @@ resource "google_cloud_scheduler_job" "scale" {
 
   depends_on = [google_cloud_run_v2_job_iam_member.scaler]
 }
+
+output "first_response_seconds" {
+  description = "Seconds within which a request is answered that finds no instance: a pool at zero waits for a decision."
+  value       = try(var.scale.min, 1) == 0 ? 900 : 120
+  depends_on  = [google_cloud_scheduler_job.scale]
+}

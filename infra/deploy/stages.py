@@ -136,10 +136,12 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
         print("\n".join(exports(target.project, outputs)), flush=True)
     # An internal endpoint does not accept requests from outside, where this command runs.
     entry_point = outputs.get("endpoint_url") if outputs.get("http_endpoint") == "anywhere" else None
+    limit_s = outputs.get("first_response_seconds")
     shell.run(
         *shell.python("infra.deploy", "smoke", f"--project={target.project}"),
         *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),
         *(f"--bucket={target.bucket('uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
+        *([f"--timeout={limit_s}"] if limit_s else []),
         hint=f"Everything is deployed, but not every entry point responds. To diagnose: {_doctor(target)}",
     )
 

@@ -18,6 +18,10 @@ run "none" {
     condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 3
     error_message = "Without scale, the pool has the given instances."
   }
+  assert {
+    condition     = output.first_response_seconds == 120
+    error_message = "A pool that always runs answers at once."
+  }
 }
 
 run "scale" {
@@ -28,6 +32,10 @@ run "scale" {
   assert {
     condition     = length(google_cloud_run_v2_worker_pool.worker[0].scaling) == 0
     error_message = "The instance count is not Terraform's, or every apply would undo the job's work."
+  }
+  assert {
+    condition     = output.first_response_seconds == 900
+    error_message = "The smoke test waits for a pool at zero."
   }
   assert {
     condition = google_cloud_run_v2_job.scale[0].template[0].template[0].containers[0].command == tolist(["python", "-m", "functions.entrypoints.scale_pool"]) && google_cloud_run_v2_job.scale[0].template[0].template[0].containers[0].args == tolist([
@@ -96,6 +104,10 @@ run "other_numbers" {
   assert {
     condition     = slice(google_cloud_run_v2_job.scale[0].template[0].template[0].containers[0].args, 2, 7) == tolist(["--min=1", "--max=4", "--rate=24", "--drain=3", "--cooldown=30"]) && google_cloud_scheduler_job.scale[0].schedule == "*/1 * * * *"
     error_message = "Every number of the option is used."
+  }
+  assert {
+    condition     = output.first_response_seconds == 120
+    error_message = "A pool with a minimum answers at once."
   }
   assert {
     condition     = google_cloud_run_v2_job.scale[0].template[0].template[0].vpc_access[0].egress == "ALL_TRAFFIC" && google_cloud_run_v2_job.scale[0].binary_authorization[0].use_default && google_cloud_run_v2_job.scale[0].template[0].template[0].encryption_key == var.kms_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
@@ -159,6 +160,26 @@ def test_the_image_runs_the_nightly_batch(image: dockerfile.Image, twin: Twin, t
         command, cwd=image.workdir, env={**image.env, **twin.env}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and '"requests": 1' in done.stderr, done.stderr
+
+
+def test_the_image_scales_a_pool(image: dockerfile.Image) -> None:
+    """It has what the calls need; here it gets as far as the credentials."""
+    names = [
+        "projects/p/locations/r/workerPools/pool",
+        "--subscription=projects/p/subscriptions/s",
+        "--max=3",
+        "--json",
+    ]
+    done = subprocess.run(
+        ["python", "-m", "functions.entrypoints.scale_pool", *names],
+        cwd=image.workdir,
+        env={**image.env, "NO_GCE_CHECK": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and done.stdout == "", done.stderr
+    assert "nothing is changed: there are no credentials" in json.loads(done.stderr)["message"]
 
 
 def asked_and_answered(pubsub: PubsubClient, ids: list[str]) -> dict[str, tuple[str, tuple[Prediction, ...]]]:

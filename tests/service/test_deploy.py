@@ -185,6 +185,12 @@ def test_the_smoke_test_gets_the_deployed_entry_points(tools: Tools) -> None:
     ]
 
 
+def test_the_smoke_test_waits_for_a_pool_that_may_be_at_zero(tools: Tools) -> None:
+    tools.output(first_response_seconds=900)
+    assert run(tools) == 0
+    assert tools.calls[-1][-1] == "--timeout=900"
+
+
 def test_an_entry_point_without_access_is_not_tested(tools: Tools) -> None:
     tools.output(endpoint_url="https://endpoint.example", http_endpoint="internal")
     assert run(tools) == 0
