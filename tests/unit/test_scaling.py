@@ -62,9 +62,10 @@ def test_a_minimum_and_a_maximum_hold() -> None:
         ([1000] * 39 + [1001], 3, 3),  # it grows
         ([1000] * 39 + [999], 3, 1),
         ([1150] * 40, 2, 2),  # one instance would have nothing to spare
-        ([None] * 39 + [500], 3, 1),
-        ([500, None, None, 500], 3, 1),
-        ([400, None, None, 500], 3, 3),
+        ([500] + [None] * 20 + [500], 3, 1),
+        ([400] + [None] * 20 + [500], 3, 3),  # it grows
+        ([None] * 20 + [500] * 15, 3, 3),  # the cool-down is not known
+        ([None] * 20 + [500] * 16, 3, 1),
     ],
 )
 def test_instances_stop_after_the_cooldown(minutes: list[float | None], current: int, count: int) -> None:
@@ -106,6 +107,7 @@ BUSY, IDLE, OFF = Minute(500, 120, 60), Minute(0, 30, 60), Minute(500, 0, 0)
         ([BUSY] * 4 + [IDLE] * 9, Rate(2.0, 4)),  # the first idle minute began with a backlog
         ([Minute(500, 60, 60)] * 50 + [BUSY] * 30, Rate(2.0, 30)),
         ([BUSY] * 9 + [Minute(500, 2, 60)] * 2, Rate(2.0, 10)),  # an instance starts: the median ignores it
+        ([BUSY] * 9 + [Minute(500, 480, 60)] * 2, Rate(2.0, 10)),  # small images came
         ([Minute(500, 240, 120)] * 9, Rate(2.0, 8)),
         ([Minute(120, 120, 60)] * 9, None),  # it may have waited for messages
         ([Minute(None, 120, 60)] * 9, None),
