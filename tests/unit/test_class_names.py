@@ -39,7 +39,6 @@ CASES = {
     "digits by name": ('{"0": 0, "1": 1}', ("0", "1")),
     "a list": ('["cat", "dog"]', ("cat", "dog")),
     "a list of pairs": ('[["n1", "cat"], ["n2", "cat"]]', ("cat (n1)", "cat (n2)")),
-    "repeated": ('["cat", "cat"]', ("cat (number 0)", "cat (number 1)")),
 }
 
 
@@ -73,6 +72,9 @@ def test_an_index_whose_places_are_certain_is_read(name: str, file: str, tmp_pat
         ('{"0": 1, "1": 0}', "its keys and its values are both the numbers 0 to 1; it must be a list"),
         ('{"id2label": {"0": "cat", "1": "dog"}}', "the numbers of its labels are not 0 to 0"),
         ('{"0": "cat", "1": "dog", "1": "eel"}', "it names '1' more than once"),
+        ('["cat", "dog", "cat"]', "number 0 and number 2 are both 'cat'; each label may occur once"),
+        ('{"0": "cat", "1": "cat"}', "number 0 and number 1 are both 'cat'"),
+        ('[["n1", "cat"], ["n1", "cat"]]', "names 'cat .n1.' more than once"),
         ("{}", "it must be "),
         ('"cat"', "it must be "),
         ("cat\ndog\n", "it is not JSON: Expecting value, line 1"),
@@ -122,6 +124,7 @@ def test_numbers_in_another_order_than_the_lines_are_refused(tmp_path: Path) -> 
     [
         ("labels.txt", "cat\ndog\n", r"labels\.txt names 2 labels; the model gives 3 scores, one for each label"),
         ("labels.txt", "cat\n\ndog\n", "line 2 is empty"),
+        ("labels.csv", "id,label\n0,cat\n1,dog\n", r"labels\.csv names 2 labels; the model gives 3 scores"),
         ("index.json", "[]", "it holds no label"),
         ("index.json", "3", "it must be "),
         ("index.json", "{", "it is not JSON"),
@@ -131,6 +134,14 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path, name: str, text: str
     (tmp_path / name).write_text(text)
     with pytest.raises(SourceError, match=words):
         labels_for(3, tmp_path / name)
+
+
+def test_imagenets_lists_repeat_a_label(tmp_path: Path) -> None:
+    lines = [f"label {number}" for number in range(1000)]
+    lines[134] = lines[517] = "crane"
+    (tmp_path / "labels.txt").write_text("\n".join(lines))
+    labels = labels_for(1000, tmp_path / "labels.txt")
+    assert (labels[134], labels[517]) == ("crane (line 135)", "crane (line 518)")
 
 
 def test_scores_without_names_are_refused(tmp_path: Path) -> None:

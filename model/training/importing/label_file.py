@@ -1,4 +1,4 @@
-"""Reads files of labels: lines, numbered lines, and the forms of JSON in which frameworks write a class index.
+"""Reads files of labels: lines, numbered lines, tables, and the forms of JSON in which frameworks write a class index.
 
 A form is accepted when each label's place is certain; every other one is refused.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,60 @@ from model.labels import check_labels
 from model.text import decode_text, quoted
 from model.training.errors import SourceError
 from model.training.importing.label_lines import labels_of_lines
+from model.training.importing.label_table import labels_of_table
 from model.training.importing.unpacking import parse_json, read_small
 
 # A label, and the mark that tells it from an equal one: its synset or its place.
 _Named = tuple[str, str]
 
+# How marks of places begin.
+_PLACES = "line ", "number "
+
+# Labels of ImageNet; its models may have one more for the background.
+IMAGENET = 1000
+
 _FORMS = '["label", …], {"0": "label", …}, {"0": [synset, label], …} or {"label": 0, …}'
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The labels of a file, in the order of the model's scores.
-
-    A text file has one label per line. A JSON file has a form of `_FORMS`. A repeated label gets its line or its synset
-    as a suffix: ImageNet has two cranes. Raises SourceError.
-    """
+    """The labels of a file, in the order of the model's scores. Raises SourceError; see `parse_label_file`."""
     try:
-        text = decode_text(read_small(path))
-        named = _of_json(text, path)
-        if named is None:
-            named = [(label, f"line {number}") for number, label in enumerate(labels_of_lines(text, path), 1)]
-        times = Counter(name for name, _ in named)
-        labels = tuple(name if times[name] == 1 else f"{name} ({mark})" for name, mark in named)
-        check_labels(labels, [mark for _, mark in named])
+        return parse_label_file(read_small(path), path)
     except OSError as exc:
         raise SourceError(f"the labels {path} cannot be read: {exc.strerror}") from exc
+
+
+def parse_label_file(data: bytes, path: Path) -> tuple[str, ...]:
+    """The labels of a file with these bytes, in the order of the model's scores.
+
+    A text file has one label per line, or it is a table with a header. A JSON file has a form of `_FORMS`. A repeated
+    label gets its synset as a suffix, and in ImageNet's lists, which have two cranes, its line. Raises SourceError.
+    """
+    try:
+        text = decode_text(data)
+        named = _of_json(text, path)
+        if named is None:
+            named = labels_of_table(text)
+        if named is None:
+            named = [(label, f"line {number}") for number, label in enumerate(labels_of_lines(text, path), 1)]
+        labels = _distinct(named)
+        check_labels(labels, [mark for _, mark in named])
     except ValueError as exc:
         raise SourceError(f"the labels {path} cannot be used: {exc}") from exc
     return labels
+
+
+def _distinct(named: Sequence[_Named]) -> tuple[str, ...]:
+    """The labels, each once. Raises ValueError for two equal labels, which name the same class or hide another one."""
+    first: dict[str, str] = {}
+    repeated: set[str] = set()
+    for label, mark in named:
+        if label and label in first:
+            if mark.startswith(_PLACES) and len(named) not in (IMAGENET, IMAGENET + 1):
+                raise ValueError(f"{first[label]} and {mark} are both {quoted(label)}; each label may occur once")
+            repeated.add(label)
+        first.setdefault(label, mark)
+    return tuple(f"{label} ({mark})" if label in repeated else label for label, mark in named)
 
 
 def _of_json(text: str, path: Path) -> list[_Named] | None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from model.text import reason
 from model.training.data.idx import shared_folder
 from model.training.errors import SourceError
-from model.training.importing.label_file import read_labels
+from model.training.importing.label_file import IMAGENET, read_labels
 
 # The extra first label of models with 1,001 outputs.
 BACKGROUND = "background"
-IMAGENET = 1000
 
 # ImageNet's class index, where keras.applications.imagenet_utils downloads it.
 _INDEX = "imagenet_class_index.json"
