@@ -78,11 +78,11 @@ locals {
 
   # The columns are the fields of response.json, including records. None is REQUIRED, because later columns cannot be.
   response       = jsondecode(file("${path.module}/schemas/response.json")).properties
-  bigquery_types = { string = "STRING", integer = "INTEGER", number = "FLOAT", object = "RECORD", array = "RECORD" }
+  bigquery_types = { string = "STRING", integer = "INTEGER", number = "FLOAT", boolean = "BOOLEAN", object = "RECORD" }
   columns = [for name, given in local.response : merge(
     {
       name        = name
-      type        = try(given.format, "") == "date-time" ? "TIMESTAMP" : local.bigquery_types[one(setsubtract(flatten([given.type]), ["null"]))]
+      type        = try(given.format, "") == "date-time" ? "TIMESTAMP" : local.bigquery_types[one(setsubtract(flatten([try(given.items.type, given.type)]), ["null"]))]
       mode        = given.type == "array" ? "REPEATED" : "NULLABLE"
       description = try(given.description, "")
     },

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import ModelHandler
 
 from model.artifact.fetch import fetch_artifact
 from model.artifact.load import AUTO, load_engine, read_artifact
-from model.engines.base import Images
+from model.engines.base import Images, Scores
 from model.errors import InvalidImage
 from model.images.limits import Limits
 from model.labels import Prediction
@@ -33,7 +34,8 @@ class Loaded:
 
 
 class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # mypy skips Beam's types
-    """Maps image files (bytes) to dicts with `status`, `predictions`, `error` and `model` of the response's schema.
+    """Maps image files (bytes) to dicts with `status`, `predictions`, `multi_label`, `labels`, `error` and `model` of
+    the response's schema.
 
     An invalid image gives an error response. Other errors are raised, so that the runner retries the batch.
     `artifact`: a folder or gs://bucket/prefix; `cache`: the folder on each machine for artifacts from a bucket;
@@ -68,9 +70,12 @@ class ArtifactModelHandler(ModelHandler):  # type: ignore[misc]  # mypy skips Be
         """Yield a response for each image, in order. The valid images of a batch are scored in one call."""
         prepared = [_prepared(image, model.predictor) for image in batch]
         good = [each for each in prepared if not isinstance(each, InvalidImage)]
-        predicted = iter(model.predictor.predict_each(good, self._top_k) if good else ())
+        rows = iter(model.predictor.engine.score(np.concatenate(good)) if good else ())
         for each in prepared:
-            yield _response(model, (), each) if isinstance(each, InvalidImage) else _response(model, next(predicted))
+            yield _refusal(model, each) if isinstance(each, InvalidImage) else self._response(model, next(rows))
+
+    def _response(self, model: Loaded, row: Scores) -> dict[str, Any]:
+        return _answer(model, model.predictor.rank(row, self._top_k), model.predictor.assigned(row))
 
     def get_num_bytes(self, batch: Sequence[bytes]) -> int:
         return sum(map(len, batch))
@@ -89,10 +94,17 @@ def _prepared(image: bytes, predictor: Predictor) -> Images | InvalidImage:
         return exc
 
 
-def _response(model: Loaded, predictions: Sequence[Prediction], error: InvalidImage | None = None) -> dict[str, Any]:
+def _answer(model: Loaded, predictions: Sequence[Prediction], labels: Sequence[str] | None) -> dict[str, Any]:
     return {
-        "status": "error" if error else "ok",
+        "status": "ok",
         "predictions": [asdict(each) for each in predictions],
-        "error": {"code": error.code, "message": str(error)} if error else None,
+        "multi_label": labels is not None,
+        "labels": list(labels or ()),
+        "error": None,
         "model": dict(model.model),
     }
+
+
+def _refusal(model: Loaded, error: InvalidImage) -> dict[str, Any]:
+    why = {"code": error.code, "message": str(error)}
+    return _answer(model, (), None) | {"status": "error", "error": why}

@@ -155,6 +155,10 @@ def read_reference(folder: Path) -> Reference:
         body = json.loads(path.read_bytes())
     except (OSError, ValueError):
         raise ArtifactError(f"{path} cannot be read") from None
+    if isinstance(body, dict) and body.get("multi_label") is True:
+        raise ArtifactError(
+            f"{path} is of a multi-label model; drift is measured only for labels that exclude each other"
+        )
     if not isinstance(body, dict) or KEY not in body:
         raise ArtifactError(f"{path} holds no {KEY} to compare with: export the model again")
     try:

@@ -35,6 +35,17 @@ class Explanation:
     png: bytes
 
 
+def assigned(predictions: Sequence[Prediction], labels: Sequence[str] | None) -> tuple[tuple[str, float | None], ...]:
+    """The labels that an image has, with their scores: the best one, or the `labels` of a multi-label model.
+
+    A score is None where it is not among the predictions.
+    """
+    if labels is None:
+        return tuple((each.label, each.score) for each in predictions[:1])
+    scores = {each.label: each.score for each in predictions}
+    return tuple((label, scores.get(label)) for label in labels)
+
+
 def parse_labels(text: str) -> tuple[str, ...]:
     """Parse labels.txt: one label per line; line i names column i of the scores.
 

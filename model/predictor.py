@@ -19,6 +19,9 @@ Predictions = tuple[Prediction, ...]
 # Decimals of a score. Runtimes agree to more decimals, and a redelivery must get the same response.
 DIGITS = 4
 
+# Labels that a response of a multi-label model lists.
+MAX_ASSIGNED = 100
+
 # Default memory budget for decoding, in bytes.
 DECODE_BYTES = 200_000_000
 
@@ -38,6 +41,15 @@ class Predictor:
     def rank(self, scores: Scores, top_k: int) -> Predictions:
         """The `top_k` best labels by `scores` [labels], best first; all labels when there are fewer."""
         return rank(scores, self.engine.signature.labels, top_k)
+
+    def assigned(self, scores: Scores) -> tuple[str, ...] | None:
+        """The labels of an image by `scores` [labels], best first, at most MAX_ASSIGNED; None unless the model is
+        multi-label."""
+        signature = self.engine.signature
+        if not signature.multi_label:
+            return None
+        found = rank(scores, signature.labels, MAX_ASSIGNED)
+        return tuple(each.label for each in found if each.score >= signature.threshold)
 
     def predict(self, prepared: Images, top_k: int) -> Predictions:
         """The `top_k` best labels of one prepared image [1, height, width, channels]."""

@@ -86,17 +86,17 @@ def _show(arrived: queue.Queue[Response | str], messages: Messages, as_json: boo
 
 
 def line(response: Response, image: str = "") -> str:
-    """Return a response as one line: its time, its image, and the best label or the error.
+    """Return a response as one line: its time, its image, and its label or labels or the error.
 
     `image` names the image where more is known than what the response states.
     """
     from client.text import brief
+    from model.labels import assigned
 
     name = image or response.source.filename or response.source.image_uri or response.request_id
     if response.error:
         result = f"{response.error.code}: {response.error.message}"
-    elif response.predictions:
-        result = f"{response.predictions[0].label} {response.predictions[0].score:.4f}"
     else:
-        result = "no label"
+        found = assigned(response.predictions, response.labels)
+        result = ", ".join(label if score is None else f"{label} {score:.4f}" for label, score in found) or "no label"
     return "  ".join(map(brief, (response.completed_at, name, result)))

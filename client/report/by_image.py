@@ -32,3 +32,13 @@ def refuse_repeated(images: Collection[str], where: str = "the results") -> None
         raise UsageError(
             f"{printable(min(images)[:150])} has several rows with predictions in {where}; give the results of one run"
         )
+
+
+def refuse_multi_label(records: Iterable[Record]) -> None:
+    """Raise UsageError when a row is of a multi-label model: one true label says nothing about its other labels."""
+    for record in records:
+        if record.labels is not None:
+            raise UsageError(
+                f"{printable(record.model_name[:100])} is multi-label; accuracy is measured only for models whose "
+                "labels exclude each other"
+            )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from client.gcp import UsageError
-from client.report.by_image import by_image, refuse_repeated
+from client.report.by_image import by_image, refuse_multi_label, refuse_repeated
 from client.report.truth import Truth
 from client.results.record import Record
 from client.text import printable
@@ -40,12 +40,12 @@ class Comparison:
     @cached_property
     def equal(self) -> list[Pair]:
         """The rows with the same label in both runs."""
-        return [(old, new) for old, new in self.pairs if old.answered and new.answered and old.label == new.label]
+        return [(old, new) for old, new in self.pairs if old.answered and new.answered and old.answer == new.answer]
 
     @cached_property
     def changed(self) -> list[Pair]:
         """The rows with a label in both runs, but not the same."""
-        return [(old, new) for old, new in self.pairs if old.answered and new.answered and old.label != new.label]
+        return [(old, new) for old, new in self.pairs if old.answered and new.answered and old.answer != new.answer]
 
     @property
     def equal_share(self) -> float | None:
@@ -61,7 +61,7 @@ class Comparison:
     @property
     def transitions(self) -> list[tuple[str, str, int]]:
         """First label, second label and number of images of each change, the most frequent first."""
-        counts = Counter((old.label, new.label) for old, new in self.changed)
+        counts = Counter((old.answer, new.answer) for old, new in self.changed)
         return sorted(((*labels, count) for labels, count in counts.items()), key=lambda each: (-each[2], each))
 
     @property
@@ -81,10 +81,11 @@ class Comparison:
 
     @property
     def score_change(self) -> ScoreChange | None:
-        """How scores changed where the label is equal; None where none is."""
-        if not self.equal:
+        """How best scores changed where their label is equal; None where none is."""
+        equal = [(old, new) for old, new in self.equal if old.label == new.label]
+        if not equal:
             return None
-        moves = [((new.score or 0.0) - (old.score or 0.0), new.file or new.request_id) for old, new in self.equal]
+        moves = [((new.score or 0.0) - (old.score or 0.0), new.file or new.request_id) for old, new in equal]
         largest, file = max(moves, key=lambda move: abs(move[0]))
         mean, absolute = sum(move for move, _ in moves), sum(abs(move) for move, _ in moves)
         return ScoreChange(mean / len(moves), absolute / len(moves), largest, file)
@@ -132,7 +133,9 @@ class Correctness:
 
 
 def correctness(compared: Comparison, truth: Truth) -> Correctness:
-    """Count which run is right. Raises UsageError where there is nothing to measure, or a labelled file twice."""
+    """Count which run is right. Raises UsageError where there is nothing to measure, or a labelled file twice, and for
+    a multi-label model."""
+    refuse_multi_label(row for pair in (*compared.equal, *compared.changed) for row in pair)
     found: dict[str, Pair] = {}
     for old, new in (*compared.equal, *compared.changed):
         file = truth.file_of(old)

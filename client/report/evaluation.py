@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from client.gcp import UsageError
-from client.report.by_image import by_image, refuse_repeated
+from client.report.by_image import by_image, refuse_multi_label, refuse_repeated
 from client.report.truth import Truth
 from client.results.record import IMAGE_ERRORS, Record
 from client.text import printable
@@ -84,8 +84,8 @@ class Evaluation:
 def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()) -> Evaluation:
     """Compare rows with the true labels. `labels` are the model's; without them, those that occur, sorted.
 
-    Raises UsageError when no image has both, when a file has several rows, when the rows are of several models, or when
-    a true label is none of the model's.
+    Raises UsageError when no image has both, when a file has several rows, when the rows are of several models or of a
+    multi-label one, or when a true label is none of the model's.
     """
     files = [truth.file_of(record) for record in records]
     rows, repeated = by_image(zip(files, records, strict=True))
@@ -96,6 +96,7 @@ def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()
             f"none of the {len(truth.labels):,} labelled files has predictions in the results; "
             f"a labelled file is {printable(next(iter(truth.labels)))}"
         )
+    refuse_multi_label(answered.values())
     models = {row.model_digest: f"{row.model_name} {row.model_version}".strip() for row in answered.values()}
     if len(models) > 1:
         names = ", ".join(printable(f"{name} {digest[:19]}") for digest, name in models.items())

@@ -80,7 +80,7 @@ def _overview(found: Summary, notes: Sequence[str]) -> str:
     latency = found.percentiles.get("total")
     tiles = {
         "images": f"{len(found.records):,}",
-        "with a label": f"{found.statuses.get('ok', 0):,}",
+        "with a label": f"{found.statuses.get('ok', 0) - sum(record.labels == () for record in found.records):,}",
         "errors": f"{found.statuses.get('error', 0):,}",
         "no response": f"{found.statuses.get('missing', 0) + found.statuses.get('failed', 0):,}",
         "processing time": _period(found.process_s) if found.process_s is not None else "-",
@@ -90,7 +90,8 @@ def _overview(found: Summary, notes: Sequence[str]) -> str:
     body = "".join(f"<div><b>{_text(value)}</b><span>{_text(name)}</span></div>" for name, value in tiles.items())
     period = f"{found.first:%Y-%m-%d %H:%M:%S} to {found.last:%Y-%m-%d %H:%M:%S} UTC" if found.first else "no times"
     models = "; ".join(f"{model}: {count:,}" for model, count in found.models.items())
-    lines = [period, f"Models: {models}" if models else "", *notes]
+    several = "The model is multi-label: an image counts for each label that it has." if found.multi_label else ""
+    lines = [period, f"Models: {models}" if models else "", several, *notes]
     text = "".join(f"<p>{_text(line)}</p>" for line in lines if line)
     return f'<div class="tiles">{body}</div>{text}'
 
@@ -121,7 +122,7 @@ def _drift(section: DriftSection) -> str:
 def _labels(found: Summary) -> str:
     if not found.labels:
         return ""
-    total = sum(found.labels.values())
+    total = len(found.answered)
     texts = {label: f"{count:,} ({count / total:.1%})" for label, count in found.labels.items()}
     shown = {printable(label): float(count) for label, count in list(found.labels.items())[:50]}
     named = {printable(label): text for label, text in texts.items()}
@@ -183,7 +184,7 @@ def _errors(found: Summary) -> str:
 
 def _comparison(found: Summary, other: OtherRun) -> str:
     compared, labels = other.comparison, list(dict.fromkeys([*found.labels, *other.summary.labels]))
-    totals = [max(1, sum(summary.labels.values())) for summary in (other.summary, found)]
+    totals = [max(1, len(summary.answered)) for summary in (other.summary, found)]
     rows = []
     for label in labels:
         before, now = other.summary.labels.get(label, 0) / totals[0], found.labels.get(label, 0) / totals[1]
@@ -191,10 +192,7 @@ def _comparison(found: Summary, other: OtherRun) -> str:
     stages = [stage for stage in found.percentiles if stage in other.summary.percentiles]
     runs = [summary.percentiles for summary in (other.summary, found)]
     times = [(stage, *(f"{run[stage][place]:,.1f}" for place in (0, 2) for run in runs)) for stage in stages]
-    changed = [
-        (new.file, f"{old.label} {old.score or 0:.4f}", f"{new.label} {new.score or 0:.4f}")
-        for old, new in compared.changed[:_MAX_CHANGED]
-    ]
+    changed = [(new.file, _answer(old), _answer(new)) for old, new in compared.changed[:_MAX_CHANGED]]
     transitions = [(old, new, f"{count:,}") for old, new, count in compared.transitions[:_MAX_CHANGED]]
     repeated = len(set.union(*compared.repeated))
     sentences = [
@@ -232,7 +230,7 @@ def _slowest(found: Summary) -> str:
     rows = [
         (
             record.file or record.request_id,
-            record.label,
+            record.answer,
             *(
                 f"{value or 0:,.1f}"
                 for value in (record.total_ms, record.queue_ms, record.decode_ms, record.predict_ms)
@@ -257,6 +255,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         for line in lines
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _answer(record: Record) -> str:
+    return record.answer if record.labels is not None else f"{record.label} {record.score or 0:.4f}"
 
 
 def _mean(found: Summary, date: str, label: str) -> float | None:

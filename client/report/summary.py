@@ -31,7 +31,8 @@ PERCENTILES = (50, 90, 95, 99, 100)
 class Summary:
     """Figures of rows. Times are milliseconds, `process_s` seconds; dates are those of UTC.
 
-    `by_date`: date and label to the number of images and their mean score. `process_s` lasts from the receipt of the
+    `by_date`: date and label to the number of images and their mean score. An image counts for each label that it has.
+    `process_s` lasts from the receipt of the
     first request to the last response.
     """
 
@@ -48,8 +49,13 @@ class Summary:
 
     @property
     def answered(self) -> list[Record]:
-        """The rows with a label."""
+        """The rows with predictions."""
         return [record for record in self.records if record.answered]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether there are predictions of a multi-label model."""
+        return any(record.labels is not None for record in self.records)
 
     @property
     def prediction_ms(self) -> float | None:
@@ -64,7 +70,8 @@ def summarize(records: Sequence[Record]) -> Summary:
     for record in answered:
         moment = completed(record)
         date = moment.date().isoformat() if moment else "unknown"
-        scores[date][record.label].append(record.score or 0.0)
+        for label, score in record.assigned:
+            scores[date][label].append(score or 0.0)
     moments = [moment for record in records if (moment := completed(record))]
     begun = [
         moment - timedelta(milliseconds=max(0.0, record.total_ms or 0.0))
@@ -74,7 +81,7 @@ def summarize(records: Sequence[Record]) -> Summary:
     return Summary(
         records,
         dict(Counter(record.status for record in records).most_common()),
-        dict(Counter(record.label for record in answered).most_common()),
+        dict(Counter(label for record in answered for label, _ in record.assigned).most_common()),
         {
             date: {label: (len(each), sum(each) / len(each)) for label, each in sorted(of_label.items())}
             for date, of_label in sorted(scores.items())
@@ -160,8 +167,9 @@ def slowest(summary: Summary, count: int) -> list[Record]:
 
 
 def least_certain(summary: Summary, count: int) -> list[Record]:
-    """Return the answered rows with the lowest scores."""
-    return sorted(summary.answered, key=lambda record: (record.score or 0.0, record.file))[:count]
+    """Return the answered rows with the lowest scores, of models whose labels exclude each other."""
+    rows = [record for record in summary.answered if record.labels is None]
+    return sorted(rows, key=lambda record: (record.score or 0.0, record.file))[:count]
 
 
 def _failed(record: Record) -> bool:

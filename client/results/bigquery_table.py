@@ -38,8 +38,8 @@ _FILE = "COALESCE(NULLIF(source.filename, ''), source.image_uri)"
 _QUERY = f"""
 SELECT TO_JSON_STRING(found) AS response
 FROM (
-  SELECT request_id, status, predictions, model, source, error, timing_ms, delivery_attempt, completed_at, attributes,
-    publish_time
+  SELECT request_id, status, predictions, model, source, error, timing_ms, delivery_attempt, completed_at, multi_label,
+    labels, attributes, publish_time
   FROM `{{table}}`
   WHERE request_id = @key OR {_FILE} = @key OR REGEXP_EXTRACT({_FILE}, '[^/]*$') = @key
 ) AS found

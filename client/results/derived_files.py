@@ -58,8 +58,9 @@ def write_label_studio(path: Path, records: Iterable[Record]) -> None:
 
 
 def _task(record: Record) -> dict[str, Any]:
-    choice = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [record.label]}}
-    prediction = {"model_version": record.model_digest, "score": record.score, "result": [choice]}
+    labels = [label for label, _ in record.assigned]
+    choice = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": labels}}
+    prediction = {"model_version": record.model_digest, "score": record.score, "result": [choice] if labels else []}
     return {
         "data": {"image": record.file},
         "meta": {"request_id": record.request_id, "model": f"{record.model_name} {record.model_version}".strip()},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from client.period import duration
-from client.results.record import Record
+from client.results.record import NO_LABEL, Record
 from client.results.request_tracker import Outcome
 from client.table import show_table
 from client.text import brief, printable, shown
@@ -144,8 +144,13 @@ def rows(record: Record, all_labels: bool = False) -> list[Row]:
         return [(file, brief(f"{record.error_code}: {record.error_message}"), "", ms)]
     if record.status != "ok":
         return [(file, brief(record.problem) or "sent", "", "")]
-    best, *others = [(brief(p.label), brief(f"{p.score:.4f}")) for p in record.predictions] or [("no label", "")]
-    return [(file, *best, ms), *(("", *other, "") for other in others if all_labels)]
+    listed = [(p.label, p.score) for p in record.predictions] if all_labels else record.assigned
+    first, *others = [(brief(label), _score(score)) for label, score in listed] or [(NO_LABEL, "")]
+    return [(file, *first, ms), *(("", *other, "") for other in others)]
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else brief(f"{score:.4f}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +179,10 @@ def _by_label(records: Iterable[Record]) -> list[tuple[str, str, str]]:
     counts: Counter[str] = Counter()
     scores: dict[str, float] = defaultdict(float)
     for record in records:
-        label = record.label or record.error_code or "no answer"
-        counts[label] += 1
-        scores[label] += record.score or 0.0
+        found = record.assigned or ((NO_LABEL if record.answered else record.error_code or "no answer", None),)
+        for label, score in found:
+            counts[label] += 1
+            scores[label] += score or 0.0
     return [
         (brief(label), f"{count:,}", f"{scores[label] / count:.4f}" if scores[label] else "")
         for label, count in counts.most_common(_MAX_LABELS)

@@ -13,7 +13,7 @@ from client.results.request_tracker import Outcome
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Response
 from model.errors import ImageTooLarge, InvalidImage, UnsupportedFormat
-from model.labels import Prediction
+from model.labels import Prediction, assigned
 from model.text import quoted
 
 STATUSES = ("ok", "error", "missing", "failed", "sent")
@@ -23,6 +23,9 @@ was requested."""
 IMAGE_ERRORS = frozenset(kind.code for kind in (InvalidImage, ImageTooLarge, UnsupportedFormat))
 """Codes of the errors that are about the image itself: the worker refused it, and a retry is refused too."""
 
+NO_LABEL = "no label"
+"""What is shown for an image to which a multi-label model gives no label."""
+
 _RANKS = {"ok": 3, "error": 2, "sent": 0, "missing": 0, "failed": 0}
 
 
@@ -31,8 +34,9 @@ class Record:
     """One row. Times are milliseconds; text that does not apply is empty, and a number that does not apply is None.
 
     `file` is the path on the command line, or the name that a response states. `predictions` are the top-k labels,
-    best first; `label` and `score` repeat the first. `problem` is a problem on the client's side. `client_ms` lasts
-    from sending to receiving; the other times are those of the worker. Characters that UTF-8 cannot encode are escaped.
+    best first; `label` and `score` repeat the first. `labels` are those that the image has by a multi-label model, and
+    None for other models. `problem` is a problem on the client's side. `client_ms` lasts from sending to receiving; the
+    other times are those of the worker. Characters that UTF-8 cannot encode are escaped.
     """
 
     file: str = ""
@@ -41,6 +45,7 @@ class Record:
     label: str = ""
     score: float | None = None
     predictions: tuple[Prediction, ...] = ()
+    labels: tuple[str, ...] | None = None
     error_code: str = ""
     error_message: str = ""
     problem: str = ""
@@ -79,13 +84,28 @@ class Record:
 
     @property
     def answered(self) -> bool:
-        """Whether the row has a label."""
+        """Whether the row has predictions."""
         return self.status == "ok" and bool(self.label)
+
+    @property
+    def assigned(self) -> tuple[tuple[str, float | None], ...]:
+        """The labels that the image has, with their scores; None for a score that is not among the predictions."""
+        return assigned(self.predictions or self._best, self.labels)
+
+    @property
+    def answer(self) -> str:
+        """What the model says about the image: its label, or its labels in alphabetical order."""
+        return self.label if self.labels is None else ", ".join(sorted(self.labels)) or NO_LABEL
+
+    @property
+    def _best(self) -> tuple[Prediction, ...]:
+        return (Prediction(self.label, self.score or 0.0),) if self.label else ()
 
     def to_row(self) -> dict[str, Any]:
         """Return the row by column. `predictions` is a list of objects with label and score."""
         row = {name: getattr(self, name) for name in COLUMNS}
-        return row | {"predictions": [{"label": p.label, "score": p.score} for p in self.predictions]}
+        predictions = [{"label": p.label, "score": p.score} for p in self.predictions]
+        return row | {"predictions": predictions, "labels": None if self.labels is None else list(self.labels)}
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
@@ -100,9 +120,10 @@ _REPEATED = ("status", "label", "error_code", "model_name", "model_version", "mo
 
 
 def to_cells(record: Record) -> dict[str, Any]:
-    """Return the row for a table: like `to_row`, with `predictions` as JSON text."""
+    """Return the row for a table: like `to_row`, with `predictions` and `labels` as JSON text; "" for no `labels`."""
     row = record.to_row()
-    return row | {"predictions": json.dumps(row["predictions"], separators=(",", ":"))}
+    texts = {name: json.dumps(row[name], separators=(",", ":")) for name in ("predictions", "labels")}
+    return row | texts | ({"labels": ""} if record.labels is None else {})
 
 
 def check_columns(names: Sequence[str]) -> None:
@@ -114,7 +135,7 @@ def check_columns(names: Sequence[str]) -> None:
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
-    """Return the record of a row. `predictions` may be JSON text. Raises ValueError, which names the column."""
+    """Return the record of a row. `predictions` and `labels` may be JSON text. Raises ValueError with the column."""
     if lacking := [name for name in COLUMNS if name not in row]:
         raise ValueError(f"the column {lacking[0]} is missing; the columns are {', '.join(COLUMNS)}")
     values: dict[str, Any] = {name: row[name] for name in COLUMNS}
@@ -123,6 +144,8 @@ def from_row(row: Mapping[str, Any]) -> Record:
             values[name] = _number(name, values[name])
         elif name == "predictions":
             values[name] = _predictions(values[name])
+        elif name == "labels":
+            values[name] = _labels(values[name])
         elif not isinstance(values[name], str):
             raise ValueError(f"{name} is {quoted(str(values[name]))}; it must be text")
     if values["status"] not in STATUSES:
@@ -164,6 +187,7 @@ def _values(response: Response) -> dict[str, Any]:
         "label": best.label if best else "",
         "score": best.score if best else None,
         "predictions": response.predictions,
+        "labels": response.labels,
         "error_code": error.code if error else "",
         "error_message": error.message if error else "",
         "queue_ms": timing.queue,
@@ -188,6 +212,8 @@ def _made(values: Mapping[str, Any]) -> Record:
     clean["predictions"] = tuple(
         Prediction(sys.intern(_encodable(p.label)), float(p.score)) for p in clean.get("predictions", ())
     )
+    if clean.get("labels") is not None:
+        clean["labels"] = tuple(sys.intern(_encodable(label)) for label in clean["labels"])
     return Record(**clean)
 
 
@@ -222,6 +248,18 @@ def _predictions(value: object) -> tuple[Prediction, ...]:
     if not all(isinstance(p.label, str) and _is_finite(p.score) for p in made):
         raise ValueError(f"predictions is {quoted(str(value))}; it must be a JSON list of objects with label and score")
     return made
+
+
+def _labels(value: object) -> tuple[str, ...] | None:
+    if value is None or value == "":
+        return None
+    try:
+        listed: Any = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(label, str) for label in listed):
+        raise ValueError(f"labels is {quoted(str(value))}; it must be a JSON list of labels, or empty")
+    return tuple(listed)
 
 
 def _is_finite(score: Any) -> bool:

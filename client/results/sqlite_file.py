@@ -16,7 +16,7 @@ from client.gcp import UsageError
 from client.results.record import COLUMNS, NUMBERS, WHOLE_NUMBERS, Record, from_row, to_cells
 from client.text import printable
 
-_VERSION = 1
+_VERSION = 2
 """PRAGMA user_version of these files. Another version has other columns."""
 
 _TYPES = dict.fromkeys(NUMBERS, "REAL") | dict.fromkeys(WHOLE_NUMBERS, "INTEGER")

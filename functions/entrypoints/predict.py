@@ -29,7 +29,8 @@ from functions.messages.trace_context import HEADER, TraceContext
 from functions.runtime.payload_memory import Reserve
 from functions.service.handler import AwaitedDelivery
 from functions.settings import SettingsError
-from model.text import printable
+from model.labels import assigned
+from model.text import printable_lines
 
 FORM_BYTES = 10_000
 """Most bytes of a form around its file: the limit of the settings is on the file."""
@@ -121,12 +122,16 @@ def _error(request_id: str, error: Error) -> Response:
     return Response(bounded_id(request_id), error=error, completed_at=encode_time(datetime.now(UTC)))
 
 
+def _named(response: Response) -> str:
+    """The labels of the image, one a line; empty when a multi-label model gives it none."""
+    return "\n".join(label for label, _ in assigned(response.predictions, response.labels))
+
+
 def _reply(request: HttpRequest, response: Response) -> HttpReply:
     error = response.error
     status = HTTP_STATUS[error.code] if error else 200
     accepted = parse_accept_header(request.headers.get("Accept"), MIMEAccept)
     if accepted.best_match(["application/json", "text/plain"]) == "text/plain":
-        return text_reply(
-            status, printable(f"{error.code}: {error.message}" if error else response.predictions[0].label)
-        )
+        text = f"{error.code}: {error.message}" if error else _named(response)
+        return text_reply(status, printable_lines(text))
     return HttpReply(status, encode_response(response), JSON)

@@ -159,7 +159,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response to one request, with either `predictions` or `error`."""
+    """The response to one request, with either `predictions` or `error`.
+
+    `labels`: the labels that the image has, best first, when the model is multi-label; None for a model whose labels
+    exclude each other, and with an error.
+    """
 
     request_id: str
     predictions: tuple[Prediction, ...] = ()
@@ -172,6 +176,7 @@ class Response:
     reply_to: str | None = None
     explanation: Explanation | None = None
     trace: TraceContext | None = None
+    labels: tuple[str, ...] | None = None
 
     @property
     def status(self) -> str:
@@ -215,6 +220,8 @@ def encode_response(response: Response) -> bytes:
         "explanation": {"label": why.label, "method": why.method, "png": base64.b64encode(why.png).decode()}
         if why
         else None,
+        "multi_label": response.labels is not None,
+        "labels": response.labels or (),
     }
     text = _AS_IT_IS.encode(body)
     # A file name may hold control characters that affect a terminal. Such a response is written in ASCII with escapes.
@@ -255,10 +262,22 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
         (attributes or {}).get("reply_to"),
         _explanation(why) if why is not None else None,
         TraceContext.of(attributes or {}),
+        _labels(body),
     )
     if (status := field_of(body, "status", str)) != response.status:
         raise ValueError(f"status is {quoted(status)}; with this error it must be {response.status}")
     return response
+
+
+def _labels(body: dict[str, Any]) -> tuple[str, ...] | None:
+    """The labels of an image; None without multi_label. Responses of worker versions before it lack both fields."""
+    given: dict[str, Any] = {"multi_label": None, "labels": []} | body
+    labels = tuple(field_of({"labels": each}, "labels", str) for each in field_of(given, "labels", list))
+    if field_of(given, "multi_label", bool, type(None)):
+        return labels
+    if labels:
+        raise ValueError(f"labels holds {quoted(labels[0])}; without multi_label it must be empty")
+    return None
 
 
 def _explanation(body: object) -> Explanation:

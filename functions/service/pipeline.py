@@ -121,6 +121,7 @@ class Pipeline:
         timing: Timing,
         *,
         predictions: Predictions = (),
+        labels: tuple[str, ...] | None = None,
         explanation: Explanation | None = None,
         error: Error | None = None,
     ) -> Response:
@@ -137,6 +138,7 @@ class Pipeline:
             request.reply_to,
             explanation,
             request.trace,
+            labels,
         )
         return replace(response, trace=self.spans.record(request.trace, response)) if self.spans else response
 
@@ -204,14 +206,18 @@ class _Work:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
         pipeline, options, explanation = self.pipeline, self.request.options, None
         try:
-            predictions = pipeline.predictor.rank(scores()[0], options.top_k)
+            row = scores()[0]
+            predictions = pipeline.predictor.rank(row, options.top_k)
+            labels = pipeline.predictor.assigned(row)
             self.timer.stage("predict")
             if self.images is not None:  # its time is part of the total alone
                 explanation = pipeline.predictor.explain(self.images, predictions[0].label)
         except PERMANENT as exc:
             exc.__traceback__ = None  # its frames hold the exception and the image: a cycle for the garbage collector
             return pipeline.respond(self.request, self.timer.timing(), error=Error(code_of(exc), str(exc)))
-        return pipeline.respond(self.request, self.timer.timing(), predictions=predictions, explanation=explanation)
+        return pipeline.respond(
+            self.request, self.timer.timing(), predictions=predictions, labels=labels, explanation=explanation
+        )
 
     def _check_expiry(self) -> None:
         """Raise Expired after expires_at. The sentence states the time of each clock, so that a wrong one shows."""

@@ -21,10 +21,14 @@ Images = npt.NDArray[Any]
 Scores = npt.NDArray[np.float32]
 
 
-# Meanings of a model's outputs (see outputs.py): probabilities; logits of labels that exclude each other, and of labels
-# that do not; one probability or one logit, which belongs to the second of two labels.
-PROBABILITIES, LOGITS, MULTILABEL_LOGITS = "probabilities", "logits", "multilabel-logits"
+# Meanings of a model's outputs (see outputs.py): probabilities and logits of labels that exclude each other, and of
+# labels that do not; one probability or one logit, which belongs to the second of two labels.
+PROBABILITIES, LOGITS = "probabilities", "logits"
+MULTILABEL_PROBABILITIES, MULTILABEL_LOGITS = "multilabel-probabilities", "multilabel-logits"
 PROBABILITY, LOGIT = "probability", "logit"
+
+# The score from which on an image has a label of a multi-label model, unless its signature says another one.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Signature:
     """Input and output of an engine.
 
     `preprocessing` is the recipe from signature.json, run by `model.preprocessing.recipe.preprocess`. `outputs`: the
-    meaning of the model's numbers, from which the engine makes its scores.
+    meaning of the model's numbers, from which the engine makes its scores. `threshold`, above 0 and below 1: the score
+    from which on an image has a label, for a multi-label model.
     """
 
     height: int
@@ -42,6 +47,17 @@ class Signature:
     labels: tuple[str, ...]
     preprocessing: Mapping[str, Any]
     outputs: str = PROBABILITIES
+    threshold: float = THRESHOLD
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether its labels do not exclude each other: an image may have several, or none."""
+        return self.outputs in (MULTILABEL_PROBABILITIES, MULTILABEL_LOGITS)
+
+    @property
+    def cut(self) -> float | None:
+        """The threshold of a multi-label model; None for a model that gives each image its best label."""
+        return self.threshold if self.multi_label else None
 
 
 # Evidence of each part of an image for each label: float32 [N, rows, columns, labels], without a unit.

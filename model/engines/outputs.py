@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.engines.base import LOGIT, LOGITS, MULTILABEL_LOGITS, PROBABILITIES, PROBABILITY, Scores
+from model.engines.base import (
+    LOGIT,
+    LOGITS,
+    MULTILABEL_LOGITS,
+    MULTILABEL_PROBABILITIES,
+    PROBABILITIES,
+    PROBABILITY,
+    Scores,
+)
 
 # Meanings of one number for each label.
-ROWS = PROBABILITIES, LOGITS, MULTILABEL_LOGITS
+ROWS = PROBABILITIES, LOGITS, MULTILABEL_PROBABILITIES, MULTILABEL_LOGITS
 
 # Meanings of one number for each image: it belongs to the second of two labels.
 SINGLE = PROBABILITY, LOGIT
@@ -28,7 +36,7 @@ def width_of(outputs: str, labels: int) -> int:
 
 def as_scores(outputs: str, given: npt.NDArray[Any]) -> Scores:
     """The scores float32 [N, labels] that a model's numbers [N, width] mean."""
-    if outputs == PROBABILITIES:
+    if outputs in (PROBABILITIES, MULTILABEL_PROBABILITIES):
         return given
     if outputs == LOGITS:
         powers = np.exp(given - given.max(axis=1, keepdims=True))

@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from model.engines.base import PROBABILITIES, Signature
+from model.engines.base import PROBABILITIES, THRESHOLD, Signature
 from model.engines.outputs import MEANINGS, SINGLE
 
 DTYPES = ("float32", "uint8", "int8")
@@ -58,6 +58,8 @@ _FIELDS: dict[str, Rule] = {
 }
 _MORE_FIELDS: dict[str, Rule] = {
     "outputs": _one_of(*MEANINGS),
+    "multi_label": ("true or false", lambda value: isinstance(value, bool)),
+    "threshold": ("a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1),
     "reference": ("an object", lambda value: isinstance(value, dict)),
 }
 
@@ -90,12 +92,30 @@ def parse_signature(body: object, labels: tuple[str, ...]) -> Signature:
         raise ValueError(
             f"signature.json: outputs is {outputs!r}, which needs two labels; labels.txt has {len(labels)}"
         )
-    signature = Signature(*size, fields["dtype"], labels, fields[_RECIPE], outputs)
+    signature = Signature(
+        *size, fields["dtype"], labels, fields[_RECIPE], outputs, float(fields.get("threshold", THRESHOLD))
+    )
+    _check_labels(fields, signature)
     try:
         check_schema(signature)
     except ValueError as exc:
         raise ValueError(f"signature.json: {exc}") from None
     return signature
+
+
+def _check_labels(fields: Mapping[str, Any], signature: Signature) -> None:
+    """Raise ValueError unless multi_label and threshold fit the meaning of the outputs."""
+    multi_label = signature.multi_label
+    if fields.get("multi_label", multi_label) != multi_label:
+        raise ValueError(
+            f"signature.json: multi_label is {not multi_label}; with the outputs {signature.outputs!r} it must be "
+            f"{multi_label}"
+        )
+    if "threshold" in fields and not multi_label:
+        raise ValueError(
+            f"signature.json: threshold is {fields['threshold']}; only a multi-label model has one, and the "
+            f"outputs are {signature.outputs!r}"
+        )
 
 
 _RECIPE = "preprocessing"

@@ -29,7 +29,9 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
         "Make an artifact from a model file or a known architecture.",
         "python -m model import flowers.keras --pixels tf --labels flowers.txt --out build/artifacts/flowers",
     )
-    command.add_argument("source", help="a catalog name, a .keras, .h5 or .tflite file, or a SavedModel folder")
+    command.add_argument(
+        "source", help="a catalog name, a .keras, .h5 or .tflite file, a SavedModel folder, or a zip with one of them"
+    )
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
     command.add_argument("--labels", type=Path, help="one label per line, or a class index (default: ImageNet's)")
@@ -39,6 +41,14 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
         choices=ROWS,
         help="what the model's numbers mean, if the file does not say it (see docs/models.md)",
     )
+    command.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="the score from which on an image has a label, for a multi-label model (default: 0.5)",
+    )
+    command.add_argument("--output", metavar="NAME", help="which output has the scores, if the model has several")
+    command.add_argument("--signature", metavar="NAME", help="which signature is served (default: serving_default)")
     command.add_argument("--recipe", type=Path, help="a preprocessing recipe (JSON) instead of --pixels and --framing")
     command.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export (default: all possible)"
@@ -132,6 +142,9 @@ def run_import(arguments: argparse.Namespace) -> Output:
         pixels=arguments.pixels,
         recipe=arguments.recipe,
         outputs=arguments.outputs,
+        threshold=arguments.threshold,
+        output=arguments.output,
+        signature=arguments.signature,
         engines=tuple(arguments.engines),
         data=arguments.data,
         quick=arguments.quick,

@@ -89,9 +89,6 @@ def test_options_for_architectures_are_refused_with_files(tmp_path: Path, labels
     network().save(tmp_path / "made.keras")
     with pytest.raises(SourceError, match="--weights and --alpha need a name of the catalog"):
         import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels, weights="none"), tmp_path / "out")
-    source = as_saved_model(tmp_path, network(shape=(None, None, 3)))
-    with pytest.raises(SourceError, match="takes images of any size; it must be saved with a fixed size"):
-        import_model(ImportOptions(str(source), labels=labels, pixels="tf", size=24), tmp_path / "out")
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])

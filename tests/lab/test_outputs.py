@@ -279,9 +279,7 @@ def test_pixels_of_another_range_than_a_model_is_quantised_for_are_refused(tmp_p
     made = spread(3, "softmax", layers.Rescaling(1.0, offset=-0.5))
     source = as_whole_numbers(tmp_path, made)
     for pixels in ("raw", "tf", "torch", "caffe"):
-        with pytest.raises(
-            SourceError, match=rf"the pixels are '{pixels}'; .* is quantised for values from 0 to (1|0\.9)"
-        ):
+        with pytest.raises(SourceError, match=rf"the pixels are '{pixels}'; .* is made for values from 0 to (1|0\.9)"):
             signature_for(open_source(order(source, 3)), order(source, 3, pixels=pixels))
     answers: list[tuple[str | None, float]] = [("unit", 1e-9), (None, 3e-4)]
     for answer, about in answers:

@@ -25,7 +25,7 @@ from tests.samples import BAD_IMAGES
 PAGE = (ROOT / "docs" / "bulk.md").read_text()
 ARTIFACT = ROOT / "model" / "artifacts" / "fashion-mnist"
 HOSTILE = ("png of crumbs", "jpeg of scans", "tiff of a huge tile")
-KEPT = ("status", "predictions", "error", "model")
+KEPT = ("status", "predictions", "multi_label", "labels", "error", "model")
 
 Bulk = Callable[[Mapping[str, bytes]], dict[str, Any]]
 

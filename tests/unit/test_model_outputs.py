@@ -12,6 +12,7 @@ from model.engines.outputs import MEANINGS, as_scores, width_of
     ("outputs", "given", "scores"),
     [
         ("probabilities", [[0.2, 0.8]], [[0.2, 0.8]]),
+        ("multilabel-probabilities", [[0.6, 0.8]], [[0.6, 0.8]]),
         ("logits", [[0, np.log(3)]], [[0.25, 0.75]]),
         ("logits", [[1000, 1000], [-1000, 1000]], [[0.5, 0.5], [0, 1]]),
         ("multilabel-logits", [[0, np.log(3), -1000, 1000]], [[0.5, 0.75, 0, 1]]),

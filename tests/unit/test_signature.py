@@ -35,6 +35,14 @@ def test_the_meaning_of_the_outputs_is_read_and_defaults_to_probabilities() -> N
     assert parse_signature(body(outputs="probability"), ("a", "b")).outputs == "probability"
 
 
+def test_a_multi_label_signature_has_a_threshold() -> None:
+    assert not parse_signature(body(multi_label=False), ("a", "b")).multi_label
+    given = parse_signature(body(outputs="multilabel-probabilities", multi_label=True, threshold=0.3), ("a",))
+    assert (given.multi_label, given.threshold) == (True, 0.3)
+    earlier = parse_signature(body(outputs="multilabel-logits"), ("a",))  # before the fields existed
+    assert (earlier.multi_label, earlier.threshold) == (True, 0.5)
+
+
 @pytest.mark.parametrize("pixels", PIXELS)
 @pytest.mark.parametrize("framing", ["crop", "squash"])
 def test_the_recipes_of_the_import_are_read(pixels: str, framing: str) -> None:
@@ -64,10 +72,19 @@ NAN, INFINITE = float("nan"), float("inf")
         (body(more=1), "'more' is not known; allowed are: height, width"),
         (
             body(outputs="softmax"),
-            "outputs is 'softmax'; it must be one of: probabilities, logits, multilabel-logits, pr",
+            "outputs is 'softmax'; it must be one of: probabilities, logits, multilabel-probabilities, ",
         ),
         (body(outputs=None), "outputs is None; it must be one of"),
         (body(outputs="logit"), "outputs is 'logit', which needs two labels; labels.txt has 1"),
+        (body(multi_label=True), "multi_label is True; with the outputs 'probabilities' it must be False"),
+        (body(outputs="multilabel-logits", multi_label=False), "multi_label is False; with the outputs 'multilabel-l"),
+        (body(multi_label="yes"), "multi_label is 'yes'; it must be true or false"),
+        (
+            body(threshold=0.5),
+            "threshold is 0.5; only a multi-label model has one, and the outputs are 'probabilities'",
+        ),
+        (body(outputs="multilabel-logits", threshold=1), "threshold is 1; it must be a number above 0 and below 1"),
+        (body(outputs="multilabel-logits", threshold=True), "threshold is True; it must be a number above 0"),
         (body(reference=[]), r"reference is \[\]; it must be an object"),
         (steps(SCALE, decode_size="112"), "decode_size is '112'; it must be a whole number from 1 to 65535"),
         (steps(SCALE, decode_size=None), "decode_size is None"),

@@ -127,6 +127,10 @@ def evaluate(
     or DatasetError when the artifact or the data cannot be used.
     """
     artifact = read_artifact(folder)
+    if artifact.signature.multi_label:
+        raise DatasetError(
+            f"{folder} is multi-label; accuracy is measured only for models whose labels exclude each other"
+        )
     items = _items(artifact, data, listed, mapping or {})
     if limit is not None:
         items = evenly_spaced(items, limit)

@@ -51,6 +51,10 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
     labels = body.pop("labels")
     if signature.outputs == PROBABILITIES:  # a worker that does not know the field can serve the artifact
         del body["outputs"]
+    if signature.multi_label:
+        body["multi_label"] = True
+    else:
+        del body["threshold"]
     if reference:
         body[KEY] = reference.to_dict()
     (work / "signature.json").write_text(json.dumps(body, indent=2) + "\n", "utf-8")
@@ -60,7 +64,8 @@ def write_signature(work: Path, signature: Signature, reference: Reference | Non
 def read_signature(folder: Path) -> Signature:
     """Read what `write_signature` wrote, without the drift reference."""
     body = json.loads(read_text(folder / "signature.json"))
-    body.pop(KEY, None)
+    for derived in (KEY, "multi_label"):
+        body.pop(derived, None)
     return Signature(labels=parse_labels(read_text(folder / "labels.txt")), **body)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from model.artifact.load import open_engine, read_artifact
 from model.engines.base import Engine, Images, Scores
+from model.metrics import Mask
 from model.text import shortened
 from model.training.errors import MeasureError
 from model.training.export.progress import Progress
@@ -37,7 +38,7 @@ _WARM_S, _LONG_S = 0.5, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Agreement of two engines on the same images: the share with another best label, and the largest difference."""
+    """Agreement of two engines on the same images: the share with another label, and the largest difference."""
 
     images: int
     disagreement: float
@@ -85,10 +86,21 @@ def score_all(engine: Engine, images: Images, batch: int = 32) -> Scores:
     return np.concatenate([engine.score(images[start : start + batch]) for start in range(0, len(images), batch)])
 
 
-def compare(scores: Scores, reference: Scores) -> Parity:
-    """Compare two arrays of scores [N, labels] for the same images; a NaN counts as an infinite difference."""
+def same_labels(scores: Scores, reference: Scores, cut: float | None) -> Mask:
+    """Whether an image has the same labels [N] by two arrays of scores [N, labels]: the best one, or those with a score
+    of at least `cut`."""
+    if cut is None:
+        return np.asarray(scores.argmax(axis=1) == reference.argmax(axis=1))
+    return np.asarray(((scores >= cut) == (reference >= cut)).all(axis=1))
+
+
+def compare(scores: Scores, reference: Scores, cut: float | None = None) -> Parity:
+    """Compare two arrays of scores [N, labels] for the same images; a NaN counts as an infinite difference.
+
+    `cut`: the threshold of a multi-label model.
+    """
     difference = np.nan_to_num(np.abs(scores - reference), nan=np.inf)
-    other = scores.argmax(axis=1) != reference.argmax(axis=1)
+    other = ~same_labels(scores, reference, cut)
     return Parity(len(scores), float(other.mean()), float(difference.max()))
 
 

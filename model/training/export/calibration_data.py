@@ -45,14 +45,19 @@ def read_calibration_files(
 def read_calibration_folder(folder: Path, signature: Signature) -> CalibrationData:
     """Read a folder's images (see `read_images`): a third calibrates int8, the rest compares predictions.
 
-    Raises DatasetError when the folder cannot be used.
+    Folders of classes say one label for each image, which is not the truth for a multi-label model. Raises
+    DatasetError when the folder cannot be used.
     """
     files, labelled = read_images(folder, signature.labels)
     samples, others = files[::3], [file for row, file in enumerate(files) if row % 3]
     if not others:
         raise DatasetError(f"{folder} holds one file; it must hold at least two images")
     trial = read_calibration_files(samples, others, signature, f"images of `{folder.resolve().name}`")
-    return trial if labelled else CalibrationData(trial.samples, trial.images, None, trial.name)
+    return (
+        trial
+        if labelled and not signature.multi_label
+        else CalibrationData(trial.samples, trial.images, None, trial.name)
+    )
 
 
 def _read(files: Sequence[ImageFile], most: int, signature: Signature, name: str) -> tuple[Images, Numbers]:

@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import version
 
 from model.artifact.load import Artifact
+from model.engines.base import Signature
 from model.training.export.benchmark import BATCHES, THREADS
 from model.training.export.calibration_data import CalibrationData
 from model.training.export.parity import PROBES
@@ -37,14 +38,14 @@ shows. It explains a prediction by {how}. Digest `{artifact.digest}`.
 
 ## Measured
 
-{_engines(measured)}
+{_engines(measured, signature)}
 
 Engines are ordered by the geometric mean of both rates. The last two columns compare them with the model itself on the
 {compared}. Files: {size / 1e6:.1f} MB.
 
 ## Compression
 
-{_compression(measured, trial, compared)}
+{_compression(measured, trial, compared, signature)}
 
 Cold start: from process start to the first score, including the verification of the files. Images per second: by images
 per call, with one thread unless two are named. Each figure {times}.
@@ -53,8 +54,9 @@ Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
 """
 
 
-def _engines(measured: Measured) -> str:
-    headings = "cold start", "images/s, batch 1", "images/s, batch 32", "other best label", "largest score difference"
+def _engines(measured: Measured, signature: Signature) -> str:
+    other = "other labels" if signature.multi_label else "other best label"
+    headings = "cold start", "images/s, batch 1", "images/s, batch 32", other, "largest score difference"
     lines = ["| engine | " + " | ".join(headings) + " |", "|---" * 6 + "|"]
     for name, speed in measured.speeds.items():
         parity = measured.parities[name]
@@ -65,7 +67,7 @@ def _engines(measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def _compression(measured: Measured, trial: CalibrationData | None, compared: str) -> str:
+def _compression(measured: Measured, trial: CalibrationData | None, compared: str, signature: Signature) -> str:
     if not measured.candidates:
         return "Not compressed: the artifact has no LiteRT file."
     if measured.served == UNCONVERTED:
@@ -81,7 +83,8 @@ def _compression(measured: Measured, trial: CalibrationData | None, compared: st
         else "; the accuracy that it costs is unknown, because these images have no labels"
     )
     left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible.items())
-    return f"""`model.tflite` is the fastest variant whose best label equals the model's own on at least
+    same = f"labels from {signature.threshold:g} on equal" if signature.multi_label else "best label equals"
+    return f"""`model.tflite` is the fastest variant whose {same} the model's own on at least
 {MIN_AGREEMENT:.1%} of the {compared}{accuracy}.
 A simpler variant, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or
 twice the typical deviation of the ratio of two variants' speeds from its median over the rounds of measuring.

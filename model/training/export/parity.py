@@ -72,17 +72,17 @@ def _check_repeatable(source: Source, images: Images, scores: Scores, signature:
             )
 
 
-def check_parity(name: str, scores: Scores, reference: Scores) -> Parity:
+def check_parity(name: str, scores: Scores, reference: Scores, cut: float | None = None) -> Parity:
     """Compare an engine's scores with the model's on the same images. Raises ExportError when they differ too much.
 
-    One other best label is always allowed, because two scores may be almost equal.
+    One image with another label is always allowed, because two scores may be almost equal. `cut`: see `compare`.
     """
-    parity, allowed = compare(scores, reference), MAX_DIFFERENCE * float(reference.max())
+    parity, allowed = compare(scores, reference, cut), MAX_DIFFERENCE * float(reference.max())
     if parity.max_difference > allowed or parity.disagreement * parity.images > max(
         1.0, MAX_DISAGREEMENT * parity.images
     ):
         raise ExportError(
-            f"{name} does not score as the model does: another best label on {parity.disagreement:.2%} of "
+            f"{name} does not score as the model does: another label on {parity.disagreement:.2%} of "
             f"{parity.images:,} images (at most {MAX_DISAGREEMENT:.1%}), scores differ by {parity.max_difference:.1e} "
             f"(at most {allowed:.1e})"
         )

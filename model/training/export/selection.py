@@ -10,7 +10,7 @@ import numpy as np
 
 from model.engines.base import Scores
 from model.metrics import Numbers
-from model.training.export.benchmark import Speed
+from model.training.export.benchmark import Speed, same_labels
 
 # The variants, simplest first. float16: float16 weights; dynamic: int8 weights, activations quantised per call; int8:
 # both int8, calibrated.
@@ -43,15 +43,17 @@ class Candidate:
         return self.agreement >= MIN_AGREEMENT and (self.drop is None or self.drop <= MAX_DROP)
 
 
-def faithfulness(scores: Scores, reference: Scores, labels: Numbers | None) -> tuple[float, float | None]:
-    """Agreement with the reference's best labels, and the loss of accuracy against it, as shares of the images.
+def faithfulness(
+    scores: Scores, reference: Scores, labels: Numbers | None, cut: float | None = None
+) -> tuple[float, float | None]:
+    """Agreement with the reference's labels, and the loss of accuracy against it, as shares of the images.
 
-    Scores [N, labels]; `labels` [N]: the true labels, or None, which leaves the accuracy unknown. A row of scores with
-    a NaN agrees with nothing.
+    Scores [N, labels]; `labels` [N]: the true labels, or None, which leaves the accuracy unknown; `cut`: see `compare`.
+    A row of scores with a NaN agrees with nothing.
     """
     best, trained = scores.argmax(axis=1), reference.argmax(axis=1)
     sane = np.isfinite(scores).all(axis=1)
-    agreement = float(((best == trained) & sane).mean())
+    agreement = float((same_labels(scores, reference, cut) & sane).mean())
     if labels is None:
         return agreement, None
     return agreement, float((trained == labels).mean() - ((best == labels) & sane).mean())

@@ -25,13 +25,17 @@ TensorSpec = tuple[str, Shape, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Input and output of a classifier: images [N, height, width, channels], and `outputs` numbers per image."""
+    """Input and output of a classifier: images [N, height, width, channels], and `outputs` numbers per image.
+
+    `channels_first`: the model's own input is [N, channels, height, width]; its source transposes the images.
+    """
 
     height: int
     width: int
     channels: int
     dtype: str
     outputs: int
+    channels_first: bool = False
 
     @property
     def labels(self) -> int:
@@ -92,8 +96,13 @@ class Source(Protocol):
         ...
 
     @property
-    def pixels(self) -> str | tuple[float, float] | None:
+    def pixels(self) -> str | tuple[Any, Any] | None:
         """The pixel scaling that the model expects (see recipe.recipe), None when its file does not say it."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels that its file holds; None when it holds none."""
         ...
 
     @property
@@ -113,16 +122,53 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The user's choice among what a file leaves open. `signature` and `output` are names, None for the file's default
+    or only one; `size` is pixels of each edge, 0 for the file's own."""
+
+    signature: str | None = None
+    output: str | None = None
+    size: int = 0
+
+
+NO_CHOICE = Choice()
+
+
+def chosen(what: str, names: Sequence[str], wanted: str | None) -> int:
+    """The place of the output to serve among `names`: the `wanted` one, or the only one. Raises SourceError."""
+    if wanted is None and len(names) == 1:
+        return 0
+    listed = ", ".join(names)
+    if wanted is None:
+        raise SourceError(
+            f"{what} gives {len(names)} arrays ({listed}); a classifier gives one row of scores per image: choose it "
+            "with --output"
+        )
+    if names.count(wanted) != 1:
+        raise SourceError(f"the output is {wanted!r}; {what} gives {listed}")
+    return names.index(wanted)
+
+
 def spec_of(
-    what: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], size: int = 0, *, sizable: bool = False
+    what: str,
+    inputs: Sequence[TensorSpec],
+    output: TensorSpec,
+    size: int = 0,
+    *,
+    sizable: bool = True,
+    channels_first: bool = False,
 ) -> ModelSpec:
-    """The specification of a classifier; `size` fixes edges that a `sizable` model leaves open. Raises SourceError."""
-    for ends, verb in ((inputs, "takes"), (outputs, "gives")):
-        if len(ends) != 1:
-            names = ", ".join(name for name, _, _ in ends)
-            wanted = "one batch of images" if verb == "takes" else "one row of scores per image"
-            raise SourceError(f"{what} {verb} {len(ends)} arrays ({names}); a classifier {verb} {wanted}")
-    (_, shape, dtype), (_, out, _) = inputs[0], outputs[0]
+    """The specification of a classifier with this output; `size` fixes edges that a `sizable` model leaves open.
+
+    `channels_first`: whether the model's operations say that its images have their channels first. Their shape alone
+    does not say it. Raises SourceError.
+    """
+    if len(inputs) != 1:
+        names = ", ".join(name for name, _, _ in inputs)
+        raise SourceError(f"{what} takes {len(inputs)} arrays ({names}); a classifier takes one batch of images")
+    (_, given, dtype), (_, out, _) = inputs[0], output
+    shape = [given[0], *given[2:], given[1]] if channels_first and len(given) == 4 else given
     if len(shape) != 4 or shape[3] not in (1, 3):
         hint = ": its channels come first" if len(shape) == 4 and shape[1] in (1, 3) else ""
         raise SourceError(f"{what} takes {_text(shape)}{hint}; it must take [N, height, width, 1 or 3]")
@@ -138,7 +184,7 @@ def spec_of(
         raise SourceError(f"{what} gives {_text(out)}; it must give [N, labels]")
     if dtype not in ("float32", "uint8", "int8"):
         raise SourceError(f"{what} takes {dtype}; it must take float32, uint8 or int8")
-    return ModelSpec(height, width, shape[3], dtype, out[1])
+    return ModelSpec(height, width, shape[3], dtype, out[1], channels_first)
 
 
 def _text(shape: Shape) -> str:

@@ -94,17 +94,21 @@ def build(product: ExportJob, work: Path) -> Measured:
         forms = [*lite, *saved]
         measure = partial(measure_speeds, rounds=1) if product.quick else measure_speeds
         timed = list(zip(forms, measure([Target(work, form.engine, form.path) for form in forms]), strict=True))
-        candidates = [_judged(form, speed, reference, trial) for form, speed in timed[: len(lite)]]
+        candidates = [_judged(form, speed, reference, product) for form, speed in timed[: len(lite)]]
         served = choose(candidates).variant if candidates else UNCONVERTED
         timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
         if lite:
             shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
         timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
-        write_signature(work, signature, make_reference(timed[0][0].scores, signature.labels) if trial else None)
+        # A reference counts best labels, which do not describe the predictions of a multi-label model.
+        has_reference = trial and not signature.multi_label
+        write_signature(
+            work, signature, make_reference(timed[0][0].scores, signature.labels) if has_reference else None
+        )
         speeds = {form.engine: speed for form, speed in timed}
         write_golden(work, signature, speeds)
         write_manifest(work, product.name, product.version, speeds, served, source.parameters)
-    parities = {form.engine: compare(form.scores, reference) for form, _ in timed}
+    parities = {form.engine: compare(form.scores, reference, signature.cut) for form, _ in timed}
     explains = endpoints is not None and "explain" in endpoints.names
     return Measured(speeds, parities, candidates, served, impossible, explains)
 
@@ -138,7 +142,7 @@ def _lite_variants(
             say(f"{variant} cannot be made: {reason(exc)}")
             continue
         if not forms:
-            _say_parity(LITE, check_parity(LITE, scores, reference))
+            _say_parity(LITE, check_parity(LITE, scores, reference, signature.cut))
         forms.append(_Variant(LITE, variant, path, scores))
     return forms, impossible
 
@@ -151,12 +155,13 @@ def _saved_variant(product: ExportJob, work: Path, images: Images, reference: Sc
         return []
     say(f"{SAVED}: scoring {len(images):,} images")
     scores = _scores(SAVED, path, product.signature, images)
-    _say_parity(SAVED, check_parity(SAVED, scores, reference))
+    _say_parity(SAVED, check_parity(SAVED, scores, reference, product.signature.cut))
     return [_Variant(SAVED, "", path, scores)]
 
 
-def _judged(form: _Variant, speed: Speed, reference: Scores, trial: CalibrationData | None) -> Candidate:
-    agreement, drop = faithfulness(form.scores, reference, trial.truth if trial else None)
+def _judged(form: _Variant, speed: Speed, reference: Scores, product: ExportJob) -> Candidate:
+    truth = product.trial.truth if product.trial else None
+    agreement, drop = faithfulness(form.scores, reference, truth, product.signature.cut)
     lost = "" if drop is None else f"drop {drop:.2%}, "
     say(f"{form.variant or 'unconverted'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
     return Candidate(form.variant, form.path.stat().st_size, agreement, drop, speed)

@@ -13,15 +13,16 @@ from model.preprocessing.recipe import check_recipe
 from model.training.errors import SourceError
 from model.training.export.calibration_data import read_calibration_folder
 from model.training.export.package import pack
-from model.training.export.source import Source
+from model.training.export.source import Choice, Source
 from model.training.export.variants import ExportJob
 from model.training.importing import catalog
+from model.training.importing.archive import is_archive, unpacked
 from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
 from model.training.importing.outputs import described, meaning_of
-from model.training.importing.pixels import pixels_of, warn_of_even_scores, warn_of_scaling
+from model.training.importing.pixels import pixels_of, values_of, warn_of_even_scores, warn_of_scaling
 from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
@@ -33,9 +34,11 @@ _FILES = *SUFFIXES, ".tflite"
 class ImportOptions:
     """What to import, and the information that its file lacks.
 
-    `source`: a name of the catalog, a .keras, .h5 or .tflite file, or a SavedModel folder. `pixels`: a key of
-    recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the model's
-    numbers, one of model.engines.outputs.ROWS; None when the file says it. `weights`, `alpha`: for an architecture.
+    `source`: a name of the catalog, a .keras, .h5 or .tflite file, a SavedModel folder, or a zip with one of them.
+    `pixels`: a key of recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning
+    of the model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `threshold`: the score from
+    which on an image has a label, for a multi-label model. `output`, `signature`: the names of the output and of the
+    signature, where there are several. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
     `quick`: see ExportJob.
     """
@@ -47,6 +50,9 @@ class ImportOptions:
     pixels: str | None = None
     recipe: Path | None = None
     outputs: str | None = None
+    threshold: float | None = None
+    output: str | None = None
+    signature: str | None = None
     framing: str = "crop"
     weights: str = catalog.IMAGENET
     alpha: float = 1.0
@@ -59,14 +65,23 @@ class ImportOptions:
 def import_model(options: ImportOptions, out: Path) -> Artifact:
     """Make the artifact in `out`. Raises SourceError, DatasetError or ExportError, which names the problem and the
     allowed values."""
+    path = Path(options.source)
+    if is_archive(path):
+        with unpacked(path) as inner:
+            found = replace(options, source=str(inner.model), labels=options.labels or inner.labels)
+            return _import(found, out, options.source)
+    return _import(options, out, options.source)
+
+
+def _import(options: ImportOptions, out: Path, given: str) -> Artifact:
+    """Import the model of the options; `given` is what the user named."""
     source = open_source(options)
     engines = _engines(source, options.engines)
     signature = signature_for(source, options)
-    origin = Path(options.source).name
-    pixels, outputs = _pixels(source, options), described(source, signature.outputs)
-    description = f"Imported from `{origin}` by `python -m model import`.\nPixels: {pixels}. {outputs}".rstrip()
+    facts = f"Pixels: {_pixels(source, options)}. {_choice(options)}{described(source, signature)}".rstrip()
+    description = f"Imported from `{Path(given).name}` by `python -m model import`.\n{facts}"
     trial = read_calibration_folder(options.data, signature) if options.data else None
-    name = options.name or named(options.source)
+    name = options.name or named(given)
     product = ExportJob(source, signature, name, options.version, engines, trial, options.quick)
     return pack(product, out, lambda artifact: description)
 
@@ -76,31 +91,34 @@ def open_source(options: ImportOptions) -> Source:
     path = Path(options.source)
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
+    choice = Choice(options.signature, options.output, options.size)
     if keras_suffix(path) or path.suffix.lower() in SUFFIXES:
         network, loss = load_with_loss(path)
-        return KerasSource(network, str(path), size=options.size, loss=loss)
+        _refuse_signature(options)
+        return KerasSource(network, str(path), size=options.size, loss=loss, output=options.output)
     if path.suffix.lower() == ".tflite" or is_lite(path):
-        return LiteSource(path, options.size)
+        return LiteSource(path, choice)
     if is_saved_model(path):
-        return SavedModelSource(path, options.size)
+        return SavedModelSource(path, choice)
     if path.exists() or path.suffix or len(path.parts) > 1:
         what = (
             "holds no saved_model.pb" if path.is_dir() else "has no known format" if path.exists() else "does not exist"
         )
         raise SourceError(
-            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder or a name of "
-            "`python -m model catalog`"
+            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, or a "
+            "name of `python -m model catalog`"
         )
+    _refuse_signature(options)
     architecture = catalog.find(options.source)
     network = catalog.build(architecture, options.weights, size=options.size, alpha=options.alpha)
-    return KerasSource(network, architecture.name, architecture.pixels)
+    return KerasSource(network, architecture.name, architecture.pixels, output=options.output)
 
 
 def signature_for(source: Source, options: ImportOptions) -> Signature:
     """The signature with its labels, its recipe and the meaning of its outputs. Raises SourceError when one of them is
     unknown or does not fit."""
     spec = source.spec
-    labels = labels_for(spec.labels, options.labels)
+    labels = labels_for(spec.labels, options.labels, source.labels)
     signature = Signature(spec.height, spec.width, spec.channels, spec.dtype, labels, {})
     if options.recipe:
         signature = read_recipe(options.recipe, signature)
@@ -110,6 +128,7 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
         signature = replace(signature, preprocessing=own)
         check_recipe(signature)
     signature = replace(signature, outputs=meaning_of(source, options.outputs, signature))
+    signature = replace(signature, threshold=_threshold(options, signature))
     warn_of_even_scores(source, signature)
     return signature
 
@@ -132,4 +151,31 @@ def _pixels(source: Source, options: ImportOptions) -> str:
     if options.recipe:
         return f"the recipe {options.recipe.name}"
     pixels = pixels_of(source, options.pixels)
-    return f"`{pixels}`" if isinstance(pixels, str) else "by the model's own quantisation"
+    return f"`{pixels}`" if isinstance(pixels, str) else f"{values_of(pixels)}, as its file says"
+
+
+def _choice(options: ImportOptions) -> str:
+    """A sentence for the model card about the signature and the output that were chosen."""
+    names = {"signature": options.signature, "output": options.output}
+    chosen = [f"its {what} `{name}`" for what, name in names.items() if name]
+    return f"Served: {', '.join(chosen)}. " if chosen else ""
+
+
+def _refuse_signature(options: ImportOptions) -> None:
+    if options.signature:
+        raise SourceError(
+            f"the signature is {options.signature!r}; only SavedModel folders and .tflite files have signatures"
+        )
+
+
+def _threshold(options: ImportOptions, signature: Signature) -> float:
+    if options.threshold is None:
+        return signature.threshold
+    if not signature.multi_label:
+        raise SourceError(
+            f"the threshold is {options.threshold:g}; only a multi-label model has one, and the labels of this one "
+            f"exclude each other (outputs: {signature.outputs})"
+        )
+    if not 0 < options.threshold < 1:
+        raise SourceError(f"the threshold is {options.threshold:g}; it must be above 0 and below 1")
+    return options.threshold

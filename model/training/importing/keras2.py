@@ -31,6 +31,9 @@ _DROPPED: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (r"LSTM|GRU|SimpleRNN|RNN", "time_major", lambda value: not value),
 )
 
+# Policies of layers that compute in half precision.
+_HALF = "mixed_float16", "mixed_bfloat16", "float16", "bfloat16"
+
 # Functions that Keras 2 and this Keras calculate differently under the same name.
 _OTHERS = ("hard_sigmoid",)
 
@@ -43,6 +46,23 @@ def modernised(configuration: Any) -> Any:
     """
     names = {name: name.replace("/", "_") for node in _nodes(configuration) if "/" in (name := _name(node))}
     return _converted(configuration, names)
+
+
+def in_full_precision(configuration: Any) -> Any:
+    """The configuration with layers of half precision, which LiteRT lacks, in float32; equal if there are none.
+
+    Mixed precision keeps its weights in float32.
+    """
+    if isinstance(configuration, list):
+        return [in_full_precision(each) for each in configuration]
+    if not isinstance(configuration, dict):
+        return configuration
+    if configuration.get("class_name") == "DTypePolicy" and _is_class(configuration) and _name(configuration) in _HALF:
+        return {**configuration, "config": {**configuration["config"], "name": "float32"}}
+    return {
+        key: "float32" if key == "dtype" and isinstance(each, str) and each in _HALF else in_full_precision(each)
+        for key, each in configuration.items()
+    }
 
 
 def other_function(configuration: Any) -> str:

@@ -20,6 +20,9 @@ _ARITHMETIC = "Add", "Subtract", "Multiply", "Divide", "TrueDivide"
 # Layers and operations that only reorder or copy a network's outputs.
 _PASSING = "Dropout", "Flatten", "Reshape", "Identity", "Squeeze", "Cast"
 
+# The dimensions of an image with its channels first, without the batch, in the order that puts them last.
+_TO_LAST = 2, 3, 1
+
 # The meaning of the outputs for losses that are compiled with from_logits=True.
 _LOSSES = {
     **dict.fromkeys(("categorical_crossentropy", "sparse_categorical_crossentropy"), LOGITS),
@@ -31,6 +34,16 @@ _LOSSES = {
 def ends_of(network: Any, loss: str = "") -> Ends:
     """The ends of a built network. `loss`: what its loss says about its outputs (see `loss_meaning`)."""
     return ends_with(_activation(network), loss, _scaled(network))
+
+
+def takes_channels_first(network: Any) -> bool:
+    """Whether the first operation that depends on the order of an image's dimensions takes its channels first."""
+    for operation in _operations(network):
+        if isinstance(operation, layers.Permute):
+            return tuple(operation.dims) == _TO_LAST
+        if order := getattr(operation, "data_format", None):
+            return bool(order == "channels_first")
+    return False
 
 
 def loss_meaning(compiled: Any) -> str:

@@ -1,4 +1,4 @@
-"""Reads labels from a table: CSV with a header that names the column of the labels, and perhaps that of their places."""
+"""Reads labels from a table: CSV whose header names the column of the labels, and perhaps that of their places."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def _among(names: Sequence[str], known: Sequence[str]) -> list[int]:
 def _by_place(rows: Sequence[tuple[list[str], int]], place: int, name: str) -> list[tuple[list[str], int]]:
     for row, line in rows:
         if not (row[place].strip().isdecimal() and len(row[place]) < 10):
-            raise ValueError(f"line {line} has {quoted(row[place])} as {name or 'its place'}; it must be a whole number")
+            raise ValueError(
+                f"line {line} has {quoted(row[place])} as {name or 'its place'}; it must be a whole number"
+            )
     ordered = sorted(rows, key=lambda row: int(row[0][place]))
     for number, (row, line) in enumerate(ordered):
         if int(row[place]) != number:

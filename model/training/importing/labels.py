@@ -20,11 +20,18 @@ _ORIGIN = "https://storage.googleapis.com/download.tensorflow.org/data/"
 _MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 
-def labels_for(outputs: int, path: Path | None) -> tuple[str, ...]:
-    """One label for each output, from a file, or ImageNet's for 1,000 and 1,001 outputs (the first is `background`).
+def labels_for(outputs: int, path: Path | None, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """One label for each output: those of the file at `path`, else the model's `own`, else ImageNet's for 1,000 and
+    1,001 outputs (the first is `background`).
 
     Raises SourceError when the number of labels differs from the outputs, or when the labels cannot be read.
     """
+    if path is None and own is not None:
+        if len(own) != outputs:
+            raise SourceError(
+                f"the model's file names {len(own)} labels and gives {outputs} scores; name a file with --labels"
+            )
+        return own
     if path is None and outputs not in (IMAGENET, IMAGENET + 1):
         raise SourceError(
             f"the model gives {outputs} scores; --labels must name a file of {outputs} lines, one label per line"

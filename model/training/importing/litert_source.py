@@ -1,8 +1,10 @@
-"""LiteRT files to export, quantised or not. The file is copied unchanged."""
+"""LiteRT files to export, quantised or not. The file is copied unchanged, or rewritten with the chosen output."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from model.engines.quantization import quantisation_of
 from model.errors import ArtifactError
 from model.text import reason
 from model.training.errors import SourceError
-from model.training.export.source import Endpoints, TensorSpec, spec_of
+from model.training.export.source import NO_CHOICE, Choice, Endpoints, TensorSpec, spec_of
+from model.training.importing.litert_choice import needs_choice, with_choice
 from model.training.importing.litert_ends import ends_of
+from model.training.importing.litert_metadata import read_metadata
 
 
 def is_lite(path: Path) -> bool:
@@ -30,26 +34,31 @@ def is_lite(path: Path) -> bool:
 
 
 class LiteSource:
-    """A .tflite file. A quantised input defines the pixel scaling."""
+    """A .tflite file. A quantised input or the file's metadata define the pixel scaling.
+
+    The file is served unchanged, or rewritten where `choice` decides what it leaves open.
+    """
 
     engines: tuple[str, ...] = ("litert",)
     parameters = 0
 
-    def __init__(self, path: Path, size: int = 0) -> None:
+    def __init__(self, path: Path, choice: Choice = NO_CHOICE) -> None:
         self.origin, self._path = str(path), path
         if not path.is_file():
             raise SourceError(f"{path} does not exist")
-        try:
-            check_lite(path)
-            interpreter = Interpreter(model_path=str(path))
-        except ArtifactError as exc:
-            raise SourceError(str(exc)) from exc
-        except (ValueError, RuntimeError) as exc:
-            raise SourceError(f"{path} is not a model that LiteRT can load: {reason(exc)}") from exc
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        ends = [[_end(tensor) for tensor in of] for of in (inputs, outputs)]
-        self.spec = spec_of(self.origin, ends[0], ends[1], size)
-        self.pixels = _pixels(inputs[0])
+        interpreter, place = _opened(path), 0
+        if needs_choice(interpreter, choice):
+            content, place = with_choice(path, choice)
+            folder = tempfile.mkdtemp(prefix="litert-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._path = Path(folder, "model.tflite")
+            self._path.write_bytes(content)
+            interpreter = _opened(self._path)
+        inputs, (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+        self.spec = spec_of(self.origin, [_end(each) for each in inputs], _end(output), choice.size)
+        metadata = read_metadata(path, place)
+        self.labels = metadata.labels
+        self.pixels = _pixels(inputs[0]) or metadata.pixels
         self.ends = ends_of(interpreter)
 
     def score(self, images: Images, signature: Signature) -> Scores:
@@ -65,6 +74,17 @@ class LiteSource:
     def write(self, work: Path) -> Endpoints | None:
         shutil.copyfile(self._path, work / ENGINES["litert"].path)
         return None
+
+
+def _opened(path: Path) -> Any:
+    """An interpreter of the file that has not allocated its tensors. Raises SourceError."""
+    try:
+        check_lite(path)
+        return Interpreter(model_path=str(path))
+    except ArtifactError as exc:
+        raise SourceError(str(exc)) from exc
+    except (ValueError, RuntimeError) as exc:
+        raise SourceError(f"{path} is not a model that LiteRT can load: {reason(exc)}") from exc
 
 
 def _pixels(tensor: dict[str, Any]) -> tuple[float, float] | None:

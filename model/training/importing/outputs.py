@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.engines.base import LOGIT, LOGITS, MULTILABEL_LOGITS, PROBABILITIES, PROBABILITY, Scores, Signature
+from model.engines.base import (
+    LOGIT,
+    LOGITS,
+    MULTILABEL_LOGITS,
+    MULTILABEL_PROBABILITIES,
+    PROBABILITIES,
+    PROBABILITY,
+    Scores,
+    Signature,
+)
 from model.engines.outputs import ROWS
 from model.training.errors import SourceError
 from model.training.export.parity import probes
 from model.training.export.source import Source
 
 # Meanings by the last operation. A softmax of the logarithms of a softmax is that softmax.
-_LAST = {"softmax": PROBABILITIES, "sigmoid": PROBABILITIES, "log_softmax": LOGITS}
+_LAST = {"softmax": PROBABILITIES, "sigmoid": MULTILABEL_PROBABILITIES, "log_softmax": LOGITS}
 
-_SINGLE = {PROBABILITIES: PROBABILITY, LOGITS: LOGIT, MULTILABEL_LOGITS: LOGIT}
+_SINGLE = {
+    **dict.fromkeys((PROBABILITIES, MULTILABEL_PROBABILITIES), PROBABILITY),
+    **dict.fromkeys((LOGITS, MULTILABEL_LOGITS), LOGIT),
+}
 
 # Smallest sum of an image's scores that are those of several softmaxes, for groups of labels.
 _SEVERAL = 1.5
@@ -24,6 +36,7 @@ _SUM_SLACK = 0.02
 # How the model card describes each meaning.
 _INDEPENDENT = "Its labels do not exclude each other: each score is a probability of its own."
 _CHANGES = {
+    MULTILABEL_PROBABILITIES: _INDEPENDENT,
     PROBABILITIES: "",
     LOGITS: "Its outputs are logits; a softmax makes them probabilities.",
     MULTILABEL_LOGITS: f"A sigmoid makes each of its logits a probability. {_INDEPENDENT}",
@@ -32,11 +45,15 @@ _CHANGES = {
 }
 
 
-def described(source: Source, outputs: str) -> str:
+def described(source: Source, signature: Signature) -> str:
     """Sentences for the model card about the outputs and their labels; empty for one of several labels."""
-    if outputs == PROBABILITIES and source.ends.last == "sigmoid":
-        return _INDEPENDENT
-    return _CHANGES[outputs]
+    if signature.multi_label:
+        return (
+            f"{_CHANGES[signature.outputs]} An image has the labels with a score of at least {signature.threshold:g}."
+        )
+    if signature.outputs == PROBABILITIES and source.ends.last == "sigmoid":
+        return "It ends with a sigmoid, and its labels exclude each other, as `--outputs probabilities` says."
+    return _CHANGES[signature.outputs]
 
 
 def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:
@@ -50,6 +67,8 @@ def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:
         stated, given = _SINGLE.get(stated or ""), _SINGLE.get(asked or "")
     else:
         given = asked
+    if (stated, given) == (MULTILABEL_PROBABILITIES, PROBABILITIES):
+        return PROBABILITIES  # a sigmoid for each label does not say that an image may have several
     if stated and given not in (None, stated):
         raise SourceError(f"--outputs is {asked}; {source.origin} gives {stated}: {why}. Leave --outputs out")
     if not (stated or given):

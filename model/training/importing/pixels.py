@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,11 @@ _SMALLEST, _USUAL, _LARGEST = 0.1, 16, 300
 # Largest quotient of two similar ranges. Calibration finds almost the range of the pixels.
 _SIMILAR = 1.5
 
+# Largest distance of the beginnings of two similar ranges, as a share of the range.
+_APART = 0.25
 
-def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
+
+def pixels_of(source: Source, asked: str | None) -> str | tuple[Any, Any]:
     """The pixel scaling, a key of PIXELS or a factor and an offset.
 
     `asked`: the user's answer, a key of PIXELS. Raises SourceError when neither the file nor the user says it, and when
@@ -36,6 +40,11 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
             raise SourceError(f"the pixels are {asked!r}; {source.origin} takes {source.spec.dtype}: only raw")
         return (1.0, -128.0) if source.spec.dtype == "int8" else "raw"
     if _scales_itself(source):
+        if isinstance(source.pixels, tuple) and not _is_raw(source.pixels):
+            raise SourceError(
+                f"{source.origin} asks for pixels {values_of(source.pixels)} and scales them itself, {_how(source)}: "
+                "which of both its training did is not certain, so write a --recipe"
+            )
         if asked not in (None, "raw"):
             raise SourceError(
                 f"the pixels are {asked!r}; {source.origin} scales them itself, {_how(source)}, so they would be "
@@ -43,7 +52,7 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
             )
         return "raw"
     if asked and isinstance(source.pixels, tuple):
-        _check_quantised(source.pixels, asked, source.origin)
+        _check_said(source, source.pixels, asked)
     pixels = asked or source.pixels
     if pixels is None:
         raise SourceError(
@@ -58,14 +67,20 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[float, float]:
     return pixels
 
 
-def _check_quantised(own: tuple[float, float], asked: str, origin: str) -> None:
-    """Raise SourceError when the pixels that the user names have another range than a model is quantised for."""
-    factor, offset = own
-    times = float(np.max(PIXELS[asked][0])) / factor
-    if not 1 / _SIMILAR < times < _SIMILAR:
+def values_of(pixels: tuple[Any, Any]) -> str:
+    """The range of values that a factor and an offset make of pixels, in words."""
+    factor, offset = (np.asarray(each, np.float64) for each in pixels)
+    return f"from {offset.min():.3g} to {(255 * factor + offset).max():.3g}"
+
+
+def _check_said(source: Source, own: tuple[Any, Any], asked: str) -> None:
+    """Raise SourceError when the user names another range of pixels than the file, by quantisation or metadata."""
+    (factor, offset), (wanted, begin) = own, PIXELS[asked]
+    times = np.divide(wanted, factor)
+    apart = np.abs(np.subtract(begin, offset)) / (255 * np.asarray(factor))
+    if not (times > 1 / _SIMILAR).all() or not (times < _SIMILAR).all() or apart.max() > _APART:
         raise SourceError(
-            f"the pixels are {asked!r}; {origin} is quantised for values from {offset:.3g} to "
-            f"{255 * factor + offset:.3g}: leave --pixels out"
+            f"the pixels are {asked!r}; {source.origin} is made for values {values_of(own)}: leave --pixels out"
         )
 
 
@@ -94,6 +109,10 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
                 f"warning: with these pixels, {source.origin} gives almost the same scores to every image; with "
                 "--pixels raw it does not. Does it scale its pixels itself?",
             )
+
+
+def _is_raw(pixels: tuple[Any, Any]) -> bool:
+    return all(np.allclose(each, unchanged, atol=0.01) for each, unchanged in zip(pixels, (1, 0), strict=True))
 
 
 def _scales_itself(source: Source) -> bool:

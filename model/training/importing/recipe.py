@@ -37,7 +37,7 @@ _SHARE = 0.875
 
 
 def recipe(
-    pixels: str | tuple[float, float], height: int, width: int, channels: int = 3, framing: str = "crop"
+    pixels: str | tuple[Any, Any], height: int, width: int, channels: int = 3, framing: str = "crop"
 ) -> dict[str, Any]:
     """The recipe of a network with this input size.
 

@@ -10,7 +10,7 @@ import keras
 
 from model.text import reason
 from model.training.errors import SourceError
-from model.training.importing.keras2 import OPERATIONS, modernised, other_function
+from model.training.importing.keras2 import OPERATIONS, in_full_precision, modernised, other_function
 from model.training.importing.keras_ends import loss_meaning
 from model.training.importing.keras_file import KerasFile, loadable, open_keras
 
@@ -40,7 +40,7 @@ def load_with_loss(path: Path) -> tuple[Any, str]:
     file = open_keras(path)
     _refuse_code(path, file.configuration)
     _refuse_operations(file)
-    configuration = modernised(file.configuration) if _is_older(file) else file.configuration
+    configuration = in_full_precision(modernised(file.configuration) if _is_older(file) else file.configuration)
     with loadable(file, configuration) as copy:
         try:
             _check_size(file, copy)

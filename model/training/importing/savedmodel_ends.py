@@ -36,6 +36,10 @@ _CALCULATED: Mapping[str, Any] = {
     "Sub": np.subtract,
 }
 
+# Operations that treat all dimensions alike, and the order of dimensions that puts the second one last.
+_ALIKE = *_PASSING[:2], "Cast", *_ARITHMETIC
+_TO_LAST = [0, 2, 3, 1]
+
 # Calls and operations that are followed from one end. The graph is untrusted, and it may call itself.
 _MOST = 1_000
 
@@ -99,6 +103,26 @@ class _Graph:
             return np.asarray(self._given[node.name], np.float64)
         return _CALCULATED[node.op](*(self.constant(body, each) for each in node.input if each[0] != "^"))
 
+    def transposes(self, name: str) -> bool:
+        """Whether the one operation on a tensor puts its second dimension last, or convolves it as channels."""
+        body = self.top
+        for _ in range(_MOST):
+            takers = [node for node in body.nodes.values() if name in map(_node, node.input) and node.op != "Shape"]
+            if len(takers) != 1:
+                break
+            node = takers[0]
+            if node.op in _CALLS:
+                place = [_node(each) for each in node.input].index(name)
+                body = self.entered(node, body)
+                name = body.arguments[place]
+            elif node.op == "Transpose":
+                return bool(self.constant(body, node.input[1]).tolist() == _TO_LAST)
+            elif node.op in _ALIKE:
+                name = node.name
+            else:
+                return bool(node.attr["data_format"].s == b"NCHW")
+        return False
+
     def scaled(self, name: str) -> tuple[Any, Any] | None:
         """What the graph makes of the pixels 0 and 255 before its first other operation; None without scaling."""
         body, names, ends, found = self.top, {name}, [np.float64(0), np.float64(255)], False
@@ -127,14 +151,18 @@ class _Graph:
         return (ends[0], ends[1]) if found else None
 
 
+def takes_channels_first(score: Any) -> bool:
+    """Whether the first operation on the images of a loaded signature takes their channels first."""
+    read = _Graph(score.graph.as_graph_def(), _constants(score))
+    try:
+        return read.transposes(score.inputs[0].op.name)
+    except (KeyError, IndexError, ValueError, TypeError):
+        return False
+
+
 def ends_of(score: Any) -> Ends:
     """The ends of a loaded signature, a function of one tensor that gives one tensor."""
-    given = {
-        inner.op.name: outer.numpy()
-        for outer, inner in score.graph.captures
-        if outer.dtype not in (tf.resource, tf.variant)
-    }
-    read = _Graph(score.graph.as_graph_def(), given)
+    read = _Graph(score.graph.as_graph_def(), _constants(score))
     start = score.inputs[0].op.name
     try:
         last = read.maker(read.top, score.outputs[0].name)[0].op
@@ -145,6 +173,15 @@ def ends_of(score: Any) -> Ends:
     except (KeyError, IndexError, ValueError, TypeError):
         scaled = None
     return ends_with(_NAMES.get(last, last), "", scaled)
+
+
+def _constants(score: Any) -> dict[str, Any]:
+    """The values of the tensors that a function captures, except variables, by the names of their placeholders."""
+    return {
+        inner.op.name: outer.numpy()
+        for outer, inner in score.graph.captures
+        if outer.dtype not in (tf.resource, tf.variant)
+    }
 
 
 def _node(tensor: str) -> str:

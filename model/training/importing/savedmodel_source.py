@@ -1,4 +1,4 @@
-"""SavedModel folders to export. The folder is copied unchanged after the checks."""
+"""SavedModel folders to export. The folder is copied unchanged, or written again with the chosen input and output."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from model.engines.base import Images, Scores, Signature
 from model.engines.savedmodel import SERVING
 from model.engines.savedmodel_check import check_saved_model
 from model.errors import ArtifactError
-from model.text import reason
+from model.text import quoted, reason
 from model.training.errors import SourceError
-from model.training.export.source import Endpoints, spec_of
-from model.training.importing.savedmodel_ends import ends_of
+from model.training.export.source import NO_CHOICE, Choice, Endpoints, ModelSpec, TensorSpec, chosen, spec_of
+from model.training.importing.savedmodel_ends import ends_of, takes_channels_first
 
 _ROOT = "saved_model.pb"
 
@@ -27,39 +27,83 @@ def is_saved_model(path: Path) -> bool:
 
 
 class SavedModelSource:
-    """The `serving_default` signature of a SavedModel folder. It does not say how its pixels were scaled."""
+    """A signature of a SavedModel folder, by default `serving_default`, and one of its outputs.
+
+    It does not say how its pixels were scaled.
+    """
 
     engines = tuple(ENGINES)
-    pixels = None
+    pixels = labels = None
     parameters = 0
 
-    def __init__(self, path: Path, size: int = 0) -> None:
+    def __init__(self, path: Path, choice: Choice = NO_CHOICE) -> None:
         self.origin, self._path = str(path), path
         try:
             check_saved_model(path)
             self._loaded = tf.saved_model.load(str(path))
-            score: Any = self._loaded.signatures[SERVING]
-        except KeyError:
-            raise SourceError(f"{path} has no signature named {SERVING}; save it with one") from None
+            signatures = dict(self._loaded.signatures)
         except ArtifactError as exc:
             raise SourceError(str(exc)) from exc
         except Exception as exc:  # TensorFlow raises many kinds of exceptions for a damaged graph
             raise SourceError(f"{path} is not a SavedModel that TensorFlow can load: {reason(exc)}") from exc
-        inputs, outputs = score.structured_input_signature[1], score.structured_outputs
-        ends = [
-            [(name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name) for name, spec in of]
-            for of in (inputs.items(), outputs.items())
-        ]
-        self.spec = spec_of(self.origin, ends[0], ends[1], size)
-        if ends[0][0][1][0] is not None:
-            raise SourceError(f"{path} takes only batches of {ends[0][0][1][0]}; it must take any number of images")
-        self.ends = ends_of(score)
-        self._score, self._input, self._output = score, ends[0][0][0], ends[1][0][0]
+        score = _signature(self.origin, signatures, choice.signature)
+        inputs, outputs = (_specs(ends) for ends in (score.structured_input_signature[1], score.structured_outputs))
+        output_spec = outputs[chosen(self.origin, [name for name, _, _ in outputs], choice.output)]
+        self.spec = spec_of(self.origin, inputs, output_spec, choice.size, channels_first=takes_channels_first(score))
+        self._input, given, _ = inputs[0]
+        if given[0] is not None:
+            raise SourceError(f"{path} takes only batches of {given[0]}; it must take any number of images")
+        self._output = output_spec[0]
+        self._is_served = signatures.get(SERVING) is score and len(outputs) == 1 and tuple(given[1:]) == _row(self.spec)
+        self._score = score if self._is_served else self._chosen(score).get_concrete_function()
+        self.ends = ends_of(self._score)
 
     def score(self, images: Images, signature: Signature) -> Scores:
+        given, made = (self._input, self._output) if self._is_served else ("images", "scores")
         parts = [images[start : start + 32] for start in range(0, len(images), 32)]
-        return np.concatenate([self._score(**{self._input: tf.constant(part)})[self._output].numpy() for part in parts])
+        return np.concatenate([self._score(**{given: tf.constant(part)})[made].numpy() for part in parts])
 
     def write(self, work: Path) -> Endpoints | None:
-        shutil.copytree(self._path, work / ENGINES["savedmodel"].path)
-        return Endpoints((SERVING,), self._input)
+        folder = work / ENGINES["savedmodel"].path
+        if self._is_served:
+            shutil.copytree(self._path, folder)
+            return Endpoints((SERVING,), self._input)
+        module = tf.Module()
+        module.source, module.score = self._loaded, self._served
+        tf.saved_model.save(module, str(folder), signatures={SERVING: self._served})
+        return Endpoints((SERVING,), "images")
+
+    def _chosen(self, score: Any) -> Any:
+        """A function of images with their channels last and of the specified size, which gives the chosen output."""
+        spec, given, made = self.spec, self._input, self._output
+
+        def served(images: Any) -> dict[str, Any]:
+            turned = tf.transpose(images, (0, 3, 1, 2)) if spec.channels_first else images
+            return {"scores": score(**{given: turned})[made]}
+
+        images = tf.TensorSpec((None, *_row(spec)), spec.dtype, name="images")
+        self._served = tf.function(served, input_signature=[images], autograph=False)
+        return self._served
+
+
+def _signature(origin: str, signatures: dict[str, Any], wanted: str | None) -> Any:
+    name = wanted or SERVING
+    if name in signatures:
+        return signatures[name]
+    if not signatures:
+        raise SourceError(f"{origin} has no signature; save it with one named {SERVING}")
+    listed = ", ".join(map(quoted, sorted(signatures)))
+    raise SourceError(f"{origin} has no signature named {name}; name one of its own with --signature: {listed}")
+
+
+def _specs(ends: Any) -> list[TensorSpec]:
+    """Names, shapes and dtypes of a signature's inputs or outputs."""
+    return [
+        (name, spec.shape.as_list() if spec.shape.rank is not None else [], spec.dtype.name)
+        for name, spec in ends.items()
+    ]
+
+
+def _row(spec: ModelSpec) -> tuple[int, ...]:
+    """The shape of an image."""
+    return spec.height, spec.width, spec.channels
