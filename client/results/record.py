@@ -90,16 +90,14 @@ class Record:
     @property
     def assigned(self) -> tuple[tuple[str, float | None], ...]:
         """The labels that the image has, with their scores; None for a score that is not among the predictions."""
-        return assigned(self.predictions or self._best, self.labels)
+        if self.labels is None:
+            return ((self.label, self.score),) if self.label else ()
+        return assigned(self.predictions, self.labels)
 
     @property
     def answer(self) -> str:
         """What the model says about the image: its label, or its labels in alphabetical order."""
         return self.label if self.labels is None else ", ".join(sorted(self.labels)) or NO_LABEL
-
-    @property
-    def _best(self) -> tuple[Prediction, ...]:
-        return (Prediction(self.label, self.score or 0.0),) if self.label else ()
 
     def to_row(self) -> dict[str, Any]:
         """Return the row by column. `predictions` is a list of objects with label and score."""

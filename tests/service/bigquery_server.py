@@ -25,6 +25,8 @@ _COLUMNS = {
     "timing_ms": 'STRUCT("queue" DOUBLE, "fetch" DOUBLE, decode DOUBLE, predict DOUBLE, total DOUBLE)',
     "delivery_attempt": "BIGINT",
     "completed_at": "VARCHAR",
+    "multi_label": "BOOLEAN",
+    "labels": "VARCHAR[]",
     "attributes": "JSON",
     "publish_time": "TIMESTAMP",
 }

@@ -30,6 +30,7 @@ RESPONSES = [
     Response("b/up.png#12", error=Error("invalid_image", "no\nimage"), source=Source(None, "gs://b/up.png#12")),
     replace(answer("r1"), source=Source("shop/bag.png"), delivery_attempt=3),
     replace(answer(EVIL), source=Source("")),
+    replace(answer("r3"), source=Source("two.png"), labels=("Bag", "Coat")),
 ]
 
 
@@ -61,6 +62,7 @@ def find(capsys: pytest.CaptureFixture[str], key: str, *words: str) -> tuple[int
         ("gs://b/up.png#12", [2]),
         ("b/up.png#12", [2]),
         (EVIL, [4]),
+        ("r3", [5]),
     ],
 )
 def test_rows_are_those_that_collect_would_write(

@@ -23,7 +23,14 @@ from tests.service.bigquery_server import in_duckdb
 from tests.terraform.conftest import Plan
 from tests.unit.test_response_schema import FAILED, OK, answered, refused
 
-TYPES = {"STRING": "VARCHAR", "INTEGER": "BIGINT", "FLOAT": "DOUBLE", "TIMESTAMP": "TIMESTAMP", "JSON": "JSON"}
+TYPES = {
+    "STRING": "VARCHAR",
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "TIMESTAMP": "TIMESTAMP",
+    "JSON": "JSON",
+}
 Row = dict[str, Any]
 
 

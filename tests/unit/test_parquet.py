@@ -25,6 +25,7 @@ FULL = Record(
     label="=Bag",
     score=0.1 + 0.2,
     predictions=(Prediction("=Bag", 0.1 + 0.2), Prediction('"Coat"', 1e-9)),
+    labels=("=Bag", "a\0b"),
     error_code="none",
     error_message="a\0b",
     problem="'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ OK = Response(
     "desk",
     Explanation("Sneaker", "class_activation", b"png"),
 )
+SEVERAL = replace(OK, labels=("Sneaker", "Bag"))
 FAILED = Response("b", (), Error("invalid_image", "not an image"), None, completed_at="2026-11-21T09:30:00.125Z")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -68,6 +70,7 @@ answered = st.builds(
     predictions=st.lists(predictions, min_size=1, max_size=5).map(tuple),
     model=models,
     explanation=st.none() | explanations,
+    labels=st.none() | st.lists(texts, max_size=5).map(tuple),
     **common,
 )
 refused = st.builds(Response, error=errors, model=st.none() | models, **common)
@@ -109,7 +112,7 @@ def _objects(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | i
     return found + [deeper for key, part in inner for deeper in _objects(part, (*path, key))]
 
 
-@pytest.mark.parametrize("response", [OK, FAILED], ids=["ok", "error"])
+@pytest.mark.parametrize("response", [OK, SEVERAL, FAILED], ids=["ok", "multi-label", "error"])
 def test_extra_and_missing_fields_are_refused(response: Response) -> None:
     body = json.loads(encode_response(response))
     paths = _objects(body)
@@ -146,6 +149,11 @@ def test_extra_and_missing_fields_are_refused(response: Response) -> None:
         {"explanation": {"label": "Sneaker", "method": "guess", "png": "cG5n"}},
         {"explanation": {"label": "Sneaker", "method": "occlusion", "png": "x" * 20_001}},
         {"completed_at": "2026-11-21T09:30:00+01:00"},
+        {"multi_label": None},
+        {"labels": None},
+        {"labels": ["Sneaker"]},
+        {"multi_label": True, "labels": [7]},
+        {"multi_label": True, "labels": ["a"] * 101},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -136,11 +136,11 @@ def test_another_file_is_neither_overwritten_nor_read(name: str, content: bytes,
 def test_an_sqlite_file_of_another_version_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "rows.sqlite", rows())
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version=2")
+        database.execute("PRAGMA user_version=1")
     database.close()
-    with pytest.raises(UsageError, match="version is 2"):
+    with pytest.raises(UsageError, match="version is 1"):
         open_writer(path, unexpected)
-    with pytest.raises(UsageError, match="version is 2"):
+    with pytest.raises(UsageError, match="version is 1"):
         list(read_records(path, unexpected))
 
 
