@@ -41,7 +41,7 @@ def joined(frame: DataFrame, results: Sequence[Result]) -> DataFrame:
     import pandas
 
     rows = [result.to_row() for result in results]
-    types = dict.fromkeys(ADDED, "str") | {"predictions": "object"}
+    types = dict.fromkeys(ADDED, "str") | dict.fromkeys(("predictions", "labels"), "object")
     types |= dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(WHOLE_NUMBERS, "Int64")
     added = {name: pandas.Series([row[name] for row in rows], index=frame.index, dtype=types[name]) for name in ADDED}
     return frame.assign(**added)

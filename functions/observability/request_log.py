@@ -11,6 +11,7 @@ from typing import Any
 
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Decoded, Ignored, Response, encode_time
+from model.labels import assigned
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class RequestLog:
     def answered(self, response: Response, failure: Exception | None = None) -> None:
         """A response was published or returned; `failure` is the reason of an `unavailable`."""
         timing, error = response.timing_ms, response.error
-        best = response.predictions[0] if response.predictions else None
+        label, score = next(iter(assigned(response.predictions, response.labels)), (None, None))
         level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
         self._end(
             "answered",
@@ -47,9 +48,10 @@ class RequestLog:
             error.code if error else None,
             failure,
             request_id=response.request_id,
-            label=best and best.label,
-            score=best and best.score,
-            expected_score=best and self._expected.get(best.label),
+            label=label,
+            score=score,
+            labels=response.labels,
+            expected_score=label and self._expected.get(label),
             delivery_attempt=response.delivery_attempt,
             timing_ms={name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
             trace=response.trace,

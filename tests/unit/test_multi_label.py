@@ -34,6 +34,7 @@ from functions.messages.contract import (
     decode_response,
     encode_response,
 )
+from functions.observability.request_log import RequestLog
 from functions.service.pipeline import Pipeline
 from model.drift import read_reference
 from model.engines.base import MULTILABEL_PROBABILITIES, Images, Scores
@@ -100,6 +101,18 @@ def test_a_response_holds_the_labels_from_the_threshold_on(
     )
     body = json.loads(encode_response(response))
     assert (body["schema_version"], body["multi_label"], body["labels"]) == (1, True, [*labels])
+
+
+@pytest.mark.parametrize(
+    ("labels", "logged"), [(("cat", "dog"), ("cat", 0.9)), ((), (None, None)), (None, ("cat", 0.9))]
+)
+def test_a_log_line_has_the_labels_of_the_image(
+    labels: tuple[str, ...] | None, logged: tuple[str | None, float | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        RequestLog().answered(replace(GOOD, labels=labels))
+    [line] = [vars(each) for each in caplog.records]
+    assert (line["label"], line["score"], line["labels"]) == (*logged, labels)
 
 
 def test_other_models_have_one_label() -> None:
