@@ -176,6 +176,27 @@ def test_a_shape_alone_does_not_say_that_channels_come_first(save: Save, tmp_pat
         open_source(options(source))
 
 
+class _Half(tf.Module):  # type: ignore[misc]
+    """Half precision at both ends."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 12, 10, 3), tf.float16)])  # type: ignore[untyped-decorator]
+    def score(self, images: Any) -> Any:
+        return {"scores": tf.cast(self.made(tf.cast(images, tf.float32)), tf.float16)}
+
+
+def test_a_saved_model_of_half_precision_is_served(tmp_path: Path) -> None:
+    made = network(shape=(12, 10, 3))
+    half = _Half(made)
+    tf.saved_model.save(half, str(tmp_path / "made"), signatures={"serving_default": half.score})
+    artifact = import_model(options(tmp_path / "made", engines=("savedmodel",)), tmp_path / "out")
+    _, engine = load_engine(artifact)
+    np.testing.assert_allclose(engine.score(noise()), made.predict(noise(), verbose=0), atol=2e-3)
+    engine.close()
+
+
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_network_of_half_precision_is_served(suffix: str, tmp_path: Path) -> None:

@@ -35,16 +35,16 @@ from functions.messages.contract import (
     encode_response,
 )
 from functions.observability.request_log import RequestLog
-from functions.service.pipeline import Pipeline
 from model.drift import read_reference
 from model.engines.base import MULTILABEL_PROBABILITIES, Images, Scores
 from model.errors import ArtifactError
 from model.labels import Prediction
-from model.predictor import MAX_ASSIGNED, Predictor
+from model.predictor import MAX_ASSIGNED
 from model.training.export.benchmark import compare as compare_scores
 from model.training.export.selection import faithfulness
 from tests import earlier_contract
-from tests.fakes import MODEL, SIGNATURE, BrightnessEngine
+from tests.fakes import SIGNATURE, BrightnessEngine, fake_handler, respond
+from tests.http_worker import http_client, serving
 
 SEVERAL = replace(SIGNATURE, outputs=MULTILABEL_PROBABILITIES, threshold=0.3)
 
@@ -62,13 +62,6 @@ class Fixed(BrightnessEngine):
         return np.repeat(self._row[None], len(images), axis=0)
 
 
-class NoObjects:
-    """No bucket."""
-
-    def fetch(self, ref: Any, limit: int, /) -> Any:
-        raise AssertionError
-
-
 def image() -> bytes:
     """An image file."""
     file = io.BytesIO()
@@ -77,8 +70,8 @@ def image() -> bytes:
 
 
 def response_of(engine: BrightnessEngine, top_k: int = 5) -> Response:
-    request = Request(request_id="r1", image=image(), options=RequestOptions(top_k=top_k))
-    return Pipeline(Predictor(engine), MODEL, NoObjects()).submit(request).result()
+    """The response to an image that the engine scores."""
+    return respond(fake_handler(engine=engine), Envelope("r1", image(), {"top_k": str(top_k)}))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +112,15 @@ def test_other_models_have_one_label() -> None:
     response = response_of(BrightnessEngine())
     body = json.loads(encode_response(response))
     assert (response.labels, body["multi_label"], body["labels"]) == (None, False, [])
+
+
+@pytest.mark.parametrize(("scores", "text"), [((0.8, 0.1, 0.9), "label 2\nlabel 0\n"), ((0.2, 0.1, 0.1), "\n")])
+def test_the_http_endpoint_returns_the_bare_labels(
+    scores: tuple[float, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(fake_handler(engine=Fixed(*scores)), monkeypatch):
+        reply = http_client().post("/predict", data=image(), headers={"Accept": "text/plain"})
+    assert (reply.status_code, reply.get_data(as_text=True)) == (200, text)
 
 
 def test_the_labels_of_a_response_are_limited() -> None:

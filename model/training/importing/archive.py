@@ -32,8 +32,8 @@ class Unpacked:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip that is no model itself."""
-    if not path.is_file() or path.suffix.lower() == ".tflite" or not zipfile.is_zipfile(path):
+    """Whether a file is a zip that is no model itself: no .keras file, and no .tflite file with a zip at its end."""
+    if not path.is_file() or path.suffix.lower() in (".tflite", ".keras") or not zipfile.is_zipfile(path):
         return False
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":

@@ -21,6 +21,9 @@ from model.training.importing.savedmodel_ends import ends_of, takes_channels_fir
 
 _ROOT = "saved_model.pb"
 
+# Types of images that float32 is converted to.
+_FLOATS = "float16", "bfloat16", "float64"
+
 
 def is_saved_model(path: Path) -> bool:
     return (path / _ROOT).is_file()
@@ -49,12 +52,18 @@ class SavedModelSource:
         score = _signature(self.origin, signatures, choice.signature)
         inputs, outputs = (_specs(ends) for ends in (score.structured_input_signature[1], score.structured_outputs))
         output_spec = outputs[chosen(self.origin, [name for name, _, _ in outputs], choice.output)]
-        self.spec = spec_of(self.origin, inputs, output_spec, choice.size, channels_first=takes_channels_first(score))
-        self._input, given, _ = inputs[0]
+        as_float = [(name, shape, "float32" if dtype in _FLOATS else dtype) for name, shape, dtype in inputs]
+        self.spec = spec_of(self.origin, as_float, output_spec, choice.size, channels_first=takes_channels_first(score))
+        self._input, given, self._dtype = inputs[0]
         if given[0] is not None:
             raise SourceError(f"{path} takes only batches of {given[0]}; it must take any number of images")
         self._output = output_spec[0]
-        self._is_served = signatures.get(SERVING) is score and len(outputs) == 1 and tuple(given[1:]) == _row(self.spec)
+        takes = tuple(given[1:]), self._dtype, output_spec[2]
+        self._is_served = (
+            signatures.get(SERVING) is score
+            and len(outputs) == 1
+            and takes == (_row(self.spec), self.spec.dtype, "float32")
+        )
         self._score = score if self._is_served else self._chosen(score).get_concrete_function()
         self.ends = ends_of(self._score)
 
@@ -74,12 +83,13 @@ class SavedModelSource:
         return Endpoints((SERVING,), "images")
 
     def _chosen(self, score: Any) -> Any:
-        """A function of images with their channels last and of the specified size, which gives the chosen output."""
-        spec, given, made = self.spec, self._input, self._output
+        """A function of images with their channels last and of the specified size, which gives the chosen output in
+        float32."""
+        spec, given, made, dtype = self.spec, self._input, self._output, self._dtype
 
         def served(images: Any) -> dict[str, Any]:
             turned = tf.transpose(images, (0, 3, 1, 2)) if spec.channels_first else images
-            return {"scores": score(**{given: turned})[made]}
+            return {"scores": tf.cast(score(**{given: tf.cast(turned, dtype)})[made], tf.float32)}
 
         images = tf.TensorSpec((None, *_row(spec)), spec.dtype, name="images")
         self._served = tf.function(served, input_signature=[images], autograph=False)
