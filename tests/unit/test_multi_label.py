@@ -26,9 +26,8 @@ from client.results.record import Record, from_row, restored, to_cells
 from client.results.request_tracker import Outcome
 from client.results.result_files import open_writer, read_records
 from functions.messages.contract import (
+    Envelope,
     Model,
-    Request,
-    RequestOptions,
     Response,
     Source,
     decode_response,
