@@ -34,7 +34,11 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     )
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
-    command.add_argument("--labels", type=Path, help="one label per line, or a class index (default: ImageNet's)")
+    command.add_argument(
+        "--labels",
+        type=Path,
+        help="lines of labels, a table or a class index (default: the file's own, else ImageNet's)",
+    )
     command.add_argument("--pixels", choices=list(PIXELS), help="pixel scaling in training, if the file lacks it")
     command.add_argument(
         "--outputs",

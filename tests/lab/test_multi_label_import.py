@@ -56,12 +56,16 @@ def spread() -> Any:
 
 
 @pytest.mark.parametrize("save", FORMATS)
-def test_a_sigmoid_for_each_label_is_multi_label_unless_the_user_says_otherwise(save: Save, tmp_path: Path) -> None:
+def test_a_sigmoid_for_each_label_is_multi_label_unless_the_user_says_otherwise(
+    save: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = save(tmp_path, spread())
     opened = open_source(options(source))
     for answer, multi_label in ((None, True), ("multilabel-probabilities", True), ("probabilities", False)):
         signature = signature_for(opened, options(source, outputs=answer))
         assert (signature.multi_label, signature.threshold) == (multi_label, 0.5)
+        said = "is multi-label: an image has the labels with a score of at least 0.5; if its labels exclude each other"
+        assert (said in capsys.readouterr().err) == (answer is None)
     assert signature_for(opened, options(source, threshold=0.2)).threshold == 0.2
     with pytest.raises(
         SourceError, match=r"--outputs is logits; .* gives multilabel-probabilities: it ends with sigmoid"

@@ -13,6 +13,7 @@ from model.preprocessing.recipe import check_recipe
 from model.training.errors import SourceError
 from model.training.export.calibration_data import read_calibration_folder
 from model.training.export.package import pack
+from model.training.export.progress import say
 from model.training.export.source import Choice, Source
 from model.training.export.variants import ExportJob
 from model.training.importing import catalog
@@ -129,6 +130,11 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
         check_recipe(signature)
     signature = replace(signature, outputs=meaning_of(source, options.outputs, signature))
     signature = replace(signature, threshold=_threshold(options, signature))
+    if signature.multi_label and not options.outputs:
+        say(
+            f"{source.origin} is multi-label: an image has the labels with a score of at least "
+            f"{signature.threshold:g}; if its labels exclude each other, add --outputs probabilities"
+        )
     warn_of_even_scores(source, signature)
     return signature
 
