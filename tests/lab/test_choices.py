@@ -11,6 +11,7 @@ import pytest
 keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
+from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
 
 from model.__main__ import main  # noqa: E402
 from model.artifact.load import load_engine  # noqa: E402
@@ -136,6 +137,15 @@ def test_a_signature_of_a_lite_model_is_chosen(name: str, two_signatures: tuple[
         open_source(options(source, signature="third"))
     expected = made.predict(noise(), verbose=0)[:, :: 1 if name == "first" else -1]
     check(options(source, signature=name), tmp_path / "out", expected, noise())
+
+
+def test_a_lite_model_without_outputs_is_refused(tmp_path: Path) -> None:
+    source = as_lite(tmp_path, network())
+    model = flatbuffer_utils.read_model(str(source))
+    model.signatureDefs, model.subgraphs[0].outputs = [], []
+    source.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    with pytest.raises(SourceError, match=r"gives 0 arrays \(\); a classifier gives one row of scores"):
+        open_source(options(source))
 
 
 def test_a_keras_file_has_no_signatures(tmp_path: Path) -> None:

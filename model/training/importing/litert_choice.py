@@ -14,10 +14,10 @@ from model.training.export.source import Choice, chosen
 
 
 def needs_choice(interpreter: Any, choice: Choice) -> bool:
-    """Whether the file must be rewritten: a name is chosen, it has several outputs, or the size is open and given."""
+    """Whether the file must be rewritten: a name is chosen, it has not one output, or the size is open and given."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     is_open = len(inputs) == 1 and any(edge < 1 for edge in inputs[0]["shape_signature"][1:])
-    return bool(choice.signature or choice.output or len(outputs) > 1 or (is_open and choice.size))
+    return bool(choice.signature or choice.output or len(outputs) != 1 or (is_open and choice.size))
 
 
 def with_choice(path: Path, choice: Choice) -> tuple[bytes, int]:
@@ -26,9 +26,15 @@ def with_choice(path: Path, choice: Choice) -> tuple[bytes, int]:
     Raises SourceError, which lists the names, and for a file whose graphs call each other by their numbers.
     """
     try:
-        model = flatbuffer_utils.read_model(str(path))
+        return _with_choice(path, choice)
+    except SourceError:
+        raise
     except Exception as exc:  # the reader raises whatever a damaged file causes
         raise SourceError(f"{path} cannot be read: {reason(exc)}") from exc
+
+
+def _with_choice(path: Path, choice: Choice) -> tuple[bytes, int]:
+    model = flatbuffer_utils.read_model(str(path))
     signatures = {each.signatureKey.decode(): each for each in model.signatureDefs or ()}
     if choice.signature is not None:
         if choice.signature not in signatures:

@@ -40,7 +40,7 @@ def load_with_loss(path: Path) -> tuple[Any, str]:
     file = open_keras(path)
     _refuse_code(path, file.configuration)
     _refuse_operations(file)
-    configuration = in_full_precision(modernised(file.configuration) if _is_older(file) else file.configuration)
+    configuration = _converted(file)
     with loadable(file, configuration) as copy:
         try:
             _check_size(file, copy)
@@ -50,6 +50,14 @@ def load_with_loss(path: Path) -> tuple[Any, str]:
             raise
         except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
             raise SourceError(f"{path} cannot be loaded: {_innermost(exc)}; {_remedy(file)}") from exc
+
+
+def _converted(file: KerasFile) -> Any:
+    """The configuration that this Keras reads, with all layers in float32."""
+    try:
+        return in_full_precision(modernised(file.configuration) if _is_older(file) else file.configuration)
+    except RecursionError:
+        raise SourceError(f"{file.path} cannot be loaded: its configuration is nested too deeply") from None
 
 
 def _refuse_code(path: Path, configuration: Any) -> None:
