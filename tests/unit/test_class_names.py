@@ -31,6 +31,15 @@ def test_labels_are_read_from_a_file(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "index.json") == ("cat (n1)", "cat (n2)")
 
 
+def test_the_labels_of_the_model_s_file_come_after_those_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    own = ("x", "y")
+    assert labels_for(2, None, own) == own
+    assert labels_for(2, tmp_path / "labels.txt", own) == ("cat", "dog")
+    with pytest.raises(SourceError, match="the model's file names 2 labels and gives 1000 scores; name a file with"):
+        labels_for(1000, None, own)
+
+
 CASES = {
     "a string is the label": ('{"0": "cat", "1": "dog"}', ("cat", "dog")),
     "Keras' index": ('{"0": ["n1", "cat"], "1": ["n2", "dog"]}', ("cat", "dog")),
