@@ -94,6 +94,9 @@ plan: $(LEAN)  ## Print what deploy would change (DRIFT=1: fail when the deploym
 rollback: $(LEAN)  ## Serve an image that was deployed before (IMAGE=, and the variables of deploy)
 	@$(PY) -m infra.deploy rollback
 
+runbook:  ## Print the runbook with the names of a deployment (PROJECT=, and the variables of deploy)
+	@$(PYTHON) -m infra.deploy.runbook
+
 destroy: $(LEAN)  ## Remove the deployment (CONFIRM=, and the variables of deploy)
 	@$(PY) -m infra.deploy destroy
 

@@ -92,9 +92,10 @@ def handler(executor: Executor | None = None) -> Handler:
 
 @cache
 def _handler(executor: Executor | None) -> Handler:
-    began = time.perf_counter()
+    began, given = time.perf_counter(), settings()
+    log.info("starting", extra={"artifact": given.artifact})  # each one without "model loaded" is a start that failed
     release_large_blocks()
-    made = build(settings(), executor, payload_budget())
+    made = build(given, executor, payload_budget())
     tune_garbage_collector()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(

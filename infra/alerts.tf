@@ -1,11 +1,12 @@
-# Alerts and their recipients. How to respond: README.md, Monitoring.
+# Alerts and their recipients. How to respond: runbook.md, under the alert's name.
 variable "alerts" {
-  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value."
+  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value (0.1, with `score_metrics` only), seconds of the HTTP endpoint's 95th percentile."
   type = object({
-    emails          = optional(set(string), [])
-    backlog_seconds = optional(number, 900)  # longer than the retry backoff of a message, which is at most 10 minutes
-    error_ratio     = optional(number, 0.05) # one failure in twenty: retries hide failures from senders but cost money
-    score_drop      = optional(number, 0.1)  # the shipped model falls by at most 0.035 over each 100 of 4,000 test images, by 0.24 with noise, by 0.3 on unknown images
+    emails           = optional(set(string), [])
+    backlog_seconds  = optional(number, 900)  # longer than the retry backoff of a message, which is at most 10 minutes
+    error_ratio      = optional(number, 0.05) # one failure in twenty: retries hide failures from senders but cost money
+    score_drop       = optional(number, null) # 0.1 with score_metrics: the shipped model falls by at most 0.035 over each 100 of 4,000 test images, by 0.24 with noise, by 0.3 on unknown images
+    endpoint_seconds = optional(number, 10)   # longer than a cold start and a batch
   })
   default  = {}
   nullable = false
@@ -14,46 +15,133 @@ variable "alerts" {
     error_message = "alerts.emails must be addresses such as someone@example.com."
   }
   validation {
-    condition     = var.alerts.backlog_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && var.alerts.score_drop > 0 && var.alerts.score_drop < 1
-    error_message = "alerts: backlog_seconds must be above 0, and error_ratio and score_drop must be between 0 and 1."
+    condition     = var.alerts.backlog_seconds > 0 && var.alerts.endpoint_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && coalesce(var.alerts.score_drop, 0.1) > 0 && coalesce(var.alerts.score_drop, 0.1) < 1
+    error_message = "alerts: backlog_seconds and endpoint_seconds must be above 0, and error_ratio and score_drop must be between 0 and 1."
+  }
+  validation {
+    condition     = var.score_metrics || var.alerts.score_drop == null
+    error_message = "alerts.score_drop is ${coalesce(var.alerts.score_drop, 0)}, but score_metrics is false: the alert drift compares these metrics. Leave score_drop out, or set score_metrics to true."
+  }
+}
+
+variable "runbook_url" {
+  description = "Address of a copy of runbook.md that your operators can open, such as a page of your wiki: each alert links to its section there. Without it, alerts contain the section's text only."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.runbook_url == null ? true : can(regex("^https?://[^[:space:]#]+$", var.runbook_url))
+    error_message = "runbook_url is ${coalesce(var.runbook_url, "null")}; it must be an address that begins with https:// or http://, without a # part, because each alert adds its own."
   }
 }
 
 locals {
   # `for`: how long the condition must last, so that a cold start or a retry does not trigger it. Metrics are minutes late.
-  alerts = {
-    stuck = {
-      is       = "requests wait and none is processed"
-      severity = "CRITICAL"
-      for      = "600s"
-      query    = "${local.waiting.num_undelivered_messages.requests} > 0 unless on (subscription_id) ${local.acked} > 0"
-    }
-    backlog = {
-      is       = "messages wait too long"
-      severity = "WARNING"
-      for      = "300s"
-      query    = "${local.waiting.oldest_unacked_message_age.live} > ${var.alerts.backlog_seconds}"
-    }
-    dead_letters = {
-      is       = "dead letters wait for an operator"
-      severity = "ERROR"
-      for      = "0s"
-      query    = "${local.waiting.num_undelivered_messages.dead_letters} > 0"
-    }
-    errors = {
-      is       = "too many requests fail because of the service"
-      severity = "ERROR"
-      for      = "300s"
-      # More than ten, because one request that fails repeatedly does so six times in ten minutes.
-      query = "sum(${local.increase.failed["10m"]}) / sum(${local.increase.ended["10m"]}) > ${var.alerts.error_ratio} and sum(${local.increase.failed["10m"]}) > 10"
-    }
-    drift = {
-      is       = "scores are below their usual values for this model"
-      severity = "WARNING"
-      for      = "0s"
-      # Over one day, and more than 100 predictions, because fewer are not significant.
-      query = "sum(${local.shortfall}) / sum(${local.increase.compared["1d"]}) > ${var.alerts.score_drop} and sum(${local.increase.compared["1d"]}) > 100"
-    }
+  # `every`: seconds between two evaluations. `logs`: the log lines to read first.
+  alerts = merge(
+    {
+      stuck = {
+        is       = "requests wait and none is processed"
+        severity = "CRITICAL"
+        for      = "600s"
+        every    = 60
+        logs     = local.complaints
+        # More than ten, because one request that always fails waits for two hours without an ack.
+        query = "${local.waiting.num_undelivered_messages.requests} > 10 unless on (subscription_id) ${local.acked} > 0"
+      }
+      backlog = {
+        is       = "messages wait too long"
+        severity = "WARNING"
+        for      = "300s"
+        every    = 60
+        logs     = local.complaints
+        query    = "${local.waiting.oldest_unacked_message_age.live} > ${var.alerts.backlog_seconds}"
+      }
+      dead_letters = {
+        is       = "dead letters wait for an operator"
+        severity = "ERROR"
+        for      = "0s"
+        every    = 60
+        logs     = "${local.outcomes} AND jsonPayload.outcome=\"nacked\""
+        query    = "${local.waiting.num_undelivered_messages.dead_letters} > 0"
+      }
+      errors = {
+        is       = "too many requests fail because of the service"
+        severity = "ERROR"
+        for      = "300s"
+        every    = 60
+        logs     = local.complaints
+        # More than ten, because one request that fails repeatedly does so six times in ten minutes.
+        query = "sum(${local.increase.failed["10m"]}) / sum(${local.increase.ended["10m"]}) > ${var.alerts.error_ratio} and sum(${local.increase.failed["10m"]}) > 10"
+      }
+      failed_starts = {
+        is       = "the model of starting instances is never loaded"
+        severity = "ERROR"
+        for      = "300s" # longer than a start, so that a burst of starts in progress does not trigger it
+        every    = 60
+        logs     = local.complaints
+        # A count that has never been written is missing, not 0.
+        query = "sum(${local.increase.begun["10m"]}) - sum(${local.increase.loads["10m"]}) > 3 or sum(${local.increase.begun["10m"]}) > 3 unless sum(${local.increase.loads["10m"]})"
+      }
+    },
+    var.score_metrics ? {
+      drift = {
+        is       = "scores are below their usual values for this model"
+        severity = "WARNING"
+        for      = "0s"
+        every    = 3600 # it reads a day, by label, and each value that a query returns is paid for
+        logs     = local.answered
+        # Over one day, and more than 100 predictions, because fewer are not significant.
+        query = "sum(${local.shortfall}) / sum(${local.increase.compared["1d"]}) > ${coalesce(var.alerts.score_drop, 0.1)} and sum(${local.increase.compared["1d"]}) > 100"
+      }
+    } : {},
+    var.nightly == null ? {} : {
+      nightly_failed = {
+        is       = "the nightly job has failed"
+        severity = "ERROR"
+        for      = "0s"
+        every    = 300
+        logs     = local.job_lines
+        query    = "sum(increase(${format(local.completed, "failed")}[1h])) > 0"
+      }
+      nightly_missed = {
+        is       = "no nightly job has succeeded for as long as one looks back"
+        severity = "ERROR"
+        for      = "3600s" # the job's timeout: a run may take longer than the one before
+        every    = 3600
+        logs     = local.job_lines
+        query    = "absent_over_time(${format(local.completed, "succeeded")}[${ceil(var.nightly.hours * 60)}m])"
+      }
+    },
+    var.http_endpoint == "off" ? {} : {
+      endpoint_errors = {
+        is       = "too many requests of the HTTP endpoint fail"
+        severity = "ERROR"
+        for      = "300s"
+        every    = 60
+        logs     = local.endpoint_lines
+        # Cloud Run itself replies 429 or 5xx without an instance. Those requests are in no log line of the worker.
+        query = "sum(increase(${local.refused}[10m])) / sum(increase(${local.called}[10m])) > ${var.alerts.error_ratio} and sum(increase(${local.refused}[10m])) > 10"
+      }
+      endpoint_latency = {
+        is       = "the HTTP endpoint is slow"
+        severity = "WARNING"
+        for      = "600s"
+        every    = 60
+        logs     = local.endpoint_lines
+        query    = "histogram_quantile(0.95, sum by (le) (increase(${local.reply_ms}[10m]))) > ${1000 * var.alerts.endpoint_seconds}"
+      }
+    },
+  )
+
+  complaints     = "${local.lines} AND severity>=WARNING"
+  job_lines      = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.prefix}prediction-nightly\""
+  endpoint_lines = "resource.labels.service_name=\"${local.prefix}prediction-endpoint\" AND severity>=WARNING"
+
+  # A link's address may have 2,083 characters. In a query a plus is a plus, so spaces are %20.
+  console   = "https://console.cloud.google.com"
+  dashboard = "${local.console}/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${urlencode(var.project_id)}"
+  log_links = {
+    for name, alert in local.alerts : name => "${local.console}/logs/query;query=${replace(urlencode(alert.logs), "+", "%20")};duration=PT3H?project=${urlencode(var.project_id)}"
   }
 }
 
@@ -83,14 +171,35 @@ resource "google_monitoring_alert_policy" "this" {
     condition_prometheus_query_language {
       query               = each.value.query
       duration            = each.value.for
-      evaluation_interval = "60s"
+      evaluation_interval = "${each.value.every}s"
       # In a new project the metric does not exist before the worker's first log line.
       disable_metric_validation = true
     }
   }
 
+  # An incident without data ends, so that the next one is announced: after half an hour, which is the least, or two evaluations.
+  alert_strategy {
+    auto_close = "${max(1800, 2 * each.value.every)}s"
+  }
+
   documentation {
     mime_type = "text/markdown"
-    content   = "What to do: infra/README.md, Monitoring, `${each.key}`."
+    content   = "${local.runbook[each.key]}\n\nAll sections with these names: `make runbook ${local.target}`."
+
+    dynamic "links" {
+      for_each = var.runbook_url[*]
+      content {
+        display_name = "Runbook"
+        url          = "${links.value}#${each.key}"
+      }
+    }
+    links {
+      display_name = "Dashboard"
+      url          = local.dashboard
+    }
+    links {
+      display_name = "Log lines"
+      url          = local.log_links[each.key]
+    }
   }
 }

@@ -9,6 +9,7 @@ locals {
       }
       latency = { for stage in local.stages : stage => "histogram_quantile(0.95, sum by (le) (${local.increase["${stage}_ms"]["10m"]}))" }
       starts = {
+        processes  = "sum(${local.increase.begun["10m"]})"
         containers = "sum(${local.increase.starts["10m"]})"
         models     = "sum(${local.increase.loads["10m"]})"
       }
@@ -20,24 +21,26 @@ locals {
     } : chart => join(" or ", [for name, query in lines : "label_replace(${query}, \"what\", \"${name}\", \"\", \"\")"])
   }
 
-  charts = [
+  charts = concat([
     { title = "Age of the oldest waiting message", unit = "s", query = local.waiting.oldest_unacked_message_age.live },
     { title = "Waiting messages, including dead letters", unit = "1", query = "${local.waiting.num_undelivered_messages.live} or ${local.waiting.num_undelivered_messages.dead_letters}" },
     { title = "Requests per second", unit = "1/s", query = local.named.traffic },
     { title = "Outcomes in 10 minutes", unit = "1", query = "sum by (outcome, code) (${local.increase.ended["10m"]})" },
     { title = "Latency by stage, 95th percentile", unit = "ms", query = local.named.latency },
+    ], var.score_metrics ? [
     { title = "Mean score by class", unit = "1", query = "sum by (label) (${local.increase.scores["10m"]}) / sum by (label) (${local.increase.answers["10m"]})" },
     { title = "Scores below their usual values, by class, over a day", unit = "1", query = "(${local.shortfall}) / sum by (label) (${local.increase.compared["1d"]})" },
+    ] : [], [
     { title = "Cold starts in 10 minutes", unit = "1", query = local.named.starts },
     { title = "Duration of a cold start, 95th percentile", unit = "ms", query = local.named.start },
     { title = "Approximate cost of the last 24 hours, in USD", unit = "USD", query = local.named.cost },
-  ]
+  ])
 
   notes = <<-EOT
     **Cost** is an estimate: instance seconds, requests and message bytes at list prices, without the free tier.
-    Storage, logs, BigQuery, nightly jobs${var.gpu == null ? "" : ", the GPU itself"} and discounts are not included; min_instances count as always active.
+    Storage, logs, metrics, alerts, BigQuery, nightly jobs${var.gpu == null ? "" : ", the GPU itself"} and discounts are not included; min_instances count as always active.
 
-    **Scores** are compared with the mean of the same label on validation images, if the artifact records it.
+    ${var.score_metrics ? "**Scores** are compared with the mean of the same label on validation images, if the artifact records it." : "**Scores** are not counted, because `score_metrics` is off."}
   EOT
 }
 

@@ -1,4 +1,11 @@
 # Metrics of requests over all instances, which Cloud Logging counts from the worker's log lines.
+variable "score_metrics" {
+  description = "Count scores by label, for the alert `drift` and two charts. Each label of the model is a time series that costs money (`predictions plan --labels`)."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 locals {
   # With the names of all scorers, so that a change of compute leaves no gap.
   lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "endpoint"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
@@ -21,10 +28,10 @@ locals {
     } },
   )
 
-  scores = {
+  scores = var.score_metrics ? {
     score          = "Best score of successful requests, by label."
     expected-score = "Mean best score of that label on validation images, from the artifact."
-  }
+  } : {}
 }
 
 resource "google_logging_metric" "outcomes" {
@@ -51,6 +58,21 @@ resource "google_logging_metric" "outcomes" {
   label_extractors = {
     outcome = "EXTRACT(jsonPayload.outcome)"
     code    = "EXTRACT(jsonPayload.code)"
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_logging_metric" "starts" {
+  project     = var.project_id
+  name        = "${local.prefix}prediction-starts"
+  description = "Processes that began to start. Those that loaded their model are the count of prediction-ms-load."
+  filter      = "${local.lines} AND jsonPayload.logger=\"functions.bootstrap\" AND jsonPayload.message=\"starting\""
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
   }
 
   depends_on = [google_project_service.this]

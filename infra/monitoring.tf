@@ -11,7 +11,7 @@ locals {
   )
 
   logged = {
-    for name, metric in merge({ outcomes = google_logging_metric.outcomes }, google_logging_metric.milliseconds, google_logging_metric.scores) :
+    for name, metric in merge({ outcomes = google_logging_metric.outcomes, starts = google_logging_metric.starts }, google_logging_metric.milliseconds, google_logging_metric.scores) :
     name => "logging_googleapis_com:user_${replace(metric.name, "-", "_")}"
   }
 
@@ -19,15 +19,18 @@ locals {
     {
       ended    = "${local.logged.outcomes}{%s}"
       failed   = "${local.logged.outcomes}{code=\"unavailable\", %s}" # failures of the service: nacks and announced dead letters
-      answers  = "${local.logged.score}_count{%s}"
-      scores   = "${local.logged.score}_sum{%s}"
-      compared = "${local.logged.expected-score}_count{%s}"
-      expected = "${local.logged.expected-score}_sum{%s}"
+      begun    = "${local.logged.starts}{%s}"
       loads    = "${local.logged.load}_count{%s}"
       load_ms  = "${local.logged.load}_bucket{%s}"
       starts   = "run_googleapis_com:container_startup_latencies_count{%s}"
       start_ms = "run_googleapis_com:container_startup_latencies_bucket{%s}"
     },
+    var.score_metrics ? {
+      answers  = "${local.logged.score}_count{%s}"
+      scores   = "${local.logged.score}_sum{%s}"
+      compared = "${local.logged.expected-score}_count{%s}"
+      expected = "${local.logged.expected-score}_sum{%s}"
+    } : {},
     { for stage in local.stages : "${stage}_ms" => "${local.logged[stage]}_bucket{%s}" },
   )
 
@@ -54,5 +57,12 @@ locals {
   acked = "sum by (subscription_id) (increase(pubsub_googleapis_com:subscription_ack_message_count{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", local.watched.requests)}\"}[10m]))"
 
   # By label: how far the scores of a day's predictions are below their expected values, in total. Labels without a reference drop out.
-  shortfall = "sum by (label) (${local.increase.expected["1d"]}) - sum by (label) (${local.increase.scores["1d"]})"
+  shortfall = var.score_metrics ? "sum by (label) (${local.increase.expected["1d"]}) - sum by (label) (${local.increase.scores["1d"]})" : ""
+
+  # Executions of the nightly job that ended with a result (%s), and requests of the HTTP endpoint as Cloud Run counts them.
+  completed   = "run_googleapis_com:job_completed_execution_count{monitored_resource=\"cloud_run_job\", job_name=\"${local.prefix}prediction-nightly\", result=\"%s\"}"
+  of_endpoint = "monitored_resource=\"cloud_run_revision\", service_name=\"${local.prefix}prediction-endpoint\""
+  called      = "run_googleapis_com:request_count{${local.of_endpoint}}"
+  refused     = "run_googleapis_com:request_count{${local.of_endpoint}, response_code=~\"5..|429\"}"
+  reply_ms    = "run_googleapis_com:request_latencies_bucket{${local.of_endpoint}}"
 }

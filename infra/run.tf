@@ -53,6 +53,12 @@ resource "google_cloud_run_v2_service" "this" {
     }
   }
 
+  # A deploy serves what it deploys, also after traffic was sent to an older revision by hand.
+  traffic {
+    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+    percent = 100
+  }
+
   template {
     service_account                  = google_service_account.this[each.key].email
     timeout                          = "${var.timeout_seconds}s"

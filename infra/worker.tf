@@ -24,6 +24,12 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     }
   }
 
+  # As the services' traffic (run.tf).
+  instance_splits {
+    type    = "INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST"
+    percent = 100
+  }
+
   template {
     service_account               = google_service_account.this["worker"].email
     gpu_zonal_redundancy_disabled = var.gpu == null ? null : true

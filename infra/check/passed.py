@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.check.toolchain import INFRA
 
 # Files of infra/ that every layer depends on, and those that only some layers read.
-_COMMON = ("*.tf", "topology.yaml", "schemas/*", "check/*.py", "check/*.txt", "check/*.toml")
+_COMMON = ("*.tf", "topology.yaml", "runbook.md", "schemas/*", "check/*.py", "check/*.txt", "check/*.toml")
 _TESTS = {"fmt": ("tests/*.hcl",), "validate": ("tests/*.hcl",), "test": ("tests/*.hcl",)}
 _PAGES = {"variables": ("README.md",), "permissions": ("PERMISSIONS.md",)}
 

@@ -73,7 +73,7 @@ class Terraform:
 
 
 def copy_files(target: Path, source: Path = INFRA, keep: str = "") -> Path:
-    """Copy the files that Terraform reads (*.tf, topology.yaml, schemas/, tests/) into the emptied folder `target`.
+    """Copy the files that Terraform reads (*.tf, topology.yaml, runbook.md, schemas/, tests/) into the emptied folder `target`.
 
     backend.tf is left out, because it names the user's own state. `keep`: a folder in `target` that stays.
     """
@@ -83,7 +83,7 @@ def copy_files(target: Path, source: Path = INFRA, keep: str = "") -> Path:
             shutil.rmtree(path)
         elif path.is_file():
             path.unlink()
-    for file in (*source.glob("*.tf"), source / "topology.yaml"):
+    for file in (*source.glob("*.tf"), source / "topology.yaml", source / "runbook.md"):
         if file.name != "backend.tf":
             shutil.copy(file, target)
     for folder in ("schemas", "tests"):

@@ -17,6 +17,10 @@ run "push" {
     error_message = "A push worker must not pull."
   }
   assert {
+    condition     = [for each in google_cloud_run_v2_service.this["worker"].traffic : "${each.percent} ${each.type}"] == ["100 TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"]
+    error_message = "A deploy serves what it deploys, also after a rollback of the traffic by hand."
+  }
+  assert {
     condition     = keys(google_service_account.this) == ["builder", "invoker", "worker"]
     error_message = "Accounts exist only for enabled parts."
   }
@@ -39,6 +43,10 @@ run "worker" {
     compute   = "worker"
     instances = 3
     settings  = { MAX_BATCH_SIZE = "4" }
+  }
+  assert {
+    condition     = [for each in google_cloud_run_v2_worker_pool.worker[0].instance_splits : "${each.percent} ${each.type}"] == ["100 INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST"]
+    error_message = "A deploy runs what it deploys, also after a rollback of the instances by hand."
   }
   assert {
     condition     = { for name, id in output.subscriptions : name => id } == { for name, id in run.push.subscriptions : name => id }

@@ -11,6 +11,15 @@ import pytest
 from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Terraform, copy_files
 
+EVERY_ALERT = {
+    "compute": "worker",
+    "http_endpoint": "internal",
+    "prefix": "dev",
+    "nightly": '{ bucket = "photos" }',
+    "runbook_url": "https://wiki.example/runbook",
+}
+"""A deployment with every alert, in the project of an environment."""
+
 Plan = Callable[..., list[dict[str, Any]]]
 
 
@@ -29,8 +38,8 @@ def plan(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Plan
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"compute": "worker", "http_endpoint": "internal", "prefix": "dev"}],
-    ids=["push", "pool, entry point and prefix"],
+    params=[{}, EVERY_ALERT],
+    ids=["push", "pool, entry point, nightly job and prefix"],
 )
 def planned(request: pytest.FixtureRequest, plan: Plan) -> list[dict[str, Any]]:
     """The resources of two unlike deployments, in turn."""

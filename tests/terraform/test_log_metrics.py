@@ -72,7 +72,7 @@ def holds(line: Line, comparison: str) -> bool:
 
 
 def test_every_counted_field_is_in_the_log_lines(metrics: Metrics, lines: list[Line]) -> None:
-    assert len(metrics) == 9
+    assert len(metrics) == 10
     for name, metric in metrics.items():
         found = counted(metric, lines)
         assert found, f"{name} counts nothing"
@@ -96,3 +96,9 @@ def test_logged_scores_come_with_a_reference(lines: list[Line]) -> None:
     assert len(answered) == 2 * len(SAMPLES)
     assert all(0 < line["score"] <= 1 and 0.5 < line["expected_score"] < 1 for line in answered)
     assert sum("load_ms" in line for line in lines) == 1, "one process, one cold start"
+
+
+def test_a_start_is_counted_before_the_model_is_fetched(metrics: Metrics, lines: list[Line]) -> None:
+    (starts,) = (metric for name, metric in metrics.items() if name.endswith("-starts"))
+    (started,) = counted(starts, lines)
+    assert lines.index(started) < min(i for i, line in enumerate(lines) if line["message"] == "loading model")

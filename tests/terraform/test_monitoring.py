@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import promql_parser as promql
 import pytest
@@ -15,9 +17,24 @@ import yaml
 from google.cloud.monitoring_dashboard_v1 import Dashboard
 
 from client.plan.prices import Prices
+from infra.check.scenarios import EXAMPLE
+from infra.check.terraform import Terraform, copy_files
+from infra.deploy import runbook
+from infra.deploy.target import Target
+from tests.terraform.conftest import EVERY_ALERT, Plan
 
 GOOGLES = yaml.safe_load(Path(__file__).with_name("google_metrics.yaml").read_text())
 SCORERS = {"cloud_run_revision": "service_name", "cloud_run_worker_pool": "worker_pool_name"}
+
+OPTIONAL = ("job/completed_execution_count", "request_latencies", "request_count")
+"""Metrics that only a nightly job or an HTTP endpoint needs; the cost counts requests too."""
+
+LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+MOST_CHARACTERS, MOST_BYTES = 8192, 10_240
+"""The longest text of an alert ("AlertPolicy.Documentation", Cloud Monitoring)."""
+
+MOST_ADDRESS = 2083
+"""Characters of the longest link of an alert, from the same page."""
 
 Resources = list[dict[str, Any]]
 Metrics = dict[str, dict[str, Any]]
@@ -36,7 +53,7 @@ class Known:
 def known(metrics: Metrics) -> dict[str, Known]:
     """Ours and Google's, by the names that PromQL has for them."""
     googles = {
-        promql_name(name): Known(given["resources"], frozenset(), given["is"] == "distribution")
+        promql_name(name): Known(given["resources"], frozenset(given.get("labels", ())), given["is"] == "distribution")
         for name, given in GOOGLES.items()
     }
     return googles | {
@@ -106,7 +123,7 @@ def named(selector: Any, known: Mapping[str, Known]) -> str:
 
 
 def test_queried_metrics_exist(queries: dict[str, str], known: dict[str, Known]) -> None:
-    assert len(queries) == 15
+    assert len(queries) in (6 + 10, 10 + 10)
     assert [f"{title}: {found}" for title, query in queries.items() for found in findings(query, known)] == []
 
 
@@ -125,9 +142,40 @@ def test_a_missing_metric_is_found(
     assert any(found in each for each in findings(queries["stuck"].replace(*edit), known))
 
 
-def test_every_log_metric_is_charted(queries: dict[str, str], known: dict[str, Known]) -> None:
+def test_every_metric_is_used(queries: dict[str, str], known: dict[str, Known]) -> None:
     used = {named(each, known) for query in queries.values() for each in selectors(promql.parse(query))}
-    assert used == known.keys()
+    optional = {promql_name(f"run.googleapis.com/{name}") for name in OPTIONAL}
+    assert used - optional == known.keys() - optional
+    assert used >= optional or not used & (optional - {promql_name("run.googleapis.com/request_count")})
+
+
+@pytest.mark.parametrize("given", [{"compute": "push"}, EVERY_ALERT], ids=["push", "pool"])
+def test_without_score_metrics_nothing_asks_for_them(given: dict[str, str], plan: Plan) -> None:
+    resources = plan(**given, score_metrics="false")
+    text = json.dumps(
+        [each["values"] for each in resources if "monitoring" in each["type"] or "logging" in each["type"]]
+    )
+    assert "score_" not in text.replace("score_metrics", "") and "prediction-score" not in text
+    assert "drift" not in {each.get("index") for each in resources if each["type"].endswith("alert_policy")}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"score_metrics": "false", "alerts": "{ score_drop = 0.2 }"},
+            "alerts.score_drop is 0.2, but score_metrics is false: the alert drift compares these metrics. Leave "
+            "score_drop out, or set score_metrics to true.",
+        ),
+        ({"runbook_url": "wiki/runbook"}, "runbook_url is wiki/runbook; it must be an address that begins with"),
+        ({"runbook_url": "https://wiki/runbook#top"}, "without a # part"),
+        ({"alerts": "{ endpoint_seconds = 0 }"}, "backlog_seconds and endpoint_seconds must be above 0"),
+    ],
+)
+def test_a_contradiction_is_refused(given: dict[str, str], said: str, plan: Plan) -> None:
+    with pytest.raises(RuntimeError) as refused:
+        plan(**given)
+    assert said in " ".join(str(refused.value).replace("│", " ").split())
 
 
 def test_the_dashboard_is_valid(planned: Resources) -> None:
@@ -138,13 +186,64 @@ def test_the_dashboard_is_valid(planned: Resources) -> None:
         assert what in titles
 
 
-def test_the_readme_says_what_to_do_for_every_alert(planned: Resources, root: Path) -> None:
-    alerts = {each["index"]: each["values"] for each in planned if each["type"] == "google_monitoring_alert_policy"}
-    said = re.findall(
-        r"^\| `(\w+)` \| .+ \| .+ \|$", (root / "infra" / "README.md").read_text().split("| alert |")[1], re.M
+def alerts_of(planned: Resources) -> dict[str, dict[str, Any]]:
+    return {each["index"]: each["values"] for each in planned if each["type"] == "google_monitoring_alert_policy"}
+
+
+def test_every_alert_contains_its_section_of_the_runbook(planned: Resources) -> None:
+    alerts = alerts_of(planned)
+    prefix, compute = ("dev", "worker") if "nightly_missed" in alerts else ("", "push")
+    page = runbook.page(Target("some-project", prefix=prefix, compute=compute))
+    sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+    for name, alert in alerts.items():
+        content = alert["documentation"][0]["content"]
+        assert content.startswith(LINK.sub(r"\1", sections[name]).strip()), name
+        assert content.endswith(
+            f"make runbook {runbook.arguments(Target('some-project', prefix=prefix, compute=compute))}`."
+        )
+        assert len(content) <= MOST_CHARACTERS and len(content.encode()) <= MOST_BYTES
+        assert "$" not in content and "](" not in content
+
+
+def test_every_alert_links_to_runbook_dashboard_and_log_lines(planned: Resources) -> None:
+    for name, alert in alerts_of(planned).items():
+        links = {each["display_name"]: each["url"] for each in alert["documentation"][0]["links"]}
+        assert all(len(url) <= MOST_ADDRESS for url in links.values())
+        if "Runbook" in links:
+            assert links.pop("Runbook") == f"https://wiki.example/runbook#{name}"
+        assert list(links) == ["Dashboard", "Log lines"]
+        assert re.fullmatch(r"https://console[^ ]+/dashboards/builder/[\w-]+\?project=some-project", links["Dashboard"])
+        query = re.fullmatch(
+            r"https://console.cloud.google.com/logs/query;query=([\w.%-]+);duration=PT3H\?project=some-project",
+            links["Log lines"],
+        )
+        assert query and "prediction-" in unquote(query[1]), links
+        assert unquote(query[1]).count('"') % 2 == 0
+
+
+def test_the_names_of_the_runbook_are_those_of_the_deployment(terraform: Terraform, tmp_path: Path) -> None:
+    given = {"prefix": "dev", "compute": "worker", "region": "europe-west4"}
+    folder = copy_files(tmp_path / "work")
+    terraform.planned(folder, EXAMPLE | given)
+    terraform.applied(folder)
+    done = subprocess.run(
+        [terraform.binary, "console", *[f"-var={name}={value}" for name, value in (EXAMPLE | given).items()]],
+        input="jsonencode(local.names)\n",
+        cwd=folder,
+        env=dict(terraform.environment),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert set(alerts) <= set(said)
-    assert all(f"`{name}`" in alert["documentation"][0]["content"] for name, alert in alerts.items())
+    names = json.loads(json.loads(done.stdout))
+    assert names == runbook.names(Target("some-project", "europe-west4", "dev", "worker"))
+
+
+def test_the_readme_lists_every_alert(planned: Resources, root: Path) -> None:
+    page = (root / "infra" / "README.md").read_text().split("| alert |")[1]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \| .+ \|$", page, re.M))
+    for name, alert in alerts_of(planned).items():
+        assert listed[name] == alert["severity"]
 
 
 def test_prices_are_those_of_the_plan(root: Path) -> None:

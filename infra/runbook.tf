@@ -1,0 +1,35 @@
+# The sections of runbook.md with this deployment's names, which alerts contain. `make runbook` prints the whole page.
+locals {
+  names = {
+    WORKSPACE             = join(".", compact([var.project_id, var.prefix]))
+    PROJECT               = var.project_id
+    REGION                = var.region
+    DEPLOY                = "${local.target} TFVARS=YOURS.tfvars"
+    DOCTOR                = "--project ${var.project_id} --region ${var.region} --compute ${var.compute}${var.prefix == "" ? "" : " --prefix ${var.prefix}"}"
+    LINES                 = local.lines
+    WORKER                = "${local.prefix}prediction-${local.worker_part}"
+    ENDPOINT              = "${local.prefix}prediction-endpoint"
+    NIGHTLY               = "${local.prefix}prediction-nightly"
+    REQUEST_TOPIC         = google_pubsub_topic.this[local.request_topic].name
+    RESPONSE_TOPIC        = google_pubsub_topic.this[local.response_topic].name
+    REQUEST_SUBSCRIPTION  = google_pubsub_subscription.this[local.request_subscription].name
+    ANNOUNCE_SUBSCRIPTION = google_pubsub_subscription.this[local.dead_subscription].name
+    DEAD_SUBSCRIPTION     = google_pubsub_subscription.this[local.dead_letters].name
+    ROWS_SUBSCRIPTION     = "${local.prefix}res_predict-bigquery"
+    DEAD_ROWS             = "${local.prefix}dead_bigquery-sub"
+    UPLOADS               = google_storage_bucket.this[local.uploads_bucket].name
+    MODELS                = google_storage_bucket.this[local.models_bucket].name
+    STORE                 = "${local.bucket_prefix}response-store"
+    DATASET               = replace("${local.prefix}predictions", "-", "_")
+  }
+
+  target      = "PROJECT=${var.project_id} REGION=${var.region} COMPUTE=${var.compute}${var.prefix == "" ? "" : " PREFIX=${var.prefix}"}"
+  worker_part = { push = "worker", worker = "pool", function = "function" }[var.compute]
+
+  # By heading, without the links inside the page, which lead nowhere in a mail.
+  runbook = {
+    for section in slice(local.parts, 1, length(local.parts)) : split("\n", section)[0] =>
+    trimspace(replace(join("\n", slice(split("\n", section), 1, length(split("\n", section)))), "/\\[([^]]+)\\]\\([^)]+\\)/", "$1"))
+  }
+  parts = split("\n## ", templatefile("${path.module}/runbook.md", local.names))
+}
