@@ -26,6 +26,9 @@ _MAX_IMAGE_BYTES = 20_000_000
 _MAX_PER_DAY = 1_000_000_000
 """Upper bound of --images-per-day. It catches typing errors."""
 
+_MAX_LABELS = 100_000
+"""Upper bound of --labels. It catches typing errors."""
+
 _BURSTS = 24
 """Bursts a day where the user gives none: one an hour."""
 
@@ -100,6 +103,13 @@ Exit codes:
     help="How requests reach the worker.  [default: auto, the cheaper one that meets the target]",
 )
 @options.option("--bigquery", is_flag=True, help="Include the cost of writing responses to BigQuery.")
+@options.option("--response-store", is_flag=True, help="Include the cost of storing each response in a bucket.")
+@options.option(
+    "--labels",
+    type=options.Number(0, _MAX_LABELS, whole=True),
+    metavar="N",
+    help="Labels of the model, whose scores are metrics; 0 without them (score_metrics = false).  [default: 10]",
+)
 @options.option(
     "--bench",
     type=_FILE,
@@ -128,6 +138,8 @@ def plan(
     latency: float,
     delivery: str,
     bigquery: bool,
+    response_store: bool,
+    labels: int | None,
     bench: Sequence[Path],
     more_bench: Sequence[Path],
     prices: Path | None,
@@ -148,6 +160,7 @@ def plan(
     """
     import json
     from dataclasses import replace
+    from textwrap import fill
 
     from client.plan import measurements
     from client.plan.cost import total
@@ -161,7 +174,9 @@ def plan(
 
     if more_bench and not bench:
         raise click.UsageError(f"{more_bench[0]} is an unexpected argument; files of measurements follow --bench")
-    load = workload(images_per_day, peak, bursts, size, carrier, latency, bigquery)
+    load = workload(images_per_day, peak, bursts, size, carrier, latency)
+    load = replace(load, bigquery=bigquery, response_store=response_store)
+    load = load if labels is None else replace(load, labels=labels)
     price_list, files = Prices.read(prices or SHIPPED), [*bench, *more_bench]
     rows = measurements.read(files or [measurements.shipped(load.image_bytes)])
     deliveries = tuple(each for each in DELIVERIES if delivery in ("auto", each))
@@ -188,7 +203,7 @@ def plan(
         print(f"\nwith scale (infra/README.md) the pool follows its backlog; {cost}")
     print(f"\nprices of {price_list.date}, 30 days a month; sources and assumptions: {_shown(prices or SHIPPED)}")
     if unverified := [name for name, price in price_list.price.items() if "NOT VERIFIED" in price.source]:
-        print(f"not verified among them: {', '.join(unverified)}")
+        print(fill(f"not verified among them: {', '.join(unverified)}", 120))
     print(f"measured: {'; '.join(sources)}")
     if not files and load.image_bytes > measurements.LARGE_BYTES:
         print("your images are larger and take longer: measure with some of yours, and give --bench")
@@ -202,7 +217,6 @@ def workload(
     size: int,
     carrier: Carrier | None,
     latency: float,
-    bigquery: bool,
 ) -> Workload:
     """Return the workload of the arguments. Raises UsageError where they contradict each other."""
     from client.plan.workload import Workload, usual_peak
@@ -212,7 +226,7 @@ def workload(
     if bursts > images_per_day:
         raise UsageError(f"--bursts is {bursts}; it must be at most --images-per-day, {images_per_day:g}")
     travels: Carrier = carrier or ("message" if size <= INLINE_LIMIT else "reference")
-    return Workload(images_per_day, peak or usual_peak(images_per_day), bursts, size, travels, latency, bigquery)
+    return Workload(images_per_day, peak or usual_peak(images_per_day), bursts, size, travels, latency)
 
 
 def _shown(path: Path) -> str:

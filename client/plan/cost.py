@@ -11,7 +11,7 @@ from client.plan.sizing import Size
 from client.plan.workload import DAY_S, MONTH_DAYS, Workload
 
 MONTH_S = MONTH_DAYS * DAY_S
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 LEAST_BILLED_S = 0.1
 """Seconds of the shortest time that Cloud Run bills: it rounds up to 100 ms ("Pricing", Cloud Run)."""
@@ -33,6 +33,21 @@ KEPT_DAYS = {"message": 0, "reference": 8 + 7, "upload": 30 + 7}
 """Days that an image is stored: until the bucket's lifecycle rule deletes it (infra/topology.yaml), and a week more by
 Cloud Storage's soft delete."""
 
+STORED_DAYS = 8 + 7
+"""Days that the response store keeps a response: until its lifecycle rule deletes it, and a week of soft delete."""
+
+SAMPLE_BYTES, DISTRIBUTION_BYTES = 8, 80
+"""Bytes that Cloud Monitoring bills for a sample of a count, and of a distribution. A time series has at most one a
+minute."""
+
+STAGES = {"message": 4, "reference": 5, "upload": 5}
+"""Stages whose milliseconds are counted (infra/metrics.tf); an image inside its message is not fetched."""
+
+ALERTS = 6
+"""Alerts of a deployment without a nightly job and an HTTP endpoint (infra/alerts.tf), of one condition each."""
+
+ALERT_POINTS = 12
+"""Values that the queries of these alerts return each minute: one for each series of each comparison."""
 
 EGRESS = "Egress (all in one region)"
 
@@ -93,10 +108,34 @@ def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tu
         yield "Storage, images kept", "storage_kept", kept / GIB
     logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.delivery == "push" else 0)
     yield "Logging", "logging", images * logged / GIB
+    if load.response_store:
+        yield "Storage operations", "storage_writes", images
+        yield "Storage, responses kept", "storage_kept", load.images_per_day * STORED_DAYS * RESPONSE_BYTES / GIB
+    yield "Monitoring, metrics", "metrics", _metric_bytes(load) / MIB
+    yield "Monitoring, alerts", "alert_conditions", ALERTS
+    yield "Monitoring, alerts", "alert_points", ALERT_POINTS * MONTH_S / 60
     if load.bigquery:
         rows = images * max(LEAST_BILLED_BYTES, RESPONSE_BYTES) / GIB
         yield "BigQuery, written", "pubsub_bigquery", rows
         yield "BigQuery, a month's rows", "bigquery_stored", rows
+
+
+def _metric_bytes(load: Workload) -> float:
+    """Return the bytes of the log-based metrics: outcomes, each stage, and two metrics of scores by label.
+
+    Starts of instances are left out, because they are few.
+    """
+    counts = DISTRIBUTION_BYTES * STAGES[load.carrier] + SAMPLE_BYTES
+    return counts * _samples(load, 1) + 2 * DISTRIBUTION_BYTES * _samples(load, load.labels)
+
+
+def _samples(load: Workload, series: int) -> float:
+    """Return the samples of a month when each image belongs to one of `series`, all of them equally likely.
+
+    That is the most that a number of labels can cost. Poisson arrivals, as in _active_s.
+    """
+    minutes = max(1, load.burst_s / 60) * load.bursts_per_day * MONTH_DAYS
+    return series * minutes * (1 - exp(-load.images_per_month / minutes / series)) if series else 0
 
 
 def _active_s(load: Workload, size: Size) -> float:

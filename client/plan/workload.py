@@ -15,6 +15,9 @@ MESSAGE_LIMIT = 10_000_000
 PEAK_RATIO = 3.0
 """The peak rate divided by the day's mean, where the user gives no peak. An assumption."""
 
+DEFAULT_LABELS = 10
+"""Labels of a model where the user gives none: those of the shipped model."""
+
 Carrier = Literal["message", "reference", "upload"]
 
 
@@ -22,7 +25,8 @@ Carrier = Literal["message", "reference", "upload"]
 class Workload:
     """A day of `bursts_per_day` equal bursts from zero. Each runs at `peak_per_s` until its share has been sent.
 
-    `latency_s` is the target: 95 % of a burst's images answered within this many seconds after publishing.
+    `latency_s` is the target: 95 % of a burst's images answered within this many seconds after publishing. `labels`:
+    the model's labels, whose scores are counted; 0 without score metrics.
     """
 
     images_per_day: float
@@ -32,6 +36,8 @@ class Workload:
     carrier: Carrier
     latency_s: float
     bigquery: bool = False
+    response_store: bool = False
+    labels: int = DEFAULT_LABELS
 
     def __post_init__(self) -> None:
         # The smallest possible peak is the mean; the tolerance allows a rounded one.

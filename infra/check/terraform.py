@@ -73,7 +73,7 @@ class Terraform:
 
 
 def copy_files(target: Path, source: Path = INFRA, keep: str = "") -> Path:
-    """Copy the files that Terraform reads (*.tf, topology.yaml, runbook.md, schemas/, tests/) into the emptied folder `target`.
+    """Copy the files that Terraform reads into the emptied folder `target`.
 
     backend.tf is left out, because it names the user's own state. `keep`: a folder in `target` that stays.
     """

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from google.cloud.monitoring_dashboard_v1 import Dashboard
 
+from client.plan import cost
 from client.plan.prices import Prices
 from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Terraform, copy_files
@@ -26,8 +27,11 @@ from tests.terraform.conftest import EVERY_ALERT, Plan
 GOOGLES = yaml.safe_load(Path(__file__).with_name("google_metrics.yaml").read_text())
 SCORERS = {"cloud_run_revision": "service_name", "cloud_run_worker_pool": "worker_pool_name"}
 
-OPTIONAL = ("job/completed_execution_count", "request_latencies", "request_count")
-"""Metrics that only a nightly job or an HTTP endpoint needs; the cost counts requests too."""
+SPLIT = re.compile(r" (?:>|and|or|unless) ")
+"""Between the parts of a query whose values are paid for ("Manage alerting costs", Cloud Monitoring)."""
+
+OPTIONAL = ("job/completed_execution_count", "request_latencies")
+"""Metrics that only a nightly job or an HTTP endpoint needs."""
 
 LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 MOST_CHARACTERS, MOST_BYTES = 8192, 10_240
@@ -144,9 +148,10 @@ def test_a_missing_metric_is_found(
 
 def test_every_metric_is_used(queries: dict[str, str], known: dict[str, Known]) -> None:
     used = {named(each, known) for query in queries.values() for each in selectors(promql.parse(query))}
-    optional = {promql_name(f"run.googleapis.com/{name}") for name in OPTIONAL}
-    assert used - optional == known.keys() - optional
-    assert used >= optional or not used & (optional - {promql_name("run.googleapis.com/request_count")})
+    unneeded = (
+        set() if "nightly_missed" in queries else {promql_name(f"run.googleapis.com/{name}") for name in OPTIONAL}
+    )
+    assert used == known.keys() - set(unneeded)
 
 
 @pytest.mark.parametrize("given", [{"compute": "push"}, EVERY_ALERT], ids=["push", "pool"])
@@ -193,14 +198,13 @@ def alerts_of(planned: Resources) -> dict[str, dict[str, Any]]:
 def test_every_alert_contains_its_section_of_the_runbook(planned: Resources) -> None:
     alerts = alerts_of(planned)
     prefix, compute = ("dev", "worker") if "nightly_missed" in alerts else ("", "push")
-    page = runbook.page(Target("some-project", prefix=prefix, compute=compute))
+    target = Target("some-project", prefix=prefix, compute=compute)
+    page = runbook.page(target)
     sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
     for name, alert in alerts.items():
         content = alert["documentation"][0]["content"]
         assert content.startswith(LINK.sub(r"\1", sections[name]).strip()), name
-        assert content.endswith(
-            f"make runbook {runbook.arguments(Target('some-project', prefix=prefix, compute=compute))}`."
-        )
+        assert content.endswith(f"make runbook {runbook.arguments(target)}`.")
         assert len(content) <= MOST_CHARACTERS and len(content.encode()) <= MOST_BYTES
         assert "$" not in content and "](" not in content
 
@@ -244,6 +248,23 @@ def test_the_readme_lists_every_alert(planned: Resources, root: Path) -> None:
     listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \| .+ \|$", page, re.M))
     for name, alert in alerts_of(planned).items():
         assert listed[name] == alert["severity"]
+
+
+def test_the_plan_counts_the_alerts_that_every_deployment_has(plan: Plan) -> None:
+    alerts = alerts_of(plan())
+    assert len(alerts) == cost.ALERTS
+    assert all(len(alert["conditions"]) == 1 for alert in alerts.values())
+    values = 0
+    for name, alert in alerts.items():
+        condition = alert["conditions"][0]["condition_prometheus_query_language"][0]
+        compared = [part for part in SPLIT.split(condition["query"]) if "_com:" in part]
+        series = condition["query"].split('subscription_id=~"')[-1].split('"')[0].count("|") + 1
+        values += (
+            len(compared)
+            * (series if name in ("backlog", "dead_letters") else 1)
+            * (condition["evaluation_interval"] == "60s")
+        )
+    assert values == cost.ALERT_POINTS
 
 
 def test_prices_are_those_of_the_plan(root: Path) -> None:

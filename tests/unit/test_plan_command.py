@@ -52,6 +52,18 @@ def test_cost_lines_add_up_to_the_total(capsys: pytest.CaptureFixture[str]) -> N
         assert plan["latency_s"]["all"]["p50"] <= plan["latency_s"]["all"]["p95"]
 
 
+def test_labels_and_the_response_store_are_in_the_bill(capsys: pytest.CaptureFixture[str]) -> None:
+    def paid(*words: str) -> dict[str, float]:
+        return {
+            each["name"]: each["gross"] for each in json.loads(planned(capsys, "--json", *words))["plans"][0]["bill"]
+        }
+
+    assert paid("--labels", "10") == paid()
+    assert paid("--labels", "1000")["Monitoring, metrics"] > 10 * paid()["Monitoring, metrics"]
+    assert paid("--labels", "0")["Monitoring, metrics"] < paid()["Monitoring, metrics"]
+    assert paid("--response-store")["Storage operations"] == pytest.approx(150)
+
+
 def test_the_same_arguments_give_the_same_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert planned(capsys, "--json", "--seed", "3") == planned(capsys, "--json", "--seed", "3")
 
@@ -106,6 +118,8 @@ def test_without_matplotlib_a_plot_is_refused(
         (["--size", "1GB"], "1GB is not a size"),
         (["--bursts", "1.5"], "1.5 is not a whole number from 1 to 1,440"),
         (["--latency", "-1"], "-1 is not a number from 0.001 to 86,400"),
+        (["--labels", "-1"], "-1 is not a whole number from 0 to 100,000"),
+        (["--labels", "1e6"], "1e6 is not a whole number from 0 to 100,000"),
         (["--delivery", "http"], "'http' is not one of 'auto', 'push', 'pull'"),
     ],
 )

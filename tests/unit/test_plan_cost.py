@@ -92,18 +92,49 @@ def test_bigquery_is_paid_where_it_is_requested() -> None:
     assert bill(replace(MILLION, bigquery=True), PUSH)["BigQuery, written"].gross == pytest.approx(rows / 2**40 * 50)
 
 
+def test_the_response_store_costs_one_write_for_each_image() -> None:
+    assert "Storage operations" not in bill(MILLION, PUSH)
+    lines = bill(replace(MILLION, response_store=True), PUSH)
+    assert lines["Storage operations"].gross == pytest.approx(30 * 5.00)
+    assert lines["Storage, responses kept"].gross == pytest.approx(15 * 1e6 * 900 / 2**30 * 0.02)
+    uploaded = replace(MILLION, response_store=True, carrier="upload")
+    assert bill(uploaded, PUSH)["Storage operations"].gross == pytest.approx(30 * (10.00 + 2 * 0.40))
+
+
+@pytest.mark.parametrize(("labels", "series"), [(0, 0), (10, 20), (1000, 2000)])
+def test_scores_are_paid_by_label_and_minute(labels: int, series: int) -> None:
+    load = replace(MILLION, images_per_day=1e9, peak_per_s=1e9 / 86_400, bursts_per_day=1, labels=labels)
+    each_minute = 30 * 24 * 60  # so many images that each label occurs in each minute
+    metrics = bill(load, PUSH)["Monitoring, metrics"]
+    assert metrics.gross == pytest.approx(each_minute * (80 * (4 + series) + 8) / 2**20 * 0.258)
+    assert metrics.free == pytest.approx(min(metrics.gross, 150 * 0.258))
+
+
+def test_scores_are_paid_at_most_once_for_each_image() -> None:
+    few = replace(MILLION, images_per_day=24, peak_per_s=1, labels=100_000)
+    with_scores, without = (bill(replace(few, labels=n), PUSH)["Monitoring, metrics"].gross for n in (100_000, 0))
+    assert with_scores - without == pytest.approx(30 * 24 * 2 * 80 / 2**20 * 0.258, rel=1e-4)
+    assert bill(replace(few, carrier="upload", labels=0), PUSH)["Monitoring, metrics"].gross > without
+
+
+def test_alerts_are_paid_by_condition_and_by_value() -> None:
+    alerts = bill(MILLION, PUSH)["Monitoring, alerts"]
+    assert alerts.gross == pytest.approx(6 * 0.10 + 12 * 43_200 * 0.35 / 1e6) and alerts.free == 0
+
+
 @settings(max_examples=200)
 @given(
     images=st.floats(1000, 1e9),
     more=st.floats(1, 100),
     size=st.integers(1, 9_000_000),
     delivery=st.sampled_from(("push", "pull")),
+    labels=st.sampled_from((0, 10, 1000)),
 )
-def test_more_images_never_cost_less(images: float, more: float, size: int, delivery: Delivery) -> None:
+def test_more_images_never_cost_less(images: float, more: float, size: int, delivery: Delivery, labels: int) -> None:
     (worker, _) = workers(read([shipped(size)]))
     costs = []
     for each in (images, min(1e9, images * more)):
-        load = Workload(each, usual_peak(each), 24, size, "message", 10)
+        load = Workload(each, usual_peak(each), 24, size, "message", 10, labels=labels)
         lines = monthly(load, sized(load, worker.deliveries[delivery], delivery, PRICES.behaviour), PRICES)
         costs.append(total(lines))
     assert costs[0] <= costs[1] * (1 + 1e-9)
