@@ -92,16 +92,22 @@ def handler(executor: Executor | None = None) -> Handler:
 
 @cache
 def _handler(executor: Executor | None) -> Handler:
-    began, given = time.perf_counter(), settings()
-    log.info("starting", extra={"artifact": given.artifact})  # each one without "model loaded" is a start that failed
+    began = time.perf_counter()
+    _announce()
     release_large_blocks()
-    made = build(given, executor, payload_budget())
+    made = build(settings(), executor, payload_budget())
     tune_garbage_collector()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
         "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}
     )
     return made
+
+
+@cache
+def _announce() -> None:
+    """Log once that the process starts, however often it tries: one without "model loaded" is a start that failed."""
+    log.info("starting", extra={"artifact": settings().artifact})
 
 
 def build(settings: Settings, executor: Executor | None = None, payload_budget: PayloadBudget | None = None) -> Handler:

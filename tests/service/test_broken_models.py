@@ -106,8 +106,9 @@ def test_a_push_worker_with_a_broken_model_is_not_ready_and_logs_why(root: Path,
         assert answer.value.code == 503 and json.load(answer.value) == {"status": "not ready"}
     finally:
         worker.stop()
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    assert {line["message"].partition(": ")[0] for line in lines} == {"not ready"}
+    started, *lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert (started["message"], started["artifact"]) == ("starting", str(folder)), "once, though each probe tries again"
+    assert len(lines) > 1 and {line["message"].partition(": ")[0] for line in lines} == {"not ready"}
     assert all("decode_size is '112'" in line["message"] and "exception" not in line for line in lines)
     assert "Traceback" not in log.read_text()
 
