@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
+from client.__main__ import main
 from infra.deploy import runbook
 from infra.deploy.target import Target
 
@@ -77,3 +79,13 @@ def test_every_gcloud_command_names_its_project_or_full_resource(page: str) -> N
     assert len(commands) > 30
     without = [command for command in commands if "--project=${PROJECT}" not in command]
     assert [command for command in without if "KMS_KEY" not in command and "gs://" not in command] == []
+
+
+def test_every_option_of_a_predictions_command_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = re.findall(r"^ *predictions (.+?)(?: +#.*)?$", runbook.page(TARGETS[1]), re.M)
+    assert len(commands) >= 7
+    for command in commands:
+        words = list(itertools.takewhile(lambda word: word[0] != "-" and word.islower(), command.split()))
+        assert main([*words, "--help"], {}) == 0
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert set(re.findall(r"--[a-z-]+", command)) <= known, command
