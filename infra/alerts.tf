@@ -16,7 +16,7 @@ variable "alerts" {
   }
   validation {
     condition     = var.alerts.backlog_seconds > 0 && var.alerts.endpoint_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && coalesce(var.alerts.score_drop, 0.1) > 0 && coalesce(var.alerts.score_drop, 0.1) < 1
-    error_message = "alerts: backlog_seconds and endpoint_seconds must be above 0, and error_ratio and score_drop must be between 0 and 1."
+    error_message = "alerts has backlog_seconds = ${var.alerts.backlog_seconds}, endpoint_seconds = ${var.alerts.endpoint_seconds}, error_ratio = ${var.alerts.error_ratio} and score_drop = ${coalesce(var.alerts.score_drop, 0.1)}; the first two must be above 0, the others between 0 and 1."
   }
   validation {
     condition     = var.score_metrics || var.alerts.score_drop == null

@@ -44,7 +44,8 @@ STAGES = {"message": 4, "reference": 5, "upload": 5}
 """Stages whose milliseconds are counted (infra/metrics.tf); an image inside its message is not fetched."""
 
 ALERTS = 6
-"""Alerts of a deployment without a nightly job and an HTTP endpoint (infra/alerts.tf), of one condition each."""
+"""Alerts of a deployment without a nightly job and an HTTP endpoint (infra/alerts.tf), of one condition each. One of
+them needs score metrics."""
 
 ALERT_POINTS = 12
 """Values that the queries of these alerts return each minute: one for each series of each comparison."""
@@ -112,7 +113,7 @@ def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tu
         yield "Storage operations", "storage_writes", images
         yield "Storage, responses kept", "storage_kept", load.images_per_day * STORED_DAYS * RESPONSE_BYTES / GIB
     yield "Monitoring, metrics", "metrics", _metric_bytes(load) / MIB
-    yield "Monitoring, alerts", "alert_conditions", ALERTS
+    yield "Monitoring, alerts", "alert_conditions", ALERTS - (not load.labels)
     yield "Monitoring, alerts", "alert_points", ALERT_POINTS * MONTH_S / 60
     if load.bigquery:
         rows = images * max(LEAST_BILLED_BYTES, RESPONSE_BYTES) / GIB

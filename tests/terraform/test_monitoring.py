@@ -174,7 +174,14 @@ def test_without_score_metrics_nothing_asks_for_them(given: dict[str, str], plan
         ),
         ({"runbook_url": "wiki/runbook"}, "runbook_url is wiki/runbook; it must be an address that begins with"),
         ({"runbook_url": "https://wiki/runbook#top"}, "without a # part"),
-        ({"alerts": "{ endpoint_seconds = 0 }"}, "backlog_seconds and endpoint_seconds must be above 0"),
+        (
+            {"alerts": "{ error_ratio = 5 }"},
+            "error_ratio = 5 and score_drop = 0.1; the first two must be above 0, the o",
+        ),
+        (
+            {"alerts": "{ endpoint_seconds = 0 }"},
+            "endpoint_seconds = 0, error_ratio = 0.05 and score_drop = 0.1; the first two must be above 0",
+        ),
     ],
 )
 def test_a_contradiction_is_refused(given: dict[str, str], said: str, plan: Plan) -> None:
@@ -252,7 +259,7 @@ def test_the_readme_lists_every_alert(planned: Resources, root: Path) -> None:
 
 def test_the_plan_counts_the_alerts_that_every_deployment_has(plan: Plan) -> None:
     alerts = alerts_of(plan())
-    assert len(alerts) == cost.ALERTS
+    assert len(alerts) == cost.ALERTS == len(alerts_of(plan(score_metrics="false"))) + 1
     assert all(len(alert["conditions"]) == 1 for alert in alerts.values())
     values = 0
     for name, alert in alerts.items():

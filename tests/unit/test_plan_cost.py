@@ -120,6 +120,8 @@ def test_scores_are_paid_at_most_once_for_each_image() -> None:
 def test_alerts_are_paid_by_condition_and_by_value() -> None:
     alerts = bill(MILLION, PUSH)["Monitoring, alerts"]
     assert alerts.gross == pytest.approx(6 * 0.10 + 12 * 43_200 * 0.35 / 1e6) and alerts.free == 0
+    without = bill(replace(MILLION, labels=0), PUSH)["Monitoring, alerts"]
+    assert alerts.gross - without.gross == pytest.approx(0.10)
 
 
 @settings(max_examples=200)
