@@ -141,7 +141,7 @@ locals {
   console   = "https://console.cloud.google.com"
   dashboard = "${local.console}/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${urlencode(var.project_id)}"
   log_links = {
-    for name, alert in local.alerts : name => "${local.console}/logs/query;query=${replace(urlencode(alert.logs), "+", "%20")};duration=PT3H?project=${urlencode(var.project_id)}"
+    for name, alert in merge(local.alerts, local.scale_alerts) : name => "${local.console}/logs/query;query=${replace(urlencode(alert.logs), "+", "%20")};duration=PT3H?project=${urlencode(var.project_id)}"
   }
 }
 

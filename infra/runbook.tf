@@ -10,6 +10,7 @@ locals {
     WORKER                = "${local.prefix}prediction-${local.worker_part}"
     ENDPOINT              = "${local.prefix}prediction-endpoint"
     NIGHTLY               = "${local.prefix}prediction-nightly"
+    SCALE                 = "${local.prefix}prediction-scale"
     REQUEST_TOPIC         = google_pubsub_topic.this[local.request_topic].name
     RESPONSE_TOPIC        = google_pubsub_topic.this[local.response_topic].name
     REQUEST_SUBSCRIPTION  = google_pubsub_subscription.this[local.request_subscription].name

@@ -44,6 +44,8 @@ locals {
     scaling = {
       is       = "the pool does not follow its backlog"
       severity = "ERROR"
+      every    = 60
+      logs     = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.prefix}prediction-scale\""
       for      = "600s" # with the five minutes of the query: 15 minutes without a decision, whatever the reason
       query    = "(sum(increase(${local.decisions}[5m])) or vector(0)) == 0"
     }

@@ -40,6 +40,7 @@ def names(target: Target) -> dict[str, str]:
         "WORKER": target.named(f"prediction-{_PARTS[target.compute]}"),
         "ENDPOINT": target.named("prediction-endpoint"),
         "NIGHTLY": target.named("prediction-nightly"),
+        "SCALE": target.named("prediction-scale"),
         "REQUEST_TOPIC": target.named("req_predict"),
         "RESPONSE_TOPIC": target.named("res_predict"),
         "REQUEST_SUBSCRIPTION": target.named("req_predict-sub"),
