@@ -109,4 +109,4 @@ def test_the_alert_asks_for_a_metric_that_exists(plan: Plan) -> None:
 
     assert findings(query, DECISIONS) == [] and 'job_name="dev-prediction-scale"' in query
     assert findings(query.replace("completed_execution", "execution"), DECISIONS) != []
-    assert alert["values"]["documentation"][0]["content"].endswith("`scaling`.")
+    assert alert["values"]["documentation"][0]["content"].startswith("With `scale`, the job")
