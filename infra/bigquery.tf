@@ -1,6 +1,6 @@
 # Responses as rows in BigQuery, written by Pub/Sub, and a view with one row per request.
 resource "google_bigquery_dataset" "this" {
-  count = var.bigquery ? 1 : 0
+  count = local.new_dataset ? 1 : 0
 
   project                    = var.project_id
   dataset_id                 = replace("${local.prefix}predictions", "-", "_")
@@ -9,7 +9,7 @@ resource "google_bigquery_dataset" "this" {
   labels                     = var.labels
 
   dynamic "default_encryption_configuration" {
-    for_each = lookup(local.keys, "bigquery", null)[*]
+    for_each = var.kms_key == null ? [] : [local.keys["bigquery"]]
     content {
       kms_key_name = default_encryption_configuration.value
     }
@@ -27,8 +27,8 @@ resource "google_bigquery_dataset" "this" {
 resource "google_bigquery_table" "responses" {
   count = var.bigquery ? 1 : 0
 
-  project             = var.project_id
-  dataset_id          = google_bigquery_dataset.this[0].dataset_id
+  project             = local.dataset.project
+  dataset_id          = local.dataset.id
   table_id            = "responses"
   description         = "Responses as published: several for one request when it was delivered twice."
   schema              = jsonencode(concat(local.columns, local.metadata_columns))
@@ -46,8 +46,8 @@ resource "google_bigquery_table" "responses" {
 resource "google_bigquery_table" "answers" {
   count = var.bigquery ? 1 : 0
 
-  project             = var.project_id
-  dataset_id          = google_bigquery_dataset.this[0].dataset_id
+  project             = local.dataset.project
+  dataset_id          = local.dataset.id
   table_id            = "answers"
   description         = "One row per request: its first predictions, or else its first error, unavailable last."
   deletion_protection = var.deletion_protection
@@ -62,19 +62,24 @@ resource "google_bigquery_table" "answers" {
 # A reader of the view also needs to read its table.
 resource "google_bigquery_table_iam_member" "analyst" {
   for_each = {
-    for pair in setproduct(var.analysts, var.bigquery ? ["responses", "answers"] : []) :
-    "${pair[1]} ${pair[0]}" => { member = pair[0], table = pair[1] }
+    for pair in setproduct(keys(var.analysts), var.bigquery ? ["responses", "answers"] : []) :
+    "${pair[1]} ${pair[0]}" => { member = var.analysts[pair[0]], table = pair[1] }
   }
 
-  project    = var.project_id
-  dataset_id = google_bigquery_dataset.this[0].dataset_id
+  project    = local.dataset.project
+  dataset_id = local.dataset.id
   table_id   = { responses = google_bigquery_table.responses[0], answers = google_bigquery_table.answers[0] }[each.value.table].table_id
   role       = "roles/bigquery.dataViewer"
   member     = each.value.member
 }
 
 locals {
-  responses_table = var.bigquery ? join(".", [var.project_id, google_bigquery_dataset.this[0].dataset_id, google_bigquery_table.responses[0].table_id]) : null
+  new_dataset = var.bigquery && length(local.brought.datasets) == 0
+  dataset = one(concat(
+    [for dataset in google_bigquery_dataset.this : { project = dataset.project, id = dataset.dataset_id }],
+    [for id in values(local.brought.datasets) : { project = element(split("/", id), 1), id = element(split("/", id), 3) }],
+  ))
+  responses_table = var.bigquery ? join(".", [local.dataset.project, local.dataset.id, google_bigquery_table.responses[0].table_id]) : null
 
   # The columns are the fields of response.json, including records. None is REQUIRED, because later columns cannot be.
   response       = jsondecode(file("${path.module}/schemas/response.json")).properties

@@ -8,7 +8,7 @@ resource "google_project_iam_member" "builder" {
 
   project = var.project_id
   role    = each.key
-  member  = google_service_account.this["builder"].member
+  member  = local.service_accounts["builder"].member
 
   dynamic "condition" {
     for_each = each.value
@@ -20,9 +20,9 @@ resource "google_project_iam_member" "builder" {
 }
 
 resource "google_storage_bucket_iam_member" "builder" {
-  bucket = google_storage_bucket.this[local.models_bucket].name
+  bucket = local.buckets[local.models_bucket]
   role   = "roles/storage.objectViewer"
-  member = google_service_account.this["builder"].member
+  member = local.service_accounts["builder"].member
 }
 
 resource "google_artifact_registry_repository_iam_member" "builder" {
@@ -30,7 +30,7 @@ resource "google_artifact_registry_repository_iam_member" "builder" {
   location   = google_artifact_registry_repository.images.location
   repository = google_artifact_registry_repository.images.name
   role       = "roles/artifactregistry.writer"
-  member     = google_service_account.this["builder"].member
+  member     = local.service_accounts["builder"].member
 }
 
 # With a key, Google requires this right of the agent of Cloud Functions on a repository that it did not create itself.

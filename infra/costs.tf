@@ -20,6 +20,6 @@ locals {
   costs = merge(
     { instances = "sum(${join(" or ", [for kind, matcher in local.scored_on : "${format("%.6g", local.usd_a_second[kind])} * increase(run_googleapis_com:container_billable_instance_time{${matcher}}[1d])"])})" },
     { for kind in keys(local.scored_on) : "requests" => "${local.usd.run_requests} * sum(increase(run_googleapis_com:request_count{${local.services_matcher}}[1d]))" if kind == "service" },
-    { messages = "${local.usd.pubsub_throughput} / 2 ^ 30 * sum(increase(pubsub_googleapis_com:topic_byte_cost{monitored_resource=\"pubsub_topic\", topic_id=~\"${join("|", values(google_pubsub_topic.this)[*].name)}\"}[1d]) or increase(pubsub_googleapis_com:subscription_byte_cost{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", values(google_pubsub_subscription.this)[*].name)}\"}[1d]))" },
+    { messages = "${local.usd.pubsub_throughput} / 2 ^ 30 * sum(increase(pubsub_googleapis_com:topic_byte_cost{monitored_resource=\"pubsub_topic\", topic_id=~\"${join("|", values(local.topics)[*].name)}\"}[1d]) or increase(pubsub_googleapis_com:subscription_byte_cost{monitored_resource=\"pubsub_subscription\", subscription_id=~\"${join("|", values(google_pubsub_subscription.this)[*].name)}\"}[1d]))" },
   )
 }

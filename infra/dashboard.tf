@@ -4,7 +4,7 @@ locals {
   named = {
     for chart, lines in {
       traffic = {
-        asked = "sum(rate(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\", topic_id=\"${google_pubsub_topic.this[local.request_topic].name}\"}[10m]))"
+        asked = "sum(rate(pubsub_googleapis_com:topic_send_message_operation_count{monitored_resource=\"pubsub_topic\", topic_id=\"${local.topics[local.request_topic].name}\"}[10m]))"
         ended = "sum(${local.increase.ended["10m"]}) / 600"
       }
       latency = { for stage in local.stages : stage => "histogram_quantile(0.95, sum by (le) (${local.increase["${stage}_ms"]["10m"]}))" }

@@ -4,7 +4,7 @@ locals {
     HTTP_ENDPOINT = "on"
     # Its callers could also post a forged push. Only the invoker's are accepted, and no caller can act as the invoker.
     PUSH_AUDIENCE        = "${local.prefix}prediction-endpoint"
-    PUSH_SERVICE_ACCOUNT = google_service_account.this["invoker"].email
+    PUSH_SERVICE_ACCOUNT = local.service_accounts["invoker"].email
   }
 }
 
@@ -12,13 +12,13 @@ locals {
 resource "google_storage_bucket_iam_member" "endpoint" {
   count = var.http_endpoint == "off" ? 0 : 1
 
-  bucket = google_storage_bucket.this[local.models_bucket].name
+  bucket = local.buckets[local.models_bucket]
   role   = "roles/storage.objectViewer"
-  member = google_service_account.this["endpoint"].member
+  member = local.service_accounts["endpoint"].member
 }
 
 resource "google_cloud_run_v2_service_iam_member" "endpoint" {
-  for_each = var.http_endpoint == "off" ? [] : var.endpoint_callers
+  for_each = var.http_endpoint == "off" ? {} : var.endpoint_callers
 
   project  = var.project_id
   location = var.region

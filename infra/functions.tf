@@ -3,7 +3,7 @@
 resource "google_storage_bucket_object" "function" {
   count = var.compute == "function" ? 1 : 0
 
-  bucket = google_storage_bucket.this[local.models_bucket].name
+  bucket = local.buckets[local.models_bucket]
   name   = "functions/${filesha256(var.function_source)}.zip" # the name changes with the source, so that the function is built again
   source = var.function_source
 }
@@ -20,7 +20,7 @@ resource "google_cloudfunctions2_function" "worker" {
   build_config {
     runtime           = "python311" # the same as in the image
     entry_point       = "serve"
-    service_account   = google_service_account.this["builder"].id
+    service_account   = local.service_accounts["builder"].name
     docker_repository = google_artifact_registry_repository.images.id
     worker_pool       = var.build_pool
     source {
@@ -32,7 +32,7 @@ resource "google_cloudfunctions2_function" "worker" {
   }
 
   service_config {
-    service_account_email            = google_service_account.this["worker"].email
+    service_account_email            = local.service_accounts["worker"].email
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     vpc_connector                    = var.vpc_connector
     vpc_connector_egress_settings    = var.vpc_connector == null ? null : "ALL_TRAFFIC"

@@ -1,20 +1,26 @@
 # Service accounts and their common grants; other grants are in the files of their resources. No keys, no default accounts.
 locals {
-  accounts = { for name, what in {
-    worker   = { wanted = true, is = "Reads images, publishes predictions" }
-    invoker  = { wanted = true, is = "Identity of Pub/Sub's pushes to the worker" }
-    builder  = { wanted = true, is = "Builds the image or the function" }
-    nightly  = { wanted = var.nightly != null, is = "Sends requests for new images in a bucket, every night" }
-    scaler   = { wanted = var.scale != null, is = "Sets the instance count of the worker pool" }
-    endpoint = { wanted = var.http_endpoint != "off", is = "Serves the HTTP endpoint" }
-  } : name => what.is if what.wanted }
+  account_purposes = {
+    worker   = "Reads images, publishes predictions"
+    invoker  = "Identity of Pub/Sub's pushes to the worker"
+    builder  = "Builds the image or the function"
+    nightly  = "Sends requests for new images in a bucket, every night"
+    scaler   = "Sets the instance count of the worker pool"
+    endpoint = "Serves the HTTP endpoint"
+  }
+  unwanted_accounts = concat(
+    var.nightly == null ? ["nightly"] : [],
+    var.scale == null ? ["scaler"] : [],
+    var.http_endpoint == "off" ? ["endpoint"] : [],
+  )
+  accounts = { for name, purpose in local.account_purposes : name => purpose if !contains(local.unwanted_accounts, name) }
 
   # Accounts that score images: each reads models and publishes responses.
   scorers = [for name in ["worker", "endpoint"] : name if contains(keys(local.accounts), name)]
 }
 
 resource "google_service_account" "this" {
-  for_each = local.accounts
+  for_each = { for name, purpose in local.accounts : name => purpose if !contains(keys(local.brought.service_accounts), name) }
 
   project      = var.project_id
   account_id   = "${local.prefix}prediction-${each.key}"
@@ -22,21 +28,29 @@ resource "google_service_account" "this" {
   depends_on   = [google_project_service.this]
 }
 
+# New and brought accounts.
+locals {
+  service_accounts = merge(
+    { for name, account in google_service_account.this : name => { name = account.name, email = account.email, member = account.member } },
+    { for name, id in local.brought.service_accounts : name => { name = id, email = element(split("/", id), 3), member = "serviceAccount:${element(split("/", id), 3)}" } },
+  )
+}
+
 resource "google_pubsub_topic_iam_member" "answers" {
   for_each = toset(local.scorers)
 
-  project = var.project_id
-  topic   = google_pubsub_topic.this[local.response_topic].name
+  project = local.topics[local.response_topic].project
+  topic   = local.topics[local.response_topic].name
   role    = "roles/pubsub.publisher"
-  member  = google_service_account.this[each.value].member
+  member  = local.service_accounts[each.value].member
 }
 
 resource "google_storage_bucket_iam_member" "worker" {
-  for_each = google_storage_bucket.this
+  for_each = local.topology.buckets
 
-  bucket = each.value.name
+  bucket = local.buckets[each.key]
   role   = "roles/storage.objectViewer"
-  member = google_service_account.this["worker"].member
+  member = local.service_accounts["worker"].member
 }
 
 resource "google_pubsub_subscription_iam_member" "worker" {
@@ -45,14 +59,14 @@ resource "google_pubsub_subscription_iam_member" "worker" {
   project      = var.project_id
   subscription = google_pubsub_subscription.this[each.key].name
   role         = "roles/pubsub.subscriber"
-  member       = google_service_account.this["worker"].member
+  member       = local.service_accounts["worker"].member
 }
 
 # Pub/Sub's agent creates the invoker's tokens for pushes.
 resource "google_service_account_iam_member" "pubsub_agent" {
   count = var.compute == "worker" ? 0 : 1
 
-  service_account_id = google_service_account.this["invoker"].name
+  service_account_id = local.service_accounts["invoker"].name
   role               = "roles/iam.serviceAccountTokenCreator"
   member             = google_project_service_identity.pubsub.member
 }
@@ -64,5 +78,5 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
   location = var.region
   name     = var.compute == "push" ? google_cloud_run_v2_service.this["worker"].name : google_cloudfunctions2_function.worker[0].name
   role     = "roles/run.invoker"
-  member   = google_service_account.this["invoker"].member
+  member   = local.service_accounts["invoker"].member
 }

@@ -24,7 +24,7 @@ resource "google_project_service_identity" "encrypting" {
 
 # Reading this data source creates BigQuery's agent.
 data "google_bigquery_default_service_account" "this" {
-  count = var.kms_key != null && var.bigquery ? 1 : 0
+  count = var.kms_key != null && local.new_dataset ? 1 : 0
 
   project = local.project_with["bigquery"]
 }
@@ -32,7 +32,7 @@ data "google_bigquery_default_service_account" "this" {
 resource "google_kms_crypto_key_iam_member" "agent" {
   for_each = { for agent, member in local.agents : agent => member if var.kms_key != null }
 
-  crypto_key_id = var.kms_key
+  crypto_key_id = var.kms_key.id
   role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
   member        = each.value
 }

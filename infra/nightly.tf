@@ -48,16 +48,16 @@ resource "google_storage_bucket_iam_member" "nightly" {
 
   bucket = var.nightly.bucket
   role   = "roles/storage.objectViewer"
-  member = google_service_account.this[each.value].member
+  member = local.service_accounts[each.value].member
 }
 
 resource "google_pubsub_topic_iam_member" "nightly" {
   count = var.nightly == null ? 0 : 1
 
-  project = var.project_id
-  topic   = google_pubsub_topic.this[local.request_topic].name
+  project = local.topics[local.request_topic].project
+  topic   = local.topics[local.request_topic].name
   role    = "roles/pubsub.publisher"
-  member  = google_service_account.this["nightly"].member
+  member  = local.service_accounts["nightly"].member
 }
 
 resource "google_cloud_run_v2_job" "nightly" {
@@ -81,7 +81,7 @@ resource "google_cloud_run_v2_job" "nightly" {
     labels = var.labels
 
     template {
-      service_account = google_service_account.this["nightly"].email
+      service_account = local.service_accounts["nightly"].email
       timeout         = "3600s" # an hour to list and to publish
       max_retries     = 3       # a retry repeats earlier requests with the same ids
       encryption_key  = lookup(local.keys, "run", null)
@@ -101,7 +101,7 @@ resource "google_cloud_run_v2_job" "nightly" {
         command = ["python", "-m", "functions.entrypoints.batch_publish"]
         args = [
           "gs://${var.nightly.bucket}/${var.nightly.prefix}",
-          "--topic=${google_pubsub_topic.this[local.request_topic].id}",
+          "--topic=${local.topics[local.request_topic].id}",
           "--hours=${var.nightly.hours}",
         ]
 
@@ -132,7 +132,7 @@ resource "google_cloud_run_v2_job_iam_member" "nightly" {
   location = var.region
   name     = google_cloud_run_v2_job.nightly[0].name
   role     = "roles/run.invoker"
-  member   = google_service_account.this["nightly"].member
+  member   = local.service_accounts["nightly"].member
 }
 
 resource "google_cloud_scheduler_job" "nightly" {
@@ -149,7 +149,7 @@ resource "google_cloud_scheduler_job" "nightly" {
     http_method = "POST"
     uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.nightly[0].id}:run"
     oauth_token {
-      service_account_email = google_service_account.this["nightly"].email
+      service_account_email = local.service_accounts["nightly"].email
     }
   }
 

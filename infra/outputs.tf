@@ -1,19 +1,19 @@
 # Each output waits for the grants that its resource needs to work.
 output "topics" {
   description = "Full names of the topics by their name in topology.yaml."
-  value       = { for name, topic in google_pubsub_topic.this : name => topic.id }
-  depends_on  = [google_pubsub_topic_iam_member.answers, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.dead_letter]
+  value       = tomap({ for name, topic in local.topics : name => topic.id })
+  depends_on  = [google_pubsub_topic_iam_member.answers, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.client_subscription, google_pubsub_topic_iam_member.dead_letter]
 }
 
 output "subscriptions" {
   description = "Full names of the subscriptions by their name in topology.yaml."
-  value       = { for name, subscription in google_pubsub_subscription.this : name => subscription.id }
-  depends_on  = [google_pubsub_subscription_iam_member.dead_letter, google_pubsub_subscription_iam_member.client]
+  value       = tomap({ for name, subscription in google_pubsub_subscription.this : name => subscription.id })
+  depends_on  = [google_pubsub_subscription_iam_member.dead_letter, google_pubsub_subscription_iam_member.client, google_project_iam_member.client]
 }
 
 output "buckets" {
   description = "Names of the buckets by their name in topology.yaml."
-  value       = { for name, bucket in google_storage_bucket.this : name => bucket.name }
+  value       = tomap(local.buckets)
   depends_on  = [google_storage_notification.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.client]
 }
 
@@ -36,7 +36,7 @@ output "http_endpoint" {
 
 output "worker_service_account" {
   description = "Email of the worker's service account, for further grants."
-  value       = google_service_account.this["worker"].email
+  value       = local.service_accounts["worker"].email
 }
 
 output "answers" {
@@ -48,6 +48,12 @@ output "answers" {
 output "images" {
   description = "Registry for the worker's image."
   value       = "${var.region}-docker.pkg.dev/${replace(var.project_id, ":", "/")}/${google_artifact_registry_repository.images.repository_id}"
+  depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
+}
+
+output "build" {
+  description = "What builds the image: the bucket of its sources, which has the artifacts too, and the service account."
+  value       = { bucket = local.buckets[local.models_bucket], service_account = local.service_accounts["builder"].email }
   depends_on  = [google_artifact_registry_repository_iam_member.builder, google_project_iam_member.builder, google_storage_bucket_iam_member.builder]
 }
 

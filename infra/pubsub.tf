@@ -1,5 +1,5 @@
 resource "google_pubsub_topic" "this" {
-  for_each = local.topology.topics
+  for_each = { for name, given in local.topology.topics : name => given if !contains(keys(local.brought.topics), name) }
 
   project                    = var.project_id
   name                       = "${local.prefix}${each.key}"
@@ -35,6 +35,12 @@ resource "google_pubsub_schema" "response" {
 }
 
 locals {
+  # New and brought topics, by their name in topology.yaml.
+  topics = merge(
+    { for name, topic in google_pubsub_topic.this : name => { id = topic.id, project = topic.project, name = topic.name } },
+    { for name, id in local.brought.topics : name => { id = id, project = element(split("/", id), 1), name = element(split("/", id), 3) } },
+  )
+
   worker_url = (
     var.compute == "push" ? google_cloud_run_v2_service.this["worker"].uri :
     var.compute == "function" ? google_cloudfunctions2_function.worker[0].service_config[0].uri : null
@@ -47,11 +53,18 @@ resource "google_pubsub_subscription" "this" {
 
   project                    = var.project_id
   name                       = "${local.prefix}${each.key}"
-  topic                      = google_pubsub_topic.this[each.value.topic].id
+  topic                      = local.topics[each.value.topic].id
   ack_deadline_seconds       = each.value.ack_deadline_seconds
   message_retention_duration = each.value.retention
   filter                     = try(each.value.filter, null)
   labels                     = var.labels
+
+  lifecycle {
+    precondition {
+      condition     = try(tonumber(trimsuffix(each.value.retry.minimum_backoff, "s")) <= tonumber(trimsuffix(each.value.retry.maximum_backoff, "s")), true)
+      error_message = "topology_overrides: subscriptions.${each.key}.retry.minimum_backoff is ${try(each.value.retry.minimum_backoff, "")}; it must be at most maximum_backoff, which is ${try(each.value.retry.maximum_backoff, "")}."
+    }
+  }
 
   expiration_policy {
     ttl = "" # never; the default removes a subscription after 31 idle days
@@ -68,7 +81,7 @@ resource "google_pubsub_subscription" "this" {
   dynamic "dead_letter_policy" {
     for_each = try([each.value.dead_letter], [])
     content {
-      dead_letter_topic     = google_pubsub_topic.this[dead_letter_policy.value.topic].id
+      dead_letter_topic     = local.topics[dead_letter_policy.value.topic].id
       max_delivery_attempts = dead_letter_policy.value.max_delivery_attempts
     }
   }
@@ -78,7 +91,7 @@ resource "google_pubsub_subscription" "this" {
     content {
       push_endpoint = "${local.worker_url}${push_config.value}"
       oidc_token {
-        service_account_email = google_service_account.this["invoker"].email
+        service_account_email = local.service_accounts["invoker"].email
         audience              = var.compute == "push" ? local.audience : local.worker_url # a function has no custom audiences
       }
     }
@@ -96,8 +109,8 @@ resource "google_pubsub_subscription" "this" {
 resource "google_pubsub_topic_iam_member" "dead_letter" {
   for_each = toset(values(local.dead_lettered))
 
-  project = var.project_id
-  topic   = google_pubsub_topic.this[each.value].name
+  project = local.topics[each.value].project
+  topic   = local.topics[each.value].name
   role    = "roles/pubsub.publisher"
   member  = google_project_service_identity.pubsub.member
 }

@@ -11,7 +11,7 @@ resource "google_storage_bucket" "response_store" {
   labels                      = var.labels
 
   dynamic "encryption" {
-    for_each = lookup(local.keys, "storage", null)[*]
+    for_each = var.kms_key == null ? [] : [local.keys["storage"]]
     content {
       default_kms_key_name = encryption.value
     }
@@ -22,7 +22,7 @@ resource "google_storage_bucket" "response_store" {
       type = "Delete"
     }
     condition {
-      age = local.response_store_days
+      age = local.message_days # a redelivery must find its response
     }
   }
 
@@ -42,10 +42,5 @@ resource "google_storage_bucket_iam_member" "response_store" {
 
   bucket = google_storage_bucket.response_store[0].name
   role   = each.value.role
-  member = google_service_account.this[each.value.account].member
-}
-
-locals {
-  # One day longer than a message's retention: a redelivery within it must find its response.
-  response_store_days = 1 + ceil(max([for given in values(local.for_worker) : trimsuffix(given.retention, "s")]...) / 86400)
+  member = local.service_accounts[each.value.account].member
 }

@@ -4,7 +4,7 @@ resource "google_pubsub_subscription" "bigquery" {
 
   project                    = var.project_id
   name                       = "${local.prefix}res_predict-bigquery"
-  topic                      = google_pubsub_topic.this[local.response_topic].id
+  topic                      = local.topics[local.response_topic].id
   ack_deadline_seconds       = 60
   message_retention_duration = "604800s" # a week to repair problems with BigQuery
   labels                     = var.labels
@@ -71,7 +71,7 @@ resource "google_pubsub_subscription" "dead_bigquery" {
 resource "google_bigquery_table_iam_member" "pubsub_agent" {
   count = var.bigquery ? 1 : 0
 
-  project    = var.project_id
+  project    = local.dataset.project
   dataset_id = google_bigquery_table.responses[0].dataset_id
   table_id   = google_bigquery_table.responses[0].table_id
   role       = "roles/bigquery.dataEditor"

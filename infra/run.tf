@@ -6,18 +6,18 @@ locals {
   environment = merge(
     # A publisher of requests may name any object, so the models bucket, which the worker can read, is not among these.
     { ALLOWED_BUCKETS = join(",", concat(
-      [for name in [local.payloads_bucket, local.uploads_bucket] : google_storage_bucket.this[name].name],
+      [for name in [local.payloads_bucket, local.uploads_bucket] : local.buckets[name]],
       var.nightly[*].bucket,
     )) },
     var.settings,
     {
       HTTP_ENDPOINT        = "off"
       GOOGLE_CLOUD_PROJECT = var.project_id
-      RESPONSE_TOPIC       = google_pubsub_topic.this[local.response_topic].id
+      RESPONSE_TOPIC       = local.topics[local.response_topic].id
       THREADS              = tostring(var.concurrency)
     },
     var.artifact_prefix == null ? {} : {
-      ARTIFACT = "gs://${google_storage_bucket.this[local.models_bucket].name}/${var.artifact_prefix}"
+      ARTIFACT = "gs://${local.buckets[local.models_bucket]}/${var.artifact_prefix}"
     },
     var.response_store ? { RESPONSE_STORE = "gs://${google_storage_bucket.response_store[0].name}/answers" } : {},
   )
@@ -60,7 +60,7 @@ resource "google_cloud_run_v2_service" "this" {
   }
 
   template {
-    service_account                  = google_service_account.this[each.key].email
+    service_account                  = local.service_accounts[each.key].email
     timeout                          = "${var.timeout_seconds}s"
     max_instance_request_concurrency = var.concurrency
     gpu_zonal_redundancy_disabled    = var.gpu == null ? null : true # a reserve GPU in another zone costs more than a retry

@@ -58,7 +58,7 @@ resource "google_project_iam_member" "scaler" {
 
   project = var.project_id
   role    = "roles/monitoring.viewer"
-  member  = google_service_account.this["scaler"].member
+  member  = local.service_accounts["scaler"].member
 }
 
 resource "google_cloud_run_v2_worker_pool_iam_member" "scaler" {
@@ -68,16 +68,16 @@ resource "google_cloud_run_v2_worker_pool_iam_member" "scaler" {
   location = var.region
   name     = google_cloud_run_v2_worker_pool.worker[0].name
   role     = "roles/run.developer"
-  member   = google_service_account.this["scaler"].member
+  member   = local.service_accounts["scaler"].member
 }
 
 # Cloud Run asks for it at every change of a pool that runs as this account.
 resource "google_service_account_iam_member" "scaler" {
   count = var.scale == null ? 0 : 1
 
-  service_account_id = google_service_account.this["worker"].name
+  service_account_id = local.service_accounts["worker"].name
   role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.this["scaler"].member
+  member             = local.service_accounts["scaler"].member
 }
 
 resource "google_cloud_run_v2_job" "scale" {
@@ -101,7 +101,7 @@ resource "google_cloud_run_v2_job" "scale" {
     labels = var.labels
 
     template {
-      service_account = google_service_account.this["scaler"].email
+      service_account = local.service_accounts["scaler"].email
       timeout         = "120s" # four calls of at most 10 s to connect and 10 s to answer, and the start
       max_retries     = 0      # the next run tries again, with newer metrics
       encryption_key  = lookup(local.keys, "run", null)
@@ -153,7 +153,7 @@ resource "google_cloud_run_v2_job_iam_member" "scaler" {
   location = var.region
   name     = google_cloud_run_v2_job.scale[0].name
   role     = "roles/run.invoker"
-  member   = google_service_account.this["scaler"].member
+  member   = local.service_accounts["scaler"].member
 }
 
 resource "google_cloud_scheduler_job" "scale" {
@@ -170,7 +170,7 @@ resource "google_cloud_scheduler_job" "scale" {
     http_method = "POST"
     uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.scale[0].id}:run"
     oauth_token {
-      service_account_email = google_service_account.this["scaler"].email
+      service_account_email = local.service_accounts["scaler"].email
     }
   }
 

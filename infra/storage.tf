@@ -1,10 +1,13 @@
 locals {
   # Bucket names are globally unique. A domain-scoped project id, example.com:shop, has characters that they do not allow.
   bucket_prefix = "${replace(replace(var.project_id, ":", "-"), ".", "-")}-${local.prefix}"
+
+  # Names of new and brought buckets, by their name in topology.yaml.
+  buckets = merge({ for name, bucket in google_storage_bucket.this : name => bucket.name }, local.brought.buckets)
 }
 
 resource "google_storage_bucket" "this" {
-  for_each = local.topology.buckets
+  for_each = { for name, given in local.topology.buckets : name => given if !contains(keys(local.brought.buckets), name) }
 
   project                     = var.project_id
   name                        = "${local.bucket_prefix}${each.key}"
@@ -15,7 +18,7 @@ resource "google_storage_bucket" "this" {
   labels                      = var.labels
 
   dynamic "encryption" {
-    for_each = lookup(local.keys, "storage", null)[*]
+    for_each = var.kms_key == null ? [] : [local.keys["storage"]]
     content {
       default_kms_key_name = encryption.value
     }
@@ -33,14 +36,21 @@ resource "google_storage_bucket" "this" {
     }
   }
 
+  lifecycle {
+    precondition {
+      condition     = try(each.value.delete_after_days >= local.message_days, true)
+      error_message = "topology_overrides: buckets.${each.key}.delete_after_days is ${try(each.value.delete_after_days, "")}; it must be at least ${local.message_days}, one day more than requests are kept, because requests name its objects."
+    }
+  }
+
   depends_on = [google_project_service.this]
 }
 
 resource "google_storage_notification" "this" {
   for_each = local.topology.notifications
 
-  bucket         = google_storage_bucket.this[each.value.bucket].name
-  topic          = google_pubsub_topic.this[each.value.topic].id
+  bucket         = local.buckets[each.value.bucket]
+  topic          = local.topics[each.value.topic].id
   event_types    = each.value.event_types
   payload_format = "JSON_API_V1"
 
@@ -50,8 +60,8 @@ resource "google_storage_notification" "this" {
 resource "google_pubsub_topic_iam_member" "notification" {
   for_each = toset([for notification in local.topology.notifications : notification.topic])
 
-  project = var.project_id
-  topic   = google_pubsub_topic.this[each.value].name
+  project = local.topics[each.value].project
+  topic   = local.topics[each.value].name
   role    = "roles/pubsub.publisher"
   member  = local.storage_agent
 }

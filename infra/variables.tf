@@ -57,7 +57,7 @@ variable "function_source" {
   nullable    = false
   validation {
     condition     = var.compute != "function" || fileexists(var.function_source)
-    error_message = "function_source does not exist; make package writes build/package/function-source.zip."
+    error_message = "function_source is ${var.function_source}, which does not exist; make package writes build/package/function-source.zip. A module's caller must give its own path, such as one below path.root."
   }
 }
 
@@ -125,13 +125,13 @@ variable "http_endpoint" {
 }
 
 variable "endpoint_callers" {
-  description = "Members that may call the HTTP endpoint, such as `serviceAccount:someone@example.com`; nobody else has access."
-  type        = set(string)
-  default     = []
+  description = "Members that may call the HTTP endpoint, by names of yours, such as `{ shop = \"serviceAccount:someone@example.com\" }`; nobody else has access."
+  type        = map(string)
+  default     = {}
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.endpoint_callers : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "endpoint_callers must be members such as user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
+    condition     = alltrue([for member in values(var.endpoint_callers) : can(regex(local.member, member))])
+    error_message = "endpoint_callers has ${try([for name, member in var.endpoint_callers : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
   }
 }
 
@@ -143,13 +143,13 @@ variable "response_store" {
 }
 
 variable "clients" {
-  description = "Members that may send images and read responses, such as `user:someone@example.com`."
-  type        = set(string)
-  default     = []
+  description = "Members that may send images and read responses, by names of yours, such as `{ someone = \"user:someone@example.com\" }`."
+  type        = map(string)
+  default     = {}
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.clients : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "clients must be members such as user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
+    condition     = alltrue([for member in values(var.clients) : can(regex(local.member, member))])
+    error_message = "clients has ${try([for name, member in var.clients : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
   }
 }
 
@@ -172,23 +172,23 @@ variable "bigquery_days" {
 }
 
 variable "analysts" {
-  description = "Members that may read the responses in BigQuery; to run queries they also need `roles/bigquery.jobUser` on a project."
-  type        = set(string)
-  default     = []
+  description = "Members that may read the responses in BigQuery, by names of yours; to run queries they also need `roles/bigquery.jobUser` on a project."
+  type        = map(string)
+  default     = {}
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.analysts : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
-    error_message = "analysts must be members such as user:, group:, serviceAccount:, principal: or principalSet:."
+    condition     = alltrue([for member in values(var.analysts) : can(regex(local.member, member))])
+    error_message = "analysts has ${try([for name, member in var.analysts : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:."
   }
 }
 
 variable "kms_key" {
-  description = "Full name of a key in Cloud KMS that encrypts all stored data. Choose it before the first apply, and a separate one for each environment: destroying an environment removes the grants on its key."
-  type        = string
+  description = "Key in Cloud KMS that encrypts all stored data, by its full name: `{ id = \"projects/P/locations/L/keyRings/R/cryptoKeys/K\" }`, or the resource itself. Choose it before the first apply, and a separate one for each environment: destroying an environment removes the grants on its key."
+  type        = object({ id = string })
   default     = null
   validation {
-    condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
-    error_message = "kms_key must be projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
+    condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key.id))
+    error_message = "kms_key.id is ${try(coalesce(var.kms_key.id), "null")}; it must be projects/P/locations/L/keyRings/R/cryptoKeys/K, where L is the region."
   }
 }
 
@@ -229,7 +229,8 @@ variable "labels" {
 }
 
 locals {
-  label = "^[\\p{Ll}\\p{Lo}][\\p{Ll}\\p{Lo}\\p{N}_-]{0,62}=[\\p{Ll}\\p{Lo}\\p{N}_-]{0,63}$"
+  member = "^(user|group|serviceAccount|principal|principalSet):.+"
+  label  = "^[\\p{Ll}\\p{Lo}][\\p{Ll}\\p{Lo}\\p{N}_-]{0,62}=[\\p{Ll}\\p{Lo}\\p{N}_-]{0,63}$"
 }
 
 variable "deletion_protection" {

@@ -31,7 +31,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
   }
 
   template {
-    service_account               = google_service_account.this["worker"].email
+    service_account               = local.service_accounts["worker"].email
     gpu_zonal_redundancy_disabled = var.gpu == null ? null : true
     encryption_key                = lookup(local.keys, "run", null)
     labels                        = var.labels

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check import changes, order, permissions, scan, scenarios, variables
+from infra.check import changes, examples, order, outputs, permissions, scan, scenarios, tables, variables
 from infra.check.terraform import Outcome, Terraform
-from infra.check.toolchain import ROOT, Toolchain
+from infra.check.toolchain import INFRA, ROOT, Toolchain
 
 _UNREHEARSED = Outcome(False, "there is nothing to check, because the rehearsal failed")
 
@@ -40,16 +40,16 @@ def _schema(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome
 
 
 def _variables(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
-    """README.md documents the current variables."""
-    return _judged(
-        list(variables.check(folder, variables.PAGE.read_text())), f"as {variables.PAGE.name} documents them"
-    )
+    """module.md documents the current variables."""
+    findings = list(variables.check(folder, tables.PAGE.read_text()))
+    return _judged(findings, f"as {tables.PAGE.name} documents them")
 
 
 def _fmt(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
     """Run `terraform fmt -check`."""
-    outcome = terraform(folder, "fmt", "-check", "-diff", "-recursive")
-    return Outcome(outcome.ok, outcome.output or "formatted")
+    places = (folder, INFRA / "examples")
+    outcomes = [terraform(place, "fmt", "-check", "-diff", "-recursive") for place in places]
+    return _judged([outcome.output for outcome in outcomes if not outcome.ok], "formatted")
 
 
 def _validate(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
@@ -105,6 +105,19 @@ def _changes(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcom
     return _judged(findings, f"{len(scenarios.SCENARIOS)} second plans, {later} changes")
 
 
+def _outputs(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """module.md documents the current outputs."""
+    if not scenarios.rehearsed(folder):
+        return _UNREHEARSED
+    return _judged(list(outputs.check(folder, tables.PAGE.read_text())), f"as {tables.PAGE.name} documents them")
+
+
+def _examples(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
+    """Roots that call the module are valid, can be planned before their own resources exist, and then do not change."""
+    roots = examples.roots()
+    return _judged(list(examples.check(terraform, folder, roots)), f"{len(roots)} roots planned and applied")
+
+
 def _permissions(toolchain: Toolchain, terraform: Terraform, folder: Path) -> Outcome:
     """Every grant has a reason, and PERMISSIONS.md lists it."""
     if not scenarios.rehearsed(folder):
@@ -137,7 +150,9 @@ LAYERS: dict[str, Layer] = {
     "test": _test,
     "rehearsal": _rehearsal,
     "changes": _changes,
+    "outputs": _outputs,
     "permissions": _permissions,
+    "examples": _examples,
     "checkov": _checkov,
 }
 

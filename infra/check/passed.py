@@ -13,8 +13,17 @@ from infra.check.toolchain import INFRA
 
 # Files of infra/ that every layer depends on, and those that only some layers read.
 _COMMON = ("*.tf", "topology.yaml", "runbook.md", "schemas/*", "check/*.py", "check/*.txt", "check/*.toml")
-_TESTS = {"fmt": ("tests/*.hcl",), "validate": ("tests/*.hcl",), "test": ("tests/*.hcl",)}
-_PAGES = {"variables": ("README.md",), "permissions": ("PERMISSIONS.md",)}
+_TESTS = {
+    "fmt": ("tests/*.hcl", "examples/*.tfvars", "examples/*/*.tf"),
+    "validate": ("tests/*.hcl",),
+    "test": ("tests/*.hcl",),
+}
+_READ = {
+    "variables": ("module.md",),
+    "outputs": ("module.md",),
+    "permissions": ("PERMISSIONS.md",),
+    "examples": ("README.md", "examples/*/main.tf"),
+}
 
 
 class Passed:
@@ -37,7 +46,7 @@ class Passed:
 
     def _inputs(self, layer: str) -> str:
         found = hashlib.sha256(self._terraform.encode())
-        for pattern in (*_COMMON, *_TESTS.get(layer, ()), *_PAGES.get(layer, ())):
+        for pattern in (*_COMMON, *_TESTS.get(layer, ()), *_READ.get(layer, ())):
             for path in sorted(self._infra.glob(pattern)):
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 found.update(f"{path.relative_to(self._infra)} {digest}\n".encode())

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from infra.check.terraform import Terraform, copy_files
+from infra.check.terraform import Terraform, attached, copy_files
+from infra.check.toolchain import BUILD, prepare
 
 # Name of the folder with the copies.
 FOLDER = "rehearsed"
@@ -27,13 +28,14 @@ COMPUTE = {
 
 _OPTIONS = {
     "bigquery": {"bigquery": "true"},
-    "analysts": {"analysts": '["group:analysts@example.com"]'},
+    "analysts": {"analysts": '{of_yours = "group:analysts@example.com"}'},
     "http_endpoint": {"http_endpoint": "internal"},
-    "endpoint_callers": {"endpoint_callers": '["group:endpoint_callers@example.com"]'},
+    "endpoint_callers": {"endpoint_callers": '{of_yours = "group:endpoint_callers@example.com"}'},
     "response_store": {"response_store": "true"},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
-    "clients": {"clients": '["group:clients@example.com"]'},
-    "kms_key": {"kms_key": "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"},
+    "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
+    "client_subscriptions": {"client_subscriptions": "true"},
+    "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
 _ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key", "budget")
@@ -41,6 +43,7 @@ _PAIRS = (
     ("bigquery", "analysts"),
     ("http_endpoint", "endpoint_callers"),
     ("http_endpoint", "response_store"),
+    ("clients", "client_subscriptions"),
     ("kms_key", "bigquery"),
 )
 
@@ -69,6 +72,17 @@ def rehearse(terraform: Terraform, folder: Path) -> int:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return sum(pool.map(one, SCENARIOS))
+
+
+def rehearse_files() -> Path:
+    """Rehearse the committed files, for the pages that are written from the result; returns the folder.
+
+    Raises Unavailable, RuntimeError.
+    """
+    folder = copy_files(BUILD / "pages")
+    with attached(prepare()) as terraform:
+        rehearse(terraform, folder)
+    return folder
 
 
 def rehearsed(folder: Path) -> bool:

@@ -72,8 +72,9 @@ def environment(venv: Path, requirements: Path, say: Callable[[str], None] = lam
 
 
 def _schemas(python: Path, say: Callable[[str], None]) -> dict[str, dict[str, Path]]:
-    """A schema file by version and provider, with the types that the *.tf files use."""
-    texts = [file.read_text() for file in sorted(INFRA.glob("*.tf"))]
+    """A schema file by version and provider, with the types that the *.tf files and the examples use."""
+    files = [*INFRA.glob("*.tf"), *INFRA.glob("examples/*/*.tf")]
+    texts = [file.read_text() for file in sorted(files)]
     wanted = sorted(
         {f"{'data.' if kind == 'data' else ''}{name}" for text in texts for kind, name in _TYPE.findall(text)}
     )

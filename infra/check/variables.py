@@ -1,4 +1,4 @@
-"""Writes the table of variables in README.md from the *.tf files: `python -m infra.check.variables`.
+"""Writes the table of variables in module.md from the *.tf files: `python -m infra.check.variables`.
 
 Standard library only: it relies on the format of `terraform fmt`, with one argument per line.
 """
@@ -10,14 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.check import tables
 from infra.check.toolchain import INFRA
 
-PAGE = INFRA / "README.md"
-
-_BEGIN, _END = "<!-- variables: begin -->\n", "<!-- variables: end -->\n"
-_HEAD = "| variable | default | description |\n|---|---|---|\n"
+_HEAD = "| variable | type | default | description |\n|---|---|---|---|\n"
 _VARIABLE = re.compile(r'^variable "(\w+)" \{\n(.*?)^\}', re.M | re.S)
 _DESCRIPTION = re.compile(r'^  description = "(.*)"$', re.M)
+_TYPE = re.compile(r"^  type +?= +(.+)$", re.M)
 _DEFAULT = re.compile(r"^  default +?= +(.+?)(?: +#.*)?$", re.M)
 _FIELD = re.compile(r"^    (\w+) += (?:optional\(.+, (.+?)\)|\w+)(?: +#.*)?$", re.M)
 _NOTHING = {"null", '""', "[]", "{}"}
@@ -27,19 +26,26 @@ def table(folder: Path) -> str:
     """A row for each variable of the files in `folder`, with those of variables.tf first."""
     files = sorted(folder.glob("*.tf"), key=lambda file: (file.name != "variables.tf", file.name))
     found = (variable for file in files for variable in _VARIABLE.finditer(file.read_text()))
-    return _HEAD + "".join(f"| `{each[1]}` | {_default(each[2])} | {_what(each[2])} |\n" for each in found)
+    return _HEAD + "".join(
+        f"| `{each[1]}` | `{_type(each[2])}` | {_default(each[2])} | {_what(each[2])} |\n" for each in found
+    )
 
 
 def check(folder: Path, page: str) -> Iterator[str]:
     """Yield differences between the page's table and the files."""
-    if _BEGIN not in page or _END not in page:
-        yield f"{PAGE.name} has no place for the variables: {_BEGIN.strip()} and {_END.strip()}"
-        return
-    written, found = (set(text.splitlines()) for text in (table(folder), _parts(page)[1]))
-    if written != found:
-        yield f"{PAGE.name} has an outdated table of variables: write it again with `python -m infra.check.variables`"
-        yield from (f"- {line}" for line in sorted(found - written))
-        yield from (f"+ {line}" for line in sorted(written - found))
+    return tables.check("variables", table(folder), page)
+
+
+def description(body: str) -> str:
+    """The description in the body of a variable or an output."""
+    [found] = _DESCRIPTION.findall(body)
+    return str(found).replace('\\"', '"')
+
+
+def _type(body: str) -> str:
+    """The type; only `object` when its fields take several lines, because the description then has them."""
+    [found] = _TYPE.findall(body)
+    return str(found).removesuffix("({")
 
 
 def _default(body: str) -> str:
@@ -52,21 +58,13 @@ def _default(body: str) -> str:
 
 def _what(body: str) -> str:
     """The description, and for an object its fields with their defaults."""
-    [description] = _DESCRIPTION.findall(body)
     fields = ", ".join(f"{name} = {default}" if default else name for name, default in _FIELD.findall(body))
-    return f"{description} `{{ {fields} }}`" if fields else str(description)
-
-
-def _parts(page: str) -> tuple[str, str, str]:
-    before, _, rest = page.partition(_BEGIN)
-    between, _, after = rest.partition(_END)
-    return before, between, after
+    return f"{description(body)} `{{ {fields} }}`" if fields else description(body)
 
 
 def main() -> int:
     """Write the table into the page."""
-    before, _, after = _parts(PAGE.read_text())
-    PAGE.write_text(before + _BEGIN + table(INFRA) + _END + after)
+    tables.write("variables", table(INFRA))
     return 0
 
 

@@ -13,4 +13,4 @@ labels = {
   environment = "dev"
 }
 
-# clients = ["user:someone@example.com"]
+# clients = { someone = "user:someone@example.com" }

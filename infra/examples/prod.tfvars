@@ -10,5 +10,5 @@ labels = {
   environment = "prod"
 }
 
-# clients  = ["group:shop@example.com"]
-# analysts = ["group:analysts@example.com"]
+# clients  = { shop = "group:shop@example.com" }
+# analysts = { analysts = "group:analysts@example.com" }

@@ -73,7 +73,7 @@ run "schema_of_responses" {
 
 run "analysts_may_read" {
   variables {
-    analysts = ["group:analysts@example.com"]
+    analysts = { someone = "group:analysts@example.com" }
     prefix   = "dev"
   }
   assert {
@@ -89,7 +89,7 @@ run "analysts_may_read" {
 run "no_rows" {
   variables {
     bigquery = false
-    analysts = ["group:analysts@example.com"]
+    analysts = { someone = "group:analysts@example.com" }
   }
   assert {
     condition     = length(google_bigquery_dataset.this) == 0 && length(google_bigquery_table.responses) == 0 && length(google_pubsub_subscription.bigquery) == 0 && length(google_pubsub_topic.dead_bigquery) == 0 && length(google_bigquery_table_iam_member.analyst) == 0 && output.answers == null
@@ -108,7 +108,7 @@ run "refuses_rows_that_are_gone_at_once" {
 run "refuses_the_public_as_an_analyst" {
   command = plan
   variables {
-    analysts = ["allAuthenticatedUsers"]
+    analysts = { someone = "allAuthenticatedUsers" }
   }
   expect_failures = [var.analysts]
 }

@@ -139,7 +139,7 @@ run "function" {
     error_message = "The function gets the settings of the service."
   }
   assert {
-    condition     = google_cloudfunctions2_function.worker[0].build_config[0].service_account == google_service_account.this["builder"].id && google_cloudfunctions2_function.worker[0].build_config[0].source[0].storage_source[0].object == "functions/${filesha256("topology.yaml")}.zip"
+    condition     = google_cloudfunctions2_function.worker[0].build_config[0].service_account == google_service_account.this["builder"].name && google_cloudfunctions2_function.worker[0].build_config[0].source[0].storage_source[0].object == "functions/${filesha256("topology.yaml")}.zip"
     error_message = "The function is built by the builder's account, from the given archive."
   }
   assert {

@@ -5,7 +5,7 @@ mock_provider "google-beta" {}
 variables {
   project_id       = "some-project"
   image            = "europe-west1-docker.pkg.dev/some-project/images/worker@sha256:0"
-  endpoint_callers = ["user:someone@example.com"]
+  endpoint_callers = { someone = "user:someone@example.com" }
 }
 
 run "closed" {
@@ -41,7 +41,7 @@ run "internal" {
     error_message = "`internal` accepts only permitted callers inside the project."
   }
   assert {
-    condition     = keys(google_cloud_run_v2_service_iam_member.endpoint) == ["user:someone@example.com"] && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint" && grant.role == "roles/run.invoker"])
+    condition     = [for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.member] == ["user:someone@example.com"] && alltrue([for grant in google_cloud_run_v2_service_iam_member.endpoint : grant.name == "prediction-endpoint" && grant.role == "roles/run.invoker"])
     error_message = "Named members may call the endpoint, but not the worker."
   }
   assert {
@@ -108,7 +108,7 @@ run "refuses_the_public_at_the_endpoint" {
   command = plan
   variables {
     http_endpoint    = "anywhere"
-    endpoint_callers = ["allUsers"]
+    endpoint_callers = { someone = "allUsers" }
   }
   expect_failures = [var.endpoint_callers]
 }

@@ -24,36 +24,36 @@ run "none" {
 
 run "key" {
   variables {
-    kms_key        = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    kms_key        = { id = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key" }
     http_endpoint  = "internal"
     response_store = true
   }
   assert {
-    condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "pubsub", "run", "storage"]) && alltrue([for grant in google_kms_crypto_key_iam_member.agent : grant.crypto_key_id == var.kms_key && grant.role == "roles/cloudkms.cryptoKeyEncrypterDecrypter"])
+    condition     = toset(keys(google_kms_crypto_key_iam_member.agent)) == toset(["artifactregistry", "bigquery", "pubsub", "run", "storage"]) && alltrue([for grant in google_kms_crypto_key_iam_member.agent : grant.crypto_key_id == var.kms_key.id && grant.role == "roles/cloudkms.cryptoKeyEncrypterDecrypter"])
     error_message = "Only agents that store data may use the key."
   }
   assert {
-    condition     = alltrue([for topic in concat(values(google_pubsub_topic.this), google_pubsub_topic.dead_bigquery) : topic.kms_key_name == var.kms_key])
+    condition     = alltrue([for topic in concat(values(google_pubsub_topic.this), google_pubsub_topic.dead_bigquery) : topic.kms_key_name == var.kms_key.id])
     error_message = "Messages are encrypted with the key."
   }
   assert {
-    condition     = alltrue([for bucket in concat(values(google_storage_bucket.this), google_storage_bucket.response_store) : one(bucket.encryption).default_kms_key_name == var.kms_key])
+    condition     = alltrue([for bucket in concat(values(google_storage_bucket.this), google_storage_bucket.response_store) : one(bucket.encryption).default_kms_key_name == var.kms_key.id])
     error_message = "Objects are encrypted with the key."
   }
   assert {
-    condition     = alltrue([for service in google_cloud_run_v2_service.this : service.template[0].encryption_key == var.kms_key]) && google_artifact_registry_repository.images.kms_key_name == var.kms_key && google_bigquery_dataset.this[0].default_encryption_configuration[0].kms_key_name == var.kms_key
+    condition     = alltrue([for service in google_cloud_run_v2_service.this : service.template[0].encryption_key == var.kms_key.id]) && google_artifact_registry_repository.images.kms_key_name == var.kms_key.id && google_bigquery_dataset.this[0].default_encryption_configuration[0].kms_key_name == var.kms_key.id
     error_message = "Images, services and rows are encrypted with the key."
   }
 }
 
 run "key_of_a_pool" {
   variables {
-    kms_key  = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    kms_key  = { id = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key" }
     compute  = "worker"
     bigquery = false
   }
   assert {
-    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].encryption_key == var.kms_key
+    condition     = google_cloud_run_v2_worker_pool.worker[0].template[0].encryption_key == var.kms_key.id
     error_message = "The worker is encrypted with the key."
   }
   assert {
@@ -64,12 +64,12 @@ run "key_of_a_pool" {
 
 run "key_of_a_function" {
   variables {
-    kms_key         = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    kms_key         = { id = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key" }
     compute         = "function"
     function_source = "topology.yaml"
   }
   assert {
-    condition     = google_cloudfunctions2_function.worker[0].kms_key_name == var.kms_key && google_kms_crypto_key_iam_member.agent["cloudfunctions"].member == google_project_service_identity.encrypting["cloudfunctions"].member
+    condition     = google_cloudfunctions2_function.worker[0].kms_key_name == var.kms_key.id && google_kms_crypto_key_iam_member.agent["cloudfunctions"].member == google_project_service_identity.encrypting["cloudfunctions"].member
     error_message = "The function is encrypted with the key, which its agent may use."
   }
   assert {
@@ -112,7 +112,7 @@ run "network_of_a_pool" {
 run "refuses_a_key_elsewhere" {
   command = plan
   variables {
-    kms_key = "projects/keys/locations/us-east1/keyRings/ring/cryptoKeys/key"
+    kms_key = { id = "projects/keys/locations/us-east1/keyRings/ring/cryptoKeys/key" }
   }
   expect_failures = [var.kms_key]
 }

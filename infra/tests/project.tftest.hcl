@@ -94,15 +94,15 @@ run "cost" {
 
 run "outputs" {
   assert {
-    condition     = keys(output.topics) == ["dead_predict", "req_predict", "res_predict"] && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
+    condition     = toset(keys(output.topics)) == toset(["dead_predict", "req_predict", "res_predict"]) && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
     error_message = "The output has topics by their names in topology.yaml."
   }
   assert {
-    condition     = keys(output.subscriptions) == ["dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"]
+    condition     = toset(keys(output.subscriptions)) == toset(["dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"])
     error_message = "The output has subscriptions by their names in topology.yaml."
   }
   assert {
-    condition     = output.buckets == { models = "some-project-models", payloads = "some-project-payloads", uploads = "some-project-uploads" }
+    condition     = output.buckets == tomap({ models = "some-project-models", payloads = "some-project-payloads", uploads = "some-project-uploads" })
     error_message = "The output has buckets by their names in topology.yaml."
   }
   assert {
@@ -112,5 +112,9 @@ run "outputs" {
   assert {
     condition     = output.images == "europe-west1-docker.pkg.dev/some-project/images" && output.answers == "some-project.predictions.answers"
     error_message = "The image repository and the view of responses are outputs."
+  }
+  assert {
+    condition     = output.build == { bucket = "some-project-models", service_account = google_service_account.this["builder"].email }
+    error_message = "What builds the image is an output."
   }
 }

@@ -40,19 +40,43 @@ run "artifact_from_the_bucket" {
 
 run "clients_are_let_in" {
   variables {
-    clients = ["user:someone@example.com"]
+    clients = { someone = "user:someone@example.com" }
   }
   assert {
-    condition     = google_pubsub_topic_iam_member.client["user:someone@example.com"].topic == "req_predict" && google_pubsub_topic_iam_member.client["user:someone@example.com"].role == "roles/pubsub.publisher"
+    condition     = google_pubsub_topic_iam_member.client["someone"].topic == "req_predict" && google_pubsub_topic_iam_member.client["someone"].role == "roles/pubsub.publisher"
     error_message = "A client may send requests."
   }
   assert {
-    condition     = google_pubsub_subscription_iam_member.client["user:someone@example.com"].subscription == "res_predict-sub" && google_pubsub_subscription_iam_member.client["user:someone@example.com"].role == "roles/pubsub.subscriber"
+    condition     = google_pubsub_subscription_iam_member.client["someone"].subscription == "res_predict-sub" && google_pubsub_subscription_iam_member.client["someone"].role == "roles/pubsub.subscriber"
     error_message = "A client may read responses."
   }
   assert {
     condition     = toset(values(google_storage_bucket_iam_member.client)[*].bucket) == toset(["some-project-uploads", "some-project-payloads"]) && alltrue([for grant in google_storage_bucket_iam_member.client : grant.role == "roles/storage.objectCreator"])
     error_message = "A client may upload images to two buckets, but neither list nor read them."
+  }
+  assert {
+    condition     = length(google_project_iam_custom_role.client) == 0 && length(google_project_iam_member.client) == 0 && length(google_pubsub_topic_iam_member.client_subscription) == 0
+    error_message = "A client has no rights on the project unless they are asked for."
+  }
+}
+
+run "clients_may_have_subscriptions_of_their_own" {
+  variables {
+    clients              = { someone = "user:someone@example.com" }
+    client_subscriptions = true
+    prefix               = "dev"
+  }
+  assert {
+    condition     = google_project_iam_custom_role.client[0].role_id == "dev_prediction_client" && google_project_iam_custom_role.client[0].permissions == toset(["pubsub.subscriptions.consume", "pubsub.subscriptions.create", "pubsub.subscriptions.delete"])
+    error_message = "The role has the three rights that a response subscription needs."
+  }
+  assert {
+    condition     = google_project_iam_member.client["someone"].role == google_project_iam_custom_role.client[0].name && google_project_iam_member.client["someone"].member == "user:someone@example.com"
+    error_message = "A client may create subscriptions."
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.client_subscription["someone"].topic == "dev-res_predict" && google_pubsub_topic_iam_member.client_subscription["someone"].role == "roles/pubsub.subscriber" && google_pubsub_topic_iam_member.client_subscription["someone"].member == "user:someone@example.com"
+    error_message = "A client may attach subscriptions to the topic of responses."
   }
 }
 
@@ -176,7 +200,7 @@ run "refuses_a_second_check_of_tokens" {
 run "refuses_the_public_as_a_client" {
   command = plan
   variables {
-    clients = ["allUsers"]
+    clients = { someone = "allUsers" }
   }
   expect_failures = [var.clients]
 }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.terraform.conftest import Plan
 
-NAMES = ("bucket", "name", "account_id", "dataset_id", "repository_id", "display_name", "dashboard_json")
+NAMES = ("bucket", "name", "account_id", "role_id", "dataset_id", "repository_id", "display_name", "dashboard_json")
 OF_THE_PROJECT = {"google_project_service", "google_project_service_identity"}
 """Shared, and left alone when an environment goes."""
 
@@ -18,7 +18,8 @@ EVERYTHING = {
     "nightly": '{ bucket = "photos" }',
     "alerts": '{ emails = ["someone@example.com"] }',
     "budget": '{ billing_account = "012345-6789AB-CDEF01", amount = 50 }',
-    "kms_key": "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key",
+    "kms_key": '{ id = "projects/keys/locations/europe-west1/keyRings/ring/cryptoKeys/key" }',
+    "client_subscriptions": "true",
 }
 
 

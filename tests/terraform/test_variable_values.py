@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"topology", "variables", "sizes", "nightly"}
+WITH_LOCALS = {"existing", "iam", "topology", "variables", "sizes", "nightly"}
 
 L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
 RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
@@ -37,6 +37,14 @@ def settings(name: str, value: str = "x") -> dict[str, str]:
     return {"settings": json.dumps({name: value})}
 
 
+def overrides(**given: str | float | None) -> dict[str, str]:
+    return {"topology_overrides": json.dumps(given)}
+
+
+def existing(kind: str, name: str, id_: str) -> dict[str, str]:
+    return {"existing": json.dumps({kind: {name: id_}})}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The variables without the resources, so that a plan takes a fraction of a second."""
@@ -44,8 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(INFRA / "topology.yaml", folder)
     for file in INFRA.glob("*.tf"):
         text = file.read_text()
-        blocks = _VARIABLE.findall(text) + (_LOCALS.findall(text) if file.stem in WITH_LOCALS else [])
-        (folder / file.name).write_text("\n".join(blocks))
+        known = [block for block in _LOCALS.findall(text) if "google_" not in block and file.stem in WITH_LOCALS]
+        (folder / file.name).write_text("\n".join(_VARIABLE.findall(text) + known))
     return folder
 
 
@@ -92,6 +100,23 @@ ACCEPTED: list[dict[str, str]] = [
     scale(),
     scale(min=10, rate=0.01, drain_minutes=1, cooldown_minutes=720, every_minutes=1),
     nightly(prefix="2026/"),
+    *(
+        overrides(**{path: value})
+        for path, values in (
+            ("topics.req_predict.retention", ("600s", "2678400s", None)),
+            ("subscriptions.dead_predict-sub.retention", ("600s", "2678400s")),
+            ("subscriptions.req_predict-sub.retry.minimum_backoff", ("0s", "600s")),
+            ("subscriptions.req_predict-sub.dead_letter.max_delivery_attempts", (5, 100, "5")),
+            ("buckets.uploads.delete_after_days", (1, 36500)),
+        )
+        for value in values
+    ),
+    existing("topics", "req_predict", "projects/example.com:shop/topics/images"),
+    existing("buckets", "uploads", "images.example.com"),
+    existing("datasets", "predictions", "projects/shop/datasets/shop"),
+    existing("service_accounts", "nightly", "projects/shop/serviceAccounts/a@shop.iam.gserviceaccount.com"),
+    *({name: '{me = "user:me@example.com"}'} for name in ("clients", "analysts", "endpoint_callers")),
+    {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"}'},
     *(
         nightly(schedule=schedule)
         for schedule in ("*/15 * * * *", "0 0 1 1 0", "59 23 31 12 7", "0 3,15 * * mon-FRI", "0-30/5 2-4 1,15 JAN *")
@@ -203,6 +228,104 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (nightly(time_zone=zone), "nightly", [f"time_zone is {zone}", "Europe/Berlin"])
         for zone in ("", "+01:00", "Europe/")
     ),
+    *(
+        (overrides(**{path: value}), "topology_overrides", [f"{path} = {value};", allowed])
+        for path, values, allowed in (
+            (
+                "topics.req_predict.retention",
+                ("599s", "2678401s", "1d", "600", "", "-600s", "1e3s"),
+                "from 600 to 2678400",
+            ),
+            ("subscriptions.req_predict-sub.retention", ("0s", "99999999999s", "600.5s"), "from 600 to 2678400"),
+            (
+                "subscriptions.req_predict-sub.retry.maximum_backoff",
+                ("601s", "10"),
+                "whole seconds, such as 600s, from 0 to 600",
+            ),
+            (
+                "subscriptions.req_predict-sub.dead_letter.max_delivery_attempts",
+                (4, 101, "5s"),
+                "whole number, from 5 to 100",
+            ),
+            ("buckets.payloads.delete_after_days", (0, -1, "8d", 1.5, 36501), "whole number, from 1 to 36500"),
+        )
+        for value in values
+    ),
+    *(
+        (
+            overrides(**{path: 9}),
+            "topology_overrides",
+            [path, f"after {start} it must have" if start else "must begin with", *allowed],
+        )
+        for path, start, allowed in (
+            ("topic.req_predict.retention", "", ["buckets or subscriptions or topics"]),
+            ("retention", "", ["buckets or subscriptions or topics"]),
+            ("topics.requests.retention", "topics.", ["req_predict or res_predict"]),
+            ("topics.dead_predict.retention", "topics.", ["req_predict or res_predict"]),
+            ("subscriptions.req_predict.retention", "subscriptions.", ["dead_predict-announce", "res_predict-sub"]),
+            (
+                "subscriptions.res_predict-sub.max_delivery_attempts",
+                "subscriptions.res_predict-sub.",
+                ["retention", "retry.minimum_backoff"],
+            ),
+            ("subscriptions.dead_predict-sub.retry.minimum_backoff", "subscriptions.dead_predict-sub.", ["retention"]),
+            ("buckets.models.delete_after_days", "buckets.", ["payloads or uploads"]),
+            ("buckets.uploads.retention", "buckets.uploads.", ["delete_after_days"]),
+        )
+    ),
+    (
+        existing("buckets", "uploads", "images") | overrides(**{"buckets.uploads.delete_after_days": 9}),
+        "topology_overrides",
+        ["buckets.uploads.delete_after_days", "existing has this resource"],
+    ),
+    *(
+        (existing(kind, name, "x"), "existing", [said, f"must have only {allowed}"])
+        for kind, name, said, allowed in (
+            ("topic", "req_predict", "has topic;", "buckets, datasets, service_accounts, topics"),
+            ("topics", "requests", "has topics.requests;", "dead_predict, req_predict, res_predict"),
+            ("topics", "dead_bigquery", "has topics.dead_bigquery;", "dead_predict, req_predict, res_predict"),
+            ("buckets", "upload", "has buckets.upload;", "models, payloads, uploads"),
+            ("datasets", "responses", "has datasets.responses;", "predictions"),
+            (
+                "service_accounts",
+                "client",
+                "has service_accounts.client;",
+                "builder, endpoint, invoker, nightly, worker",
+            ),
+        )
+    ),
+    *(
+        (existing(kind, name, value), "existing", [f"{kind}.{name} = {value};", f"must be {form}"])
+        for kind, name, values, form in (
+            (
+                "topics",
+                "req_predict",
+                ("images", "projects/shop/subscriptions/images", "projects/shop/topics/a/b"),
+                "projects/P/topics/T",
+            ),
+            ("buckets", "uploads", ("gs://images", "a/b"), "a bucket's name"),
+            ("datasets", "predictions", ("shop.predictions", "predictions"), "projects/P/datasets/D"),
+            (
+                "service_accounts",
+                "worker",
+                ("a@shop.iam.gserviceaccount.com", "projects/shop/serviceAccounts/a"),
+                "projects/P/serviceAccounts/EMAIL",
+            ),
+        )
+        for value in values
+    ),
+    (
+        {"existing": json.dumps({"topics": dict.fromkeys(("req_predict", "res_predict"), "projects/p/topics/t")})},
+        "existing",
+        ["same resource twice"],
+    ),
+    *(
+        ({name: json.dumps({"someone": member})}, name, [f"someone = {member};", "user:, group:"])
+        for name in ("clients", "analysts", "endpoint_callers")
+        for member in ("allUsers", "allAuthenticatedUsers", "me@example.com", "user:")
+    ),
+    ({"kms_key": '{id = "k"}'}, "kms_key", ["id is k;", "projects/P/locations/L"]),
+    ({"kms_key": "{id = null}"}, "kms_key", ["id is null;"]),
     ({"project_id": "Some Project"}, "project_id", ["is Some Project", "6 to 30"]),
     ({"region": "europe-west1-b"}, "region", ["is europe-west1-b", "not a zone"]),
     ({"prefix": "dev-"}, "prefix", ["is dev-", "at most 11"]),
