@@ -13,8 +13,8 @@ variable "existing" {
     error_message = "existing has ${try([for kind, given in var.existing : "${kind}.${substr(join(", ", setsubtract(keys(given), local.bringable[kind].names)), 0, 100)}; ${kind} must have only ${join(", ", local.bringable[kind].names)}" if length(setsubtract(keys(given), local.bringable[kind].names)) > 0][0], "")}."
   }
   validation {
-    condition     = alltrue(flatten([for kind, given in var.existing : [for id in values(given) : can(regex(local.bringable[kind].pattern, id))] if contains(keys(local.bringable), kind)]))
-    error_message = "existing has ${try(flatten([for kind, given in var.existing : [for name, id in given : "${kind}.${name} = ${substr(coalesce(id, "null"), 0, 100)}; it must be ${local.bringable[kind].is}" if !can(regex(local.bringable[kind].pattern, id))]])[0], "")}."
+    condition     = alltrue(flatten([for kind, given in var.existing : [for name, id in given : can(regex(local.bringable[kind].pattern, id)) if contains(try(local.bringable[kind].names, []), name)]]))
+    error_message = "existing has ${try(flatten([for kind, given in var.existing : [for name, id in given : "${kind}.${name} = ${substr(coalesce(id, "null"), 0, 100)}; it must be ${local.bringable[kind].is}" if contains(local.bringable[kind].names, name) && !can(regex(local.bringable[kind].pattern, id))]])[0], "")}."
   }
   validation {
     condition     = alltrue([for given in values(var.existing) : length(distinct(values(given))) == length(given)])

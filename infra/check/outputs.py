@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.check import scenarios, tables
-from infra.check.toolchain import INFRA, Unavailable
+from infra.check.toolchain import Unavailable
 from infra.check.variables import description
 
 _SCENARIO = "everything"

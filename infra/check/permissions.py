@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ _ON = {
     "google_storage_bucket_iam_member": ("bucket", "bucket"),
 }
 
+# Defines a role and grants nothing.
+_CUSTOM = "google_project_iam_custom_role"
+
 # Fields of a dataset's access block that name a member.
 _ACCESS = ("special_group", "iam_member", "user_by_email", "group_by_email", "domain")
 
@@ -55,7 +58,7 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Grant:
-    """A grant. `source`: the resource of the *.tf files that makes it, without an index."""
+    """A grant. `role`: a custom one as its permissions. `source`: the resource of the *.tf files, without an index."""
 
     who: str
     role: str
@@ -63,15 +66,17 @@ class Grant:
     source: str
 
 
-def grants(resources: Iterable[Resource]) -> Iterator[Grant]:
+def grants(resources: Sequence[Resource]) -> Iterator[Grant]:
     """Yield every grant among the resources of a deployment."""
+    custom = {each["values"]["name"]: each["values"]["permissions"] for each in resources if each["type"] == _CUSTOM}
     for each in resources:
         source, values = f"{each['type']}.{each['name']}", each["values"]
         if each["type"] in _ON:
             word, argument = _ON[each["type"]]
             under = "".join(f", {given['expression']}" for given in values.get("condition", ()))
-            yield Grant(_who(values["member"]), values["role"], f"{word} {_short(values[argument])}{under}", source)
-        elif "_iam_" in each["type"]:
+            role = ", ".join(sorted(custom.get(values["role"], [values["role"]])))
+            yield Grant(_who(values["member"]), role, f"{word} {_short(values[argument])}{under}", source)
+        elif "_iam_" in each["type"] and each["type"] != _CUSTOM:
             yield Grant("?", "?", f"a grant of the type {each['type']}, which permissions.py does not know", source)
         for access in values.get("access", ()) if each["type"] == "google_bigquery_dataset" else ():
             who = next((access[name] for name in _ACCESS if access.get(name)), "?")

@@ -41,6 +41,23 @@ class ExistingDeployment:
         prefix = self._deployed.get("artifact_prefix")
         return {"artifact_prefix": prefix} if prefix else {}
 
+    def bucket(self, target: Target, name: str) -> str:
+        """A bucket of topology.yaml, which may be brought; when nothing is deployed, the name that it would get."""
+        return (self.outputs.get("buckets") or {}).get(name) or target.bucket(name)
+
+    def topic(self, target: Target, name: str) -> str:
+        """The full name of a topic of topology.yaml, as `bucket`."""
+        full = f"projects/{target.project}/topics/{target.named(name)}"
+        return (self.outputs.get("topics") or {}).get(name) or full
+
+    def build_bucket(self, target: Target) -> str:
+        """The bucket of sources and artifacts, which is known after the first stage."""
+        return self._build.get("bucket") or target.bucket("models")
+
+    def builder(self, target: Target) -> str:
+        """The service account of Cloud Build, which is known after the first stage."""
+        return self._build.get("service_account") or target.builder
+
     def check(self, target: Target, *fixed: str) -> None:
         """Check that these settings of the target equal the deployed ones. Raises UsageError, which names the value."""
         for name in fixed:
@@ -50,6 +67,10 @@ class ExistingDeployment:
                 raise UsageError(
                     f"{setting} is {given}, but {target.workspace} is deployed with {setting}={there}: {_WHY[name]}"
                 )
+
+    @property
+    def _build(self) -> Mapping[str, str]:
+        return self.outputs.get("build") or {}
 
     @property
     def _deployed(self) -> Mapping[str, str | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.deploy.base_image import is_pinned, untagged
+from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.target import Target
 
@@ -95,7 +96,7 @@ def listed(shell: Shell, target: Target) -> list[Image]:
     return sorted(found, key=lambda image: image.made, reverse=True)
 
 
-def built(shell: Shell, target: Target, build: Build) -> str:
+def built(shell: Shell, target: Target, build: Build, existing: ExistingDeployment) -> str:
     """The image of the current sources, by digest; built unless it exists. Raises CommandFailed."""
     base, tag = _sources(shell, build)
     found = _tagged(tag, listed(shell, target))
@@ -107,8 +108,8 @@ def built(shell: Shell, target: Target, build: Build) -> str:
         # Only the beta command prints logs that are in Cloud Logging.
         *("gcloud", "beta", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
         f"--substitutions=_IMAGE={target.worker_image}:{tag},_BASE={base}",
-        f"--gcs-source-staging-dir=gs://{target.bucket('models')}/builds",
-        f"--service-account=projects/{target.project}/serviceAccounts/{target.builder}",
+        f"--gcs-source-staging-dir=gs://{existing.build_bucket(target)}/builds",
+        f"--service-account=projects/{target.project}/serviceAccounts/{existing.builder(target)}",
         *(*pool, f"--region={target.build_region}", f"--project={target.project}"),
         hint="New grants may need a minute to take effect. Without the beta commands: gcloud components install beta",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.images import UNKNOWN
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import prepare, sign_in
@@ -31,20 +32,22 @@ def destroy(shell: Shell, target: Target, confirmed: str) -> None:
         shell.say("first remove deletion_protection from the worker and the tables")
         terraform.apply(**given)
     if shell.dry or existing.outputs.get("buckets"):
-        _tidy(shell, target)
+        _tidy(shell, target, existing)
     try:
         terraform.destroy(**given)
     except CommandFailed as exc:
-        names = (target.bucket(name) for name in ("uploads", "payloads", "models", "response-store"))
-        empty = [f"  gcloud storage rm --recursive 'gs://{name}/**'" for name in names]
+        # Only buckets that Terraform created: nothing in a brought one is to be deleted.
+        names = {name: target.bucket(name) for name in ("uploads", "payloads", "models", "response-store")}
+        own = [bucket for name, bucket in names.items() if existing.bucket(target, name) == bucket]
+        empty = [f"  gcloud storage rm --recursive 'gs://{bucket}/**'" for bucket in own]
         hint = "Non-empty buckets are kept. To delete their content for good before you run this again:"
         raise CommandFailed("\n".join([str(exc), hint, *empty])) from exc
 
 
-def _tidy(shell: Shell, target: Target) -> None:
+def _tidy(shell: Shell, target: Target, existing: ExistingDeployment) -> None:
     """Empty the folders that deploy itself fills."""
     for name, folder in _OURS.items():
-        bucket = f"gs://{target.bucket(name)}"
+        bucket = f"gs://{existing.bucket(target, name)}"
         listed = shell.ask("gcloud", "storage", "ls", bucket, hint="Can the account list the bucket?")
         if shell.dry or f"{bucket}/{folder}/" in listed.split():
             remove = ("gcloud", "storage", "rm", "--recursive", f"{bucket}/{folder}/")

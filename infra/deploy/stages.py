@@ -51,11 +51,12 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None, build: Build
     else:
         shell.say("1 of 2: the registry and the buckets")
         attempt(terraform.apply_first)
+        existing = ExistingDeployment(terraform.outputs())
     shell.say("2 of 2: the image, the artifact, and everything else")
     # A function has no image of the project's own: Google builds it from the archive.
-    image = {} if target.compute == "function" else {"image": attempt(partial(built, shell, target, build))}
+    image = {} if target.compute == "function" else {"image": attempt(partial(built, shell, target, build, existing))}
     if artifact:
-        _upload(shell, target, artifact, place["artifact_prefix"])
+        _upload(shell, target, artifact, f"{existing.build_bucket(target)}/{place['artifact_prefix']}")
     attempt(partial(terraform.apply, **image, **place))
     _finish(shell, target, terraform)
 
@@ -122,7 +123,7 @@ def artifact_place(artifact: Artifact | None) -> dict[str, str]:
 def _upload(shell: Shell, target: Target, artifact: Artifact, place: str) -> None:
     shell.run(
         *("gcloud", "storage", "rsync", "--recursive", "--exclude=^training/"),
-        *(str(artifact.folder.absolute()), f"gs://{target.bucket('models')}/{place}", f"--project={target.project}"),
+        *(str(artifact.folder.absolute()), f"gs://{place}", f"--project={target.project}"),
         hint="Can the account write to the models bucket?",
     )
 
@@ -130,6 +131,7 @@ def _upload(shell: Shell, target: Target, artifact: Artifact, place: str) -> Non
 def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
     """Print the deployment and the client's settings, and run the smoke test."""
     outputs = terraform.outputs()
+    deployed = ExistingDeployment(outputs)
     if outputs:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
         shell.say("the client's settings, for your shell:")
@@ -139,8 +141,9 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
     limit_s = outputs.get("first_response_seconds")
     shell.run(
         *shell.python("infra.deploy", "smoke", f"--project={target.project}"),
-        *(f"--topic={target.named('req_predict')}", f"--response-topic={target.named('res_predict')}"),
-        *(f"--bucket={target.bucket('uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
+        f"--topic={deployed.topic(target, 'req_predict')}",
+        f"--response-topic={deployed.topic(target, 'res_predict')}",
+        *(f"--bucket={deployed.bucket(target, 'uploads')}", *([f"--url={entry_point}"] if entry_point else [])),
         *([f"--timeout={limit_s}"] if limit_s else []),
         hint=f"Everything is deployed, but not every entry point responds. To diagnose: {_doctor(target)}",
     )

@@ -25,6 +25,7 @@ DEPLOY = [
     "terraform init",
     "terraform output",
     "terraform apply",
+    "terraform output",
     "base-image base-image python:3.11-slim",
     "gcloud artifacts docker",
     "gcloud beta builds",
@@ -63,7 +64,7 @@ def test_printed_commands_are_the_ones_that_run(
     ran = [call for call in tools.calls if call[0] in ("gcloud", "terraform")]
     assert [words if words[0] == "gcloud" else words[2:] for words in shown] == ran
     workspaces = [words[1] for words in shown if words[0] == "env"]
-    assert workspaces == ["TF_WORKSPACE=default", *["TF_WORKSPACE=some-project"] * 4]  # the first is init
+    assert workspaces == ["TF_WORKSPACE=default", *["TF_WORKSPACE=some-project"] * 5]  # the first is init
     assert f"-var-file={odd}" in ran[4]
 
 
@@ -174,13 +175,13 @@ def test_deploy_prints_the_clients_environment(tools: Tools, capfd: pytest.Captu
 
 def test_the_smoke_test_gets_the_deployed_entry_points(tools: Tools) -> None:
     tools.output(endpoint_url="https://endpoint.example", http_endpoint="anywhere")
-    assert run(tools, PREFIX="dev") == 0
+    assert run(tools) == 0
     assert tools.calls[-1][1:] == [
         "smoke",
         "--project=some-project",
-        "--topic=dev-req_predict",
-        "--response-topic=dev-res_predict",
-        "--bucket=some-project-dev-uploads",
+        "--topic=projects/some-project/topics/req_predict",
+        "--response-topic=projects/some-project/topics/res_predict",
+        "--bucket=some-project-uploads",
         "--url=https://endpoint.example",
     ]
 
@@ -189,6 +190,25 @@ def test_the_smoke_test_waits_for_a_pool_that_may_be_at_zero(tools: Tools) -> No
     tools.output(first_response_seconds=900)
     assert run(tools) == 0
     assert tools.calls[-1][-1] == "--timeout=900"
+
+
+def test_brought_resources_are_used(tools: Tools, root: Path) -> None:
+    tools.output(
+        topics={"req_predict": "projects/shared/topics/images", "res_predict": "projects/shared/topics/labels"},
+        buckets={"uploads": "shop-images", "payloads": "shop-payloads", "models": "shop-models"},
+        build={"bucket": "shop-models", "service_account": "maker@shared.iam.gserviceaccount.com"},
+    )
+    assert run(tools, ARTIFACT=str(root / "model" / "artifacts" / "fashion-mnist")) == 0
+    [submit] = [call for call in tools.calls if "submit" in call]
+    assert "--gcs-source-staging-dir=gs://shop-models/builds" in submit
+    assert any(word.endswith("/serviceAccounts/maker@shared.iam.gserviceaccount.com") for word in submit)
+    [upload] = [call for call in tools.calls if "rsync" in call]
+    assert any(word.startswith("gs://shop-models/fashion-mnist/") for word in upload)
+    assert {
+        "--topic=projects/shared/topics/images",
+        "--response-topic=projects/shared/topics/labels",
+        "--bucket=shop-images",
+    } <= set(tools.calls[-1])
 
 
 def test_an_entry_point_without_access_is_not_tested(tools: Tools) -> None:

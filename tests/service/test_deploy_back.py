@@ -128,6 +128,7 @@ def test_destroy_lists_no_bucket_in_an_empty_project(tools: Tools) -> None:
 
 
 def test_destroy_names_buckets_with_objects(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.output(buckets={name: f"some-project-dev-{name}" for name in ("uploads", "payloads", "models")})
     tools.forget(failing=8)
     assert run(tools, "destroy", CONFIRM="some-project", PREFIX="dev") == 1
     said = capfd.readouterr().err
@@ -135,6 +136,18 @@ def test_destroy_names_buckets_with_objects(tools: Tools, capfd: pytest.CaptureF
     for name in ("uploads", "payloads", "models", "response-store"):
         assert f"  gcloud storage rm --recursive 'gs://some-project-dev-{name}/**'\n" in said
     assert said.endswith("make destroy PROJECT=some-project PREFIX=dev CONFIRM=some-project\n")
+
+
+def test_destroy_advises_nothing_against_brought_buckets(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    buckets = {"uploads": "shop-images", "payloads": "some-project-payloads", "models": "shop-models"}
+    tools.output(buckets=buckets)
+    tools.answer("storage ls gs://shop-models", "gs://shop-models/builds/")
+    tools.answer("terraform -chdir=infra destroy", code=1)
+    assert run(tools, "destroy", CONFIRM="some-project") == 1
+    said = capfd.readouterr().err
+    assert "gs://some-project-payloads/**" in said
+    assert not any(name in said for name in ("shop-images", "shop-models", "some-project-uploads", "-project-models"))
+    assert [call[-1] for call in tools.calls if call[:3] == ["gcloud", "storage", "rm"]] == ["gs://shop-models/builds/"]
 
 
 @pytest.mark.parametrize("command", ["rollback", "destroy"])

@@ -44,14 +44,14 @@ def test_the_first_stage_creates_a_missing_resource(tools: Tools, missing: str) 
     assert len(applies(tools)) == 2 and any(word.startswith("-target") for word in applies(tools)[0])
 
 
-@pytest.mark.parametrize("at", [5, 8, 10], ids=["first apply", "build", "second apply"])
+@pytest.mark.parametrize("at", [5, 9, 11], ids=["first apply", "build", "second apply"])
 def test_a_new_project_gets_a_second_try(
     tools: Tools, at: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shell, "RETRY_S", 0.0)
     tools.output(deployed=None)
     tools.forget(failing=at)
-    if at == 8:  # at the second try, the registry has no image either
+    if at == 9:  # at the second try, the registry has no image either
         tools.images("source-old", once=True)
     assert run(tools, "deploy") == 0
     said = capfd.readouterr().out

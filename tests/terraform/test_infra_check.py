@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.check import layers, topology, variables
+from infra.check import layers, tables, topology, variables
 from infra.check.terraform import Terraform, attached, copy_files
 from infra.check.toolchain import INFRA, ROOT, Toolchain
 from tests.terraform.mutants import Mutant, mutants
@@ -97,21 +97,21 @@ def test_validate_finds_a_schema_violation(toolchain: Toolchain, terraform: Terr
     assert "custom_audience" in layers.LAYERS["validate"](toolchain, terraform, folder).output
 
 
-@pytest.mark.parametrize(("kind", "line"), [("variable", "| `{}` |"), ("output", "`{}`")])
-def test_the_readme_names_every_variable_and_output(kind: str, line: str) -> None:
+@pytest.mark.parametrize("kind", ["variable", "output"])
+def test_the_page_names_every_variable_and_output(kind: str) -> None:
     names = [name for file in INFRA.glob("*.tf") for name in re.findall(rf'^{kind} "(\w+)"', file.read_text(), re.M)]
-    readme = (INFRA / "README.md").read_text()
+    page = tables.PAGE.read_text()
 
     assert names
-    assert [name for name in names if line.format(name) not in readme] == []
+    assert [name for name in names if f"| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize(
     ("file", "before", "after", "said"),
     [
-        ("sizes.tf", "= 55 #", "= 50 #", ["- | `timeout_seconds` | `55` |", "+ | `timeout_seconds` | `50` |"]),
+        ("sizes.tf", "= 55 #", "= 50 #", ["- | `timeout_seconds` | `number` | `55` |", "+ | `timeout_seconds` | `number` | `50` |"]),
         ("alerts.tf", "(number, 900)", "(number, 60)", ["backlog_seconds = 900,", "backlog_seconds = 60,"]),
-        ("variables.tf", "Labels on", "Marks on", ["- | `labels` | none | Labels", "+ | `labels` | none | Marks"]),
+        ("variables.tf", "Labels on", "Marks on", ["- | `labels` | `map(string)` | none | Labels", "+ | `labels` | `map(string)` | none | Marks"]),
         ("budget.tf", 'variable "budget"', 'variable "limit"', ["- | `budget` |", "+ | `limit` |"]),
     ],
 )
@@ -119,14 +119,14 @@ def test_an_outdated_table_of_variables_is_found(
     file: str, before: str, after: str, said: list[str], tmp_path: Path
 ) -> None:
     folder = Mutant(file, before, after, "").written(tmp_path / "work")
-    found = "\n".join(variables.check(folder, variables.PAGE.read_text()))
+    found = "\n".join(variables.check(folder, tables.PAGE.read_text()))
     assert "write it again with `python -m infra.check.variables`" in found
     assert all(part in found for part in said)
 
 
 def test_a_page_without_a_place_for_the_variables_is_found() -> None:
     [found] = variables.check(INFRA, "# infra/\n")
-    assert "README.md has no place for the variables" in found
+    assert "module.md has no place for the variables" in found
 
 
 def test_provider_stand_ins_end_with_the_block(toolchain: Toolchain) -> None:
