@@ -17,6 +17,11 @@ output "buckets" {
   depends_on  = [google_storage_notification.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.client]
 }
 
+output "topology" {
+  description = "topology.yaml as it is deployed, in JSON: with overrides and the full names of topics, for `predictions doctor --topology`."
+  value       = jsonencode(merge(local.topology, { topics = { for name, given in local.topology.topics : name => merge(given, { name = local.topics[name].id }) } }))
+}
+
 output "worker_url" {
   description = "Address that Pub/Sub pushes requests to; null when the worker pulls."
   value       = local.worker_url

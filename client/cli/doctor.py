@@ -148,7 +148,7 @@ def _checks(
     deployment = Deployment(project, url.rstrip("/"), prefix, region, compute)
     expected = Expected.read(topology, cloud, prefix, buckets)
     place = check_place(artifact or shipped())
-    return checks(expected, bigquery(cloud, prefix), buckets.values(), deployment, place)
+    return checks(expected, bigquery(cloud, prefix, expected.responses), buckets.values(), deployment, place)
 
 
 def _findings(cloud: Cloud, listed: Iterable[Check]) -> Iterable[Finding]:

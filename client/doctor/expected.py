@@ -13,6 +13,10 @@ from client.text import plain
 from model.text import quoted, read_text
 
 
+_RESPONSES = "res_predict"
+"""The topic of responses in topology.yaml."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic by its full name. `retention_s` is the time in seconds that acked messages can be replayed."""
@@ -43,22 +47,24 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """All resources to check."""
+    """All resources to check. `responses` is the full name of the topic of responses."""
 
     topics: tuple[Topic, ...]
     subscriptions: tuple[Subscription, ...]
     notifications: tuple[Notification, ...]
+    responses: str = ""
 
     @classmethod
     def read(cls, path: Path, cloud: Cloud, prefix: str, buckets: Mapping[str, str]) -> Self:
         """Read topology.yaml. Raises UsageError.
 
-        `prefix` precedes all names, as in Terraform. `buckets` holds the real name of each bucket in the file.
+        `prefix` precedes all names, as in Terraform, except those of topics with a `name`: Terraform's output `topology`
+        has the full name of each. `buckets` holds the real name of each bucket in the file.
         """
         import yaml
 
         def topic(key: str) -> str:
-            return cloud.topic_path(prefix + key)
+            return (content["topics"].get(key) or {}).get("name") or cloud.topic_path(prefix + key)
 
         try:
             content = yaml.safe_load(read_text(path))
@@ -78,6 +84,7 @@ class Expected:
                     Notification(buckets[given["bucket"]], topic(given["topic"]), _list(given, "event_types"))
                     for given in content["notifications"].values()
                 ),
+                topic(_RESPONSES),
             )
         except OSError as exc:
             raise UsageError(f"--topology {path} cannot be read: {plain(exc)}") from exc

@@ -24,7 +24,7 @@ _HEAD = """\
 
 This page lists every grant that Terraform makes, for each `compute` and each option.
 `python -m infra.check.permissions` generates it from the plans of `make infra-check`, which also checks it. The reasons
-come from [grants.toml](check/grants.toml).
+come from [grants.toml](check/grants.toml). Grants on resources that `existing` brings are the same.
 
 | who | role | on | when | why |
 |---|---|---|---|---|

@@ -109,9 +109,19 @@ def test_the_page_names_every_variable_and_output(kind: str) -> None:
 @pytest.mark.parametrize(
     ("file", "before", "after", "said"),
     [
-        ("sizes.tf", "= 55 #", "= 50 #", ["- | `timeout_seconds` | `number` | `55` |", "+ | `timeout_seconds` | `number` | `50` |"]),
+        (
+            "sizes.tf",
+            "= 55 #",
+            "= 50 #",
+            ["- | `timeout_seconds` | `number` | `55` |", "+ | `timeout_seconds` | `number` | `50` |"],
+        ),
         ("alerts.tf", "(number, 900)", "(number, 60)", ["backlog_seconds = 900,", "backlog_seconds = 60,"]),
-        ("variables.tf", "Labels on", "Marks on", ["- | `labels` | `map(string)` | none | Labels", "+ | `labels` | `map(string)` | none | Marks"]),
+        (
+            "variables.tf",
+            "Labels on",
+            "Marks on",
+            ["- | `labels` | `map(string)` | none | Labels", "+ | `labels` | `map(string)` | none | Marks"],
+        ),
         ("budget.tf", 'variable "budget"', 'variable "limit"', ["- | `budget` |", "+ | `limit` |"]),
     ],
 )

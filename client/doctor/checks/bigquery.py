@@ -30,12 +30,15 @@ _REASONS = {
 """Reasons by the subscription's state (Pub/Sub's reference: BigQueryConfig.State)."""
 
 
-def bigquery(cloud: Cloud, prefix: str) -> Expected:
-    """Return the subscription that writes, first, and the one for its dead letters, as in infra/results.tf."""
+def bigquery(cloud: Cloud, prefix: str, responses: str = "") -> Expected:
+    """Return the subscription that writes, first, and the one for its dead letters, as in infra/results.tf.
+
+    `responses`: the full name of the topic of responses, if it is not Terraform's own.
+    """
     dead = cloud.topic_path(f"{prefix}dead_bigquery")
     writer = Subscription(
         cloud.subscription_path(f"{prefix}res_predict-bigquery"),
-        cloud.topic_path(f"{prefix}res_predict"),
+        responses or cloud.topic_path(f"{prefix}res_predict"),
         filter="",
         path="",
         settings=SubscriptionSettings(60, _WEEK_S, 0.0, (10.0, 600.0), (dead, 20)),
