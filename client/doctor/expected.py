@@ -12,7 +12,6 @@ from client.gcp import Cloud, UsageError
 from client.text import plain
 from model.text import quoted, read_text
 
-
 _RESPONSES = "res_predict"
 """The topic of responses in topology.yaml."""
 
@@ -58,8 +57,8 @@ class Expected:
     def read(cls, path: Path, cloud: Cloud, prefix: str, buckets: Mapping[str, str]) -> Self:
         """Read topology.yaml. Raises UsageError.
 
-        `prefix` precedes all names, as in Terraform, except those of topics with a `name`: Terraform's output `topology`
-        has the full name of each. `buckets` holds the real name of each bucket in the file.
+        `prefix` precedes all names, as in Terraform, but not the full `name` that a topic has in Terraform's output
+        `topology`. `buckets` holds the real name of each bucket in the file.
         """
         import yaml
 
