@@ -104,6 +104,16 @@ def test_the_examples_deploy(tools: Tools, root: Path, name: str, capfd: pytest.
     assert state(tools, "some-project.dev" if name == "dev" else "some-project")
 
 
+def test_a_brought_bucket_gets_the_sources_of_the_first_build(tools: Tools, tmp_path: Path) -> None:
+    file = tmp_path / "brought.tfvars"
+    file.write_text('existing = {\n  buckets = { models = "shop-models" }\n}\n')
+    tools.images()
+    assert run(tools, "deploy", TFVARS=str(file)) == 1  # it builds nothing
+    [submit] = [call for call in tools.calls if "submit" in call][:1]
+    assert "--gcs-source-staging-dir=gs://shop-models/builds" in submit
+    assert any(word.endswith("prediction-builder@some-project.example") for word in submit)
+
+
 def test_an_open_entry_point_is_tested(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "endpoint.tfvars"
     file.write_text('http_endpoint = "anywhere"\n')
