@@ -99,7 +99,7 @@ run "other_numbers" {
     scale                = { min = 1, max = 4, rate = 24, drain_minutes = 3, cooldown_minutes = 30, every_minutes = 1 }
     subnetwork           = "projects/network/regions/europe-west1/subnetworks/inner"
     binary_authorization = "default"
-    kms_key              = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
+    kms_key              = { id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k" }
   }
   assert {
     condition     = slice(google_cloud_run_v2_job.scale[0].template[0].template[0].containers[0].args, 2, 7) == tolist(["--min=1", "--max=4", "--rate=24", "--drain=3", "--cooldown=30"]) && google_cloud_scheduler_job.scale[0].schedule == "*/1 * * * *"

@@ -290,7 +290,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
                 "service_accounts",
                 "client",
                 "has service_accounts.client;",
-                "builder, endpoint, invoker, nightly, worker",
+                "builder, endpoint, invoker, nightly, scaler, worker",
             ),
         )
     ),
