@@ -110,7 +110,7 @@ run "other_numbers" {
     error_message = "A pool with a minimum answers at once."
   }
   assert {
-    condition     = google_cloud_run_v2_job.scale[0].template[0].template[0].vpc_access[0].egress == "ALL_TRAFFIC" && google_cloud_run_v2_job.scale[0].binary_authorization[0].use_default && google_cloud_run_v2_job.scale[0].template[0].template[0].encryption_key == var.kms_key
+    condition     = google_cloud_run_v2_job.scale[0].template[0].template[0].vpc_access[0].egress == "ALL_TRAFFIC" && google_cloud_run_v2_job.scale[0].binary_authorization[0].use_default && google_cloud_run_v2_job.scale[0].template[0].template[0].encryption_key == var.kms_key.id
     error_message = "The job follows the organisation's policies, as the pool does."
   }
 }
