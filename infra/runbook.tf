@@ -11,8 +11,8 @@ locals {
     ENDPOINT              = "${local.prefix}prediction-endpoint"
     NIGHTLY               = "${local.prefix}prediction-nightly"
     SCALE                 = "${local.prefix}prediction-scale"
-    REQUEST_TOPIC         = google_pubsub_topic.this[local.request_topic].name
-    RESPONSE_TOPIC        = google_pubsub_topic.this[local.response_topic].name
+    REQUEST_TOPIC         = local.topics[local.request_topic].name
+    RESPONSE_TOPIC        = local.topics[local.response_topic].name
     REQUEST_SUBSCRIPTION  = google_pubsub_subscription.this[local.request_subscription].name
     ANNOUNCE_SUBSCRIPTION = google_pubsub_subscription.this[local.dead_subscription].name
     DEAD_SUBSCRIPTION     = google_pubsub_subscription.this[local.dead_letters].name
