@@ -18,10 +18,10 @@ locals {
     DEAD_SUBSCRIPTION     = google_pubsub_subscription.this[local.dead_letters].name
     ROWS_SUBSCRIPTION     = "${local.prefix}res_predict-bigquery"
     DEAD_ROWS             = "${local.prefix}dead_bigquery-sub"
-    UPLOADS               = google_storage_bucket.this[local.uploads_bucket].name
-    MODELS                = google_storage_bucket.this[local.models_bucket].name
+    UPLOADS               = local.buckets[local.uploads_bucket]
+    MODELS                = local.buckets[local.models_bucket]
     STORE                 = "${local.bucket_prefix}response-store"
-    DATASET               = replace("${local.prefix}predictions", "-", "_")
+    DATASET               = local.dataset == null ? replace("${local.prefix}predictions", "-", "_") : local.dataset.id
   }
 
   target      = "PROJECT=${var.project_id} REGION=${var.region} COMPUTE=${var.compute}${var.prefix == "" ? "" : " PREFIX=${var.prefix}"}"
