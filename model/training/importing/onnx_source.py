@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime  # noqa: F401  # which must be missed here and not in the process that loads the file
 
 from model.artifact.load import ENGINES
 from model.engines.base import Images, Scores, Signature
