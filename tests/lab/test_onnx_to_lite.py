@@ -27,8 +27,10 @@ from tests.fakes import UNMEASURED
 require("onnx")
 require("onnxruntime")
 
+from onnx import helper, numpy_helper  # noqa: E402
+
 from tests.networks import traced  # noqa: E402
-from tests.onnx_models import EDGES, logits, network, saved, softmax, weights  # noqa: E402
+from tests.onnx_models import EDGES, logits, model, network, saved, softmax, weights  # noqa: E402
 
 Convert = Callable[[Path, Path], Endpoints]
 
@@ -122,5 +124,18 @@ def test_nothing_is_converted_without_real_images_or_against_the_user_s_will(
 @pytest.mark.optional
 @pytest.mark.skipif(importlib.util.find_spec("onnx2tf") is None, reason="onnx2tf is not installed")
 def test_onnx2tf_converts_a_network(options: ImportOptions, tmp_path: Path) -> None:
+    """A convolution, as onnx2tf 1.29.24 takes the pixels of `network` in another order, and is then left out."""
+    rng = np.random.default_rng(0)
+    kernel = numpy_helper.from_array(rng.normal(size=(8, 3, 3, 3)).astype(np.float32), "kernel")
+    matrix = numpy_helper.from_array(rng.normal(size=(8, 3)).astype(np.float32), "matrix")
+    nodes = [
+        helper.make_node("Conv", ["images", "kernel"], ["maps"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["maps"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["scores"]),
+    ]
+    saved(Path(options.source), model(nodes, arrays=[kernel, matrix]))
     artifact = import_model(options, tmp_path / "out")
     assert set(artifact.engines) == {"onnx", "litert"}
