@@ -3,10 +3,12 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS install
-COPY functions/requirements.lock infra/slim.py /
+# What is installed: requirements-onnx.lock adds ONNX Runtime, which `make deploy` sets for an artifact that needs it.
+ARG LOCK=requirements.lock
+COPY functions/${LOCK} infra/slim.py /
 # Bytecode is made last, of what is left, and trusted unread: an image's files may lose their times on the way.
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-compile --disable-pip-version-check --require-hashes -r /requirements.lock \
+ && /venv/bin/pip install --no-compile --disable-pip-version-check --require-hashes -r /${LOCK} \
  && python /slim.py /venv \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
 

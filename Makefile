@@ -106,9 +106,12 @@ $(SUPPLY)/.stamp: infra/audit/requirements.txt
 	$(SUPPLY)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-lock: $(SUPPLY)/.stamp  ## Write functions/requirements.lock from functions/requirements.txt, with a hash for every file
-	cd functions && ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --custom-compile-command "make lock" requirements.txt --output-file requirements.lock
+COMPILE := ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --custom-compile-command "make lock"
+
+lock: $(SUPPLY)/.stamp  ## Write functions/requirements*.lock from functions/requirements*.txt, with a hash for every file
+	cd functions && $(COMPILE) requirements.txt --output-file requirements.lock
+	cd functions && $(COMPILE) requirements-onnx.txt --constraint requirements.lock --output-file requirements-onnx.lock
 
 audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit

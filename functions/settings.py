@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-ENGINES = ("auto", "litert", "savedmodel")
+ENGINES = ("auto", "litert", "savedmodel", "onnx")
 _PREFIX = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -68,7 +68,7 @@ class Settings:
     )
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
     artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a writable folder", bool)
-    engine: str = _setting("ENGINE", "auto", "auto, litert or savedmodel", lambda value: value in ENGINES)
+    engine: str = _setting("ENGINE", "auto", "auto, litert, savedmodel or onnx", lambda value: value in ENGINES)
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
     scoring_threads: int = _setting(
         "SCORING_THREADS", 0, "a whole number from 0 to 64; 0: as many as the cores allow", _between(0, 64)

@@ -28,6 +28,7 @@ from model.training.commands import (
     wants_transfer,
 )
 from model.training.errors import TrainingError
+from model.training.export.source import TENSORFLOW
 
 _CONFIGS = Path(__file__).resolve().parent / "training" / "configs"
 _FASHION = _CONFIGS / "fashion-mnist.yaml"
@@ -73,7 +74,8 @@ def _message(exc: Exception) -> str:
     if isinstance(exc, TrainingError | ArtifactError):
         return str(exc)
     if isinstance(exc, ModuleNotFoundError):
-        return f"{exc.name} is not installed: make setup, or pip install '.[training]' in a checkout"
+        extra = "onnx" if (exc.name or "").startswith("onnx") else "training"
+        return f"{exc.name} is not installed: make setup, or pip install '.[{extra}]' in a checkout"
     if isinstance(exc, OSError):
         return f"{exc.filename or 'a file'}: {exc.strerror or reason(exc)}"
     return f"an unexpected error, {type(exc).__name__}: {reason(exc)}; --debug shows where it occurred"
@@ -165,7 +167,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help=f"the artifact's folder (default: {_ARTIFACT}; for a transfer run build/artifacts/<name>)",
     )
     export.add_argument(
-        "--engines", nargs="+", choices=list(ENGINES), default=[], help="engines to export, for a transfer run"
+        "--engines", nargs="+", choices=TENSORFLOW, default=[], help="engines to export, for a transfer run"
     )
     add_quick(export)
     evaluate = add(

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -36,30 +36,34 @@ class Image:
     command: list[str] = field(default_factory=list)
 
 
-def build(checkout: Path, folder: Path) -> Image:
-    """Run all steps of the checkout's Dockerfile in an empty folder. Raises BuildFailed."""
+def build(checkout: Path, folder: Path, given: Mapping[str, str] | None = None) -> Image:
+    """Run all steps of the checkout's Dockerfile in an empty folder; `given`: its arguments. Raises BuildFailed."""
     tools = folder / "usr" / "bin"
     tools.mkdir(parents=True)
     (tools / "python").symlink_to(vars(sys)["_base_executable"])
     image = Image(folder, folder)
+    arguments: dict[str, str] = {}
     for word, rest in instructions((checkout / "Dockerfile").read_text()):
         match word:
             case "FROM":
                 image.workdir, image.env = folder, {"PATH": f"{tools}:/usr/bin:/bin"}
+            case "ARG":
+                name, _, default = rest.partition("=")
+                arguments[name] = (given or {}).get(name, default)
             case "WORKDIR":
                 image.workdir = folder / rest.lstrip("/")
                 image.workdir.mkdir(parents=True)
             case "COPY":
-                _copy(checkout, image, rest.split())
+                _copy(checkout, image, Template(rest).safe_substitute(arguments).split())
             case "ENV":
                 pairs = (pair.split("=", 1) for pair in shlex.split(_ABSOLUTE.sub(f"{folder}/", f" {rest}")))
                 image.env |= {name: Template(value).substitute(image.env) for name, value in pairs}
             case "RUN":
-                _run(image, rest)
+                _run(image, Template(rest).safe_substitute(arguments))
             case "CMD":
                 image.command = json.loads(rest)
             case _:
-                assert word in {"ARG", "USER", "EXPOSE"}, f"{word} is not understood here"
+                assert word in {"USER", "EXPOSE"}, f"{word} is not understood here"
     return image
 
 

@@ -56,6 +56,7 @@ class Tools:
             "infra/slim.py": "",
             "functions/main.py": "entry points\n",
             "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
+            "functions/requirements-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime==1.32.0\n",
             "model/engines/base.py": "scores\n",
             "model/training/fashion_mnist/train.py": "epochs\n",
         }.items():

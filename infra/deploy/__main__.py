@@ -14,7 +14,7 @@ from client.images import ImageFile
 from client.text import SendError
 from infra.deploy import base_image, smoke
 from infra.deploy.grammar import SWITCHES, parser
-from infra.deploy.images import Build, installed_packages
+from infra.deploy.images import LOCKS, Build, installed_packages
 from infra.deploy.plan import drift, plan
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
@@ -76,34 +76,42 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
 def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
     match args.command:
         case "deploy":
-            build = Build(args.base_image, args.rebuild == "1")
-            deploy(shell, target, _artifact(args.artifact, shell.root), build)
+            artifact, lock = _artifact(args.artifact, shell.root, target)
+            deploy(shell, target, artifact, Build(args.base_image, args.rebuild == "1", lock))
         case "plan" if args.drift:
             drift(shell, target)
         case "plan":
-            plan(shell, target, _artifact(args.artifact, shell.root), Build(args.base_image))
+            artifact, lock = _artifact(args.artifact, shell.root, target)
+            plan(shell, target, artifact, Build(args.base_image, lock=lock))
         case "rollback":
-            rollback(shell, target, _artifact(args.artifact, shell.root), args.image)
+            artifact, _ = _artifact(args.artifact, shell.root, target)
+            rollback(shell, target, artifact, args.image)
         case _:
             destroy(shell, target, args.confirm)
 
 
-def _artifact(place: str, root: Path) -> Artifact | None:
-    """The artifact in the folder `place`, None without one. Raises UsageError when the worker cannot serve it."""
+def _artifact(place: str, root: Path, target: Target) -> tuple[Artifact | None, str]:
+    """The artifact in the folder `place`, None without one, and the lock file of the smallest image that serves it.
+
+    Raises UsageError when no image can.
+    """
     if not place:
-        return None
+        return None, LOCKS[0]
     try:
         artifact = read_artifact(Path(place))
     except (ArtifactError, OSError) as exc:
         raise UsageError(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
-    held = [name for name, runtime in ENGINES.items() if runtime.requirement in installed_packages(root)]
-    if not set(held) & set(artifact.engines):
-        raise UsageError(
-            f"ARTIFACT is {quoted(place)}, which has the engine {', '.join(artifact.engines)}; the worker's image "
-            f"holds {', '.join(held)} (functions/requirements.txt): export or import the model with "
-            f"--engines {' '.join(held)}"
-        )
-    return artifact
+    held: dict[str, None] = {}
+    for lock in LOCKS[:1] if target.compute == "function" else LOCKS:  # a function's archive has the first one
+        packages = installed_packages(root, lock)
+        held |= dict.fromkeys(name for name, runtime in ENGINES.items() if runtime.requirement in packages)
+        if not held.keys().isdisjoint(artifact.engines):
+            return artifact, lock
+    raise UsageError(
+        f"ARTIFACT is {quoted(place)}, which has the engine {', '.join(artifact.engines)}; the worker can hold "
+        f"{' or '.join(held)} (functions/requirements*.txt): export or import the model with "
+        f"--engines {next(iter(held))}"
+    )
 
 
 def _smoke(args: argparse.Namespace, root: Path) -> int:

@@ -21,6 +21,9 @@ _PACKAGES = ("functions", "model")
 _FILES = (Path("Dockerfile"), Path("infra") / "slim.py")
 _LEFT_OUT = {"training", "__pycache__"}
 
+# The lock files of functions/, one of which an image installs: LiteRT alone, and with ONNX Runtime.
+LOCKS = "requirements.lock", "requirements-onnx.lock"
+
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.M)
 
 # Stands for the registry's digest in a dry run.
@@ -29,10 +32,12 @@ UNKNOWN = "sha256:DIGEST"
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists."""
+    """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists; `lock`:
+    the lock file that is installed, one of LOCKS."""
 
     base: str = ""
     again: bool = False
+    lock: str = LOCKS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,10 @@ class Image:
         return self.name.partition("@")[2]
 
 
-def source_tag(root: Path, base: str) -> str:
-    """A tag derived from the sources in `root` and the base image's digest: equal sources are built once."""
-    found = hashlib.sha256(f"{base}\n".encode())
+def source_tag(root: Path, base: str, lock: str = LOCKS[0]) -> str:
+    """A tag derived from the sources in `root`, the base image's digest and the lock file that is installed: equal
+    sources are built once."""
+    found = hashlib.sha256(f"{base}\n{lock}\n".encode())
     files = [path for package in _PACKAGES for path in (root / package).rglob("*") if path.is_file()]
     for path in sorted([*(root / path for path in _FILES), *files]):
         name = path.relative_to(root)
@@ -73,10 +79,9 @@ def base_image(shell: Shell, given: str) -> str:
     return found or f"{untagged(name)}@{UNKNOWN}"
 
 
-def installed_packages(root: Path) -> set[str]:
-    """The names of the Python packages in the image that is built from the sources in `root`."""
-    lock = (root / "functions" / "requirements.lock").read_text("utf-8")
-    return set(re.findall(r"^([a-z0-9-]+)==", lock, re.M))
+def installed_packages(root: Path, lock: str = LOCKS[0]) -> set[str]:
+    """The names of the Python packages in the image that is built from the sources in `root` with a lock file."""
+    return set(re.findall(r"^([a-z0-9-]+)==", (root / "functions" / lock).read_text("utf-8"), re.M))
 
 
 def listed(shell: Shell, target: Target) -> list[Image]:
@@ -107,7 +112,7 @@ def built(shell: Shell, target: Target, build: Build, existing: ExistingDeployme
     shell.run(
         # Only the beta command prints logs that are in Cloud Logging.
         *("gcloud", "beta", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
-        f"--substitutions=_IMAGE={target.worker_image}:{tag},_BASE={base}",
+        f"--substitutions=_IMAGE={target.worker_image}:{tag},_BASE={base},_LOCK={build.lock}",
         f"--gcs-source-staging-dir=gs://{existing.build_bucket(target)}/builds",
         f"--service-account=projects/{target.project}/serviceAccounts/{existing.builder(target)}",
         *(*pool, f"--region={target.build_region}", f"--project={target.project}"),
@@ -138,7 +143,7 @@ def chosen(images: list[Image], wanted: str) -> Image | None:
 def _sources(shell: Shell, build: Build) -> tuple[str, str]:
     """The base image by digest, and the tag of the sources with it."""
     base = base_image(shell, build.base)
-    return base, "source-HASH" if base.endswith(UNKNOWN) else source_tag(shell.root, base)
+    return base, "source-HASH" if base.endswith(UNKNOWN) else source_tag(shell.root, base, build.lock)
 
 
 def _tagged(tag: str, images: list[Image]) -> str:

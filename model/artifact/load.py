@@ -1,8 +1,8 @@
 """Reads and verifies an artifact, and loads the requested or the fastest of its engines.
 
-An artifact is a folder: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, golden.json,
+An artifact is a folder: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, model.onnx, golden.json,
 MODEL_CARD.md, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. Importing this module
-loads neither TensorFlow nor LiteRT.
+loads none of the engines' libraries.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Runtime:
 ENGINES = {
     "litert": Runtime("ai_edge_litert", "ai-edge-litert", "model.tflite"),
     "savedmodel": Runtime("tensorflow", "tensorflow", "saved_model"),
+    "onnx": Runtime("onnxruntime", "onnxruntime", "model.onnx"),
 }
 
 
@@ -146,6 +147,10 @@ def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -
         from model.engines.litert import LiteRTEngine
 
         return LiteRTEngine(path, signature, threads)
+    if name == "onnx":
+        from model.engines.onnx import OnnxEngine
+
+        return OnnxEngine(path, signature, threads)
     from model.engines.savedmodel import SavedModelEngine
 
     return SavedModelEngine(path, signature, threads)

@@ -1,1 +1,1 @@
-"""Inference engines (LiteRT, SavedModel) and what surrounds them: checks of model files, micro-batching."""
+"""Inference engines (LiteRT, SavedModel, ONNX) and what surrounds them: checks of model files, micro-batching."""

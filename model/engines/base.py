@@ -1,7 +1,7 @@
 """Interfaces of inference engines.
 
 An engine turns a batch of preprocessed images into a batch of scores, without files, labels or messages. The engines
-are in savedmodel.py and litert.py; model/artifact/load.py chooses and loads one.
+are in litert.py, savedmodel.py and onnx.py; model/artifact/load.py chooses and loads one.
 """
 
 from __future__ import annotations

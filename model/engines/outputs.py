@@ -1,6 +1,6 @@
 """The meaning of a model's outputs, and the scores that they give. signature.json names the meaning.
 
-Both engines apply it, so that a model keeps its file unchanged whatever its format is.
+Every engine applies it, so that a model keeps its file unchanged whatever its format is.
 """
 
 from __future__ import annotations

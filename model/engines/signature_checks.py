@@ -1,4 +1,4 @@
-"""Checks that both engines share: a model and a batch of images against the signature."""
+"""Checks that the engines share: a model and a batch of images against the signature."""
 
 from __future__ import annotations
 

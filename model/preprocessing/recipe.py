@@ -97,8 +97,7 @@ def _fit(image: Image.Image, step: _Step) -> Image.Image:
 
 def _resize(image: Image.Image, step: _Step) -> Image.Image:
     """Resize to width x height, without keeping the proportions."""
-    resampling = Image.Resampling[step.get("resampling", "bilinear").upper()]
-    return image.resize((step["width"], step["height"]), resampling, reducing_gap=2.0)
+    return image.resize((step["width"], step["height"]), _resampling(step), reducing_gap=2.0)
 
 
 def _crop(image: Image.Image, step: _Step) -> Image.Image:
@@ -111,7 +110,11 @@ def _crop(image: Image.Image, step: _Step) -> Image.Image:
     across, down = factor * width, factor * height
     left, top = (image.width - across) / 2, (image.height - down) / 2
     box = (left, top, left + across, top + down)
-    return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    return image.resize((width, height), _resampling(step), box, reducing_gap=2.0)
+
+
+def _resampling(step: _Step) -> Image.Resampling:
+    return Image.Resampling[step.get("resampling", "bilinear").upper()]
 
 
 def _bgr(image: Image.Image, step: _Step) -> Image.Image:

@@ -76,7 +76,7 @@ _OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
     "trim": ({"threshold": _number(0, 255)}, {}),
     "fit": ({"size": _EDGE}, {}),
     "resize": (_SIZE, {"resampling": _RESAMPLING}),
-    "crop": (_SIZE | {"share": _number(0.01, 1)}, {}),
+    "crop": (_SIZE | {"share": _number(0.01, 1)}, {"resampling": _RESAMPLING}),
     "sharpen": ({}, {"radius": _number(0, 100), "percent": _number(0, 1000)}),
     "centre": (_SIZE, {}),
     "scale": ({"factor": _FACTOR, "offset": _GAIN}, {}),

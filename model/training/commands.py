@@ -10,6 +10,7 @@ from typing import Any
 from model.artifact.load import ENGINES, Artifact
 from model.engines.outputs import ROWS
 from model.training.errors import ConfigError, RunError
+from model.training.importing.onnx_limits import OnnxLimits
 from model.training.importing.recipe import FRAMINGS, PIXELS
 
 # The value that --json prints, and the text that is printed without it.
@@ -30,7 +31,8 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
         "python -m model import flowers.keras --pixels tf --labels flowers.txt --out build/artifacts/flowers",
     )
     command.add_argument(
-        "source", help="a catalog name, a .keras, .h5 or .tflite file, a SavedModel folder, or a zip with one of them"
+        "source",
+        help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, or a zip with one of them",
     )
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
@@ -62,6 +64,7 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     )
     add_quick(command)
     _add_backbone(command)
+    _add_limits(command)
 
 
 def add_quick(command: argparse.ArgumentParser) -> None:
@@ -149,6 +152,7 @@ def run_import(arguments: argparse.Namespace) -> Output:
         threshold=arguments.threshold,
         output=arguments.output,
         signature=arguments.signature,
+        limits=OnnxLimits(arguments.max_size, arguments.max_nodes, arguments.max_seconds, arguments.max_memory),
         engines=tuple(arguments.engines),
         data=arguments.data,
         quick=arguments.quick,
@@ -174,3 +178,14 @@ def _add_backbone(command: argparse.ArgumentParser) -> None:
     command.add_argument("--alpha", type=float, help="width of an architecture that has several (default: 1)")
     command.add_argument("--size", type=int, help="pixels of each edge (default: the architecture's own)")
     command.add_argument("--framing", choices=FRAMINGS, help="how an image is fitted (default: crop, its middle)")
+
+
+def _add_limits(command: argparse.ArgumentParser) -> None:
+    usual, group = OnnxLimits(), command.add_argument_group("limits of .onnx files")
+    for name, kind, default, unit, what in (
+        ("--max-size", int, usual.size, "BYTES", "bytes of the file and of its weights in other files"),
+        ("--max-nodes", int, usual.nodes, "NODES", "nodes; those of a function count at each call"),
+        ("--max-seconds", float, usual.seconds, "SECONDS", "seconds to load the file and to score one image"),
+        ("--max-memory", int, usual.memory, "BYTES", "bytes of memory to load the file and to score one image"),
+    ):
+        group.add_argument(name, type=kind, default=default, metavar=unit, help=f"{what} (default: %(default)s)")

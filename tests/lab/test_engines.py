@@ -1,4 +1,7 @@
-"""Every engine keeps the promises of model.engine.Engine, compared with TensorFlow itself."""
+"""The engines of TensorFlow's models keep the promises of an Engine, compared with TensorFlow itself.
+
+test_onnx_engine.py has those of the ONNX engine.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from model.engines.base import Engine, Images, Scores
 from model.engines.litert import LiteRTEngine
 from model.training.data import idx
 from model.training.export.selection import MIN_AGREEMENT
+from model.training.export.source import TENSORFLOW
 from model.training.fashion_mnist.inputs import as_inputs
 from tests.conftest import absent
 
@@ -29,7 +33,7 @@ def artifact(root: Path) -> Artifact:
     return read_artifact(root / "model" / "artifacts" / "fashion-mnist")
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=TENSORFLOW)
 def engine(request: pytest.FixtureRequest, artifact: Artifact) -> Iterator[Engine]:
     need(request.param)
     name, engine = load_engine(artifact, request.param)
@@ -134,7 +138,7 @@ def test_a_batch_that_does_not_match_the_signature_is_refused(engine: Engine, wr
         engine.score(wrong)
 
 
-@pytest.mark.parametrize("name", sorted(ENGINES))
+@pytest.mark.parametrize("name", TENSORFLOW)
 def test_a_closed_engine_refuses_to_score(artifact: Artifact, name: str) -> None:
     need(name)
     _, engine = load_engine(artifact, name, threads=2)

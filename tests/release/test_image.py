@@ -27,6 +27,7 @@ from model.labels import Prediction
 from tests import dockerfile
 from tests.conftest import ROOT, absent
 from tests.fakes import respond
+from tests.onnx_models import EDGES, network, saved
 from tests.pubsub_client import PubsubClient
 from tests.samples import BAD_IMAGES, encoded
 from tests.waiting import until
@@ -44,6 +45,15 @@ import google.cloud.storage, google.cloud.pubsub_v1, jwt, opentelemetry.sdk.trac
 print(*(each.__cached__ for each in list(sys.modules.values()) if getattr(each, "__cached__", None)), sep="\\n")
 """
 
+SCORES = f"""
+import importlib.util, sys, numpy as np
+from pathlib import Path
+from model.engines.base import Signature
+from model.engines.onnx import OnnxEngine
+engine = OnnxEngine(Path(sys.argv[1]), Signature(*{EDGES}, 3, "float32", ("a", "b", "c"), {{}}))
+print(engine.score(np.zeros((2, *{EDGES}, 3), np.float32)).shape, bool(importlib.util.find_spec("onnx")))
+"""
+
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[dockerfile.Image]:
@@ -55,6 +65,24 @@ def image() -> Iterator[dockerfile.Image]:
                 absent(f"pip finds no packages here: {reason[0]}")
             raise
         yield built
+
+
+def test_the_image_with_onnx_runtime_scores_an_onnx_file(tmp_path: Path) -> None:
+    """It is built for an artifact whose only engine is onnx; the package onnx is not in it."""
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        try:
+            built = dockerfile.build(ROOT, Path(folder).resolve(), {"LOCK": "requirements-onnx.lock"})
+        except dockerfile.BuildFailed as exc:
+            if reason := NO_INDEX.search(str(exc)):
+                absent(f"pip finds no packages here: {reason[0]}")
+            raise
+        assert size(built.folder / "venv") <= AT_MOST + 80_000_000
+        done = subprocess.run(
+            ["python", "-c", SCORES, str(saved(tmp_path / "model.onnx", network()))],
+            cwd=built.workdir, env=built.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(2, 3) False\n"
 
 
 @pytest.fixture

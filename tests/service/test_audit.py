@@ -19,8 +19,8 @@ ENTRY = re.compile(
 )
 
 
-def locked(root: Path) -> dict[str, str]:
-    text = "".join((root / "functions" / "requirements.lock").read_text().splitlines(keepends=True)[2:])
+def locked(root: Path, name: str = "requirements.lock") -> dict[str, str]:
+    text = "".join((root / "functions" / name).read_text().splitlines(keepends=True)[2:])
     assert ENTRY.sub("", text) == "", "every line is a release with its hashes"
     return {name: number for name, number, _ in ENTRY.findall(text)}
 
@@ -32,6 +32,12 @@ def pinned(file: Path) -> dict[str, str]:
 
 def test_the_lock_file_satisfies_the_requirements(root: Path) -> None:
     assert pinned(root / "functions" / "requirements.txt").items() <= locked(root).items()
+
+
+def test_the_lock_file_with_onnx_runtime_adds_it_alone(root: Path) -> None:
+    added = locked(root, "requirements-onnx.lock").items() - locked(root).items()
+    assert set(added) == set(pinned(root / "functions" / "requirements-onnx.txt").items())
+    assert locked(root).items() <= locked(root, "requirements-onnx.lock").items()
 
 
 def test_no_other_file_pins_another_release(root: Path) -> None:
@@ -49,7 +55,8 @@ def test_installed_versions_are_the_locked_ones(root: Path) -> None:
 
 
 def test_the_image_installs_from_the_lock_file(root: Path) -> None:
-    assert "--require-hashes -r /requirements.lock" in (root / "Dockerfile").read_text()
+    assert "--require-hashes -r /${LOCK}" in (root / "Dockerfile").read_text()
+    assert "ARG LOCK=requirements.lock\n" in (root / "Dockerfile").read_text()
     assert "requirements.txt" not in (root / "Dockerfile").read_text()
 
 

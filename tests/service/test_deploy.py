@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.__main__ import main
-from infra.deploy.images import installed_packages, source_tag
+from infra.deploy.images import LOCKS, installed_packages, source_tag
+from model.artifact.manifest import File, digest_of
 from tests.command_line import parsed
 from tests.tools import BASE, REGISTRY, Tools, printed
 from tests.waiting import until
@@ -149,8 +150,40 @@ def test_an_artifact_without_an_engine_of_the_image_is_refused(
     assert run(tools, *command, ARTIFACT=str(folder)) == 2
     assert tools.calls == []
     said = capfd.readouterr().err
-    assert "which has the engine savedmodel; the worker's image holds litert (functions/requirements.txt)" in said
+    assert "which has the engine savedmodel; the worker can hold litert or onnx (functions/requirements*.txt)" in said
     assert "export or import the model with --engines litert" in said
+
+
+def onnx_artifact(root: Path, folder: Path) -> Path:
+    """The shipped artifact with another engine, whose file nothing loads here."""
+    shutil.copytree(root / "model" / "artifacts" / "fashion-mnist", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "model.tflite").rename(folder / "model.onnx")
+    manifest["files"] = {path: file for path, file in manifest["files"].items() if "saved_model" not in path}
+    manifest["files"]["model.onnx"] = manifest["files"].pop("model.tflite")
+    files = {path: File(**file) for path, file in manifest["files"].items()}
+    manifest |= {"engines": [{"name": "onnx"}], "digest": digest_of(files)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_the_image_of_an_onnx_artifact_has_onnx_runtime(tools: Tools, root: Path, tmp_path: Path) -> None:
+    tag = source_tag(tools.root, BASE, LOCKS[1])
+    assert tag != tools.tag, "the images of the two lock files differ"
+    tools.images("source-old", tag)
+    tools.images("source-old", once=True)
+    assert run(tools, ARTIFACT=str(onnx_artifact(root, tmp_path / "made"))) == 0
+    [built] = [call for call in tools.calls if "submit" in call]
+    [substitutions] = [word for word in built if word.startswith("--substitutions=")]
+    assert substitutions.endswith(f":{tag},_BASE={BASE},_LOCK=requirements-onnx.lock")
+
+
+def test_a_function_has_no_onnx_runtime(
+    tools: Tools, root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tools, ARTIFACT=str(onnx_artifact(root, tmp_path / "made")), COMPUTE="function") == 2
+    assert tools.calls == []
+    assert "which has the engine onnx; the worker can hold litert (" in capfd.readouterr().err
 
 
 def test_the_packages_of_the_image_are_those_of_its_lock_file(root: Path) -> None:

@@ -27,7 +27,7 @@ def submitted(tools: Tools) -> list[str]:
 
 def test_the_image_is_built_from_the_base_images_digest(tools: Tools) -> None:
     assert run(tools) == 0
-    assert f"--substitutions=_IMAGE={REGISTRY}:{tools.tag},_BASE={BASE}" in submitted(tools)
+    assert f"--substitutions=_IMAGE={REGISTRY}:{tools.tag},_BASE={BASE},_LOCK=requirements.lock" in submitted(tools)
 
 
 def test_a_fixed_base_image_is_built_again(tools: Tools) -> None:
@@ -40,7 +40,7 @@ def test_a_fixed_base_image_is_built_again(tools: Tools) -> None:
     tools.images(tools.tag, once=True)
     tools.forget()
     assert run(tools) == 0
-    assert any(word.endswith(f",_BASE={fixed}") for word in submitted(tools))
+    assert any(word.endswith(f",_BASE={fixed},_LOCK=requirements.lock") for word in submitted(tools))
     assert f"-var=image={REGISTRY}@sha256:0" in [call for call in tools.calls if "apply" in call][-1]
 
 
@@ -55,7 +55,7 @@ def test_a_given_digest_needs_no_registry(tools: Tools) -> None:
     tools.images(once=True)
     assert run(tools, BASE_IMAGE=OWN) == 0
     assert not any(words.startswith("base-image") for words in tools.ran())
-    assert any(word.endswith(f",_BASE={OWN}") for word in submitted(tools))
+    assert any(word.endswith(f",_BASE={OWN},_LOCK=requirements.lock") for word in submitted(tools))
 
 
 def test_another_tag_is_resolved(tools: Tools) -> None:

@@ -117,3 +117,14 @@ def test_memory_is_held_until_the_recipe_has_run(fashion: Signature, monkeypatch
     assert preprocess(encoded(), fashion, Limits(), budget).shape == (1, 28, 28, 1)
     with budget.reserve(1_000_000):
         pass
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "bicubic"])
+def test_a_crop_resizes_as_its_recipe_says(resampling: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    crop = {"op": "crop", "width": 20, "height": 20, "share": 0.5, "resampling": resampling}
+    scale = {"op": "scale", "factor": 1.0, "offset": 0.0}
+    photo = Image.fromarray(pixels)
+    made = run_recipe(photo, Signature(20, 20, 3, "float32", ("a", "b"), {"steps": [{"op": "rgb"}, crop, scale]}))
+    middle = photo.resize((20, 20), Image.Resampling[resampling.upper()], (16, 16, 48, 48))
+    np.testing.assert_array_equal(made[0], np.asarray(middle))

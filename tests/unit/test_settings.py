@@ -28,7 +28,7 @@ def test_full_names_need_no_project() -> None:
     ("variable", "value"),
     [
         ("GOOGLE_CLOUD_PROJECT", ""),
-        ("ENGINE", "onnx"),
+        ("ENGINE", "torch"),
         ("ENGINE_THREADS", "0"),
         ("SCORING_THREADS", "65"),
         ("WORKER_PROCESSES", "0"),

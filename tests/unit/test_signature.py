@@ -110,6 +110,10 @@ NAN, INFINITE = float("nan"), float("inf")
         (steps({"op": "centre", "width": 28, "height": "28"}, SCALE), "height is '28'"),
         (steps({"op": "crop", **SIZE, "share": 0}, SCALE), r"share is 0; it must be a number from 0\.01 to 1"),
         (steps({"op": "crop", **SIZE, "share": NAN}, SCALE), "share is nan"),
+        (
+            steps({"op": "crop", **SIZE, "share": 1, "resampling": "cubic"}, SCALE),
+            "resampling is 'cubic'; it must be one of",
+        ),
         (steps({"op": "isolate", "level": 115, "gain": INFINITE}, SCALE), "gain is inf; it must be a number from -100"),
         (steps({"op": "isolate", "level": 256, "gain": 1}, SCALE), "level is 256"),
         (steps({"op": "trim", "threshold": "16"}, SCALE), "threshold is '16'"),

@@ -12,7 +12,7 @@ from model.training.export.benchmark import BATCHES, THREADS
 from model.training.export.calibration_data import CalibrationData
 from model.training.export.parity import PROBES
 from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT
-from model.training.export.variants import UNCONVERTED, Measured
+from model.training.export.variants import ONNX, UNCONVERTED, Measured
 
 # How `--quick` measures.
 ONCE = "was measured once (`--quick`), so it is rough, and another engine or variant may be faster"
@@ -50,8 +50,12 @@ Engines are ordered by the geometric mean of both rates. The last two columns co
 Cold start: from process start to the first score, including the verification of the files. Images per second: by images
 per call, with one thread unless two are named. Each figure {times}.
 Machine: {os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}.
-Software: {", ".join(f"{package} {version(package)}" for package in _PACKAGES)}.
+Software: {", ".join(f"{package} {version(package)}" for package in _packages(measured))}.
 """
+
+
+def _packages(measured: Measured) -> list[str]:
+    return [*_PACKAGES, *(["onnxruntime"] if ONNX in measured.speeds else [])]
 
 
 def _engines(measured: Measured, signature: Signature) -> str:

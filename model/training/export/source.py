@@ -13,6 +13,9 @@ from model.engines.base import Images, Scores, Signature
 from model.preprocessing.signature_schema import MAX_EDGE
 from model.training.errors import SourceError
 
+# Engines that TensorFlow's models can be exported to.
+TENSORFLOW = "litert", "savedmodel"
+
 # Dimensions of a tensor, None where they are not fixed.
 Shape = Sequence[int | None]
 

@@ -24,7 +24,7 @@ from model.training.export.progress import say
 from model.training.export.selection import VARIANTS, Candidate, choose, faithfulness
 from model.training.export.source import Endpoints, Source
 
-LITE, SAVED = "litert", "savedmodel"
+LITE, SAVED, ONNX = "litert", "savedmodel", "onnx"
 
 # The variant of a model that was imported as a LiteRT file.
 UNCONVERTED = ""
@@ -85,18 +85,18 @@ def build(product: ExportJob, work: Path) -> Measured:
     reference = reference_scores(source, images, signature)
     endpoints = source.write(work)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=work.parent) as place:
-        lite, impossible = _lite_variants(product, endpoints, work, Path(place), images, reference)
-        saved = _saved_variant(product, work, images, reference)
+        lite, impossible = _lite_or_none(product, endpoints, work, Path(place), images, reference)
+        others = [each for engine in (SAVED, ONNX) for each in _unconverted(engine, product, work, images, reference)]
         if lite:
             shutil.copyfile(lite[0].path, work / ENGINES[LITE].path)
         write_signature(work, signature)
         write_manifest(work, product.name, product.version, dict.fromkeys(product.engines))
-        forms = [*lite, *saved]
+        forms = [*lite, *others]
         measure = partial(measure_speeds, rounds=1) if product.quick else measure_speeds
         timed = list(zip(forms, measure([Target(work, form.engine, form.path) for form in forms]), strict=True))
         candidates = [_judged(form, speed, reference, product) for form, speed in timed[: len(lite)]]
         served = choose(candidates).variant if candidates else UNCONVERTED
-        timed = [(form, speed) for form, speed in timed if form.engine == SAVED or form.variant == served]
+        timed = [(form, speed) for form, speed in timed if form.engine != LITE or form.variant == served]
         if lite:
             shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
         timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
@@ -113,14 +113,30 @@ def build(product: ExportJob, work: Path) -> Measured:
     return Measured(speeds, parities, candidates, served, impossible, explains)
 
 
+def _lite_or_none(
+    product: ExportJob, endpoints: Endpoints | None, work: Path, place: Path, images: Images, reference: Scores
+) -> tuple[list[_Variant], dict[str, str]]:
+    """LiteRT's variants (see `_lite_variants`). An ONNX file is served without them when they cannot be made of it, or
+    do not score as it does."""
+    if LITE not in product.engines:
+        return [], {}
+    try:
+        return _lite_variants(product, endpoints, work, place, images, reference)
+    except (ExportError, SourceError) as exc:
+        if ONNX not in product.engines:
+            raise
+        say(f"{LITE} is left out: {exc}")
+        return [], {}
+
+
 def _lite_variants(
     product: ExportJob, endpoints: Endpoints | None, work: Path, place: Path, images: Images, reference: Scores
 ) -> tuple[list[_Variant], dict[str, str]]:
     """Make LiteRT's variants in the folder `place`, the simplest first; also returns why others cannot be made."""
     signature, trial = product.signature, product.trial
-    if LITE not in product.engines:
-        return [], {}
     if endpoints is None:
+        if not (work / ENGINES[LITE].path).exists():
+            raise SourceError(f"{product.source.origin} has no LiteRT form")
         path = (work / ENGINES[LITE].path).rename(place / ENGINES[LITE].path)
         return [_Variant(LITE, UNCONVERTED, path, _scores(LITE, path, signature, images))], {}
     forms: list[_Variant] = []
@@ -147,16 +163,17 @@ def _lite_variants(
     return forms, impossible
 
 
-def _saved_variant(product: ExportJob, work: Path, images: Images, reference: Scores) -> list[_Variant]:
-    """Score the SavedModel in `work`, or remove it when it was not requested."""
-    path = work / ENGINES[SAVED].path
-    if SAVED not in product.engines:
+def _unconverted(engine: str, product: ExportJob, work: Path, images: Images, reference: Scores) -> list[_Variant]:
+    """Score the SavedModel or the ONNX file in `work`, or remove it when it was not requested."""
+    path = work / ENGINES[engine].path
+    if engine not in product.engines:
         shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
         return []
-    say(f"{SAVED}: scoring {len(images):,} images")
-    scores = _scores(SAVED, path, product.signature, images)
-    _say_parity(SAVED, check_parity(SAVED, scores, reference, product.signature.cut))
-    return [_Variant(SAVED, "", path, scores)]
+    say(f"{engine}: scoring {len(images):,} images")
+    scores = _scores(engine, path, product.signature, images)
+    _say_parity(engine, check_parity(engine, scores, reference, product.signature.cut))
+    return [_Variant(engine, "", path, scores)]
 
 
 def _judged(form: _Variant, speed: Speed, reference: Scores, product: ExportJob) -> Candidate:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from model.artifact.load import ENGINES, Artifact, load_engine
+from model.artifact.load import Artifact, load_engine
 from model.engines.base import Images, Scores
 from model.metrics import Numbers, accuracy, confusion
 from model.training.data import idx
@@ -76,7 +76,7 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
         return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, matrix)
 
-    return pack(ExportJob(source, signature, config.name, config.version, tuple(ENGINES), trial, quick), out, describe)
+    return pack(ExportJob(source, signature, config.name, config.version, source.engines, trial, quick), out, describe)
 
 
 def _in_float32(checkpoint: Path, config: Config, images: Images) -> Any:

@@ -16,7 +16,7 @@ from model.training.errors import SourceError
 from model.training.importing.unpacking import check_zip
 
 # Suffixes of models in a file, the file that a SavedModel folder holds, and suffixes of labels.
-_MODELS, _SAVED = (".keras", ".h5", ".hdf5", ".tflite"), "saved_model.pb"
+_MODELS, _SAVED = (".keras", ".h5", ".hdf5", ".tflite", ".onnx"), "saved_model.pb"
 _LABELS = ".txt", ".json", ".csv"
 
 # Names that every .keras file, itself a zip, holds.

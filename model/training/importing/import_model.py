@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.artifact.load import Artifact
 from model.engines.base import Signature
+from model.engines.onnx_check import is_onnx
 from model.preprocessing.recipe import check_recipe
 from model.training.errors import SourceError
 from model.training.export.calibration_data import read_calibration_folder
@@ -22,24 +23,26 @@ from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
+from model.training.importing.onnx_limits import OnnxLimits
 from model.training.importing.outputs import described, meaning_of
 from model.training.importing.pixels import pixels_of, values_of, warn_of_even_scores, warn_of_scaling
+from model.training.importing.pytorch import refuse_by_name, refuse_pickle
 from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
 
-_FILES = *SUFFIXES, ".tflite"
+_FILES = *SUFFIXES, ".tflite", ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
     """What to import, and the information that its file lacks.
 
-    `source`: a name of the catalog, a .keras, .h5 or .tflite file, a SavedModel folder, or a zip with one of them.
+    `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, or a zip with one.
     `pixels`: a key of recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning
     of the model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `threshold`: the score from
     which on an image has a label, for a multi-label model. `output`, `signature`: the names of the output and of the
-    signature, where there are several. `weights`, `alpha`: for an architecture.
+    signature, where there are several. `limits`: those of an ONNX file. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
     `quick`: see ExportJob.
     """
@@ -54,6 +57,7 @@ class ImportOptions:
     threshold: float | None = None
     output: str | None = None
     signature: str | None = None
+    limits: OnnxLimits = field(default_factory=OnnxLimits)
     framing: str = "crop"
     weights: str = catalog.IMAGENET
     alpha: float = 1.0
@@ -67,6 +71,7 @@ def import_model(options: ImportOptions, out: Path) -> Artifact:
     """Make the artifact in `out`. Raises SourceError, DatasetError or ExportError, which names the problem and the
     allowed values."""
     path = Path(options.source)
+    refuse_pickle(path)
     if is_archive(path):
         with unpacked(path) as inner:
             found = replace(options, source=str(inner.model), labels=options.labels or inner.labels)
@@ -93,6 +98,9 @@ def open_source(options: ImportOptions) -> Source:
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
     choice = Choice(options.signature, options.output, options.size)
+    if path.suffix.lower() == ".onnx" or is_onnx(path):
+        _refuse_signature(options)
+        return _onnx_source(path, choice, options)
     if keras_suffix(path) or path.suffix.lower() in SUFFIXES:
         network, loss = load_with_loss(path)
         _refuse_signature(options)
@@ -101,6 +109,8 @@ def open_source(options: ImportOptions) -> Source:
         return LiteSource(path, choice)
     if is_saved_model(path):
         return SavedModelSource(path, choice)
+    if path.is_file():
+        refuse_by_name(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
         what = (
             "holds no saved_model.pb" if path.is_dir() else "has no known format" if path.exists() else "does not exist"
@@ -113,6 +123,15 @@ def open_source(options: ImportOptions) -> Source:
     architecture = catalog.find(options.source)
     network = catalog.build(architecture, options.weights, size=options.size, alpha=options.alpha)
     return KerasSource(network, architecture.name, architecture.pixels, output=options.output)
+
+
+def _onnx_source(path: Path, choice: Choice, options: ImportOptions) -> Source:
+    from model.training.importing.onnx_source import OnnxSource
+    from model.training.importing.onnx_to_lite import can_convert
+
+    # A LiteRT form of another program's making must score real images as the model does.
+    lite = bool(options.data) and can_convert() and "litert" in (options.engines or ("litert",))
+    return OnnxSource(path, choice, options.limits, lite=lite)
 
 
 def signature_for(source: Source, options: ImportOptions) -> Signature:

@@ -15,7 +15,7 @@ from model.engines.base import Images, Scores, Signature
 from model.training.errors import SourceError
 from model.training.export.activation_maps import explain_endpoint
 from model.training.export.artifact_writer import write_saved_model
-from model.training.export.source import Endpoints, TensorSpec, chosen, spec_of
+from model.training.export.source import TENSORFLOW, Endpoints, TensorSpec, chosen, spec_of
 from model.training.importing.keras_ends import ends_of, takes_channels_first
 
 
@@ -26,7 +26,7 @@ class KerasSource:
     the layer that makes the scores, when there are several.
     """
 
-    engines = tuple(ENGINES)
+    engines = TENSORFLOW
     labels = None
 
     def __init__(

@@ -16,7 +16,16 @@ from model.engines.savedmodel_check import check_saved_model
 from model.errors import ArtifactError
 from model.text import quoted, reason
 from model.training.errors import SourceError
-from model.training.export.source import NO_CHOICE, Choice, Endpoints, ModelSpec, TensorSpec, chosen, spec_of
+from model.training.export.source import (
+    NO_CHOICE,
+    TENSORFLOW,
+    Choice,
+    Endpoints,
+    ModelSpec,
+    TensorSpec,
+    chosen,
+    spec_of,
+)
 from model.training.importing.savedmodel_ends import ends_of, takes_channels_first
 
 _ROOT = "saved_model.pb"
@@ -35,7 +44,7 @@ class SavedModelSource:
     It does not say how its pixels were scaled.
     """
 
-    engines = tuple(ENGINES)
+    engines = TENSORFLOW
     pixels = labels = None
     parameters = 0
 

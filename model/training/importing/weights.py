@@ -13,6 +13,7 @@ import numpy as np
 
 from model.text import reason
 from model.training.errors import SourceError
+from model.training.importing.pytorch import refuse_by_name, refuse_pickle
 from model.training.importing.safe_keras import load_keras
 from model.training.importing.unpacking import allowed_bytes, check_h5, check_zip
 
@@ -23,6 +24,7 @@ def load_whole(network: Any, path: Path) -> None:
     """Load every weight of `network`. Raises SourceError, which names the first weight that does not fit."""
     if not path.is_file():
         raise SourceError(f"the weights {path} do not exist; they must be a file: {_KINDS}")
+    refuse_pickle(path)
     if path.suffix == ".npz":
         _load_npz(network, path)
     elif path.suffix == ".keras":
@@ -36,6 +38,7 @@ def load_whole(network: Any, path: Path) -> None:
         except (ValueError, OSError, KeyError, UserWarning) as exc:
             raise SourceError(f"the weights {path} do not fit {network.name}: {reason(exc)}") from exc
     else:
+        refuse_by_name(path)
         raise SourceError(f"the weights are {path}; they must be a file: {_KINDS}")
 
 
