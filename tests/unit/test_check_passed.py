@@ -8,7 +8,7 @@ import pytest
 
 from infra.check.passed import Passed
 
-LAYERS = ("schema", "variables", "fmt", "test", "rehearsal", "permissions", "checkov")
+LAYERS = ("schema", "variables", "outputs", "fmt", "test", "rehearsal", "examples", "permissions", "checkov")
 
 
 @pytest.fixture
@@ -23,8 +23,11 @@ def infra(tmp_path: Path) -> Path:
         "check/skips.toml",
         "tests/run.tftest.hcl",
         "README.md",
+        "runbook.md",
+        "module.md",
         "PERMISSIONS.md",
         "examples/dev.tfvars",
+        "examples/minimal/main.tf",
         "terraform",
     ):
         (tmp_path / "infra" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +57,12 @@ def known(infra: Path) -> set[str]:
         ("new.tf", set(LAYERS)),
         ("tests/run.tftest.hcl", {"fmt", "test"}),
         ("tests/new.tftest.hcl", {"fmt", "test"}),
-        ("README.md", {"variables"}),
+        ("runbook.md", set(LAYERS)),
+        ("README.md", {"examples"}),
+        ("module.md", {"variables", "outputs"}),
         ("PERMISSIONS.md", {"permissions"}),
-        ("examples/dev.tfvars", set()),
+        ("examples/dev.tfvars", {"fmt"}),
+        ("examples/minimal/main.tf", {"fmt", "examples"}),
     ],
 )
 def test_a_changed_input_runs_its_layers_again(changed: str, again: set[str], infra: Path) -> None:
