@@ -16,9 +16,12 @@ pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/require
 
 from model.__main__ import main
 from model.artifact.load import load_engine
+from model.engines.base import Scores
 from model.predictor import Predictor
 from model.training.errors import SourceError
 from model.training.export import variants
+from model.training.export.benchmark import Parity
+from model.training.export.parity import check_parity
 from model.training.importing import onnx_to_lite
 from model.training.importing.import_model import ImportOptions, import_model
 from model.training.importing.onnx_limits import OnnxLimits
@@ -156,6 +159,46 @@ def test_one_of_several_outputs_is_chosen_and_served_alone(tmp_path: Path) -> No
     scores = scores_of(order(path, output="scores"), tmp_path / "out", images_of())
     np.testing.assert_allclose(scores, softmax(logits(images_of())), atol=1e-5)
     assert (tmp_path / "out" / "model.onnx").stat().st_size < path.stat().st_size / 10
+
+
+def test_a_file_has_no_signatures(tmp_path: Path) -> None:
+    path = saved(tmp_path / "made.onnx", network())
+    with pytest.raises(SourceError, match=r"the signature is 'first'; only SavedModel folders and \.tflite files"):
+        import_model(order(path, signature="first"), tmp_path / "out")
+
+
+def test_a_multi_label_file_is_compared_by_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[float | None] = []
+
+    def check(engine: str, scores: Scores, reference: Scores, cut: float | None) -> Parity:
+        cuts.append(cut)
+        return check_parity(engine, scores, reference, cut)
+
+    monkeypatch.setattr(variants, "check_parity", check)
+    path = saved(tmp_path / "made.onnx", network(last="Sigmoid"))
+    artifact = import_model(order(path, threshold=0.3), tmp_path / "out")
+    assert (artifact.signature.multi_label, artifact.signature.threshold, cuts) == (True, 0.3, [0.3])
+    _, engine = load_engine(artifact)
+    scores = engine.score(images_of() * np.linspace(-1, 1, 9, dtype=np.float32)[:, None, None, None])
+    engine.close()
+    expected = [{f"label {n}" for n, score in enumerate(row) if score >= 0.3} for row in scores]
+    assert [set(Predictor(engine).assigned(row) or ()) for row in scores] == expected
+    assert len(set(map(frozenset, expected))) > 1, "images differ in their labels"
+
+
+@pytest.mark.parametrize("folder", ["", "export/"])
+def test_an_archive_holds_a_file_its_weights_and_its_labels(folder: str, tmp_path: Path) -> None:
+    path = split(tmp_path, "made.onnx.data")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        for name in ("made.onnx", "made.onnx.data"):
+            archive.write(tmp_path / name, folder + name)
+            (tmp_path / name).unlink()
+        archive.writestr("labels.txt", "cat\ndog\neel\n")
+    artifact = import_model(ImportOptions(str(tmp_path / "packed.zip"), pixels="unit"), tmp_path / "out")
+    assert not path.exists() and artifact.signature.labels == ("cat", "dog", "eel")
+    _, engine = load_engine(artifact)
+    np.testing.assert_allclose(engine.score(images_of()), softmax(logits(images_of())), atol=1e-5)
+    engine.close()
 
 
 def split(folder: Path, name: str, *, length: int | None = None) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 
 from model.engines.base import Images, Scores, Signature
 from model.preprocessing.signature_schema import MAX_EDGE
+from model.text import quoted, shortened
 from model.training.errors import SourceError
 
 # Engines that TensorFlow's models can be exported to.
@@ -21,6 +22,9 @@ Shape = Sequence[int | None]
 
 # Largest distance from 0 to the middle of values around 0, as a share of their range. The middle of 0..1 is at 0.5.
 _CENTRED = 0.3
+
+# Characters of a list of outputs in a message.
+_MAX_NAMES = 80
 
 # An input or output: name, shape, dtype.
 TensorSpec = tuple[str, Shape, str]
@@ -142,14 +146,14 @@ def chosen(what: str, names: Sequence[str], wanted: str | None) -> int:
     """The place of the output to serve among `names`: the `wanted` one, or the only one. Raises SourceError."""
     if wanted is None and len(names) == 1:
         return 0
-    listed = ", ".join(names)
+    listed = shortened(", ".join(names), _MAX_NAMES)
     if wanted is None:
         raise SourceError(
             f"{what} gives {len(names)} arrays ({listed}); a classifier gives one row of scores per image: choose it "
             "with --output"
         )
     if names.count(wanted) != 1:
-        raise SourceError(f"the output is {wanted!r}; {what} gives {listed}")
+        raise SourceError(f"the output is {quoted(wanted)}; {what} gives {listed}")
     return names.index(wanted)
 
 

@@ -52,7 +52,7 @@ def unpacked(path: Path) -> Iterator[Unpacked]:
                 names = [PurePosixPath(name) for name in packed.namelist() if _is_content(name)]
                 model, labels = _model(path, names), _labels(path, names)
                 for name in names:
-                    if model in (name, *name.parents) or name == labels:
+                    if name == labels or _is_of(model, name):
                         _extract(packed, name, Path(folder, *_inside(path, name)))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, OSError) as exc:
             raise SourceError(f"{path} cannot be unpacked: {reason(exc)}") from exc
@@ -77,6 +77,12 @@ def _model(path: Path, names: list[PurePosixPath]) -> PurePosixPath:
     if not found[0].parts:
         raise SourceError(f"{path} holds a SavedModel without a folder of its own; unpack it and import the folder")
     return found[0]
+
+
+def _is_of(model: PurePosixPath, name: PurePosixPath) -> bool:
+    """Whether a file belongs to the model. Next to an .onnx file lie others with its weights."""
+    place = model.parent if model.suffix.lower() == ".onnx" else model
+    return model == name or place in name.parents
 
 
 def _labels(path: Path, names: list[PurePosixPath]) -> PurePosixPath | None:
