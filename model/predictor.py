@@ -63,6 +63,18 @@ class Predictor:
         """Which part of one prepared image decided for `label`."""
         return explain(self.engine, prepared, self.engine.signature.labels.index(label))
 
+    def features(self, prepared: Images) -> bytes | None:
+        """The features of one prepared image, as little-endian float16 numbers.
+
+        None when the model has none with its engine, or when they are too large for float16.
+        """
+        found = self.engine.features(prepared)
+        if found is None:
+            return None
+        with np.errstate(over="ignore"):
+            packed = found[0].astype("<f2")
+        return packed.tobytes() if np.isfinite(packed).all() else None
+
 
 def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> Predictions:
     """The `top_k` best of `scores` [labels], best first; equal scores keep the labels' order.

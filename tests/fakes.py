@@ -16,7 +16,7 @@ from functions.messages.contract import Envelope, Ignored, Model, ObjectRef, Res
 from functions.messages.request_decoder import decode
 from functions.service.handler import AwaitedDelivery, Handler
 from functions.service.pipeline import Pipeline
-from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.base import Activations, Features, Images, Scores, Signature
 from model.errors import ImageTooLarge
 from model.predictor import Predictor
 from model.training.export.benchmark import BATCHES, THREADS, Speed
@@ -51,6 +51,7 @@ class BrightnessEngine:
         self.sizes: list[int] = []
         self.failure: Exception | None = None
         self.closed = False
+        self.found: Features | None = None
 
     def score(self, images: Images, /) -> Scores:
         if self.failure:
@@ -62,6 +63,9 @@ class BrightnessEngine:
 
     def activations(self, images: Images, /) -> Activations | None:
         return None
+
+    def features(self, images: Images, /) -> Features | None:
+        return self.found
 
     def close(self) -> None:
         self.closed = True

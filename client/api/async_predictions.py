@@ -57,6 +57,7 @@ class AsyncPredictions(Client):
         top_k: int | None = None,
         model: str | None = None,
         explain: bool = False,
+        features: bool = False,
         expires_in_s: float | None = None,
         ordered: bool = False,
     ) -> AsyncGenerator[Result, None]:
@@ -66,7 +67,7 @@ class AsyncPredictions(Client):
         `contextlib.aclosing` where sending must end at once.
         """
         self._check_open()
-        options = request_options(top_k, model, explain, expires_in_s)
+        options = request_options(top_k, model, explain, expires_in_s, features)
         if isinstance(images, AsyncIterable):
             source = AsyncSource(images, asyncio.get_running_loop())
             return self._results(images_of(source, self._list_objects), options, ordered, source)

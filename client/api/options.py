@@ -16,21 +16,27 @@ class RequestOptions(TypedDict, total=False):
     top_k: int | None
     model: str | None
     explain: bool
+    features: bool
     expires_in_s: float | None
 
 
 def request_options(
-    top_k: int | None = None, model: str | None = None, explain: bool = False, expires_in_s: float | None = None
+    top_k: int | None = None,
+    model: str | None = None,
+    explain: bool = False,
+    expires_in_s: float | None = None,
+    features: bool = False,
 ) -> SendOptions:
     """Return the options of each request. Raises ValueError."""
     if top_k is not None and (type(top_k) is not int or not 1 <= top_k <= TOP_K_LIMIT):
         raise _refusal("top_k", top_k, f"a whole number from 1 to {TOP_K_LIMIT}")
     if model is not None and not (isinstance(model, str) and model):
         raise _refusal("model", model, "the name or the digest of a model")
-    if not isinstance(explain, bool):
-        raise _refusal("explain", explain, "True or False")
+    for name, value in (("explain", explain), ("features", features)):
+        if not isinstance(value, bool):
+            raise _refusal(name, value, "True or False")
     expires = None if expires_in_s is None else checked_seconds("expires_in_s", expires_in_s)
-    return SendOptions(top_k, model, expires, explain)
+    return SendOptions(top_k, model, expires, explain, features)
 
 
 def checked_seconds(name: str, value: float) -> float:

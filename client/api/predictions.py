@@ -49,6 +49,7 @@ class Predictions(Client):
         top_k: int | None = None,
         model: str | None = None,
         explain: bool = False,
+        features: bool = False,
         expires_in_s: float | None = None,
         ordered: bool = False,
     ) -> Generator[Result, None, None]:
@@ -60,6 +61,7 @@ class Predictions(Client):
         - `top_k`: the number of labels for each image, 1 to 100; by default the worker's.
         - `model`: the name or digest of the model that must answer.
         - `explain`: whether each result has an explanation.
+        - `features`: whether each result has features; the worker answers with an error if its model has none.
         - `expires_in_s`: seconds after which a request expires; at most a week, by default never.
 
         Sending begins with the first `next`. It ends when the iterator is closed or dropped.
@@ -69,7 +71,7 @@ class Predictions(Client):
         images after the results of its earlier images.
         """
         self._check_open()
-        options = request_options(top_k, model, explain, expires_in_s)
+        options = request_options(top_k, model, explain, expires_in_s, features)
         return self._results(images_of(images, self._list_objects), options, ordered)
 
     def predict_frame(self, frame: DataFrame, column: str = "file", **options: Unpack[RequestOptions]) -> DataFrame:

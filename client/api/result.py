@@ -21,6 +21,7 @@ class Result(Record):
     - `label`, `score`: the best prediction; the score is 0 to 1.
     - `predictions`: the top-k predictions, best first.
     - `labels`: the labels that the image has by a multi-label model, best first; None for other models.
+    - `features`: with `features=True`, base64 of little-endian float16 numbers.
     - `explanation`: which part of the image decided; None without `explain`.
 
     The other fields are the columns of results files. Text that does not apply is empty, and a number is None.

@@ -42,6 +42,7 @@ class Arguments:
     output: Sequence[Path] = ()
     explain: bool = False
     explain_to: Path | None = None
+    features: bool = False
     timeout: float = RETRY_S
     no_wait: bool = False
     detached: bool = False
@@ -57,7 +58,7 @@ class Arguments:
         """Return the options of each request."""
         from client.transport.base import SendOptions
 
-        return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None)
+        return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None, self.features)
 
     def selection(self) -> Selection:
         """Return what the command line names."""

@@ -46,7 +46,7 @@ Exit codes:
 
 SECTIONS = {
     "Images": ("--from", "--column", "--id-column", "--include", "--exclude"),
-    "Request": ("--top-k", "--model", "--explain", "--explain-to", "--expires-in"),
+    "Request": ("--top-k", "--model", "--explain", "--explain-to", "--features", "--expires-in"),
     "Sending": ("--rate", "--tries", "--every", "--resume", "--state"),
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
     "Where to": ("--project", "--topic", "--response-topic", "--subscription", "--bucket", "--prefix", "--url"),

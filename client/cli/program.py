@@ -25,6 +25,8 @@ COMMANDS = {
     "evaluate": ("client.cli.evaluate", "Measure accuracy on labelled images."),
     "replay": ("client.cli.replay", "Send the images of earlier results again, and compare."),
     "compare": ("client.cli.compare", "Compare two results files image by image."),
+    "index": ("client.cli.similar", "Index the features of images."),
+    "similar": ("client.cli.similar", "List the indexed images that resemble one."),
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
     "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),

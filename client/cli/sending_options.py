@@ -150,6 +150,11 @@ receiving = together(
         metavar="DIR",
         help="Write the explanations to this folder; implies --explain.",
     ),
+    option(
+        "--features",
+        is_flag=True,
+        help="Request the features of each image, which the commands index and similar compare.",
+    ),
     timeout,
 )
 """Declares what the commands share that also receive the responses."""

@@ -22,6 +22,12 @@ def read_rows(paths: Iterable[Path], warn: Warn) -> list[Record]:
     return read_distinct(paths, warn, _read)
 
 
+def read_each(paths: Iterable[Path], warn: Warn) -> Iterator[Record]:
+    """Yield all rows of files and jobs, one at a time, with their features. Raises UsageError."""
+    for path in paths:
+        yield from _read(path, warn)
+
+
 def find_in_jobs(key: str) -> Iterator[tuple[str, Record]]:
     """Yield the rows of all jobs with this request id or file, each with the name of its job. Raises UsageError."""
     with _store() as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import sys
@@ -36,7 +37,8 @@ class Record:
     `file` is the path on the command line, or the name that a response states. `predictions` are the top-k labels,
     best first; `label` and `score` repeat the first. `labels` are those that the image has by a multi-label model, and
     None for other models. `problem` is a problem on the client's side. `client_ms` lasts from sending to receiving; the
-    other times are those of the worker. Characters that UTF-8 cannot encode are escaped.
+    other times are those of the worker. `features` is base64 of float16 numbers, where they were requested. Characters
+    that UTF-8 cannot encode are escaped.
     """
 
     file: str = ""
@@ -62,6 +64,7 @@ class Record:
     engine: str = ""
     completed_at: str = ""
     trace_id: str = ""
+    features: str = ""
 
     @classmethod
     def of_outcome(cls, outcome: Outcome) -> Record:
@@ -199,6 +202,7 @@ def _values(response: Response) -> dict[str, Any]:
         "model_digest": model.digest if model else "",
         "engine": model.engine if model else "",
         "completed_at": response.completed_at,
+        "features": base64.b64encode(response.features or b"").decode(),
     }
 
 

@@ -93,7 +93,8 @@ def read_distinct(
 ) -> list[Record]:
     """Return the rows of several files, each request once; see `distinct`. Raises UsageError.
 
-    `read` reads one file. Rows have their best _KEPT predictions only, so that a million rows fit into memory.
+    `read` reads one file. Rows have their best _KEPT predictions only, and no features, so that a million rows fit into
+    memory.
     """
     count = 0
 
@@ -102,8 +103,8 @@ def read_distinct(
         for path in paths:
             for record in read(path, warn):
                 count += 1
-                few = len(record.predictions) <= _KEPT
-                yield record if few else replace(record, predictions=record.predictions[:_KEPT])
+                few = len(record.predictions) <= _KEPT and not record.features
+                yield record if few else replace(record, predictions=record.predictions[:_KEPT], features="")
 
     kept = distinct(records())
     if len(kept) < count:

@@ -43,6 +43,7 @@ class SendOptions:
     model: str | None = None
     expires_in_s: float | None = None
     explain: bool = False
+    features: bool = False
 
     def attributes(self) -> Mapping[str, str]:
         """Return the options as message attributes. `expires_at` counts from now."""
@@ -55,6 +56,8 @@ class SendOptions:
             given["expires_at"] = encode_time(datetime.now(UTC) + timedelta(seconds=self.expires_in_s))
         if self.explain:
             given["explain"] = "true"
+        if self.features:
+            given["features"] = "true"
         return given
 
 

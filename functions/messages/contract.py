@@ -31,7 +31,7 @@ DEAD_LETTER = "the request could not be answered and became a dead letter"
 """The message of the `unavailable` error that announces a dead letter. Where the announcing worker knows the last
 failure, `: ` and the class of its exception follow."""
 
-OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain")
+OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain", "features")
 """The message attributes with request options. request_id and the trace attributes are not options."""
 
 _AS_IT_IS, _AS_ASCII = (json.JSONEncoder(ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True))
@@ -120,6 +120,7 @@ class RequestOptions:
     model: str | None = None
     expires_at: datetime | None = None
     explain: bool = False
+    features: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,8 @@ class Response:
     """The response to one request, with either `predictions` or `error`.
 
     `labels`: the labels that the image has, best first, when the model is multi-label; None for a model whose labels
-    exclude each other, and with an error.
+    exclude each other, and with an error. `features`: what the model's last layer makes the scores of, as little-endian
+    float16 numbers; None unless requested.
     """
 
     request_id: str
@@ -177,6 +179,7 @@ class Response:
     explanation: Explanation | None = None
     trace: TraceContext | None = None
     labels: tuple[str, ...] | None = None
+    features: bytes | None = None
 
     @property
     def status(self) -> str:
@@ -222,6 +225,7 @@ def encode_response(response: Response) -> bytes:
         else None,
         "multi_label": response.labels is not None,
         "labels": response.labels or (),
+        "features": None if response.features is None else base64.b64encode(response.features).decode(),
     }
     text = _AS_IT_IS.encode(body)
     # A file name may hold control characters that affect a terminal. Such a response is written in ASCII with escapes.
@@ -263,6 +267,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
         _explanation(why) if why is not None else None,
         TraceContext.of(attributes or {}),
         _labels(body),
+        _features(body),
     )
     if (status := field_of(body, "status", str)) != response.status:
         raise ValueError(f"status is {quoted(status)}; with this error it must be {response.status}")
@@ -278,6 +283,16 @@ def _labels(body: dict[str, Any]) -> tuple[str, ...] | None:
     if labels:
         raise ValueError(f"labels holds {quoted(labels[0])}; without multi_label it must be empty")
     return None
+
+
+def _features(body: dict[str, Any]) -> bytes | None:
+    """The features of an image. Responses of worker versions before them lack the field."""
+    if body.get("features") is None:
+        return None
+    features = binary(body, "features")
+    if not features or len(features) % 2:
+        raise ValueError(f"features has {len(features):,} bytes; it must be float16 numbers")
+    return features
 
 
 def _explanation(body: object) -> Explanation:

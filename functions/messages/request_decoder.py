@@ -262,5 +262,6 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "model": _model,
     "expires_at": _expires_at,
     "explain": partial(read_flag, "explain"),
+    "features": partial(read_flag, "features"),
 }
 """Reads each field of RequestOptions from its attribute. Raises InvalidRequest."""

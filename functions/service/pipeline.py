@@ -1,4 +1,4 @@
-"""From a request to its response: expiry, fetch, decoding, scoring, explanation.
+"""From a request to its response: expiry, fetch, decoding, scoring, explanation, features.
 
 A permanent failure is an error response. A transient failure is the exception of the response's future.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from functions.errors import PERMANENT, Expired, UnknownModel, code_of
+from functions.errors import PERMANENT, Expired, InvalidRequest, UnknownModel, code_of
 from functions.messages.contract import (
     Decoded,
     Error,
@@ -123,6 +123,7 @@ class Pipeline:
         predictions: Predictions = (),
         labels: tuple[str, ...] | None = None,
         explanation: Explanation | None = None,
+        features: bytes | None = None,
         error: Error | None = None,
     ) -> Response:
         """A response to a message, recorded as a span."""
@@ -139,6 +140,7 @@ class Pipeline:
             explanation,
             request.trace,
             labels,
+            features,
         )
         return replace(response, trace=self.spans.record(request.trace, response)) if self.spans else response
 
@@ -162,7 +164,7 @@ class _Work:
     request: Request
     timer: StageTimer
     images: Images | None = None
-    """The prepared image [1, height, width, channels], where an explanation needs it."""
+    """The prepared image [1, height, width, channels], where an explanation or features need it."""
 
     def prepare(self) -> Images:
         """The prepared image [1, height, width, channels]; blocks."""
@@ -179,7 +181,7 @@ class _Work:
             prepared = self._prepared(image)
         self.timer.stage("decode")
         self._check_expiry()
-        if options.explain:
+        if options.explain or options.features:
             self.images = prepared
         return prepared
 
@@ -204,20 +206,38 @@ class _Work:
 
     def conclude(self, scores: Callable[[], Scores]) -> Response:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
-        pipeline, options, explanation = self.pipeline, self.request.options, None
+        pipeline, options, explanation, features = self.pipeline, self.request.options, None, None
         try:
             row = scores()[0]
             predictions = pipeline.predictor.rank(row, options.top_k)
             labels = pipeline.predictor.assigned(row)
             self.timer.stage("predict")
             if self.images is not None:  # its time is part of the total alone
-                explanation = pipeline.predictor.explain(self.images, predictions[0].label)
+                if options.explain:
+                    explanation = pipeline.predictor.explain(self.images, predictions[0].label)
+                if options.features:
+                    features = self._features(self.images)
         except PERMANENT as exc:
             exc.__traceback__ = None  # its frames hold the exception and the image: a cycle for the garbage collector
             return pipeline.respond(self.request, self.timer.timing(), error=Error(code_of(exc), str(exc)))
         return pipeline.respond(
-            self.request, self.timer.timing(), predictions=predictions, labels=labels, explanation=explanation
+            self.request,
+            self.timer.timing(),
+            predictions=predictions,
+            labels=labels,
+            explanation=explanation,
+            features=features,
         )
+
+    def _features(self, images: Images) -> bytes:
+        features = self.pipeline.predictor.features(images)
+        if features is None:
+            model = self.pipeline.model
+            raise InvalidRequest(
+                f"features is true; the model {model.name!r} has none with the engine {model.engine}, or they are too "
+                "large for float16"
+            )
+        return features
 
     def _check_expiry(self) -> None:
         """Raise Expired after expires_at. The sentence states the time of each clock, so that a wrong one shows."""
@@ -236,5 +256,5 @@ class _Work:
 
 
 def _is_small(request: Request) -> bool:
-    image = request.image
-    return isinstance(image, bytes) and len(image) <= SMALL_BYTES and not request.options.explain
+    image, options = request.image, request.options
+    return isinstance(image, bytes) and len(image) <= SMALL_BYTES and not (options.explain or options.features)

@@ -71,4 +71,4 @@ class ResponseCache:
 def _size(response: Response) -> int:
     """Bytes in memory, estimated."""
     explanation = len(response.explanation.png) if response.explanation else 0
-    return 1200 + 100 * len(response.predictions) + explanation
+    return 1200 + 100 * len(response.predictions) + explanation + len(response.features or b"")

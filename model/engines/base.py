@@ -60,6 +60,12 @@ class Signature:
         return self.threshold if self.multi_label else None
 
 
+# What a model's last layer makes the scores of: float32 [N, numbers], without a unit. Similar images have similar ones.
+Features = npt.NDArray[np.float32]
+
+# Numbers of an image's features. No usual classifier has more before its last layer, and a response must stay small.
+MAX_FEATURES = 4_096
+
 # Evidence of each part of an image for each label: float32 [N, rows, columns, labels], without a unit.
 Activations = npt.NDArray[np.float32]
 
@@ -76,6 +82,10 @@ class Engine(Protocol):
 
     def activations(self, images: Images, /) -> Activations | None:
         """The class activation maps of `images`; None when the model has none."""
+        ...
+
+    def features(self, images: Images, /) -> Features | None:
+        """The features of `images`, at most MAX_FEATURES numbers each; None when the model has none."""
         ...
 
     def close(self) -> None:

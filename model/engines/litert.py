@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.base import Activations, Features, Images, Scores, Signature
 from model.engines.litert_check import check_lite
+from model.engines.litert_features import LiteFeatures
 from model.engines.outputs import as_scores
 from model.engines.quantization import quantisation_of
 from model.engines.signature_checks import check_images, check_model
@@ -53,6 +54,7 @@ class LiteRTEngine:
         self._explains = EXPLAINING in first.get_signature_list()
         self._explaining = threading.Lock()
         self._explain: Any = None
+        self._features = LiteFeatures(path, signature, threads)
         inputs, outputs = first.get_input_details(), first.get_output_details()
         real = signature.dtype == "float32"  # an integer signature describes the tensor's own numbers
         check_model(
@@ -91,6 +93,13 @@ class LiteRTEngine:
                 self._explain = interpreter.get_signature_runner(EXPLAINING)
             activations: Activations = self._explain(images=images)["activations"]
         return activations
+
+    def features(self, images: Images, /) -> Features | None:
+        """Compute features, one call at a time, with a separate interpreter, so that scoring never waits."""
+        check_images(images, self.signature)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        return self._features.of(images)
 
     def close(self) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.engines.base import Activations, Engine, Images, Scores
+from model.engines.base import Activations, Engine, Features, Images, Scores
 
 # Batches in the moving average of the time per image.
 _AVERAGED = 8
@@ -110,6 +110,10 @@ class MicroBatcher:
     def activations(self, images: Images, /) -> Activations | None:
         """The activations of the wrapped engine, without batching: explanations are rare."""
         return self._engine.activations(images)
+
+    def features(self, images: Images, /) -> Features | None:
+        """The features of the wrapped engine, without batching: few requests need them."""
+        return self._engine.features(images)
 
     def close(self) -> None:
         """Score what waits, then stop the threads and the engine."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.base import Activations, Features, Images, Scores, Signature
 from model.engines.onnx_check import check_onnx
 from model.engines.outputs import as_scores, width_of
 from model.engines.signature_checks import check_images, check_model
@@ -166,6 +166,11 @@ class OnnxEngine:
 
     def activations(self, images: Images, /) -> Activations | None:
         """None: an ONNX file has no activation maps."""
+        self._check(images)
+        return None
+
+    def features(self, images: Images, /) -> Features | None:
+        """None: ONNX Runtime gives only what the file names as its outputs."""
         self._check(images)
         return None
 

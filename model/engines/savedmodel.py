@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.base import MAX_FEATURES, Activations, Features, Images, Scores, Signature
 from model.engines.outputs import as_scores
 from model.engines.savedmodel_check import check_saved_model
 from model.engines.signature_checks import check_images, check_model
@@ -16,6 +18,9 @@ from model.errors import ArtifactError
 
 SERVING = "serving_default"
 EXPLAINING = "explain"
+
+# Operations after the last layer: they turn its numbers into scores, add its offsets, or only reorder or convert them.
+_PASSING = "Identity", "Softmax", "Sigmoid", "LogSoftmax", "BiasAdd", "Reshape", "Squeeze", "Cast"
 
 
 class SavedModelEngine:
@@ -50,6 +55,8 @@ class SavedModelEngine:
         (self._input,), (self._output,) = inputs, outputs
         self._score, self._constant = score, tf.constant
         self._explain = signatures.get(EXPLAINING)
+        self._freezing, self._frozen = Lock(), False
+        self._features: Any = None
         self.signature = signature
         self._closed = False
 
@@ -70,5 +77,38 @@ class SavedModelEngine:
         activations: Activations = self._explain(images=self._constant(images))["activations"].numpy()
         return activations
 
+    def features(self, images: Images, /) -> Features | None:
+        """Compute features with a second graph, which is made at the first call."""
+        check_images(images, self.signature)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        with self._freezing:
+            if not self._frozen:
+                self._features, self._frozen = _features_of(self._score), True
+        if self._features is None:
+            return None
+        features: Features = self._features(self._constant(images)).numpy()
+        return features.reshape(len(images), -1)
+
     def close(self) -> None:
         self._closed = True
+
+
+def _features_of(score: Any) -> Any:
+    """The function from images to what the last layer of `score` takes: a dense layer, or a convolution of one pixel.
+
+    None without such a layer, or with more than MAX_FEATURES numbers.
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    graph = convert_variables_to_constants_v2(score)  # functions are inlined, too
+    made = graph.outputs[0]
+    while made.op.type in _PASSING or (made.op.type == "AddV2" and made.op.inputs[1].shape.rank == 1):
+        made = made.op.inputs[0]
+    if made.op.type not in ("MatMul", "Conv2D"):
+        return None
+    given = made.op.inputs[0]
+    one_pixel = made.op.type == "MatMul" or given.shape[1:3].as_list() == [1, 1]
+    if not one_pixel or given.op.type == "Placeholder" or not 1 <= (given.shape[-1] or 0) <= MAX_FEATURES:
+        return None
+    return graph.prune(graph.inputs[0], given)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.engines.base import Activations, Engine, Images, Scores, Signature
+from model.engines.base import Activations, Engine, Features, Images, Scores, Signature
 from model.explain import MAX_PNG_BYTES, draw, explain
 
 SIGNATURE = Signature(32, 32, 1, "float32", ("other", "bright corner"), {})
@@ -34,6 +34,9 @@ class CornerEngine:
         maps = np.zeros((len(images), 4, 4, 2), np.float32)
         maps[:, 0, 0, 1], maps[:, 3, 3, 0] = 5, 5
         return maps
+
+    def features(self, images: Images, /) -> Features | None:
+        return None
 
     def close(self) -> None:
         pass

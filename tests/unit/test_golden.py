@@ -16,7 +16,7 @@ from PIL import Image
 from model.artifact.golden import check_golden, draw, record
 from model.artifact.load import load_engine, read_artifact
 from model.artifact.manifest import GOLDEN, MANIFEST, describe_file
-from model.engines.base import Activations, Images, Scores, Signature
+from model.engines.base import Activations, Features, Images, Scores, Signature
 from model.errors import ArtifactError
 from tests.fakes import SIGNATURE, BrightnessEngine
 from tests.unit.test_artifact import SHIPPED, change_signature, manifest_of, sign
@@ -52,6 +52,9 @@ class Constant:
         return np.tile(self._scores, (len(images), 1))
 
     def activations(self, images: Images, /) -> Activations | None:
+        return None
+
+    def features(self, images: Images, /) -> Features | None:
         return None
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ FULL = Record(
     engine="litert",
     completed_at="2026-11-21T09:30:00.125Z",
     trace_id="ab" * 16,
+    features="+ADw",
 )
 
 

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "model": "fashion-mnist",
     "expires_at": "2026-11-21T09:30:00Z",
     "explain": True,
+    "features": True,
     "traceparent": TRACE,
 }
 
@@ -94,7 +95,7 @@ def test_every_option_in_json_counts(as_text: bool) -> None:
     request = requested(reference(**(text if as_text else VALUES)))
     assert (request.request_id, request.reply_to, request.source.filename) == ("r1", "me", "a.png")
     assert request.trace == TraceContext.parse(TRACE)
-    assert request.options == RequestOptions(3, "fashion-mnist", datetime(2026, 11, 21, 9, 30, tzinfo=UTC), True)
+    assert request.options == RequestOptions(3, "fashion-mnist", datetime(2026, 11, 21, 9, 30, tzinfo=UTC), True, True)
 
 
 def test_an_attribute_takes_precedence() -> None:
@@ -106,6 +107,7 @@ def test_an_attribute_takes_precedence() -> None:
         "model": "other",
         "expires_at": "2027-11-21T09:30:00Z",
         "explain": "false",
+        "features": "false",
         "traceparent": TRACE.replace("2", "3"),
     }
     assert set(attributes) == set(FIELDS)

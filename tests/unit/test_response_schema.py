@@ -71,6 +71,7 @@ answered = st.builds(
     model=models,
     explanation=st.none() | explanations,
     labels=st.none() | st.lists(texts, max_size=5).map(tuple),
+    features=st.none() | st.integers(1, 4_096).map(lambda count: bytes(2 * count)),
     **common,
 )
 refused = st.builds(Response, error=errors, model=st.none() | models, **common)

@@ -1,0 +1,1 @@
+"""Similar images: an index of the features of images in one file, and the search in it."""

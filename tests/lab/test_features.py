@@ -1,0 +1,107 @@
+"""Features of both engines of TensorFlow's models: what the last layer of the very network takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
+from keras import layers  # noqa: E402
+
+from model.artifact.load import load_engine, read_artifact  # noqa: E402
+from model.engines.base import MAX_FEATURES  # noqa: E402
+from model.training.export import variants  # noqa: E402
+from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
+from tests.fakes import UNMEASURED  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
+]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speeds that need no measuring."""
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
+
+
+def pooled(image: Any) -> Any:
+    x = layers.Conv2D(6, 3, activation="relu")(image)
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D(name="features")(x))
+    return layers.Dense(3, activation="softmax")(x)
+
+
+def one_pixel(image: Any) -> Any:
+    x = layers.Conv2D(6, 3, activation="relu")(image)
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="features")(x)
+    return layers.Softmax()(layers.Flatten()(layers.Conv2D(3, 1)(x)))
+
+
+def hidden(image: Any) -> Any:
+    x = layers.Dense(7, activation="relu", name="features")(layers.Flatten()(image))
+    return layers.Dense(3, activation="sigmoid")(x)
+
+
+def wide(image: Any) -> Any:
+    assert 12 * 10 * 40 > MAX_FEATURES
+    return layers.Dense(3, activation="softmax")(layers.Flatten()(layers.Conv2D(40, 1, activation="relu")(image)))
+
+
+def no_layer(image: Any) -> Any:
+    return layers.Softmax()(layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3, activation="relu")(image)))
+
+
+@pytest.mark.parametrize("body", [pooled, one_pixel, hidden, wide, no_layer])
+def test_features_are_those_of_the_network(body: Any, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    image = keras.Input((12, 10, 3))
+    made = keras.Model(image, body(image))
+    made.save(tmp_path / "made.keras")
+    (tmp_path / "labels.txt").write_text("cat\ndog\neel\n")
+    artifact = import_model(
+        ImportOptions(str(tmp_path / "made.keras"), labels=tmp_path / "labels.txt", pixels="unit"), tmp_path / "out"
+    )
+    images = np.random.default_rng(0).random((5, 12, 10, 3)).astype(np.float32)
+    assert set(artifact.engines) == {"litert", "savedmodel"}
+    for name in artifact.engines:
+        _, engine = load_engine(artifact, name)
+        features = engine.features(images)
+        if body in (wide, no_layer):
+            assert features is None
+        else:
+            expected = keras.Model(image, made.get_layer("features").output).predict(images, verbose=0)
+            np.testing.assert_allclose(features, expected.reshape(5, -1), atol=1e-5)
+            assert np.ptp(expected, axis=0).max() > 1e-3, "they depend on the image"
+        engine.close()
+
+
+def test_both_engines_of_the_shipped_artifact_have_the_same_features(root: Path) -> None:
+    artifact = read_artifact(root / "model" / "artifacts" / "fashion-mnist")
+    shape = artifact.signature.height, artifact.signature.width, artifact.signature.channels
+    images = np.random.default_rng(0).random((8, *shape)).astype(np.float32)
+    found = []
+    for name in ("litert", "savedmodel"):
+        _, engine = load_engine(artifact, name)
+        features = engine.features(images)
+        assert features is not None and features.shape == (8, 128)
+        found.append(features / np.linalg.norm(features, axis=1, keepdims=True))
+        engine.close()
+    assert (found[0] * found[1]).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_1.0_224_quant.tflite", "tf2_mobilenet_v2_1.0_224_ptq.tflite"])
+def test_quantised_files_have_features(name: str, tmp_path: Path, shared_data: Path) -> None:
+    path = shared_data / "weights" / name
+    if not path.is_file():
+        pytest.skip(f"no weights at {path}")
+    artifact = import_model(ImportOptions(str(path)), tmp_path / "out")
+    _, engine = load_engine(artifact)
+    images = np.random.default_rng(0).random((2, 224, 224, 3)).astype(np.float32)
+    features = engine.features(images)
+    engine.close()
+    assert features is not None and features.shape == (2, 1_280)
+    assert np.isfinite(features).all() and 0 <= features.min() < features.max() < 10
