@@ -15,6 +15,7 @@ from model.artifact.load import load_engine, read_artifact  # noqa: E402
 from model.engines.base import MAX_FEATURES  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
+from tests.conftest import absent  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 
 pytestmark = [
@@ -47,7 +48,7 @@ def hidden(image: Any) -> Any:
 
 
 def wide(image: Any) -> Any:
-    assert 12 * 10 * 40 > MAX_FEATURES
+    assert MAX_FEATURES < 12 * 10 * 40
     return layers.Dense(3, activation="softmax")(layers.Flatten()(layers.Conv2D(40, 1, activation="relu")(image)))
 
 
@@ -74,6 +75,7 @@ def test_features_are_those_of_the_network(body: Any, tmp_path: Path) -> None:
             assert features is None
         else:
             expected = keras.Model(image, made.get_layer("features").output).predict(images, verbose=0)
+            assert features is not None
             np.testing.assert_allclose(features, expected.reshape(5, -1), atol=1e-5)
             assert np.ptp(expected, axis=0).max() > 1e-3, "they depend on the image"
         engine.close()
@@ -97,7 +99,7 @@ def test_both_engines_of_the_shipped_artifact_have_the_same_features(root: Path)
 def test_quantised_files_have_features(name: str, tmp_path: Path, shared_data: Path) -> None:
     path = shared_data / "weights" / name
     if not path.is_file():
-        pytest.skip(f"no weights at {path}")
+        absent(f"no weights at {path}")
     artifact = import_model(ImportOptions(str(path)), tmp_path / "out")
     _, engine = load_engine(artifact)
     images = np.random.default_rng(0).random((2, 224, 224, 3)).astype(np.float32)
