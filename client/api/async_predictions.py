@@ -87,6 +87,7 @@ class AsyncPredictions(Client):
         *,
         top_k: int | None = None,
         model: str | None = None,
+        features: bool = False,
         expires_in_s: float | None = None,
         state: str | os.PathLike[str] | None = None,
         on_start: Callable[[AsyncSubmittedJob], object] | None = None,
@@ -95,7 +96,7 @@ class AsyncPredictions(Client):
 
         The event loop calls `on_start`. Cancelling the task ends the sending; the job stays, for `resume`.
         """
-        options = request_options(top_k, model, expires_in_s=expires_in_s)
+        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features)
         paths, place = paths_of(images), place_of(state)
         definition = self._job_definition(paths, options)
         loop = asyncio.get_running_loop()

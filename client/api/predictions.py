@@ -91,6 +91,7 @@ class Predictions(Client):
         *,
         top_k: int | None = None,
         model: str | None = None,
+        features: bool = False,
         expires_in_s: float | None = None,
         state: str | os.PathLike[str] | None = None,
         on_start: Callable[[SubmittedJob], object] | None = None,
@@ -103,7 +104,7 @@ class Predictions(Client):
 
         - `images`: a file, folder, glob, zip archive or gs:// address, or an iterable of these, which is read first.
           Bytes are refused, because a job must be able to read its images again.
-        - `top_k`, `model`, `expires_in_s`: see `predict`.
+        - `top_k`, `model`, `features`, `expires_in_s`: see `predict`.
         - `state`: the path of the job store; by default PREDICTIONS_STATE, or that of the command line.
         - `on_start`: called with the job when its images are known, before one is sent.
 
@@ -111,7 +112,7 @@ class Predictions(Client):
         without an image, and later, with the id of the job, when the broker does not answer or a topic is wrong. An
         image that cannot be read is counted in the job's `failed`.
         """
-        options = request_options(top_k, model, expires_in_s=expires_in_s)
+        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features)
         paths, place = paths_of(images), place_of(state)
         definition = self._job_definition(paths, options)
 

@@ -107,6 +107,12 @@ request = together(
 )
 """Declares the options of each request, without its expiry."""
 
+_features = option(
+    "--features",
+    is_flag=True,
+    help="Request the features of each image, which the commands index and similar compare.",
+)
+
 _expiry = option("--expires-in", type=SECONDS, metavar="S", help="Let requests expire after S seconds.")
 
 resume = option(
@@ -117,7 +123,7 @@ resume = option(
 )
 """Declares --resume."""
 
-sending = together(selecting, request, _expiry, resume, _sending)
+sending = together(selecting, request, _features, _expiry, resume, _sending)
 """Declares what all commands share that send images."""
 
 timeout = option(
@@ -149,11 +155,6 @@ receiving = together(
         type=FilePath(),
         metavar="DIR",
         help="Write the explanations to this folder; implies --explain.",
-    ),
-    option(
-        "--features",
-        is_flag=True,
-        help="Request the features of each image, which the commands index and similar compare.",
     ),
     timeout,
 )

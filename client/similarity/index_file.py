@@ -27,7 +27,7 @@ from client.whole_file import written_whole
 from functions.messages.json_fields import field_of
 
 MAX_IMAGES = 100_000
-"""Images of an index. NumPy compares a hundred thousand in a second; more would need another kind of index."""
+"""Images of an index. NumPy compares a hundred thousand in two seconds; more would need another kind of index."""
 
 _VECTORS, _ABOUT = "vectors.npy", "index.json"
 _FORMAT = "predictions-index-1"

@@ -49,6 +49,7 @@ CASES = {
     "top_k = 0": Case("invalid_request", attributes={"top_k": "0"}),
     "top_k = 1000": Case("invalid_request", attributes={"top_k": "1000"}),
     "explain = yes": Case("invalid_request", attributes={"explain": "yes"}),
+    "features = yes": Case("invalid_request", attributes={"features": "yes"}),
     "explain = 1 in JSON": Case("invalid_request", b'{"image_uri": "gs://uploads/there.png", "explain": 1}'),
     "unknown attribute": Case("ok", attributes={"colour": "blue"}),
     "unknown model": Case("unknown_model", attributes={"model": "resnet"}),

@@ -79,6 +79,7 @@ SMALL = {
     "larger image": (Envelope("m1", bytes(SMALL_BYTES + 1)), False),
     "reference": (Envelope("m1", b'{"image_uri": "gs://bucket/object"}'), False),
     "explanation": (Envelope("m1", encoded(), {"explain": "true"}), False),
+    "features": (Envelope("m1", encoded(), {"features": "true"}), False),
     "upload": (Envelope("m1", b"", {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "o"}), False),
 }
 

@@ -124,6 +124,7 @@ def test_a_wrong_argument_is_refused_before_iterating(predictions: Predictions, 
         ({"top_k": 2.0}, "top_k is 2.0; "),
         ({"model": ""}, "model is ''; it must be the name or the digest of a model"),
         ({"explain": "no"}, "explain is 'no'; it must be True or False"),
+        ({"features": 1}, "features is 1; it must be True or False"),
         ({"expires_in_s": 0}, "expires_in_s is 0; it must be a number of seconds above 0, at most 604,800"),
         ({"expires_in_s": float("nan")}, "expires_in_s is nan; "),
     ],
@@ -136,8 +137,8 @@ def test_wrong_options_are_refused_before_iterating(
 
 
 def test_the_options_reach_the_requests(predictions: Predictions, pipeline: Pipeline) -> None:
-    list(predictions.predict(b"Bag", top_k=3, model="m", explain=True, expires_in_s=60))
-    assert pipeline.options == [SendOptions(3, "m", 60.0, True)]
+    list(predictions.predict(b"Bag", top_k=3, model="m", explain=True, features=True, expires_in_s=60))
+    assert pipeline.options == [SendOptions(3, "m", 60.0, True, True)]
 
 
 @pytest.mark.parametrize(
