@@ -44,12 +44,15 @@ class Session:
     def view(self) -> View:
         """Return the view that shows the outcomes as they come."""
         from client.results.explanation_files import ExplanationFiles
+        from client.results.missing_features import MissingFeatures
         from client.results.output import JsonLines, Nothing, RequestIds
 
         arguments = self.arguments
         view: View = JsonLines() if arguments.as_json else RequestIds() if arguments.no_wait else Nothing()
         if folder := arguments.explanations:
             view = ExplanationFiles(view, self.messages, folder)
+        if arguments.features and self.awaits:
+            view = MissingFeatures(view, self.messages)
         if arguments.output:
             from client.results.result_files import ResultFiles, open_writers
 

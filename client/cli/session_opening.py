@@ -67,5 +67,5 @@ def _resumed(
             )
     if given(_OPTIONS):
         raise UsageError(f"{', '.join(given(_OPTIONS).values())}: the options of job {job.id} are fixed")
-    arguments = replace(arguments, explain=made.options.explain)
+    arguments = replace(arguments, explain=made.options.explain, features=made.options.features)
     return Session(arguments, job, make_source(made) if make_source else rest_of_listing(job))

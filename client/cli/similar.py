@@ -143,7 +143,8 @@ def _search(found: Index, job: Job, top: int, as_json: bool) -> int:
     if len(records) != 1:
         raise UsageError(f"{len(records):,} images were sent; name one image")
     if not records[0].features:
-        Messages().show(": ".join(rows(records[0])[0][:2]))
+        if not records[0].answered:  # the absence of features is said already
+            Messages().show(": ".join(rows(records[0])[0][:2]))
         return 1
     _show(found, nearest(found, vector_of(records[0]), top), as_json)
     return 0

@@ -11,10 +11,13 @@ import pytest
 keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 from keras import layers  # noqa: E402
 
-from model.artifact.load import load_engine, read_artifact  # noqa: E402
-from model.engines.base import MAX_FEATURES  # noqa: E402
+from model.artifact.load import ENGINES, load_engine, open_engine, read_artifact  # noqa: E402
+from model.engines.base import MAX_FEATURES, Signature  # noqa: E402
 from model.training.export import variants  # noqa: E402
+from model.training.export.convert import convert  # noqa: E402
+from model.training.export.selection import VARIANTS  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
+from model.training.importing.keras_source import KerasSource  # noqa: E402
 from tests.conftest import absent  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
 
@@ -79,6 +82,24 @@ def test_features_are_those_of_the_network(body: Any, tmp_path: Path) -> None:
             np.testing.assert_allclose(features, expected.reshape(5, -1), atol=1e-5)
             assert np.ptp(expected, axis=0).max() > 1e-3, "they depend on the image"
         engine.close()
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variant_has_features(variant: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    image = keras.Input((12, 10, 3))
+    made = keras.Model(image, pooled(image))
+    endpoints = KerasSource(made, "made").write(tmp_path)
+    images = np.random.default_rng(0).random((32, 12, 10, 3)).astype(np.float32)
+    assert endpoints
+    (tmp_path / "made.tflite").write_bytes(convert(tmp_path / ENGINES["savedmodel"].path, endpoints, variant, images))
+    engine = open_engine("litert", tmp_path / "made.tflite", Signature(12, 10, 3, "float32", ("a", "b", "c"), {}))
+    features = engine.features(images)
+    engine.close()
+    assert features is not None
+    expected = keras.Model(image, made.get_layer("features").output).predict(images, verbose=0)
+    np.testing.assert_allclose(features, expected, atol=0.03 * np.abs(expected).max())
 
 
 def test_both_engines_of_the_shipped_artifact_have_the_same_features(root: Path) -> None:

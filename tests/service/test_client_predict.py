@@ -284,3 +284,16 @@ def test_an_explanation_is_not_written_through_links_or_pipes(
         assert planted.is_file() and planted.read_bytes() == b"a PNG"
     assert list(planted.parent.iterdir()) == [planted], "no part is left"
     assert list(Path().iterdir()) == [planted.parent]
+
+
+@pytest.mark.parametrize("features", [None, b"\x00\x3c"])
+def test_a_worker_that_sends_no_features_is_noticed(
+    features: bytes | None, shoe: Path, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker.body = encode_response(Response("r", (Prediction("Sneaker", 0.99),), features=features))
+    assert main(["predict", str(shoe), "--url", worker.url, "--features"], {}) == 0
+    assert parse_qs(urlsplit(worker.path).query)["features"] == ["true"]
+    said = "the worker sent no features; one of release 1.0.0 cannot (1 images)" in capsys.readouterr().err
+    assert said == (features is None)
+    assert main(["predict", str(shoe), "--url", worker.url], {}) == 0
+    assert "features" not in capsys.readouterr().err
