@@ -163,8 +163,7 @@ class Response:
     """The response to one request, with either `predictions` or `error`.
 
     `labels`: the labels that the image has, best first, when the model is multi-label; None for a model whose labels
-    exclude each other, and with an error. `features`: what the model's last layer makes the scores of, as little-endian
-    float16 numbers; None unless requested.
+    exclude each other, and with an error. `features`: little-endian float16 numbers; None unless requested.
     """
 
     request_id: str
@@ -211,13 +210,7 @@ def encode_response(response: Response) -> bytes:
         else None,
         "source": {"filename": source.filename, "image_uri": source.image_uri},
         "error": {"code": response.error.code, "message": response.error.message} if response.error else None,
-        "timing_ms": {
-            "queue": timing.queue,
-            "fetch": timing.fetch,
-            "decode": timing.decode,
-            "predict": timing.predict,
-            "total": timing.total,
-        },
+        "timing_ms": {name: getattr(timing, name) for name in Timing.__slots__},
         "delivery_attempt": response.delivery_attempt,
         "completed_at": response.completed_at,
         "explanation": {"label": why.label, "method": why.method, "png": base64.b64encode(why.png).decode()}
@@ -260,7 +253,7 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
         Error(*texts(error, "code", "message")) if error is not None else None,
         Model(*texts(model, "name", "version", "digest", "engine")) if model is not None else None,
         Source(*(field_of(source, name, str, type(None)) for name in ("filename", "image_uri"))),
-        Timing(*(number(timing, name) for name in ("queue", "fetch", "decode", "predict", "total"))),
+        Timing(*(number(timing, name) for name in Timing.__slots__)),
         field_of(body, "delivery_attempt", int),
         field_of(body, "completed_at", str),
         (attributes or {}).get("reply_to"),
@@ -287,10 +280,8 @@ def _labels(body: dict[str, Any]) -> tuple[str, ...] | None:
 
 def _features(body: dict[str, Any]) -> bytes | None:
     """The features of an image. Responses of worker versions before them lack the field."""
-    if body.get("features") is None:
-        return None
-    features = binary(body, "features")
-    if not features or len(features) % 2:
+    features = None if body.get("features") is None else binary(body, "features")
+    if features is not None and (not features or len(features) % 2):
         raise ValueError(f"features has {len(features):,} bytes; it must be float16 numbers")
     return features
 
