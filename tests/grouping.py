@@ -26,6 +26,7 @@ SHARED_TWINS = (
     "test_python_programs",
     "test_replay",
     "test_results",
+    "test_similar",
     "test_trace_path",
     "test_watch_folder",
 )

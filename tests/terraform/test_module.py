@@ -128,9 +128,9 @@ def rehearsed(tmp_path: Path) -> Iterator[Path]:
     """A folder with the outputs of a rehearsal, as the page has their types."""
     folder = copy_files(tmp_path / "work")
     found = re.findall(
-        r"^\| `(\w+)` \| `(map|string|object)\b", tables.PAGE.read_text().partition("outputs: begin")[2], re.M
+        r"^\| `(\w+)` \| `(map|string|number|object)\b", tables.PAGE.read_text().partition("outputs: begin")[2], re.M
     )
-    types = {"map": ["map", "string"], "string": "string", "object": ["object", {"region": "string"}]}
+    types = {"map": ["map", "string"], "string": "string", "number": "number", "object": ["object", {"region": "string"}]}
     place = scenarios.place(folder, "everything")
     place.mkdir(parents=True)
     given = {"values": {"outputs": {name: {"type": types[kind]} for name, kind in found}}}
