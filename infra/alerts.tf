@@ -12,7 +12,11 @@ variable "alerts" {
   nullable = false
   validation {
     condition     = alltrue([for email in var.alerts.emails : can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", email))])
-    error_message = "alerts.emails must be addresses such as someone@example.com."
+    error_message = "alerts.emails has ${substr(try([for email in var.alerts.emails : coalesce(email, "null") if !can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", email))][0], ""), 0, 100)}; each must be an address such as someone@example.com."
+  }
+  validation {
+    condition     = length(var.alerts.emails) <= 16
+    error_message = "alerts.emails has ${length(var.alerts.emails)} addresses; Google allows at most 16 for an alert: name a group's address instead."
   }
   validation {
     condition     = var.alerts.backlog_seconds > 0 && var.alerts.endpoint_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && coalesce(var.alerts.score_drop, 0.1) > 0 && coalesce(var.alerts.score_drop, 0.1) < 1
@@ -109,7 +113,7 @@ locals {
         for      = "3600s" # the job's timeout: a run may take longer than the one before
         every    = 3600
         logs     = local.job_lines
-        query    = "absent_over_time(${format(local.completed, "succeeded")}[${ceil(var.nightly.hours * 60)}m])"
+        query    = "absent_over_time(${format(local.completed, "succeeded")}[${ceil(local.nightly.hours * 60)}m])"
       }
     },
     var.http_endpoint == "off" ? {} : {

@@ -9,15 +9,19 @@ variable "existing" {
     error_message = "existing has ${substr(join(", ", setsubtract(keys(var.existing), keys(local.bringable))), 0, 100)}; it must have only ${join(", ", keys(local.bringable))}."
   }
   validation {
-    condition     = alltrue([for kind, given in var.existing : length(setsubtract(keys(given), try(local.bringable[kind].names, keys(given)))) == 0])
+    condition     = alltrue([for given in values(var.existing) : given != null])
+    error_message = "existing has ${substr(try([for kind, given in var.existing : kind if given == null][0], ""), 0, 100)} = null; it must be a map of ids by name: leave the kind out instead."
+  }
+  validation {
+    condition     = alltrue([for kind, given in var.existing : length(setsubtract(keys(given), try(local.bringable[kind].names, keys(given)))) == 0 if given != null])
     error_message = "existing has ${try([for kind, given in var.existing : "${kind}.${substr(join(", ", setsubtract(keys(given), local.bringable[kind].names)), 0, 100)}; ${kind} must have only ${join(", ", local.bringable[kind].names)}" if length(setsubtract(keys(given), local.bringable[kind].names)) > 0][0], "")}."
   }
   validation {
-    condition     = alltrue(flatten([for kind, given in var.existing : [for name, id in given : can(regex(local.bringable[kind].pattern, id)) if contains(try(local.bringable[kind].names, []), name)]]))
+    condition     = alltrue(flatten([for kind, given in var.existing : [for name, id in given : can(regex(local.bringable[kind].pattern, id)) if contains(try(local.bringable[kind].names, []), name)] if given != null]))
     error_message = "existing has ${try(flatten([for kind, given in var.existing : [for name, id in given : "${kind}.${name} = ${substr(coalesce(id, "null"), 0, 100)}; it must be ${local.bringable[kind].is}" if contains(local.bringable[kind].names, name) && !can(regex(local.bringable[kind].pattern, id))]])[0], "")}."
   }
   validation {
-    condition     = alltrue([for given in values(var.existing) : length(distinct(values(given))) == length(given)])
+    condition     = alltrue([for given in values(var.existing) : length(distinct(values(given))) == length(given) if given != null])
     error_message = "existing has the same resource twice; each name must have a resource of its own."
   }
 }

@@ -23,8 +23,8 @@ locals {
   shipped = yamldecode(file("${path.module}/topology.yaml"))
 
   # Google's limits of the numbers that may be overridden.
-  seconds = { is = "whole seconds, such as 600s", pattern = "^[0-9]{1,9}s$" }
-  whole   = { is = "a whole number", pattern = "^[0-9]{1,9}$" }
+  seconds = { is = "whole seconds, such as 600s", pattern = "^(0|[1-9][0-9]{0,8})s$" }
+  whole   = { is = "a whole number", pattern = "^(0|[1-9][0-9]{0,8})$" }
   allowed = {
     retention             = merge(local.seconds, { least = 600, most = 2678400 }) # from 10 minutes to 31 days
     backoff               = merge(local.seconds, { least = 0, most = 600 })

@@ -27,6 +27,14 @@ variable "prefix" {
     condition     = can(regex("^([a-z][a-z0-9]{0,10})?$", var.prefix))
     error_message = "prefix is ${var.prefix}; it must be at most 11 lower-case letters and digits, starting with a letter; the hyphen after it is added."
   }
+  validation {
+    condition     = var.http_endpoint == "off" || length(var.prefix) <= 10
+    error_message = "prefix is ${var.prefix}; with http_endpoint it must be at most 10 characters: the id of the endpoint's service account, ${var.prefix}-prediction-endpoint, may have 30."
+  }
+  validation {
+    condition     = !startswith(var.prefix, "goog") && !strcontains(var.prefix, "google")
+    error_message = "prefix is ${var.prefix}; it must not begin with goog or contain google: Pub/Sub and Cloud Storage reserve such names."
+  }
 }
 
 variable "compute" {
@@ -45,8 +53,8 @@ variable "image" {
   type        = string
   default     = null
   validation {
-    condition     = var.image == null ? var.compute == "function" && var.http_endpoint == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/.+", var.image))
-    error_message = "image must be a full name with its registry, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
+    condition     = var.image == null ? var.compute == "function" && var.http_endpoint == "off" && var.nightly == null : can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]+)?$", var.image))
+    error_message = "image is ${try(substr(var.image, 0, 100), "null")}; it must be a full name with its registry, such as europe-west1-docker.pkg.dev/PROJECT/images/worker@sha256:..."
   }
 }
 
@@ -56,8 +64,8 @@ variable "function_source" {
   default     = "../build/package/function-source.zip"
   nullable    = false
   validation {
-    condition     = var.compute != "function" || fileexists(var.function_source)
-    error_message = "function_source is ${var.function_source}, which does not exist; make package writes build/package/function-source.zip. A module's caller must give its own path, such as one below path.root."
+    condition     = var.compute != "function" || can(filesha256(var.function_source))
+    error_message = "function_source is ${var.function_source}, which is not a file; make package writes build/package/function-source.zip. A module's caller must give its own path, such as one below path.root."
   }
 }
 
@@ -81,6 +89,10 @@ variable "settings" {
     error_message = "settings has ${substr(try([for name in keys(var.settings) : jsonencode(name) if !can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))][0], ""), 0, 140)}; names must be letters, digits and _, and must not start with a digit."
   }
   validation {
+    condition     = alltrue([for value in values(var.settings) : value != null])
+    error_message = "settings has ${substr(try([for name, value in var.settings : name if value == null][0], ""), 0, 100)} = null; a value must be a string: leave the name out instead."
+  }
+  validation {
     condition     = length(setintersection(keys(var.settings), keys(local.set_elsewhere))) == 0
     error_message = "settings has ${join(", ", [for name in keys(var.settings) : "${name} (set by ${local.set_elsewhere[name]})" if can(local.set_elsewhere[name])])}; it must contain only names that nothing else sets."
   }
@@ -93,8 +105,8 @@ variable "settings" {
     error_message = "settings has PUSH_AUDIENCE or PUSH_SERVICE_ACCOUNT, which must not be set: Cloud Run verifies push tokens itself and forwards them without their signature, so the worker would reject all of them."
   }
   validation {
-    condition     = contains(["DEBUG", "INFO"], lookup(var.settings, "LOG_LEVEL", "INFO"))
-    error_message = "settings has LOG_LEVEL = ${lookup(var.settings, "LOG_LEVEL", "INFO")}; it must be DEBUG or INFO, because alerts and charts need the worker's log lines."
+    condition     = contains(["DEBUG", "INFO"], coalesce(lookup(var.settings, "LOG_LEVEL", "INFO"), "INFO"))
+    error_message = "settings has LOG_LEVEL = ${coalesce(lookup(var.settings, "LOG_LEVEL", "INFO"), "INFO")}; it must be DEBUG or INFO, because alerts and charts need the worker's log lines."
   }
 }
 
@@ -133,6 +145,10 @@ variable "endpoint_callers" {
     condition     = alltrue([for member in values(var.endpoint_callers) : can(regex(local.member, member))])
     error_message = "endpoint_callers has ${try([for name, member in var.endpoint_callers : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
   }
+  validation {
+    condition     = length(distinct(values(var.endpoint_callers))) == length(var.endpoint_callers)
+    error_message = "endpoint_callers has ${try([for name, member in var.endpoint_callers : "${substr(name, 0, 60)} = ${substr(member, 0, 60)}" if length([for other in values(var.endpoint_callers) : other if other == member]) > 1][0], "")} a second time; each member must have one name, because removing one of two would remove the rights of both."
+  }
 }
 
 variable "response_store" {
@@ -150,6 +166,10 @@ variable "clients" {
   validation {
     condition     = alltrue([for member in values(var.clients) : can(regex(local.member, member))])
     error_message = "clients has ${try([for name, member in var.clients : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:. Public access is not supported."
+  }
+  validation {
+    condition     = length(distinct(values(var.clients))) == length(var.clients)
+    error_message = "clients has ${try([for name, member in var.clients : "${substr(name, 0, 60)} = ${substr(member, 0, 60)}" if length([for other in values(var.clients) : other if other == member]) > 1][0], "")} a second time; each member must have one name, because removing one of two would remove the rights of both."
   }
 }
 
@@ -179,6 +199,10 @@ variable "analysts" {
   validation {
     condition     = alltrue([for member in values(var.analysts) : can(regex(local.member, member))])
     error_message = "analysts has ${try([for name, member in var.analysts : "${substr(name, 0, 60)} = ${substr(coalesce(member, "null"), 0, 60)}" if !can(regex(local.member, member))][0], "")}; a member must begin with user:, group:, serviceAccount:, principal: or principalSet:."
+  }
+  validation {
+    condition     = length(distinct(values(var.analysts))) == length(var.analysts)
+    error_message = "analysts has ${try([for name, member in var.analysts : "${substr(name, 0, 60)} = ${substr(member, 0, 60)}" if length([for other in values(var.analysts) : other if other == member]) > 1][0], "")} a second time; each member must have one name, because removing one of two would remove the rights of both."
   }
 }
 
@@ -220,7 +244,7 @@ variable "labels" {
   nullable    = false
   validation {
     condition     = alltrue([for key, value in var.labels : can(regex(local.label, "${key}=${value}"))])
-    error_message = "labels has ${substr(try([for key, value in var.labels : "${key}=${value}" if !can(regex(local.label, "${key}=${value}"))][0], ""), 0, 140)}; keys and values must be at most 63 lower-case letters, digits, _ and -, and a key must start with a letter."
+    error_message = "labels has ${substr(try([for key, value in var.labels : "${key}=${value == null ? "null" : value}" if !can(regex(local.label, "${key}=${value}"))][0], ""), 0, 140)}; keys and values must be at most 63 lower-case letters, digits, _ and -, and a key must start with a letter."
   }
   validation {
     condition     = length(var.labels) <= 64

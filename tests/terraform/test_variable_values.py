@@ -21,6 +21,7 @@ _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 # The files whose local values the validations use.
 WITH_LOCALS = {"existing", "iam", "topology", "variables", "sizes", "nightly"}
 
+ANA = "user:ana@example.com"
 L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
 RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
 
@@ -33,7 +34,7 @@ def scale(**given: float | None) -> dict[str, str]:
     return {"compute": "worker", "scale": json.dumps({"max": 10, "rate": 20} | given)}
 
 
-def settings(name: str, value: str = "x") -> dict[str, str]:
+def settings(name: str, value: str | None = "x") -> dict[str, str]:
     return {"settings": json.dumps({name: value})}
 
 
@@ -100,6 +101,10 @@ ACCEPTED: list[dict[str, str]] = [
     scale(),
     scale(min=10, rate=0.01, drain_minutes=1, cooldown_minutes=720, every_minutes=1),
     nightly(prefix="2026/"),
+    {"prefix": "a" * 10, "http_endpoint": "internal"},
+    {"prefix": "a" * 11},
+    {"alerts": json.dumps({"emails": [f"a{number}@example.com" for number in range(16)]})},
+    *({"image": f"host.example:5000/a/b_c{version}"} for version in ("", ":v1.2_3", "@sha256:0f3a", ":V1@sha256:0f3a")),
     *(
         overrides(**{path: value})
         for path, values in (
@@ -233,7 +238,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         for path, values, allowed in (
             (
                 "topics.req_predict.retention",
-                ("599s", "2678401s", "1d", "600", "", "-600s", "1e3s"),
+                ("599s", "2678401s", "1d", "600", "", "-600s", "1e3s", "0600s"),
                 "from 600 to 2678400",
             ),
             ("subscriptions.req_predict-sub.retention", ("0s", "99999999999s", "600.5s"), "from 600 to 2678400"),
@@ -244,7 +249,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
             ),
             (
                 "subscriptions.req_predict-sub.dead_letter.max_delivery_attempts",
-                (4, 101, "5s"),
+                (4, 101, "5s", "020"),
                 "whole number, from 5 to 100",
             ),
             ("buckets.payloads.delete_after_days", (0, -1, "8d", 1.5, 36501), "whole number, from 1 to 36500"),
@@ -329,6 +334,55 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     ({"project_id": "Some Project"}, "project_id", ["is Some Project", "6 to 30"]),
     ({"region": "europe-west1-b"}, "region", ["is europe-west1-b", "not a zone"]),
     ({"prefix": "dev-"}, "prefix", ["is dev-", "at most 11"]),
+    *(({"prefix": prefix}, "prefix", [f"is {prefix}", "begin with goog"]) for prefix in ("goog", "goog1", "mygoogle")),
+    (
+        {"prefix": "a" * 11, "http_endpoint": "internal"},
+        "prefix",
+        ["is aaaaaaaaaaa;", "at most 10", "aaaaaaaaaaa-prediction-endpoint"],
+    ),
+    *(
+        (
+            {name: json.dumps({"one": ANA, "two": "user:bo@example.com", "three": ANA})},
+            name,
+            [f"= {ANA}", "second time"],
+        )
+        for name in ("clients", "analysts", "endpoint_callers")
+    ),
+    (settings("ENGINE", None), "settings", ["ENGINE = null", "leave the name out"]),
+    (settings("LOG_LEVEL", None), "settings", ["LOG_LEVEL = null", "leave the name out"]),
+    ({"labels": '{"env": null}'}, "labels", ["env=null", "at most 63"]),
+    ({"existing": '{"topics": null}'}, "existing", ["topics = null", "leave the kind out"]),
+    *(
+        ({"image": image}, "image", [f"is {image};", "full name with its registry"])
+        for image in (
+            *(
+                "",
+                "null",
+                "python:3.11",
+                "https://host.example/worker",
+                "host.example/my worker",
+                "host.example/Worker",
+            ),
+            *("host.example/worker@sha256:", "host.example/worker:"),
+        )
+    ),
+    *(
+        ({"compute": "function", "function_source": path}, "function_source", [f"is {path},", "not a file"])
+        for path in (".", "none.zip", "")
+    ),
+    *(
+        (
+            {"alerts": json.dumps({"emails": [email]})},
+            "alerts",
+            [f"has {email or 'null'};", "such as someone@example.com"],
+        )
+        for email in ("oncall", "a@b", "a b@example.com", None)
+    ),
+    (
+        {"alerts": json.dumps({"emails": [f"a{number}@example.com" for number in range(17)]})},
+        "alerts",
+        ["17 addresses", "at most 16"],
+    ),
     ({"compute": "lambda"}, "compute", ["is lambda", "push, worker or function"]),
     ({"http_endpoint": "open"}, "http_endpoint", ["is open", "off, internal or anywhere"]),
 ]
