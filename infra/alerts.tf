@@ -1,31 +1,42 @@
 # Alerts and their recipients. How to respond: runbook.md, under the alert's name.
 variable "alerts" {
-  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value (0.1, with `score_metrics` only), seconds of the HTTP endpoint's 95th percentile."
-  type = object({
-    emails           = optional(set(string), [])
-    backlog_seconds  = optional(number, 900)  # longer than the retry backoff of a message, which is at most 10 minutes
-    error_ratio      = optional(number, 0.05) # one failure in twenty: retries hide failures from senders but cost money
-    score_drop       = optional(number, null) # 0.1 with score_metrics: the shipped model falls by at most 0.035 over each 100 of 4,000 test images, by 0.24 with noise, by 0.3 on unknown images
-    endpoint_seconds = optional(number, 10)   # longer than a cold start and a batch
-  })
+  description = "E-mail addresses for alerts, and the thresholds: seconds that a message waits, share of requests that the pipeline fails, distance of scores below their expected value (with `score_metrics` only), seconds of the HTTP endpoint's 95th percentile. `{ emails = [], backlog_seconds = 900, error_ratio = 0.05, score_drop = 0.1, endpoint_seconds = 10 }`"
+  # Not an object, because Terraform drops the names that an object type does not have.
+  type     = any
   default  = {}
   nullable = false
   validation {
-    condition     = alltrue([for email in var.alerts.emails : can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", email))])
-    error_message = "alerts.emails has ${substr(try([for email in var.alerts.emails : coalesce(email, "null") if !can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", email))][0], ""), 0, 100)}; each must be an address such as someone@example.com."
+    condition     = length(setsubtract(try(keys(var.alerts), ["alerts"]), concat(["emails"], keys(local.alert_defaults)))) == 0
+    error_message = "alerts has ${substr(join(", ", setsubtract(try(keys(var.alerts), ["no names"]), concat(["emails"], keys(local.alert_defaults)))), 0, 100)}; it must have only emails, ${join(", ", keys(local.alert_defaults))}."
   }
   validation {
-    condition     = length(var.alerts.emails) <= 16
-    error_message = "alerts.emails has ${length(var.alerts.emails)} addresses; Google allows at most 16 for an alert: name a group's address instead."
+    condition     = try(var.alerts.emails, null) == null ? true : try(alltrue([for email in var.alerts.emails : can(regex(local.email, email))]), false)
+    error_message = "alerts.emails has ${substr(try([for email in var.alerts.emails : coalesce(email, "null") if !can(regex(local.email, email))][0], "no list"), 0, 100)}; it must be a list of addresses such as someone@example.com."
   }
   validation {
-    condition     = var.alerts.backlog_seconds > 0 && var.alerts.endpoint_seconds > 0 && var.alerts.error_ratio > 0 && var.alerts.error_ratio < 1 && coalesce(var.alerts.score_drop, 0.1) > 0 && coalesce(var.alerts.score_drop, 0.1) < 1
-    error_message = "alerts has backlog_seconds = ${var.alerts.backlog_seconds}, endpoint_seconds = ${var.alerts.endpoint_seconds}, error_ratio = ${var.alerts.error_ratio} and score_drop = ${coalesce(var.alerts.score_drop, 0.1)}; the first two must be above 0, the others between 0 and 1."
+    condition     = try(length(var.alerts.emails), 0) <= 16
+    error_message = "alerts.emails has ${try(length(var.alerts.emails), 0)} addresses; Google allows at most 16 for an alert: name a group's address instead."
   }
   validation {
-    condition     = var.score_metrics || var.alerts.score_drop == null
-    error_message = "alerts.score_drop is ${coalesce(var.alerts.score_drop, 0)}, but score_metrics is false: the alert drift compares these metrics. Leave score_drop out, or set score_metrics to true."
+    condition     = alltrue([for name, default in local.alert_defaults : try(var.alerts[name], null) == null ? true : try(var.alerts[name] > 0 && (default >= 1 || var.alerts[name] < 1), false)])
+    error_message = "alerts has ${try([for name, default in local.alert_defaults : "${name} = ${try(substr(var.alerts[name], 0, 60), "no number")}; it must be ${default < 1 ? "between 0 and 1" : "above 0"}" if try(var.alerts[name], null) == null ? false : !try(var.alerts[name] > 0 && (default >= 1 || var.alerts[name] < 1), false)][0], "")}."
   }
+  validation {
+    condition     = var.score_metrics || try(var.alerts.score_drop, null) == null
+    error_message = "alerts.score_drop is ${try(tostring(coalesce(var.alerts.score_drop)), "set")}, but score_metrics is false: the alert drift compares these metrics. Leave score_drop out, or set score_metrics to true."
+  }
+}
+
+locals {
+  email = "^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$"
+  alert_defaults = {
+    backlog_seconds  = 900  # longer than the retry backoff of a message, which is at most 10 minutes
+    error_ratio      = 0.05 # one failure in twenty: retries hide failures from senders but cost money
+    score_drop       = 0.1  # the shipped model falls by at most 0.035 over each 100 of 4,000 test images, by 0.24 with noise, by 0.3 on unknown images
+    endpoint_seconds = 10   # longer than a cold start and a batch
+  }
+  alert_emails = toset(try([for email in var.alerts.emails : email], []))
+  alert        = { for name, default in local.alert_defaults : name => try(var.alerts[name], null) == null ? default : tonumber(var.alerts[name]) }
 }
 
 variable "runbook_url" {
@@ -58,7 +69,7 @@ locals {
         for      = "300s"
         every    = 60
         logs     = local.complaints
-        query    = "${local.waiting.oldest_unacked_message_age.live} > ${var.alerts.backlog_seconds}"
+        query    = "${local.waiting.oldest_unacked_message_age.live} > ${local.alert.backlog_seconds}"
       }
       dead_letters = {
         is       = "dead letters wait for an operator"
@@ -75,7 +86,7 @@ locals {
         every    = 60
         logs     = local.complaints
         # More than ten, because one request that fails repeatedly does so six times in ten minutes.
-        query = "sum(${local.increase.failed["10m"]}) / sum(${local.increase.ended["10m"]}) > ${var.alerts.error_ratio} and sum(${local.increase.failed["10m"]}) > 10"
+        query = "sum(${local.increase.failed["10m"]}) / sum(${local.increase.ended["10m"]}) > ${local.alert.error_ratio} and sum(${local.increase.failed["10m"]}) > 10"
       }
       failed_starts = {
         is       = "the model of starting instances is never loaded"
@@ -95,7 +106,7 @@ locals {
         every    = 3600 # it reads a day, by label, and each value that a query returns is paid for
         logs     = local.answered
         # Over one day, and more than 100 predictions, because fewer are not significant.
-        query = "sum(${local.shortfall}) / sum(${local.increase.compared["1d"]}) > ${coalesce(var.alerts.score_drop, 0.1)} and sum(${local.increase.compared["1d"]}) > 100"
+        query = "sum(${local.shortfall}) / sum(${local.increase.compared["1d"]}) > ${local.alert.score_drop} and sum(${local.increase.compared["1d"]}) > 100"
       }
     } : {},
     var.nightly == null ? {} : {
@@ -124,7 +135,7 @@ locals {
         every    = 60
         logs     = local.endpoint_lines
         # Cloud Run itself replies 429 or 5xx without an instance. Those requests are in no log line of the worker.
-        query = "sum(increase(${local.refused}[10m])) / sum(increase(${local.called}[10m])) > ${var.alerts.error_ratio} and sum(increase(${local.refused}[10m])) > 10"
+        query = "sum(increase(${local.refused}[10m])) / sum(increase(${local.called}[10m])) > ${local.alert.error_ratio} and sum(increase(${local.refused}[10m])) > 10"
       }
       endpoint_latency = {
         is       = "the HTTP endpoint is slow"
@@ -132,7 +143,7 @@ locals {
         for      = "600s"
         every    = 60
         logs     = local.endpoint_lines
-        query    = "histogram_quantile(0.95, sum by (le) (increase(${local.reply_ms}[10m]))) > ${1000 * var.alerts.endpoint_seconds}"
+        query    = "histogram_quantile(0.95, sum by (le) (increase(${local.reply_ms}[10m]))) > ${1000 * local.alert.endpoint_seconds}"
       }
     },
   )
@@ -150,7 +161,7 @@ locals {
 }
 
 resource "google_monitoring_notification_channel" "email" {
-  for_each = var.alerts.emails
+  for_each = local.alert_emails
 
   project      = var.project_id
   display_name = "${local.prefix}prediction: ${each.value}"

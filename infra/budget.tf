@@ -7,11 +7,11 @@ variable "budget" {
   })
   default = null
   validation {
-    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
+    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}(-[0-9A-F]{6}){2}$", var.budget.billing_account)) && try(var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount, false)
     error_message = "budget needs a billing_account such as 012345-6789AB-CDEF01, and a whole amount of at least 1."
   }
   validation {
-    condition     = var.budget == null || length(var.alerts.emails) <= 5
+    condition     = var.budget == null || length(local.alert_emails) <= 5
     error_message = "a budget can notify at most five addresses, a limit of Google: alerts.emails has more."
   }
 }
@@ -53,7 +53,7 @@ resource "google_billing_budget" "this" {
 
   # The billing account's administrators are always notified.
   dynamic "all_updates_rule" {
-    for_each = length(var.alerts.emails) == 0 ? [] : [values(google_monitoring_notification_channel.email)[*].id]
+    for_each = length(local.alert_emails) == 0 ? [] : [values(google_monitoring_notification_channel.email)[*].id]
     content {
       monitoring_notification_channels = all_updates_rule.value
     }

@@ -1,37 +1,44 @@
 # Nightly batches, if var.nightly is set: Cloud Scheduler starts a job that sends requests for new objects under a prefix.
 variable "nightly" {
-  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone."
-  type = object({
-    bucket    = string
-    prefix    = optional(string, "")
-    hours     = optional(number, 25) # one hour more than a day: repeated requests have the same id, and none is missed
-    schedule  = optional(string, "0 3 * * *")
-    time_zone = optional(string, "Etc/UTC")
-  })
+  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone. `{ bucket, prefix = \"\", hours = 25, schedule = \"0 3 * * *\", time_zone = \"Etc/UTC\" }`"
+  # Not an object, because Terraform drops the names that an object type does not have.
+  type    = map(string)
   default = null
   validation {
+    condition     = var.nightly == null ? true : length(setsubtract(keys(var.nightly), concat(["bucket"], keys(local.nightly_defaults)))) == 0
+    error_message = "nightly has ${substr(join(", ", try(setsubtract(keys(var.nightly), concat(["bucket"], keys(local.nightly_defaults))), [])), 0, 100)}; it must have only bucket, ${join(", ", keys(local.nightly_defaults))}."
+  }
+  validation {
     condition     = var.nightly == null ? true : can(regex("^[a-z0-9][a-z0-9._-]+[a-z0-9]$", var.nightly.bucket))
-    error_message = "nightly.bucket is ${try(var.nightly.bucket, "")}; it must be a bucket's name, without gs:// and without a folder."
+    error_message = "nightly.bucket is ${coalesce(try(var.nightly.bucket, null), "null")}; it must be a bucket's name, without gs:// and without a folder."
   }
   validation {
     condition     = var.nightly == null ? true : !can(regex("^(gs:|/)", var.nightly.prefix))
-    error_message = "nightly.prefix is ${try(var.nightly.prefix, "")}; it must be the beginning of objects' names, such as 2026/, without gs:// and without a slash at the beginning."
+    error_message = "nightly.prefix is ${coalesce(try(var.nightly.prefix, null), "null")}; it must be the beginning of objects' names, such as 2026/, without gs:// and without a slash at the beginning."
   }
   validation {
-    condition     = var.nightly == null ? true : var.nightly.hours > 0
-    error_message = "nightly.hours is ${try(var.nightly.hours, 0)}; it must be above 0."
+    condition     = try(var.nightly.hours, null) == null ? true : try(tonumber(var.nightly.hours) > 0, false)
+    error_message = "nightly.hours is ${substr(coalesce(try(var.nightly.hours, null), "null"), 0, 60)}; it must be a number above 0."
   }
   validation {
-    condition     = var.nightly == null ? true : can(regex("^${join(" ", [for part in local.cron : "${part}(,${part})*"])}$", var.nightly.schedule))
-    error_message = "nightly.schedule is ${try(var.nightly.schedule, "")}; it must be minute, hour, day of the month, month and day of the week as in cron, such as 0 3 * * *."
+    condition     = try(var.nightly.schedule, null) == null ? true : can(regex("^${join(" ", [for part in local.cron : "${part}(,${part})*"])}$", var.nightly.schedule))
+    error_message = "nightly.schedule is ${coalesce(try(var.nightly.schedule, null), "null")}; it must be minute, hour, day of the month, month and day of the week as in cron, such as 0 3 * * *."
   }
   validation {
-    condition     = var.nightly == null ? true : can(regex("^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$", var.nightly.time_zone))
-    error_message = "nightly.time_zone is ${try(var.nightly.time_zone, "")}; it must be a name of the time zone database, such as Etc/UTC or Europe/Berlin."
+    condition     = try(var.nightly.time_zone, null) == null ? true : can(regex("^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$", var.nightly.time_zone))
+    error_message = "nightly.time_zone is ${coalesce(try(var.nightly.time_zone, null), "null")}; it must be a name of the time zone database, such as Etc/UTC or Europe/Berlin."
   }
 }
 
 locals {
+  nightly_defaults = {
+    prefix    = ""
+    hours     = "25" # one hour more than a day: repeated requests have the same id, and none is missed
+    schedule  = "0 3 * * *"
+    time_zone = "Etc/UTC"
+  }
+  nightly = { for name, default in local.nightly_defaults : name => try(var.nightly[name], null) == null ? default : var.nightly[name] }
+
   # A regular expression for one value, range or step of each field of a schedule.
   cron = [for number in [
     "[0-5]?[0-9]",
@@ -100,9 +107,9 @@ resource "google_cloud_run_v2_job" "nightly" {
         image   = var.image
         command = ["python", "-m", "functions.entrypoints.batch_publish"]
         args = [
-          "gs://${var.nightly.bucket}/${var.nightly.prefix}",
+          "gs://${var.nightly.bucket}/${local.nightly.prefix}",
           "--topic=${local.topics[local.request_topic].id}",
-          "--hours=${var.nightly.hours}",
+          "--hours=${local.nightly.hours}",
         ]
 
         env {
@@ -142,8 +149,8 @@ resource "google_cloud_scheduler_job" "nightly" {
   name        = "${local.prefix}prediction-nightly"
   region      = var.region
   description = "Starts the job of the same name."
-  schedule    = var.nightly.schedule
-  time_zone   = var.nightly.time_zone
+  schedule    = local.nightly.schedule
+  time_zone   = local.nightly.time_zone
 
   http_target {
     http_method = "POST"

@@ -1,15 +1,13 @@
 # A pool that follows its backlog, if var.scale is set: Cloud Scheduler starts a job that sets the pool's instance count.
 variable "scale" {
-  description = "Let a worker pool follow its backlog, from `min` to `max` instances, instead of `instances`: the minutes in which a backlog is to be handled, without which instances do not stop, and between two decisions. `rate` is images per second of one instance, which `predictions plan --delivery pull` prints: it counts until the pool has measured its own."
-  type = object({
-    max              = number
-    rate             = number
-    min              = optional(number, 0)  # no cost without requests; the first image after a pause waits for a decision
-    drain_minutes    = optional(number, 10) # longer than a decision takes to have an effect: metrics are minutes late
-    cooldown_minutes = optional(number, 15) # three decisions: an instance that starts again costs a download of the model
-    every_minutes    = optional(number, 5)  # each decision is billed as a minute of a vCPU
-  })
+  description = "Let a worker pool follow its backlog, from `min` to `max` instances, instead of `instances`: the minutes in which a backlog is to be handled, without which instances do not stop, and between two decisions. `rate` is images per second of one instance, which `predictions plan --delivery pull` prints: it counts until the pool has measured its own. `{ max, rate, min = 0, drain_minutes = 10, cooldown_minutes = 15, every_minutes = 5 }`"
+  # Not an object, because Terraform drops the names that an object type does not have.
+  type    = map(number)
   default = null
+  validation {
+    condition     = var.scale == null ? true : length(setsubtract(keys(var.scale), concat(["max", "rate"], keys(local.scale_defaults)))) == 0
+    error_message = "scale has ${substr(join(", ", try(setsubtract(keys(var.scale), concat(["max", "rate"], keys(local.scale_defaults))), [])), 0, 100)}; it must have only max, rate, ${join(", ", keys(local.scale_defaults))}."
+  }
   validation {
     condition     = var.scale == null || var.compute == "worker"
     error_message = "scale is set and compute is ${var.compute}; scale needs compute worker: the others scale by themselves."
@@ -19,22 +17,32 @@ variable "scale" {
     error_message = "scale.max is ${coalesce(try(var.scale.max, 0), 0)}; it must be a whole number from 1 to 1000."
   }
   validation {
-    condition     = var.scale == null ? true : var.scale.min >= 0 && var.scale.min <= coalesce(var.scale.max, 1000) && floor(var.scale.min) == var.scale.min
-    error_message = "scale.min is ${try(var.scale.min, 0)}; it must be a whole number from 0 to scale.max, which is ${coalesce(try(var.scale.max, 0), 0)}."
+    condition     = var.scale == null ? true : try(var.scale.min, null) == null ? true : var.scale.min >= 0 && var.scale.min <= coalesce(try(var.scale.max, null), 1000) && floor(var.scale.min) == var.scale.min
+    error_message = "scale.min is ${coalesce(try(var.scale.min, 0), 0)}; it must be a whole number from 0 to scale.max, which is ${coalesce(try(var.scale.max, 0), 0)}."
   }
   validation {
     condition     = var.scale == null ? true : try(var.scale.rate > 0, false)
     error_message = "scale.rate is ${coalesce(try(var.scale.rate, 0), 0)}; it must be above 0."
   }
   validation {
-    condition     = var.scale == null ? true : alltrue([for minutes in [var.scale.drain_minutes, var.scale.cooldown_minutes] : minutes >= 1 && minutes <= 720 && floor(minutes) == minutes])
-    error_message = "scale.drain_minutes is ${try(var.scale.drain_minutes, 0)} and scale.cooldown_minutes ${try(var.scale.cooldown_minutes, 0)}; each must be a whole number from 1 to 720."
+    condition     = var.scale == null ? true : alltrue([for minutes in [for name in ["drain_minutes", "cooldown_minutes"] : coalesce(try(var.scale[name], null), 1)] : minutes >= 1 && minutes <= 720 && floor(minutes) == minutes])
+    error_message = "scale has ${join(" and ", [for name in ["drain_minutes", "cooldown_minutes"] : "${name} = ${try(var.scale[name], null) == null ? local.scale_defaults[name] : var.scale[name]}"])}; each must be a whole number from 1 to 720."
   }
   validation {
     # The alert waits for 15 minutes without a decision.
-    condition     = var.scale == null ? true : contains([1, 2, 3, 4, 5], var.scale.every_minutes)
-    error_message = "scale.every_minutes is ${try(var.scale.every_minutes, 0)}; it must be a whole number from 1 to 5."
+    condition     = var.scale == null ? true : contains([1, 2, 3, 4, 5], coalesce(try(var.scale.every_minutes, null), 5))
+    error_message = "scale.every_minutes is ${coalesce(try(var.scale.every_minutes, 0), 0)}; it must be a whole number from 1 to 5."
   }
+}
+
+locals {
+  scale_defaults = {
+    min              = 0  # no cost without requests; the first image after a pause waits for a decision
+    drain_minutes    = 10 # longer than a decision takes to have an effect: metrics are minutes late
+    cooldown_minutes = 15 # three decisions: an instance that starts again costs a download of the model
+    every_minutes    = 5  # each decision is billed as a minute of a vCPU
+  }
+  scale = { for name, default in local.scale_defaults : name => try(var.scale[name], null) == null ? default : var.scale[name] }
 }
 
 locals {
@@ -122,11 +130,11 @@ resource "google_cloud_run_v2_job" "scale" {
         args = [
           google_cloud_run_v2_worker_pool.worker[0].id,
           "--subscription=${google_pubsub_subscription.this[local.request_subscription].id}",
-          "--min=${var.scale.min}",
+          "--min=${local.scale.min}",
           "--max=${var.scale.max}",
           "--rate=${var.scale.rate}",
-          "--drain=${var.scale.drain_minutes}",
-          "--cooldown=${var.scale.cooldown_minutes}",
+          "--drain=${local.scale.drain_minutes}",
+          "--cooldown=${local.scale.cooldown_minutes}",
           "--json",
         ]
 
@@ -163,7 +171,7 @@ resource "google_cloud_scheduler_job" "scale" {
   name        = "${local.prefix}prediction-scale"
   region      = var.region
   description = "Starts the job of the same name."
-  schedule    = "*/${var.scale.every_minutes} * * * *"
+  schedule    = "*/${local.scale.every_minutes} * * * *"
   time_zone   = "Etc/UTC"
 
   http_target {
@@ -183,6 +191,6 @@ resource "google_cloud_scheduler_job" "scale" {
 
 output "first_response_seconds" {
   description = "Seconds within which a request is answered that finds no instance: a pool at zero waits for a decision."
-  value       = try(var.scale.min, 1) == 0 ? 900 : 120
+  value       = var.scale != null && local.scale.min == 0 ? 900 : 120
   depends_on  = [google_cloud_scheduler_job.scale]
 }

@@ -19,19 +19,23 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"existing", "iam", "topology", "variables", "sizes", "nightly"}
+WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale"}
 
 ANA = "user:ana@example.com"
 L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
 RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
 
 
-def nightly(**given: str) -> dict[str, str]:
+def nightly(**given: Any) -> dict[str, str]:
     return {"nightly": json.dumps({"bucket": "photos"} | given)}
 
 
 def scale(**given: float | None) -> dict[str, str]:
     return {"compute": "worker", "scale": json.dumps({"max": 10, "rate": 20} | given)}
+
+
+def alerts(**given: Any) -> dict[str, str]:
+    return {"alerts": json.dumps(given)}
 
 
 def settings(name: str, value: str | None = "x") -> dict[str, str]:
@@ -99,8 +103,13 @@ ACCEPTED: list[dict[str, str]] = [
     settings("PORTS"),
     nightly(),
     scale(),
+    scale(min=None, drain_minutes=None, cooldown_minutes=None, every_minutes=None),
     scale(min=10, rate=0.01, drain_minutes=1, cooldown_minutes=720, every_minutes=1),
     nightly(prefix="2026/"),
+    nightly(prefix=None, hours=None, schedule=None, time_zone=None),
+    alerts(),
+    alerts(emails=None, backlog_seconds=None, error_ratio=None, score_drop=None, endpoint_seconds=None),
+    alerts(emails=["a@example.com"], backlog_seconds=1, error_ratio=0.99, score_drop=0.01, endpoint_seconds=0.5),
     {"prefix": "a" * 10, "http_endpoint": "internal"},
     {"prefix": "a" * 11},
     {"alerts": json.dumps({"emails": [f"a{number}@example.com" for number in range(16)]})},
@@ -220,10 +229,43 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     *((scale(max=most), "scale", [f"scale.max is {most}", "from 1 to 1000"]) for most in (0, 1.5, 1001)),
     *((scale(min=least), "scale", [f"scale.min is {least}", "which is 10"]) for least in (-1, 0.5, 11)),
     *((scale(rate=rate), "scale", [f"scale.rate is {rate}", "above 0"]) for rate in (0, -1)),
+    # Terraform drops the names that an object type does not have, so these inputs are maps.
+    *(
+        (option(**{name: 1}), variable, [f"has {name};", "must have only", field])
+        for option, variable, name, field in (
+            (scale, "scale", "cooldown", "cooldown_minutes"),
+            (nightly, "nightly", "hour", "hours"),
+            (alerts, "alerts", "email", "emails"),
+            (alerts, "alerts", "backlog_second", "backlog_seconds"),
+        )
+    ),
+    *(
+        ({"alerts": value}, "alerts", ["has no names;", "only emails"])
+        for value in ('["a@example.com"]', '"a@example.com"')
+    ),
+    (alerts(emails="a@example.com"), "alerts", ["has no list;", "list of addresses"]),
+    *(
+        (alerts(**{name: value}), "alerts", [f"has {name} = {said};", allowed])
+        for name, allowed in (
+            ("backlog_seconds", "above 0"),
+            ("endpoint_seconds", "above 0"),
+            ("error_ratio", "between 0 and 1"),
+            ("score_drop", "between 0 and 1"),
+        )
+        for value, said in ((0, "0"), (-1, "-1"), ("soon", "soon"), ([1], "no number"))
+    ),
+    (alerts(error_ratio=5), "alerts", ["error_ratio = 5;", "between 0 and 1"]),
+    (alerts(score_drop=0.2) | {"score_metrics": "false"}, "alerts", ["score_drop is 0.2", "score_metrics is false"]),
+    (nightly(bucket=None), "nightly", ["bucket is null;", "without gs://"]),
+    ({"nightly": "{}"}, "nightly", ["bucket is null;", "without gs://"]),
+    (nightly(hours="many"), "nightly", ["hours is many;", "above 0"]),
+    ({"compute": "worker", "scale": "{rate = 24}"}, "scale", ["scale.max is 0", "from 1 to 1000"]),
+    ({"compute": "worker", "scale": "{max = 10}"}, "scale", ["scale.rate is 0", "above 0"]),
+    ({"budget": '{billing_account = "012345-6789AB-CDEF01", amount = null}'}, "budget", ["whole amount"]),
     (scale(rate=None), "scale", ["scale.rate is 0", "above 0"]),
     (scale(max=None), "scale", ["scale.max is 0", "from 1 to 1000"]),
     *(
-        (scale(**{name: minutes}), "scale", [f"scale.{name} ", f"{minutes}", "from 1 to 720"])
+        (scale(**{name: minutes}), "scale", [f"{name} = {minutes}", "from 1 to 720"])
         for name in ("drain_minutes", "cooldown_minutes")
         for minutes in (0, 1.5, 721)
     ),
