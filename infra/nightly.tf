@@ -76,6 +76,14 @@ resource "google_cloud_run_v2_job" "nightly" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
+  lifecycle {
+    # Two grants of one right on one bucket: without the option, Terraform would remove the worker's.
+    precondition {
+      condition     = !contains(values(local.buckets), var.nightly.bucket)
+      error_message = "nightly.bucket is ${var.nightly.bucket}, a bucket of the deployment; it must be another one: images in ${local.buckets[local.uploads_bucket]} are requested when they are uploaded."
+    }
+  }
+
   dynamic "binary_authorization" {
     for_each = var.binary_authorization[*]
     content {

@@ -40,7 +40,7 @@ variable "memory" {
 }
 
 variable "min_instances" {
-  description = "Instances that run, and cost money, when there are no requests."
+  description = "Instances of a service or function that run, and cost money, when there are no requests; a pool has `instances`, or `min` of `scale`."
   type        = number
   default     = 0 # no cost without requests; the first image after a pause waits for a cold start
   nullable    = false
@@ -51,7 +51,7 @@ variable "min_instances" {
 }
 
 variable "max_instances" {
-  description = "Maximum number of instances: it limits the cost."
+  description = "Maximum number of instances of a service or function: it limits the cost; a pool has `instances`, or `max` of `scale`."
   type        = number
   default     = 10 # 80 concurrent images; further ones wait in the subscription
   nullable    = false

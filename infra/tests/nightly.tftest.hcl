@@ -55,3 +55,20 @@ run "refuses_an_address_for_a_bucket" {
   }
   expect_failures = [var.nightly]
 }
+
+run "refuses_a_bucket_of_the_deployment" {
+  command = plan
+  variables {
+    nightly = { bucket = "some-project-uploads" }
+  }
+  expect_failures = [google_cloud_run_v2_job.nightly]
+}
+
+run "refuses_a_brought_bucket" {
+  command = plan
+  variables {
+    nightly  = { bucket = "shop-images" }
+    existing = { buckets = { uploads = "shop-images" } }
+  }
+  expect_failures = [google_cloud_run_v2_job.nightly]
+}
