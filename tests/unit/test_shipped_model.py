@@ -108,7 +108,7 @@ def test_the_drift_reference_is_of_this_model(shipped: Artifact, shared_data: Pa
 def test_the_alert_tells_drift_from_chance(shipped: Artifact, shared_data: Path, root: Path) -> None:
     """Any hundred of its own images lie well within Terraform's `score_drop`; the same images with noise far beyond."""
     alerts = (root / "infra" / "alerts.tf").read_text()
-    (limit,) = re.findall(r"> \$\{coalesce\(var.alerts.score_drop, ([\d.]+)\)\} and", alerts)
+    (limit,) = re.findall(r"score_drop += ([\d.]+) ", alerts)
     usual = read_reference(shipped.folder).mean_scores
     images = as_inputs(idx.load("test", shared_data / "fashion-mnist").images[:2000], shipped.signature)
     noisy = np.clip(images + np.random.default_rng(0).normal(0, 0.16, images.shape), 0, 1).astype(np.float32)
