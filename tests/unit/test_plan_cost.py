@@ -63,7 +63,7 @@ def test_a_pool_that_follows_its_backlog_pays_for_its_decisions() -> None:
 
 def test_the_price_of_decisions_is_that_of_terraforms_job(root: Path) -> None:
     files = "".join((root / "infra" / name).read_text() for name in ("scale.tf", "README.md"))
-    assert f"every_minutes    = optional(number, {EVERY_MINUTES})" in files
+    assert f"every_minutes    = {EVERY_MINUTES} " in files
     assert 'limits = { cpu = "1", memory = "512Mi" }' in files
     costs = [f"${total(scaling(PRICES, every)):.2f}" for every in (EVERY_MINUTES, 1)]
     assert f"`scale` adds {costs[0]} a month" in files and f"{costs[1]} with a decision every minute" in files
