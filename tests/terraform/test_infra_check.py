@@ -115,7 +115,12 @@ def test_the_page_names_every_variable_and_output(kind: str) -> None:
             "= 50 #",
             ["- | `timeout_seconds` | `number` | `55` |", "+ | `timeout_seconds` | `number` | `50` |"],
         ),
-        ("alerts.tf", "(number, 900)", "(number, 60)", ["backlog_seconds = 900,", "backlog_seconds = 60,"]),
+        (
+            "alerts.tf",
+            "backlog_seconds = 900,",
+            "backlog_seconds = 60,",
+            ["backlog_seconds = 900,", "backlog_seconds = 60,"],
+        ),
         (
             "variables.tf",
             "Labels on",
