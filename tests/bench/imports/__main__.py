@@ -54,12 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     weights = _DATA / "weights"
     subjects = of_keras.subjects(weights, photos) + of_files.subjects(weights, photos)
     found = _earlier(options.out) if options.only else {}
-    left_out = []
     for subject in subjects:
         title = f"{subject.tool} {subject.name}"
-        if not all(map(importlib.util.find_spec, _NEEDED.get(subject.tool, ()))):
-            left_out.append(title)
-        elif re.search(options.only or "", title):
+        installed = all(map(importlib.util.find_spec, _NEEDED.get(subject.tool, ())))
+        if installed and re.search(options.only or "", title):
             with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
                 found[title] = measured(subject, photos)
             print(found[title], file=sys.stderr, flush=True)
@@ -69,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = [found[name] for name in names if name in found]
     date = f"{datetime.datetime.now(datetime.UTC):%-d %B %Y}"
     options.page.parent.mkdir(parents=True, exist_ok=True)
-    options.page.write_text(page(results, len(files), date, machine, [name for name in left_out if name not in found]))
+    left_out = [name for name in names if name not in found]
+    options.page.write_text(page(results, len(files), date, machine, left_out))
     print(f"written to {options.out} and {options.page}")
     return any(each.fault for each in results)
 

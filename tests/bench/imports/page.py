@@ -8,8 +8,8 @@ from tests.bench.imports.measure import Result
 
 _PAGE = """# Imported models
 
-Twenty models of several tools, each imported by one command and compared with the tool's own scores on the same
-{photos} photos. `python -m tests.bench.imports --page docs/benchmarks/imports.md` writes this page; it needs
+Models of several tools, each imported by one command and compared with the tool's own scores on the same {photos}
+photos. `python -m tests.bench.imports --page docs/benchmarks/imports.md` writes this page; it needs
 TensorFlow, ONNX Runtime and the shared data; PyTorch, torchvision and onnxscript for the rows of PyTorch.
 
 Measured on {date} on {machine}.
@@ -36,14 +36,14 @@ _HEAD = "model", "command", "asked for", "same best label", "largest difference"
 
 
 def page(results: Sequence[Result], photos: int, date: str, machine: str, left_out: Sequence[str]) -> str:
-    """The page in Markdown. `left_out`: names of models that this machine lacks something for."""
+    """The page in Markdown. `left_out`: names of models that were not measured."""
     lines, tool = [], ""
     for result in results:
         if result.tool != tool:
             tool = result.tool
             lines.append(_line(f"_{tool}_", *[""] * (len(_HEAD) - 1)))
         lines.append(_line(*_cells(result)))
-    missing = f"Left out, as something is not installed: {', '.join(left_out)}.\n\n" if left_out else ""
+    missing = f"Not measured: {'; '.join(left_out)}.\n\n" if left_out else ""
     head = "\n".join((_line(*_HEAD), _line(*["---"] * len(_HEAD))))
     return _PAGE.format(photos=photos, date=date, machine=machine, head=head, rows="\n".join(lines), left_out=missing)
 

@@ -63,6 +63,6 @@ def softmax(logits: Any) -> Any:
 def spread(features: Any, kernel: Any, offset: Any) -> tuple[Any, Any]:
     """A last layer's kernel [features, labels] and offsets, changed so that each label's logits have the mean 0 and the
     deviation SPREAD over the features [N, features] of the photos: different photos get different best labels."""
-    logits = np.float64(features) @ np.float64(kernel) + offset
+    logits = np.asarray(features, np.float64) @ np.asarray(kernel, np.float64) + offset
     factor = SPREAD / logits.std(axis=0)
     return kernel * factor, (offset - logits.mean(axis=0)) * factor
