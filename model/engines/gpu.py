@@ -12,14 +12,14 @@ _NAME_BYTES = 128
 
 
 def gpu_name() -> str:
-    """The first GPU's name, such as `NVIDIA L4`; `GPU` when the driver does not tell it."""
+    """The first GPU's name, such as `NVIDIA L4`; `GPU` when the driver does not say it."""
     try:
         driver = ctypes.CDLL(_DRIVER)
     except OSError:
         return "GPU"
     name = ctypes.create_string_buffer(_NAME_BYTES)
-    told = driver.cuInit(0) == 0 and driver.cuDeviceGetName(name, _NAME_BYTES, 0) == 0
-    return (told and name.value.decode(errors="replace")) or "GPU"
+    known = driver.cuInit(0) == 0 and driver.cuDeviceGetName(name, _NAME_BYTES, 0) == 0
+    return (known and name.value.decode(errors="replace")) or "GPU"
 
 
 def why_unused() -> str:

@@ -83,10 +83,10 @@ def imported(source: str, subject: Subject) -> tuple[str, list[str]]:
 
 def _import(*words: str) -> str:
     """The last line on stderr of an import that fails, else nothing."""
-    told = io.StringIO()
-    with redirect_stderr(told), redirect_stdout(io.StringIO()):
+    stderr = io.StringIO()
+    with redirect_stderr(stderr), redirect_stdout(io.StringIO()):
         code = model(["import", *words, "--quick", "--out=artifact"])
-    return told.getvalue().strip().splitlines()[-1] if code else ""
+    return stderr.getvalue().strip().splitlines()[-1] if code else ""
 
 
 def _measure(made: Made, photos: Photos, result: Result) -> None:

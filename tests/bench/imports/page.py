@@ -66,5 +66,5 @@ def _cells(result: Result) -> list[str]:
         f"{result.same:.1%} ({result.different})",
         f"{result.difference:.1g}",
         f"{result.engine} {speeds}",
-        f"{result.size_bytes / 1e6:.1f}",
+        f"{result.size_bytes / 1e6:.2f}",
     ]
