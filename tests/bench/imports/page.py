@@ -22,7 +22,8 @@ Measured on {date} on {machine}.
   mean 0 and the deviation 3 over these photos. The number of different best labels on the photos is in brackets.
 - **Command**: after `predictions model import`; `--quick` was added to all, and `--engines litert` to those of Keras,
   TensorFlow and Teachable Machine, which leaves out the SavedModel.
-- **Asked for**: the program imports without options first, and adds the one that the import names when it refuses.
+- **Asked for**: the program imports without options first, and adds the one that the import names when it refuses
+  (`--recipe` where it names `--pixels` and no scaling fits).
 - **Same best label, difference**: the project decodes and preprocesses the photos, its engine scores them, and the tool
   scores the same arrays. Scores are from 0 to 1. Keras scores the network that its file was written from (also those
   of Keras 2: this Keras writes them in the form of 2.15), TensorFlow its SavedModel, TensorFlow's own interpreter the
