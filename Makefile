@@ -111,7 +111,8 @@ COMPILE := ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11
 
 lock: $(SUPPLY)/.stamp  ## Write functions/requirements*.lock from functions/requirements*.txt, with a hash for every file
 	cd functions && $(COMPILE) requirements.txt --output-file requirements.lock
-	cd functions && $(COMPILE) requirements-onnx.txt --constraint requirements.lock --output-file requirements-onnx.lock
+	cd functions && for name in onnx gpu-onnx gpu-savedmodel; do \
+	  $(COMPILE) requirements-$$name.txt --constraint requirements.lock --output-file requirements-$$name.lock || exit; done
 
 audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit

@@ -99,7 +99,14 @@ def _handler(executor: Executor | None) -> Handler:
     tune_garbage_collector()
     model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
     log.info(
-        "model loaded", extra={"model": model.name, "digest": model.digest, "engine": model.engine, "load_ms": load_ms}
+        "model loaded",
+        extra={
+            "model": model.name,
+            "digest": model.digest,
+            "engine": model.engine,
+            "device": made.pipeline.predictor.engine.device,
+            "load_ms": load_ms,
+        },
     )
     return made
 
@@ -121,7 +128,7 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
     # If loading the model crashes the process, this is the last line of its log.
     log.info("loading model", extra={"artifact": settings.artifact, "model": artifact.name, "digest": artifact.digest})
     with _loading(settings.artifact):
-        name, engine = load_engine(artifact, settings.engine, settings.engine_threads)
+        name, engine = load_engine(artifact, settings.engine, settings.engine_threads, settings.device)
     request_log().expect(_expected_scores(artifact.folder))
     batcher = MicroBatcher(
         engine,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ENGINES = ("auto", "litert", "savedmodel", "onnx")
+DEVICES = ("auto", "gpu")
 _PREFIX = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^\x00-\x1f\x7f]{0,500})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -69,6 +70,9 @@ class Settings:
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
     artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a writable folder", bool)
     engine: str = _setting("ENGINE", "auto", "auto, litert, savedmodel or onnx", lambda value: value in ENGINES)
+    device: str = _setting(
+        "DEVICE", "auto", "auto, or gpu: the worker then starts only with one", lambda value: value in DEVICES
+    )
     engine_threads: int = _setting("ENGINE_THREADS", 1, "a whole number from 1 to 64", _between(1, 64))
     scoring_threads: int = _setting(
         "SCORING_THREADS", 0, "a whole number from 0 to 64; 0: as many as the cores allow", _between(0, 64)

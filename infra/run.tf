@@ -19,6 +19,7 @@ locals {
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${local.buckets[local.models_bucket]}/${var.artifact_prefix}"
     },
+    var.gpu == null ? {} : { DEVICE = "gpu" }, # the worker starts only with the GPU that is paid for
     var.response_store ? { RESPONSE_STORE = "gs://${google_storage_bucket.response_store[0].name}/answers" } : {},
   )
 

@@ -115,6 +115,7 @@ locals {
   set_elsewhere = {
     ARTIFACT             = "artifact_prefix"
     DEAD_SUBSCRIPTION    = "compute"
+    DEVICE               = "gpu"
     GOOGLE_CLOUD_PROJECT = "project_id"
     HTTP_ENDPOINT        = "http_endpoint"
     REQUEST_SUBSCRIPTION = "compute"

@@ -46,6 +46,7 @@ class BrightnessEngine:
     """Scores by the brightness of the image and records the sizes of its batches."""
 
     signature = SIGNATURE
+    device = "CPU"
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -57,6 +57,8 @@ class Tools:
             "functions/main.py": "entry points\n",
             "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
             "functions/requirements-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime==1.32.0\n",
+            "functions/requirements-gpu-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime-gpu==1.26.0\n",
+            "functions/requirements-gpu-savedmodel.lock": "ai-edge-litert==2.3.0\ntensorflow==2.21.0\n",
             "model/engines/base.py": "scores\n",
             "model/training/fashion_mnist/train.py": "epochs\n",
         }.items():

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the largest image installs; the other lock file holds a part of it.
-LOCK = ROOT / "functions" / "requirements-onnx.lock"
+# What the images install; requirements.lock holds a part of each.
+LOCKS = sorted((ROOT / "functions").glob("requirements-*.lock"))
 # A release with known vulnerabilities, to test the advisory service.
 CANARY = "pillow==5.0.0"
 _PIP_AUDIT = (sys.executable, "-m", "pip_audit", "--strict", "--disable-pip", "--no-deps", "--progress-spinner=off")
@@ -57,7 +57,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             known = Path(folder) / "canary.txt"
             known.write_text(CANARY)
-            code, report = verdict(_ask(known), _ask(LOCK))
+            canary, deployed = _ask(known), [_ask(lock) for lock in LOCKS]
+            code, report = verdict(canary, {name: ids for found in deployed for name, ids in found.items()})
     except NotAudited as exc:
         print(f"NOT AUDITED: {exc}", file=sys.stderr)
         return NOT_AUDITED

@@ -14,13 +14,13 @@ from client.images import ImageFile
 from client.text import SendError
 from infra.deploy import base_image, smoke
 from infra.deploy.grammar import SWITCHES, parser
-from infra.deploy.images import LOCKS, Build, installed_packages
+from infra.deploy.images import GPU_LOCKS, LOCKS, Build, installed_packages
 from infra.deploy.plan import drift, plan
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import deploy, rollback
 from infra.deploy.target import Target, UsageError
-from model.artifact.load import ENGINES, Artifact, read_artifact
+from model.artifact.load import ENGINES, Artifact, gpu_engines, read_artifact
 from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
 
@@ -76,18 +76,28 @@ def _change(args: argparse.Namespace, environ: Mapping[str, str], root: Path) ->
 def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
     match args.command:
         case "deploy":
-            artifact, lock = _artifact(args.artifact, shell.root, target)
+            artifact, lock = _served(args.artifact, shell.root, target)
             deploy(shell, target, artifact, Build(args.base_image, args.rebuild == "1", lock))
         case "plan" if args.drift:
             drift(shell, target)
         case "plan":
-            artifact, lock = _artifact(args.artifact, shell.root, target)
+            artifact, lock = _served(args.artifact, shell.root, target)
             plan(shell, target, artifact, Build(args.base_image, lock=lock))
         case "rollback":
             artifact, _ = _artifact(args.artifact, shell.root, target)
             rollback(shell, target, artifact, args.image)
         case _:
             destroy(shell, target, args.confirm)
+
+
+def _served(place: str, root: Path, target: Target) -> tuple[Artifact | None, str]:
+    """As `_artifact`, for a deployment that builds an image: with a GPU, the artifact decides which one."""
+    if target.gpu and not place:
+        raise UsageError(
+            f"gpu is {quoted(target.gpu)} and ARTIFACT is missing: the artifact decides which engine uses the GPU; the "
+            "image's own model needs none"
+        )
+    return _artifact(place, root, target)
 
 
 def _artifact(place: str, root: Path, target: Target) -> tuple[Artifact | None, str]:
@@ -101,11 +111,18 @@ def _artifact(place: str, root: Path, target: Target) -> tuple[Artifact | None, 
         artifact = read_artifact(Path(place))
     except (ArtifactError, OSError) as exc:
         raise UsageError(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
+    if target.gpu and not gpu_engines(artifact):
+        raise UsageError(
+            f"gpu is {quoted(target.gpu)}, and ARTIFACT is {quoted(place)}, whose engine {', '.join(artifact.engines)} "
+            "uses no GPU: import the model with --engines onnx or savedmodel, or remove gpu"
+        )
+    usable = gpu_engines(artifact) if target.gpu else artifact.engines
     held: dict[str, None] = {}
-    for lock in LOCKS[:1] if target.compute == "function" else LOCKS:  # a function's archive has the first one
+    locks = GPU_LOCKS if target.gpu else LOCKS
+    for lock in locks[:1] if target.compute == "function" else locks:  # a function's archive has the first one
         packages = installed_packages(root, lock)
         held |= dict.fromkeys(name for name, runtime in ENGINES.items() if runtime.requirement in packages)
-        if not held.keys().isdisjoint(artifact.engines):
+        if not held.keys().isdisjoint(usable):
             return artifact, lock
     raise UsageError(
         f"ARTIFACT is {quoted(place)}, which has the engine {', '.join(artifact.engines)}; the worker can hold "

@@ -21,8 +21,13 @@ _PACKAGES = ("functions", "model")
 _FILES = (Path("Dockerfile"), Path("infra") / "slim.py")
 _LEFT_OUT = {"training", "__pycache__"}
 
-# The lock files of functions/, one of which an image installs: LiteRT alone, and with ONNX Runtime.
+# The lock files of functions/, one of which an image installs: LiteRT alone, and with ONNX Runtime; with a GPU, ONNX
+# Runtime or TensorFlow with CUDA. The smallest comes first.
 LOCKS = "requirements.lock", "requirements-onnx.lock"
+GPU_LOCKS = "requirements-gpu-onnx.lock", "requirements-gpu-savedmodel.lock"
+
+# Packages with the same module as another one.
+_SAME = {"onnxruntime-gpu": "onnxruntime"}
 
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.M)
 
@@ -33,7 +38,7 @@ UNKNOWN = "sha256:DIGEST"
 @dataclass(frozen=True, slots=True)
 class Build:
     """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists; `lock`:
-    the lock file that is installed, one of LOCKS."""
+    the lock file that is installed, one of LOCKS or GPU_LOCKS."""
 
     base: str = ""
     again: bool = False
@@ -80,8 +85,10 @@ def base_image(shell: Shell, given: str) -> str:
 
 
 def installed_packages(root: Path, lock: str = LOCKS[0]) -> set[str]:
-    """The names of the Python packages in the image that is built from the sources in `root` with a lock file."""
-    return set(re.findall(r"^([a-z0-9-]+)==", (root / "functions" / lock).read_text("utf-8"), re.M))
+    """The names of the Python packages in the image that is built from the sources in `root` with a lock file; a form
+    of a package for GPUs has the package's name."""
+    names = re.findall(r"^([a-z0-9-]+)==", (root / "functions" / lock).read_text("utf-8"), re.M)
+    return {_SAME.get(name, name) for name in names}
 
 
 def listed(shell: Shell, target: Target) -> list[Image]:

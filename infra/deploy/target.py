@@ -43,6 +43,7 @@ class Target:
     """A deployment: a project, a region and a prefix. Raises UsageError.
 
     `tfvars`: files with all other variables; later ones override earlier ones. `build_pool`: where images are built.
+    `gpu`: the GPU of each instance, or nothing.
     """
 
     project: str
@@ -51,6 +52,7 @@ class Target:
     compute: str = COMPUTE
     tfvars: tuple[Path, ...] = ()
     build_pool: str = ""
+    gpu: str = ""
 
     def __post_init__(self) -> None:
         if not self.project:
@@ -72,7 +74,11 @@ class Target:
         project, region, prefix, compute = (
             given.get(name) or there.get(variable, "") for variable, name in _VARIABLES.items()
         )
-        return cls(project, region or REGION, prefix, compute or COMPUTE, files, there.get("build_pool", ""))
+        return cls(
+            *(project, region or REGION, prefix, compute or COMPUTE, files),
+            build_pool=there.get("build_pool", ""),
+            gpu=there.get("gpu", ""),
+        )
 
     @property
     def workspace(self) -> str:

@@ -166,6 +166,10 @@ run "gpu" {
     condition     = google_cloud_run_v2_service.this["worker"].template[0].containers[0].resources[0].cpu_idle == false && google_cloud_run_v2_service.this["worker"].template[0].gpu_zonal_redundancy_disabled
     error_message = "A GPU needs CPU that is always allocated, and there is no reserve GPU."
   }
+  assert {
+    condition     = contains([for each in google_cloud_run_v2_service.this["worker"].template[0].containers[0].env : "${each.name}=${each.value}"], "DEVICE=gpu")
+    error_message = "The worker refuses to start without the GPU that is paid for."
+  }
 }
 
 run "large_gpu" {

@@ -171,6 +171,9 @@ run "settings_replace_nothing" {
     http_endpoint   = "internal"
     response_store  = true
     artifact_prefix = "fashion-mnist/3"
+    gpu             = "nvidia-l4"
+    cpu             = 4
+    memory          = "16Gi"
   }
   assert {
     condition = setsubtract(

@@ -13,16 +13,20 @@ from pathlib import Path
 
 from model.artifact.manifest import MANIFEST, File, check_file, parse_json, parse_manifest, read_text_file
 from model.engines.base import Engine, Signature
+from model.engines.gpu import CPU, why_unused
 from model.errors import ArtifactError
 from model.labels import parse_labels
 from model.preprocessing.signature_schema import parse_signature
 
 __all__ = [
     "AUTO",
+    "DEVICES",
     "ENGINES",
+    "GPU",
     "Artifact",
     "ArtifactError",
     "choose_engine",
+    "gpu_engines",
     "load_engine",
     "open_engine",
     "read_artifact",
@@ -30,18 +34,26 @@ __all__ = [
 
 AUTO = "auto"
 
+# Values of `device`: a GPU where the engine finds one, and no start without one.
+GPU = "gpu"
+DEVICES = AUTO, GPU
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What an engine needs: its Python module, the requirement that installs it, and its path in the artifact."""
+    """What an engine needs: its Python module, the requirement that installs it, and its path in the artifact.
+
+    `uses_gpu`: whether it can score on a GPU.
+    """
 
     module: str
     requirement: str
     path: str
+    uses_gpu: bool = True
 
 
 ENGINES = {
-    "litert": Runtime("ai_edge_litert", "ai-edge-litert", "model.tflite"),
+    "litert": Runtime("ai_edge_litert", "ai-edge-litert", "model.tflite", uses_gpu=False),
     "savedmodel": Runtime("tensorflow", "tensorflow", "saved_model"),
     "onnx": Runtime("onnxruntime", "onnxruntime", "model.onnx"),
 }
@@ -102,16 +114,28 @@ def read_artifact(folder: Path) -> Artifact:
     )
 
 
-def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
+def gpu_engines(artifact: Artifact) -> tuple[str, ...]:
+    """The engines of an artifact that can score on a GPU."""
+    return tuple(name for name in artifact.engines if ENGINES[name].uses_gpu)
+
+
+def choose_engine(artifact: Artifact, engine: str = AUTO, device: str = AUTO) -> str:
     """The name of the engine to load: `engine`, or for `auto` the fastest one whose runtime is installed.
 
-    Raises ArtifactError when the artifact has no such engine or its runtime is not installed.
+    Raises ArtifactError when the artifact has no such engine, when its runtime is not installed, or when it cannot use
+    the `device`.
     """
+    usable = gpu_engines(artifact) if device == GPU else artifact.engines
+    if device == GPU and (engine not in (AUTO, *usable) or not usable):
+        raise ArtifactError(
+            f"DEVICE is gpu, and the engine {engine if engine != AUTO else ', '.join(artifact.engines)} of "
+            f"{artifact.name} uses no GPU: import the model with --engines onnx or savedmodel, or leave out the GPU"
+        )
     if engine == AUTO:
-        for name in artifact.engines:
+        for name in usable:
             if _installed(name):
                 return name
-        needed = " or ".join(ENGINES[name].requirement for name in artifact.engines)
+        needed = " or ".join(ENGINES[name].requirement for name in usable)
         raise ArtifactError(f"no engine of {artifact.name} can run here: install {needed}")
     if engine not in artifact.engines:
         have = ", ".join((AUTO, *artifact.engines))
@@ -121,22 +145,26 @@ def choose_engine(artifact: Artifact, engine: str = AUTO) -> str:
     return engine
 
 
-def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1) -> tuple[str, Engine]:
+def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1, device: str = AUTO) -> tuple[str, Engine]:
     """Load an engine (see `choose_engine`); returns its name and the engine. `threads`: CPU threads of one call.
 
-    Raises ArtifactError when no engine can be chosen, when the model's inputs or outputs do not match the signature,
-    when the preprocessing recipe cannot be run, or when the scores of the golden images differ from the recorded ones.
+    Raises ArtifactError when no engine can be chosen, when the `device` is `gpu` and the engine finds none, when the
+    model's inputs or outputs do not match the signature, when the preprocessing recipe cannot be run, or when the
+    scores of the golden images differ from the recorded ones.
     """
     from model.artifact.golden import check_golden
     from model.preprocessing.recipe import check_recipe
 
-    name = choose_engine(artifact, engine)
+    name = choose_engine(artifact, engine, device)
     path, signature = artifact.folder / ENGINES[name].path, artifact.signature
     try:
         check_recipe(signature)
     except ValueError as exc:
         raise ArtifactError(f"{artifact.folder}: signature.json: {exc}") from exc
     loaded = open_engine(name, path, signature, threads)
+    if device == GPU and loaded.device == CPU:
+        loaded.close()
+        raise ArtifactError(f"DEVICE is gpu, and the engine {name} scores on the CPU: {_why(name)}")
     check_golden(artifact.folder, artifact.golden is not None, name, loaded)
     return name, loaded
 
@@ -154,6 +182,16 @@ def open_engine(name: str, path: Path, signature: Signature, threads: int = 1) -
     from model.engines.savedmodel import SavedModelEngine
 
     return SavedModelEngine(path, signature, threads)
+
+
+def _why(name: str) -> str:
+    """Why an engine that can use a GPU uses none."""
+    if name == "onnx":
+        from model.engines.onnx import offers_gpu
+
+        if not offers_gpu():
+            return "the package onnxruntime uses no GPU: install onnxruntime-gpu instead"
+    return why_unused()
 
 
 def _installed(name: str) -> bool:

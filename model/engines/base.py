@@ -76,6 +76,11 @@ class Engine(Protocol):
     @property
     def signature(self) -> Signature: ...
 
+    @property
+    def device(self) -> str:
+        """What scores: `CPU`, or the name of a GPU."""
+        ...
+
     def score(self, images: Images, /) -> Scores:
         """Score `images` [N, height, width, channels], N at least 1; returns float32 [N, labels]."""
         ...

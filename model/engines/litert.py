@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from model.engines.base import Activations, Features, Images, Scores, Signature
+from model.engines.gpu import CPU
 from model.engines.litert_check import check_lite
 from model.engines.litert_features import LiteFeatures
 from model.engines.outputs import as_scores
@@ -42,7 +43,7 @@ class LiteRTEngine:
         from ai_edge_litert.interpreter import Interpreter
 
         check_lite(path)
-        self.signature = signature
+        self.signature, self.device = signature, CPU
         self._path, self._threads = path, threads
         self._interpreter = Interpreter
         self._lock = threading.Lock()

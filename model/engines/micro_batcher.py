@@ -62,7 +62,7 @@ class MicroBatcher:
             raise ValueError(f"max_batch_size is {max_batch_size}; it must be at least 1")
         if max_wait_s < 0:
             raise ValueError(f"max_wait_s is {max_wait_s}; it must be at least 0")
-        self.signature = engine.signature
+        self.signature, self.device = engine.signature, engine.device
         self._engine = engine
         self._max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s

@@ -1,4 +1,4 @@
-"""The ONNX engine: ONNX Runtime runs model.onnx on the CPU after onnx_check.py has checked it.
+"""The ONNX engine: ONNX Runtime runs model.onnx on a GPU or the CPU, after onnx_check.py has checked it.
 
 It turns images into the order, type and batch size of the model's input, so that its signature is that of the other
 engines: channels last, float32 for every kind of real numbers.
@@ -6,8 +6,11 @@ engines: channels last, float32 for every kind of real numbers.
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from model.engines.base import Activations, Features, Images, Scores, Signature
+from model.engines.gpu import CPU, gpu_name, why_unused
 from model.engines.onnx_check import check_onnx
 from model.engines.outputs import as_scores, width_of
 from model.engines.signature_checks import check_images, check_model
 from model.errors import ArtifactError
+
+log = logging.getLogger(__name__)
+
+# ONNX Runtime's names of what runs a model. Numbers of full precision give the same labels on both.
+_CPU_PROVIDER, _GPU_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+_GPU_OPTIONS = {"use_tf32": "0"}
 
 # Images of one call, if the model takes any number of them. More need more memory and are not faster.
 MAX_BATCH = 32
@@ -80,8 +90,11 @@ class End:
         return tuple(shape)
 
 
-def open_session(path: Path, threads: int = 1) -> Any:
-    """ONNX Runtime's session of a checked file; `threads`: CPU threads of one call. Raises ArtifactError."""
+def open_session(path: Path, threads: int = 1, *, gpu: bool = False) -> Any:
+    """ONNX Runtime's session of a checked file; `threads`: CPU threads of one call. With `gpu` it uses one, if it can.
+
+    Raises ArtifactError.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -94,7 +107,7 @@ def open_session(path: Path, threads: int = 1) -> Any:
         session = onnxruntime.InferenceSession(
             str(path),
             options,
-            providers=["CPUExecutionProvider"],
+            providers=[*([(_GPU_PROVIDER, _GPU_OPTIONS)] if gpu else []), _CPU_PROVIDER],
             enable_fallback=False,  # a second try would be the same, and prints lines
             read_config_from_model=0,  # whatever the environment says
         )
@@ -102,6 +115,22 @@ def open_session(path: Path, threads: int = 1) -> Any:
         return session
     except Exception as exc:  # ONNX Runtime's exceptions have no base class of their own
         raise ArtifactError(f"{path} is not a model that ONNX Runtime can load: {runtime_reason(exc)}") from exc
+
+
+def offers_gpu() -> bool:
+    """Whether the installed ONNX Runtime can use a GPU, with its libraries loaded; there need not be one."""
+    import onnxruntime
+
+    if _GPU_PROVIDER not in onnxruntime.get_available_providers():
+        return False
+    with redirect_stdout(io.StringIO()):  # it prints what it cannot load; why_unused() says it
+        onnxruntime.preload_dlls()
+    return True
+
+
+def device_of(session: Any) -> str:
+    """The device that runs a session's model."""
+    return gpu_name() if _GPU_PROVIDER in session.get_providers() else CPU
 
 
 def session_ends(session: Any) -> tuple[list[End], list[End]]:
@@ -138,7 +167,8 @@ class OnnxModel:
 
 
 class OnnxEngine:
-    """Scores with ONNX Runtime, which runs calls from several threads in parallel.
+    """Scores with ONNX Runtime, on a GPU where the package onnxruntime-gpu finds one; else a warning says why not. It
+    runs calls from several threads in parallel.
 
     `threads`: CPU threads of one call. Raises ArtifactError when the file is not a model, does not match `signature`,
     or holds an operator that is not ONNX's own.
@@ -146,7 +176,11 @@ class OnnxEngine:
 
     def __init__(self, path: Path, signature: Signature, threads: int = 1) -> None:
         check_onnx(path)
-        session = open_session(path, threads)
+        gpu = offers_gpu()
+        session = open_session(path, threads, gpu=gpu)
+        self.device = device_of(session)
+        if gpu and self.device == CPU:
+            log.warning("ONNX Runtime scores on the CPU, although it could use a GPU: %s", why_unused())
         inputs, outputs = session_ends(session)
         images = signature.height, signature.width, signature.channels
         row = (width_of(signature.outputs, len(signature.labels)),)

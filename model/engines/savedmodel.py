@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from model.engines.base import MAX_FEATURES, Activations, Features, Images, Scores, Signature
+from model.engines.gpu import CPU, gpu_name
 from model.engines.outputs import as_scores
 from model.engines.savedmodel_check import check_saved_model
 from model.engines.signature_checks import check_images, check_model
@@ -24,7 +25,7 @@ _PASSING = "Identity", "Softmax", "Sigmoid", "LogSoftmax", "BiasAdd", "Reshape",
 
 
 class SavedModelEngine:
-    """Scores with TensorFlow, which runs calls from several threads in parallel.
+    """Scores with TensorFlow, on a GPU where it finds one. It runs calls from several threads in parallel.
 
     `threads`: CPU threads of one call. Raises ArtifactError when the folder is not a SavedModel, does not match
     `signature`, or holds an operation that is not on the allow-list.
@@ -36,6 +37,13 @@ class SavedModelEngine:
         check_saved_model(path)
         with suppress(RuntimeError):  # TensorFlow refuses this process-wide setting after its first operation
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+        # Numbers of full precision: the same labels as on a CPU.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            with suppress(RuntimeError):  # as above; without it, the first of several processes takes all memory
+                tf.config.experimental.set_memory_growth(gpu, True)
+        self.device = gpu_name() if gpus else CPU
         try:
             self._loaded = tf.saved_model.load(str(path))
             signatures = self._loaded.signatures

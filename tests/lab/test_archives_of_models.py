@@ -16,7 +16,8 @@ from model.training.errors import SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
-from tests.lab.test_keras2 import noise, saved, sequential  # noqa: E402
+from tests.keras2_files import saved  # noqa: E402
+from tests.lab.test_keras2 import noise, sequential  # noqa: E402
 from tests.networks import as_lite, as_saved_model  # noqa: E402
 
 pytestmark = [

@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.artifact.load import ENGINES, Artifact, load_engine, read_artifact
+from model.artifact.load import ENGINES, GPU, Artifact, ArtifactError, load_engine, read_artifact
 from model.engines.base import Engine, Images, Scores
 from model.engines.litert import LiteRTEngine
 from model.training.data import idx
@@ -136,6 +137,21 @@ def test_activations_belong_to_their_images_and_leave_scores_alone(engine: Engin
 def test_a_batch_that_does_not_match_the_signature_is_refused(engine: Engine, wrong: Images) -> None:
     with pytest.raises(ValueError, match=r"they must be float32 \[N, 28, 28, 1\] with at least one image"):
         engine.score(wrong)
+
+
+def test_tensorflow_without_a_gpu_is_refused_where_one_was_asked_for(artifact: Artifact) -> None:
+    need("savedmodel")
+    import tensorflow as tf
+
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    _, engine = load_engine(artifact, "savedmodel")
+    assert (engine.device != "CPU") == has_gpu
+    with (
+        nullcontext()
+        if has_gpu
+        else pytest.raises(ArtifactError, match="the engine savedmodel scores on the CPU: NVIDIA's driver")
+    ):
+        load_engine(artifact, device=GPU)
 
 
 @pytest.mark.parametrize("name", TENSORFLOW)

@@ -245,3 +245,21 @@ def test_a_constant_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
     made.graph.initializer[1].dims[:] = [4]
     with pytest.raises(ArtifactError, match="ONNX Runtime can load"):
         OnnxEngine(saved(tmp_path / "model.onnx", made), signature())
+
+
+def test_the_engine_says_that_the_cpu_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = OnnxEngine(saved(tmp_path / "model.onnx", network()), signature())
+    assert engine.device == "CPU"
+    assert not caplog.records, "the package onnxruntime has no GPU to miss"
+
+
+def test_a_gpu_that_onnx_runtime_offers_and_cannot_use_is_missed_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The package onnxruntime stands for onnxruntime-gpu on a machine without a GPU: both then score on the CPU."""
+    monkeypatch.setattr("model.engines.onnx.offers_gpu", lambda: True)
+    with pytest.warns(UserWarning, match="'CUDAExecutionProvider' is not in available provider names"):
+        engine = OnnxEngine(saved(tmp_path / "model.onnx", network()), signature())
+    assert engine.device == "CPU"
+    [record] = caplog.records
+    assert "scores on the CPU, although it could use a GPU: NVIDIA's driver cannot be loaded" in record.getMessage()

@@ -40,6 +40,14 @@ def test_the_lock_file_with_onnx_runtime_adds_it_alone(root: Path) -> None:
     assert locked(root).items() <= locked(root, "requirements-onnx.lock").items()
 
 
+@pytest.mark.parametrize("name", ["gpu-onnx", "gpu-savedmodel"])
+def test_the_lock_files_for_a_gpu_add_to_the_usual_one(name: str, root: Path) -> None:
+    found = locked(root, f"requirements-{name}.lock")
+    assert locked(root).items() <= found.items()
+    [(package, number)] = pinned(root / "functions" / f"requirements-{name}.txt").items()
+    assert found[package.partition("[")[0]] == number
+
+
 def test_no_other_file_pins_another_release(root: Path) -> None:
     lock = locked(root)
     for file in root.rglob("requirements*.txt"):

@@ -18,6 +18,7 @@ class CornerEngine:
     """Believes in its second label by how bright the upper left quarter is."""
 
     signature = SIGNATURE
+    device = "CPU"
 
     def __init__(self, maps: bool) -> None:
         self.maps = maps

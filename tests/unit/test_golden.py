@@ -44,6 +44,7 @@ class Constant:
     """Gives the same scores for every image."""
 
     signature: Signature = SIGNATURE
+    device = "CPU"
 
     def __init__(self, *scores: float) -> None:
         self._scores = np.array(scores, np.float32)
