@@ -48,11 +48,12 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
 
     def is_for_all(exc: Exception) -> bool:
         nonlocal failures
-        if not (isinstance(exc, SendError) and exc.temporary):
-            return isinstance(exc, SendError) and exc.for_all
+        if not isinstance(exc, SendError):
+            return False
         with counting:
-            failures += 1
-            return exc.for_all or (failures >= _FAILURES and time.monotonic() >= reached_at + RETRY_S)
+            failures += exc.temporary
+            lasts = failures >= _FAILURES and time.monotonic() >= reached_at + RETRY_S
+        return exc.for_all or (exc.temporary and lasts)
 
     def work() -> None:
         nonlocal running, failures, reached_at
@@ -60,7 +61,8 @@ def start(images: Iterable[Image], send: Send, tracker: Tracker, threads: int) -
             start_another()
             try:
                 send(image)
-                failures, reached_at = 0, time.monotonic()
+                with counting:
+                    failures, reached_at = 0, time.monotonic()
             except StoreError as exc:  # what is sent could no longer be recorded
                 tracker.abort(plain(exc))
             except Exception as exc:  # one image's failure does not affect the others, with few exceptions
