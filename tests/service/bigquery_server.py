@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 
 from functions.messages.contract import Response, encode_response, response_attributes
+from tests.service.local_server import LocalServer
 
 _MODEL = "STRUCT(name VARCHAR, version VARCHAR, digest VARCHAR, engine VARCHAR)"
 _COLUMNS = {
@@ -41,7 +40,7 @@ def in_duckdb(query: str, table: str) -> str:
     return query
 
 
-class BigQuery:
+class BigQuery(LocalServer):
     """Answers queries over `responses`, which were published in this order to the table `p.predictions.responses`.
 
     `failures`: statuses and reasons of the next replies. `incomplete`: that many replies say that the query still runs.
@@ -62,28 +61,12 @@ class BigQuery:
         self.incomplete, self.page_size = 0, 1000
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._results: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(self._handler())
 
     @property
     def request(self) -> dict[str, Any]:
         """The body of the latest query."""
         return [content for path, content in self.calls if path.endswith("/queries")][-1]
-
-    def __enter__(self) -> BigQuery:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _reply(self, path: str, content: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.calls.append((path, content))

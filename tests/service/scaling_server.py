@@ -7,12 +7,13 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from functions.scaling.history import Minute
+from tests.service.local_server import LocalServer
 
 PROJECT, REGION = "shop", "europe-west1"
 POOL = f"projects/{PROJECT}/locations/{REGION}/workerPools/prediction-pool"
@@ -46,7 +47,7 @@ _METRICS = {
 BACKLOG, ACKED, RAN = _METRICS
 
 
-class Google:
+class Google(LocalServer):
     """Both interfaces. `minutes`: what Cloud Monitoring knows, the last of which ended `late` minutes ago.
 
     `count` and `etag` are the pool's. `replies`: a status and a body, as text or JSON, instead of the usual reply, by
@@ -61,24 +62,13 @@ class Google:
         self.hook: Callable[[], None] = lambda: None
         self.changes: list[dict[str, Any]] = []
         self.waiting = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Google:
-        self._thread.start()
-        return self
+        super().__init__(self._handler())
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.waiting.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, exc, traceback)
 
     def reply(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         if path == f"/v3/projects/{PROJECT}/timeSeries":
