@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ class Database:
         """Write a copy to a new file, while others read and write. Raises StoreError."""
         assert self.path
         try:
-            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(path)) as target:
+            with closing(sqlite3.connect(self.path, _BUSY_S)) as source, closing(sqlite3.connect(path)) as target:
                 source.backup(target)
         except sqlite3.Error as exc:
             raise StoreError(f"the job store {self._shown()} cannot be copied to {path}: {_reason(exc)}") from exc
@@ -137,7 +138,7 @@ class Database:
     def _prepare(self) -> None:
         try:
             # Readers do not wait for a writer. A killed process loses nothing; a power failure may lose the last rows.
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._set_wal_mode()
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._copy_of and not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -158,6 +159,18 @@ class Database:
                 f"{self._shown()} is no job store of version {_VERSION} (its version is {version}); "
                 "name another file with --state"
             )
+
+    def _set_wal_mode(self) -> None:
+        """Retry for _BUSY_S: SQLite does not wait while another process changes the mode of the same new file."""
+        deadline = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.01)
 
     def _shown(self) -> str:
         return printable(self._copy_of or str(self.path)) if self.path else "in memory"

@@ -301,3 +301,13 @@ def test_a_job_that_a_command_works_on_is_not_forgotten(tmp_path: Path, capsys: 
         assert f"a command works on job {job.id}" in capsys.readouterr().err
         job.release()
         assert main(["jobs", "--forget", job.id, "--state", str(path)], {}) == 0 and not list(store.jobs())
+
+
+def test_a_new_store_waits_for_the_process_that_creates_it(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    timer.start()
+    Database(tmp_path / "jobs.db").close()
+    timer.join()
+    other.close()
