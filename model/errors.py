@@ -4,6 +4,7 @@ InvalidImage            the bytes are not an image that can be read
 ├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
 └── UnsupportedFormat   it is one, of a format that is not on the list
 ArtifactError           an artifact cannot be used
+└── RegistryError       the registry, or a model, version or alias of it, cannot be used
 """
 
 from __future__ import annotations
@@ -29,3 +30,7 @@ class UnsupportedFormat(InvalidImage):
 
 class ArtifactError(Exception):
     """An artifact cannot be used; the message names the file and what is wrong with it."""
+
+
+class RegistryError(ArtifactError):
+    """The registry cannot do what is asked; the message names the model, version or alias and what is allowed."""

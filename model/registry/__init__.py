@@ -1,0 +1,1 @@
+"""The registry: versions of models in a bucket or a folder, and aliases that name the version to serve."""
