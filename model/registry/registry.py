@@ -139,7 +139,7 @@ class Registry:
                     f"{a} is {b.target.version if b else 'gone'}" for a, b in zip(touched, before, strict=True)
                 )
                 raise RegistryError(
-                    f"another person or job changed an alias of {name} at the same time: now {shown}; look at it and decide again"
+                    f"another writer changed an alias of {name} at the same time: now {shown}; decide again"
                 )
             first, edited = before, edit(dict(aliases))
             try:
