@@ -13,11 +13,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functions.gcp.object_store import BucketObjects
 from functions.gcp.publisher import TopicResponses
@@ -31,10 +33,11 @@ from functions.runtime.memory_tuning import release_large_blocks, tune_garbage_c
 from functions.runtime.payload_memory import PayloadBudget
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
+from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import CallerRuns, Pipeline
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import load_engine, read_artifact
+from model.artifact.load import engine_bytes, load_engine, read_artifact
 from model.drift import read_reference
 from model.engines.micro_batcher import MicroBatcher
 from model.errors import ArtifactError
@@ -42,7 +45,14 @@ from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
 
+if TYPE_CHECKING:
+    from functions.runtime.model_pool import ModelPool
+    from model.registry.aliases import Target
+
 log = logging.getLogger(__name__)
+
+LoadArtifact = Callable[[Path, str, str | None], ServedModel]
+"""Loads the artifact in a folder, by the address that it came from and the digest that it must have."""
 
 _building = threading.Lock()
 _loader = mmap.mmap(-1, 8)
@@ -97,14 +107,14 @@ def _handler(executor: Executor | None) -> Handler:
     release_large_blocks()
     made = build(settings(), executor, payload_budget())
     tune_garbage_collector()
-    model, load_ms = made.pipeline.model, round(1000 * (time.perf_counter() - began), 2)
+    served, load_ms = made.pipeline.models.default, round(1000 * (time.perf_counter() - began), 2)
     log.info(
         "model loaded",
         extra={
-            "model": model.name,
-            "digest": model.digest,
-            "engine": model.engine,
-            "device": made.pipeline.predictor.engine.device,
+            "model": served.model.name,
+            "digest": served.model.digest,
+            "engine": served.model.engine,
+            "device": served.predictor.engine.device,
             "load_ms": load_ms,
         },
     )
@@ -124,12 +134,67 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
     calling thread does both, which suits a caller that waits for the response. Objects of buckets count against the
     `payload_budget`; without one, the handler has its own.
     """
-    artifact = read_artifact(fetch_artifact(settings.artifact, Path(settings.artifact_cache)))
+    load = partial(_load, settings, MemoryBudget(settings.decode_bytes - settings.payload_bytes))
+    runner = executor or CallerRuns()
+    pipeline = Pipeline(
+        _registry_models(settings, load, runner, executor is not None) if settings.registry else _one(settings, load),
+        BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
+        runner,
+        # Scoring threads must not block, and a response store blocks.
+        executor is not None and not settings.response_store,
+        spans(settings.traces_exporter),
+    )
+    return Handler(
+        pipeline,
+        TopicResponses(settings.topic_path(settings.response_topic), supervisor(), pipeline.models.backlog_s),
+        request_log(),
+        BucketResponseStore(settings.response_store, settings.project) if settings.response_store else None,
+    )
+
+
+def _one(settings: Settings, load: LoadArtifact) -> OneModel:
+    return OneModel(load(fetch_artifact(settings.artifact, Path(settings.artifact_cache)), settings.artifact, None))
+
+
+def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor, has_cpu: bool) -> ModelPool:
+    """The models of a registry. `has_cpu`: between requests too, so that a thread of its own reads the aliases."""
+    # Here, because a worker with one artifact starts without them.
+    from functions.runtime.loaded_models import LoadedModels
+    from functions.runtime.model_pool import ModelPool
+    from model.registry.downloads import Downloads
+    from model.registry.names import parse_ref
+    from model.registry.registry import Registry
+
+    registry = Registry.at(settings.registry)
+    downloads = Downloads(registry, Path(settings.artifact_cache))
+
+    def load_version(name: str, target: Target) -> ServedModel:
+        folder = downloads.fetch(name, target)
+        try:
+            served = load(folder, registry.address_of(name, target.version), target.digest)
+        except BaseException:
+            downloads.forget(folder)
+            raise
+        weakref.finalize(served, downloads.forget, folder)
+        return served
+
+    loaded = LoadedModels(load_version, settings.model_bytes)
+    pool = ModelPool(registry, map(parse_ref, settings.refs), loaded, executor, supervisor().start)
+    if has_cpu:
+        supervisor().start("aliases", pool.rereading.repeat)
+    return pool
+
+
+def _load(settings: Settings, memory: MemoryBudget, folder: Path, address: str, digest: str | None) -> ServedModel:
+    """Load the artifact in a folder, which came from `address`. Raises ArtifactError if it has another `digest`."""
+    artifact = read_artifact(folder)
+    if digest not in (None, artifact.digest):
+        raise ArtifactError(f"{address} has the digest {artifact.digest}, and the alias names {digest}")
     # If loading the model crashes the process, this is the last line of its log.
-    log.info("loading model", extra={"artifact": settings.artifact, "model": artifact.name, "digest": artifact.digest})
-    with _loading(settings.artifact):
+    log.info("loading model", extra={"artifact": address, "model": artifact.name, "digest": artifact.digest})
+    with _loading(address):
         name, engine = load_engine(artifact, settings.engine, settings.engine_threads, settings.device)
-    request_log().expect(_expected_scores(artifact.folder))
+    request_log().expect(artifact.digest, _expected_scores(folder))
     batcher = MicroBatcher(
         engine,
         max_batch_size=settings.max_batch_size,
@@ -137,25 +202,15 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
         scorers=settings.scorers(len(os.sched_getaffinity(0))),
         start=supervisor().start,
     )
-    pipeline = Pipeline(
-        Predictor(
-            batcher,
-            Limits(max_bytes=settings.max_image_bytes),
-            MemoryBudget(settings.decode_bytes - settings.payload_bytes),
-        ),
+    served = ServedModel(
         Model(artifact.name, artifact.version, artifact.digest, name),
-        BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
-        executor or CallerRuns(),
-        # Scoring threads must not block, and a response store blocks.
-        batcher if executor and not settings.response_store else None,
-        spans(settings.traces_exporter),
+        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), memory),
+        batcher,
+        engine_bytes(artifact, name),
     )
-    return Handler(
-        pipeline,
-        TopicResponses(settings.topic_path(settings.response_topic), supervisor(), batcher.backlog_s),
-        request_log(),
-        BucketResponseStore(settings.response_store, settings.project) if settings.response_store else None,
-    )
+    # The scoring threads hold the engine, and end with the last reference to the model.
+    weakref.finalize(served, batcher.stop).atexit = False
+    return served
 
 
 @contextmanager

@@ -16,6 +16,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 """The syntax of a bucket's name ("About Cloud Storage buckets", Google Cloud)."""
 
+MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(@[a-z][a-z0-9_-]{0,62})?")
+"""The syntax of a model in MODELS: model/registry/names.py has that of its parts."""
+
 RENAMED = {"HTTP_DOOR": "HTTP_ENDPOINT", "LEDGER": "RESPONSE_STORE"}
 """Variables of versions before 1.0.0 and their present names. A worker does not start when an old name is set."""
 
@@ -55,6 +58,10 @@ def _is_prefix(value: str) -> bool:
     return not value or bool(_PREFIX.fullmatch(value))
 
 
+def _are_models(value: str) -> bool:
+    return all(MODEL.fullmatch(name) for name in _names(value))
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings, one field for each variable. The suffixes of names state the units: _bytes, _s, _ms."""
@@ -69,6 +76,22 @@ class Settings:
     )
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
     artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a writable folder", bool)
+    registry: str = _setting(
+        "REGISTRY",
+        "",
+        "a folder, or gs://bucket/prefix: the registry of the models; empty: ARTIFACT is served",
+        _anything,
+    )
+    models: str = _setting(
+        "MODELS",
+        "",
+        "names of models of the registry, separated by commas, each with @ALIAS unless it is stable; the first is the "
+        "default",
+        _are_models,
+    )
+    model_bytes: int = _setting(
+        "MODEL_BYTES", 200_000_000, "bytes from 1000000 to 64000000000", _between(1_000_000, 64_000_000_000)
+    )
     engine: str = _setting("ENGINE", "auto", "auto, litert, savedmodel or onnx", lambda value: value in ENGINES)
     device: str = _setting(
         "DEVICE", "auto", "auto, or gpu: the worker then starts only with one", lambda value: value in DEVICES
@@ -136,6 +159,17 @@ class Settings:
             if not self.push_audience:
                 given, absent = absent, given
             raise SettingsError(f"{given} is set and {absent} is not; a token is checked for both, or set neither")
+        if bool(self.registry) != bool(self.models):
+            given, absent = ("REGISTRY", "MODELS") if self.registry else ("MODELS", "REGISTRY")
+            raise SettingsError(f"{given} is set and {absent} is not; set both, or neither to serve ARTIFACT")
+        if self.registry and self.artifact != str(_SHIPPED):
+            raise SettingsError(
+                f"REGISTRY and ARTIFACT are both set; the worker serves {self.models} of the registry, or the artifact "
+                f"{self.artifact}: set one of them"
+            )
+        names = [name.partition("@")[0] for name in _names(self.models)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise SettingsError(f"MODELS names {twice[0]} twice; name each model once, with the alias that is served")
         if self.max_wait_ms and self.max_batch_size == 1:
             raise SettingsError(
                 f"MAX_WAIT_MS is {self.max_wait_ms:g} and MAX_BATCH_SIZE 1: an image would wait for other "
@@ -160,6 +194,11 @@ class Settings:
     def buckets(self) -> frozenset[str]:
         """The buckets whose images may be read."""
         return frozenset(_names(self.allowed_buckets))
+
+    @property
+    def refs(self) -> list[str]:
+        """The models that are served, the default first: `NAME` or `NAME@ALIAS`."""
+        return _names(self.models)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

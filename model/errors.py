@@ -5,6 +5,7 @@ InvalidImage            the bytes are not an image that can be read
 └── UnsupportedFormat   it is one, of a format that is not on the list
 ArtifactError           an artifact cannot be used
 └── RegistryError       the registry, or a model, version or alias of it, cannot be used
+    └── NotRegistered   the registry has no such model, version or alias
 """
 
 from __future__ import annotations
@@ -34,3 +35,7 @@ class ArtifactError(Exception):
 
 class RegistryError(ArtifactError):
     """The registry cannot do what is asked; the message names the model, version or alias and what is allowed."""
+
+
+class NotRegistered(RegistryError):
+    """The registry has no such model, version or alias; the message names those that it has."""

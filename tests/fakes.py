@@ -15,6 +15,7 @@ from functions.errors import ImageNotFound
 from functions.messages.contract import Envelope, Ignored, Model, ObjectRef, Response
 from functions.messages.request_decoder import decode
 from functions.service.handler import AwaitedDelivery, Handler
+from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import Pipeline
 from model.engines.base import Activations, Features, Images, Scores, Signature
 from model.errors import ImageTooLarge
@@ -125,11 +126,13 @@ class MemoryResponseStore:
 def fake_handler(**parts: Any) -> Handler:
     """A handler with fake parts; each part may be replaced."""
     engine = parts.pop("engine", None)
+    predictor = parts.pop("predictor", None) or Predictor(engine or BrightnessEngine())
+    batches = parts.pop("batches", None)
     pipeline = Pipeline(
-        parts.pop("predictor", None) or Predictor(engine or BrightnessEngine()),
-        MODEL,
+        parts.pop("models", None) or OneModel(ServedModel(MODEL, predictor, batches)),
         parts.pop("objects", None) or MemoryObjects(),
-        **{name: parts.pop(name) for name in ("executor", "batches", "spans", "now") if name in parts},
+        decodes_in_batches=batches is not None,
+        **{name: parts.pop(name) for name in ("executor", "spans", "now") if name in parts},
     )
     return Handler(pipeline, parts.pop("responses", None) or MemoryResponses(), **parts)
 

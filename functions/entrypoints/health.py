@@ -30,11 +30,9 @@ def health(request: HttpRequest) -> HttpReply:
 def ready(request: HttpRequest) -> HttpReply:
     """Whether the model is loaded; loads it at the first call."""
     try:
-        pipeline = bootstrap.handler().pipeline
+        models = bootstrap.handler().pipeline.models
     except Exception as exc:
         # Every probe logs this: errors in our own words need no traceback each time.
         log.error("not ready: %s", exc, exc_info=None if isinstance(exc, ArtifactError | SettingsError) else exc)
         return json_reply(503, {"status": "not ready"})
-    model, device = pipeline.model, pipeline.predictor.engine.device
-    found = {"model": model.name, "version": model.version, "engine": model.engine, "device": device}
-    return json_reply(200, {"status": "ready", **found})
+    return json_reply(200, {"status": "ready", **models.report()})

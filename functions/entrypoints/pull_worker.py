@@ -121,7 +121,7 @@ def _run(settings: Settings, loaded: Callable[[], None]) -> int:
             for stream in streams:
                 stream.ended.add_done_callback(lambda _: stop.put(""))
             bootstrap.supervisor().start("watchdog", partial(_end_when_stuck, watchdog, stop))
-            model = handler.pipeline.model
+            model = handler.pipeline.models.default.model
             log.info("worker ready", extra={"model": model.name, "engine": model.engine})
             failure = _wait(stop)
             broken = [f"a pull stream broke: {stream.ended.exception()}" for stream in streams if stream.ended.done()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,9 @@ from model.labels import assigned
 log = logging.getLogger(__name__)
 
 OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
+
+MODELS = 32
+"""Number of models whose expected scores are kept: more than a worker has loaded at once."""
 
 
 class RequestLog:
@@ -30,11 +33,13 @@ class RequestLog:
         self._outcomes: Counter[str] = Counter()
         self._codes: Counter[str] = Counter()
         self._since = encode_time(datetime.now(UTC))
-        self._expected: Mapping[str, float | None] = {}
+        self._expected: OrderedDict[str, Mapping[str, float | None]] = OrderedDict()
 
-    def expect(self, scores: Mapping[str, float | None]) -> None:
-        """Log with each score the mean score of its label on validation images, where it is known."""
-        self._expected = scores
+    def expect(self, digest: str, scores: Mapping[str, float | None]) -> None:
+        """Log with each score of a model the mean score of its label on validation images, where it is known."""
+        self._expected[digest] = scores
+        if len(self._expected) > MODELS:
+            self._expected.popitem(last=False)
 
     def answered(self, response: Response, failure: Exception | None = None) -> None:
         """A response was published or returned; `failure` is the reason of an `unavailable`."""
@@ -51,11 +56,15 @@ class RequestLog:
             label=label,
             score=score,
             labels=response.labels,
-            expected_score=label and self._expected.get(label),
+            expected_score=self._expected_score(response, label),
             delivery_attempt=response.delivery_attempt,
             timing_ms={name: getattr(timing, name) for name in ("queue", "fetch", "decode", "predict", "total")},
             trace=response.trace,
         )
+
+    def _expected_score(self, response: Response, label: str | None) -> float | None:
+        scores = self._expected.get(response.model.digest) if response.model else None
+        return scores.get(label) if scores and label else None
 
     def ignored(self, notification: Ignored) -> None:
         """A notification that requests no prediction."""

@@ -44,3 +44,11 @@ def tune_garbage_collector() -> None:
     """
     gc.freeze()  # without a collection before it, which would take 30 ms of a cold start
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def trim_memory() -> None:
+    """Return free memory of glibc's heaps to the system (malloc_trim(3)). Other C libraries ignore it."""
+    import ctypes
+
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

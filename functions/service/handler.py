@@ -26,6 +26,7 @@ from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
 from functions.service.last_failures import LastFailures
+from functions.service.models import Choice
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
@@ -126,7 +127,7 @@ class Handler:
             elif is_dead_letter:
                 work.announce(request)
             else:
-                work.submit(request)
+                work.after(self.pipeline.models.choose(request), partial(work.submit, request))
         except Exception as exc:
             work.nack(exc)
 
@@ -141,19 +142,25 @@ class _Work:
     request: Decoded | None = None
     identity: str = ""
 
-    def submit(self, request: Request | Rejected) -> None:
+    def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
         handler = self.handler
-        self.identity = identity_of(request, handler.pipeline.model.digest)
-        if cached := handler.response_cache.get(self.identity):
-            self.publish(_readdressed(cached, request, request.trace))
-        else:
-            self._after(handler.pipeline.submit(request), self.keep)
+        try:
+            choice = choosing.result()
+            self.identity = identity_of(request, choice.served.model.digest)
+            if cached := handler.response_cache.get(self.identity):
+                self.publish(_readdressed(cached, request, request.trace))
+            else:
+                self.after(handler.pipeline.submit(request, choice), self.keep)
+        except Exception as exc:
+            self.nack(exc)
 
     def announce(self, request: Request | Rejected) -> None:
         pipeline = self.handler.pipeline
         failure = self.handler.last_failures.get(request.request_id)
         error = Error(UNAVAILABLE, f"{DEAD_LETTER}: {failure}" if failure else DEAD_LETTER)
-        response = pipeline.respond(request, Timing(queue=pipeline.queue_ms(request)), error=error)
+        response = pipeline.respond(
+            request, Timing(queue=pipeline.queue_ms(request)), pipeline.models.default, error=error
+        )
         self.publish(replace(response, delivery_attempt=request.dead_letter_attempts))
 
     def keep(self, made: Future[Response]) -> None:
@@ -170,7 +177,7 @@ class _Work:
 
     def publish(self, response: Response) -> None:
         published = self.handler.publisher.publish(response, waited=self.delivery.is_awaited)
-        self._after(published, partial(self.confirm, response))
+        self.after(published, partial(self.confirm, response))
 
     def confirm(self, response: Response, published: Future[str]) -> None:
         try:
@@ -206,7 +213,7 @@ class _Work:
         if self.delivery.is_awaited:
             self.handler.pipeline.flush()
 
-    def _after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
+    def after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""
         if self.delivery.is_awaited:
             step(future)

@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from functions.errors import PERMANENT, Expired, InvalidRequest, UnknownModel, code_of
+from functions.errors import PERMANENT, Expired, InvalidRequest, code_of
 from functions.messages.contract import (
     Decoded,
     Error,
-    Model,
     ObjectRef,
     Rejected,
     Request,
@@ -28,12 +27,12 @@ from functions.messages.contract import (
 )
 from functions.messages.image_as_text import image_as_text
 from functions.observability.spans import Spans
+from functions.service.models import Choice, Models, ServedModel
 from functions.service.ports import ObjectStore
-from model.engines.base import AsyncEngine, Images, Scores
+from model.engines.base import Images, Scores
 from model.errors import InvalidImage
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
-from model.text import quoted
 
 T = TypeVar("T")
 
@@ -82,43 +81,47 @@ class StageTimer:
 class Pipeline:
     """Makes responses. Callable from any thread.
 
-    `executor` runs what blocks; by default the calling thread does. `batches` also decodes small images in its scoring
-    threads, without a change of thread for each image; without it every request goes to the executor.
+    `executor` runs what blocks; by default the calling thread does. With `decodes_in_batches`, small images go to the
+    scoring threads of their model, without a change of thread for each image.
     """
 
-    predictor: Predictor
-    model: Model
+    models: Models
     objects: ObjectStore
     executor: Executor = field(default_factory=CallerRuns)
-    batches: AsyncEngine | None = None
+    decodes_in_batches: bool = False
     spans: Spans | None = None
     now: Callable[[], datetime] = _utc_now
 
-    def submit(self, request: Request | Rejected) -> Future[Response]:
-        """The response to a request; the future fails with a transient failure, or CancelledError after `cancel`."""
+    def submit(self, request: Request | Rejected, choice: Choice | None = None) -> Future[Response]:
+        """The response to a request by the model of `choice`; without one, it waits for the choice.
+
+        The future fails with a transient failure, or CancelledError after `cancel`.
+        """
+        choice = choice or self.models.choose(request).result()
         if isinstance(request, Rejected):
-            return self.executor.submit(self._reject, request)
-        work = _Work(self, request, StageTimer(self.queue_ms(request)))
-        if not (self.batches and _is_small(request)):
+            return self.executor.submit(self._reject, request, choice.served)
+        work = _Work(self, request, choice, StageTimer(self.queue_ms(request)))
+        batches = choice.served.batches
+        if not (batches and self.decodes_in_batches and _is_small(request)):
             return self.executor.submit(work.conclude, work.score)
         responded: Future[Response] = Future()
-        self.batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
+        batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
         return responded
 
-    def _reject(self, request: Rejected) -> Response:
+    def _reject(self, request: Rejected, served: ServedModel) -> Response:
         error = Error("invalid_request", request.reason)
-        return self.respond(request, Timing(queue=self.queue_ms(request)), error=error)
+        return self.respond(request, Timing(queue=self.queue_ms(request)), served, error=error)
 
     def cancel(self) -> None:
         """Cancel queued requests. No request may be submitted afterwards."""
         self.executor.shutdown(wait=False, cancel_futures=True)
-        if self.batches:
-            self.batches.cancel()
+        self.models.cancel()
 
     def respond(
         self,
         request: Decoded,
         timing: Timing,
+        served: ServedModel,
         *,
         predictions: Predictions = (),
         labels: tuple[str, ...] | None = None,
@@ -131,7 +134,7 @@ class Pipeline:
             request.request_id,
             predictions,
             error,
-            self.model,
+            served.model,
             request.source,
             timing,
             request.delivery_attempt,
@@ -151,7 +154,8 @@ class Pipeline:
         return round(max(0.0, 1000 * (self.now() - request.published_at).total_seconds()), 2)
 
     def flush(self) -> None:
-        """Send the recorded spans: between requests there may be no CPU."""
+        """Send the recorded spans, and finish what needs CPU: between requests there may be none."""
+        self.models.finish()
         if self.spans:
             self.spans.flush()
 
@@ -162,6 +166,7 @@ class _Work:
 
     pipeline: Pipeline
     request: Request
+    choice: Choice
     timer: StageTimer
     images: Images | None = None
     """The prepared image [1, height, width, channels], where an explanation or features need it."""
@@ -169,12 +174,12 @@ class _Work:
     def prepare(self) -> Images:
         """The prepared image [1, height, width, channels]; blocks."""
         self.timer.stage("predict")  # it waited for its turn
-        pipeline, options, image = self.pipeline, self.request.options, self.request.image
-        if options.model not in (None, pipeline.model.name, pipeline.model.digest):
-            raise UnknownModel(f"model is {quoted(options.model)}; this worker serves {pipeline.model.name!r}")
+        options, image = self.request.options, self.request.image
+        if self.choice.error:
+            raise self.choice.error
         self._check_expiry()
         if isinstance(image, ObjectRef):
-            with pipeline.objects.fetch(image, pipeline.predictor.limits.max_bytes) as data:
+            with self.pipeline.objects.fetch(image, self._predictor.limits.max_bytes) as data:
                 self.timer.stage("fetch")
                 prepared = self._prepared(data)
         else:
@@ -185,9 +190,13 @@ class _Work:
             self.images = prepared
         return prepared
 
+    @property
+    def _predictor(self) -> Predictor:
+        return self.choice.served.predictor
+
     def _prepared(self, data: bytes) -> Images:
         try:
-            return self.pipeline.predictor.prepare(data)
+            return self._predictor.prepare(data)
         except InvalidImage:
             if sentence := image_as_text(data):
                 raise InvalidImage(sentence) from None
@@ -195,7 +204,7 @@ class _Work:
 
     def score(self) -> Scores:
         """The scores [1, labels]; blocks."""
-        return self.pipeline.predictor.engine.score(self.prepare())
+        return self._predictor.engine.score(self.prepare())
 
     def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
         """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""
@@ -206,33 +215,34 @@ class _Work:
 
     def conclude(self, scores: Callable[[], Scores]) -> Response:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
-        pipeline, options, explanation, features = self.pipeline, self.request.options, None, None
+        predictor, options, explanation, features = self._predictor, self.request.options, None, None
         try:
             row = scores()[0]
-            predictions = pipeline.predictor.rank(row, options.top_k)
-            labels = pipeline.predictor.assigned(row)
+            predictions = predictor.rank(row, options.top_k)
+            labels = predictor.assigned(row)
             self.timer.stage("predict")
             if self.images is not None:  # its time is part of the total alone
                 if options.explain:
-                    explanation = pipeline.predictor.explain(self.images, predictions[0].label)
+                    explanation = predictor.explain(self.images, predictions[0].label)
                 if options.features:
                     features = self._features(self.images)
         except PERMANENT as exc:
             exc.__traceback__ = None  # its frames hold the exception and the image: a cycle for the garbage collector
-            return pipeline.respond(self.request, self.timer.timing(), error=Error(code_of(exc), str(exc)))
-        return pipeline.respond(
-            self.request,
-            self.timer.timing(),
+            return self._respond(error=Error(code_of(exc), str(exc)))
+        return self._respond(
             predictions=predictions,
             labels=labels,
             explanation=explanation,
             features=features,
         )
 
+    def _respond(self, **found: Any) -> Response:
+        return self.pipeline.respond(self.request, self.timer.timing(), self.choice.served, **found)
+
     def _features(self, images: Images) -> bytes:
-        features = self.pipeline.predictor.features(images)
+        features = self._predictor.features(images)
         if features is None:
-            model = self.pipeline.model
+            model = self.choice.served.model
             raise InvalidRequest(
                 f"features is true; the model {model.name!r} has none with the engine {model.engine}, or they are too "
                 "large for float16"

@@ -26,6 +26,7 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "choose_engine",
+    "engine_bytes",
     "gpu_engines",
     "load_engine",
     "open_engine",
@@ -112,6 +113,12 @@ def read_artifact(folder: Path) -> Artifact:
         manifest.parameters,
         manifest.golden,
     )
+
+
+def engine_bytes(artifact: Artifact, engine: str) -> int:
+    """The size in bytes of the file or folder that an engine loads."""
+    path = artifact.folder / ENGINES[engine].path
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
 def gpu_engines(artifact: Artifact) -> tuple[str, ...]:

@@ -105,6 +105,10 @@ class AsyncEngine(Protocol):
         """Scores float32 [1, labels] of the one image that `prepare` returns; another thread calls `prepare`."""
         ...
 
+    def backlog_s(self) -> float:
+        """Seconds until the images that wait are scored."""
+        ...
+
     def cancel(self) -> None:
         """Cancel the futures of the images that wait."""
         ...

@@ -115,13 +115,19 @@ class MicroBatcher:
         """The features of the wrapped engine, without batching: few requests need them."""
         return self._engine.features(images)
 
-    def close(self) -> None:
-        """Score what waits, then stop the threads and the engine."""
+    def stop(self) -> bool:
+        """Let the threads end when they have scored what waits, without waiting for it. False: it was called before."""
         with self._closing:
             if self._closed:
-                return
+                return False
             self._closed = True
             self._jobs.put(None)
+        return True
+
+    def close(self) -> None:
+        """Score what waits, then stop the threads and the engine."""
+        if not self.stop():
+            return
         for thread in self._threads:
             thread.join()
         for _ in range(self._scorers):  # never released: nothing is scored from now on

@@ -6,14 +6,14 @@ There is no database and no server: any number of people and workers use the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model.artifact.load import Artifact, read_artifact
 from model.artifact.manifest import MANIFEST, Manifest, parse_json, parse_manifest
-from model.errors import ArtifactError, RegistryError
+from model.errors import ArtifactError, NotRegistered, RegistryError
 from model.registry.aliases import ALIASES, STABLE, Alias, Target, encode_aliases, parse_aliases
 from model.registry.bucket import SCHEME, BucketStorage
 from model.registry.folder import FolderStorage
@@ -80,7 +80,7 @@ class Registry:
         path = f"{check_model_name(name)}/{check_version(version)}"
         stored = self._storage.read(f"{path}/{MANIFEST}")
         if stored is None:
-            raise RegistryError(f"{self.address} has no version {version} of {name}; {self._known(name)}")
+            raise NotRegistered(f"{self.address} has no version {version} of {name}; {self._known(name)}")
         manifest = self._manifest(stored.content, name, version)
         sizes = self._storage.sizes(path)
         missing = [file for file, entry in manifest.verified.items() if sizes.get(file) != entry.size]
@@ -88,7 +88,11 @@ class Registry:
             raise RegistryError(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
-        return Version(name, manifest, f"{self.address}/{path}")
+        return Version(name, manifest, self.address_of(name, version))
+
+    def address_of(self, name: str, version: str) -> str:
+        """The address of a version's artifact, for `fetch_artifact`, whether it is there or not."""
+        return f"{self.address}/{check_model_name(name)}/{check_version(version)}"
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """The aliases of a model; none when it has none."""
@@ -100,9 +104,13 @@ class Registry:
             return self.version(ref.name, ref.version).target
         alias, aliases = ref.alias or STABLE, self.aliases(ref.name)
         if alias not in aliases:
-            has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(ref.name)
-            raise RegistryError(f"{ref.name} in {self.address} has no alias {alias}; {has}")
+            raise self.no_alias(ref.name, alias, aliases)
         return aliases[alias].target
+
+    def no_alias(self, name: str, alias: str, aliases: Mapping[str, Alias]) -> NotRegistered:
+        """The error for an alias that a model lacks."""
+        has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(name)
+        return NotRegistered(f"{name} in {self.address} has no alias {alias}; {has}")
 
     def push(self, folder: Path, name: str = "", version: str = "") -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.

@@ -113,7 +113,7 @@ class Traffic:
         try:
             answers = [respond(handler, Envelope("expected", data)) for data in images]
         finally:
-            handler.pipeline.predictor.engine.close()
+            handler.pipeline.models.default.predictor.engine.close()
         refs = [ObjectRef("payloads", name, self._put("payloads", name, data)) for name, data in _named(images)]
         return [Sample(*each) for each in zip(images, answers, refs, strict=True)]
 

@@ -75,7 +75,7 @@ def bulk(beam: Path, tmp_path: Path) -> Bulk:
 def worker() -> Iterator[Handler]:
     handler = build(Settings(project="p"))
     yield handler
-    handler.pipeline.predictor.engine.close()
+    handler.pipeline.models.default.predictor.engine.close()
 
 
 def lines(folder: Path, pattern: str) -> list[str]:

@@ -98,7 +98,7 @@ def expected() -> Iterator[tuple[Prediction, ...]]:
     """Predictions of the checkout itself."""
     handler = build_service(Settings(project="p"))
     yield respond(handler, Envelope("m", GOOD)).predictions
-    handler.pipeline.predictor.engine.close()
+    handler.pipeline.models.default.predictor.engine.close()
 
 
 @contextmanager

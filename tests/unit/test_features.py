@@ -13,6 +13,7 @@ import pytest
 
 from functions.messages.contract import Envelope, Response, decode_response, encode_response
 from functions.messages.request_decoder import decode
+from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import Pipeline
 from model.artifact.load import load_engine, read_artifact
 from model.engines.base import MAX_FEATURES, Engine
@@ -31,7 +32,7 @@ def engine(root: Path) -> Iterator[Engine]:
 
 
 def responded(engine: Engine, **attributes: str) -> Response:
-    pipeline = Pipeline(Predictor(engine), MODEL, MemoryObjects())
+    pipeline = Pipeline(OneModel(ServedModel(MODEL, Predictor(engine))), MemoryObjects())
     request: Any = decode(Envelope("m1", encoded(), attributes))
     return pipeline.submit(request).result()
 

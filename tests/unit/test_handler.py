@@ -15,6 +15,7 @@ import pytest
 from functions.messages.contract import DEAD_LETTER, Envelope, Response, Timing
 from functions.messages.request_decoder import DEAD_LETTER_ATTEMPTS
 from functions.service.handler import Handler
+from functions.service.models import OneModel, ServedModel
 from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
 from model.images.memory_budget import MemoryBudget
@@ -223,8 +224,9 @@ def test_neither_a_failure_nor_a_dead_letter_is_cached(kind: Kind) -> None:
 def test_a_request_that_finds_no_memory_is_nacked_and_logged(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     budget = MemoryBudget(1, patience_s=0.01)
     handler = kind.handler()
-    pipeline = replace(handler.pipeline, predictor=replace(handler.pipeline.predictor, memory_budget=budget))
-    handler = replace(handler, pipeline=pipeline)
+    default = handler.pipeline.models.default
+    served = ServedModel(default.model, replace(default.predictor, memory_budget=budget), default.batches)
+    handler = replace(handler, pipeline=replace(handler.pipeline, models=OneModel(served)))
     with budget.reserve(1), caplog.at_level(logging.INFO, "functions"):
         delivery = kind.handle(handler, Envelope("m1", encoded(), {"request_id": "r"}))
     (record,) = caplog.records

@@ -17,7 +17,7 @@ from functions.messages.trace_context import TraceContext
 from functions.observability.json_logging import JsonLines
 from functions.observability.request_log import RequestLog
 from functions.service.handler import Handler
-from tests.fakes import BrightnessEngine, MemoryResponses, fake_handler, handle, handle_dead_letter
+from tests.fakes import MODEL, BrightnessEngine, MemoryResponses, fake_handler, handle, handle_dead_letter
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, SPAN, TRACE
 
@@ -71,7 +71,7 @@ def test_a_score_is_logged_with_the_usual_score_of_its_label(log: Log) -> None:
     usual = {"dark": 0.75, "middle": None, "light": 0.5}
     handler = fake_handler(request_log=RequestLog())
     sent(handler, encoded(), request_id="unknown")
-    handler.request_log.expect(usual)
+    handler.request_log.expect(MODEL.digest, usual)
     sent(handler, encoded(), request_id="known")
     sent(handler, b"junk", request_id="none")
     unknown, known, none = log.lines()

@@ -1,0 +1,299 @@
+"""The models of a registry that a worker serves. They change while it runs, because it reads their aliases again.
+
+A model is loaded while the one before still scores, and compared with its golden images. Then new requests get the new
+one, and the old one is released with its last request. Where anything fails, the worker keeps what it has and says so.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from functions.errors import UnknownModel
+from functions.messages.contract import Decoded, Request
+from functions.runtime.loaded_models import LoadedModels
+from functions.runtime.memory_tuning import trim_memory
+from functions.runtime.rereading import Rereading
+from functions.runtime.traffic_split import side_of
+from functions.service.models import Choice, ServedModel, Shadow, chosen, described
+from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.registry.aliases import STABLE, Alias, Aliases, Target, canaries, shadows
+from model.registry.names import ModelRef, parse_ref
+from model.registry.registry import Registry
+from model.text import quoted, shortened
+
+log = logging.getLogger(__name__)
+
+_DIGEST = "sha256:"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is served of one model: its aliases when they were read, and what is loaded of it.
+
+    `canaries`: the percentage of each canary by alias. `loaded`: canaries and shadows by alias; one that is not loaded
+    yet is loaded for its first request.
+    """
+
+    aliases: Aliases
+    served: ServedModel
+    canaries: Mapping[str, float]
+    loaded: Mapping[str, ServedModel] = field(default_factory=dict)
+    shadows: tuple[Shadow, ...] = ()
+
+    def choice(self, request_id: str) -> Choice | None:
+        """The model for a request that names no alias and no version; None when it is not loaded yet."""
+        side = side_of(request_id, self.canaries)
+        served = self.loaded.get(side) if side else self.served
+        return Choice(served, shadows=self.shadows) if served else None
+
+    @property
+    def models(self) -> list[ServedModel]:
+        """Everything that is loaded for it."""
+        return [self.served, *self.loaded.values(), *(shadow.served for shadow in self.shadows)]
+
+
+class ModelPool:
+    """Loads and chooses the models of a registry. Callable from any thread. See Models.
+
+    `refs`: the models that are served, of which the first is the default. `executor` runs what blocks. `start` starts a
+    thread with a name. Raises ArtifactError when the default model cannot be served.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        refs: Iterable[ModelRef],
+        loaded: LoadedModels,
+        executor: Executor,
+        start: Callable[[str, Callable[[], None]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry, self._loaded, self._executor = registry, loaded, executor
+        self._alias = {ref.name: ref.alias or STABLE for ref in refs}
+        self._first = next(iter(self._alias))
+        self._serving: dict[str, Serving] = {}
+        self._versions: dict[ModelRef, Target] = {}
+        self._problems: dict[str, str] = {}
+        self._collections = 0
+        self.rereading = Rereading(self.reread, start, clock)
+        self._begin(self._first)
+
+    @property
+    def default(self) -> ServedModel:
+        return self._serving[self._first].served
+
+    def choose(self, request: Decoded) -> Future[Choice]:
+        self.rereading.request()
+        asked = request.options.model if isinstance(request, Request) else None
+        try:
+            if choice := self._loaded_choice(asked, request.request_id):
+                return chosen(choice)
+        except UnknownModel as exc:
+            return chosen(Choice(self.default, exc))
+        return self._executor.submit(self._load_choice, asked, request.request_id)
+
+    def report(self) -> dict[str, Any]:
+        listed: list[dict[str, Any]] = []
+        for name, serving in sorted(self._serving.items()):
+            listed.append({"alias": f"{name}@{self._alias[name]}", **described(serving.served)})
+            for alias, served in sorted(serving.loaded.items()):
+                split = {"percent": serving.canaries[alias]} if alias in serving.canaries else {"shadow": True}
+                listed.append({"alias": f"{name}@{alias}", **described(served), **split})
+        problem = "; ".join(text for _, text in sorted(self._problems.items()))
+        return {**described(self.default), "models": listed, **({"problem": problem} if problem else {})}
+
+    def backlog_s(self) -> float:
+        return sum(served.batches.backlog_s() for served in self._loaded.all() if served.batches)
+
+    def cancel(self) -> None:
+        for served in self._loaded.all():
+            if served.batches:
+                served.batches.cancel()
+
+    def finish(self) -> None:
+        self.rereading.finish()
+
+    def reread(self) -> None:
+        """Read the aliases of the models that are in use, and replace the models that they changed. Never raises."""
+        for name in list(self._serving):
+            try:
+                self._update(name)
+                self._problems.pop(name, None)
+            except Exception as exc:
+                self._note(name, "aliases", exc)
+        if self._collections:
+            # Twice: what the last requests of a model hold is released after the first time.
+            self._collections -= 1
+            gc.collect()
+            trim_memory()
+
+    def _begin(self, name: str) -> Serving:
+        """Serve a model that is not in use yet: what its alias names, or else what it named before."""
+        aliases = self._registry.aliases(name)
+        alias = self._alias[name]
+        if alias not in aliases:
+            raise self._registry.no_alias(name, alias, aliases)
+        served = self._first_usable(f"{name}@{alias}", aliases[alias])
+        serving = self._serving[name] = Serving(aliases, served, canaries(aliases, alias))
+        if serving.canaries or shadows(aliases, alias):
+            self.rereading.expire()  # the next request starts to load them
+        return serving
+
+    def _first_usable(self, ref: str, alias: Alias) -> ServedModel:
+        name = ref.partition("@")[0]
+        for target in (alias.target, *alias.previous):
+            try:
+                return self._loaded.load(name, target)
+            except ArtifactError as exc:
+                self._note(ref, target.version, exc)
+                failure = exc
+        raise failure
+
+    def _update(self, name: str) -> None:
+        """Load what the aliases of a model name now, then serve it."""
+        before, aliases, alias = self._serving[name], self._registry.aliases(name), self._alias[name]
+        if alias not in aliases:
+            raise self._registry.no_alias(name, alias, aliases)
+        served = self._replaced(name, alias, aliases[alias].target, before.served) or before.served
+        split, copied, loaded = canaries(aliases, alias), shadows(aliases, alias), {}
+        for each in {*split, *copied}:
+            if new := self._replaced(name, each, aliases[each].target, before.loaded.get(each)):
+                loaded[each] = new
+        now = self._serving[name] = Serving(
+            aliases,
+            served,
+            {each: percent for each, percent in split.items() if each in loaded},
+            loaded,
+            tuple(Shadow(each, loaded[each]) for each in copied if each in loaded),
+        )
+        if self._loaded.release(set(before.models) - set(now.models)):
+            self._collections = 2
+        self._shrink(now)
+
+    def _replaced(self, name: str, alias: str, target: Target, old: ServedModel | None) -> ServedModel | None:
+        """The model that an alias names now; the old one, or None, where that one cannot be served."""
+        ref = f"{name}@{alias}"
+        try:
+            new = self._loaded.load(name, target)
+        except ArtifactError as exc:
+            self._note(ref, target.version, exc)
+            return old
+        self._problems.pop(ref, None)
+        if new is not old:
+            log.info(
+                "model replaced" if old else "model loaded",
+                extra={"model": name, "alias": alias, "version": target.version, "digest": target.digest},
+            )
+        return new
+
+    def _note(self, ref: str, version: str, failure: Exception) -> None:
+        """Log once why something of a model could not be replaced, and keep it for /ready."""
+        text = shortened(f"{ref} {version}: {failure}")
+        if self._problems.get(ref) == text:
+            return
+        self._problems[ref] = text
+        name, _, alias = ref.partition("@")
+        ours = isinstance(failure, ArtifactError)
+        log.error(
+            "model not replaced",
+            extra={"model": name, "alias": alias, "version": version, "reason": str(failure)},
+            exc_info=None if ours else failure,
+        )
+
+    def _ref(self, asked: str | None) -> ModelRef:
+        """The reference of a request. Raises UnknownModel."""
+        if asked is None:
+            return ModelRef(self._first)
+        try:
+            ref = parse_ref(asked)
+        except RegistryError as exc:
+            raise UnknownModel(str(exc)) from None
+        if ref.name not in self._alias:
+            served = ", ".join(map(repr, self._alias))
+            raise UnknownModel(f"model is {quoted(asked)}; this worker serves {served}")
+        return ref
+
+    def _loaded_choice(self, asked: str | None, request_id: str) -> Choice | None:
+        """The model for a request, or None when it must be loaded first. Raises UnknownModel."""
+        if asked and asked.startswith(_DIGEST):
+            return self._of_digest(asked)
+        ref = self._ref(asked)
+        serving = self._serving.get(ref.name)
+        if not serving:
+            return None
+        if not ref.alias and not ref.version:
+            self._loaded.find(ref.name, serving.served.model.digest)  # it is in use
+            return serving.choice(request_id)
+        target = self._target(ref, serving)
+        found = self._loaded.find(ref.name, target.digest) if target else None
+        return Choice(found) if found else None
+
+    def _of_digest(self, digest: str) -> Choice:
+        for serving in self._serving.values():
+            for served in serving.models:
+                if served.model.digest == digest:
+                    return Choice(served)
+        raise UnknownModel(f"model is {quoted(digest)}; no alias that this worker serves has this digest")
+
+    def _target(self, ref: ModelRef, serving: Serving) -> Target | None:
+        """The version that a reference names; None when the registry must be asked. Raises UnknownModel."""
+        if ref.version:
+            return self._versions.get(ref)
+        alias = ref.alias or self._alias[ref.name]
+        served = serving.served if alias == self._alias[ref.name] else serving.loaded.get(alias)
+        if served:
+            return Target(served.model.version, served.model.digest)
+        if alias not in serving.aliases:
+            has = ", ".join(sorted(serving.aliases))
+            raise UnknownModel(f"model is {quoted(str(ref))}; the aliases of {ref.name} are {has}")
+        return serving.aliases[alias].target
+
+    def _load_choice(self, asked: str | None, request_id: str) -> Choice:
+        """Like `_loaded_choice`, and loads the model."""
+        ref = self._ref(asked)
+        try:
+            serving = self._serving.get(ref.name) or self._begin(ref.name)
+            if not ref.alias and not ref.version:
+                return serving.choice(request_id) or self._load_canary(ref.name, serving, request_id)
+            target = self._target(ref, serving)
+            if not target:
+                assert ref.version
+                target = self._versions[ref] = self._registry.version(ref.name, ref.version).target
+            served = self._loaded.load(ref.name, target)
+            self._shrink(serving, served)
+            return Choice(served)
+        except UnknownModel as exc:
+            return Choice(self.default, exc)
+        except NotRegistered as exc:
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}: {exc}"))
+        except RegistryError:
+            raise  # of the bucket, and not of the request
+        except ArtifactError as exc:
+            if not ref.alias and not ref.version:
+                raise
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; it cannot be served: {exc}"))
+
+    def _load_canary(self, name: str, serving: Serving, request_id: str) -> Choice:
+        """A canary that is not loaded yet; the served model where it cannot be served."""
+        side = side_of(request_id, serving.canaries)
+        assert side
+        found = self._replaced(name, side, serving.aliases[side].target, None)
+        return Choice(found or serving.served, shadows=serving.shadows)
+
+    def _shrink(self, *kept: Serving | ServedModel) -> None:
+        """Release the least recently used models until the budget suffices."""
+        models = list(self._serving[self._first].models)
+        for each in kept:
+            models.extend(each.models if isinstance(each, Serving) else [each])
+        gone = self._loaded.shrink(models)
+        for name, serving in list(self._serving.items()):
+            if not set(gone).isdisjoint(serving.models):
+                del self._serving[name]
+        if gone:
+            self._collections = 2

@@ -1,0 +1,73 @@
+"""When a worker reads the aliases of its models again: in a thread of its own, started by a request."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+REREAD_S = 30.0
+"""Seconds for which aliases are not read again."""
+
+HOLD_AFTER_S, HOLD_S = 5.0, 20.0
+"""A change that takes longer than the first delays the reply to one request at a time, for up to the second: a worker
+without a request has no CPU, and would not finish it.
+"""
+
+
+class Rereading:
+    """Runs `read` in a thread when a request comes and the last time is REREAD_S ago. Callable from any thread.
+
+    `start` starts a thread with a name.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], None],
+        start: Callable[[str, Callable[[], None]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._start, self._clock = read, start, clock
+        self._lock, self._holding, self._idle = threading.Lock(), threading.Lock(), threading.Event()
+        self._idle.set()
+        self._began_at = clock()
+
+    def request(self) -> None:
+        """A request comes: read if it is time."""
+        if self._clock() - self._began_at >= REREAD_S:
+            self.begin()
+
+    def expire(self) -> None:
+        """Let the next request start a reading."""
+        self._began_at = -math.inf
+
+    def begin(self) -> None:
+        """Start a thread that reads, unless one does."""
+        with self._lock:
+            if not self._idle.is_set():
+                return
+            self._idle.clear()
+            self._began_at = self._clock()
+        self._start("reread-aliases", self._run)
+
+    def repeat(self) -> None:
+        """Read every REREAD_S seconds, also without requests, and never return."""
+        while True:
+            time.sleep(REREAD_S)
+            self.request()
+
+    def finish(self) -> None:
+        """Wait for a reading that takes long, in one thread at a time."""
+        is_late = not self._idle.is_set() and self._clock() - self._began_at >= HOLD_AFTER_S
+        if is_late and self._holding.acquire(blocking=False):
+            try:
+                self._idle.wait(HOLD_S)
+            finally:
+                self._holding.release()
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        finally:
+            self._idle.set()
