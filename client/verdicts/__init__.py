@@ -1,0 +1,1 @@
+"""Two models compared on the same requests, or on their shares of them, with intervals and a verdict."""
