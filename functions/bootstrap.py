@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.gcp.object_store import BucketObjects
-from functions.gcp.publisher import TopicResponses
+from functions.gcp.publisher import TopicComparisons, TopicResponses
 from functions.gcp.push_tokens import PushAuthorizer
 from functions.gcp.response_store import BucketResponseStore
 from functions.messages.contract import Model
@@ -47,6 +47,7 @@ from model.predictor import Predictor
 
 if TYPE_CHECKING:
     from functions.runtime.model_pool import ModelPool
+    from functions.runtime.shadow_scorer import ShadowScorer
     from model.registry.aliases import Target
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
         # Scoring threads must not block, and a response store blocks.
         executor is not None and not settings.response_store,
         spans(settings.traces_exporter),
+        _copies(settings),
     )
     return Handler(
         pipeline,
@@ -150,6 +152,15 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
         request_log(),
         BucketResponseStore(settings.response_store, settings.project) if settings.response_store else None,
     )
+
+
+def _copies(settings: Settings) -> ShadowScorer | None:
+    if not settings.comparison_topic:
+        return None
+    from functions.runtime.shadow_scorer import ShadowScorer
+
+    topic = TopicComparisons(settings.topic_path(settings.comparison_topic), supervisor())
+    return ShadowScorer(topic.publish, request_log(), supervisor().start)
 
 
 def _one(settings: Settings, load: LoadArtifact) -> OneModel:
@@ -179,7 +190,8 @@ def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor,
         return served
 
     loaded = LoadedModels(load_version, settings.model_bytes)
-    pool = ModelPool(registry, map(parse_ref, settings.refs), loaded, executor, supervisor().start)
+    refs = map(parse_ref, settings.refs)
+    pool = ModelPool(registry, refs, loaded, executor, supervisor().start, settings.aliases_max_age_s)
     if has_cpu:
         supervisor().start("aliases", pool.rereading.repeat)
     return pool

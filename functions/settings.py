@@ -92,6 +92,13 @@ class Settings:
     model_bytes: int = _setting(
         "MODEL_BYTES", 200_000_000, "bytes from 1000000 to 64000000000", _between(1_000_000, 64_000_000_000)
     )
+    aliases_max_age_s: float = _setting("ALIASES_MAX_AGE_S", 30.0, "seconds from 1 to 3600", _between(1, 3600))
+    comparison_topic: str = _setting(
+        "COMPARISON_TOPIC",
+        "",
+        "a topic name, or projects/P/topics/T, for shadows; empty: shadows do not score",
+        _anything,
+    )
     engine: str = _setting("ENGINE", "auto", "auto, litert, savedmodel or onnx", lambda value: value in ENGINES)
     device: str = _setting(
         "DEVICE", "auto", "auto, or gpu: the worker then starts only with one", lambda value: value in DEVICES

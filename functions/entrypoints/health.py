@@ -28,11 +28,14 @@ def health(request: HttpRequest) -> HttpReply:
 
 
 def ready(request: HttpRequest) -> HttpReply:
-    """Whether the model is loaded; loads it at the first call."""
+    """Whether the model is loaded and requests are answered; loads the model at the first call."""
     try:
         models = bootstrap.handler().pipeline.models
     except Exception as exc:
         # Every probe logs this: errors in our own words need no traceback each time.
         log.error("not ready: %s", exc, exc_info=None if isinstance(exc, ArtifactError | SettingsError) else exc)
         return json_reply(503, {"status": "not ready"})
-    return json_reply(200, {"status": "ready", **models.report()})
+    why = bootstrap.request_log().why_not_ready()
+    if why:
+        log.error("not ready: %s", why)
+    return json_reply(503 if why else 200, {"status": "not ready" if why else "ready", **models.report()})

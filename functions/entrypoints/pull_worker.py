@@ -145,8 +145,12 @@ def _answer_health(stack: ExitStack, settings: Settings, report: Callable[[], tu
 
 def _report(handler: Handler, watchdog: Watchdog) -> tuple[bool, dict[str, Any]]:
     """Whether the worker works, and the JSON that GET /health returns."""
-    warning = watchdog.warning()
-    return not warning, {"status": warning or "ok", **handler.request_log.counts()}
+    warning = watchdog.warning() or handler.request_log.why_not_ready()
+    return not warning, {
+        "status": warning or "ok",
+        **handler.request_log.counts(),
+        "serves": handler.pipeline.models.report(),
+    }
 
 
 def _end_when_stuck(watchdog: Watchdog, stop: queue.SimpleQueue[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Protocol
 from google.api_core.exceptions import InvalidArgument
 from google.api_core.retry import Retry
 
+from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
 from functions.messages.contract import Response, encode_response, response_attributes
 from functions.runtime.supervised import Supervisor
 
@@ -156,6 +157,21 @@ class TopicResponses:
     def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         """Return at once; the future ends when the broker has the response, or fails after PUBLISH_RETRY_S."""
         return self._publisher.publish(encode_response(response), response_attributes(response), waited=waited)
+
+
+class TopicComparisons:
+    """Comparisons to a topic `projects/P/topics/T`. The client is built at the first comparison."""
+
+    def __init__(self, topic: str, supervisor: Supervisor) -> None:
+        self._topic, self._supervisor = topic, supervisor
+
+    @cached_property
+    def _publisher(self) -> BatchPublisher:
+        return topic_publisher(self._topic, self._supervisor)
+
+    def publish(self, comparison: Comparison) -> Future[str]:
+        """Return at once; the future ends when the broker has the comparison, or fails after PUBLISH_RETRY_S."""
+        return self._publisher.publish(encode_comparison(comparison), comparison_attributes(comparison))
 
 
 def topic_publisher(topic: str, supervisor: Supervisor, backlog: Backlog = no_backlog) -> BatchPublisher:

@@ -43,6 +43,14 @@ def encode_comparison(comparison: Comparison) -> bytes:
     )
 
 
+def comparison_attributes(comparison: Comparison) -> dict[str, str]:
+    """Return the message attributes of a comparison. Subscriptions filter by them."""
+    attributes = {"request_id": comparison.request_id, "alias": comparison.alias}
+    if comparison.served.model:
+        attributes["model"] = comparison.served.model.name
+    return attributes | (comparison.served.trace.attributes if comparison.served.trace else {})
+
+
 def decode_comparison(data: bytes) -> Comparison:
     """Decode the JSON of `encode_comparison`. Raises only ValueError, which names the wrong field."""
     if len(data) > COMPARISON_LIMIT:

@@ -20,6 +20,9 @@ OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
 MODELS = 32
 """Number of models whose expected scores are kept: more than a worker has loaded at once."""
 
+NOT_READY = 20
+"""Transient failures in a row after which the worker is not ready."""
+
 
 class RequestLog:
     """The outcomes since the process began. Callable from any thread.
@@ -32,6 +35,8 @@ class RequestLog:
         self._lock = threading.Lock()
         self._outcomes: Counter[str] = Counter()
         self._codes: Counter[str] = Counter()
+        self._copies: Counter[str] = Counter()
+        self._failures = 0
         self._since = encode_time(datetime.now(UTC))
         self._expected: OrderedDict[str, Mapping[str, float | None]] = OrderedDict()
 
@@ -41,9 +46,19 @@ class RequestLog:
         if len(self._expected) > MODELS:
             self._expected.popitem(last=False)
 
+    def why_not_ready(self) -> str:
+        """Why the worker should get no requests, as a sentence; empty while it works."""
+        with self._lock:
+            failures = self._failures
+        return f"the last {failures} requests failed for a reason of the worker's" if failures >= NOT_READY else ""
+
     def answered(self, response: Response, failure: Exception | None = None) -> None:
         """A response was published or returned; `failure` is the reason of an `unavailable`."""
         timing, error = response.timing_ms, response.error
+        if not error or error.code != UNAVAILABLE:
+            self._count_failures(0)
+        elif failure:
+            self._count_failures(1)
         label, score = next(iter(assigned(response.predictions, response.labels)), (None, None))
         level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
         self._end(
@@ -79,6 +94,7 @@ class RequestLog:
 
     def nacked(self, request: Decoded | None, failure: Exception) -> None:
         """A transient failure: the broker delivers the message again. None: the message was not read."""
+        self._count_failures(1)
         self._end("nacked", logging.ERROR, "nacked", UNAVAILABLE, failure, delivery=request)
 
     def cancelled(self, request: Decoded | None) -> None:
@@ -93,11 +109,22 @@ class RequestLog:
         """A request from a sender without authorization, to a closed endpoint, or over the worker's capacity."""
         self._end("refused", logging.WARNING, "refused", reason=reason)
 
+    def copied(self, outcome: str) -> dict[str, int]:
+        """A copy of a request, for a shadow, was compared, failed or was dropped. Returns the numbers of each."""
+        with self._lock:
+            self._copies[outcome] += 1
+            return dict(self._copies)
+
     def counts(self) -> dict[str, Any]:
-        """The time of the start, the number of each outcome, and the number of each error code."""
+        """The time of the start, the numbers of each outcome and each error code, and those of the shadows' copies."""
         with self._lock:
             outcomes = {name: self._outcomes[name] for name in OUTCOMES}
-            return {"since": self._since, "outcomes": outcomes, "codes": dict(self._codes)}
+            copies = {"copies": dict(self._copies)} if self._copies else {}
+            return {"since": self._since, "outcomes": outcomes, "codes": dict(self._codes), **copies}
+
+    def _count_failures(self, more: int) -> None:
+        with self._lock:
+            self._failures = self._failures + more if more else 0
 
     def _end(
         self,

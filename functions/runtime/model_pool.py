@@ -62,7 +62,8 @@ class ModelPool:
     """Loads and chooses the models of a registry. Callable from any thread. See Models.
 
     `refs`: the models that are served, of which the first is the default. `executor` runs what blocks. `start` starts a
-    thread with a name. Raises ArtifactError when the default model cannot be served.
+    thread with a name. `max_age_s`: seconds for which aliases are not read again. Raises ArtifactError when the default
+    model cannot be served.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ModelPool:
         loaded: LoadedModels,
         executor: Executor,
         start: Callable[[str, Callable[[], None]], object],
+        max_age_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry, self._loaded, self._executor = registry, loaded, executor
@@ -81,7 +83,7 @@ class ModelPool:
         self._versions: dict[ModelRef, Target] = {}
         self._problems: dict[str, str] = {}
         self._collections = 0
-        self.rereading = Rereading(self.reread, start, clock)
+        self.rereading = Rereading(self.reread, max_age_s, start, clock)
         self._begin(self._first)
 
     @property

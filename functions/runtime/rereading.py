@@ -7,9 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-REREAD_S = 30.0
-"""Seconds for which aliases are not read again."""
-
 HOLD_AFTER_S, HOLD_S = 5.0, 20.0
 """A change that takes longer than the first delays the reply to one request at a time, for up to the second: a worker
 without a request has no CPU, and would not finish it.
@@ -17,7 +14,7 @@ without a request has no CPU, and would not finish it.
 
 
 class Rereading:
-    """Runs `read` in a thread when a request comes and the last time is REREAD_S ago. Callable from any thread.
+    """Runs `read` in a thread when a request comes and the last time is `every_s` ago. Callable from any thread.
 
     `start` starts a thread with a name.
     """
@@ -25,17 +22,18 @@ class Rereading:
     def __init__(
         self,
         read: Callable[[], None],
+        every_s: float,
         start: Callable[[str, Callable[[], None]], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read, self._start, self._clock = read, start, clock
+        self._read, self._every_s, self._start, self._clock = read, every_s, start, clock
         self._lock, self._holding, self._idle = threading.Lock(), threading.Lock(), threading.Event()
         self._idle.set()
         self._began_at = clock()
 
     def request(self) -> None:
         """A request comes: read if it is time."""
-        if self._clock() - self._began_at >= REREAD_S:
+        if self._clock() - self._began_at >= self._every_s:
             self.begin()
 
     def expire(self) -> None:
@@ -52,9 +50,9 @@ class Rereading:
         self._start("reread-aliases", self._run)
 
     def repeat(self) -> None:
-        """Read every REREAD_S seconds, also without requests, and never return."""
+        """Read without requests too, and never return."""
         while True:
-            time.sleep(REREAD_S)
+            time.sleep(self._every_s)
             self.request()
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from functions.errors import PERMANENT, Expired, InvalidRequest, code_of
 from functions.messages.contract import (
@@ -77,6 +77,14 @@ class StageTimer:
         return Timing(queue=self._queue, **timing)
 
 
+class Copies(Protocol):
+    """Scores copies of requests by the shadows of a model. Callable from any thread."""
+
+    def offer(self, pipeline: Pipeline, request: Request, choice: Choice, answer: Response) -> None:
+        """Score a copy of a request by each shadow of its choice, later; returns at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """Makes responses. Callable from any thread.
@@ -90,6 +98,7 @@ class Pipeline:
     executor: Executor = field(default_factory=CallerRuns)
     decodes_in_batches: bool = False
     spans: Spans | None = None
+    copies: Copies | None = None
     now: Callable[[], datetime] = _utc_now
 
     def submit(self, request: Request | Rejected, choice: Choice | None = None) -> Future[Response]:
@@ -229,12 +238,15 @@ class _Work:
         except PERMANENT as exc:
             exc.__traceback__ = None  # its frames hold the exception and the image: a cycle for the garbage collector
             return self._respond(error=Error(code_of(exc), str(exc)))
-        return self._respond(
+        response = self._respond(
             predictions=predictions,
             labels=labels,
             explanation=explanation,
             features=features,
         )
+        if self.choice.shadows and self.pipeline.copies:
+            self.pipeline.copies.offer(self.pipeline, self.request, self.choice, response)
+        return response
 
     def _respond(self, **found: Any) -> Response:
         return self.pipeline.respond(self.request, self.timer.timing(), self.choice.served, **found)
