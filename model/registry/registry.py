@@ -85,7 +85,7 @@ class Registry:
         sizes = self._storage.sizes(path)
         missing = [file for file, entry in manifest.verified.items() if sizes.get(file) != entry.size]
         if missing:
-            raise RegistryError(
+            raise NotRegistered(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
         return Version(name, manifest, self.address_of(name, version))
@@ -188,9 +188,9 @@ class Registry:
         try:
             manifest = parse_manifest(content)
         except ArtifactError as exc:
-            raise RegistryError(f"{self.address}/{name}/{version}: {exc}") from None
+            raise NotRegistered(f"{self.address}/{name}/{version}: {exc}") from None
         if (manifest.name, manifest.version) != (name, version):
-            raise RegistryError(
+            raise NotRegistered(
                 f"{self.address}/{name}/{version} holds {manifest.name} {manifest.version}: it was copied by hand; "
                 "push the artifact instead"
             )
