@@ -79,7 +79,8 @@ class Bench:
         return self.pipeline.submit(request, self.choice).result()
 
     def copies(self) -> dict[str, int]:
-        return {key: value for key, value in self.request_log.counts()["copies"].items() if value}
+        counts: dict[str, int] = self.request_log.counts().get("copies", {})
+        return counts
 
     def open(self) -> None:
         for engine in self.engines:
