@@ -8,7 +8,7 @@ import logging
 import shutil
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from model.registry.aliases import STABLE, Target
 from model.registry.registry import Registry
 from tests.registry_models import NAME, push, seal, set_alias, variant
 from tests.samples import encoded
+from tests.waiting import until
 
 IMAGE = encoded()
 
@@ -35,9 +36,11 @@ IMAGE = encoded()
 class Worker:
     """What serves requests in a worker whose registry is a folder."""
 
-    def __init__(self, registry: Registry, models: str = NAME, **settings: Any) -> None:
+    def __init__(
+        self, registry: Registry, models: str = NAME, executor: Executor | None = None, **settings: Any
+    ) -> None:
         settings = {"comparison_topic": "compare", **settings}
-        made = bootstrap.build(Settings(project="p", registry=registry.address, models=models, **settings))
+        made = bootstrap.build(Settings(project="p", registry=registry.address, models=models, **settings), executor)
         self.pipeline: Pipeline = made.pipeline
         assert isinstance(self.pipeline.models, ModelPool)
         self.pool = self.pipeline.models
@@ -78,19 +81,22 @@ def targets(registry: Registry, tmp_path: Path) -> list[Target]:
     return found
 
 
-def test_a_moved_alias_is_followed_and_the_model_before_is_released(registry: Registry, targets: list[Target]) -> None:
-    worker = Worker(registry)
-    assert worker.version() == "1.0.0"
-    before = weakref.ref(worker.pool.default.predictor.engine)
-    set_alias(registry, targets[1])
-    assert worker.version() == "1.0.0"
-    worker.pool.reread()
-    assert worker.version() == "2.0.0"
-    gc.collect()
-    assert before() is None
-    assert worker.pool.report()["models"] == [
-        {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
-    ]
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_a_moved_alias_is_followed_and_the_model_before_is_released(
+    registry: Registry, targets: list[Target], in_batches: bool
+) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        worker = Worker(registry, executor=threads if in_batches else None)
+        assert worker.version() == "1.0.0"
+        before = weakref.ref(worker.pool.default.predictor.engine)
+        set_alias(registry, targets[1])
+        assert worker.version() == "1.0.0"
+        worker.pool.reread()
+        assert worker.version() == "2.0.0"
+        assert until(lambda: gc.collect() is not None and before() is None)
+        assert worker.pool.report()["models"] == [
+            {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
+        ]
 
 
 def test_a_request_that_has_its_model_keeps_it(registry: Registry, targets: list[Target]) -> None:
