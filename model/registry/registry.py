@@ -134,6 +134,10 @@ class Registry:
         has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(name)
         return NotRegistered(f"{name} in {self.address} has no alias {alias}; {has}")
 
+    def no_model(self, name: str) -> NotRegistered:
+        """The error for a model that is not there."""
+        return NotRegistered(f"{self.address} has no model {name}; {self._known(name)}")
+
     def push(self, folder: Path, name: str = "", version: str = "") -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.
 
