@@ -54,7 +54,7 @@ class BucketStorage:
         return f"{SCHEME}{self._bucket.name}/{self._prefix}".rstrip("/")
 
     def read(self, path: str) -> Stored | None:
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 
         blob = self._blob(path)
         with self._errors(path):
@@ -62,6 +62,9 @@ class BucketStorage:
                 content = blob.download_as_bytes(end=MAX_TEXT_BYTES, **self._limits)
             except NotFound:
                 return None
+            except RequestRangeNotSatisfiable:  # the object is empty
+                blob.reload(**self._limits)
+                content = b""
         if len(content) > MAX_TEXT_BYTES:
             raise RegistryError(f"{self.address}/{path} has more than {MAX_TEXT_BYTES:,} bytes")
         return Stored(content, str(blob.generation))

@@ -56,10 +56,10 @@ def list_versions(registry: Registry, name: str) -> list[Listed]:
 
 
 def _listed(registry: Registry, name: str, version: str, files: Mapping[str, Entry]) -> Listed:
-    stored = registry.storage.read(f"{name}/{version}/{MANIFEST}")
-    if stored is None:
-        return Listed(version, files, None, f"{name} {version} has no {MANIFEST}")
     try:
+        stored = registry.storage.read(f"{name}/{version}/{MANIFEST}")
+        if stored is None:
+            return Listed(version, files, None, f"{name} {version} has no {MANIFEST}")
         return Listed(version, files, registry.checked(name, version, stored.content, files).manifest)
     except RegistryError as exc:
         return Listed(version, files, None, str(exc))

@@ -154,8 +154,8 @@ class Registry:
                 self._upload(folder, name, version, written, artifact)
                 return self.version(name, version)
             except NotRegistered:
-                continue  # it was deleted at the same time
-        raise RegistryError(f"{name} {version} is deleted again and again while it is pushed; try again")
+                continue  # it was written or deleted at the same time
+        raise RegistryError(f"{name} {version} is written and deleted all the time by others; try again")
 
     def edit_aliases(
         self, name: str, touched: tuple[str, ...], edit: Callable[[dict[str, Alias]], dict[str, Alias]]
@@ -229,13 +229,13 @@ class Registry:
         deleted, and must be written again.
         """
         path = f"{name}/{version}"
-        try:
-            self._storage.write(f"{path}/{MANIFEST}", written, NEW)
-            return parse_manifest(written), True
-        except Changed:
-            stored = self._storage.read(f"{path}/{MANIFEST}")
+        stored = self._storage.read(f"{path}/{MANIFEST}")
         if stored is None:
-            raise NotRegistered(f"{self.address}/{path} was deleted")
+            try:
+                self._storage.write(f"{path}/{MANIFEST}", written, NEW)
+                return parse_manifest(written), True
+            except Changed:
+                raise NotRegistered(f"another writer pushes {self.address}/{path} at the same time") from None
         manifest = self._manifest(stored.content, name, version)
         if manifest.digest != artifact.digest:
             raise RegistryError(
