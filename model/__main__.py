@@ -53,15 +53,16 @@ exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 1
 def main(argv: list[str] | None = None, *, program: str = PROGRAM) -> int:
     """Run one command and return the exit code. `program` is the name in usage texts."""
     arguments = _parser(program).parse_args(argv)
+    command = " ".join(["model", arguments.command, *([arguments.action] if "action" in arguments else [])])
     try:
         with nullcontext() if arguments.debug else quiet_libraries():
             if arguments.command in _SLOW:
-                print(f"model {arguments.command}: loading TensorFlow", file=sys.stderr, flush=True)
+                print(f"{command}: loading TensorFlow", file=sys.stderr, flush=True)
             result, text = _COMMANDS[arguments.command](arguments)
         print(json.dumps(result) if arguments.json else printable_lines(text), flush=True)
         return 0
     except KeyboardInterrupt:
-        print(f"model {arguments.command}: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         streams.discard()  # the reader has left (`| head`)
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None, *, program: str = PROGRAM) -> int:
     except Exception as exc:
         if arguments.debug:
             traceback.print_exception(exc)
-        print(shortened(f"model {arguments.command}: {_message(exc)}"), file=sys.stderr)
+        print(shortened(f"{command}: {_message(exc)}"), file=sys.stderr)
         return 1
 
 

@@ -55,7 +55,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def run(*words: str) -> str:
         assert main([*words]) == 1
         out, err = capsys.readouterr()
-        assert out == "" and err.count("\n") == 1 and err.startswith(f"model {words[0]}: "), err
+        assert out == "" and err.count("\n") == 1 and err.startswith(f"model {words[0]}"), err
         return err
 
     return run
