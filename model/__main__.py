@@ -15,6 +15,7 @@ from model import streams
 from model.artifact.load import AUTO, ENGINES
 from model.errors import ArtifactError
 from model.library_output import quiet_libraries
+from model.registry import promote_command
 from model.text import printable_lines, reason, shortened
 from model.training.commands import (
     add_commands,
@@ -128,6 +129,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "catalog": run_catalog,
     "import": run_import,
+    "alias": promote_command.run_promote,
 }
 
 
@@ -142,8 +144,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(
+    def add(name: str, help: str, example: str, group: Any = commands) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = group.add_parser(
             name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
         )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -201,6 +203,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
+    alias = commands.add_parser("alias", help="Change what the aliases of a registry name.")
+    alias_commands = alias.add_subparsers(dest="alias_command", required=True)
+    promote_command.add_promote(add("promote", promote_command.HELP, promote_command.EXAMPLE, group=alias_commands))
     return parser
 
 

@@ -66,6 +66,11 @@ class Registry:
         """The folder, or `gs://bucket/prefix`."""
         return self._storage.address
 
+    @property
+    def storage(self) -> Storage:
+        """Its files, for what is kept next to the versions and the aliases of a model."""
+        return self._storage
+
     def names(self) -> list[str]:
         """The models, sorted."""
         return [name for name in self._storage.folders("") if is_model_name(name)]
