@@ -102,9 +102,9 @@ is beyond. Else there is not enough data.""",
 @options.option(
     "--max-error-increase",
     type=_SHARE,
-    default=0.01,
+    default=0.02,
     metavar="SHARE",
-    help="More requests without predictions.  [default: 0.01]",
+    help="More requests without predictions.  [default: 0.02]",
 )
 @options.option(
     "--max-latency-ratio",

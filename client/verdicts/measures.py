@@ -16,12 +16,15 @@ from client.report.truth import Truth
 from client.results.record import Record
 from client.text import printable
 from client.verdicts import statistics as stats
-from client.verdicts.samples import Samples
+from client.verdicts.samples import SHADOW, Samples
 from client.verdicts.statistics import Interval
 from model.drift import holm, proportions_differ
 
-STAGES = {stage: f"{stage}_ms" for stage in ("queue", "fetch", "decode", "predict", "total")}
-"""The stages of a request in the worker, and the columns of their times."""
+STAGES = ("queue", "fetch", "decode", "predict", "total")
+"""The stages of a request in the worker."""
+
+OWN_STAGES = ("fetch", "decode", "predict")
+"""Those that a shadow has of its own: it scores a copy later, when the request is answered."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 
@@ -117,7 +120,7 @@ def measure(samples: Samples, truth: Truth | None) -> Measures:
         _labels(samples),
         _counts(samples, lambda row: not row.answered),
         samples.unattributed,
-        list(_latency(samples.rows)),
+        list(_latency(samples)),
         _accuracy(samples, paired, truth) if truth else None,
     )
 
@@ -196,8 +199,10 @@ def _p_value(counts: Counts) -> float:
     return proportions_differ(having[0], of[0], having[1], of[1])
 
 
-def _latency(rows: tuple[Sequence[Record], Sequence[Record]]) -> Iterator[Latency]:
-    for stage, column in STAGES.items():
+def _latency(samples: Samples) -> Iterator[Latency]:
+    rows = samples.rows
+    for stage in OWN_STAGES if samples.source == SHADOW else STAGES:
+        column = f"{stage}_ms"
         times = [
             [value for row in side if row.answered and (value := getattr(row, column)) is not None] for side in rows
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 from client.text import brief
@@ -12,11 +13,16 @@ from client.verdicts import statistics as stats
 from client.verdicts.measures import Counts, LabelShare, Measures
 from client.verdicts.samples import CANARY, SHADOW, Samples
 from client.verdicts.statistics import Interval
-from client.verdicts.verdict import OPEN, WITHIN, Figure, Judgement
+from client.verdicts.verdict import BEYOND, OPEN, WITHIN, Figure, Judgement
 from model.registry.verdicts import NOT_ENOUGH_DATA
 
 _MAX_LINES = 10
 """Lines of changed labels and of shares; --json has all."""
+
+_COLUMNS = 80
+
+_MAX_SHARES = 3
+"""Shares of labels with a sentence of their own: those that decide come first."""
 
 _WIDTH = 16
 """Characters of a label in a table."""
@@ -38,12 +44,12 @@ def compared(samples: Samples) -> str:
 
 def reasons(judged: Judgement) -> list[str]:
     """Return one sentence for each figure with a threshold; shares of labels that are within it have one together."""
-    listed = [each for each in judged.figures if not each[0].is_label_share]
-    shares = [each for each in judged.figures if each[0].is_label_share]
-    listed += [each for each in shares if each[1] != WITHIN][:_MAX_LINES] or shares[:1]
-    found = [f"{state}: {_reason(figure, state)}" for figure, state in listed]
-    if (others := len(judged.figures) - len(listed)) > 0:
-        found.append(f"and the shares of {others:,} other labels")
+    ordered = sorted(judged.figures, key=lambda each: (BEYOND, OPEN, WITHIN).index(each[1]))
+    shares = [figure for figure, _ in ordered if figure.is_label_share]
+    left_out = shares[_MAX_SHARES:]
+    found = [f"{state}: {_reason(figure, state)}" for figure, state in ordered if figure not in left_out]
+    if left_out:
+        found.append(f"and the shares of {len(left_out):,} other labels")
     if judged.missing:
         at_least = judged.thresholds.min_images
         found.append(f"{OPEN}: {judged.missing:,} requests fewer than the {at_least:,} of --min-images")
@@ -113,7 +119,7 @@ def to_lines(samples: Samples, found: Measures, judged: Judgement) -> Iterator[s
     yield from METHODS
     yield f"verdict: {judged.verdict}"
     for reason in reasons(judged):
-        yield brief(f"  {reason}")
+        yield from wrap(brief(reason), _COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     if more := needed(judged):
         yield f"  {more}"
 
@@ -140,8 +146,8 @@ def _latency_lines(found: Measures) -> Iterator[str]:
     if found.latency:
         yield f"{'ms in the worker':<{_WIDTH}} {'stable':<22} {'candidate':<22} ratio"
     for each in found.latency:
-        first, second = (_number(side, 2) for side in each.sides)
-        ratio = _number(each.ratio, 2) if each.ratio else "-"
+        first, second = map(_number, each.sides)
+        ratio = _number(each.ratio) if each.ratio else "-"
         yield f"{f'{each.quantile} {each.stage}':<{_WIDTH}} {first:<22} {second:<22} {ratio}"
 
 
@@ -153,11 +159,8 @@ def _counts_lines(what: str, counts: Counts) -> Iterator[str]:
 
 def _reason(figure: Figure, state: str) -> str:
     found = figure.at(1.0)
-    shown = (
-        _percent(found, "+" if figure.low > -math.inf or figure.what == "errors" else "")
-        if figure.is_share
-        else (_number(found, 2))
-    )
+    sign = "+" if figure.low > -math.inf or figure.what == "errors" else ""
+    shown = _percent(found, sign) if figure.is_share else _number(found)
     more = figure.more() if state == OPEN else None
     unit = "labelled images" if figure.what == "accuracy" else "requests"
     about = f", about {more:,} more {unit} decide" if more else ""
@@ -175,10 +178,12 @@ def _percent(found: Interval, sign: str = "") -> str:
     return f"{found.value:{sign}.2%} ({found.low:{sign}.2%} to {found.high:{sign}.2%})"
 
 
-def _number(found: Interval, digits: int) -> str:
-    low = f"{found.low:.{digits}f}" if found.low > -math.inf else "?"
-    high = f"{found.high:.{digits}f}" if found.high < math.inf else "?"
-    return f"{found.value:.{digits}f} ({low} to {high})"
+def _number(found: Interval) -> str:
+    value, low, high = (
+        "?" if math.isinf(end) else f"{end:,.0f}" if end >= 100 else f"{end:.3g}"
+        for end in (found.value, found.low, found.high)
+    )
+    return f"{value} ({low} to {high})"
 
 
 def _cell(label: str) -> str:

@@ -39,7 +39,7 @@ class Thresholds:
     min_images: int = 200
     margin: float = 0.01
     max_disagreement: float | None = None
-    max_error_increase: float = 0.01
+    max_error_increase: float = 0.02
     max_latency_ratio: float | None = None
 
     def applied(self, source: str, *, has_accuracy: bool) -> Thresholds:
