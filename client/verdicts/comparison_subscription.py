@@ -36,9 +36,9 @@ def drain(
     """Receive comparisons until `duration_s` are over, none arrives for `idle_s`, or `images` are there; return their
     number.
 
-    `path`: the full name of the subscription. `write` writes comparisons, which are acked then; OSError ends the call,
-    and they are delivered again. A message that is no comparison is acked with a warning. Raises SendError when nothing
-    can be received.
+    `path`: the full name of the subscription. `write` writes comparisons, which are acked then; after OSError they are
+    nacked, and the call ends with it. A message that is no comparison is acked with a warning. Raises SendError when
+    nothing can be received.
     """
     from google.api_core.exceptions import GoogleAPIError
 
@@ -59,13 +59,13 @@ def drain(
                 time.sleep(_BETWEEN_S)
                 continue
             found = [each for message in received if (each := _decoded(message.message, warn))]
-            write(found)
-            client.acknowledge(
-                subscription=path,
-                ack_ids=[each.ack_id for each in received],
-                retry=pubsub_retry(),
-                timeout=CALL_TIMEOUT_S,
-            )
+            settled = {"subscription": path, "ack_ids": [each.ack_id for each in received]}
+            try:
+                write(found)
+            except OSError:
+                client.modify_ack_deadline(settled | {"ack_deadline_seconds": 0}, timeout=CALL_TIMEOUT_S)
+                raise
+            client.acknowledge(settled, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
             count += len(found)
             last = clock()
             progress(count)

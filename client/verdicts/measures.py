@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.gcp import UsageError
 from client.report.by_image import refuse_multi_label
@@ -216,6 +216,9 @@ def _latency(samples: Samples) -> Iterator[Latency]:
 def _accuracy(samples: Samples, paired: Comparison | None, truth: Truth) -> Counts:
     """The labelled images that each model has right. Raises UsageError."""
     if paired:
+        if samples.source == SHADOW:  # an image of several requests counts once
+            first = {truth.file_of(old) or old.request_id: (old, new) for old, new in reversed(paired.pairs)}
+            paired = replace(paired, pairs=list(first.values()))
         right = correctness(paired, truth)
         return Counts.paired(right.both, *right.only, right.neither)
     sides = [_right(side, truth) for side in samples.rows]

@@ -144,11 +144,11 @@ def _label_lines(labels: Sequence[LabelShare]) -> Iterator[str]:
 
 def _latency_lines(found: Measures) -> Iterator[str]:
     if found.latency:
-        yield f"{'ms in the worker':<{_WIDTH}} {'stable':<22} {'candidate':<22} ratio"
+        yield f"{'ms in worker':<12} {'stable':<22} {'candidate':<22} ratio"
     for each in found.latency:
         first, second = map(_number, each.sides)
-        ratio = _number(each.ratio) if each.ratio else "-"
-        yield f"{f'{each.quantile} {each.stage}':<{_WIDTH}} {first:<22} {second:<22} {ratio}"
+        ratio = _ratio(each.ratio) if each.ratio else "-"
+        yield f"{f'{each.quantile} {each.stage}':<12} {first:<22} {second:<22} {ratio}"
 
 
 def _counts_lines(what: str, counts: Counts) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _counts_lines(what: str, counts: Counts) -> Iterator[str]:
 def _reason(figure: Figure, state: str) -> str:
     found = figure.at(1.0)
     sign = "+" if figure.low > -math.inf or figure.what == "errors" else ""
-    shown = _percent(found, sign) if figure.is_share else _number(found)
+    shown = _percent(found, sign) if figure.is_share else _ratio(found)
     more = figure.more() if state == OPEN else None
     unit = "labelled images" if figure.what == "accuracy" else "requests"
     about = f", about {more:,} more {unit} decide" if more else ""
@@ -183,6 +183,11 @@ def _number(found: Interval) -> str:
         "?" if math.isinf(end) else f"{end:,.0f}" if end >= 100 else f"{end:.3g}"
         for end in (found.value, found.low, found.high)
     )
+    return f"{value} ({low} to {high})"
+
+
+def _ratio(found: Interval) -> str:
+    value, low, high = ("?" if math.isinf(end) else f"{end:.2f}" for end in (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
 
 
