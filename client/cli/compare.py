@@ -45,17 +45,17 @@ _FOR_SHADOWS = ("only", "duration", "images", "idle", "output", "subscription", 
     cls=options.Command,
     epilog="""\b
 Exit codes:
-  0    every image is in both files, with the same best label or none in both;
-       with a verdict: better or no worse, so that it may be promoted
-  1    some images differ, or are in one file alone; with a verdict: nothing
-       can be received, written or saved
+  0    two files: every image is in both, with the same best label or none;
+       a verdict: better or no worse, so that the model may be promoted
+  1    two files: some images differ, or are in one file alone;
+       a verdict: nothing can be received, written or saved
   2    wrong usage, or a file that cannot be read
-  3    with a verdict: worse, or not enough data
+  3    a verdict: worse, or not enough data
   130  interrupted with Ctrl-C
 
-Verdict: the interval of each figure is compared with its limit. No worse: all
-intervals are within. Better: and that of the accuracy is above 0. Worse: one
-is beyond. Else there is not enough data.""",
+Verdict: no worse if the interval of each figure is within its limit, and
+better if that of the accuracy is above 0 too; worse if an interval is beyond
+its limit; else not enough data.""",
 )
 @click.argument(
     "paths",
@@ -162,6 +162,8 @@ def compare(
     Examples:
       predictions compare stable.csv candidate.csv
       predictions compare stable.csv candidate.csv --labels photos/ --json
+      predictions compare --shadow --for 10m --output shadow.jsonl --save
+      predictions compare --canary clothing job:last --registry models/ --save
     """
     from client.report.truth import read_truth
     from client.results.output import Messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def show_verdict(asked: Asked, truth: Truth | None) -> int:
     verdict = _saved_form(samples, judged)
     if asked.save:
         try:
-            messages.show(f"saved: {printable(save_verdict(Registry.at(asked.registry), verdict))}")
+            with closing(Registry.at(asked.registry)) as registry:
+                messages.show(f"saved: {printable(save_verdict(registry, verdict))}")
         except ArtifactError as exc:
             messages.show(f"the verdict is not saved: {printable(str(exc))}")
             return 1
@@ -124,9 +126,9 @@ def _resolved(asked: Asked, ref: ModelRef) -> Chosen:
     stable, candidate = asked.stable, asked.candidate or ref.version or ""
     if asked.registry and not (stable and candidate):
         try:
-            registry = Registry.at(asked.registry)
-            stable = stable or registry.target(ModelRef(ref.name, STABLE)).digest
-            candidate = candidate or registry.target(ModelRef(ref.name, ref.alias or CANDIDATE)).digest
+            with closing(Registry.at(asked.registry)) as registry:
+                stable = stable or registry.target(ModelRef(ref.name, STABLE)).digest
+                candidate = candidate or registry.target(ModelRef(ref.name, ref.alias or CANDIDATE)).digest
         except ArtifactError as exc:
             raise UsageError(f"--registry: {printable(str(exc))}") from None
     return Chosen(stable, candidate)

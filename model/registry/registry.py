@@ -6,23 +6,28 @@ There is no database and no server: any number of people and workers use the sam
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from model.artifact.load import Artifact, read_artifact
-from model.artifact.manifest import MANIFEST, Manifest, parse_json, parse_manifest
+from model.artifact.manifest import MANIFEST, Manifest, check_file, parse_json, parse_manifest
 from model.errors import ArtifactError, NotRegistered, RegistryError
-from model.registry.aliases import ALIASES, STABLE, Alias, Target, encode_aliases, parse_aliases
+from model.registry.aliases import ALIASES, STABLE, Alias, AliasFile, Target, encode_aliases, parse_aliases
 from model.registry.bucket import SCHEME, BucketStorage
 from model.registry.folder import FolderStorage
 from model.registry.names import ModelRef, check_model_name, check_version, is_model_name, is_version, version_order
-from model.registry.storage import NEW, Changed, Storage
+from model.registry.storage import NEW, Changed, Entry, Storage
 from model.text import quoted
 
 # How often a change of aliases is tried when others change other aliases of the model at the same time.
 _TRIES = 10
+
+# Seconds within which the next try begins, at random.
+_WAIT_S = 0.2
 
 CARD = "MODEL_CARD.md"
 """The file that a version holds apart from those in its manifest."""
@@ -30,11 +35,12 @@ CARD = "MODEL_CARD.md"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a model. `address`: its artifact, for `fetch_artifact`."""
+    """A version of a model. `address`: its artifact, for `fetch_artifact`. `files`: by path, as they were listed."""
 
     name: str
     manifest: Manifest
     address: str
+    files: Mapping[str, Entry]
 
     @property
     def target(self) -> Target:
@@ -68,8 +74,12 @@ class Registry:
 
     @property
     def storage(self) -> Storage:
-        """Its files, for what is kept next to the versions and the aliases of a model."""
+        """The files, for the other modules of this package."""
         return self._storage
+
+    def close(self) -> None:
+        """Close connections."""
+        self._storage.close()
 
     def names(self) -> list[str]:
         """The models, sorted."""
@@ -86,14 +96,17 @@ class Registry:
         stored = self._storage.read(f"{path}/{MANIFEST}")
         if stored is None:
             raise NotRegistered(f"{self.address} has no version {version} of {name}; {self._known(name)}")
-        manifest = self._manifest(stored.content, name, version)
-        sizes = self._storage.sizes(path)
-        missing = [file for file, entry in manifest.verified.items() if sizes.get(file) != entry.size]
+        return self.checked(name, version, stored.content, self._storage.files(path))
+
+    def checked(self, name: str, version: str, manifest: bytes, files: Mapping[str, Entry]) -> Version:
+        """A version from its manifest.json and its files. Raises RegistryError when it is not complete."""
+        read = self._manifest(manifest, name, version)
+        missing = [file for file, entry in read.verified.items() if file not in files or files[file].size != entry.size]
         if missing:
-            raise RegistryError(
+            raise NotRegistered(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
-        return Version(name, manifest, self.address_of(name, version))
+        return Version(name, read, self.address_of(name, version), files)
 
     def address_of(self, name: str, version: str) -> str:
         """The address of a version's artifact, for `fetch_artifact`, whether it is there or not."""
@@ -101,6 +114,10 @@ class Registry:
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """The aliases of a model; none when it has none."""
+        return self.alias_file(name).aliases
+
+    def alias_file(self, name: str) -> AliasFile:
+        """The content of aliases.json of a model."""
         return self._aliases(name)[0]
 
     def target(self, ref: ModelRef) -> Target:
@@ -117,6 +134,10 @@ class Registry:
         has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(name)
         return NotRegistered(f"{name} in {self.address} has no alias {alias}; {has}")
 
+    def no_model(self, name: str) -> NotRegistered:
+        """The error for a model that is not there."""
+        return NotRegistered(f"{self.address} has no model {name}; {self._known(name)}")
+
     def push(self, folder: Path, name: str = "", version: str = "") -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.
 
@@ -125,16 +146,16 @@ class Registry:
         """
         artifact = read_artifact(folder)
         name, version = check_model_name(name or artifact.name), check_version(version or artifact.version)
-        path = f"{name}/{version}"
         written = _renamed((folder / MANIFEST).read_bytes(), name, version)
-        manifest = self._claim(path, written, artifact)
-        sizes = self._storage.sizes(path)
-        for file, entry in manifest.verified.items():
-            if sizes.get(file) != entry.size:
-                self._storage.upload(f"{path}/{file}", folder / file)
-        if (folder / CARD).is_file():
-            self._storage.upload(f"{path}/{CARD}", folder / CARD)
-        return self.version(name, version)
+        for _ in range(_TRIES):
+            if version in self.alias_file(name).deleting:
+                raise RegistryError(f"{name} {version} is being deleted; run gc for {name}, then push again")
+            try:
+                self._upload(folder, name, version, written, artifact)
+                return self.version(name, version)
+            except NotRegistered:
+                continue  # it was written or deleted at the same time
+        raise RegistryError(f"{name} {version} is written and deleted all the time by others; try again")
 
     def edit_aliases(
         self, name: str, touched: tuple[str, ...], edit: Callable[[dict[str, Alias]], dict[str, Alias]]
@@ -144,9 +165,10 @@ class Registry:
         Raises RegistryError when another writer changes one of them at the same time: the first one wins.
         """
         first: list[Alias | None] | None = None
-        for _ in range(_TRIES):
-            aliases, generation = self._aliases(name)
-            before = [aliases.get(alias) for alias in touched]
+
+        def checked(file: AliasFile) -> AliasFile:
+            nonlocal first
+            before = [file.aliases.get(alias) for alias in touched]
             if first is not None and before != first:
                 shown = ", ".join(
                     f"{a} is {b.target.version if b else 'gone'}" for a, b in zip(touched, before, strict=True)
@@ -154,30 +176,68 @@ class Registry:
                 raise RegistryError(
                     f"another writer changed an alias of {name} at the same time: now {shown}; decide again"
                 )
-            first, edited = before, edit(dict(aliases))
+            first, edited = before, edit(dict(file.aliases))
+            for alias in edited.values():
+                if alias.target.version in file.deleting:
+                    raise RegistryError(f"{name} {alias.target.version} is being deleted; choose another version")
+            return AliasFile(edited, file.deleting)
+
+        return self.edit_alias_file(name, checked).aliases
+
+    def edit_alias_file(self, name: str, edit: Callable[[AliasFile], AliasFile]) -> AliasFile:
+        """Change aliases.json of a model in one write; `edit` is called again when another writer was faster."""
+        for _ in range(_TRIES):
+            before, generation = self._aliases(name)
+            edited = edit(before)
             try:
                 self._storage.write(f"{name}/{ALIASES}", encode_aliases(edited), generation)
             except Changed:
+                time.sleep(random.uniform(0, _WAIT_S))  # nosec: no secret
                 continue
             return edited
         raise RegistryError(f"the aliases of {name} in {self.address} change all the time; try again")
 
-    def _aliases(self, name: str) -> tuple[dict[str, Alias], str]:
+    def _aliases(self, name: str) -> tuple[AliasFile, str]:
         path = f"{check_model_name(name)}/{ALIASES}"
         stored = self._storage.read(path)
         if stored is None:
-            return {}, NEW
+            return AliasFile({}), NEW
         return parse_aliases(stored.content, f"{self.address}/{path}"), stored.generation
 
-    def _claim(self, path: str, written: bytes, artifact: Artifact) -> Manifest:
-        """Write the manifest of a version first: from then on its files can only be those of the manifest."""
-        try:
-            self._storage.write(f"{path}/{MANIFEST}", written, NEW)
-            return parse_manifest(written)
-        except Changed:
-            stored = self._storage.read(f"{path}/{MANIFEST}")
-        manifest = parse_manifest(stored.content) if stored else None
-        if manifest is None or manifest.digest != artifact.digest:
+    def _upload(self, folder: Path, name: str, version: str, written: bytes, artifact: Artifact) -> None:
+        """Write what is missing of a version, then compare all of it with the artifact."""
+        path = f"{name}/{version}"
+        manifest, is_new = self._claim(name, version, written, artifact)
+        files = {} if is_new else self._storage.files(path)
+        card = [CARD] if (folder / CARD).is_file() else []
+        for file in [*manifest.verified, *card]:
+            if not self._holds(path, file, files, folder):
+                self._storage.upload(f"{path}/{file}", folder / file)
+        files = self._storage.files(path)
+        for file, entry in manifest.verified.items():
+            check_file(folder, file, entry)  # what was uploaded is what was verified
+            if file in files and not self._holds(path, file, files, folder):
+                raise RegistryError(f"{file} in {self.address}/{path} changed while it was pushed; push it again")
+
+    def _holds(self, path: str, file: str, files: Mapping[str, Entry], folder: Path) -> bool:
+        return file in files and self._storage.holds(f"{path}/{file}", files[file], folder / file)
+
+    def _claim(self, name: str, version: str, written: bytes, artifact: Artifact) -> tuple[Manifest, bool]:
+        """Write the manifest of a version first: from then on its files can only be those of the manifest.
+
+        Returns the manifest that is there, and whether this call wrote it. Files that were there before it are being
+        deleted, and must be written again.
+        """
+        path = f"{name}/{version}"
+        stored = self._storage.read(f"{path}/{MANIFEST}")
+        if stored is None:
+            try:
+                self._storage.write(f"{path}/{MANIFEST}", written, NEW)
+                return parse_manifest(written), True
+            except Changed:
+                raise NotRegistered(f"another writer pushes {self.address}/{path} at the same time") from None
+        manifest = self._manifest(stored.content, name, version)
+        if manifest.digest != artifact.digest:
             raise RegistryError(
                 f"{self.address}/{path} holds another artifact, and a version never changes; push this one with "
                 "--version and a new version"
@@ -187,15 +247,15 @@ class Registry:
                 f"{self.address}/{path} holds this model with other golden images; push this artifact with --version "
                 "and a new version"
             )
-        return manifest
+        return manifest, False
 
     def _manifest(self, content: bytes, name: str, version: str) -> Manifest:
         try:
             manifest = parse_manifest(content)
         except ArtifactError as exc:
-            raise RegistryError(f"{self.address}/{name}/{version}: {exc}") from None
+            raise NotRegistered(f"{self.address}/{name}/{version}: {exc}") from None
         if (manifest.name, manifest.version) != (name, version):
-            raise RegistryError(
+            raise NotRegistered(
                 f"{self.address}/{name}/{version} holds {manifest.name} {manifest.version}: it was copied by hand; "
                 "push the artifact instead"
             )

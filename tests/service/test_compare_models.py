@@ -131,7 +131,7 @@ def test_a_shadow_that_agrees_is_promoted(
     assert found["accuracy"]["stable"]["value"] > 0.9 < found["accuracy"]["candidate"]["value"]
 
     code, said = promote(models, cli.capsys)
-    assert code == 0 and f"stable names {GOOD} now, before {STABLE_VERSION}" in said
+    assert code == 0 and f"stable names {GOOD}, before {STABLE_VERSION}" in said
     aliases = models.registry.aliases(NAME)
     assert aliases[STABLE].target == models.targets[GOOD] and not aliases[CANDIDATE].shadow
 

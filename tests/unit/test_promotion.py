@@ -228,8 +228,8 @@ class TestCommand:
         save_verdict(shop.registry, shop.verdict())
         code, out, err = self.run(shop, capsys)
         assert (code, err) == (0, "")
-        assert "stable names 1.1.0 now, before 1.0.0; candidate gets no requests" in out
-        assert "says: no worse" in out and "predictions model rollback fashion-mnist stable" in out
+        assert f"{NAME}@stable names 1.1.0, before 1.0.0; workers follow" in out
+        assert "says no worse" in out and "predictions model rollback fashion-mnist stable" in out
 
     def test_force_prints_what_it_overrides(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = self.run(shop, capsys, "--force")
@@ -251,4 +251,4 @@ class TestCommand:
     ) -> None:
         monkeypatch.delenv("REGISTRY", raising=False)
         assert main(["alias", "promote", NAME]) == 1
-        assert "give --registry ADDRESS, or set REGISTRY" in capsys.readouterr().err
+        assert "give --registry a folder or gs://bucket/prefix, or set REGISTRY" in capsys.readouterr().err
