@@ -162,8 +162,8 @@ def compare(
     Examples:
       predictions compare stable.csv candidate.csv
       predictions compare stable.csv candidate.csv --labels photos/ --json
-      predictions compare --shadow --for 10m --output shadow.jsonl --save
-      predictions compare --canary clothing job:last --registry models/ --save
+      predictions compare --shadow --images 300 --output shadow.jsonl
+      predictions compare --canary clothing week.csv --registry models --save
     """
     from client.report.truth import read_truth
     from client.results.output import Messages
