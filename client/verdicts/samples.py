@@ -149,9 +149,9 @@ def of_canary(rows: Iterable[Record], name: str, chosen: Chosen) -> Samples:
             "which model is stable is not known: give --registry ADDRESS, or --stable and --candidate; the results "
             f"have {_listed(counts)}"
         )
-    models = _named(counts, chosen.stable, "--stable"), _named(counts, chosen.candidate, "--candidate")
+    models = _named(counts, chosen.stable, "stable model"), _named(counts, chosen.candidate, "candidate")
     if models[0] == models[1]:
-        raise UsageError(f"--stable and --candidate both are {models[0]}; name two models")
+        raise UsageError(f"stable model and candidate both are {models[0]}; a verdict compares two models")
     others = sum(counts.values()) - sum(counts[model] for model in models)
     left_out = {
         "rows of other models are left out": elsewhere,
@@ -198,12 +198,16 @@ def _choose_pair(
     return fitting[0], sum(len(pairs) for models, pairs in groups.items() if models != fitting[0])
 
 
-def _named(counts: dict[ModelId, int], text: str, option: str) -> ModelId:
+def _named(counts: dict[ModelId, int], text: str, role: str) -> ModelId:
     fitting = [model for model in counts if model.is_named(text)]
-    if len(fitting) != 1:
+    if not fitting:
         raise UsageError(
-            f"{option} is {printable(text)[:80]}, which {len(fitting)} models of the results have; there are "
-            f"{_listed(counts)}"
+            f"no response of the results is of the {role} {printable(text)[:80]}; the results have {_listed(counts)}"
+        )
+    if len(fitting) > 1:
+        raise UsageError(
+            f"the {role} {printable(text)[:80]} may be {len(fitting)} models of the results; give more of its digest: "
+            f"{_listed({model: counts[model] for model in fitting})}"
         )
     return fitting[0]
 

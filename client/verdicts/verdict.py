@@ -1,8 +1,8 @@
 """The verdict on a candidate: each figure's interval against the threshold that the user allows.
 
 A figure is `within` its limits when its whole interval is, `beyond` when no part of it is, and `open` otherwise: more
-requests would decide. So a candidate that is worse than allowed passes in at most some 2.5 % of comparisons, because
-each end of an interval of 95 % is wrong so often.
+requests would decide. So a candidate that is worse than allowed passes in some 2.5 % of comparisons and in at most 5 %,
+because each end of an interval of 95 % is wrong so often.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ from client.results.record import Record
 from functions.messages.comparison import Comparison, encode_comparison
 from functions.messages.contract import Error, Model, Response, Timing
 from model.labels import Prediction
+from model.registry.registry import Registry
+from model.registry.verdicts import find_verdict
+from tests.registry_models import push, set_alias
 from tests.unit.test_compare import EVIL, Runs, failed, ok
 
 LABELS = ("cat", "dog", "fox", "owl")
@@ -170,10 +173,51 @@ class TestCanary:
         assert (code, out) == (2, "") and "give --registry ADDRESS, or --stable and --candidate" in err
         assert "m 1 (sha256:aaaaaaaaaaaa): 30" in err
 
-    @pytest.mark.parametrize("words", [("--stable", "1", "--candidate", "9"), ("--stable", "1", "--candidate", "1")])
-    def test_two_models_must_be_there(self, words: tuple[str, ...], runs: Runs) -> None:
-        code, out, err = self.compare(runs, side("1", 30) + side("2", 3, first=30), *words)
-        assert (code, out) == (2, "") and "--candidate" in err
+    @pytest.mark.parametrize(
+        ("candidate", "why"),
+        [
+            ("9", "no response of the results is of the candidate 9; the results have m 1 (sha256:aaaaaaaaaaaa): 30"),
+            ("aaaaaaa", "no response of the results is of the candidate aaaaaaa;"),
+            ("1", "stable model and candidate both are m 1"),
+            ("2", "the candidate 2 may be 2 models of the results; give more of its digest"),
+        ],
+    )
+    def test_two_models_must_be_there(self, candidate: str, why: str, runs: Runs) -> None:
+        rows = side("1", 30) + side("2", 3, first=30) + side("2", 3, first=33, model_digest=DIGESTS["4"])
+        code, out, err = self.compare(runs, rows, "--stable", "1", "--candidate", candidate)
+        assert (code, out) == (2, "") and why in err
+
+    def test_the_registry_says_which_model_is_stable(self, runs: Runs, tmp_path: Path) -> None:
+        registry = Registry.at(str(tmp_path / "registry"))
+        stable, candidate = push(registry, tmp_path, "1.0.0", "1.1.0", name="m")
+        set_alias(registry, stable, name="m")
+        words = "--registry", registry.address, "--save"
+        rows = [
+            *side("1", 300, model_digest=stable.digest, model_version="1.0.0"),
+            *side("2", 300, first=300, model_digest=candidate.digest, model_version="1.1.0"),
+        ]
+        code, out, err = self.compare(runs, rows, *words)
+        assert (code, out) == (2, "") and "has no alias candidate; it has stable" in err
+        set_alias(registry, candidate, "candidate", name="m")
+        code, _, err = self.compare(runs, rows, *words)
+        found = find_verdict(registry, "m", stable, candidate)
+        assert code == 3 and found and found.verdict == "not enough data" and "saved: " in err
+        assert found.counts == {"stable": 300, "candidate": 300} and found.thresholds["max_error_increase"] == 0.02
+        assert found.compared == "a canary: 300 requests to stable and 300 others to the candidate"
+        unknown = [replace(row, model_digest=DIGESTS["2"]) if row.model_version == "1.1.0" else row for row in rows]
+        code, out, err = self.compare(runs, unknown, *words, "--candidate", "1.1.0")
+        assert code == 1 and "verdict: " in out and "the verdict is not saved: m 1.1.0 in " in err
+
+    def test_labels_of_a_multi_label_model_are_compared_one_by_one(self, runs: Runs) -> None:
+        both: dict[str, Any] = {
+            "labels": ("cat", "dog"),
+            "predictions": (Prediction("cat", 0.9), Prediction("dog", 0.8)),
+        }
+        rows = [replace(row, **both) for row in side("1", 900) + side("2", 900, first=900)]
+        rows[1200:] = [replace(row, labels=("cat",)) for row in rows[1200:]]
+        found = json.loads(self.compare(runs, rows, *self.NAMED, "--json")[1])
+        shares = {each["label"]: each["difference"]["value"] for each in found["labels"]}
+        assert shares == {"cat": 0, "dog": pytest.approx(-2 / 3)} and found["verdict"] == "worse"
 
     def test_requests_without_a_model_leave_the_verdict_open(self, runs: Runs) -> None:
         rows = side("1", 8_000) + side("2", 4_000, first=8_000) + [failed(f"lost{n}") for n in range(200)]
