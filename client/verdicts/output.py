@@ -21,6 +21,9 @@ _MAX_LINES = 10
 
 _COLUMNS = 80
 
+_ORDER = BEYOND, OPEN, WITHIN
+"""The states of figures, those that decide first."""
+
 _MAX_SHARES = 3
 """Shares of labels with a sentence of their own: those that decide come first."""
 
@@ -44,7 +47,7 @@ def compared(samples: Samples) -> str:
 
 def reasons(judged: Judgement) -> list[str]:
     """Return one sentence for each figure with a threshold; shares of labels that are within it have one together."""
-    ordered = sorted(judged.figures, key=lambda each: (BEYOND, OPEN, WITHIN).index(each[1]))
+    ordered = sorted(judged.figures, key=lambda each: (_ORDER.index(each[1]), each[0].is_label_share))
     shares = [figure for figure, _ in ordered if figure.is_label_share]
     left_out = shares[_MAX_SHARES:]
     found = [f"{state}: {_reason(figure, state)}" for figure, state in ordered if figure not in left_out]

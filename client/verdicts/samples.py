@@ -18,6 +18,9 @@ FILES, SHADOW, CANARY = "results files", "shadow", "canary"
 _KEPT = 2
 """Predictions of a response that are kept in memory."""
 
+_AWAITED = ("ok", "error", "missing")
+"""The statuses of requests for which a response was awaited."""
+
 _MAX_LISTED = 5
 """Models that an error lists."""
 
@@ -74,19 +77,18 @@ class Samples:
 
 def of_pairs(names: tuple[str, str], pairs: Sequence[Pair], only: tuple[int, int], chosen: Chosen) -> Samples:
     """The samples of two results files with these common images. Raises UsageError unless each is of one model."""
-    rows = [old for old, _ in pairs], [new for _, new in pairs]
+    awaited = [pair for pair in pairs if all(row.status in _AWAITED for row in pair)]
+    rows = [old for old, _ in awaited], [new for _, new in awaited]
     models = _only_model(names[0], rows[0]), _only_model(names[1], rows[1])
     if models[0].digest == models[1].digest:
         raise UsageError(f"both files are of {models[0]}; a verdict compares two models")
     for text, option, model in zip((chosen.stable, chosen.candidate), ("--stable", "--candidate"), models, strict=True):
         if text and not model.is_named(text):
             raise UsageError(f"{option} is {printable(text)[:80]}, and its file is of {model}")
-    notes = tuple(
-        f"{count:,} images are in {printable(name)} alone and are left out"
-        for name, count in zip(names, only, strict=True)
-        if count
-    )
-    return Samples(FILES, models, rows, pairs, notes=notes)
+    left_out = {f"images are in {printable(name)} alone": count for name, count in zip(names, only, strict=True)}
+    left_out["images were not sent, or without waiting for a response"] = len(pairs) - len(awaited)
+    notes = tuple(f"{count:,} {what} and are left out" for what, count in left_out.items() if count)
+    return Samples(FILES, models, rows, awaited, notes=notes)
 
 
 def of_comparisons(comparisons: Iterable[Comparison], name: str, alias: str, chosen: Chosen) -> Samples:
@@ -135,7 +137,7 @@ def of_canary(rows: Iterable[Record], name: str, chosen: Chosen) -> Samples:
     by_model: dict[ModelId, list[Record]] = {}
     unattributed = elsewhere = 0
     for row in rows:
-        if row.status not in ("ok", "error", "missing"):
+        if row.status not in _AWAITED:
             continue
         if not row.model_digest:
             unattributed += 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -184,6 +187,22 @@ def test_comparisons_that_are_not_written_are_delivered_again(
         drain(comparisons, fail, print, print, **limits)
     assert drain(comparisons, written.extend, print, print, **limits) == len(sent)
     assert sorted(each.request_id for each in written) == [each.request_id for each in sent]
+
+
+@pytest.mark.slow
+def test_a_kill_loses_no_comparison(cli: CommandLine, comparisons: str, tmp_path: Path, root: Path) -> None:
+    cli.subscriber.delete_subscription(subscription=comparisons)
+    cli.subscription(f"{TOPIC}-sub", TOPIC, ack_deadline_seconds=10)
+    sent, topic, output = 3_000, f"projects/{PROJECT}/topics/{TOPIC}", tmp_path / "saved.jsonl"
+    for each in [cli.publisher.publish(topic, encode_comparison(comparison(number))) for number in range(sent)]:
+        each.result()
+    words = [sys.executable, "-m", "client", "compare", "--shadow", "--output", str(output), "--for", "60s"]
+    receiving = subprocess.Popen(words, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert until(lambda: output.exists() and output.stat().st_size, 20)
+    receiving.kill()
+    assert receiving.wait() == -signal.SIGKILL and 0 < output.read_bytes().count(b"\n") < sent, "killed in the middle"
+    code, out, err = cli.run("compare", "--shadow", "--output", str(output), "--until-idle", "13")
+    assert code == 0 and f"{sent:,} requests to both models" in out, err
 
 
 def test_what_is_no_comparison_is_dropped_and_named(cli: CommandLine, comparisons: str, tmp_path: Path) -> None:

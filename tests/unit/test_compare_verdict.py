@@ -52,6 +52,13 @@ def test_two_files_that_agree_may_be_promoted(runs: Runs) -> None:
     assert "verdict: no worse" in lines and all(len(line) <= 80 for line in lines)
 
 
+def test_images_that_cannot_be_compared_are_counted(runs: Runs) -> None:
+    unsent = [replace(row, status="failed", label="", predictions=()) for row in side("1", 3, first=400)]
+    _, out, err = runs.compare([*side("1"), *unsent], side("2", 410), "--verdict")
+    assert "two results files: 400 requests to both models" in out and "errors: stable 0.00%, candidate 0.00%" in out
+    assert "7 images are in" in err and "3 images were not sent, or without waiting for a response" in err
+
+
 @pytest.mark.parametrize(
     ("changed", "count", "words", "verdict", "code"),
     [
