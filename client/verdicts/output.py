@@ -52,7 +52,7 @@ def reasons(judged: Judgement) -> list[str]:
     left_out = shares[_MAX_SHARES:]
     found = [f"{state}: {_reason(figure, state)}" for figure, state in ordered if figure not in left_out]
     if left_out:
-        found.append(f"and the shares of {len(left_out):,} other labels")
+        found.append(f"and the shares of other labels: {len(left_out):,}")
     if judged.missing:
         at_least = judged.thresholds.min_images
         found.append(f"{OPEN}: {judged.missing:,} requests fewer than the {at_least:,} of --min-images")
@@ -131,11 +131,11 @@ def _label_lines(labels: Sequence[LabelShare]) -> Iterator[str]:
     if not labels:
         return
     moved = sorted(labels, key=lambda each: -abs(each.counts.difference().value))
-    yield f"{'share of label':<{_WIDTH}} {'stable':>7} {'cand.':>7}  {'difference':<27} p"
+    yield f"{'share of label':<{_WIDTH}} {'stable':>7} {'candidate':>9}  {'difference':<27} p"
     for each in moved[:_MAX_LINES]:
         first, second = each.counts.shares()
         difference = _percent(each.counts.difference(), "+")
-        yield f"{_cell(each.label)} {first.value:>7.2%} {second.value:>7.2%}  {difference:<27} {each.p:.2g}"
+        yield f"{_cell(each.label)} {first.value:>7.2%} {second.value:>9.2%}  {difference:<27} {each.p:.2g}"
     yield from _more(moved, "labels")
     scored = [each for each in moved[:_MAX_LINES] if each.score]
     if scored:
