@@ -138,8 +138,16 @@ class Registry:
         """The error for a model that is not there."""
         return NotRegistered(f"{self.address} has no model {name}; {self._known(name)}")
 
-    def push(self, folder: Path, name: str = "", version: str = "") -> Version:
+    def push(
+        self,
+        folder: Path,
+        name: str = "",
+        version: str = "",
+        uploading: Callable[[str, int], object] = lambda file, size: None,
+    ) -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.
+
+        `uploading` is called with the path and the size in bytes of each file before it is written.
 
         A version never changes: another artifact under the same version raises RegistryError, and the same one is
         completed where a push was interrupted. Raises ArtifactError when the artifact cannot be used.
@@ -151,7 +159,7 @@ class Registry:
             if version in self.alias_file(name).deleting:
                 raise RegistryError(f"{name} {version} is being deleted; run gc for {name}, then push again")
             try:
-                self._upload(folder, name, version, written, artifact)
+                self._upload(folder, name, version, written, artifact, uploading)
                 return self.version(name, version)
             except NotRegistered:
                 continue  # it was written or deleted at the same time
@@ -177,8 +185,8 @@ class Registry:
                     f"another writer changed an alias of {name} at the same time: now {shown}; decide again"
                 )
             first, edited = before, edit(dict(file.aliases))
-            for alias in edited.values():
-                if alias.target.version in file.deleting:
+            for key, alias in edited.items():
+                if alias != file.aliases.get(key) and alias.target.version in file.deleting:
                     raise RegistryError(f"{name} {alias.target.version} is being deleted; choose another version")
             return AliasFile(edited, file.deleting)
 
@@ -192,7 +200,7 @@ class Registry:
             try:
                 self._storage.write(f"{name}/{ALIASES}", encode_aliases(edited), generation)
             except Changed:
-                time.sleep(random.uniform(0, _WAIT_S))  # nosec: no secret
+                time.sleep(random.uniform(0, _WAIT_S))  # nosec B311
                 continue
             return edited
         raise RegistryError(f"the aliases of {name} in {self.address} change all the time; try again")
@@ -204,7 +212,15 @@ class Registry:
             return AliasFile({}), NEW
         return parse_aliases(stored.content, f"{self.address}/{path}"), stored.generation
 
-    def _upload(self, folder: Path, name: str, version: str, written: bytes, artifact: Artifact) -> None:
+    def _upload(
+        self,
+        folder: Path,
+        name: str,
+        version: str,
+        written: bytes,
+        artifact: Artifact,
+        uploading: Callable[[str, int], object],
+    ) -> None:
         """Write what is missing of a version, then compare all of it with the artifact."""
         path = f"{name}/{version}"
         manifest, is_new = self._claim(name, version, written, artifact)
@@ -212,6 +228,7 @@ class Registry:
         card = [CARD] if (folder / CARD).is_file() else []
         for file in [*manifest.verified, *card]:
             if not self._holds(path, file, files, folder):
+                uploading(file, (folder / file).stat().st_size)
                 self._storage.upload(f"{path}/{file}", folder / file)
         files = self._storage.files(path)
         for file, entry in manifest.verified.items():

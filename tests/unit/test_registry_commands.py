@@ -25,16 +25,23 @@ ALIAS = ("set", "list", "delete")
 COMMANDS = [["push"], ["list"], ["show"], ["diff"], ["rollback"], ["gc"], *(["alias", action] for action in ALIAS)]
 
 
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Three versions, of which stable has named two and candidate names one."""
-    monkeypatch.setenv("REGISTRY", str(tmp_path / "registry"))
-    registry = Registry.at(str(tmp_path / "registry"))
-    push(registry, tmp_path, "1.1.0", "1.2.0", "1.3.0")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry of three versions, of which stable has named two and candidate names one."""
+    folder = tmp_path_factory.mktemp("template")
+    registry = Registry.at(str(folder / "registry"))
+    push(registry, folder, "1.1.0", "1.2.0", "1.3.0")
     set_alias(registry, NAME, "stable", "1.1.0")
     set_alias(registry, NAME, "stable", "1.2.0")
     set_alias(registry, NAME, "candidate", "1.3.0", 5, True)
-    return registry
+    return folder
+
+
+@pytest.fixture
+def registry(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("REGISTRY", str(tmp_path / "registry"))
+    return Registry.at(str(tmp_path / "registry"))
 
 
 @pytest.fixture
