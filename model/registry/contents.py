@@ -10,7 +10,8 @@ from typing import Any
 from model.artifact.manifest import GOLDEN, MANIFEST, parse_json
 from model.errors import ArtifactError, RegistryError
 from model.labels import parse_labels
-from model.registry.registry import CARD, Registry, Version
+from model.registry.registry import Registry, Version
+from model.registry.upload import CARD
 
 # The fields of signature.json that are not described by others.
 _DESCRIBED = ("preprocessing", "reference")
