@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.artifact.manifest import GOLDEN
-from model.commands.tables import table, when
+from model.commands.tables import facts, table, when
 from model.registry.contents import Contents
 from model.text import shortened, size_text
 
@@ -42,7 +42,7 @@ def show_text(contents: Contents, named: Sequence[str]) -> str:
     """The text of `show`."""
     version, manifest, signature = contents.version, contents.version.manifest, contents.signature
     modified = max(entry.modified for entry in version.files.values())
-    facts = [
+    rows = [
         ("digest", manifest.digest),
         ("address", version.address),
         ("pushed", f"{when(modified)} UTC"),
@@ -56,7 +56,7 @@ def show_text(contents: Contents, named: Sequence[str]) -> str:
     steps = signature.get("preprocessing")
     blocks = [
         f"{version.name} {manifest.version}",
-        "\n".join(f"  {key:<13}  {value}" for key, value in facts),
+        facts(rows, "  "),
         "\nengines, the fastest first\n" + _engines(contents),
         "\npreprocessing\n" + "\n".join(f"  {line}" for line in _lines(steps)),
         "\nfiles\n" + table(("file", "size"), [(p, size_text(f.size)) for p, f in manifest.files.items()], "  "),
@@ -71,7 +71,7 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
         lines.append("the digests are equal: both predict the same")
     if labels := found.get("labels"):
         lines.append("labels")
-        lines += [f"  + {label}" for label in labels["added"]] + [f"  - {label}" for label in labels["removed"]]
+        lines += _listed("+", labels["added"]) + _listed("-", labels["removed"])
         lines += ["  the same labels in another order"] if labels["order_changed"] else []
     if recipe := found.get("preprocessing", {}).get("recipe"):
         lines.append("preprocessing")
@@ -94,7 +94,7 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
             f"at most {shift['largest_difference']:.4f}"
         )
     if "golden" not in found:
-        lines.append("  no engine of both has scored the same golden image")
+        lines.append("  there are no scores of the same golden image, engine and label")
     return "\n".join(lines)
 
 
@@ -133,6 +133,11 @@ def _value(value: object) -> str:
 
 def _size(file: Mapping[str, Any] | None) -> str:
     return f"{size_text(file['size'])}, {file['sha256'][:12]}" if file else "-"
+
+
+def _listed(sign: str, labels: Sequence[str]) -> list[str]:
+    more = [f"  {sign} {len(labels) - _MOST:,} more"] if len(labels) > _MOST else []
+    return [f"  {sign} {label}" for label in labels[:_MOST]] + more
 
 
 def _some(labels: Sequence[str]) -> str:

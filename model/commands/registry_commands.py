@@ -12,7 +12,7 @@ from model.commands.alias_commands import add_alias_commands, move_output, run_a
 from model.commands.contents_text import diff_text, show_json, show_text
 from model.commands.registry_options import add_registry, opened
 from model.commands.subcommands import Output, Run, Subcommands
-from model.commands.tables import share, short, table, when
+from model.commands.tables import share, short, table
 from model.errors import RegistryError
 from model.registry.aliases import STABLE, Aliases
 from model.registry.contents import Contents, compare, read_contents
@@ -113,7 +113,7 @@ def _model_text(name: str, versions: list[Listed], aliases: Aliases) -> str:
             short(each.manifest.digest) if each.manifest else "not usable",
             ", ".join(each.manifest.engines) if each.manifest else "",
             size_text(each.size),
-            when(each.pushed_at),
+            f"{each.pushed_at:%Y-%m-%d}",
             ", ".join(_named(each.version, aliases)),
         )
         for each in versions

@@ -104,12 +104,23 @@ def test_the_terminals_width_counts_and_that_of_a_pipe_does_not(monkeypatch: pyt
         "1.1.0          y",
     ]
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert tables.table(headings, [["1.0.0", "5 MB", "one two three four five six"]]).splitlines() == [
+        "version  size  why",
+        "1.0.0    5 MB  one two three four five",
+        "               six",
+    ]
+    monkeypatch.setenv("COLUMNS", "20")
     assert tables.table(headings, rows).splitlines() == [
         "1.0.0",
         "  size  5 MB",
         f"  why   {'x' * 30}",
         "1.1.0",
         "  why   y",
+    ]
+    assert tables.facts([("a", "one two three four"), ("bcd", "x")], "  ").splitlines() == [
+        "  a    one two three",
+        "       four",
+        "  bcd  x",
     ]
 
 
