@@ -191,7 +191,15 @@ def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor,
 
     loaded = LoadedModels(load_version, settings.model_bytes)
     refs = map(parse_ref, settings.refs)
-    pool = ModelPool(registry, refs, loaded, executor, supervisor().start, settings.aliases_max_age_s)
+    pool = ModelPool(
+        registry,
+        refs,
+        loaded,
+        executor,
+        supervisor().start,
+        settings.aliases_max_age_s,
+        bool(settings.comparison_topic),
+    )
     if has_cpu:
         supervisor().start("aliases", pool.rereading.repeat)
     return pool

@@ -32,12 +32,12 @@ _WAIT_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a model. `address`: its artifact, for `fetch_artifact`. `files`: by path, as they were listed."""
+    """A version of a model. `files`: by path, as they were listed. `address`: its artifact, for `fetch_artifact`."""
 
     name: str
     manifest: Manifest
-    address: str
     files: Mapping[str, Entry]
+    address: str
 
     @property
     def target(self) -> Target:
@@ -100,10 +100,10 @@ class Registry:
         read = parse_version(manifest, self.address, name, version)
         missing = [file for file, entry in read.verified.items() if file not in files or files[file].size != entry.size]
         if missing:
-            raise RegistryError(
+            raise NotRegistered(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
-        return Version(name, read, self.address_of(name, version), files)
+        return Version(name, read, files, self.address_of(name, version))
 
     def address_of(self, name: str, version: str) -> str:
         """The address of a version's artifact, for `fetch_artifact`, whether it is there or not."""
@@ -156,10 +156,9 @@ class Registry:
             if version in self.alias_file(name).deleting:
                 raise RegistryError(f"{name} {version} is being deleted; run gc for {name}, then push again")
             try:
-                upload.run()
-                return self.version(name, version)
-            except NotRegistered:
-                continue  # it was written or deleted at the same time
+                return Version(name, *upload.run(), self.address_of(name, version))
+            except Changed:
+                continue
         raise RegistryError(f"{name} {version} is written and deleted all the time by others; try again")
 
     def edit_aliases(

@@ -35,9 +35,12 @@ class Upload:
         """The folder of the version in the registry."""
         return f"{self.name}/{self.version}"
 
-    def run(self) -> None:
-        """Write what is missing. Raises NotRegistered when others write or delete the version at the same time, and
-        RegistryError when it holds something else."""
+    def run(self) -> tuple[Manifest, Mapping[str, Entry]]:
+        """Write what is missing; return the manifest and all files.
+
+        Raises Changed when others write or delete the version at the same time, RegistryError when it holds something
+        else.
+        """
         manifest, is_new = self._claim()
         files = {} if is_new else self.storage.files(self.path)
         card = [CARD] if (self.folder / CARD).is_file() else []
@@ -46,12 +49,17 @@ class Upload:
                 self.uploading(file, (self.folder / file).stat().st_size)
                 self.storage.upload(f"{self.path}/{file}", self.folder / file)
         files = self.storage.files(self.path)
+        if MANIFEST not in files:
+            raise Changed(self.path)
         for file, entry in manifest.verified.items():
             check_file(self.folder, file, entry)  # what was uploaded is what was verified
-            if file in files and not self._holds(file, files):
+            if file not in files:
+                raise Changed(file)
+            if not self._holds(file, files):
                 raise RegistryError(
                     f"{file} in {self.storage.address}/{self.path} changed while it was pushed; push it again"
                 )
+        return manifest, files
 
     def _holds(self, file: str, files: Mapping[str, Entry]) -> bool:
         return file in files and self.storage.holds(f"{self.path}/{file}", files[file], self.folder / file)
@@ -66,11 +74,8 @@ class Upload:
         where = f"{self.storage.address}/{self.path}"
         if stored is None:
             written = _renamed((self.folder / MANIFEST).read_bytes(), self.name, self.version)
-            try:
-                self.storage.write(f"{self.path}/{MANIFEST}", written, NEW)
-                return parse_manifest(written), True
-            except Changed:
-                raise NotRegistered(f"another writer pushes {where} at the same time") from None
+            self.storage.write(f"{self.path}/{MANIFEST}", written, NEW)
+            return parse_manifest(written), True
         manifest = parse_version(stored.content, self.storage.address, self.name, self.version)
         if manifest.digest != self.artifact.digest:
             raise RegistryError(
@@ -86,14 +91,14 @@ class Upload:
 
 
 def parse_version(manifest: bytes, registry: str, name: str, version: str) -> Manifest:
-    """Parse the manifest of a version of the registry at an address. Raises RegistryError."""
+    """Parse the manifest of a version of the registry at an address. Raises NotRegistered when it is of another one."""
     where = f"{registry}/{name}/{version}"
     try:
         parsed = parse_manifest(manifest)
     except ArtifactError as exc:
-        raise RegistryError(f"{where}: {exc}") from None
+        raise NotRegistered(f"{where}: {exc}") from None
     if (parsed.name, parsed.version) != (name, version):
-        raise RegistryError(
+        raise NotRegistered(
             f"{where} holds {parsed.name} {parsed.version}: it was copied by hand; push the artifact instead"
         )
     return parsed
