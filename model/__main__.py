@@ -13,6 +13,7 @@ from typing import Any
 
 from model import streams
 from model.artifact.load import AUTO, ENGINES
+from model.commands.combine_command import add_combine, run_combine
 from model.commands.registry_commands import REGISTRY_COMMANDS, add_registry_commands
 from model.commands.subcommands import PROGRAM, Subcommands
 from model.errors import ArtifactError
@@ -133,6 +134,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "catalog": run_catalog,
     "import": run_import,
+    "combine": run_combine,
     **REGISTRY_COMMANDS,
 }
 
@@ -199,6 +201,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
+    add_combine(commands)
     add_registry_commands(commands)
     return parser
 

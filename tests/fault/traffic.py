@@ -18,7 +18,7 @@ from functions.errors import UNAVAILABLE
 from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
 from functions.settings import Settings
 from tests.bench.images import garments
-from tests.fakes import respond
+from tests.fakes import engine_of, respond
 from tests.fault.journal import RequestJournal
 from tests.fault.plan import Plan
 from tests.samples import BAD_IMAGES
@@ -113,7 +113,7 @@ class Traffic:
         try:
             answers = [respond(handler, Envelope("expected", data)) for data in images]
         finally:
-            handler.pipeline.models.default.predictor.engine.close()
+            engine_of(handler).close()
         refs = [ObjectRef("payloads", name, self._put("payloads", name, data)) for name, data in _named(images)]
         return [Sample(*each) for each in zip(images, answers, refs, strict=True)]
 

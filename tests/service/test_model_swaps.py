@@ -41,7 +41,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registry, list[Tar
 
 
 @pytest.fixture
-def registry(pushed: tuple[Registry, list[Target]]) -> Iterator[Registry]:
+def registry(pushed: tuple[Registry, list[Target]]) -> Registry:
     """The same, where the alias stable alone is set, to the first version."""
     registry, targets = pushed
     registry.edit_aliases(NAME, (), lambda _: {})

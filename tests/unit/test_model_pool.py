@@ -17,6 +17,7 @@ import pytest
 from functions import bootstrap
 from functions.messages.contract import Envelope, Request, Response
 from functions.messages.request_decoder import decode
+from functions.runtime import model_loader
 from functions.runtime.model_pool import ModelPool
 from functions.runtime.traffic_split import side_of
 from functions.service.pipeline import Pipeline
@@ -88,7 +89,8 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
     with ThreadPoolExecutor(4) as threads:
         worker = Worker(registry, executor=threads if in_batches else None)
         assert worker.version() == "1.0.0"
-        before = weakref.ref(worker.pool.default.predictor.engine)
+        assert worker.pool.default.batches
+        before = weakref.ref(worker.pool.default.batches)
         set_alias(registry, targets[1])
         assert worker.version() == "1.0.0"
         worker.pool.reread()
@@ -386,7 +388,7 @@ def test_many_threads_that_ask_for_a_model_load_it_once(
         loads.append(artifact.folder)
         return load_engine(artifact, *given)
 
-    monkeypatch.setattr(bootstrap, "load_engine", counted)
+    monkeypatch.setattr(model_loader, "load_engine", counted)
     with ThreadPoolExecutor(8) as threads:
         versions = set(threads.map(lambda number: worker.version(f"{NAME}@2.0.0", f"r{number}"), range(40)))
     assert versions == {"2.0.0"} and len(loads) == 1
