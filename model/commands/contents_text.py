@@ -34,6 +34,7 @@ def show_json(contents: Contents, named: Sequence[str]) -> dict[str, Any]:
         "signature": dict(contents.signature),
         "files": {path: {"sha256": file.sha256, "size": file.size} for path, file in manifest.files.items()},
         "golden_images": len(contents.golden),
+        "composition": dict(contents.composition) or None,
         "card": contents.card or None,
     }
 
@@ -51,6 +52,7 @@ def show_text(contents: Contents, named: Sequence[str]) -> str:
         ("labels", f"{len(contents.labels)}: {_some(contents.labels)}"),
         ("parameters", f"{manifest.parameters:,}" if manifest.parameters else "unknown"),
         ("golden images", str(len(contents.golden) or "none")),
+        *([("composition", _composition(contents))] if contents.composition else []),
         ("model card", contents.card or "none"),
     ]
     steps = signature.get("preprocessing")
@@ -80,7 +82,7 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
             for line in difflib.unified_diff(_lines(recipe["from"]), _lines(recipe["to"]), n=1, lineterm="")
             if not line.startswith(("---", "+++", "@@"))
         ]
-    for section in ("signature", "engines"):
+    for section in ("signature", "composition", "engines"):
         if section in found:
             rows = [(key, _value(each["from"]), _value(each["to"])) for key, each in found[section].items()]
             lines += [section, table(("", "from", "to"), rows, "  ")]
@@ -100,6 +102,15 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
 
 def _title(contents: Contents) -> str:
     return f"{contents.version.name} {contents.version.manifest.version}"
+
+
+def _composition(contents: Contents) -> str:
+    """How the members of a combined model become one: `cascade, threshold 0.8: small 1.0.0, large 1.0.0`."""
+    found = contents.composition
+    members = [each for each in found.get("members", []) if isinstance(each, dict)]
+    named = ", ".join(f"{each.get('name')} {each.get('version')}" for each in members)
+    threshold = f", threshold {_value(found['threshold'])}" if "threshold" in found else ""
+    return f"{_value(found.get('kind'))}{threshold}: {named}"
 
 
 def _engines(contents: Contents) -> str:

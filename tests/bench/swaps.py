@@ -1,4 +1,4 @@
-"""Latency while an alias moves between two versions again and again, beside the latency of the same worker without it.
+"""Latency while an alias moves between two versions again and again, next to the latency of the same worker without it.
 
 The two take turns on one worker, at a share of the full load, as in latency.py. The memory is that of the worker when
 requests have been answered after the moves.
