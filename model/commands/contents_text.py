@@ -107,7 +107,7 @@ def _title(contents: Contents) -> str:
 def _composition(contents: Contents) -> str:
     """How the members of a combined model become one: `cascade, threshold 0.8: small 1.0.0, large 1.0.0`."""
     found = contents.composition
-    members = [each for each in found.get("members", []) if isinstance(each, dict)]
+    members = [each for each in found["members"] if isinstance(each, dict)]
     named = ", ".join(f"{each.get('name')} {each.get('version')}" for each in members)
     threshold = f", threshold {_value(found['threshold'])}" if "threshold" in found else ""
     return f"{_value(found.get('kind'))}{threshold}: {named}"

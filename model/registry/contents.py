@@ -11,6 +11,7 @@ from model.artifact.load import COMPOSITION
 from model.artifact.manifest import GOLDEN, MANIFEST, parse_json
 from model.errors import ArtifactError, RegistryError
 from model.labels import parse_labels
+from model.preprocessing.signature_schema import parse_signature
 from model.registry.registry import Registry, Version
 from model.registry.upload import CARD
 
@@ -45,8 +46,9 @@ def read_contents(registry: Registry, version: Version) -> Contents:
     signature = _object(_read(registry, version, "signature.json"), f"{where}/signature.json")
     try:
         labels = parse_labels(_read(registry, version, "labels.txt").decode("utf-8-sig"))
-    except ValueError as exc:
-        raise RegistryError(f"{where}/labels.txt: {exc}") from None
+        parse_signature(signature, labels)
+    except (ArtifactError, ValueError) as exc:
+        raise RegistryError(f"{where}: {exc}") from None
     golden = {}
     if version.manifest.golden:
         golden = _golden(_read(registry, version, GOLDEN), f"{where}/{GOLDEN}", len(labels))
@@ -54,6 +56,8 @@ def read_contents(registry: Registry, version: Version) -> Contents:
     composition: Mapping[str, Any] = {}
     if COMPOSITION in version.manifest.files:
         composition = _object(_read(registry, version, COMPOSITION), f"{where}/{COMPOSITION}")
+        if not isinstance(composition.get("members"), list):
+            raise RegistryError(f"{where}/{COMPOSITION} must list its members")
     card = f"{where}/{CARD}" if CARD in version.files else ""
     return Contents(version, engines, tuple(labels), signature, golden, card, composition)
 

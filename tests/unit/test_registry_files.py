@@ -244,6 +244,18 @@ def test_golden_images_that_are_refused(content: bytes, tmp_path: Path) -> None:
         read_contents(registry, version)
 
 
+@pytest.mark.parametrize("preprocessing", [5, {}, {"steps": 5}, {"steps": [{"op": "eval"}]}])
+def test_a_recipe_that_was_written_by_hand_is_refused(
+    preprocessing: object, registry: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "registry" / NAME / "1.0.0"
+    body = json.loads((folder / "signature.json").read_text())
+    (folder / "signature.json").write_text(json.dumps(body | {"preprocessing": preprocessing}))
+    version = registry.version(NAME, seal(folder, "1.0.0").name)
+    with pytest.raises(RegistryError, match=r"fashion-mnist/1\.0\.0: "):
+        read_contents(registry, version)
+
+
 def test_a_push_of_what_is_no_artifact_leaves_nothing(tmp_path: Path) -> None:
     registry, artifact = Registry.at(str(tmp_path / "registry")), variant(tmp_path / "artifact", "1.0.0")
     (artifact / "labels.txt").write_text("other\n")
