@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.artifact.manifest import GOLDEN
-from model.commands.tables import table, when
+from model.commands.tables import facts, table, when
 from model.registry.contents import Contents
 from model.text import shortened, size_text
 
@@ -34,6 +34,7 @@ def show_json(contents: Contents, named: Sequence[str]) -> dict[str, Any]:
         "signature": dict(contents.signature),
         "files": {path: {"sha256": file.sha256, "size": file.size} for path, file in manifest.files.items()},
         "golden_images": len(contents.golden),
+        "composition": dict(contents.composition) or None,
         "card": contents.card or None,
     }
 
@@ -42,7 +43,7 @@ def show_text(contents: Contents, named: Sequence[str]) -> str:
     """The text of `show`."""
     version, manifest, signature = contents.version, contents.version.manifest, contents.signature
     modified = max(entry.modified for entry in version.files.values())
-    facts = [
+    rows = [
         ("digest", manifest.digest),
         ("address", version.address),
         ("pushed", f"{when(modified)} UTC"),
@@ -51,12 +52,13 @@ def show_text(contents: Contents, named: Sequence[str]) -> str:
         ("labels", f"{len(contents.labels)}: {_some(contents.labels)}"),
         ("parameters", f"{manifest.parameters:,}" if manifest.parameters else "unknown"),
         ("golden images", str(len(contents.golden) or "none")),
+        *([("composition", _composition(contents))] if contents.composition else []),
         ("model card", contents.card or "none"),
     ]
     steps = signature.get("preprocessing")
     blocks = [
         f"{version.name} {manifest.version}",
-        "\n".join(f"  {key:<13}  {value}" for key, value in facts),
+        facts(rows, "  "),
         "\nengines, the fastest first\n" + _engines(contents),
         "\npreprocessing\n" + "\n".join(f"  {line}" for line in _lines(steps)),
         "\nfiles\n" + table(("file", "size"), [(p, size_text(f.size)) for p, f in manifest.files.items()], "  "),
@@ -71,7 +73,7 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
         lines.append("the digests are equal: both predict the same")
     if labels := found.get("labels"):
         lines.append("labels")
-        lines += [f"  + {label}" for label in labels["added"]] + [f"  - {label}" for label in labels["removed"]]
+        lines += _listed("+", labels["added"]) + _listed("-", labels["removed"])
         lines += ["  the same labels in another order"] if labels["order_changed"] else []
     if recipe := found.get("preprocessing", {}).get("recipe"):
         lines.append("preprocessing")
@@ -80,7 +82,7 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
             for line in difflib.unified_diff(_lines(recipe["from"]), _lines(recipe["to"]), n=1, lineterm="")
             if not line.startswith(("---", "+++", "@@"))
         ]
-    for section in ("signature", "engines"):
+    for section in ("signature", "composition", "engines"):
         if section in found:
             rows = [(key, _value(each["from"]), _value(each["to"])) for key, each in found[section].items()]
             lines += [section, table(("", "from", "to"), rows, "  ")]
@@ -94,12 +96,21 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
             f"at most {shift['largest_difference']:.4f}"
         )
     if "golden" not in found:
-        lines.append("  no engine of both has scored the same golden image")
+        lines.append("  there are no scores of the same golden image, engine and label")
     return "\n".join(lines)
 
 
 def _title(contents: Contents) -> str:
     return f"{contents.version.name} {contents.version.manifest.version}"
+
+
+def _composition(contents: Contents) -> str:
+    """How the members of a combined model become one: `cascade, threshold 0.8: small 1.0.0, large 1.0.0`."""
+    found = contents.composition
+    members = [each for each in found["members"] if isinstance(each, dict)]
+    named = ", ".join(f"{each.get('name')} {each.get('version')}" for each in members)
+    threshold = f", threshold {_value(found['threshold'])}" if "threshold" in found else ""
+    return f"{_value(found.get('kind'))}{threshold}: {named}"
 
 
 def _engines(contents: Contents) -> str:
@@ -133,6 +144,11 @@ def _value(value: object) -> str:
 
 def _size(file: Mapping[str, Any] | None) -> str:
     return f"{size_text(file['size'])}, {file['sha256'][:12]}" if file else "-"
+
+
+def _listed(sign: str, labels: Sequence[str]) -> list[str]:
+    more = [f"  {sign} {len(labels) - _MOST:,} more"] if len(labels) > _MOST else []
+    return [f"  {sign} {label}" for label in labels[:_MOST]] + more
 
 
 def _some(labels: Sequence[str]) -> str:

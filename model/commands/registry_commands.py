@@ -12,7 +12,7 @@ from model.commands.alias_commands import add_alias_commands, move_output, run_a
 from model.commands.contents_text import diff_text, show_json, show_text
 from model.commands.registry_options import add_registry, opened
 from model.commands.subcommands import Output, Run, Subcommands
-from model.commands.tables import share, short, table, when
+from model.commands.tables import share, short, table
 from model.errors import RegistryError
 from model.registry.aliases import STABLE, Aliases
 from model.registry.contents import Contents, compare, read_contents
@@ -21,7 +21,10 @@ from model.registry.listing import Listed, list_versions
 from model.registry.moves import roll_back
 from model.registry.names import check_model_name, parse_ref
 from model.registry.registry import Registry
-from model.text import size_text
+from model.text import printable, size_text
+
+_LARGE = 10_000_000
+"""Bytes from which on an upload of a file is announced."""
 
 
 def add_registry_commands(commands: Subcommands) -> None:
@@ -79,8 +82,12 @@ def add_registry_commands(commands: Subcommands) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> Output:
+    def uploading(file: str, size: int) -> None:
+        if size >= _LARGE:
+            print(f"model push: {printable(file)}, {size_text(size)}", file=sys.stderr, flush=True)
+
     with opened(arguments) as registry:
-        pushed = registry.push(arguments.artifact, arguments.name, arguments.version)
+        pushed = registry.push(arguments.artifact, arguments.name, arguments.version, uploading)
     target = pushed.target
     result = {"model": pushed.name, "version": target.version, "digest": target.digest, "address": pushed.address}
     return result, f"{pushed.address}: {target.digest}\nno alias has changed; alias set chooses the version to serve"
@@ -106,7 +113,7 @@ def _model_text(name: str, versions: list[Listed], aliases: Aliases) -> str:
             short(each.manifest.digest) if each.manifest else "not usable",
             ", ".join(each.manifest.engines) if each.manifest else "",
             size_text(each.size),
-            when(each.pushed_at),
+            f"{each.pushed_at:%Y-%m-%d}",
             ", ".join(_named(each.version, aliases)),
         )
         for each in versions

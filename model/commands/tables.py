@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 
 from model.registry.aliases import Alias
+
+_GAP = "  "
+"""What separates two columns."""
+
+_LEAST = 12
+"""The least width of a last column that is wrapped."""
 
 _DIGEST = 12
 """Hexadecimal digits of a digest that are shown."""
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Aligned columns. Where a terminal is narrower, each row becomes a paragraph with a line for each cell."""
+    """Aligned columns, of which the last one is wrapped where the terminal is too narrow.
+
+    On a still narrower terminal each row becomes a paragraph with a line for each cell.
+    """
     lines = [list(headings), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    if len(indent) + sum(widths) + 2 * (len(widths) - 1) <= _columns():
-        return "\n".join(
-            (indent + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))).rstrip()
-            for line in lines
-        )
-    label = max(map(len, headings[1:]), default=0)
+    left = _columns() - len(indent) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+    if left < min(widths[-1], _LEAST):
+        return "\n".join(_paragraph(headings, row, indent) for row in rows)
+    return "\n".join(_line(line, widths, left, indent) for line in lines)
+
+
+def facts(rows: Sequence[tuple[str, str]], indent: str = "") -> str:
+    """A line for each key and its value, which is wrapped where the terminal is too narrow."""
+    width = max(len(key) for key, _ in rows)
+    left = _columns() - len(indent) - width - len(_GAP)
+    return "\n".join(_line(row, [width], left, indent) for row in rows)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int, indent: str) -> str:
+    """The cells, of which the last one has `left` columns."""
+    before = indent + "".join(cell.ljust(width) + _GAP for cell, width in zip(cells[:-1], widths, strict=False))
+    wrapped = textwrap.wrap(cells[-1], max(left, _LEAST), break_long_words=False, break_on_hyphens=False) or [""]
     return "\n".join(
-        "\n".join(
-            [
-                f"{indent}{row[0]}",
-                *(
-                    f"{indent}  {heading.ljust(label)}  {cell}"
-                    for heading, cell in zip(headings[1:], row[1:], strict=True)
-                    if cell
-                ),
-            ]
-        )
-        for row in rows
+        ((before if number == 0 else " " * len(before)) + text).rstrip() for number, text in enumerate(wrapped)
+    )
+
+
+def _paragraph(headings: Sequence[str], row: Sequence[str], indent: str) -> str:
+    label = max(map(len, headings[1:]), default=0)
+    cells = zip(headings[1:], row[1:], strict=True)
+    return "\n".join(
+        [indent + row[0], *(f"{indent}  {heading.ljust(label)}  {cell}" for heading, cell in cells if cell)]
     )
 
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.artifact.load import COMPOSITION
 from model.artifact.manifest import GOLDEN, MANIFEST, parse_json
 from model.errors import ArtifactError, RegistryError
 from model.labels import parse_labels
-from model.registry.registry import CARD, Registry, Version
+from model.preprocessing.signature_schema import parse_signature
+from model.registry.registry import Registry, Version
+from model.registry.upload import CARD
 
 # The fields of signature.json that are not described by others.
 _DESCRIBED = ("preprocessing", "reference")
@@ -24,7 +27,7 @@ class Contents:
     """What a version holds. `engines`: the figures of each engine in the manifest. `signature`: signature.json.
 
     `golden`: the scores of the golden images, by the sha256 of the image. `card`: the address of the model card, empty
-    when there is none.
+    when there is none. `composition`: composition.json of a combined model, empty for another one.
     """
 
     version: Version
@@ -33,6 +36,7 @@ class Contents:
     signature: Mapping[str, Any]
     golden: Mapping[str, Scores]
     card: str
+    composition: Mapping[str, Any]
 
 
 def read_contents(registry: Registry, version: Version) -> Contents:
@@ -42,15 +46,20 @@ def read_contents(registry: Registry, version: Version) -> Contents:
     signature = _object(_read(registry, version, "signature.json"), f"{where}/signature.json")
     try:
         labels = parse_labels(_read(registry, version, "labels.txt").decode("utf-8-sig"))
-    except ValueError as exc:
-        raise RegistryError(f"{where}/labels.txt: {exc}") from None
+        parse_signature(signature, labels)
+    except (ArtifactError, ValueError) as exc:
+        raise RegistryError(f"{where}: {exc}") from None
     golden = {}
     if version.manifest.golden:
         golden = _golden(_read(registry, version, GOLDEN), f"{where}/{GOLDEN}", len(labels))
     engines = {each["name"]: {k: v for k, v in each.items() if k != "name"} for each in body["engines"]}
-    return Contents(
-        version, engines, tuple(labels), signature, golden, f"{where}/{CARD}" if CARD in version.files else ""
-    )
+    composition: Mapping[str, Any] = {}
+    if COMPOSITION in version.manifest.files:
+        composition = _object(_read(registry, version, COMPOSITION), f"{where}/{COMPOSITION}")
+        if not isinstance(composition.get("members"), list):
+            raise RegistryError(f"{where}/{COMPOSITION} must list its members")
+    card = f"{where}/{CARD}" if CARD in version.files else ""
+    return Contents(version, engines, tuple(labels), signature, golden, card, composition)
 
 
 def compare(old: Contents, new: Contents) -> dict[str, Any]:
@@ -71,6 +80,7 @@ def _differences(old: Contents, new: Contents) -> dict[str, Any]:
         else {},
         "preprocessing": _changed({"recipe": _recipe(old)}, {"recipe": _recipe(new)}),
         "signature": _changed(_rest(old.signature), _rest(new.signature)),
+        "composition": _changed(old.composition, new.composition),
         "engines": _changed(_engines(old), _engines(new)),
         "files": _changed(_files(old), _files(new)),
         "golden": _shifts(old, new),

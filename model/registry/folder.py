@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import filecmp
 import hashlib
 import os
@@ -101,6 +100,10 @@ class FolderStorage:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the lock of the writers."""
+        try:
+            import fcntl
+        except ImportError:
+            raise RegistryError("on Windows a registry in a folder can only be read; use gs://bucket/prefix") from None
         with _errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             with (self._root / _LOCK).open("w") as lock:

@@ -53,9 +53,11 @@ def find_garbage(registry: Registry, name: str, keep: int, older_than: timedelta
     needed, newest = _needed(file.aliases), [each.version for each in listed if each.manifest][:keep]
     found = [Garbage(version, {}, _UNFINISHED) for version in file.deleting - {each.version for each in listed}]
     for each in listed:
+        if each.version in needed:
+            continue
         if each.version in file.deleting:
             found.append(Garbage(each.version, each.files, _UNFINISHED))
-        elif each.version not in needed and each.version not in newest and each.changed_at < limit:
+        elif each.version not in newest and each.changed_at < limit:
             found.append(Garbage(each.version, each.files, "no alias needs it" if each.manifest else each.problem))
     return sorted(found, key=lambda each: version_order(each.version))
 
@@ -64,8 +66,8 @@ def delete_garbage(registry: Registry, name: str, garbage: Collection[Garbage]) 
     """Delete versions that `find_garbage` found, unless an alias needs them or they have changed since then."""
 
     def mark(file: AliasFile) -> AliasFile:
-        unneeded = {each.version for each in garbage} - _needed(file.aliases)
-        return AliasFile(file.aliases, file.deleting | unneeded)
+        found = {each.version for each in garbage}
+        return AliasFile(file.aliases, (file.deleting | found) - _needed(file.aliases))
 
     marked, done = registry.edit_alias_file(name, mark).deleting, Deleted([], [])
     try:

@@ -5,7 +5,6 @@ There is no database and no server: any number of people and workers use the sam
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -13,14 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.artifact.load import Artifact, read_artifact
-from model.artifact.manifest import MANIFEST, Manifest, check_file, parse_json, parse_manifest
-from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.artifact.load import read_artifact
+from model.artifact.manifest import MANIFEST, Manifest
+from model.errors import NotRegistered, RegistryError
 from model.registry.aliases import ALIASES, STABLE, Alias, AliasFile, Target, encode_aliases, parse_aliases
 from model.registry.bucket import SCHEME, BucketStorage
 from model.registry.folder import FolderStorage
 from model.registry.names import ModelRef, check_model_name, check_version, is_model_name, is_version, version_order
 from model.registry.storage import NEW, Changed, Entry, Storage
+from model.registry.upload import Upload, Uploading, parse_version
 from model.text import quoted
 
 # How often a change of aliases is tried when others change other aliases of the model at the same time.
@@ -29,18 +29,15 @@ _TRIES = 10
 # Seconds within which the next try begins, at random.
 _WAIT_S = 0.2
 
-CARD = "MODEL_CARD.md"
-"""The file that a version holds apart from those in its manifest."""
-
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a model. `address`: its artifact, for `fetch_artifact`. `files`: by path, as they were listed."""
+    """A version of a model. `files`: by path, as they were listed. `address`: its artifact, for `fetch_artifact`."""
 
     name: str
     manifest: Manifest
-    address: str
     files: Mapping[str, Entry]
+    address: str
 
     @property
     def target(self) -> Target:
@@ -100,13 +97,13 @@ class Registry:
 
     def checked(self, name: str, version: str, manifest: bytes, files: Mapping[str, Entry]) -> Version:
         """A version from its manifest.json and its files. Raises RegistryError when it is not complete."""
-        read = self._manifest(manifest, name, version)
+        read = parse_version(manifest, self.address, name, version)
         missing = [file for file, entry in read.verified.items() if file not in files or files[file].size != entry.size]
         if missing:
             raise NotRegistered(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
-        return Version(name, read, self.address_of(name, version), files)
+        return Version(name, read, files, self.address_of(name, version))
 
     def address_of(self, name: str, version: str) -> str:
         """The address of a version's artifact, for `fetch_artifact`, whether it is there or not."""
@@ -138,23 +135,30 @@ class Registry:
         """The error for a model that is not there."""
         return NotRegistered(f"{self.address} has no model {name}; {self._known(name)}")
 
-    def push(self, folder: Path, name: str = "", version: str = "") -> Version:
+    def push(
+        self,
+        folder: Path,
+        name: str = "",
+        version: str = "",
+        uploading: Uploading = lambda file, size: None,
+    ) -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.
+
+        `uploading` is called with the path and the size in bytes of each file before it is written.
 
         A version never changes: another artifact under the same version raises RegistryError, and the same one is
         completed where a push was interrupted. Raises ArtifactError when the artifact cannot be used.
         """
         artifact = read_artifact(folder)
         name, version = check_model_name(name or artifact.name), check_version(version or artifact.version)
-        written = _renamed((folder / MANIFEST).read_bytes(), name, version)
+        upload = Upload(self._storage, folder, artifact, name, version, uploading)
         for _ in range(_TRIES):
             if version in self.alias_file(name).deleting:
                 raise RegistryError(f"{name} {version} is being deleted; run gc for {name}, then push again")
             try:
-                self._upload(folder, name, version, written, artifact)
-                return self.version(name, version)
-            except NotRegistered:
-                continue  # it was written or deleted at the same time
+                return Version(name, *upload.run(), self.address_of(name, version))
+            except Changed:
+                continue
         raise RegistryError(f"{name} {version} is written and deleted all the time by others; try again")
 
     def edit_aliases(
@@ -177,8 +181,8 @@ class Registry:
                     f"another writer changed an alias of {name} at the same time: now {shown}; decide again"
                 )
             first, edited = before, edit(dict(file.aliases))
-            for alias in edited.values():
-                if alias.target.version in file.deleting:
+            for key, alias in edited.items():
+                if alias != file.aliases.get(key) and alias.target.version in file.deleting:
                     raise RegistryError(f"{name} {alias.target.version} is being deleted; choose another version")
             return AliasFile(edited, file.deleting)
 
@@ -192,7 +196,7 @@ class Registry:
             try:
                 self._storage.write(f"{name}/{ALIASES}", encode_aliases(edited), generation)
             except Changed:
-                time.sleep(random.uniform(0, _WAIT_S))  # nosec: no secret
+                time.sleep(random.uniform(0, _WAIT_S))  # nosec B311
                 continue
             return edited
         raise RegistryError(f"the aliases of {name} in {self.address} change all the time; try again")
@@ -204,63 +208,6 @@ class Registry:
             return AliasFile({}), NEW
         return parse_aliases(stored.content, f"{self.address}/{path}"), stored.generation
 
-    def _upload(self, folder: Path, name: str, version: str, written: bytes, artifact: Artifact) -> None:
-        """Write what is missing of a version, then compare all of it with the artifact."""
-        path = f"{name}/{version}"
-        manifest, is_new = self._claim(name, version, written, artifact)
-        files = {} if is_new else self._storage.files(path)
-        card = [CARD] if (folder / CARD).is_file() else []
-        for file in [*manifest.verified, *card]:
-            if not self._holds(path, file, files, folder):
-                self._storage.upload(f"{path}/{file}", folder / file)
-        files = self._storage.files(path)
-        for file, entry in manifest.verified.items():
-            check_file(folder, file, entry)  # what was uploaded is what was verified
-            if file in files and not self._holds(path, file, files, folder):
-                raise RegistryError(f"{file} in {self.address}/{path} changed while it was pushed; push it again")
-
-    def _holds(self, path: str, file: str, files: Mapping[str, Entry], folder: Path) -> bool:
-        return file in files and self._storage.holds(f"{path}/{file}", files[file], folder / file)
-
-    def _claim(self, name: str, version: str, written: bytes, artifact: Artifact) -> tuple[Manifest, bool]:
-        """Write the manifest of a version first: from then on its files can only be those of the manifest.
-
-        Returns the manifest that is there, and whether this call wrote it. Files that were there before it are being
-        deleted, and must be written again.
-        """
-        path = f"{name}/{version}"
-        stored = self._storage.read(f"{path}/{MANIFEST}")
-        if stored is None:
-            try:
-                self._storage.write(f"{path}/{MANIFEST}", written, NEW)
-                return parse_manifest(written), True
-            except Changed:
-                raise NotRegistered(f"another writer pushes {self.address}/{path} at the same time") from None
-        manifest = self._manifest(stored.content, name, version)
-        if manifest.digest != artifact.digest:
-            raise RegistryError(
-                f"{self.address}/{path} holds another artifact, and a version never changes; push this one with "
-                "--version and a new version"
-            )
-        if manifest.golden != artifact.golden:  # the engines were measured again: the first measurement stays
-            raise RegistryError(
-                f"{self.address}/{path} holds this model with other golden images; push this artifact with --version "
-                "and a new version"
-            )
-        return manifest, False
-
-    def _manifest(self, content: bytes, name: str, version: str) -> Manifest:
-        try:
-            manifest = parse_manifest(content)
-        except ArtifactError as exc:
-            raise NotRegistered(f"{self.address}/{name}/{version}: {exc}") from None
-        if (manifest.name, manifest.version) != (name, version):
-            raise NotRegistered(
-                f"{self.address}/{name}/{version} holds {manifest.name} {manifest.version}: it was copied by hand; "
-                "push the artifact instead"
-            )
-        return manifest
-
     def _known(self, name: str) -> str:
         if versions := self.versions(name):
             return f"it has {', '.join(versions[-10:])}"
@@ -270,10 +217,3 @@ class Registry:
 def now() -> str:
     """The time for `changed_at`: RFC 3339 in UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _renamed(manifest: bytes, name: str, version: str) -> bytes:
-    """A manifest with another name and version. Its digest stays, because it covers the files only."""
-    body = parse_json(manifest, MANIFEST)
-    body |= {"name": name, "version": version}
-    return (json.dumps(body, indent=2) + "\n").encode()

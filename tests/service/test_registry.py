@@ -17,8 +17,9 @@ from model.artifact.manifest import MANIFEST
 from model.errors import RegistryError
 from model.registry.listing import list_versions
 from model.registry.moves import set_alias
-from model.registry.registry import CARD, Registry
+from model.registry.registry import Registry
 from model.registry.storage import Stored
+from model.registry.upload import CARD
 from tests.registries import delete, entries, replace
 from tests.registry_models import NAME
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,15 +69,33 @@ def test_threads_that_move_one_alias_lose_no_move(registry_address: str, registr
     assert won and {found.target.version, *(target.version for target in found.previous)} == {"1.0.0", *won}
 
 
-def test_processes_that_set_different_aliases_lose_none(
-    registry_address: str, registry: Registry, tmp_path: Path, root: Path
+def test_threads_that_set_different_aliases_lose_none(
+    registry_address: str, registry: Registry, tmp_path: Path
 ) -> None:
     push(registry, tmp_path, "1.0.0")
-    names = [f"a{number}" for number in range(3)]
-    command = [sys.executable, "-m", "model", "alias", "set", NAME]
-    running = [subprocess.Popen([*command, name, "1.0.0", "--registry", registry_address], cwd=root) for name in names]
-    assert [process.wait(60) for process in running] == [0] * 3
+    names = [f"a{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: set_alias(Registry.at(registry_address), NAME, name, "1.0.0"), names))
     assert sorted(registry.aliases(NAME)) == names
+
+
+def test_processes_that_move_one_alias_lose_no_move(
+    registry_address: str, registry: Registry, tmp_path: Path, root: Path
+) -> None:
+    versions = ["1.1.0", "1.2.0", "1.3.0"]
+    push(registry, tmp_path, "1.0.0", *versions)
+    set_alias(registry, NAME, "stable", "1.0.0")
+    command = [sys.executable, "-m", "model", "alias", "set", "--registry", registry_address, NAME, "stable"]
+    running = [
+        subprocess.Popen([*command, version], cwd=root, stderr=subprocess.PIPE, text=True) for version in versions
+    ]
+    said = [process.communicate(timeout=60)[1] for process in running]
+    won = {version for version, process in zip(versions, running, strict=True) if process.returncode == 0}
+    assert won and all(
+        "decide again" in text for version, text in zip(versions, said, strict=True) if version not in won
+    )
+    found = registry.aliases(NAME)["stable"]
+    assert {found.target.version, *(target.version for target in found.previous)} == {"1.0.0", *won}
 
 
 def test_rollback_goes_back_and_pauses_a_canary(registry: Registry, tmp_path: Path) -> None:

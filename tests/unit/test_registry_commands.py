@@ -25,16 +25,23 @@ ALIAS = ("set", "list", "delete")
 COMMANDS = [["push"], ["list"], ["show"], ["diff"], ["rollback"], ["gc"], *(["alias", action] for action in ALIAS)]
 
 
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Three versions, of which stable has named two and candidate names one."""
-    monkeypatch.setenv("REGISTRY", str(tmp_path / "registry"))
-    registry = Registry.at(str(tmp_path / "registry"))
-    push(registry, tmp_path, "1.1.0", "1.2.0", "1.3.0")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry of three versions, of which stable has named two and candidate names one."""
+    folder = tmp_path_factory.mktemp("template")
+    registry = Registry.at(str(folder / "registry"))
+    push(registry, folder, "1.1.0", "1.2.0", "1.3.0")
     set_alias(registry, NAME, "stable", "1.1.0")
     set_alias(registry, NAME, "stable", "1.2.0")
     set_alias(registry, NAME, "candidate", "1.3.0", 5, True)
-    return registry
+    return folder
+
+
+@pytest.fixture
+def registry(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("REGISTRY", str(tmp_path / "registry"))
+    return Registry.at(str(tmp_path / "registry"))
 
 
 @pytest.fixture
@@ -72,7 +79,7 @@ def test_the_example_in_the_help_works(
 def test_the_help_fits_the_terminal(words: list[str], columns: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     long = [line for line in run(*words, "--help").splitlines() if len(line) > columns]
-    assert [line for line in long if " " in line.strip()] == []
+    assert [line for line in long if not re.fullmatch(r" +(\[\S+ \S+\]|\S+)", line)] == []
 
 
 @pytest.mark.parametrize("columns", [40, 80])
@@ -81,8 +88,10 @@ def test_the_help_fits_the_terminal(words: list[str], columns: int, run: Run, mo
 )
 def test_tables_fit_the_terminal(words: list[str], columns: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_columns", lambda: columns)
+    if words[0] == "gc":
+        run("alias", "delete", NAME, "candidate")
     shown = run(*words)
-    assert max(map(len, shown.splitlines())) <= columns and "1.1.0" in shown
+    assert max(map(len, shown.splitlines())) <= columns and "1.3.0" in shown
 
 
 def test_the_terminals_width_counts_and_that_of_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +104,23 @@ def test_the_terminals_width_counts_and_that_of_a_pipe_does_not(monkeypatch: pyt
         "1.1.0          y",
     ]
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert tables.table(headings, [["1.0.0", "5 MB", "one two three four five six"]]).splitlines() == [
+        "version  size  why",
+        "1.0.0    5 MB  one two three four five",
+        "               six",
+    ]
+    monkeypatch.setenv("COLUMNS", "20")
     assert tables.table(headings, rows).splitlines() == [
         "1.0.0",
         "  size  5 MB",
         f"  why   {'x' * 30}",
         "1.1.0",
         "  why   y",
+    ]
+    assert tables.facts([("a", "one two three four"), ("bcd", "x")], "  ").splitlines() == [
+        "  a    one two three",
+        "       four",
+        "  bcd  x",
     ]
 
 
@@ -112,7 +132,7 @@ def test_push(run: Run, registry: Registry, tmp_path: Path) -> None:
     assert "no alias has changed" in run("push", str(artifact), "--version", "1.10.0")
     said = run("push", str(artifact), "--version", "1.1.0", code=1)
     assert re.fullmatch(r"model push: .*/fashion-mnist/1\.1\.0 holds another artifact, .* with --version .*\n", said)
-    assert "does not exist" in run("push", str(tmp_path / "none"), code=1) or True
+    assert "manifest.json is missing from" in run("push", str(tmp_path / "none"), code=1)
 
 
 def test_list(run: Run, registry: Registry, tmp_path: Path) -> None:
@@ -183,7 +203,6 @@ def test_rollback_says_what_it_did(run: Run, registry: Registry) -> None:
         said == f"model rollback: {NAME}@stable names 1.1.0; it has named no other version before, so there is "
         "nothing to roll back to\n"
     )
-    assert "it named none" in said or "nothing" in said
     run("alias", "set", NAME, "candidate", "1.1.0")
     found = json.loads(run("rollback", NAME, "candidate", "--to", "1.3.0", "--json"))
     assert (found["version"], found["percent"], found["before"]["version"]) == ("1.3.0", 0, "1.1.0")

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.artifact.composition import CASCADE, MEAN, Composition, write_combined
 from model.artifact.manifest import MANIFEST
+from model.commands.contents_text import diff_text, show_text
 from model.errors import ArtifactError, RegistryError
 from model.registry.aliases import ALIASES, Alias, AliasFile, Target, encode_aliases, parse_aliases
-from model.registry.contents import read_contents
+from model.registry.contents import compare, read_contents
 from model.registry.listing import list_versions
 from model.registry.moves import delete_alias, roll_back, set_alias
 from model.registry.names import parse_ref, version_order
@@ -216,6 +218,20 @@ def test_contents_are_verified(registry: Registry, tmp_path: Path) -> None:
         read_contents(registry, version)
 
 
+def test_the_members_of_a_combined_model_are_shown(registry: Registry, tmp_path: Path) -> None:
+    members = [tmp_path / "artifact", seal(variant(tmp_path / "other", "1.0.0"), "1.1.0")]
+    found = []
+    for version, composition in (("1.0.0", Composition(MEAN)), ("2.0.0", Composition(CASCADE, 0.8))):
+        write_combined(tmp_path / version, "both", version, composition, members)
+        found.append(read_contents(registry, registry.push(tmp_path / version)))
+    mean, cascade = found
+    assert "composition    mean: fashion-mnist 1.0.0, fashion-mnist 1.1.0" in show_text(mean, [])
+    assert "cascade, threshold 0.8: fashion-mnist 1.0.0, fashion-mnist 1.1.0" in show_text(cascade, [])
+    differences = compare(mean, cascade)
+    assert differences["composition"]["kind"] == {"from": "mean", "to": "cascade"}
+    assert "threshold  -     0.8" in diff_text(mean, cascade, differences)
+
+
 @pytest.mark.parametrize(
     "content", [b"{}", b"[]", b'{"images": [1]}', b'{"images": [{"png": "", "scores": {"litert": [1]}}]}']
 )
@@ -225,6 +241,18 @@ def test_golden_images_that_are_refused(content: bytes, tmp_path: Path) -> None:
     registry = Registry.at(str(tmp_path / "registry"))
     version = registry.push(seal(artifact, "1.0.0"))
     with pytest.raises(RegistryError, match=r"golden\.json must"):
+        read_contents(registry, version)
+
+
+@pytest.mark.parametrize("preprocessing", [5, {}, {"steps": 5}, {"steps": [{"op": "eval"}]}])
+def test_a_recipe_that_was_written_by_hand_is_refused(
+    preprocessing: object, registry: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "registry" / NAME / "1.0.0"
+    body = json.loads((folder / "signature.json").read_text())
+    (folder / "signature.json").write_text(json.dumps(body | {"preprocessing": preprocessing}))
+    version = registry.version(NAME, seal(folder, "1.0.0").name)
+    with pytest.raises(RegistryError, match=r"fashion-mnist/1\.0\.0: "):
         read_contents(registry, version)
 
 
