@@ -111,12 +111,22 @@ class Target:
         """A bucket's name, which starts with the project's id because bucket names are globally unique."""
         return bucket_name(self.project, self.named(name))
 
+    @property
+    def registry(self) -> str:
+        """The address of the registry of models, in the models bucket of this deployment."""
+        return registry_in(self.bucket("models"))
+
     def words(self) -> list[str]:
         """The arguments of make for this target, without defaults."""
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
         default = {"REGION": REGION, "PREFIX": "", "COMPUTE": COMPUTE}
         arguments = [f"{name}={value}" for name, value in given.items() if value != default.get(name)]
         return [*arguments, *([f"TFVARS={','.join(map(str, self.tfvars))}"] if self.tfvars else [])]
+
+
+def registry_in(bucket: str) -> str:
+    """The address of the registry of models in a models bucket."""
+    return f"gs://{bucket}/registry"
 
 
 def _files(given: str) -> tuple[Path, ...]:
