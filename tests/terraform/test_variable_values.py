@@ -22,6 +22,7 @@ _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale"}
 
 ANA = "user:ana@example.com"
+OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
 L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
 RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
 
@@ -135,7 +136,7 @@ ACCEPTED: list[dict[str, str]] = [
     existing("buckets", "uploads", "images.example.com"),
     existing("datasets", "predictions", "projects/shop/datasets/shop"),
     existing("service_accounts", "nightly", "projects/shop/serviceAccounts/a@shop.iam.gserviceaccount.com"),
-    *({name: '{me = "user:me@example.com"}'} for name in ("clients", "analysts", "endpoint_callers", "model_publishers")),
+    *({name: '{me = "user:me@example.com"}'} for name in OF_MEMBERS),
     {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"}'},
     *(
         nightly(schedule=schedule)
@@ -353,8 +354,13 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (existing(kind, name, "x"), "existing", [said, f"must have only {allowed}"])
         for kind, name, said, allowed in (
             ("topic", "req_predict", "has topic;", "buckets, datasets, service_accounts, topics"),
-            ("topics", "requests", "has topics.requests;", "dead_predict, req_predict, res_predict"),
-            ("topics", "dead_bigquery", "has topics.dead_bigquery;", "dead_predict, req_predict, res_predict"),
+            ("topics", "requests", "has topics.requests;", "compare_predict, dead_predict, req_predict, res_predict"),
+            (
+                "topics",
+                "dead_bigquery",
+                "has topics.dead_bigquery;",
+                "compare_predict, dead_predict, req_predict, res_predict",
+            ),
             ("buckets", "upload", "has buckets.upload;", "models, payloads, uploads"),
             ("datasets", "responses", "has datasets.responses;", "predictions"),
             (
@@ -392,7 +398,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     ),
     *(
         ({name: json.dumps({"someone": member})}, name, [f"someone = {member};", "user:, group:"])
-        for name in ("clients", "analysts", "endpoint_callers", "model_publishers")
+        for name in OF_MEMBERS
         for member in ("allUsers", "allAuthenticatedUsers", "me@example.com", "user:")
     ),
     ({"kms_key": '{id = "k"}'}, "kms_key", ["id is k;", "projects/P/locations/L"]),
@@ -412,7 +418,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
             name,
             [f"= {ANA}", "second time"],
         )
-        for name in ("clients", "analysts", "endpoint_callers", "model_publishers")
+        for name in OF_MEMBERS
     ),
     (settings("ENGINE", None), "settings", ["ENGINE = null", "leave the name out"]),
     (settings("LOG_LEVEL", None), "settings", ["LOG_LEVEL = null", "leave the name out"]),
