@@ -6,28 +6,16 @@ Used by `make deploy`, before it creates the worker, and by the local twin.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifact.load import read_artifact
 from model.errors import RegistryError
-from model.registry.aliases import STABLE, Alias, canaries, shadows
+from model.registry.aliases import STABLE, Alias
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry, now
 
 SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
 """The artifact that is pushed where its model has no version yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class AliasState:
-    """One alias of a model that is served. `share`: what it gets of the requests, in words."""
-
-    model: str
-    alias: str
-    version: str
-    digest: str
-    share: str
 
 
 def make_ready(registry: Registry, models: Sequence[str]) -> Iterator[str]:
@@ -58,21 +46,6 @@ def engines(registry: Registry, models: Iterable[str]) -> dict[str, tuple[str, .
         for model in models
         for ref in (parse_ref(model),)
     }
-
-
-def states(registry: Registry, models: Iterable[str]) -> Iterator[AliasState]:
-    """The aliases of each of `models`, the served one first. Raises RegistryError."""
-    for ref in map(parse_ref, models):
-        served, aliases = ref.alias or STABLE, registry.aliases(ref.name)
-        split, copied = canaries(aliases, served), shadows(aliases, served)
-        for name in sorted(aliases, key=lambda each: (each != served, each)):
-            target = aliases[name].target
-            if name == served:
-                share = f"served, {100 - sum(split.values()):g} %"
-            else:
-                parts = [f"{split[name]:g} %" if name in split else "", "shadow" if name in copied else ""]
-                share = ", ".join(filter(None, parts)) or "-"
-            yield AliasState(ref.name, name, target.version, target.digest, share)
 
 
 def _push_shipped(registry: Registry) -> str:

@@ -14,9 +14,12 @@ from infra.deploy.images import LOCKS, smallest_lock
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.target import Target
 from infra.deploy.terraform import Terraform
-from infra.served_models import engines, make_ready, states
+from infra.served_models import engines, make_ready
 from model.errors import RegistryError
+from model.registry.aliases import STABLE
+from model.registry.names import parse_ref
 from model.registry.registry import Registry
+from model.registry.shares import shares
 
 
 def prepared(shell: Shell, target: Target, existing: ExistingDeployment) -> str:
@@ -65,9 +68,11 @@ def show(shell: Shell, target: Target, existing: ExistingDeployment) -> None:
     if shell.dry:
         return
     with _errors(address):
-        for each in states(Registry.at(address), existing.models):
-            name = f"{each.model}@{each.alias}"
-            print(f"{name:<30}  {each.version:<12}  {each.digest[:19]}  {each.share}", flush=True)
+        registry = Registry.at(address)
+        for ref in map(parse_ref, existing.models):
+            for each in shares(registry.aliases(ref.name), ref.alias or STABLE):
+                name, version, digest = f"{ref.name}@{each.alias}", each.target.version, each.target.digest
+                print(f"{name:<30}  {version:<12}  {digest[:19]}  {each}", flush=True)
 
 
 def _lock(shell: Shell, target: Target, address: str) -> str:
