@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.cloud import storage
 
 from infra.deploy.__main__ import main
 from infra.local.storage.server import StorageServer
@@ -108,7 +109,7 @@ def test_an_alias_of_a_version_that_is_not_there_stops_the_deploy(
 ) -> None:
     set_alias(registry, push(registry, tmp_path, "1")[0])
     with_hole = next(each for each in registry.version(NAME, "1").manifest.files if each.endswith(".tflite"))
-    registry._storage.delete(f"{NAME}/1/{with_hole}")
+    storage.Client().bucket("some-project-models").blob(f"registry/{NAME}/1/{with_hole}").delete()
     assert run(tools, "deploy", TFVARS=tfvars(tmp_path, 'models = ["fashion-mnist"]\n')) == 1
     assert f"{NAME} 1 in {ADDRESS} is not complete: {with_hole} is missing" in capfd.readouterr().err
 

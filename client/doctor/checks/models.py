@@ -42,7 +42,7 @@ class ServedModels:
         """Read the options --registry and --models; None without them. Raises UsageError."""
         if bool(address) != bool(models):
             given, absent = ("--registry", "--models") if address else ("--models", "--registry")
-            raise UsageError(f"{given} is given and {absent} is not; the doctor checks {absent} of {given}: give both")
+            raise UsageError(f"{given} is given and {absent} is not; give both")
         if not address:
             return None
         bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
@@ -72,14 +72,14 @@ def check_model(clients: Clients, served: ServedModels, ref: ModelRef, deploymen
             yield fail(subject, printable(str(registry.no_alias(ref.name, alias, aliases))), _create(registry, ref))
             return
     except RegistryError as exc:
-        yield fail(subject, printable(str(exc)), _model(["show", ref.name], served.address))
+        yield fail(subject, printable(str(exc)), _model(["list", ref.name], served.address))
         return
     loaded = [share for share in shares(aliases, alias) if share.is_loaded]
     for share in loaded:
         yield _check_version(registry, ref.name, share, aliases[share.alias])
     if aliases[alias].percent is not None or aliases[alias].shadow:
         message = f"{alias} is served, so that its own percentage and shadow have no effect"
-        yield warn(subject, message, _model(["show", ref.name], served.address))
+        yield warn(subject, message, _model(["list", ref.name], served.address))
     if (copied := [share.alias for share in loaded if share.shadow]) and clients.topic(served.comparisons) is None:
         create = gcloud(clients.project, "pubsub", "topics", "create", short(served.comparisons))
         names = ", ".join(copied)
@@ -163,7 +163,7 @@ def _create(registry: Registry, ref: ModelRef) -> str:
 def _repair(address: str, name: str, alias: str, state: Alias) -> str:
     """The command that takes an alias back, or lists what it may name instead."""
     own = [] if alias == STABLE else [alias]
-    return _model(["rollback", name, *own] if state.previous else ["show", name], address)
+    return _model(["rollback", name, *own] if state.previous else ["list", name], address)
 
 
 def _model(words: Sequence[str], address: str) -> str:
