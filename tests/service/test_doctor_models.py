@@ -16,7 +16,7 @@ from infra.local.twin import Twin
 from model.artifact import load
 from model.registry.aliases import Alias
 from model.registry.registry import Registry
-from tests.registry_models import NAME, push, seal, set_alias, variant
+from tests.registry_models import NAME, altered, push, set_alias
 from tests.service.doctor_harness import PROJECT, DoctorHarness
 
 Findings = list[dict[str, str]]
@@ -47,15 +47,6 @@ def registry(pushed: Path, tmp_path: Path) -> Registry:
     """A copy that a test may change. The worker of the twin serves the original."""
     shutil.copytree(pushed, tmp_path / "models")
     return Registry.at(str(tmp_path / "models"))
-
-
-def altered(folder: Path, version: str) -> Path:
-    variant(folder, version)
-    golden = json.loads((folder / "golden.json").read_text())
-    for image in golden["images"]:
-        image["scores"] = {engine: scores[::-1] for engine, scores in image["scores"].items()}
-    (folder / "golden.json").write_text(json.dumps(golden))
-    return seal(folder, version)
 
 
 def visit(harness: DoctorHarness, registry: Registry, models: str = NAME) -> tuple[int, Findings]:
