@@ -6,18 +6,13 @@ Threads, gRPC clients and TensorFlow do not survive a fork.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
-import mmap
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +20,11 @@ from functions.gcp.object_store import BucketObjects
 from functions.gcp.publisher import TopicComparisons, TopicResponses
 from functions.gcp.push_tokens import PushAuthorizer
 from functions.gcp.response_store import BucketResponseStore
-from functions.messages.contract import Model
 from functions.observability.json_logging import configure
 from functions.observability.request_log import RequestLog
 from functions.observability.spans import spans
 from functions.runtime.memory_tuning import release_large_blocks, tune_garbage_collector
+from functions.runtime.model_loader import ModelLoader
 from functions.runtime.payload_memory import PayloadBudget
 from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
@@ -37,13 +32,7 @@ from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import CallerRuns, Pipeline
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import engine_bytes, load_engine, read_artifact
-from model.drift import read_reference
-from model.engines.micro_batcher import MicroBatcher
-from model.errors import ArtifactError
-from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
-from model.predictor import Predictor
 
 if TYPE_CHECKING:
     from functions.runtime.model_pool import ModelPool
@@ -52,12 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LoadArtifact = Callable[[Path, str, str | None], ServedModel]
-"""Loads the artifact in a folder, by the address that it came from and the digest that it must have."""
-
 _building = threading.Lock()
-_loader = mmap.mmap(-1, 8)
-"""The id of the process that is loading the model, or 0, in memory that forked processes share."""
 
 
 @cache
@@ -115,7 +99,7 @@ def _handler(executor: Executor | None) -> Handler:
             "model": served.model.name,
             "digest": served.model.digest,
             "engine": served.model.engine,
-            "device": served.predictor.engine.device,
+            "device": served.predictor.device,
             "load_ms": load_ms,
         },
     )
@@ -135,10 +119,14 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
     calling thread does both, which suits a caller that waits for the response. Objects of buckets count against the
     `payload_budget`; without one, the handler has its own.
     """
-    load = partial(_load, settings, MemoryBudget(settings.decode_bytes - settings.payload_bytes))
+    loader = ModelLoader(
+        settings, MemoryBudget(settings.decode_bytes - settings.payload_bytes), request_log(), supervisor().start
+    )
     runner = executor or CallerRuns()
     pipeline = Pipeline(
-        _registry_models(settings, load, runner, executor is not None) if settings.registry else _one(settings, load),
+        _registry_models(settings, loader, runner, executor is not None)
+        if settings.registry
+        else _one(settings, loader),
         BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
         runner,
         # Scoring threads must not block, and a response store blocks.
@@ -163,11 +151,12 @@ def _copies(settings: Settings) -> ShadowScorer | None:
     return ShadowScorer(topic.publish, request_log(), supervisor().start)
 
 
-def _one(settings: Settings, load: LoadArtifact) -> OneModel:
-    return OneModel(load(fetch_artifact(settings.artifact, Path(settings.artifact_cache)), settings.artifact, None))
+def _one(settings: Settings, loader: ModelLoader) -> OneModel:
+    folder = fetch_artifact(settings.artifact, Path(settings.artifact_cache))
+    return OneModel(loader.load(folder, settings.artifact))
 
 
-def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor, has_cpu: bool) -> ModelPool:
+def _registry_models(settings: Settings, loader: ModelLoader, executor: Executor, has_cpu: bool) -> ModelPool:
     """The models of a registry. `has_cpu`: between requests too, so that a thread of its own reads the aliases."""
     # Here, because a worker with one artifact starts without them.
     from functions.runtime.loaded_models import LoadedModels
@@ -182,7 +171,7 @@ def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor,
     def load_version(name: str, target: Target) -> ServedModel:
         folder = downloads.fetch(name, target)
         try:
-            served = load(folder, registry.address_of(name, target.version), target.digest)
+            served = loader.load(folder, registry.address_of(name, target.version), target.digest)
         except BaseException:
             downloads.forget(folder)
             raise
@@ -191,74 +180,15 @@ def _registry_models(settings: Settings, load: LoadArtifact, executor: Executor,
 
     loaded = LoadedModels(load_version, settings.model_bytes)
     refs = map(parse_ref, settings.refs)
-    pool = ModelPool(registry, refs, loaded, executor, supervisor().start, settings.aliases_max_age_s)
+    pool = ModelPool(
+        registry,
+        refs,
+        loaded,
+        executor,
+        supervisor().start,
+        settings.aliases_max_age_s,
+        bool(settings.comparison_topic),
+    )
     if has_cpu:
         supervisor().start("aliases", pool.rereading.repeat)
     return pool
-
-
-def _load(settings: Settings, memory: MemoryBudget, folder: Path, address: str, digest: str | None) -> ServedModel:
-    """Load the artifact in a folder, which came from `address`. Raises ArtifactError if it has another `digest`."""
-    artifact = read_artifact(folder)
-    if digest not in (None, artifact.digest):
-        raise ArtifactError(f"{address} has the digest {artifact.digest}, and the alias names {digest}")
-    # If loading the model crashes the process, this is the last line of its log.
-    log.info("loading model", extra={"artifact": address, "model": artifact.name, "digest": artifact.digest})
-    with _loading(address):
-        name, engine = load_engine(artifact, settings.engine, settings.engine_threads, settings.device)
-    request_log().expect(artifact.digest, _expected_scores(folder))
-    batcher = MicroBatcher(
-        engine,
-        max_batch_size=settings.max_batch_size,
-        max_wait_s=settings.max_wait_ms / 1000,
-        scorers=settings.scorers(len(os.sched_getaffinity(0))),
-        start=supervisor().start,
-    )
-    served = ServedModel(
-        Model(artifact.name, artifact.version, artifact.digest, name),
-        Predictor(batcher, Limits(max_bytes=settings.max_image_bytes), memory),
-        batcher,
-        engine_bytes(artifact, name),
-    )
-    # The scoring threads hold the engine, and end with the last reference to the model.
-    weakref.finalize(served, batcher.stop).atexit = False
-    return served
-
-
-@contextmanager
-def _loading(artifact: str) -> Iterator[None]:
-    """Log a crash of native code during a load: faulthandler prints the stack, and the next process logs an error.
-
-    gunicorn replaces a process that crashed, and logs nothing.
-    """
-    before = int.from_bytes(_loader[:])
-    if before and not _is_alive(before):
-        log.error("a worker process ended while it loaded the model %s", artifact)
-    _loader[:] = os.getpid().to_bytes(8)
-    stderr = sys.__stderr__
-    if stderr is None or faulthandler.is_enabled():
-        stderr = None
-    else:
-        faulthandler.enable(stderr, all_threads=False)
-    try:
-        yield
-    finally:
-        _loader[:] = bytes(8)
-        if stderr:
-            faulthandler.disable()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _expected_scores(artifact: Path) -> Mapping[str, float | None]:
-    try:
-        return read_reference(artifact).mean_scores
-    except ArtifactError as exc:
-        log.warning("the log has no expected scores: %s", exc)  # the model works without them
-        return {}

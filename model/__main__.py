@@ -1,4 +1,4 @@
-"""The model's command line: train, export, evaluate, catalog, import. Results go to stdout, messages to stderr."""
+"""The command line for models and their registry. Results go to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 
 from model import streams
 from model.artifact.load import AUTO, ENGINES
+from model.commands.combine_command import add_combine, run_combine
+from model.commands.registry_commands import REGISTRY_COMMANDS, add_registry_commands
+from model.commands.subcommands import PROGRAM, Subcommands
 from model.errors import ArtifactError
 from model.library_output import quiet_libraries
 from model.text import printable_lines, reason, shortened
@@ -42,22 +45,25 @@ _EPILOG = """examples:
   python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html
   python -m model train --backbone MobileNetV2 --data photos
   python -m model import ResNet50 --out build/artifacts/resnet50
+  python -m model push build/artifacts/resnet50 --registry gs://my-bucket/registry
+  python -m model alias set resnet50 stable 1.0.0 --registry gs://my-bucket/registry
 
 exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 130 interrupted"""
 
 
-def main(argv: list[str] | None = None, *, program: str = "python -m model") -> int:
+def main(argv: list[str] | None = None, *, program: str = PROGRAM) -> int:
     """Run one command and return the exit code. `program` is the name in usage texts."""
     arguments = _parser(program).parse_args(argv)
+    command = " ".join(["model", arguments.command, *([arguments.action] if "action" in arguments else [])])
     try:
         with nullcontext() if arguments.debug else quiet_libraries():
             if arguments.command in _SLOW:
-                print(f"model {arguments.command}: loading TensorFlow", file=sys.stderr, flush=True)
+                print(f"{command}: loading TensorFlow", file=sys.stderr, flush=True)
             result, text = _COMMANDS[arguments.command](arguments)
         print(json.dumps(result) if arguments.json else printable_lines(text), flush=True)
         return 0
     except KeyboardInterrupt:
-        print(f"model {arguments.command}: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         streams.discard()  # the reader has left (`| head`)
@@ -65,7 +71,7 @@ def main(argv: list[str] | None = None, *, program: str = "python -m model") -> 
     except Exception as exc:
         if arguments.debug:
             traceback.print_exception(exc)
-        print(shortened(f"model {arguments.command}: {_message(exc)}"), file=sys.stderr)
+        print(shortened(f"{command}: {_message(exc)}"), file=sys.stderr)
         return 1
 
 
@@ -128,6 +134,8 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "catalog": run_catalog,
     "import": run_import,
+    "combine": run_combine,
+    **REGISTRY_COMMANDS,
 }
 
 
@@ -138,18 +146,10 @@ _SLOW = "train", "export", "import"
 def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        program, description=__doc__, epilog=_EPILOG.replace("python -m model", program), formatter_class=raw
+        program, description=__doc__, epilog=_EPILOG.replace(PROGRAM, program), formatter_class=raw
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def add(name: str, help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name, help=help, description=help, epilog=f"example: {example.replace('python -m model', program)}"
-        )
-        command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-        command.add_argument("--debug", action="store_true", help="print the traceback of an error before its message")
-        return command
-
+    commands = Subcommands(parser, program, "command")
+    add = commands.add
     train = add("train", "Train a network; about an hour on two cores.", "python -m model train --resume")
     train.add_argument("--config", type=Path, default=_FASHION, help="the training configuration (YAML)")
     train.add_argument("--quick", action="store_true", help="use the short configuration: a test run of two minutes")
@@ -201,6 +201,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
+    add_combine(commands)
+    add_registry_commands(commands)
     return parser
 
 

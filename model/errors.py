@@ -38,4 +38,4 @@ class RegistryError(ArtifactError):
 
 
 class NotRegistered(RegistryError):
-    """The registry has no such model, version or alias; the message names those that it has."""
+    """The registry has no such model, version or alias, or only a part of it; the message names those that it has."""

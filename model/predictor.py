@@ -34,6 +34,16 @@ class Predictor:
     limits: Limits = field(default_factory=Limits)
     memory_budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(DECODE_BYTES))
 
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes of an image file."""
+        return self.limits.max_bytes
+
+    @property
+    def device(self) -> str:
+        """What scores: `CPU`, or the name of a GPU."""
+        return self.engine.device
+
     def prepare(self, image: bytes) -> Images:
         """Decode and preprocess one image file: [1, height, width, channels]. Raises InvalidImage."""
         return preprocess(image, self.engine.signature, self.limits, self.memory_budget)

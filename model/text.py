@@ -52,6 +52,13 @@ def quoted(value: object) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
+def size_text(size: int) -> str:
+    """Return a number of bytes: `999 B`, `1.2 kB`, `9.9 MB`."""
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.1f} kB" if size < 999_950 else f"{size / 1e6:.1f} MB"
+
+
 def decode_text(data: bytes) -> str:
     """Decode the bytes of a text file that people write: UTF-8, with or without a byte order mark.
 

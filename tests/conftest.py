@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.grouping",
     "tests.isolation",
     "tests.memory_pipeline",
+    "tests.registries",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ from functions.messages.request_decoder import decode
 from functions.service.handler import AwaitedDelivery, Handler
 from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import Pipeline
-from model.engines.base import Activations, Features, Images, Scores, Signature
+from model.engines.base import Activations, Engine, Features, Images, Scores, Signature
 from model.errors import ImageTooLarge
 from model.predictor import Predictor
 from model.training.export.benchmark import BATCHES, THREADS, Speed
@@ -71,6 +71,13 @@ class BrightnessEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+def engine_of(handler: Handler) -> Engine:
+    """The engine of the model that the handler serves by default."""
+    predictor = handler.pipeline.models.default.predictor
+    assert isinstance(predictor, Predictor)
+    return predictor.engine
 
 
 @dataclass

@@ -12,12 +12,12 @@ from model.registry.aliases import STABLE, Alias, Target
 from model.registry.registry import Registry, now
 
 NAME = "fashion-mnist"
-_SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / NAME
+SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / NAME
 
 
-def variant(folder: Path, version: str, name: str = NAME) -> Path:
-    """An artifact in `folder` whose labels end with its version."""
-    shutil.copytree(_SHIPPED, folder, ignore=shutil.ignore_patterns("training"))
+def variant(folder: Path, version: str, name: str = NAME, source: Path = SHIPPED) -> Path:
+    """A copy of the artifact `source` in `folder`, with labels that end with its version."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("training"))
     labels = (folder / "labels.txt").read_text().splitlines()
     (folder / "labels.txt").write_text("".join(f"{label} {version}\n" for label in labels))
     return seal(folder, version, name)
@@ -50,9 +50,10 @@ def seal(folder: Path, version: str, name: str = NAME) -> Path:
     return folder
 
 
-def push(registry: Registry, scratch: Path, *versions: str, name: str = NAME) -> list[Target]:
+def push(registry: Registry, scratch: Path, *versions: str, name: str = NAME, source: Path = SHIPPED) -> list[Target]:
     """Push variants of these versions; `scratch` is a folder for their files."""
-    return [registry.push(variant(scratch / f"{name}-{version}", version, name)).target for version in versions]
+    made = (variant(scratch / f"{name}-{version}", version, name, source) for version in versions)
+    return [registry.push(folder).target for folder in made]
 
 
 def set_alias(registry: Registry, target: Target, alias: str = STABLE, *, name: str = NAME, **options: object) -> None:

@@ -22,7 +22,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "h
 @click.command(cls=options.Command, context_settings=_PASS_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def model(arguments: Sequence[str]) -> int:
-    """Train, import, export and measure models."""
+    """Train, import and measure models, and choose those served."""
     return _run("model.__main__", arguments, "predictions model")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from client.dead_letters.dead_letter import DeadLetter
 from functions.messages.contract import encode_time
+from model.text import size_text
 
 UNKNOWN = "unknown"
 """The reason of a dead letter whose announcement does not state one, or is no longer there."""
@@ -74,10 +75,3 @@ def age_text(seconds: float) -> str:
         if seconds < most:
             return f"{max(0, int(seconds / length))}{unit}"
     return f"{int(seconds / 86_400)}d"
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes: `999 B`, `1.2 kB`, `9.9 MB`."""
-    if size < 1000:
-        return f"{size} B"
-    return f"{size / 1000:.1f} kB" if size < 999_950 else f"{size / 1e6:.1f} MB"

@@ -31,7 +31,7 @@ class LoadedModels:
         self._load, self._most_bytes, self._clock = load, most_bytes, clock
         self._loading, self._lock = threading.Lock(), threading.Lock()
         self._models: OrderedDict[_Key, ServedModel] = OrderedDict()
-        self._failed: dict[_Key, tuple[float, ArtifactError]] = {}
+        self._failed: dict[tuple[str, Target], tuple[float, ArtifactError]] = {}
 
     def find(self, name: str, digest: str) -> ServedModel | None:
         """A model that is loaded, or None."""
@@ -42,11 +42,11 @@ class LoadedModels:
 
     def load(self, name: str, target: Target) -> ServedModel:
         """A model, which is loaded unless it is; blocks. Raises ArtifactError, and temporary errors of the registry."""
-        key = (name, target.digest)
+        key, version = (name, target.digest), (name, target)  # a failure may be of one version's copy of the files
         with self._loading:
             if found := self.find(*key):
                 return found
-            failed_at, failure = self._failed.get(key, (0.0, None))
+            failed_at, failure = self._failed.get(version, (0.0, None))
             if failure and self._clock() - failed_at < RETRY_S:
                 raise failure
             try:
@@ -55,7 +55,7 @@ class LoadedModels:
                 raise  # of the registry, not of the artifact
             except ArtifactError as exc:
                 exc.__traceback__ = None
-                self._failed[key] = self._clock(), exc
+                self._failed[version] = self._clock(), exc
                 raise
             with self._lock:
                 self._models[key] = made

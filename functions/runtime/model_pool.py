@@ -18,6 +18,7 @@ from functions.errors import UnknownModel
 from functions.messages.contract import Decoded, Request
 from functions.runtime.loaded_models import LoadedModels
 from functions.runtime.memory_tuning import trim_memory
+from functions.runtime.model_problems import ModelProblems
 from functions.runtime.rereading import Rereading
 from functions.runtime.traffic_split import side_of
 from functions.service.models import Choice, ServedModel, Shadow, chosen, described
@@ -25,7 +26,7 @@ from model.errors import ArtifactError, NotRegistered, RegistryError
 from model.registry.aliases import STABLE, Alias, Aliases, Target, canaries, shadows
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry
-from model.text import quoted, shortened
+from model.text import quoted
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,8 @@ class ModelPool:
     """Loads and chooses the models of a registry. Callable from any thread. See Models.
 
     `refs`: the models that are served, of which the first is the default. `executor` runs what blocks. `start` starts a
-    thread with a name. `max_age_s`: seconds for which aliases are not read again. Raises ArtifactError when the default
-    model cannot be served.
+    thread with a name. `max_age_s`: seconds for which aliases are not read again. `compares`: whether what shadows say
+    can be published. Raises ArtifactError when the default model cannot be served.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ModelPool:
         executor: Executor,
         start: Callable[[str, Callable[[], None]], object],
         max_age_s: float,
+        compares: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry, self._loaded, self._executor = registry, loaded, executor
@@ -81,7 +83,8 @@ class ModelPool:
         self._first = next(iter(self._alias))
         self._serving: dict[str, Serving] = {}
         self._versions: dict[ModelRef, Target] = {}
-        self._problems: dict[str, str] = {}
+        self._compares = compares
+        self._problems = ModelProblems()
         self._collections = 0
         self.rereading = Rereading(self.reread, max_age_s, start, clock)
         self._begin(self._first)
@@ -107,7 +110,7 @@ class ModelPool:
             for alias, served in sorted(serving.loaded.items()):
                 split = {"percent": serving.canaries[alias]} if alias in serving.canaries else {"shadow": True}
                 listed.append({"alias": f"{name}@{alias}", **described(served), **split})
-        problem = "; ".join(text for _, text in sorted(self._problems.items()))
+        problem = self._problems.text()
         return {**described(self.default), "models": listed, **({"problem": problem} if problem else {})}
 
     def backlog_s(self) -> float:
@@ -126,9 +129,8 @@ class ModelPool:
         for name in list(self._serving):
             try:
                 self._update(name)
-                self._problems.pop(name, None)
             except Exception as exc:
-                self._note(name, "aliases", exc)
+                self._problems.note(name, "aliases", exc)
         if self._collections:
             # Twice: what the last requests of a model hold is released after the first time.
             self._collections -= 1
@@ -145,6 +147,7 @@ class ModelPool:
         serving = self._serving[name] = Serving(aliases, served, canaries(aliases, alias))
         if serving.canaries or shadows(aliases, alias):
             self.rereading.expire()  # the next request starts to load them
+        self._shrink(serving)
         return serving
 
     def _first_usable(self, ref: str, alias: Alias) -> ServedModel:
@@ -153,17 +156,18 @@ class ModelPool:
             try:
                 return self._loaded.load(name, target)
             except ArtifactError as exc:
-                self._note(ref, target.version, exc)
+                self._problems.note(ref, target.version, exc)
                 failure = exc
         raise failure
 
     def _update(self, name: str) -> None:
         """Load what the aliases of a model name now, then serve it."""
+        checked = self._problems.begin()
         before, aliases, alias = self._serving[name], self._registry.aliases(name), self._alias[name]
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
         served = self._replaced(name, alias, aliases[alias].target, before.served) or before.served
-        split, copied, loaded = canaries(aliases, alias), shadows(aliases, alias), {}
+        split, copied, loaded = canaries(aliases, alias), self._shadows(name, aliases), {}
         for each in {*split, *copied}:
             if new := self._replaced(name, each, aliases[each].target, before.loaded.get(each)):
                 loaded[each] = new
@@ -177,6 +181,17 @@ class ModelPool:
         if self._loaded.release(set(before.models) - set(now.models)):
             self._collections = 2
         self._shrink(now)
+        self._problems.end(name, checked)
+
+    def _shadows(self, name: str, aliases: Aliases) -> list[str]:
+        """The shadows of a model that can score here."""
+        found = shadows(aliases, self._alias[name])
+        if self._compares:
+            return found
+        for each in found:
+            reason = ArtifactError("it is a shadow, and the worker has no COMPARISON_TOPIC for what shadows say")
+            self._problems.note(f"{name}@{each}", aliases[each].target.version, reason)
+        return []
 
     def _replaced(self, name: str, alias: str, target: Target, old: ServedModel | None) -> ServedModel | None:
         """The model that an alias names now; the old one, or None, where that one cannot be served."""
@@ -184,29 +199,14 @@ class ModelPool:
         try:
             new = self._loaded.load(name, target)
         except ArtifactError as exc:
-            self._note(ref, target.version, exc)
+            self._problems.note(ref, target.version, exc)
             return old
-        self._problems.pop(ref, None)
         if new is not old:
             log.info(
                 "model replaced" if old else "model loaded",
                 extra={"model": name, "alias": alias, "version": target.version, "digest": target.digest},
             )
         return new
-
-    def _note(self, ref: str, version: str, failure: Exception) -> None:
-        """Log once why something of a model could not be replaced, and keep it for /ready."""
-        text = shortened(f"{ref} {version}: {failure}")
-        if self._problems.get(ref) == text:
-            return
-        self._problems[ref] = text
-        name, _, alias = ref.partition("@")
-        ours = isinstance(failure, ArtifactError)
-        log.error(
-            "model not replaced",
-            extra={"model": name, "alias": alias, "version": version, "reason": str(failure)},
-            exc_info=None if ours else failure,
-        )
 
     def _ref(self, asked: str | None) -> ModelRef:
         """The reference of a request. Raises UnknownModel."""
@@ -286,6 +286,7 @@ class ModelPool:
         side = side_of(request_id, serving.canaries)
         assert side
         found = self._replaced(name, side, serving.aliases[side].target, None)
+        self._shrink(serving, *([found] if found else []))
         return Choice(found or serving.served, shadows=serving.shadows)
 
     def _shrink(self, *kept: Serving | ServedModel) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from functions.errors import UnknownModel
 from functions.messages.contract import Decoded, Model, Request
@@ -12,17 +12,20 @@ from model.engines.base import AsyncEngine
 from model.predictor import Predictor
 from model.text import quoted
 
+if TYPE_CHECKING:
+    from model.combination import Combination
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class ServedModel:
     """A loaded model.
 
-    `batches`: scores images that are decoded in its scoring threads. `size`: bytes of what its engine loaded from
-    disk. The engine is released with the last reference to the loaded model.
+    `batches`: scores images that are decoded in its scoring threads; a combined model has none. `size`: bytes of what
+    its engine loaded from disk. The engine is released with the last reference to the loaded model.
     """
 
     model: Model
-    predictor: Predictor
+    predictor: Predictor | Combination
     batches: AsyncEngine | None = None
     size: int = 0
 
@@ -82,7 +85,7 @@ def chosen(choice: Choice) -> Future[Choice]:
 
 def described(served: ServedModel) -> dict[str, Any]:
     """A model for GET /ready."""
-    model, device = served.model, served.predictor.engine.device
+    model, device = served.model, served.predictor.device
     return {"model": model.name, "version": model.version, "engine": model.engine, "device": device}
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -181,39 +182,47 @@ class _Work:
     """The prepared image [1, height, width, channels], where an explanation or features need it."""
 
     def prepare(self) -> Images:
-        """The prepared image [1, height, width, channels]; blocks."""
-        self.timer.stage("predict")  # it waited for its turn
-        options, image = self.request.options, self.request.image
-        if self.choice.error:
-            raise self.choice.error
-        self._check_expiry()
-        if isinstance(image, ObjectRef):
-            with self.pipeline.objects.fetch(image, self._predictor.limits.max_bytes) as data:
-                self.timer.stage("fetch")
-                prepared = self._prepared(data)
-        else:
-            prepared = self._prepared(image)
+        """The prepared image [1, height, width, channels]; blocks. Not for a combined model."""
+        predictor, options = self.choice.served.predictor, self.request.options
+        assert isinstance(predictor, Predictor)
+        prepared = self._with_image(predictor.prepare)
         self.timer.stage("decode")
         self._check_expiry()
         if options.explain or options.features:
             self.images = prepared
         return prepared
 
-    @property
-    def _predictor(self) -> Predictor:
-        return self.choice.served.predictor
-
-    def _prepared(self, data: bytes) -> Images:
-        try:
-            return self._predictor.prepare(data)
-        except InvalidImage:
-            if sentence := image_as_text(data):
-                raise InvalidImage(sentence) from None
-            raise
-
     def score(self) -> Scores:
         """The scores [1, labels]; blocks."""
-        return self._predictor.engine.score(self.prepare())
+        predictor, options = self.choice.served.predictor, self.request.options
+        if isinstance(predictor, Predictor):
+            return predictor.engine.score(self.prepare())
+        for name, wanted in (("explain", options.explain), ("features", options.features)):
+            if wanted:
+                model = self.choice.served.model.name
+                raise InvalidRequest(f"{name} is true; the model {model!r} combines several models, and has none")
+        return self._with_image(predictor.score)
+
+    def _with_image(self, use: Callable[[bytes], T]) -> T:
+        """What `use` makes of the image file; blocks."""
+        self.timer.stage("predict")  # it waited for its turn
+        image = self.request.image
+        if self.choice.error:
+            raise self.choice.error
+        self._check_expiry()
+        with self._fetched(image) if isinstance(image, ObjectRef) else nullcontext(image) as data:
+            try:
+                return use(data)
+            except InvalidImage:
+                if sentence := image_as_text(data):
+                    raise InvalidImage(sentence) from None
+                raise
+
+    @contextmanager
+    def _fetched(self, image: ObjectRef) -> Iterator[bytes]:
+        with self.pipeline.objects.fetch(image, self.choice.served.predictor.max_bytes) as data:
+            self.timer.stage("fetch")
+            yield data
 
     def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
         """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""
@@ -224,17 +233,17 @@ class _Work:
 
     def conclude(self, scores: Callable[[], Scores]) -> Response:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
-        predictor, options, explanation, features = self._predictor, self.request.options, None, None
+        predictor, options, explanation, features = self.choice.served.predictor, self.request.options, None, None
         try:
             row = scores()[0]
             predictions = predictor.rank(row, options.top_k)
             labels = predictor.assigned(row)
             self.timer.stage("predict")
-            if self.images is not None:  # its time is part of the total alone
+            if self.images is not None and isinstance(predictor, Predictor):  # its time is part of the total alone
                 if options.explain:
                     explanation = predictor.explain(self.images, predictions[0].label)
                 if options.features:
-                    features = self._features(self.images)
+                    features = self._features(predictor, self.images)
         except PERMANENT as exc:
             exc.__traceback__ = None  # its frames hold the exception and the image: a cycle for the garbage collector
             return self._respond(error=Error(code_of(exc), str(exc)))
@@ -251,8 +260,8 @@ class _Work:
     def _respond(self, **found: Any) -> Response:
         return self.pipeline.respond(self.request, self.timer.timing(), self.choice.served, **found)
 
-    def _features(self, images: Images) -> bytes:
-        features = self._predictor.features(images)
+    def _features(self, predictor: Predictor, images: Images) -> bytes:
+        features = predictor.features(images)
         if features is None:
             model = self.choice.served.model
             raise InvalidRequest(

@@ -39,7 +39,7 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
     with _writing(cache):
         cache.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(prefix="fetching-", dir=cache)
-    with scratch as place, closing(storage.Client()) as client:
+    with scratch as place, closing(storage.Client(project=None)) as client:
         return _fetch(client.bucket(bucket), f"{_SCHEME}{bucket}/", prefix, cache, Path(place))
 
 

@@ -1,8 +1,8 @@
 """Reads and verifies an artifact, and loads the requested or the fastest of its engines.
 
 An artifact is a folder: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, model.onnx, golden.json,
-MODEL_CARD.md, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. Importing this module
-loads none of the engines' libraries.
+MODEL_CARD.md, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. A combined model has
+members instead of a network: see composition.py. Importing this module loads none of the engines' libraries.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.manifest import MANIFEST, File, check_file, parse_json, parse_manifest, read_text_file
+from model.artifact.manifest import MANIFEST, File, Manifest, check_file, parse_json, parse_manifest, read_text_file
 from model.engines.base import Engine, Signature
 from model.engines.gpu import CPU, why_unused
 from model.errors import ArtifactError
@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 AUTO = "auto"
+
+COMPOSITION = "composition.json"
+"""The file that makes an artifact a combined model."""
 
 # Values of `device`: a GPU where the engine finds one, and no start without one.
 GPU = "gpu"
@@ -62,7 +65,10 @@ ENGINES = {
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A verified artifact. `digest` identifies its files; `engines` are ordered by speed as export measured it."""
+    """A verified artifact. `digest` identifies its files; `engines` are ordered by speed as export measured it.
+
+    `members`: those of a combined model; its `engines` are those that all of them have.
+    """
 
     name: str
     version: str
@@ -72,6 +78,7 @@ class Artifact:
     engines: tuple[str, ...]
     parameters: int | None = None
     golden: File | None = None
+    members: tuple[Artifact, ...] = ()
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -90,7 +97,7 @@ def read_artifact(folder: Path) -> Artifact:
         if name not in ENGINES:
             raise ArtifactError(f"{folder}: {MANIFEST} names the engine {name!r}; known are {', '.join(ENGINES)}")
         path = ENGINES[name].path
-        if not any(listed == path or listed.startswith(f"{path}/") for listed in manifest.files):
+        if not any(listed in (path, COMPOSITION) or listed.startswith(f"{path}/") for listed in manifest.files):
             raise ArtifactError(f"{folder}: {MANIFEST} lists the engine {name} but not its {path}")
     for path in ("labels.txt", "signature.json"):
         if path not in manifest.files:
@@ -103,6 +110,7 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(f"{folder}: labels.txt is not UTF-8") from None
     except (ArtifactError, ValueError) as exc:
         raise ArtifactError(f"{folder}: {exc}") from exc
+    members = _members(folder, manifest) if COMPOSITION in manifest.files else ()
     return Artifact(
         manifest.name,
         manifest.version,
@@ -112,11 +120,23 @@ def read_artifact(folder: Path) -> Artifact:
         manifest.engines,
         manifest.parameters,
         manifest.golden,
+        members,
     )
 
 
+def _members(folder: Path, manifest: Manifest) -> tuple[Artifact, ...]:
+    """The members of a combined model, which has them in folders that are numbered from 1."""
+    listed = {path for path in manifest.files if path.startswith("members/") and path.endswith(f"/{MANIFEST}")}
+    expected = [f"members/{number}" for number in range(1, len(listed) + 1)]
+    if listed != {f"{member}/{MANIFEST}" for member in expected}:
+        raise ArtifactError(f"{folder}: {MANIFEST} lists {COMPOSITION}, and members that are not numbered from 1")
+    return tuple(read_artifact(folder / member) for member in expected)
+
+
 def engine_bytes(artifact: Artifact, engine: str) -> int:
-    """The size in bytes of the file or folder that an engine loads."""
+    """The size in bytes of the files or folders that an engine loads."""
+    if artifact.members:
+        return sum(engine_bytes(member, engine) for member in artifact.members)
     path = artifact.folder / ENGINES[engine].path
     return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
@@ -162,6 +182,11 @@ def load_engine(artifact: Artifact, engine: str = AUTO, threads: int = 1, device
     from model.artifact.golden import check_golden
     from model.preprocessing.recipe import check_recipe
 
+    if artifact.members:
+        raise ArtifactError(
+            f"{artifact.name} {artifact.version} combines {len(artifact.members)} models, which only a worker scores: "
+            "start one, or name one of its members"
+        )
     name = choose_engine(artifact, engine, device)
     path, signature = artifact.folder / ENGINES[name].path, artifact.signature
     try:

@@ -142,21 +142,26 @@ class MicroBatcher:
         raise RuntimeError("the batcher is closed")
 
     def _run(self) -> None:
-        while True:
-            with self._gathering:  # one thread at a time: two would each get half a batch
-                first, self._held = self._held or self._jobs.get(), None
-                if first is None:
-                    self._jobs.put(None)  # for the next thread
-                    return
-                self._free.acquire()
-                batch = self._gather(first)
-            began = time.monotonic()
-            try:
-                self._score_all([(images, job) for job in batch if (images := _prepared(job)) is not None])
-            finally:
-                self._free.release()
-            taken_s = (time.monotonic() - began) / len(batch)
-            self._image_s += (taken_s - self._image_s) / _AVERAGED
+        while self._score_next():
+            pass
+
+    def _score_next(self) -> bool:
+        """Wait for a batch and score it; False at the end. A thread that waits holds nothing of earlier batches."""
+        with self._gathering:  # one thread at a time: two would each get half a batch
+            first, self._held = self._held or self._jobs.get(), None
+            if first is None:
+                self._jobs.put(None)  # for the next thread
+                return False
+            self._free.acquire()
+            batch = self._gather(first)
+        began = time.monotonic()
+        try:
+            self._score_all([(images, job) for job in batch if (images := _prepared(job)) is not None])
+        finally:
+            self._free.release()
+        taken_s = (time.monotonic() - began) / len(batch)
+        self._image_s += (taken_s - self._image_s) / _AVERAGED
+        return True
 
     def _gather(self, first: _Job) -> list[_Job]:
         """The next batch."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -56,14 +56,31 @@ class Alias:
         kept = (self.target, *self.previous)[:KEPT] if target != self.target else self.previous
         return Alias(target, percent, False, changed_at, kept)
 
-    def rolled_back(self, changed_at: str) -> Alias:
-        """The alias at its latest earlier target. Raises RegistryError when it has none."""
+    def rolled_back(self, changed_at: str, version: str = "") -> Alias:
+        """The alias at its latest earlier target, or at the latest that was this version; later ones are forgotten.
+
+        As in `moved`, a canary and a shadow pause. Raises RegistryError when there is no such target.
+        """
         if not self.previous:
-            raise RegistryError("the alias has never named another version, so there is nothing to roll back to")
-        return replace(self, target=self.previous[0], previous=self.previous[1:], changed_at=changed_at)
+            raise RegistryError("it has named no other version before, so there is nothing to roll back to")
+        known = [target.version for target in self.previous]
+        if version and version not in known:
+            raise RegistryError(f"it has not named {version} before; it named {', '.join(known)}")
+        place = known.index(version) if version else 0
+        return replace(
+            self.moved(self.previous[place], changed_at), previous=self.previous[place + 1 :], changed_at=changed_at
+        )
 
 
 Aliases = Mapping[str, Alias]
+
+
+@dataclass(frozen=True, slots=True)
+class AliasFile:
+    """The content of aliases.json. `deleting`: versions that are being deleted, which no alias may name any more."""
+
+    aliases: dict[str, Alias]
+    deleting: frozenset[str] = frozenset()
 
 
 def canaries(aliases: Aliases, served: str) -> dict[str, float]:
@@ -78,14 +95,19 @@ def shadows(aliases: Aliases, served: str) -> list[str]:
     return [name for name, alias in sorted(aliases.items()) if name != served and alias.shadow]
 
 
-def encode_aliases(aliases: Aliases) -> bytes:
+def encode_aliases(file: AliasFile) -> bytes:
     """The content of aliases.json. Raises RegistryError for percentages that sum to more than 100."""
-    _check_sum(aliases.values())
-    body = {name: _encoded(alias) for name, alias in sorted(aliases.items())}
-    return (json.dumps({"schema_version": SCHEMA_VERSION, "aliases": body}, indent=1) + "\n").encode()
+    _check_sum(file.aliases)
+    body: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "aliases": {name: _encoded(alias) for name, alias in sorted(file.aliases.items())},
+    }
+    if file.deleting:
+        body["deleting"] = sorted(file.deleting)
+    return (json.dumps(body, indent=1) + "\n").encode()
 
 
-def parse_aliases(data: bytes, name: str) -> dict[str, Alias]:
+def parse_aliases(data: bytes, name: str) -> AliasFile:
     """Parse aliases.json, which messages call `name`. Raises RegistryError: nothing unknown is ignored."""
     try:
         body = parse_json(data, name)
@@ -95,12 +117,12 @@ def parse_aliases(data: bytes, name: str) -> dict[str, Alias]:
     if not isinstance(listed, dict) or body.get("schema_version") != SCHEMA_VERSION:
         raise RegistryError(f"{name} must be an object with schema_version {SCHEMA_VERSION} and aliases")
     try:
-        _check_fields(body, ("schema_version", "aliases"))
+        _check_fields(body, ("schema_version", "aliases", "deleting"))
         found = {check_alias(key): _decoded(value) for key, value in listed.items()}
-        _check_sum(found.values())
+        _check_sum(found)
+        return AliasFile(found, _versions(body.get("deleting", [])))
     except RegistryError as exc:
         raise RegistryError(f"{name}: {exc}") from None
-    return found
 
 
 def check_percent(value: object) -> float:
@@ -110,10 +132,11 @@ def check_percent(value: object) -> float:
     raise RegistryError(f"percent is {quoted(value)}; it must be a number from 0 to 100")
 
 
-def _check_sum(aliases: Iterable[Alias]) -> None:
-    total = sum(alias.percent or 0 for alias in aliases)
-    if total > 100:
-        raise RegistryError(f"the percentages of the aliases sum to {total:g}; at most 100 are allowed")
+def _check_sum(aliases: Aliases) -> None:
+    percents = {name: alias.percent for name, alias in sorted(aliases.items()) if alias.percent}
+    if (total := round(math.fsum(percents.values()), 6)) > 100:
+        shown = " and ".join(f"{name} {percent:g}" for name, percent in percents.items())
+        raise RegistryError(f"the percentages are {shown}, which sum to {total:g}; at most 100 are allowed")
 
 
 def _encoded(alias: Alias) -> dict[str, Any]:
@@ -139,6 +162,12 @@ def _decoded(value: object) -> Alias:
     return Alias(
         _target(found), percent, shadow, changed_at, tuple(_target(_object(each, "previous")) for each in previous)
     )
+
+
+def _versions(value: object) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise RegistryError(f"deleting is {quoted(value)}; it must be a list of versions")
+    return frozenset(map(check_version, value))
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
+import filecmp
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from model.artifact.manifest import MAX_TEXT_BYTES
 from model.errors import RegistryError
-from model.registry.storage import NEW, Changed, Stored
+from model.registry.storage import NEW, Changed, Entry, Stored
 
 # The file whose lock writers hold, and the beginning of the names of files that are not complete.
 _LOCK, _PARTIAL = ".lock", ".partial-"
 
 
 class FolderStorage:
-    """Files below a folder. A generation is the hash of the content, and writers take turns. See Storage."""
+    """Files below a folder. Writers take turns. A generation is a time that only grows, and a hash. See Storage."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -34,23 +36,30 @@ class FolderStorage:
         try:
             with _errors(file), file.open("rb") as opened:
                 content = opened.read(MAX_TEXT_BYTES + 1)
+                written = os.fstat(opened.fileno()).st_mtime_ns
         except FileNotFoundError:
             return None
         if len(content) > MAX_TEXT_BYTES:
             raise RegistryError(f"{file} has more than {MAX_TEXT_BYTES:,} bytes")
-        return Stored(content, hashlib.sha256(content).hexdigest())
+        return Stored(content, f"{written}-{hashlib.sha256(content).hexdigest()}")
 
     def write(self, path: str, content: bytes, generation: str) -> None:
         with self._writing():
             found = self.read(path)
             if (found.generation if found else NEW) != generation:
                 raise Changed(path)
-            with self._placing(path) as partial:
-                partial.write_bytes(content)
+            with self._placing(path) as opened:
+                opened.write(content)
 
     def upload(self, path: str, file: Path) -> None:
-        with self._writing(), self._placing(path) as partial:
-            shutil.copyfile(file, partial)
+        with self._writing(), self._placing(path) as opened, file.open("rb") as source:
+            shutil.copyfileobj(source, opened)
+
+    def holds(self, path: str, entry: Entry, file: Path) -> bool:
+        stored = self._root / path
+        with _errors(stored), suppress(FileNotFoundError):
+            return entry.size == file.stat().st_size and filecmp.cmp(stored, file, shallow=False)
+        return False
 
     def folders(self, path: str) -> list[str]:
         folder = self._root / path
@@ -62,24 +71,39 @@ class FolderStorage:
                 return []
             raise RegistryError(f"the registry folder {folder} does not exist") from None
 
-    def sizes(self, path: str) -> Mapping[str, int]:
-        folder = self._root / path
+    def files(self, path: str) -> Mapping[str, Entry]:
+        folder, found = self._root / path, {}
         with _errors(folder):
-            files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(_PARTIAL)]
-            return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
+            for file in folder.rglob("*"):
+                with suppress(FileNotFoundError):  # another writer has deleted or replaced it
+                    if file.is_file():
+                        found[file.relative_to(folder).as_posix()] = _entry(file)
+        return found
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, entry: Entry) -> None:
         file = self._root / path
         with self._writing():
-            file.unlink(missing_ok=True)
+            try:
+                if _entry(file) != entry:
+                    raise Changed(path)
+                file.unlink()
+            except FileNotFoundError:
+                return
             for parent in file.parents:  # a bucket has no empty folders either
                 if parent == self._root or any(parent.iterdir()):
                     break
                 parent.rmdir()
 
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the lock of the writers."""
+        try:
+            import fcntl
+        except ImportError:
+            raise RegistryError("on Windows a registry in a folder can only be read; use gs://bucket/prefix") from None
         with _errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             with (self._root / _LOCK).open("w") as lock:
@@ -87,18 +111,30 @@ class FolderStorage:
                 yield
 
     @contextmanager
-    def _placing(self, path: str) -> Iterator[Path]:
+    def _placing(self, path: str) -> Iterator[BinaryIO]:
         """Yield a file to write, which then replaces the one at `path`: no reader sees half a file."""
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=target.parent)
-        os.close(handle)
         try:
-            yield Path(name)
+            with open(handle, "wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(handle)
             os.chmod(name, 0o644)
+            with suppress(FileNotFoundError):
+                before, made = target.stat().st_mtime_ns, os.stat(name).st_mtime_ns
+                if made <= before:  # clocks are coarse and may be set back
+                    os.utime(name, ns=(before + 1, before + 1))
             os.replace(name, target)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _entry(file: Path) -> Entry:
+    found = file.stat()
+    modified = datetime.fromtimestamp(found.st_mtime, UTC)
+    return Entry(found.st_size, modified, f"{found.st_mtime_ns}-{found.st_ino}")
 
 
 @contextmanager

@@ -70,9 +70,9 @@ def is_version(text: str) -> bool:
 
 
 def version_order(version: str) -> list[tuple[int, int, str]]:
-    """A key that sorts versions: numbers by value, so that 1.10.0 comes after 1.9.0."""
+    """A key that sorts versions: numbers by value, so that 1.10.0 comes after 1.9.0, and 2.0.0 after 2.0.0-rc1."""
     parts = re.findall(r"\d+|[^\d._+-]+", version)
-    return [(0, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts]
+    return [(1, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts] + [(0, 0, "")]
 
 
 def _checked(kind: str, text: str, syntax: re.Pattern[str]) -> str:

@@ -5,35 +5,38 @@ There is no database and no server: any number of people and workers use the sam
 
 from __future__ import annotations
 
-import json
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.artifact.load import Artifact, read_artifact
-from model.artifact.manifest import MANIFEST, Manifest, parse_json, parse_manifest
-from model.errors import ArtifactError, NotRegistered, RegistryError
-from model.registry.aliases import ALIASES, STABLE, Alias, Target, encode_aliases, parse_aliases
+from model.artifact.load import read_artifact
+from model.artifact.manifest import MANIFEST, Manifest
+from model.errors import NotRegistered, RegistryError
+from model.registry.aliases import ALIASES, STABLE, Alias, AliasFile, Target, encode_aliases, parse_aliases
 from model.registry.bucket import SCHEME, BucketStorage
 from model.registry.folder import FolderStorage
 from model.registry.names import ModelRef, check_model_name, check_version, is_model_name, is_version, version_order
-from model.registry.storage import NEW, Changed, Storage
+from model.registry.storage import NEW, Changed, Entry, Storage
+from model.registry.upload import Upload, Uploading, parse_version
 from model.text import quoted
 
 # How often a change of aliases is tried when others change other aliases of the model at the same time.
 _TRIES = 10
 
-CARD = "MODEL_CARD.md"
-"""The file that a version holds apart from those in its manifest."""
+# Seconds within which the next try begins, at random.
+_WAIT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a model. `address`: its artifact, for `fetch_artifact`."""
+    """A version of a model. `files`: by path, as they were listed. `address`: its artifact, for `fetch_artifact`."""
 
     name: str
     manifest: Manifest
+    files: Mapping[str, Entry]
     address: str
 
     @property
@@ -66,6 +69,15 @@ class Registry:
         """The folder, or `gs://bucket/prefix`."""
         return self._storage.address
 
+    @property
+    def storage(self) -> Storage:
+        """The files, for the other modules of this package."""
+        return self._storage
+
+    def close(self) -> None:
+        """Close connections."""
+        self._storage.close()
+
     def names(self) -> list[str]:
         """The models, sorted."""
         return [name for name in self._storage.folders("") if is_model_name(name)]
@@ -81,14 +93,17 @@ class Registry:
         stored = self._storage.read(f"{path}/{MANIFEST}")
         if stored is None:
             raise NotRegistered(f"{self.address} has no version {version} of {name}; {self._known(name)}")
-        manifest = self._manifest(stored.content, name, version)
-        sizes = self._storage.sizes(path)
-        missing = [file for file, entry in manifest.verified.items() if sizes.get(file) != entry.size]
+        return self.checked(name, version, stored.content, self._storage.files(path))
+
+    def checked(self, name: str, version: str, manifest: bytes, files: Mapping[str, Entry]) -> Version:
+        """A version from its manifest.json and its files. Raises RegistryError when it is not complete."""
+        read = parse_version(manifest, self.address, name, version)
+        missing = [file for file, entry in read.verified.items() if file not in files or files[file].size != entry.size]
         if missing:
-            raise RegistryError(
+            raise NotRegistered(
                 f"{name} {version} in {self.address} is not complete: {missing[0]} is missing or cut off; push it again"
             )
-        return Version(name, manifest, self.address_of(name, version))
+        return Version(name, read, files, self.address_of(name, version))
 
     def address_of(self, name: str, version: str) -> str:
         """The address of a version's artifact, for `fetch_artifact`, whether it is there or not."""
@@ -96,6 +111,10 @@ class Registry:
 
     def aliases(self, name: str) -> dict[str, Alias]:
         """The aliases of a model; none when it has none."""
+        return self.alias_file(name).aliases
+
+    def alias_file(self, name: str) -> AliasFile:
+        """The content of aliases.json of a model."""
         return self._aliases(name)[0]
 
     def target(self, ref: ModelRef) -> Target:
@@ -112,24 +131,35 @@ class Registry:
         has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(name)
         return NotRegistered(f"{name} in {self.address} has no alias {alias}; {has}")
 
-    def push(self, folder: Path, name: str = "", version: str = "") -> Version:
+    def no_model(self, name: str) -> NotRegistered:
+        """The error for a model that is not there."""
+        return NotRegistered(f"{self.address} has no model {name}; {self._known(name)}")
+
+    def push(
+        self,
+        folder: Path,
+        name: str = "",
+        version: str = "",
+        uploading: Uploading = lambda file, size: None,
+    ) -> Version:
         """Add an artifact. `name` and `version`: instead of its own, which keeps its digest.
+
+        `uploading` is called with the path and the size in bytes of each file before it is written.
 
         A version never changes: another artifact under the same version raises RegistryError, and the same one is
         completed where a push was interrupted. Raises ArtifactError when the artifact cannot be used.
         """
         artifact = read_artifact(folder)
         name, version = check_model_name(name or artifact.name), check_version(version or artifact.version)
-        path = f"{name}/{version}"
-        written = _renamed((folder / MANIFEST).read_bytes(), name, version)
-        manifest = self._claim(path, written, artifact)
-        sizes = self._storage.sizes(path)
-        for file, entry in manifest.verified.items():
-            if sizes.get(file) != entry.size:
-                self._storage.upload(f"{path}/{file}", folder / file)
-        if (folder / CARD).is_file():
-            self._storage.upload(f"{path}/{CARD}", folder / CARD)
-        return self.version(name, version)
+        upload = Upload(self._storage, folder, artifact, name, version, uploading)
+        for _ in range(_TRIES):
+            if version in self.alias_file(name).deleting:
+                raise RegistryError(f"{name} {version} is being deleted; run gc for {name}, then push again")
+            try:
+                return Version(name, *upload.run(), self.address_of(name, version))
+            except Changed:
+                continue
+        raise RegistryError(f"{name} {version} is written and deleted all the time by others; try again")
 
     def edit_aliases(
         self, name: str, touched: tuple[str, ...], edit: Callable[[dict[str, Alias]], dict[str, Alias]]
@@ -139,9 +169,10 @@ class Registry:
         Raises RegistryError when another writer changes one of them at the same time: the first one wins.
         """
         first: list[Alias | None] | None = None
-        for _ in range(_TRIES):
-            aliases, generation = self._aliases(name)
-            before = [aliases.get(alias) for alias in touched]
+
+        def checked(file: AliasFile) -> AliasFile:
+            nonlocal first
+            before = [file.aliases.get(alias) for alias in touched]
             if first is not None and before != first:
                 shown = ", ".join(
                     f"{a} is {b.target.version if b else 'gone'}" for a, b in zip(touched, before, strict=True)
@@ -149,52 +180,33 @@ class Registry:
                 raise RegistryError(
                     f"another writer changed an alias of {name} at the same time: now {shown}; decide again"
                 )
-            first, edited = before, edit(dict(aliases))
+            first, edited = before, edit(dict(file.aliases))
+            for key, alias in edited.items():
+                if alias != file.aliases.get(key) and alias.target.version in file.deleting:
+                    raise RegistryError(f"{name} {alias.target.version} is being deleted; choose another version")
+            return AliasFile(edited, file.deleting)
+
+        return self.edit_alias_file(name, checked).aliases
+
+    def edit_alias_file(self, name: str, edit: Callable[[AliasFile], AliasFile]) -> AliasFile:
+        """Change aliases.json of a model in one write; `edit` is called again when another writer was faster."""
+        for _ in range(_TRIES):
+            before, generation = self._aliases(name)
+            edited = edit(before)
             try:
                 self._storage.write(f"{name}/{ALIASES}", encode_aliases(edited), generation)
             except Changed:
+                time.sleep(random.uniform(0, _WAIT_S))  # nosec B311
                 continue
             return edited
         raise RegistryError(f"the aliases of {name} in {self.address} change all the time; try again")
 
-    def _aliases(self, name: str) -> tuple[dict[str, Alias], str]:
+    def _aliases(self, name: str) -> tuple[AliasFile, str]:
         path = f"{check_model_name(name)}/{ALIASES}"
         stored = self._storage.read(path)
         if stored is None:
-            return {}, NEW
+            return AliasFile({}), NEW
         return parse_aliases(stored.content, f"{self.address}/{path}"), stored.generation
-
-    def _claim(self, path: str, written: bytes, artifact: Artifact) -> Manifest:
-        """Write the manifest of a version first: from then on its files can only be those of the manifest."""
-        try:
-            self._storage.write(f"{path}/{MANIFEST}", written, NEW)
-            return parse_manifest(written)
-        except Changed:
-            stored = self._storage.read(f"{path}/{MANIFEST}")
-        manifest = parse_manifest(stored.content) if stored else None
-        if manifest is None or manifest.digest != artifact.digest:
-            raise RegistryError(
-                f"{self.address}/{path} holds another artifact, and a version never changes; push this one with "
-                "--version and a new version"
-            )
-        if manifest.golden != artifact.golden:  # the engines were measured again: the first measurement stays
-            raise RegistryError(
-                f"{self.address}/{path} holds this model with other golden images; push this artifact with --version "
-                "and a new version"
-            )
-        return manifest
-
-    def _manifest(self, content: bytes, name: str, version: str) -> Manifest:
-        try:
-            manifest = parse_manifest(content)
-        except ArtifactError as exc:
-            raise RegistryError(f"{self.address}/{name}/{version}: {exc}") from None
-        if (manifest.name, manifest.version) != (name, version):
-            raise RegistryError(
-                f"{self.address}/{name}/{version} holds {manifest.name} {manifest.version}: it was copied by hand; "
-                "push the artifact instead"
-            )
-        return manifest
 
     def _known(self, name: str) -> str:
         if versions := self.versions(name):
@@ -205,10 +217,3 @@ class Registry:
 def now() -> str:
     """The time for `changed_at`: RFC 3339 in UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _renamed(manifest: bytes, name: str, version: str) -> bytes:
-    """A manifest with another name and version. Its digest stays, because it covers the files only."""
-    body = parse_json(manifest, MANIFEST)
-    body |= {"name": name, "version": version}
-    return (json.dumps(body, indent=2) + "\n").encode()

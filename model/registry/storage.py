@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,19 @@ class Stored:
     generation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a listing. `size`: bytes. `modified`: when it was written, in UTC. `generation`: for `delete`.
+
+    `crc32c`: the checksum that Cloud Storage keeps, in base64; empty in a folder.
+    """
+
+    size: int
+    modified: datetime
+    generation: str
+    crc32c: str = ""
+
+
 class Storage(Protocol):
     """The files of a registry. Paths are relative, with `/`. Callable from any thread.
 
@@ -40,21 +54,32 @@ class Storage(Protocol):
         ...
 
     def write(self, path: str, content: bytes, generation: str) -> None:
-        """Write a small file whole if it has this generation (NEW: does not exist), else raise Changed."""
+        """Write a small file whole if it has this generation (NEW: does not exist), else raise Changed.
+
+        A file that is written again never has an earlier generation, even with the same content.
+        """
         ...
 
     def upload(self, path: str, file: Path) -> None:
         """Write a file whole, whatever is there."""
         ...
 
+    def holds(self, path: str, entry: Entry, file: Path) -> bool:
+        """Whether the file at `path`, which was listed as `entry`, has the content of a local file."""
+        ...
+
     def folders(self, path: str) -> list[str]:
         """The names of the folders in a folder (empty: the root), sorted."""
         ...
 
-    def sizes(self, path: str) -> Mapping[str, int]:
-        """Paths relative to a folder, of the files at any depth below it, and their sizes in bytes."""
+    def files(self, path: str) -> Mapping[str, Entry]:
+        """The files at any depth below a folder, by their paths relative to it."""
         ...
 
-    def delete(self, path: str) -> None:
-        """Delete a file that may or may not exist."""
+    def delete(self, path: str, entry: Entry) -> None:
+        """Delete a file if it is still the one that was listed as `entry`, else raise Changed. It may be gone."""
+        ...
+
+    def close(self) -> None:
+        """Close connections."""
         ...

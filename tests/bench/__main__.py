@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-_OF_MODELS = {"cold_start", "load", "memory", "latency"}
+_OF_MODELS = {"cold_start", "load", "memory", "latency", "swaps"}
 _PARTS = (*sorted(_OF_MODELS), "plan", "twin")
 
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.memory import memory
     from tests.bench.stages import imports, stages
     from tests.bench.subjects import NAMES, installed_engines, subjects
+    from tests.bench.swaps import swaps
     from tests.bench.twin import twin
 
     engines = installed_engines()
@@ -73,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keep("memory", ("Memory of the worker's processes at full load", memory(measured, options.requests)))
     if "latency" in parts:
         keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, options.runs)))
+    if "swaps" in parts:
+        found = swaps(measured, options.images, min(3, options.runs))
+        keep("swaps", ("While an alias moves between two versions", found))
     if "plan" in parts:
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
             found = capacity(files, engines, min(3, options.runs))

@@ -73,11 +73,11 @@ def _measure(
                     found.setdefault(f"of the default.{of}.{name}", []).append(ms[name] / ms["default"])
 
 
-def open_loop(tested: Rig, files: Sequence[bytes], per_s: float) -> list[float]:
+def open_loop(tested: Rig, files: Sequence[bytes], per_s: float, seconds: float = _SECONDS) -> list[float]:
     """Milliseconds from when each request was due to its answer; `per_s` are due a second."""
     faults, asked = random.Random(1), {}
     due = time.perf_counter()
-    for number in range(max(_LEAST, int(_SECONDS * per_s))):
+    for number in range(max(_LEAST, int(seconds * per_s))):
         due += faults.expovariate(per_s)
         time.sleep(max(0.0, due - time.perf_counter()))
         asked[tested.line.send(files[number % len(files)])] = due

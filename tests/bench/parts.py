@@ -101,12 +101,14 @@ class ResponseListener:
         self._missing: set[str] = set()
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
+        self.last = b""
         subscription = f"projects/{project}/subscriptions/res_predict-sub"
         self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000, Supervisor())
 
     def _hear(self, delivery: PulledDelivery) -> None:
         now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]
         delivery.ack()
+        self.last = delivery.envelope.payload
         with self._lock:
             self.heard.setdefault(request_id, now)
             if request_id in self._missing:

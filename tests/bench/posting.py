@@ -23,6 +23,7 @@ class Posting:
         self._threads = ThreadPoolExecutor(THREADS, "posting")
         self._asked: dict[str, Future[None]] = {}
         self.heard: dict[str, float] = {}
+        self.last = b""
 
     def send(self, image: bytes) -> str:
         """Have an image posted as soon as a thread is free; gives the request's id."""
@@ -48,4 +49,4 @@ class Posting:
         response = self._connections.request("POST", self._url, body=image)
         if response.status != 200:
             raise OSError(f"the server answered {response.status}: {response.data[:300].decode(errors='replace')}")
-        self.heard[request_id] = time.perf_counter()
+        self.heard[request_id], self.last = time.perf_counter(), response.data

@@ -65,9 +65,13 @@ def twin() -> Iterator[dict[str, str]]:
 
 
 class Line(Protocol):
-    """A way to a worker and back. `heard`: the moment of each answer, by the request's id."""
+    """A way to a worker and back.
+
+    `heard`: the moment of each answer, by the request's id. `last`: the content of the latest answer.
+    """
 
     heard: dict[str, float]
+    last: bytes
 
     def send(self, image: bytes) -> str:
         """Ask, without waiting; gives the request's id."""

@@ -18,7 +18,7 @@ from functions.service.handler import Handler
 from functions.settings import Settings
 from infra.check.toolchain import Unavailable, environment
 from tests.conftest import ROOT, absent
-from tests.fakes import respond
+from tests.fakes import engine_of, respond
 from tests.hostile import COSTLY
 from tests.samples import BAD_IMAGES
 
@@ -75,7 +75,7 @@ def bulk(beam: Path, tmp_path: Path) -> Bulk:
 def worker() -> Iterator[Handler]:
     handler = build(Settings(project="p"))
     yield handler
-    handler.pipeline.models.default.predictor.engine.close()
+    engine_of(handler).close()
 
 
 def lines(folder: Path, pattern: str) -> list[str]:

@@ -26,7 +26,7 @@ from model.images.decode import FORMATS
 from model.labels import Prediction
 from tests import dockerfile
 from tests.conftest import ROOT, absent
-from tests.fakes import respond
+from tests.fakes import engine_of, respond
 from tests.onnx_models import EDGES, network, saved
 from tests.pubsub_client import PubsubClient
 from tests.samples import BAD_IMAGES, encoded
@@ -98,7 +98,7 @@ def expected() -> Iterator[tuple[Prediction, ...]]:
     """Predictions of the checkout itself."""
     handler = build_service(Settings(project="p"))
     yield respond(handler, Envelope("m", GOOD)).predictions
-    handler.pipeline.models.default.predictor.engine.close()
+    engine_of(handler).close()
 
 
 @contextmanager

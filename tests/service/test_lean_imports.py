@@ -62,6 +62,19 @@ def test_no_command_imports_tensorflow(root: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_the_commands_of_a_registry_in_a_folder_import_no_library_of_google(root: Path, tmp_path: Path) -> None:
+    artifact, registry = "model/artifacts/fashion-mnist", ["--registry", str(tmp_path / "registry")]
+    code = (
+        "import sys\nfrom model.__main__ import main\n"
+        f"for words in (['push', {artifact!r}], ['list'], ['show', 'fashion-mnist@1.3.0'], ['gc', 'fashion-mnist']):\n"
+        f"    assert main([*words, *{registry!r}]) == 0, words\n"
+        "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'google.cloud.storage', 'requests'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_collecting_the_quick_tests_imports_no_training_library(root: Path) -> None:
     """Each process of `make test` imports all of their files: TensorFlow would take four seconds in each."""
     code = (

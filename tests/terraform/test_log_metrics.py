@@ -37,8 +37,8 @@ def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     registry = Registry.at(str(folder / "models"))
     set_alias(registry, registry.push(SHIPPED).target)
     set_alias(registry, registry.push(altered(folder / "altered", "9")).target)
-    served = {"registry": registry.address, "models": NAME}
-    with Twin(worker=delivery, log_path=folder / "worker.log", **served) as twin, pytest.MonkeyPatch.context() as patch:
+    twin = Twin(worker=delivery, log_path=folder / "worker.log", registry=registry.address, models=NAME)
+    with twin, pytest.MonkeyPatch.context() as patch:
         for name, value in twin.env.items():
             patch.setenv(name, value)
         for command in ("publish", "upload"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
@@ -241,3 +242,17 @@ def test_queued_images_are_scored_before_closing() -> None:
     threading.Timer(0.05, engine.go.set).start()
     batcher.close()
     assert all(future.done() for future in futures) and sum(engine.sizes) == 9
+
+
+def test_a_thread_that_waits_keeps_no_image() -> None:
+    class Work:
+        def prepare(self) -> Images:
+            return np.zeros((1, 4, 4, 1), np.float32)
+
+    batcher = MicroBatcher(BrightnessEngine(), max_batch_size=8, scorers=2)
+    work = Work()
+    batcher.submit(work.prepare).result(10)
+    gone = weakref.ref(work)
+    del work
+    assert until(lambda: gone() is None)
+    batcher.close()

@@ -20,10 +20,11 @@ from client.dead_letters.output import details, show_rows
 from client.dead_letters.payload_file import save_payload
 from client.dead_letters.redrive import Redrive, RequestPublisher
 from client.dead_letters.subscription import DeadLetterSubscription
-from client.dead_letters.summary import HEADINGS, UNKNOWN, Summary, age_text, size_text
+from client.dead_letters.summary import HEADINGS, UNKNOWN, Summary, age_text
 from functions.messages.contract import DEAD_LETTER, Envelope, Error, Response, encode_response
 from functions.messages.request_decoder import decode
 from functions.service.last_failures import MAX_REQUESTS, LastFailures
+from model.text import size_text
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DEAD = {"CloudPubSubDeadLetterSourceSubscription": "req_predict-sub", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}

@@ -180,7 +180,8 @@ def named_commands(root: Path) -> dict[tuple[str, ...], set[str]]:
         code = "\n".join([*FENCED.findall(text), *re.findall(r"^ {4}(.+)$", text, re.M)])
         for words in re.findall(r"^(?:\$ )?predictions ([a-z].*?)(?:  #.*)?$", code, re.M):
             first, *rest = words.split()
-            command = (first, rest[0]) if first in ("model", "dead-letters", "results") else (first,)
+            depth = 2 if rest[:1] == ["alias"] else 1 if first in ("model", "dead-letters", "results") else 0
+            command = (first, *rest[:depth])
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", words))
     return named
 
@@ -209,13 +210,15 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
     [
         ("client", ["publish", "upload", "predict", "watch", "plan", "doctor", "dead-letters"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
+        ("model", ["push", "list", "show", "diff", "rollback", "gc"]),
+        ("model", ["alias set", "alias promote", "alias delete", "alias list"]),
         ("infra.local", ["up"]),
         ("infra.deploy", ["deploy", "rollback", "destroy", "smoke"]),
     ],
 )
 def test_every_command_has_help_with_an_example(root: Path, module: str, commands: list[str]) -> None:
     for command in commands:
-        help_text = run(module, command, "--help")
+        help_text = run(module, *command.split(), "--help")
         names = {"client": f"predictions {command}", "model": f"predictions model {command}"}
         assert f"python -m {module} {command}" in help_text or names.get(module, "-") in help_text
 

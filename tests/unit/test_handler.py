@@ -20,7 +20,7 @@ from model.engines.base import Images, Scores
 from model.engines.micro_batcher import MicroBatcher
 from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
-from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, fake_handler
+from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, MemoryResponseStore, engine_of, fake_handler
 from tests.samples import BAD_IMAGES, encoded
 from tests.waiting import until
 
@@ -225,7 +225,7 @@ def test_a_request_that_finds_no_memory_is_nacked_and_logged(kind: Kind, caplog:
     budget = MemoryBudget(1, patience_s=0.01)
     handler = kind.handler()
     default = handler.pipeline.models.default
-    served = ServedModel(default.model, replace(default.predictor, memory_budget=budget), default.batches)
+    served = ServedModel(default.model, Predictor(engine_of(handler), memory_budget=budget), default.batches)
     handler = replace(handler, pipeline=replace(handler.pipeline, models=OneModel(served)))
     with budget.reserve(1), caplog.at_level(logging.INFO, "functions"):
         delivery = kind.handle(handler, Envelope("m1", encoded(), {"request_id": "r"}))

@@ -23,6 +23,7 @@ from tests.fakes import (
     MemoryObjects,
     MemoryResponses,
     MemoryResponseStore,
+    engine_of,
     fake_handler,
     forget_settings,
 )
@@ -290,6 +291,6 @@ def test_the_composed_worker_serves_the_shipped_model(root: Path, monkeypatch: p
     explained = read(app.post("/predict?top_k=3&explain=true", data=encoded("JPEG", (600, 400), "RGB")))
     assert explained.predictions == response.predictions
     assert explained.explanation is not None and explained.explanation.method == "class_activation"
-    bootstrap.handler().pipeline.models.default.predictor.engine.close()
+    engine_of(bootstrap.handler()).close()
     forget_settings()
     bootstrap._handler.cache_clear()

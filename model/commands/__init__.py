@@ -1,0 +1,1 @@
+"""The commands of `predictions model` for a registry. They need no TensorFlow."""

@@ -1,0 +1,51 @@
+"""What the commands for a registry share: the option --registry, and the registry that is open while one runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from model.errors import RegistryError
+from model.registry.registry import Registry
+from model.text import reason
+
+_VARIABLE = "REGISTRY"
+
+
+def add_registry(command: argparse.ArgumentParser) -> None:
+    """Declare --registry."""
+    command.add_argument(
+        "--registry",
+        metavar="ADDRESS",
+        default=os.environ.get(_VARIABLE, ""),
+        help=f"the registry: a folder, or gs://bucket/prefix (default: the variable {_VARIABLE})",
+    )
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace) -> Iterator[Registry]:
+    """The registry of --registry. Raises RegistryError, also where the network or Google's service fails."""
+    if not arguments.registry:
+        raise RegistryError(f"no registry is named: give --registry a folder or gs://bucket/prefix, or set {_VARIABLE}")
+    registry = Registry.at(arguments.registry)
+    try:
+        yield registry
+    except Exception as exc:
+        if not _is_temporary(exc):
+            raise
+        raise RegistryError(f"{registry.address} cannot be reached, try again: {reason(exc)}") from exc
+    finally:
+        registry.close()
+
+
+def _is_temporary(exc: Exception) -> bool:
+    """Whether Google's client failed, which is imported if it did."""
+    if type(exc).__module__.partition(".")[0] not in ("google", "requests"):
+        return False
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+
+    return isinstance(exc, GoogleAPIError | GoogleAuthError | RequestException)
