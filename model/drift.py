@@ -207,7 +207,7 @@ def class_tests(reference: Reference, found: Mapping[str, int]) -> tuple[ClassTe
     """
     images = sum(found.values())
     raw = [
-        _proportions_differ(count, reference.images, found.get(label, 0), images)
+        proportions_differ(count, reference.images, found.get(label, 0), images)
         for label, count in reference.counts.items()
     ]
     return tuple(
@@ -248,7 +248,7 @@ def share(part: int, total: int) -> Share:
     return Share(p, max(0.0, middle - width), min(1.0, middle + width))
 
 
-def _proportions_differ(expected: int, of_expected: int, found: int, of_found: int) -> float:
+def proportions_differ(expected: int, of_expected: int, found: int, of_found: int) -> float:
     """The p-value of the chi-square test of a 2 x 2 table with Yates' correction; 1 where nothing can differ."""
     total, hits = of_expected + of_found, expected + found
     if not of_found or hits in (0, total):

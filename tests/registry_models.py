@@ -12,10 +12,10 @@ from model.registry.aliases import STABLE, Alias, Target
 from model.registry.registry import Registry, now
 
 NAME = "fashion-mnist"
-_SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / NAME
+SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / NAME
 
 
-def variant(folder: Path, version: str, name: str = NAME, source: Path = _SHIPPED) -> Path:
+def variant(folder: Path, version: str, name: str = NAME, source: Path = SHIPPED) -> Path:
     """A copy of the artifact `source` in `folder`, with labels that end with its version."""
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("training"))
     labels = (folder / "labels.txt").read_text().splitlines()
@@ -40,7 +40,7 @@ def seal(folder: Path, version: str, name: str = NAME) -> Path:
     return folder
 
 
-def push(registry: Registry, scratch: Path, *versions: str, name: str = NAME, source: Path = _SHIPPED) -> list[Target]:
+def push(registry: Registry, scratch: Path, *versions: str, name: str = NAME, source: Path = SHIPPED) -> list[Target]:
     """Push variants of these versions; `scratch` is a folder for their files."""
     made = (variant(scratch / f"{name}-{version}", version, name, source) for version in versions)
     return [registry.push(folder).target for folder in made]

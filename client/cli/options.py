@@ -48,6 +48,17 @@ SECTIONS = {
     "Images": ("--from", "--column", "--id-column", "--include", "--exclude"),
     "Request": ("--top-k", "--model", "--explain", "--explain-to", "--features", "--expires-in"),
     "Sending": ("--rate", "--tries", "--every", "--resume", "--state"),
+    "Models": ("--shadow", "--canary", "--stable", "--candidate", "--only"),
+    "Verdict": (
+        "--verdict",
+        "--min-images",
+        "--margin",
+        "--max-disagreement",
+        "--max-error-increase",
+        "--max-latency-ratio",
+        "--registry",
+        "--save",
+    ),
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
     "Where to": ("--project", "--topic", "--response-topic", "--subscription", "--bucket", "--prefix", "--url"),
 }

@@ -1,10 +1,11 @@
-"""The commands `alias set`, `alias delete` and `alias list`."""
+"""The commands `alias set`, `alias delete` and `alias list`, and the group with `alias promote`."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from model.commands.promote_command import add_promote, run_promote
 from model.commands.registry_options import add_registry, opened
 from model.commands.subcommands import Output, Run, Subcommands
 from model.commands.tables import share, short, table
@@ -16,7 +17,7 @@ FOLLOW = f"workers follow within {FOLLOW_S} s"
 
 def add_alias_commands(commands: Subcommands) -> None:
     """Add the group `alias`."""
-    group = commands.group("alias", "Set, delete and list aliases: which version of a model is served.")
+    group = commands.group("alias", "Set, promote, delete and list aliases: which version of a model is served.")
     command = group.add(
         "set",
         "Let an alias name a version. At another version a canary gets no request and a shadow copies none until "
@@ -35,6 +36,7 @@ def add_alias_commands(commands: Subcommands) -> None:
         help="make it a shadow, which scores a copy of each request for comparison",
     )
     add_registry(command)
+    add_promote(group)
     command = group.add(
         "delete",
         "Delete an alias. Its version stays.",
@@ -155,4 +157,4 @@ def _percent(text: str) -> float:
 
 _percent.__name__ = "number"  # argparse says "invalid <name> value"
 
-_COMMANDS: dict[str, Run] = {"set": _set, "delete": _delete, "list": _list}
+_COMMANDS: dict[str, Run] = {"set": _set, "promote": run_promote, "delete": _delete, "list": _list}

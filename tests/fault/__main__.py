@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument(
         "--response-store", action="store_true", help="workers with a RESPONSE_STORE: no copy may differ in any byte"
     )
+    parser.add_argument(
+        "--swap-every", type=float, default=0.0, metavar="S", help="move the alias of the model every S seconds"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for logs; by default a temporary one that is deleted")
     options = parser.parse_args()
@@ -51,11 +54,13 @@ def main() -> int:
             kill_every_s=3.0 if ours or delivery == "push" else 0.0,
             quiet_s=120.0 if ours or delivery == "push" else 400.0,
             response_store=options.response_store,
+            swap_every_s=options.swap_every,
             seed=options.seed,
         )
         print(
             f"{delivery}, {backend} Pub/Sub, seed {plan.seed}"
             + (", with a response store" if plan.response_store else "")
+            + (f", a swap every {plan.swap_every_s:g} s" if plan.swap_every_s else "")
         )
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:

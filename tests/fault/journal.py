@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from functions.errors import UNAVAILABLE
@@ -17,10 +17,10 @@ ROUNDING = 1.01e-4
 
 @dataclass(slots=True)
 class _Page:
-    """The responses to one request. `final` is the first one that is not a dead-letter response."""
+    """The responses to one request. `finals`: by digest, the first one that is not a dead-letter response."""
 
     copies: int = 0
-    final: Response | None = None
+    finals: dict[str, Response] = field(default_factory=dict)
     contrary: Response | None = None
     bodies: set[bytes] = field(default_factory=set)
 
@@ -31,10 +31,11 @@ class Verdict:
 
     errors       the answer is an error of the sender's
     dead         announced as a dead letter, and nothing better came
-    conflicting  two final answers that differ in status, code or label, or beyond rounding in score
+    conflicting  two final answers of one model that differ in status, code or label, or beyond rounding in score
     duplicates   answers after a request's first
-    wrong        the final answer is another than a worker without faults gives
+    wrong        a final answer is another than a worker without faults gives with that model
     unequal      some copies of its final answer differ in some byte (timings, say)
+    models       how many models, by their digests, gave final answers
     """
 
     requests: int
@@ -46,12 +47,13 @@ class Verdict:
     duplicates: int
     wrong: int
     unequal: int
+    models: int = 1
 
     def __str__(self) -> str:
         return (
             f"requests={self.requests} answered={self.answered} errors={self.errors} dead={self.dead} "
             f"lost={self.lost} conflicting={self.conflicting} duplicates_seen={self.duplicates} "
-            f"wrong={self.wrong} unequal={self.unequal}"
+            f"wrong={self.wrong} unequal={self.unequal} models={self.models}"
         )
 
 
@@ -60,16 +62,16 @@ class RequestJournal:
 
     def __init__(self, answered: Callable[[], None] = lambda: None) -> None:
         self._changed = threading.Condition()
-        self._expected: dict[str, Response] = {}
+        self._expected: dict[str, Mapping[str, Response]] = {}
         self._pages: dict[str, _Page] = {}
         self._open = 0
         self._answered = answered
         self._heard = time.monotonic()
 
-    def accept(self, request_id: str, expected: Response) -> None:
-        """Record an accepted request. Its response may have arrived already."""
+    def accept(self, request_id: str, *expected: Response) -> None:
+        """Record an accepted request, and the answer of each model. Its response may have arrived already."""
         with self._changed:
-            self._expected[request_id] = expected
+            self._expected[request_id] = {_digest(each): each for each in expected}
             early = request_id in self._pages
             self._open += not early
         if early:
@@ -83,8 +85,7 @@ class RequestJournal:
             page.copies += 1
             if _final(response):
                 page.bodies.add(hashlib.sha256(body).digest())
-                page.final = page.final or response
-                if not alike(page.final, response):
+                if not alike(page.finals.setdefault(_digest(response), response), response):
                     page.contrary = response
             asked = first and response.request_id in self._expected
             self._open -= asked
@@ -119,17 +120,18 @@ class RequestJournal:
         with self._changed:
             pages = {request_id: self._pages.get(request_id) for request_id in self._expected}
             found = {request_id: page for request_id, page in pages.items() if page}
-            finals = {request_id: page.final for request_id, page in found.items() if page.final}
+            finals = {request_id: page.finals for request_id, page in found.items() if page.finals}
             return Verdict(
                 requests=len(pages),
                 answered=len(found),
-                errors=sum(final.error is not None for final in finals.values()),
+                errors=sum(any(each.error for each in answers.values()) for answers in finals.values()),
                 dead=len(found) - len(finals),
                 lost=len(pages) - len(found),
                 conflicting=sum(page.contrary is not None for page in found.values()),
                 duplicates=sum(page.copies - 1 for page in found.values()),
-                wrong=sum(not alike(self._expected[request_id], final) for request_id, final in finals.items()),
+                wrong=sum(not _as_expected(self._expected[each], answers) for each, answers in finals.items()),
                 unequal=sum(len(page.bodies) > 1 for page in found.values()),
+                models=len({digest for answers in finals.values() for digest in answers}),
             )
 
     def troubles(self) -> list[str]:
@@ -140,10 +142,20 @@ class RequestJournal:
                 page = self._pages.get(request_id)
                 if page is None:
                     lines.append(f"{request_id}: lost")
-                elif page.contrary or (page.final and not alike(expected, page.final)):
-                    said = [_brief(each) for each in (page.final, page.contrary) if each]
-                    lines.append(f"{request_id}: answered {' and '.join(said)}; expected {_brief(expected)}")
+                elif page.contrary or not _as_expected(expected, page.finals):
+                    said = [_brief(each) for each in (*page.finals.values(), page.contrary) if each]
+                    wanted = " or ".join(map(_brief, expected.values()))
+                    lines.append(f"{request_id}: answered {' and '.join(said)}; expected {wanted}")
             return lines
+
+
+def _digest(response: Response) -> str:
+    return response.model.digest if response.model else ""
+
+
+def _as_expected(expected: Mapping[str, Response], finals: Mapping[str, Response]) -> bool:
+    """Whether each final answer is that of its model."""
+    return all(digest in expected and alike(expected[digest], each) for digest, each in finals.items())
 
 
 def _brief(response: Response) -> str:

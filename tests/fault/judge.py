@@ -32,5 +32,7 @@ def _faults(plan: Plan, verdict: Verdict, counts: FaultCounts) -> Iterator[str]:
         yield f"between_publish_and_ack={counts.between}, not {plan.between}"
     if plan.requests >= LONG and plan.broker_every_s and not counts.broker:
         yield "the broker was never killed"
+    if plan.swap_every_s and (counts.swaps < 2 or verdict.models < 2):
+        yield f"swaps={counts.swaps} models={verdict.models}, not two of each"
     if plan.requests >= LONG and plan.fault_plan and not verdict.duplicates:
         yield "no answer came twice, on a fault plan"

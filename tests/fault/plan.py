@@ -20,7 +20,8 @@ class Plan:
 
     Between two kills of a worker, and of the broker, lies a time from half to one and a half of what is said here; 0:
     none. `doomed` requests are such that nothing can answer them; `fault_plan`: whether broker and storage have one. A
-    pull worker has so many `processes`, which are killed together.
+    pull worker has so many `processes`, which are killed together. Every `swap_every_s` seconds the alias of the model
+    moves to the other one of two versions; 0: the workers serve the shipped model.
     """
 
     requests: int = 2000
@@ -34,6 +35,7 @@ class Plan:
     workers: int = 2
     processes: int = 1
     response_store: bool = False
+    swap_every_s: float = 0.0
     seed: int = 1
     quiet_s: float = 120.0
     settle_s: float = 25.0
@@ -46,7 +48,7 @@ class FaultCounts:
         self._lock = threading.Lock()
         self._random = random.Random(plan.seed)
         self._wanted = plan.between
-        self.between = self.kills = self.broker = self.unasked = 0
+        self.between = self.kills = self.broker = self.unasked = self.swaps = 0
 
     def life(self) -> int | None:
         """The publish at which to kill the next worker; None after enough kills."""
@@ -63,12 +65,12 @@ class FaultCounts:
             return about_s * self._random.uniform(0.5, 1.5)
 
     def count(self, what: str) -> None:
-        """One more: `between`, `kills`, `broker` or `unasked`, a worker that died by itself."""
+        """One more: `between`, `kills`, `broker`, `swaps`, or `unasked`, a worker that died by itself."""
         with self._lock:
             setattr(self, what, getattr(self, what) + 1)
 
     def __str__(self) -> str:
         return (
             f"killed: workers={self.kills} between_publish_and_ack={self.between} broker={self.broker} "
-            f"died_unasked={self.unasked}"
+            f"died_unasked={self.unasked} swaps={self.swaps}"
         )

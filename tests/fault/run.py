@@ -25,6 +25,7 @@ from tests.fault.event_loop import Loop
 from tests.fault.journal import RequestJournal, Verdict
 from tests.fault.load_balancer import LoadBalancer
 from tests.fault.plan import FaultCounts, Plan
+from tests.fault.swaps import Swaps
 from tests.fault.traffic import DOOMED, Traffic
 from tests.fault.workers import Place
 
@@ -56,7 +57,9 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         if plan.response_store:
             env["RESPONSE_STORE"] = "gs://payloads/responses"
         stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))
-        traffic = Traffic(PROJECT, plan)
+        swaps = Swaps(folder / "models") if plan.swap_every_s else None
+        env |= swaps.env if swaps else {}
+        traffic = Traffic(PROJECT, plan, *([swaps.artifacts] if swaps else []))
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
         stack.enter_context(_hearing(traffic.journal))
@@ -75,6 +78,13 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
                 counts.count("broker")
 
             stack.enter_context(_repeating(restart, lambda: counts.pause(plan.broker_every_s)))
+        if swaps:
+
+            def swap() -> None:
+                swaps.move()
+                counts.count("swaps")
+
+            stack.enter_context(_repeating(swap, lambda: plan.swap_every_s))
         traffic.send()
         if traffic.journal.wait(plan.quiet_s):
             traffic.journal.settle(plan.settle_s)

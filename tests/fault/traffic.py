@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import pubsub_v1, storage
 
 from client.gcp import pubsub_retry, storage_retry
 from functions.bootstrap import build
-from functions.errors import UNAVAILABLE
-from functions.messages.contract import Envelope, Error, ObjectRef, Response, encode_reference
+from functions.messages.contract import Envelope, ObjectRef, Response, encode_reference
 from functions.settings import Settings
 from tests.bench.images import garments
 from tests.fakes import engine_of, respond
 from tests.fault.journal import RequestJournal
 from tests.fault.plan import Plan
+from tests.registry_models import SHIPPED
 from tests.samples import BAD_IMAGES
 
 DOOMED = "doomed.png"
@@ -34,20 +35,24 @@ _SENDERS = 8
 _TRIES = 8
 
 
+# A request_id, and the answers of workers without faults, one for each model.
+_Accepted = tuple[str, tuple[Response, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image and the answer of a worker without faults. `ref`: where it lies in the payloads bucket."""
+    """An image, the answers of workers without faults, and `ref`: its place in the payloads bucket."""
 
     data: bytes
-    expected: Response
+    expected: tuple[Response, ...]
     ref: ObjectRef
 
 
 class Traffic:
     """Sends a plan's requests and enters them in the journal when they are accepted; each is sent until it is."""
 
-    def __init__(self, project: str, plan: Plan) -> None:
-        self._project, self._plan = project, plan
+    def __init__(self, project: str, plan: Plan, artifacts: Sequence[Path] = (SHIPPED,)) -> None:
+        self._project, self._plan, self._artifacts = project, plan, artifacts
         self._slots = threading.Semaphore(_OPEN)
         self.journal = RequestJournal(self._slots.release)
         self._publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.002))
@@ -71,33 +76,34 @@ class Traffic:
         self._publisher.transport.close()
         self._storage.close()
 
-    def _one(self, number: int, send: Callable[[str, Sample], tuple[str, Response]]) -> None:
+    def _one(self, number: int, send: Callable[[str, Sample], _Accepted]) -> None:
         if not self._slots.acquire(timeout=self._plan.quiet_s):
             raise TimeoutError(f"{_OPEN} requests are open and none was answered for {self._plan.quiet_s:g} s")
         sample = self._samples[number % len(self._samples)]
         for left in reversed(range(_TRIES)):
             try:
-                self.journal.accept(*send(f"fault-{number}", sample))
+                request_id, expected = send(f"fault-{number}", sample)
+                self.journal.accept(request_id, *expected)
                 return
             except (GoogleAPICallError, RetryError, ConnectionError):
                 if not left:
                     raise
 
-    def _inline(self, request_id: str, sample: Sample) -> tuple[str, Response]:
+    def _inline(self, request_id: str, sample: Sample) -> _Accepted:
         return self._publish(request_id, sample.data, sample.expected)
 
-    def _reference(self, request_id: str, sample: Sample) -> tuple[str, Response]:
+    def _reference(self, request_id: str, sample: Sample) -> _Accepted:
         return self._publish(request_id, encode_reference(sample.ref), sample.expected)
 
-    def _drop(self, request_id: str, sample: Sample) -> tuple[str, Response]:
+    def _drop(self, request_id: str, sample: Sample) -> _Accepted:
         generation = self._put("uploads", request_id, sample.data)
         return f"uploads/{request_id}#{generation}", sample.expected
 
-    def _doomed(self, request_id: str, sample: Sample) -> tuple[str, Response]:
+    def _doomed(self, request_id: str, sample: Sample) -> _Accepted:
         body = json.dumps({"image_uri": f"gs://payloads/{DOOMED}"}).encode()
-        return self._publish(request_id, body, Response(request_id, error=Error(UNAVAILABLE, "")))
+        return self._publish(request_id, body, ())  # no answer is final: it becomes a dead letter
 
-    def _publish(self, request_id: str, data: bytes, expected: Response) -> tuple[str, Response]:
+    def _publish(self, request_id: str, data: bytes, expected: tuple[Response, ...]) -> _Accepted:
         topic = f"projects/{self._project}/topics/req_predict"
         self._publisher.publish(topic, data, retry=pubsub_retry(), request_id=request_id).result()
         return request_id, expected
@@ -109,13 +115,17 @@ class Traffic:
 
     def _make_samples(self) -> list[Sample]:
         images = garments(_GOOD) + [data for data, _ in BAD_IMAGES.values() if len(data) > 1][:3]
-        handler = build(Settings(project=self._project))
-        try:
-            answers = [respond(handler, Envelope("expected", data)) for data in images]
-        finally:
-            engine_of(handler).close()
+        answers = zip(*(self._answers(artifact, images) for artifact in self._artifacts), strict=True)
         refs = [ObjectRef("payloads", name, self._put("payloads", name, data)) for name, data in _named(images)]
         return [Sample(*each) for each in zip(images, answers, refs, strict=True)]
+
+    def _answers(self, artifact: Path, images: list[bytes]) -> list[Response]:
+        """What a worker without faults answers with an artifact."""
+        handler = build(Settings(project=self._project, artifact=str(artifact)))
+        try:
+            return [respond(handler, Envelope("expected", data)) for data in images]
+        finally:
+            engine_of(handler).close()
 
 
 def _named(images: list[bytes]) -> list[tuple[str, bytes]]:

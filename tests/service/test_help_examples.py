@@ -14,9 +14,14 @@ from google.cloud import storage
 
 from client.results.record import Record
 from client.results.result_files import open_writer
+from functions.messages.comparison import encode_comparison
 from infra.local.twin import Delivery, Twin
+from model.registry.aliases import CANDIDATE, STABLE
+from model.registry.registry import Registry
 from tests.help_examples import examples
+from tests.registry_models import push, set_alias
 from tests.service.cli_harness import PROJECT, CommandLine
+from tests.unit.test_compare_verdict import comparison, side
 
 LONG_AGO = "2026-01-01T00:00:00.000Z"
 COLLECTED = ("results.sqlite", "results.csv", "all.csv")
@@ -42,11 +47,38 @@ def shop(cli: CommandLine, twin: Twin, root: Path, tmp_path: Path) -> Iterator[P
         bucket.blob("2026/bag.bmp").upload_from_filename(str(samples / "bag.bmp"))
     worker = cli.subscriber.get_subscription(subscription=f"projects/{PROJECT}/subscriptions/req_predict-sub")
     path = cli.subscription("candidate", cli.topic("req_candidate"), push_config=worker.push_config)
-    writer = open_writer(tmp_path / "all.csv", print)
-    writer.write(Record(file="old.png", request_id="old", status="ok", label="Bag", score=0.5, completed_at=LONG_AGO))
-    writer.close()
+    old = Record(file="old.png", request_id="old", status="ok", label="Bag", score=0.5, completed_at=LONG_AGO)
+    write(tmp_path / "all.csv", [old])
+    canary(tmp_path)
+    shadow = cli.subscription("compare_predict-sub", cli.topic("compare_predict"), ack_deadline_seconds=60)
+    for number in range(300):
+        cli.publisher.publish(f"projects/{PROJECT}/topics/compare_predict", encode_comparison(comparison(number)))
     yield tmp_path
-    cli.subscriber.delete_subscription(subscription=path)
+    for each in (path, shadow):
+        cli.subscriber.delete_subscription(subscription=each)
+    cli.publisher.delete_topic(topic=f"projects/{PROJECT}/topics/compare_predict")
+
+
+def canary(folder: Path) -> None:
+    """A registry with two versions of a model, and results of a canary."""
+    registry = Registry.at(str(folder / "models"))
+    stable, candidate = push(registry, folder, "1.0.0", "1.1.0", name="clothing")
+    set_alias(registry, stable, STABLE, name="clothing")
+    set_alias(registry, candidate, CANDIDATE, name="clothing", percent=25.0)
+    write(
+        folder / "week.csv",
+        [
+            *side("1", 6_000, model_name="clothing", model_version="1.0.0", model_digest=stable.digest),
+            *side("2", 2_000, model_name="clothing", model_version="1.1.0", model_digest=candidate.digest),
+        ],
+    )
+
+
+def write(path: Path, records: list[Record]) -> None:
+    writer = open_writer(path, print)
+    for record in records:
+        writer.write(record)
+    writer.close()
 
 
 def run(line: str, folder: Path, root: Path, twin: Twin) -> subprocess.CompletedProcess[str]:

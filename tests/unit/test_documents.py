@@ -211,7 +211,7 @@ def test_every_command_on_a_page_parses(root: Path) -> None:
         ("client", ["publish", "upload", "predict", "watch", "plan", "doctor", "dead-letters"]),
         ("model", ["train", "export", "evaluate", "catalog", "import"]),
         ("model", ["push", "list", "show", "diff", "rollback", "gc"]),
-        ("model", ["alias set", "alias delete", "alias list"]),
+        ("model", ["alias set", "alias promote", "alias delete", "alias list"]),
         ("infra.local", ["up"]),
         ("infra.deploy", ["deploy", "rollback", "destroy", "smoke"]),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.messages.contract import Error, Response
+from functions.messages.contract import Error, Model, Response
 from model.labels import Prediction
 from tests.fault.journal import RequestJournal, Verdict
 
@@ -89,3 +89,28 @@ def test_each_trouble_is_reported() -> None:
     assert journal.troubles() == ["gone: lost"]
     journal.offer(refused("expired"), b"")
     assert journal.troubles() == ["r: answered Bag 0.9 and expired (…); expected Bag 0.9", "gone: lost"]
+
+
+def of_model(number: int, label: str) -> Response:
+    model = Model("m", f"{number}.0.0", f"sha256:{number}", "litert")
+    return Response("r", (Prediction(label, 0.9),), model=model)
+
+
+@pytest.mark.parametrize(
+    ("came", "conflicting", "wrong", "models"),
+    [
+        ([(1, "Bag"), (2, "Coat")], 0, 0, 2),
+        ([(1, "Bag"), (2, "Coat"), (1, "Bag")], 0, 0, 2),
+        ([(1, "Coat")], 0, 1, 1),
+        ([(1, "Bag"), (2, "Coat"), (1, "Coat")], 1, 0, 2),
+        ([(3, "Bag")], 0, 1, 1),
+    ],
+)
+def test_each_model_has_one_answer(came: list[tuple[int, str]], conflicting: int, wrong: int, models: int) -> None:
+    journal = RequestJournal()
+    journal.accept("r", of_model(1, "Bag"), of_model(2, "Coat"))
+    for each in came:
+        journal.offer(of_model(*each), b"")
+    found = journal.verdict()
+    assert (found.conflicting, found.wrong, found.models, found.lost) == (conflicting, wrong, models, 0)
+    assert bool(journal.troubles()) == bool(conflicting or wrong)

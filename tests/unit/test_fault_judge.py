@@ -48,6 +48,14 @@ def test_each_kind_of_fault_fails_the_run(found: dict[str, Any], counts: dict[st
     assert words.startswith(expected)
 
 
+@pytest.mark.parametrize(("swaps", "models"), [(1, 2), (5, 1)])
+def test_a_run_with_swaps_needs_answers_of_both_models(swaps: int, models: int) -> None:
+    plan = replace(PLAN, swap_every_s=20.0)
+    assert faults(plan, replace(GOOD, models=2), counted(swaps=2)) == []
+    (words,) = faults(plan, replace(GOOD, models=models), counted(swaps=swaps))
+    assert words.startswith(f"swaps={swaps} models={models}")
+
+
 def test_faults_outside_the_plan_are_not_required() -> None:
     calm = replace(PLAN, broker_every_s=0.0, fault_plan=False, response_store=False)
     assert faults(calm, replace(GOOD, duplicates=0, unequal=7), counted(broker=0)) == []
