@@ -10,7 +10,7 @@ SUPPLY := build/audit/venv/bin
 DOCS := build/docs-venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-all check fault bench bench-peers train evaluate export package infra-check plan deploy rollback destroy lock audit sbom docs clean
+.PHONY: help setup demo up test test-all check fault bench bench-peers train evaluate export package infra-check plan deploy models rollback runbook destroy lock audit sbom docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ deploy: $(LEAN)  ## Deploy to a project of Google Cloud and try every entry poin
 
 plan: $(LEAN)  ## Print what deploy would change (DRIFT=1: fail when the deployment differs from the files)
 	@$(PY) -m infra.deploy plan
+
+models: $(LEAN)  ## Print the aliases of the models that a deployment serves (PROJECT=)
+	@$(PY) -m infra.deploy models
 
 rollback: $(LEAN)  ## Serve an image that was deployed before (IMAGE=, and the variables of deploy)
 	@$(PY) -m infra.deploy rollback

@@ -109,6 +109,16 @@ locals {
         query = "sum(${local.shortfall}) / sum(${local.increase.compared["1d"]}) > ${local.alert.score_drop} and sum(${local.increase.compared["1d"]}) > 100"
       }
     } : {},
+    local.from_registry ? {
+      not_replaced = {
+        is       = "a worker cannot load the model that an alias names"
+        severity = "ERROR"
+        for      = "0s"
+        every    = 60
+        logs     = local.not_replaced
+        query    = "sum by (model, alias) (${local.increase.not_replaced["10m"]}) > 0"
+      }
+    } : {},
     var.nightly == null ? {} : {
       nightly_failed = {
         is       = "the nightly job has failed"

@@ -8,9 +8,9 @@ locals {
   }
 }
 
-# Requests contain their images, so the endpoint needs to read only the models bucket.
+# Requests contain their images, so the endpoint needs to read only the models bucket, or the registry in it (models.tf).
 resource "google_storage_bucket_iam_member" "endpoint" {
-  count = var.http_endpoint == "off" ? 0 : 1
+  count = var.http_endpoint == "off" || local.from_registry ? 0 : 1
 
   bucket = local.buckets[local.models_bucket]
   role   = "roles/storage.objectViewer"

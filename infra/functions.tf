@@ -53,6 +53,8 @@ resource "google_cloudfunctions2_function" "worker" {
     google_artifact_registry_repository_iam_member.functions_agent,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.response_store,
+    google_storage_bucket_iam_member.registry,
+    google_pubsub_topic_iam_member.comparisons,
     google_pubsub_topic_iam_member.answers,
   ]
 }

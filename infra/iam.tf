@@ -46,7 +46,7 @@ resource "google_pubsub_topic_iam_member" "answers" {
 }
 
 resource "google_storage_bucket_iam_member" "worker" {
-  for_each = local.topology.buckets
+  for_each = { for name, given in local.topology.buckets : name => given if name != local.models_bucket || !local.from_registry }
 
   bucket = local.buckets[each.key]
   role   = "roles/storage.objectViewer"

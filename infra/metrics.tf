@@ -10,9 +10,10 @@ locals {
   # With the names of all scorers, so that a change of compute leaves no gap.
   lines = "(resource.labels.service_name=(${join(" OR ", [for part in ["worker", "function", "endpoint"] : "\"${local.prefix}prediction-${part}\""])}) OR resource.labels.worker_pool_name=\"${local.prefix}prediction-pool\")"
 
-  outcomes = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
-  answered = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
-  stages   = ["queue", "fetch", "decode", "predict", "total"]
+  outcomes     = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
+  answered     = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
+  not_replaced = "${local.lines} AND jsonPayload.logger=\"functions.runtime.model_pool\" AND jsonPayload.message=\"model not replaced\""
+  stages       = ["queue", "fetch", "decode", "predict", "total"]
 
   milliseconds = merge(
     # A stage of 0 ms did not occur: an image inside its message is not fetched.
@@ -73,6 +74,38 @@ resource "google_logging_metric" "starts" {
     metric_kind = "DELTA"
     value_type  = "INT64"
     unit        = "1"
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# A worker logs each failure to follow an alias once, and continues to serve the model that it has.
+resource "google_logging_metric" "not_replaced" {
+  count = local.from_registry ? 1 : 0
+
+  project     = var.project_id
+  name        = "${local.prefix}prediction-not-replaced"
+  description = "Models that a worker could not load when their alias changed."
+  filter      = local.not_replaced
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    labels {
+      key         = "model"
+      description = "Name of the model."
+    }
+    labels {
+      key         = "alias"
+      description = "The alias that changed."
+    }
+  }
+
+  label_extractors = {
+    model = "EXTRACT(jsonPayload.model)"
+    alias = "EXTRACT(jsonPayload.alias)"
   }
 
   depends_on = [google_project_service.this]

@@ -11,7 +11,7 @@ locals {
   )
 
   logged = {
-    for name, metric in merge({ outcomes = google_logging_metric.outcomes, starts = google_logging_metric.starts }, google_logging_metric.milliseconds, google_logging_metric.scores) :
+    for name, metric in merge({ outcomes = google_logging_metric.outcomes, starts = google_logging_metric.starts }, { for metric in google_logging_metric.not_replaced : "not_replaced" => metric }, google_logging_metric.milliseconds, google_logging_metric.scores) :
     name => "logging_googleapis_com:user_${replace(metric.name, "-", "_")}"
   }
 
@@ -31,6 +31,7 @@ locals {
       compared = "${local.logged.expected-score}_count{%s}"
       expected = "${local.logged.expected-score}_sum{%s}"
     } : {},
+    local.from_registry ? { not_replaced = "${local.logged.not_replaced}{%s}" } : {},
     { for stage in local.stages : "${stage}_ms" => "${local.logged[stage]}_bucket{%s}" },
   )
 

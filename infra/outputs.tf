@@ -17,6 +17,12 @@ output "buckets" {
   depends_on  = [google_storage_notification.this, google_storage_bucket_iam_member.worker, google_storage_bucket_iam_member.client]
 }
 
+output "registry" {
+  description = "Address of the registry of models, for `--registry` of `predictions model`."
+  value       = local.registry
+  depends_on  = [google_storage_bucket_iam_member.model_publisher, google_pubsub_subscription_iam_member.model_publisher]
+}
+
 output "topology" {
   description = "topology.yaml as it is deployed, in JSON: with overrides and the full names of topics, for `predictions doctor --topology`."
   value       = jsonencode(merge(local.topology, { topics = { for name, given in local.topology.topics : name => merge(given, { name = local.topics[name].id }) } }))
@@ -63,8 +69,8 @@ output "build" {
 }
 
 output "deployed" {
-  description = "The deployment: region and compute of the worker, and the model that it serves."
-  value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix }
+  description = "The deployment: region and compute of the worker, and the artifact or the models of the registry that it serves."
+  value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix, models = var.models }
   # After the worker, because the first stage of a deployment does not know the model.
   depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
 }

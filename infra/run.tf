@@ -19,6 +19,7 @@ locals {
     var.artifact_prefix == null ? {} : {
       ARTIFACT = "gs://${local.buckets[local.models_bucket]}/${var.artifact_prefix}"
     },
+    local.registry_settings,
     var.gpu == null ? {} : { DEVICE = "gpu" }, # the worker starts only with the GPU that is paid for
     var.response_store ? { RESPONSE_STORE = "gs://${google_storage_bucket.response_store[0].name}/answers" } : {},
   )
@@ -131,6 +132,8 @@ resource "google_cloud_run_v2_service" "this" {
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.endpoint,
     google_storage_bucket_iam_member.response_store,
+    google_storage_bucket_iam_member.registry,
+    google_pubsub_topic_iam_member.comparisons,
     google_pubsub_topic_iam_member.answers,
   ]
 }

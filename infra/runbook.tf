@@ -20,6 +20,7 @@ locals {
     DEAD_ROWS             = "${local.prefix}dead_bigquery-sub"
     UPLOADS               = local.buckets[local.uploads_bucket]
     MODELS                = local.buckets[local.models_bucket]
+    REGISTRY              = local.registry
     STORE                 = "${local.bucket_prefix}response-store"
     DATASET               = local.dataset == null ? replace("${local.prefix}predictions", "-", "_") : local.dataset.id
   }

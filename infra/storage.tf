@@ -36,6 +36,34 @@ resource "google_storage_bucket" "this" {
     }
   }
 
+  # What was replaced or deleted in the models bucket can be restored for a month, such as aliases and versions of models.
+  dynamic "versioning" {
+    for_each = each.key == local.models_bucket ? [true] : []
+    content {
+      enabled = versioning.value
+    }
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = each.key == local.models_bucket ? [30] : []
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        days_since_noncurrent_time = lifecycle_rule.value
+      }
+    }
+  }
+
+  # Google's default, also where an organisation's policy has another one: what is deleted for good can be restored for a week.
+  dynamic "soft_delete_policy" {
+    for_each = each.key == local.models_bucket ? [604800] : []
+    content {
+      retention_duration_seconds = soft_delete_policy.value
+    }
+  }
+
   lifecycle {
     precondition {
       condition     = try(each.value.delete_after_days >= local.message_days, true)

@@ -74,7 +74,10 @@ locals {
   dead_subscription    = "dead_predict-announce"
   dead_letters         = "dead_predict-sub"
   shared_answers       = "res_predict-sub"
+  comparison_topic     = "compare_predict"
+  comparisons          = "compare_predict-sub"
   models_bucket        = "models"
+  registry_folder      = "registry" # in the models bucket
   uploads_bucket       = "uploads"
   payloads_bucket      = "payloads"
 

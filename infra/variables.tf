@@ -114,10 +114,13 @@ locals {
   # Environment variables of the worker that other inputs set, and names that Cloud Run and Cloud Functions keep for themselves.
   set_elsewhere = {
     ARTIFACT             = "artifact_prefix"
+    COMPARISON_TOPIC     = "models"
     DEAD_SUBSCRIPTION    = "compute"
     DEVICE               = "gpu"
     GOOGLE_CLOUD_PROJECT = "project_id"
     HTTP_ENDPOINT        = "http_endpoint"
+    MODELS               = "models"
+    REGISTRY             = "models"
     REQUEST_SUBSCRIPTION = "compute"
     RESPONSE_STORE       = "response_store"
     RESPONSE_TOPIC       = "prefix"

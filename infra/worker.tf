@@ -80,5 +80,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     google_pubsub_topic_iam_member.answers,
     google_storage_bucket_iam_member.worker,
     google_storage_bucket_iam_member.response_store,
+    google_storage_bucket_iam_member.registry,
+    google_pubsub_topic_iam_member.comparisons,
   ]
 }

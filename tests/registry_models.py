@@ -23,6 +23,16 @@ def variant(folder: Path, version: str, name: str = NAME, source: Path = SHIPPED
     return seal(folder, version, name)
 
 
+def altered(folder: Path, version: str) -> Path:
+    """An artifact in `folder` that scores its golden images differently from what it records."""
+    variant(folder, version)
+    golden = json.loads((folder / "golden.json").read_text())
+    for image in golden["images"]:
+        image["scores"] = {engine: scores[::-1] for engine, scores in image["scores"].items()}
+    (folder / "golden.json").write_text(json.dumps(golden))
+    return seal(folder, version)
+
+
 def seal(folder: Path, version: str, name: str = NAME) -> Path:
     """Write the manifest of a folder whose files have changed."""
     body = json.loads((folder / MANIFEST).read_text())

@@ -74,6 +74,20 @@ Exit codes:
     help="Model artifact: a folder or gs://bucket/prefix.  [env: ARTIFACT; default: the shipped one]",
 )
 @options.option(
+    "--registry",
+    default="",
+    envvar="REGISTRY",
+    metavar="PLACE",
+    help="Registry of models, instead of an artifact: a folder or gs://bucket/prefix.  [env: REGISTRY]",
+)
+@options.option(
+    "--models",
+    default="",
+    envvar="MODELS",
+    metavar="NAME[@ALIAS],...",
+    help="Models of the registry that the worker serves.  [env: MODELS]",
+)
+@options.option(
     "--compute",
     type=click.Choice(["push", "worker", "function"]),
     default="push",
@@ -99,6 +113,8 @@ def doctor(project: str, as_json: bool, **given: Any) -> int:
     Example:
       predictions doctor --project PROJECT \\
         --artifact gs://PROJECT-models/fashion-mnist
+      predictions doctor --project PROJECT --models clothing \\
+        --registry gs://PROJECT-models/registry
     """
     from collections import Counter
     from dataclasses import asdict
@@ -127,6 +143,8 @@ def _checks(
     payload_bucket: str,
     url: str,
     artifact: str,
+    registry: str,
+    models: str,
     compute: str,
     region: str,
     topology: Path,
@@ -134,6 +152,7 @@ def _checks(
     """Return the checks under the deployment's names. A bucket's name starts with the project's: it is world-unique."""
     from client.doctor.checks.artifact import check_place, shipped
     from client.doctor.checks.bigquery import bigquery
+    from client.doctor.checks.models import ServedModels
     from client.doctor.deployment import Deployment
     from client.doctor.expected import Expected
     from client.doctor.runner import checks
@@ -147,8 +166,11 @@ def _checks(
         raise UsageError(f"--url is {printable(url)!r}; it must look like http://HOST or https://HOST")
     deployment = Deployment(project, url.rstrip("/"), prefix, region, compute)
     expected = Expected.read(topology, cloud, prefix, buckets)
-    place = check_place(artifact or shipped())
-    return checks(expected, bigquery(cloud, prefix, expected.responses), buckets.values(), deployment, place)
+    served = ServedModels.read(registry, models, expected.comparisons)
+    if served and artifact:
+        raise UsageError("--artifact and --registry are both given; a worker serves one of them")
+    model = served or check_place(artifact or shipped())
+    return checks(expected, bigquery(cloud, prefix, expected.responses), buckets.values(), deployment, model)
 
 
 def _findings(cloud: Cloud, listed: Iterable[Check]) -> Iterable[Finding]:

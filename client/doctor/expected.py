@@ -12,8 +12,8 @@ from client.gcp import Cloud, UsageError
 from client.text import plain
 from model.text import quoted, read_text
 
-_RESPONSES = "res_predict"
-"""The topic of responses in topology.yaml."""
+_RESPONSES, _COMPARISONS = "res_predict", "compare_predict"
+"""The topics of responses and of comparisons in topology.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,13 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """All resources to check. `responses` is the full name of the topic of responses."""
+    """All resources to check. `responses` and `comparisons` are the full names of these topics."""
 
     topics: tuple[Topic, ...]
     subscriptions: tuple[Subscription, ...]
     notifications: tuple[Notification, ...]
     responses: str = ""
+    comparisons: str = ""
 
     @classmethod
     def read(cls, path: Path, cloud: Cloud, prefix: str, buckets: Mapping[str, str]) -> Self:
@@ -84,6 +85,7 @@ class Expected:
                     for given in content["notifications"].values()
                 ),
                 topic(_RESPONSES),
+                topic(_COMPARISONS),
             )
         except OSError as exc:
             raise UsageError(f"--topology {path} cannot be read: {plain(exc)}") from exc

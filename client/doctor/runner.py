@@ -12,6 +12,7 @@ from client.doctor.checks.buckets import check_bucket, check_notification
 from client.doctor.checks.clock import check_clock
 from client.doctor.checks.dead_letters import check_dead_letters, holders
 from client.doctor.checks.grants import check_grant, grants
+from client.doctor.checks.models import ServedModels, check_model
 from client.doctor.checks.subscriptions import check_subscription
 from client.doctor.checks.topics import check_topic
 from client.doctor.checks.worker import START_TWIN
@@ -40,9 +41,13 @@ class Check:
 
 
 def checks(
-    expected: Expected, rows: Expected, buckets: Iterable[str], deployment: Deployment, artifact: str
+    expected: Expected,
+    rows: Expected,
+    buckets: Iterable[str],
+    deployment: Deployment,
+    model: str | ServedModels,
 ) -> Iterator[Check]:
-    """Yield all checks, in the order in which an image passes the resources."""
+    """Yield all checks, in the order in which an image passes the resources. `model`: the artifact, or models."""
     for topic in expected.topics:
         yield Check(f"topic {short(topic.name)}", partial(check_topic, expected=topic), _PUBSUB)
     for each in expected.subscriptions:
@@ -60,7 +65,13 @@ def checks(
         yield Check(grant.subject, partial(check_grant, grant=grant), _PUBSUB + _STORAGE)
     run = partial(check_bigquery, expected=rows, deployment=deployment)
     yield Check(f"rows {short(rows.subscriptions[0].name)}", run, _PUBSUB + _STORAGE)
-    yield Check("artifact", partial(check_artifact, place=artifact), _STORAGE if artifact.startswith(BUCKET) else ())
+    if isinstance(model, str):
+        yield Check("artifact", partial(check_artifact, place=model), _STORAGE if model.startswith(BUCKET) else ())
+    else:
+        needs = _PUBSUB + (_STORAGE if model.address.startswith(BUCKET) else ())
+        for ref in model.refs:
+            run = partial(check_model, served=model, ref=ref, deployment=deployment)
+            yield Check(f"model {ref.name}", run, needs)
     yield Check("clock", check_clock, _STORAGE)
 
 

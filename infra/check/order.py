@@ -99,9 +99,11 @@ RULES = (
             "google_pubsub_topic_iam_member.answers",
             "google_storage_bucket_iam_member.worker",
             "google_storage_bucket_iam_member.response_store",
+            "google_storage_bucket_iam_member.registry",
+            "google_pubsub_topic_iam_member.comparisons",
         ),
         _RUNS,
-        "a new instance must be able to read its artifact, and to store and publish its first response",
+        "a new instance must be able to read its model, and to store and publish its first response",
     ),
     Rule(
         ("google_storage_bucket_iam_member.endpoint",),

@@ -73,7 +73,7 @@ def grants(resources: Sequence[Resource]) -> Iterator[Grant]:
         source, values = f"{each['type']}.{each['name']}", each["values"]
         if each["type"] in _ON:
             word, argument = _ON[each["type"]]
-            under = "".join(f", {given['expression']}" for given in values.get("condition", ()))
+            under = "".join(f", {_condition(given['expression'])}" for given in values.get("condition", ()))
             role = ", ".join(sorted(custom.get(values["role"], [values["role"]])))
             yield Grant(_who(values["member"]), role, f"{word} {_short(values[argument])}{under}", source)
         elif "_iam_" in each["type"] and each["type"] != _CUSTOM:
@@ -133,6 +133,11 @@ def _who(member: str) -> str:
         if re.fullmatch(pattern, member):
             return re.sub(pattern, name, member)
     return member
+
+
+def _condition(expression: str) -> str:
+    """An expression in a cell of the table."""
+    return expression.replace(scenarios.EXAMPLE["project_id"], "PROJECT").replace("|", "\\|")
 
 
 def _short(name: str) -> str:

@@ -32,17 +32,23 @@ _OPTIONS = {
     "http_endpoint": {"http_endpoint": "internal"},
     "endpoint_callers": {"endpoint_callers": '{of_yours = "group:endpoint_callers@example.com"}'},
     "response_store": {"response_store": "true"},
+    "models": {"models": '["clothing", "shoes@live"]'},
+    "model_publishers": {"model_publishers": '{of_yours = "group:model_publishers@example.com"}'},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
-_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key", "budget")
+_ALONE = (
+    *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "clients", "kms_key"),
+    "budget",
+)
 _PAIRS = (
     ("bigquery", "analysts"),
     ("http_endpoint", "endpoint_callers"),
     ("http_endpoint", "response_store"),
+    ("http_endpoint", "models"),
     ("clients", "client_subscriptions"),
     ("kms_key", "bigquery"),
 )

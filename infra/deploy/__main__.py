@@ -12,15 +12,15 @@ from pathlib import Path
 from client.gcp import Cloud
 from client.images import ImageFile
 from client.text import SendError
-from infra.deploy import base_image, smoke
+from infra.deploy import base_image, models, smoke
 from infra.deploy.grammar import SWITCHES, parser
-from infra.deploy.images import GPU_LOCKS, LOCKS, Build, installed_packages
+from infra.deploy.images import LOCKS, Build, smallest_lock
 from infra.deploy.plan import drift, plan
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import deploy, rollback
 from infra.deploy.target import Target, UsageError
-from model.artifact.load import ENGINES, Artifact, gpu_engines, read_artifact
+from model.artifact.load import Artifact, read_artifact
 from model.errors import ArtifactError
 from model.text import printable, printable_lines, quoted
 
@@ -83,6 +83,8 @@ def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
         case "plan":
             artifact, lock = _served(args.artifact, shell.root, target)
             plan(shell, target, artifact, Build(args.base_image, lock=lock))
+        case "models":
+            models.report(shell, target)
         case "rollback":
             artifact, _ = _artifact(args.artifact, shell.root, target)
             rollback(shell, target, artifact, args.image)
@@ -92,7 +94,7 @@ def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
 
 def _served(place: str, root: Path, target: Target) -> tuple[Artifact | None, str]:
     """As `_artifact`, for a deployment that builds an image: with a GPU, the artifact decides which one."""
-    if target.gpu and not place:
+    if target.gpu and not place and not target.models:
         raise UsageError(
             f"gpu is {quoted(target.gpu)} and ARTIFACT is missing: the artifact decides which engine uses the GPU; the "
             "image's own model needs none"
@@ -107,28 +109,16 @@ def _artifact(place: str, root: Path, target: Target) -> tuple[Artifact | None, 
     """
     if not place:
         return None, LOCKS[0]
+    if target.models:
+        raise UsageError(
+            f"ARTIFACT is {quoted(place)} and models is {', '.join(target.models)}; the worker serves the registry: "
+            f"push the folder instead, with `predictions model push FOLDER --registry {target.registry}`"
+        )
     try:
         artifact = read_artifact(Path(place))
     except (ArtifactError, OSError) as exc:
         raise UsageError(f"ARTIFACT is {quoted(place)}: {printable(str(exc))}") from None
-    if target.gpu and not gpu_engines(artifact):
-        raise UsageError(
-            f"gpu is {quoted(target.gpu)}, and ARTIFACT is {quoted(place)}, whose engine {', '.join(artifact.engines)} "
-            "uses no GPU: import the model with --engines onnx or savedmodel, or remove gpu"
-        )
-    usable = gpu_engines(artifact) if target.gpu else artifact.engines
-    held: dict[str, None] = {}
-    locks = GPU_LOCKS if target.gpu else LOCKS
-    for lock in locks[:1] if target.compute == "function" else locks:  # a function's archive has the first one
-        packages = installed_packages(root, lock)
-        held |= dict.fromkeys(name for name, runtime in ENGINES.items() if runtime.requirement in packages)
-        if not held.keys().isdisjoint(usable):
-            return artifact, lock
-    raise UsageError(
-        f"ARTIFACT is {quoted(place)}, which has the engine {', '.join(artifact.engines)}; the worker can hold "
-        f"{' or '.join(held)} (functions/requirements*.txt): export or import the model with "
-        f"--engines {next(iter(held))}"
-    )
+    return artifact, smallest_lock(root, target, {f"ARTIFACT is {quoted(place)}": artifact.engines})
 
 
 def _smoke(args: argparse.Namespace, root: Path) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.deploy.target import Target, UsageError
+from infra.deploy.target import Target, UsageError, registry_in
 
 _WHY = {
     "region": "buckets and images cannot move and would be created again, empty; use another PREFIX for another region",
     "compute": "only `make deploy` may change it",
+    "models": "only `make deploy` may change it; give the same TFVARS",
 }
 
 
@@ -36,14 +37,22 @@ class ExistingDeployment:
         return self.outputs.get("image") or ""
 
     @property
-    def artifact(self) -> dict[str, str]:
-        """The variable that names the served model, unless it is the image's own."""
+    def models(self) -> list[str]:
+        """What is served of the registry, NAME or NAME@ALIAS; nothing when an artifact is served."""
+        return self._deployed.get("models") or []
+
+    def artifact(self, target: Target) -> dict[str, str]:
+        """The variable that names the served artifact, unless it is the image's own, or the target has models."""
         prefix = self._deployed.get("artifact_prefix")
-        return {"artifact_prefix": prefix} if prefix else {}
+        return {"artifact_prefix": prefix} if prefix and not target.models else {}
 
     def bucket(self, target: Target, name: str) -> str:
         """A bucket of topology.yaml, which may be brought; when nothing is deployed, the name that it would get."""
         return (self.outputs.get("buckets") or {}).get(name) or target.bucket(name)
+
+    def registry(self, target: Target) -> str:
+        """The address of the registry of models."""
+        return registry_in(self.bucket(target, "models"))
 
     def topic(self, target: Target, name: str) -> str:
         """The full name of a topic of topology.yaml, as `bucket`."""
@@ -61,9 +70,10 @@ class ExistingDeployment:
     def check(self, target: Target, *fixed: str) -> None:
         """Check that these settings of the target equal the deployed ones. Raises UsageError, which names the value."""
         for name in fixed:
-            given, there = getattr(target, name), self._deployed.get(name)
-            if there not in (None, given):
-                setting = name.upper()
+            given, there = _text(getattr(target, name)), self._deployed.get(name)
+            if there is not None and _text(there) != given:
+                setting = name if name == "models" else name.upper()
+                there = _text(there)
                 raise UsageError(
                     f"{setting} is {given}, but {target.workspace} is deployed with {setting}={there}: {_WHY[name]}"
                 )
@@ -73,5 +83,9 @@ class ExistingDeployment:
         return self.outputs.get("build") or {}
 
     @property
-    def _deployed(self) -> Mapping[str, str | None]:
+    def _deployed(self) -> Mapping[str, Any]:
         return self.outputs.get("deployed") or {}
+
+
+def _text(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else ",".join(value) or "empty"

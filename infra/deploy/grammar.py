@@ -33,6 +33,14 @@ lists the available images.
 example:
   python -m infra.deploy rollback --project some-project --image sha256:0f3a...
 """
+_MODELS = f"""\
+Print the registry of a deployment, and the aliases of the models that it serves. Nothing is changed: `predictions
+model` with this registry pushes models, moves aliases and rolls back.
+
+{_FOLLOWED}
+example:
+  python -m infra.deploy models --project some-project
+"""
 _DESTROY = f"""\
 Remove everything except non-empty buckets. The worker and the tables are protected (deletion_protection); the command
 first removes the protection.
@@ -89,9 +97,10 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     switch(deploy, "REBUILD")
     plan = add("plan", _PLAN, *target, "artifact", "base-image")
     switch(plan, "DRIFT")
+    models = add("models", _MODELS, *target)
     rollback = add("rollback", _ROLLBACK, *target, "artifact", "image")
     destroy = add("destroy", _DESTROY, *target, "confirm")
-    for command in (deploy, plan, rollback, destroy):
+    for command in (deploy, plan, models, rollback, destroy):
         switch(command, "DRY_RUN")
     add("base-image", _BASE_IMAGE).add_argument("name", metavar="NAME", help="the image, such as python:3.11-slim")
     smoke = add("smoke", _SMOKE)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.deploy.base_image import is_pinned, untagged
 from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.shell import CommandFailed, Shell
-from infra.deploy.target import Target
+from infra.deploy.target import Target, UsageError
+from model.artifact.load import ENGINES
+from model.text import quoted
 
 # The image's sources. Those under _LEFT_OUT are not in the image (.dockerignore).
 _PACKAGES = ("functions", "model")
@@ -89,6 +92,37 @@ def installed_packages(root: Path, lock: str = LOCKS[0]) -> set[str]:
     of a package for GPUs has the package's name."""
     names = re.findall(r"^([a-z0-9-]+)==", (root / "functions" / lock).read_text("utf-8"), re.M)
     return {_SAME.get(name, name) for name in names}
+
+
+def smallest_lock(root: Path, target: Target, engines: Mapping[str, Sequence[str]]) -> str:
+    """The lock file of the smallest image that has an engine for each model. Raises UsageError when none has.
+
+    `engines`: the engines of each model, by words that name it, such as `ARTIFACT is 'folder'`.
+    """
+    usable = {
+        what: [name for name in names if name in ENGINES and (ENGINES[name].uses_gpu or not target.gpu)]
+        for what, names in engines.items()
+    }
+    for what in (what for what, names in usable.items() if target.gpu and not names):
+        raise UsageError(
+            f"gpu is {quoted(target.gpu)}, and {what}, whose engine {', '.join(engines[what])} uses no GPU: import the "
+            "model with --engines onnx or savedmodel, or remove gpu"
+        )
+    locks = GPU_LOCKS if target.gpu else LOCKS
+    known: dict[str, None] = {}
+    lacking: dict[str, None] = {}
+    for lock in locks[:1] if target.compute == "function" else locks:  # a function's archive has the first one
+        packages = installed_packages(root, lock)
+        held = {name: None for name, runtime in ENGINES.items() if runtime.requirement in packages}
+        without = {what: None for what, names in usable.items() if held.keys().isdisjoint(names)}
+        if not without:
+            return lock
+        known, lacking = known | held, lacking | without
+    what = next(iter(lacking))
+    raise UsageError(
+        f"{what}, which has the engine {', '.join(engines[what])}; the worker can hold {' or '.join(known)} "
+        f"(functions/requirements*.txt): export or import the model with --engines {next(iter(known))}"
+    )
 
 
 def listed(shell: Shell, target: Target) -> list[Image]:

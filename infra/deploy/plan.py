@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from infra.deploy import models
 from infra.deploy.images import Build, expected
 from infra.deploy.shell import CommandFailed, Shell
 from infra.deploy.stages import artifact_place, prepare, sign_in
@@ -15,6 +18,8 @@ def plan(shell: Shell, target: Target, artifact: Artifact | None, build: Build) 
     place = artifact_place(artifact)
     sign_in(shell, target)
     terraform, existing = prepare(shell, target, "region")
+    if target.models:
+        build = replace(build, lock=models.expected_lock(shell, target, existing))
     image = {} if target.compute == "function" else {"image": expected(shell, target, build, existing.has_registry)}
     terraform.plan(hint=FAILED, **image, **place)
 
@@ -27,4 +32,4 @@ def drift(shell: Shell, target: Target) -> None:
         raise CommandFailed(f"nothing is deployed in {target.workspace}, according to this Terraform state.")
     image = {"image": existing.image} if existing.image else {}
     hint = "With exit code 2, the deployment differs from the files as shown; with 1, Terraform gives the reason."
-    terraform.plan("-detailed-exitcode", hint=hint, **image, **existing.artifact)
+    terraform.plan("-detailed-exitcode", hint=hint, **image, **existing.artifact(target))

@@ -26,7 +26,7 @@ def destroy(shell: Shell, target: Target, confirmed: str) -> None:
     sign_in(shell, target)
     terraform, existing = prepare(shell, target, "region", "compute")
     running = f"{target.worker_image}@{UNKNOWN}" if shell.dry else existing.image
-    given = {"image": running or UNBUILT, "deletion_protection": "false", **existing.artifact}
+    given = {"image": running or UNBUILT, "deletion_protection": "false", **existing.artifact(target)}
     # Without an image, the worker does not exist, and an apply would create it.
     if running or target.compute == "function":
         shell.say("first remove deletion_protection from the worker and the tables")

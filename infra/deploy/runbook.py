@@ -50,6 +50,7 @@ def names(target: Target) -> dict[str, str]:
         "DEAD_ROWS": target.named("dead_bigquery-sub"),
         "UPLOADS": target.bucket("uploads"),
         "MODELS": target.bucket("models"),
+        "REGISTRY": target.registry,
         "STORE": target.bucket("response-store"),
         "DATASET": target.named("predictions").replace("-", "_"),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from infra.deploy import models
 from infra.deploy.environment import exports
 from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.images import UNKNOWN, Build, built, chosen, listed
@@ -52,7 +54,9 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None, build: Build
         shell.say("1 of 2: the registry and the buckets")
         attempt(terraform.apply_first)
         existing = ExistingDeployment(terraform.outputs())
-    shell.say("2 of 2: the image, the artifact, and everything else")
+    shell.say("2 of 2: the image, the artifact or the models, and everything else")
+    if target.models:
+        build = replace(build, lock=models.prepared(shell, target, existing))
     # A function has no image of the project's own: Google builds it from the archive.
     image = {} if target.compute == "function" else {"image": attempt(partial(built, shell, target, build, existing))}
     if artifact:
@@ -78,8 +82,8 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
         lines = [f"  {each.digest}  {each.made[:19]}  {' '.join(each.tags)}" for each in images]
         reason = f"IMAGE is {quoted(wanted)}, which is not in the registry" if wanted else "IMAGE is missing"
         raise UsageError("\n".join([f"{reason}; it must be one of these, newest first:", *(lines or ["  (none)"])]))
-    terraform, existing = prepare(shell, target, "region", "compute")
-    terraform.apply(image=image, **(place or existing.artifact))
+    terraform, existing = prepare(shell, target, "region", "compute", "models")
+    terraform.apply(image=image, **(place or existing.artifact(target)))
     _finish(shell, target, terraform)
 
 
@@ -136,6 +140,11 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
         shell.say("the client's settings, for your shell:")
         print("\n".join(exports(target.project, outputs)), flush=True)
+    if deployed.models:
+        try:
+            models.show(shell, target, deployed)
+        except CommandFailed as exc:  # the deployment is complete
+            shell.say(str(exc))
     # An internal endpoint does not accept requests from outside, where this command runs.
     entry_point = outputs.get("endpoint_url") if outputs.get("http_endpoint") == "anywhere" else None
     limit_s = outputs.get("first_response_seconds")

@@ -43,7 +43,7 @@ class Target:
     """A deployment: a project, a region and a prefix. Raises UsageError.
 
     `tfvars`: files with all other variables; later ones override earlier ones. `build_pool`: where images are built.
-    `gpu`: the GPU of each instance, or nothing.
+    `gpu`: the GPU of each instance, or nothing. `models`: what is served of the registry, NAME or NAME@ALIAS.
     """
 
     project: str
@@ -53,6 +53,7 @@ class Target:
     tfvars: tuple[Path, ...] = ()
     build_pool: str = ""
     gpu: str = ""
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.project:
@@ -69,8 +70,10 @@ class Target:
         """Read PROJECT, REGION, PREFIX, COMPUTE and TFVARS; the files supply what is missing. Raises UsageError."""
         files = _files(given.get("TFVARS", ""))
         there: dict[str, str] = {}
+        models: tuple[str, ...] = ()
         for file in files:
             there |= assignments(file)
+            models = next(iter(_lists(file, "models")), models)
         project, region, prefix, compute = (
             given.get(name) or there.get(variable, "") for variable, name in _VARIABLES.items()
         )
@@ -78,6 +81,7 @@ class Target:
             *(project, region or REGION, prefix, compute or COMPUTE, files),
             build_pool=there.get("build_pool", ""),
             gpu=there.get("gpu", ""),
+            models=models,
         )
 
     @property
@@ -111,12 +115,22 @@ class Target:
         """A bucket's name, which starts with the project's id because bucket names are globally unique."""
         return bucket_name(self.project, self.named(name))
 
+    @property
+    def registry(self) -> str:
+        """The address of the registry of models, in the models bucket of this deployment."""
+        return registry_in(self.bucket("models"))
+
     def words(self) -> list[str]:
         """The arguments of make for this target, without defaults."""
         given = {"PROJECT": self.project, "REGION": self.region, "PREFIX": self.prefix, "COMPUTE": self.compute}
         default = {"REGION": REGION, "PREFIX": "", "COMPUTE": COMPUTE}
         arguments = [f"{name}={value}" for name, value in given.items() if value != default.get(name)]
         return [*arguments, *([f"TFVARS={','.join(map(str, self.tfvars))}"] if self.tfvars else [])]
+
+
+def registry_in(bucket: str) -> str:
+    """The address of the registry of models in a models bucket."""
+    return f"gs://{bucket}/registry"
 
 
 def _files(given: str) -> tuple[Path, ...]:
@@ -129,9 +143,19 @@ def _files(given: str) -> tuple[Path, ...]:
 
 def assignments(file: Path) -> dict[str, str]:
     """The plain strings that a .tfvars file assigns, by variable. Raises UsageError."""
+    return dict(_ASSIGNMENT.findall(_text(file)))
+
+
+def _lists(file: Path, variable: str) -> list[tuple[str, ...]]:
+    """The list of strings that a .tfvars file assigns to a variable: one, or none. Raises UsageError."""
+    found = re.findall(rf"^{variable}\s*=\s*\[(.*?)\]", _text(file), re.M | re.S)
+    return [tuple(re.findall(r'"([^"]*)"', re.sub(r"(#|//).*", "", given))) for given in found]
+
+
+def _text(file: Path) -> str:
     if file.suffix != ".tfvars":
         raise UsageError(f"TFVARS is {quoted(str(file))}; it must be a file whose name ends in .tfvars")
     try:
-        return dict(_ASSIGNMENT.findall(read_text(file)))
+        return read_text(file)
     except (OSError, ValueError):
         raise UsageError(f"TFVARS is {quoted(str(file))}; the file cannot be read") from None

@@ -22,6 +22,7 @@ from infra.local.google import NoEmulator
 from infra.local.ports import LOOPBACK, is_loopback, own_address
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from infra.local.twin import Twin
+from model.errors import RegistryError
 
 _UP_EXAMPLES = """examples:
   {program} up                   everything on free ports, until Ctrl-C
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.l
         return int(options.run(options, began))
     except KeyboardInterrupt:
         return 0
-    except (ChildFailed, NoEmulator, TopologyError, FaultPlanError, OSError) as exc:
+    except (ChildFailed, NoEmulator, TopologyError, FaultPlanError, RegistryError, OSError) as exc:
         _say(f"error: {exc}")
         return 1
 
@@ -68,6 +69,18 @@ def _parser(program: str) -> argparse.ArgumentParser:
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
+    up.add_argument(
+        "--registry",
+        default=os.environ.get("REGISTRY", ""),
+        metavar="PLACE",
+        help="serve models of this registry: a folder, or gs://models/registry in the twin (default: REGISTRY)",
+    )
+    up.add_argument(
+        "--models",
+        default=os.environ.get("MODELS", ""),
+        metavar="NAME[@ALIAS],...",
+        help="the models of the registry, the default first (default: MODELS)",
+    )
     up.add_argument(
         "--log", type=Path, metavar="FILE", help="the worker's output (default: build/local/PID/worker.log)"
     )
@@ -100,6 +113,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _up(options: argparse.Namespace, began: float) -> int:
     if options.env is not None:
         return _print_env(options.env)
+    if bool(options.registry) != bool(options.models):
+        given, absent = ("--registry", "--models") if options.registry else ("--models", "--registry")
+        _say(f"error: {given} is given and {absent} is not; give both, or neither to serve an artifact")
+        return 2
     twin = Twin(
         Topology.read(options.topology),
         pubsub=options.pubsub,
@@ -112,12 +129,16 @@ def _up(options: argparse.Namespace, began: float) -> int:
         log_path=options.log and options.log.absolute(),
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
+        registry=_absolute(options.registry),
+        models=options.models,
     )
     with twin, runs.written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
+        if options.registry:
+            _say(f"models   {options.models} of {options.registry}")
         if twin.jwks_url:
             _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
         _warn(options.host)
@@ -217,6 +238,11 @@ def _warn(host: str) -> None:
             f"WARNING: it listens on {host}, which other machines may reach, and checks no credentials: anyone who "
             "reaches these ports can read and change everything"
         )
+
+
+def _absolute(place: str) -> str:
+    """A registry's address for the worker, which runs in another folder."""
+    return place if not place or "://" in place else str(Path(place).absolute())
 
 
 def _short(path: Path) -> str:

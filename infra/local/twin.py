@@ -12,6 +12,7 @@ from infra.local import runs
 from infra.local import worker as workers
 from infra.local.child import Child
 from infra.local.fault_plan import FaultPlan, FaultPlanError
+from infra.local.models import make_ready_for
 from infra.local.ports import LOOPBACK, free_port, listens, reachable
 from infra.local.pubsub.token import JWKS_PATH
 from infra.local.topology import Topology
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Backend = Literal["embedded", "google"]
 Delivery = Literal["push", "pull"]
+
+_COMPARISONS = "compare_predict"
 
 
 class PubsubBackend(Protocol):
@@ -37,8 +40,11 @@ class Twin:
     """Everything in a topology on `host`, an IPv4 address; a context manager. A port 0 takes a free one.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
+    `registry` and `models` (NAME[@ALIAS],...): what the worker serves instead of an artifact; the shipped model is
+    pushed where it has no version. The registry may be in a bucket of the twin.
     `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
-    Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend.
+    Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend,
+    RegistryError for a missing alias.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Twin:
         storage_port: int = 0,
         worker_port: int = 0,
         worker_env: Mapping[str, str] | None = None,
+        registry: str = "",
+        models: str = "",
         log_path: Path | None = None,
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
@@ -72,7 +80,8 @@ class Twin:
         self._pubsub_port = pubsub_port or free_port(host)
         self._storage_port = storage_port or free_port(host)
         self._worker_port = worker_port or free_port(host)
-        self._worker_env = dict(worker_env or {})
+        self._served = bool(registry)
+        self._worker_env = {**({"REGISTRY": registry, "MODELS": models} if registry else {}), **(worker_env or {})}
         self._pubsub: PubsubBackend | None = None
         self._storage: StorageServer | None = None
         self._worker: Child | None = None
@@ -120,7 +129,15 @@ class Twin:
             "HTTP_ENDPOINT": "on",
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
             **({"OIDC_JWKS_URL": self.jwks_url} if self.jwks_url else {}),
+            **self._models,
         }
+
+    @property
+    def _models(self) -> dict[str, str]:
+        """The models of a registry that the worker serves, and the topic of its shadows; nothing for an artifact."""
+        given = {name: self._worker_env[name] for name in ("REGISTRY", "MODELS") if self._worker_env.get(name)}
+        has_topic = any(topic.name == _COMPARISONS for topic in self.topology.topics)
+        return {**given, "COMPARISON_TOPIC": _COMPARISONS} if given and has_topic else given
 
     def start(self) -> None:
         """Start everything and wait until the worker is ready. An exception stops what was started."""
@@ -155,11 +172,12 @@ class Twin:
 
     def _start(self) -> None:
         env = {**self.env, **self._worker_env}
-        if self._delivery == "push":
-            if listens(self._worker_port, self._at):
-                raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
+        if self._delivery == "push" and listens(self._worker_port, self._at):
+            raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
+        in_bucket = self._worker_env.get("REGISTRY", "").startswith("gs://")
+        if not in_bucket:
             # First, because it loads the model while this process imports Google's clients.
-            self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
+            self._prepare_worker(env)
         self._pubsub = self._make_pubsub()
         self._pubsub.start()
         from infra.local.admin import create  # imported while the worker loads its model
@@ -171,12 +189,21 @@ class Twin:
             grant(self.topology, self.pubsub_host, self.project)
         self._storage = self._make_storage()
         self._storage.start()
+        if in_bucket:
+            self._prepare_worker(env)
         if self._delivery == "pull":
             self._worker = workers.start_pull(env, self.log_path)
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port, host=self._at)
         self._pubsub.push()  # only now, because a worker that is not ready would nack messages of an earlier run
+
+    def _prepare_worker(self, env: Mapping[str, str]) -> None:
+        """Make the models ready that the worker is to serve, and start a push worker."""
+        if self._served:
+            make_ready_for(env)
+        if self._delivery == "push":
+            self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
 
     def _make_pubsub(self) -> PubsubBackend:
         if self._backend == "google":

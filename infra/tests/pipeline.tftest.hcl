@@ -9,8 +9,8 @@ variables {
 
 run "messages" {
   assert {
-    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict"])
-    error_message = "The contract names three topics."
+    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict", "compare_predict"])
+    error_message = "The contract names four topics."
   }
   assert {
     condition     = alltrue([for subscription in google_pubsub_subscription.this : subscription.expiration_policy[0].ttl == ""])
@@ -150,8 +150,8 @@ run "storage" {
     error_message = "Payloads are deleted one day after the last message that may name them expires."
   }
   assert {
-    condition     = length(google_storage_bucket.this["models"].lifecycle_rule) == 0
-    error_message = "Models are kept."
+    condition     = alltrue(flatten([for rule in google_storage_bucket.this["models"].lifecycle_rule : [for condition in rule.condition : condition.age == null && condition.days_since_noncurrent_time == 30]]))
+    error_message = "Models are kept, and what was replaced or deleted for a month."
   }
   assert {
     condition     = google_storage_notification.this["uploads"].bucket == "some-project-uploads" && google_storage_notification.this["uploads"].topic == google_pubsub_topic.this["req_predict"].id

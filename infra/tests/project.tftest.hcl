@@ -94,11 +94,11 @@ run "cost" {
 
 run "outputs" {
   assert {
-    condition     = toset(keys(output.topics)) == toset(["dead_predict", "req_predict", "res_predict"]) && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
+    condition     = toset(keys(output.topics)) == toset(["compare_predict", "dead_predict", "req_predict", "res_predict"]) && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
     error_message = "The output has topics by their names in topology.yaml."
   }
   assert {
-    condition     = toset(keys(output.subscriptions)) == toset(["dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"])
+    condition     = toset(keys(output.subscriptions)) == toset(["compare_predict-sub", "dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"])
     error_message = "The output has subscriptions by their names in topology.yaml."
   }
   assert {

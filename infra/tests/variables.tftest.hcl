@@ -167,17 +167,17 @@ run "refuses_an_artifact_elsewhere" {
 
 run "settings_replace_nothing" {
   variables {
-    compute         = "worker"
-    http_endpoint   = "internal"
-    response_store  = true
-    artifact_prefix = "fashion-mnist/3"
-    gpu             = "nvidia-l4"
-    cpu             = 4
-    memory          = "16Gi"
+    compute        = "worker"
+    http_endpoint  = "internal"
+    response_store = true
+    models         = ["clothing"] # instead of an artifact
+    gpu            = "nvidia-l4"
+    cpu            = 4
+    memory         = "16Gi"
   }
   assert {
     condition = setsubtract(
-      setunion(google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].env[*].name, google_cloud_run_v2_service.this["endpoint"].template[0].containers[0].env[*].name),
+      setunion(["ARTIFACT"], google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].env[*].name, google_cloud_run_v2_service.this["endpoint"].template[0].containers[0].env[*].name),
       ["ALLOWED_BUCKETS", "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"],
     ) == toset(keys(local.set_elsewhere))
     error_message = "settings are refused for each environment variable that other inputs set: otherwise one would silently replace the other."

@@ -22,10 +22,17 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "req_predict",
         "res_predict",
         "dead_predict",
+        "compare_predict",
     }
     listed = cloud.subscriber.list_subscriptions(project=prefix)
     found = {each.name.removeprefix(f"{prefix}/subscriptions/"): each for each in listed}
-    assert set(found) == {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce"}
+    assert set(found) == {
+        "req_predict-sub",
+        "res_predict-sub",
+        "dead_predict-sub",
+        "dead_predict-announce",
+        "compare_predict-sub",
+    }
     requests = found["req_predict-sub"]
     assert requests.topic == f"{prefix}/topics/req_predict"
     assert requests.push_config.push_endpoint == "http://127.0.0.1:9/"
@@ -43,7 +50,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
 def test_without_a_worker_all_subscriptions_are_pull(cloud: Cloud) -> None:
     create(Topology.read(), cloud.host, cloud.project)
     listed = list(cloud.subscriber.list_subscriptions(project=f"projects/{cloud.project}"))
-    assert len(listed) == 4
+    assert len(listed) == 5
     assert not any(each.push_config.push_endpoint for each in listed)
 
 

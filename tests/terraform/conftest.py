@@ -15,6 +15,7 @@ EVERY_ALERT = {
     "compute": "worker",
     "http_endpoint": "internal",
     "prefix": "dev",
+    "models": '["fashion-mnist"]',
     "nightly": '{ bucket = "photos" }',
     "runbook_url": "https://wiki.example/runbook",
 }

@@ -127,7 +127,7 @@ def named(selector: Any, known: Mapping[str, Known]) -> str:
 
 
 def test_queried_metrics_exist(queries: dict[str, str], known: dict[str, Known]) -> None:
-    assert len(queries) in (6 + 10, 10 + 10)
+    assert len(queries) in (6 + 10, 11 + 10)
     assert [f"{title}: {found}" for title, query in queries.items() for found in findings(query, known)] == []
 
 

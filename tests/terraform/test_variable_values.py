@@ -22,6 +22,7 @@ _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale"}
 
 ANA = "user:ana@example.com"
+OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
 L4 = {"gpu": "nvidia-l4", "cpu": "4", "memory": "16Gi"}
 RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
 
@@ -36,6 +37,10 @@ def scale(**given: float | None) -> dict[str, str]:
 
 def alerts(**given: Any) -> dict[str, str]:
     return {"alerts": json.dumps(given)}
+
+
+def models(*names: str | None) -> dict[str, str]:
+    return {"models": json.dumps(names)}
 
 
 def settings(name: str, value: str | None = "x") -> dict[str, str]:
@@ -95,6 +100,8 @@ ACCEPTED: list[dict[str, str]] = [
     {"concurrency": "1000"},
     {"instances": "0"},
     {"bigquery_days": "1"},
+    models("a", "b.c-d_2@live_1", f"{'a' * 63}@{'b' * 63}"),
+    models("fashion-mnist@stable") | {"model_publishers": json.dumps({"me": ANA})},
     {"labels": '{env = "prod", "cost-center" = "a_1", empty = "", größe = "groß"}'},
     {"labels": json.dumps({"a" * 63: "b" * 63})},
     settings("MAX_BATCH_SIZE", "4"),
@@ -129,7 +136,7 @@ ACCEPTED: list[dict[str, str]] = [
     existing("buckets", "uploads", "images.example.com"),
     existing("datasets", "predictions", "projects/shop/datasets/shop"),
     existing("service_accounts", "nightly", "projects/shop/serviceAccounts/a@shop.iam.gserviceaccount.com"),
-    *({name: '{me = "user:me@example.com"}'} for name in ("clients", "analysts", "endpoint_callers")),
+    *({name: '{me = "user:me@example.com"}'} for name in OF_MEMBERS),
     {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"}'},
     *(
         nightly(schedule=schedule)
@@ -192,14 +199,32 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (settings(name), "settings", [name, f"set by {variable}"])
         for name, variable in (
             ("ARTIFACT", "artifact_prefix"),
+            ("COMPARISON_TOPIC", "models"),
             ("DEAD_SUBSCRIPTION", "compute"),
             ("GOOGLE_CLOUD_PROJECT", "project_id"),
             ("HTTP_ENDPOINT", "http_endpoint"),
+            ("MODELS", "models"),
+            ("REGISTRY", "models"),
             ("REQUEST_SUBSCRIPTION", "compute"),
             ("RESPONSE_STORE", "response_store"),
             ("RESPONSE_TOPIC", "prefix"),
             ("THREADS", "concurrency"),
         )
+    ),
+    *(
+        (models("good", name), "models", [f"has {name};", "NAME or NAME@ALIAS"])
+        for name in (
+            *("Clothing", "a b", "a/b", "../a", "a@", "@stable", "a@Stable", "a@3", "a@b@c", "a,b", "gs://b/a"),
+            *("a" * 64, f"a@{'b' * 64}"),
+        )
+    ),
+    (models(""), "models", ["has an empty name;", "NAME or NAME@ALIAS"]),
+    (models(None), "models", ["has null;", "NAME or NAME@ALIAS"]),
+    (models("a@one", "b", "a@two"), "models", ["has a twice", "name each model once"]),
+    (
+        models("clothing") | {"artifact_prefix": "shoes/3"},
+        "models",
+        ["models is clothing", "artifact_prefix is shoes/3", "leave one of them out"],
     ),
     *(
         (settings(name), "settings", [f"has {name};", "Google sets this itself"])
@@ -329,8 +354,13 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (existing(kind, name, "x"), "existing", [said, f"must have only {allowed}"])
         for kind, name, said, allowed in (
             ("topic", "req_predict", "has topic;", "buckets, datasets, service_accounts, topics"),
-            ("topics", "requests", "has topics.requests;", "dead_predict, req_predict, res_predict"),
-            ("topics", "dead_bigquery", "has topics.dead_bigquery;", "dead_predict, req_predict, res_predict"),
+            ("topics", "requests", "has topics.requests;", "compare_predict, dead_predict, req_predict, res_predict"),
+            (
+                "topics",
+                "dead_bigquery",
+                "has topics.dead_bigquery;",
+                "compare_predict, dead_predict, req_predict, res_predict",
+            ),
             ("buckets", "upload", "has buckets.upload;", "models, payloads, uploads"),
             ("datasets", "responses", "has datasets.responses;", "predictions"),
             (
@@ -368,7 +398,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     ),
     *(
         ({name: json.dumps({"someone": member})}, name, [f"someone = {member};", "user:, group:"])
-        for name in ("clients", "analysts", "endpoint_callers")
+        for name in OF_MEMBERS
         for member in ("allUsers", "allAuthenticatedUsers", "me@example.com", "user:")
     ),
     ({"kms_key": '{id = "k"}'}, "kms_key", ["id is k;", "projects/P/locations/L"]),
@@ -388,7 +418,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
             name,
             [f"= {ANA}", "second time"],
         )
-        for name in ("clients", "analysts", "endpoint_callers")
+        for name in OF_MEMBERS
     ),
     (settings("ENGINE", None), "settings", ["ENGINE = null", "leave the name out"]),
     (settings("LOG_LEVEL", None), "settings", ["LOG_LEVEL = null", "leave the name out"]),

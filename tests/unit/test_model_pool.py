@@ -367,7 +367,7 @@ def test_several_models_are_loaded_when_they_are_asked_for(registry: Registry, s
     assert worker.refusal("gloves") == f"model is 'gloves'; this worker serves '{NAME}', 'hats', 'shoes'"
 
 
-def test_the_least_recently_used_model_makes_room_and_the_default_stays(
+def test_the_least_recently_used_model_is_released_and_the_default_stays(
     registry: Registry, shoes: list[Target]
 ) -> None:
     size = (Path(registry.address) / NAME / "1.0.0" / "model.tflite").stat().st_size

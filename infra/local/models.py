@@ -1,0 +1,38 @@
+"""Makes the models of a registry ready before the twin's worker starts, also in a bucket of the twin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+_CLIENTS = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
+
+
+def make_ready_for(env: Mapping[str, str]) -> None:
+    """Check the aliases that a worker with these variables serves, and push the shipped model where it has no version.
+
+    Raises RegistryError, with the commands that create what is missing.
+    """
+    from infra.served_models import make_ready
+    from model.registry.registry import Registry
+
+    with _variables({name: env[name] for name in _CLIENTS}):
+        for pushed in make_ready(Registry.at(env["REGISTRY"]), [name.strip() for name in env["MODELS"].split(",")]):
+            print(pushed, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _variables(given: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that Google's clients read, for the block."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
