@@ -15,7 +15,9 @@ from google.cloud import storage
 from infra.local.ports import free_port
 from infra.local.storage.server import StorageServer
 from model.__main__ import main
+from model.errors import NotRegistered
 from model.registry import bucket
+from model.registry.registry import Registry
 from tests.registry_models import NAME
 from tests.service.hung_storage import stalled
 from tests.service.local_server import LocalServer
@@ -85,6 +87,28 @@ def test_a_bucket_that_is_forbidden(
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", refusing.url)
         found = says(*words, "--registry", "gs://models/registry")
     assert "may not be used by this account: readers need roles/storage.objectViewer" in found
+
+
+class ListsNothing(Refuses):
+    """Cloud Storage where an account may list and read, and the object does not exist: 403 instead of 404."""
+
+    def do_GET(self) -> None:
+        if "prefix=" not in self.path:
+            return self._refuse()
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+def test_an_object_that_does_not_exist_may_look_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalServer(ListsNothing) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        registry = Registry.at("gs://models/registry")
+        assert registry.aliases(NAME) == {}
+        with pytest.raises(NotRegistered, match=r"has no version 1\.0\.0"):
+            registry.version(NAME, "1.0.0")
+        registry.close()
 
 
 def test_no_server_answers(says: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
