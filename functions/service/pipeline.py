@@ -256,8 +256,8 @@ class _Work:
         if features is None:
             model = self.choice.served.model
             raise InvalidRequest(
-                f"features is true; the model {model.name!r} has none with the engine {model.engine}. The engines litert "
-                "and savedmodel give what the last layer takes, if it is dense: at most "
+                f"features is true; the model {model.name!r} has none with the engine {model.engine}. The engines "
+                "litert and savedmodel give what the last layer takes, if it is dense: at most "
                 f"{MAX_FEATURES:,} numbers of float16"
             )
         return features
