@@ -142,7 +142,7 @@ def test_each_image_has_one_row_of_scores(made: Any, said: str, tmp_path: Path) 
 def test_scores_of_nan_are_refused_also_for_faint_images_alone(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gives NaN or infinity for some images; every score must be a number"):
         scored(tmp_path, linear([node("Log", ["logits"], ["scores"])]), outputs="logits")
-    # 0 / 0 where the whole image is dark: min(0.05, max(images)) - 0.05 is 0 for all other images.
+    # The scores of an image are NaN where all its pixels are dark.
     faint = [
         node("ReduceMax", ["flat"], ["brightest"], axes=[1]),
         node("Less", ["brightest", "dark"], ["is_dark"]),

@@ -44,8 +44,14 @@ def probes(signature: Signature, count: int = PROBES) -> Images:
 def reference_scores(source: Source, images: Images, signature: Signature) -> Scores:
     """The model's own scores for the images. Raises SourceError unless they are probabilities, and the same whenever an
     image is scored."""
+    given = source.score(images, signature)
+    if given.shape != (len(images), source.spec.outputs):
+        raise SourceError(
+            f"{source.origin} gives {list(given.shape)} for {len(images)} images; it must give one row of "
+            f"{source.spec.outputs} numbers for each"
+        )
     with np.errstate(all="ignore"):
-        scores = as_scores(signature.outputs, source.score(images, signature))
+        scores = as_scores(signature.outputs, given)
     if not np.isfinite(scores).all():
         raise SourceError(f"{source.origin} gives NaN or infinity for some images; every score must be a number")
     if scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
