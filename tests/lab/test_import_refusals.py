@@ -195,7 +195,7 @@ def test_an_inaccurate_engine_is_not_kept(tmp_path: Path, labels: Path, monkeypa
     with pytest.raises(ExportError, match="litert does not score as the model does"):
         import_model(order, tmp_path / "out")
     assert read_artifact(tmp_path / "out").digest == before
-    assert not (tmp_path / "out.packing").exists()
+    assert not list(tmp_path.glob("*.packing"))
 
 
 FULL_DISK = """
@@ -222,7 +222,27 @@ def test_a_full_disk_is_reported_and_leaves_the_output_unchanged(root: Path, tmp
     assert "the previous artifact is unchanged" in done.stderr
     assert "Traceback" not in done.stderr
     assert read_artifact(tmp_path / "out").digest == before
-    assert not (tmp_path / "out.packing").exists()
+    assert not list(tmp_path.glob("*.packing"))
+
+
+def test_two_imports_to_one_folder_do_not_mix_their_files(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+    for name in ("first", "second"):
+        network().save(tmp_path / f"{name}.keras")
+        more: dict[str, Any] = {"name": name, "pixels": "unit", "engines": ("litert",)}
+        orders.append(ImportOptions(str(tmp_path / f"{name}.keras"), labels=labels, **more))
+
+    def meanwhile(targets: Any) -> Any:
+        monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+        assert import_model(orders[1], tmp_path / "out").name == "second"
+        return [UNMEASURED for _ in targets]
+
+    monkeypatch.setattr(variants, "measure_speeds", meanwhile)
+    assert import_model(orders[0], tmp_path / "out").name == "first"
+    assert read_artifact(tmp_path / "out").name == "first"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".keras", ".txt", ""}
 
 
 def test_the_command_imports_and_ctrl_c_leaves_nothing(

@@ -104,6 +104,8 @@ def test_an_index_whose_places_are_uncertain_is_refused(text: str, words: str, t
         ("0,Cat\n1,Dog\n", ("Cat", "Dog"), "the numbers 0 to 1"),
         ("0\tCat\n1\tDog\n", ("Cat", "Dog"), "the numbers 0 to 1"),
         ("1 Cat\n2 Dog\n", ("1 Cat", "2 Dog"), "the labels keep their numbers 1 to 2"),
+        ("0 Cat\n1 Dog\n3 Eel\n", ("0 Cat", "1 Dog", "3 Eel"), "do not count the lines: 1 and then 3"),
+        ("1 euro\n2 euro\n5 euro\n", ("1 euro", "2 euro", "5 euro"), ""),
         ("0 stars\n1 star\n2 stars\n", ("0 stars", "1 star", "2 stars"), ""),
         ("0,1 mg\n1,2 mg\n", ("0,1 mg", "1,2 mg"), ""),
         ("0.5 m\n1.7 m\n", ("0.5 m", "1.7 m"), ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from model.text import quoted
@@ -76,6 +77,8 @@ def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
             return lines
         print(f"{path}: the numbers 0 to {last} at the lines' {where} are not part of the labels", file=sys.stderr)
         return labels
+    if gap := _gap(lines):
+        print(f"{path}: the labels keep their numbers, which do not count the lines: {gap}", file=sys.stderr)
     return lines
 
 
@@ -89,6 +92,16 @@ def _counted(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[list[int],
     if len(set(labels)) < len(labels) or counts not in (list(range(len(lines))), list(range(1, len(lines) + 1))):
         return None
     return numbers, labels
+
+
+def _gap(lines: Sequence[str]) -> str:
+    """Two numbers with a gap between them, if the lines seem to be numbered from 0 or 1; else an empty text."""
+    found = [match for match in map(_NUMBERED.fullmatch, lines) if match]
+    numbers = [int(match["number"]) for match in found]
+    is_counted = len(found) == len(lines) > 1 and numbers[0] in (0, 1) and numbers == sorted(set(numbers))
+    if not is_counted or len({match["label"] for match in found}) < len(found):
+        return ""
+    return next((f"{low} and then {high}" for low, high in pairwise(numbers) if high > low + 1), "")
 
 
 def _unquoted(lines: Sequence[str]) -> Sequence[str]:
