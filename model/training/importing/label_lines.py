@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from model.text import quoted
+from model.training.export.progress import say
 
 # A number, a separator and a label: `0 cat`, `0: cat`, `0 - cat`, `0,cat`, `[0] cat`. A comma or a dash before a digit
 # may belong to the number.
@@ -73,12 +73,12 @@ def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
                 "or JSON if the numbers belong to the labels"
             )
         if first == 1:
-            print(f"{path}: the labels keep their numbers 1 to {last}", file=sys.stderr)
+            say(f"{path}: the labels keep their numbers 1 to {last}")
             return lines
-        print(f"{path}: the numbers 0 to {last} at the lines' {where} are not part of the labels", file=sys.stderr)
+        say(f"{path}: the numbers 0 to {last} at the lines' {where} are not part of the labels")
         return labels
     if gap := _gap(lines):
-        print(f"{path}: the labels keep their numbers, which do not count the lines: {gap}", file=sys.stderr)
+        say(f"{path}: the labels keep their numbers, which do not count the lines: {gap}")
     return lines
 
 
