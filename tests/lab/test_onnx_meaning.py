@@ -229,3 +229,22 @@ def test_odd_names_of_files_with_weights_are_refused(name: str, words: str, tmp_
         array.external_data.add(key=key, value=value)
     with pytest.raises(SourceError, match=words):
         opened(tmp_path, made)
+
+
+def test_imagenet_s_labels_are_not_given_in_silence(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(tmp_path / "m.onnx", network(labels=1000))
+    options = ImportOptions(str(file), pixels="unit")
+    assert signature_for(open_source(options), options).labels[258] == "Samoyed"
+    said = capsys.readouterr().err
+    assert "m.onnx does not say its labels; it gets ImageNet's, because it gives 1,000 scores. If it was" in said
+    (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(1000)))
+    options = ImportOptions(str(file), pixels="unit", labels=tmp_path / "labels.txt")
+    assert signature_for(open_source(options), options).labels[258] == "label 258"
+    assert "ImageNet" not in capsys.readouterr().err
+
+
+def test_one_score_needs_two_labels(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="names 3 labels; the model gives one score, which needs two labels"):
+        opened(tmp_path, network(labels=1, last="Sigmoid"))

@@ -36,7 +36,9 @@ def test_the_labels_of_the_model_s_file_come_after_those_of_the_user(tmp_path: P
     own = ("x", "y")
     assert labels_for(2, None, own) == own
     assert labels_for(2, tmp_path / "labels.txt", own) == ("cat", "dog")
-    with pytest.raises(SourceError, match="the model's file names 2 labels and gives 1000 scores; name a file with"):
+    with pytest.raises(
+        SourceError, match="the model's file names 2 labels; the model gives 1000 scores, one for each label: name a"
+    ):
         labels_for(1000, None, own)
 
 
@@ -156,7 +158,9 @@ def test_imagenets_lists_repeat_a_label(tmp_path: Path) -> None:
 
 
 def test_scores_without_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="the model gives 7 scores; --labels must name a file of 7 lines"):
+    with pytest.raises(
+        SourceError, match="the model gives 7 scores, one for each label: --labels must name a file of 7 lines"
+    ):
         labels_for(7, None)
     with pytest.raises(SourceError, match="nowhere cannot be read: No such file"):
         labels_for(7, tmp_path / "nowhere")
