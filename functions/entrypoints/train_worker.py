@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, RetryError
@@ -116,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("%s", exc)
         return 1
     configure(settings.log_level, settings.project)
+    if find_spec("tensorflow") is None:
+        log.error("TensorFlow is not installed: pip install -r model/requirements.txt")
+        return 1
     try:
         serve(settings, args.until_idle)
     except KeyboardInterrupt:

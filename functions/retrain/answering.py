@@ -74,6 +74,7 @@ def _job(request: TrainingRequest, settings: TrainSettings) -> dict[str, Any]:
         "config": dict(request.config),
         "is_new": settings.may_be_new(request.model),
         "weights": settings.weights,
+        "engines": settings.engine_names,
         "margin": settings.margin,
         "limits": {
             "images": settings.max_images,

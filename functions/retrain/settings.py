@@ -56,6 +56,12 @@ class TrainSettings:
         lambda value: all(_NAME.fullmatch(name) for name in _names(value)),
     )
     weights: str = _setting("TRAIN_WEIGHTS", "imagenet", "imagenet (Keras downloads them), none, or a file", bool)
+    engines: str = _setting(
+        "TRAIN_ENGINES",
+        "litert",
+        "litert, savedmodel, or both, separated by a comma: the engines of a version",
+        lambda value: bool(value) and set(_names(value)) <= {"litert", "savedmodel"},
+    )
     margin: float = _setting("TRAIN_MARGIN", 0.01, "a share of the images from 0 to 1", _between(0, 1))
     max_images: int = _setting("TRAIN_MAX_IMAGES", 100_000, "a whole number from 6 to 10000000", _between(6, 10**7))
     max_bytes: int = _setting(
@@ -96,6 +102,11 @@ class TrainSettings:
             above = self.data.rstrip("/")
             return place == above or place.startswith(f"{above}/")
         return not place.startswith(_SCHEME) and Path(place).resolve().is_relative_to(Path(self.data).resolve())
+
+    @property
+    def engine_names(self) -> list[str]:
+        """The engines that a version is exported for."""
+        return _names(self.engines)
 
     def may_be_new(self, model: str) -> bool:
         """Whether a model may be trained before the registry has it."""

@@ -66,6 +66,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
     for part in ("pubsub", "storage", "worker"):
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
+    up.add_argument(
+        "--retrain",
+        type=_place,
+        default="",
+        metavar="PLACE",
+        help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix",
+    )
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
     up.add_argument(
@@ -97,6 +104,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _place(text: str) -> str:
+    """Read gs://bucket/prefix, or a folder."""
+    if not text.startswith("gs://") and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a folder or gs://bucket/prefix")
+    return text if text.startswith("gs://") else str(Path(text).resolve())
+
+
 def _up(options: argparse.Namespace, began: float) -> int:
     if options.env is not None:
         return _print_env(options.env)
@@ -112,12 +126,15 @@ def _up(options: argparse.Namespace, began: float) -> int:
         log_path=options.log and options.log.absolute(),
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
+        retrain=options.retrain,
     )
     with twin, runs.written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
+        if options.retrain:
+            _say(f"training on images below {options.retrain}  (output in {_short(twin.training_log_path)})")
         if twin.jwks_url:
             _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
         _warn(options.host)

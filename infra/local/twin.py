@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,10 @@ Backend = Literal["embedded", "google"]
 Delivery = Literal["push", "pull"]
 
 
+REGISTRY = "gs://models/registry"
+"""Where the twin's training worker pushes versions, unless the variable REGISTRY names another place."""
+
+
 class PubsubBackend(Protocol):
     """A Pub/Sub server that can be started and stopped."""
 
@@ -37,6 +42,7 @@ class Twin:
     """Everything in a topology on `host`, an IPv4 address; a context manager. A port 0 takes a free one.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
+    `retrain`: where requests of a training worker find images, gs://bucket/prefix or a folder; "" leaves it out.
     `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend.
     """
@@ -56,6 +62,7 @@ class Twin:
         log_path: Path | None = None,
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
+        retrain: str = "",
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
@@ -76,6 +83,13 @@ class Twin:
         self._pubsub: PubsubBackend | None = None
         self._storage: StorageServer | None = None
         self._worker: Child | None = None
+        self._retrain = retrain
+        self._trainer: Child | None = None
+
+    @property
+    def training_log_path(self) -> Path:
+        """The output of the training worker."""
+        return self.log_path.with_name("training.log")
 
     @property
     def pubsub_host(self) -> str:
@@ -131,18 +145,19 @@ class Twin:
             raise
 
     def stop(self) -> None:
-        """Stop everything, the worker first."""
-        worker, storage, pubsub = self._worker, self._storage, self._pubsub
-        self._worker = self._storage = self._pubsub = None
+        """Stop everything, the workers first."""
+        worker, storage, pubsub, trainer = self._worker, self._storage, self._pubsub, self._trainer
+        self._worker = self._storage = self._pubsub = self._trainer = None
         with ExitStack() as stack:  # each is stopped even when stopping another fails
-            for part in (pubsub, storage, worker):
+            for part in (pubsub, storage, worker, trainer):
                 if part:
                     stack.callback(part.stop)
 
     def check(self) -> None:
-        """Raise ChildFailed when the worker has ended."""
-        if self._worker:
-            self._worker.check()
+        """Raise ChildFailed when a worker has ended."""
+        for child in (self._worker, self._trainer):
+            if child:
+                child.check()
 
     def __enter__(self) -> Twin:
         self.start()
@@ -176,6 +191,10 @@ class Twin:
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port, host=self._at)
+        if self._retrain:
+            place = {"REGISTRY": os.environ.get("REGISTRY", REGISTRY)} | env | {"TRAIN_DATA": self._retrain}
+            self._trainer = workers.start_training(place, self.training_log_path)
+            workers.wait_pull(self._trainer)
         self._pubsub.push()  # only now, because a worker that is not ready would nack messages of an earlier run
 
     def _make_pubsub(self) -> PubsubBackend:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,9 +22,9 @@ from PIL import Image
 from functions.messages.training import TrainingAnswer, decode_answer
 from infra.local.topology import Topology
 from infra.local.twin import Twin
-from model.registry.aliases import CANDIDATE, STABLE, Alias
+from model.registry.aliases import CANDIDATE, STABLE
 from model.registry.registry import Registry
-from tests.registry_models import push, set_alias
+from tests.registry_models import set_alias
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow", "environment")]
 

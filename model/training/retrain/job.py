@@ -32,7 +32,8 @@ class Job:
     """What a training worker hands over. Paths are those of its settings, never a sender's.
 
     `version`: the version of a new artifact, which ends with `key`. `is_new`: a model that the registry lacks may be
-    trained. `weights`: those of the backbone. `margin`: how much lower the accuracy may be than that of `base`, 0..1.
+    trained. `weights`: those of the backbone. `engines`: what is exported. `margin`: how much lower than that of `base`
+    the accuracy may be, 0..1.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Job:
     config: Mapping[str, Any] = field(default_factory=dict)
     is_new: bool = False
     weights: str = "imagenet"
+    engines: tuple[str, ...] = ("litert",)
     margin: float = 0.01
     limits: Limits = field(default_factory=Limits)
 
@@ -110,7 +112,7 @@ def _train(job: Job, registry: Registry, work: Path) -> Result:
         own, other = scored.metrics["accuracy"], base.metrics["accuracy"]
         why = f"its accuracy is {own:.2%}, that of {base_alias} {base.target.version} {other:.2%}"
         if own < other - job.margin:
-            refused = f"{CANDIDATE} is not set: {why}, more than {job.margin:.2%} higher"
+            refused = f"{CANDIDATE} is not set: {why}, and at most {job.margin:.2%} more is allowed"
             return _result(name, scored, fetch_ms, base_alias, base, message=refused)
     is_set, said = _set_candidate(registry, name, pushed.target)
     return _result(name, scored, fetch_ms, base_alias, base, is_set, f"{said}; {why}")
@@ -150,7 +152,7 @@ def _new_version(job: Job, registry: Registry, name: str, config: TransferConfig
     from model.training.transfer.train import transfer
 
     transfer(config, work / "run")
-    artifact = export_run(work / "run", work / "artifact", quick=quick)
+    artifact = export_run(work / "run", work / "artifact", job.engines, quick)
     # A broker may deliver a request twice at a time: the first version that is pushed counts.
     if earlier := _pushed(registry, name, job.key):
         return earlier
