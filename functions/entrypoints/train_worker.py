@@ -72,7 +72,7 @@ def _handle(received: Any, client: Any, publisher: Any, settings: TrainSettings)
     request = decode_training(envelope)
     about = {"request_id": request.request_id, "kind": request.kind, "delivery_attempt": attempt}
     log.info("training request", extra=about)
-    with Lease(client, settings.subscription_path, received.ack_id) as lease:
+    with Lease(client, settings.subscription_path, received.ack_id, settings.lease_s) as lease:
         try:
             answered = answer(request, settings)
         except (JobFailed, OSError) as exc:

@@ -12,28 +12,25 @@ from google.api_core.retry import Retry
 
 log = logging.getLogger("functions.retrain")
 
-DEADLINE_S = 600
-"""Seconds of a lease, the most that Pub/Sub gives: the message of a killed worker comes back after them."""
-
-EXTEND_S = 150.0
-"""Seconds between two extensions: three calls may fail before the lease ends."""
-
 _CALL_S = 30.0
 _RETRY = Retry(timeout=_CALL_S)
 
 
 class Lease:
-    """The lease of one message; a context manager that extends it from a thread, and nacks what was not acked."""
+    """The lease of one message; a context manager that extends it from a thread, and nacks what was not acked.
 
-    def __init__(self, client: Any, subscription: str, ack_id: str, extend_s: float = EXTEND_S) -> None:
-        self._client, self._extend_s = client, extend_s
+    It is extended after a quarter of `lease_s`, so that a few calls may fail.
+    """
+
+    def __init__(self, client: Any, subscription: str, ack_id: str, lease_s: int) -> None:
+        self._client, self._lease_s = client, lease_s
         self._request: dict[str, Any] = {"subscription": subscription, "ack_ids": [ack_id]}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._extend, name="lease", daemon=True)
         self._is_acked = False
 
     def __enter__(self) -> Self:
-        self._set(DEADLINE_S)
+        self._set(self._lease_s)
         self._thread.start()
         return self
 
@@ -58,8 +55,8 @@ class Lease:
         self._thread.join()
 
     def _extend(self) -> None:
-        while not self._ended.wait(self._extend_s):
-            self._set(DEADLINE_S)
+        while not self._ended.wait(self._lease_s / 4):
+            self._set(self._lease_s)
 
     def _set(self, deadline_s: int) -> None:
         request = {**self._request, "ack_deadline_seconds": deadline_s}

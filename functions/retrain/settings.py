@@ -68,6 +68,12 @@ class TrainSettings:
         "TRAIN_MAX_BYTES", 4_000_000_000, "bytes from 1000000 to 1000000000000", _between(10**6, 10**12)
     )
     max_s: float = _setting("TRAIN_MAX_S", 21_600.0, "seconds from 60 to 604800", _between(60, 604_800))
+    lease_s: int = _setting(
+        "TRAIN_LEASE_S",
+        600,
+        "seconds from 10 to 600 until the request of a killed worker returns",
+        _between(10, 600),
+    )
     work: str = _setting("TRAIN_WORK", "/tmp", "a writable folder for the images and the run", bool)  # nosec B108
     log_level: str = _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", lambda value: value in LOG_LEVELS)
 

@@ -69,9 +69,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     up.add_argument(
         "--retrain",
         type=_place,
-        default="",
+        default=os.environ.get("RETRAIN", ""),
         metavar="PLACE",
-        help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix",
+        help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix  [env: RETRAIN]",
     )
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
@@ -106,9 +106,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 def _place(text: str) -> str:
     """Read gs://bucket/prefix, or a folder."""
-    if not text.startswith("gs://") and not Path(text).is_dir():
+    if text and not text.startswith("gs://") and not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a folder or gs://bucket/prefix")
-    return text if text.startswith("gs://") else str(Path(text).resolve())
+    return text if not text or text.startswith("gs://") else str(Path(text).resolve())
 
 
 def _up(options: argparse.Namespace, began: float) -> int:

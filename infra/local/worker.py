@@ -72,7 +72,7 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
 
 
 def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
-    """Wait until a pull worker or a training worker logs that it is ready. ChildFailed when it ends or takes too long."""
+    """Wait until a pull or training worker logs that it is ready. ChildFailed when it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not _PULL_READY.search(worker.log.read_bytes()):
         worker.check()
