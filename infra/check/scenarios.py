@@ -33,15 +33,21 @@ _OPTIONS = {
     "endpoint_callers": {"endpoint_callers": '{of_yours = "group:endpoint_callers@example.com"}'},
     "response_store": {"response_store": "true"},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
+    "retrain": {
+        "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", '
+        'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
+    },
+    "training_requesters": {"training_requesters": '{of_yours = "group:training@example.com"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
-_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "clients", "kms_key", "budget")
+_ALONE = ("bigquery", "http_endpoint", "response_store", "nightly", "retrain", "clients", "kms_key", "budget")
 _PAIRS = (
     ("bigquery", "analysts"),
     ("http_endpoint", "endpoint_callers"),
+    ("retrain", "training_requesters"),
     ("http_endpoint", "response_store"),
     ("clients", "client_subscriptions"),
     ("kms_key", "bigquery"),

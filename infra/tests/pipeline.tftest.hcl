@@ -9,8 +9,8 @@ variables {
 
 run "messages" {
   assert {
-    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict"])
-    error_message = "The contract names three topics."
+    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict", "req_train"])
+    error_message = "The contract names four topics."
   }
   assert {
     condition     = alltrue([for subscription in google_pubsub_subscription.this : subscription.expiration_policy[0].ttl == ""])
