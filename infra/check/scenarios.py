@@ -37,7 +37,7 @@ _OPTIONS = {
         "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", '
         'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
     },
-    "training_requesters": {"training_requesters": '{of_yours = "group:training@example.com"}'},
+    "training_requesters": {"training_requesters": '{of_yours = "group:training_requesters@example.com"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},

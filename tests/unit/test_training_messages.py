@@ -151,7 +151,8 @@ def test_an_answer_follows_the_schema_of_responses(answer: TrainingAnswer) -> No
 
 def test_an_answer_without_a_result_or_with_predictions_is_against_the_schema() -> None:
     body = json.loads(encode_answer(answers()[0]))
-    for change in ({"training": None}, {"predictions": [{"label": "a", "score": 1}]}, {"training": {}}):
+    wrong: list[dict[str, Any]] = [{"training": None}, {"predictions": [{"label": "a", "score": 1}]}, {"training": {}}]
+    for change in wrong:
         assert list(ANSWER.iter_errors(body | change)), change
 
 
