@@ -22,10 +22,17 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "req_predict",
         "res_predict",
         "dead_predict",
+        "req_train",
     }
     listed = cloud.subscriber.list_subscriptions(project=prefix)
     found = {each.name.removeprefix(f"{prefix}/subscriptions/"): each for each in listed}
-    assert set(found) == {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce"}
+    assert set(found) == {
+        "req_predict-sub",
+        "res_predict-sub",
+        "dead_predict-sub",
+        "dead_predict-announce",
+        "req_train-sub",
+    }
     requests = found["req_predict-sub"]
     assert requests.topic == f"{prefix}/topics/req_predict"
     assert requests.push_config.push_endpoint == "http://127.0.0.1:9/"

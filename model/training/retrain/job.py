@@ -180,8 +180,8 @@ def _score(registry: Registry, name: str, target: Target, data: Path, cache: Pat
 def _set_candidate(registry: Registry, name: str, target: Target) -> tuple[bool, str]:
     """Let the alias `candidate` name a version, at 0 % of the requests; returns whether it does, and says so.
 
-    A candidate that gets requests is left alone: somebody compares it. So is one that has moved on from the version
-    since an earlier attempt at the request.
+    A candidate that gets requests is left alone, because a comparison is going on. So is one that has moved on from
+    the version since an earlier attempt at the request.
     """
     said = f"{CANDIDATE} names {name} {target.version} and gets no request yet"
 
@@ -195,8 +195,8 @@ def _set_candidate(registry: Registry, name: str, target: Target) -> tuple[bool,
         if before and before.percent:
             said = (
                 f"{CANDIDATE} is not set: it names {before.target.version}, which gets {before.percent:g} % of the "
-                f"requests; end that comparison first, then predictions model alias set {name}@{CANDIDATE} "
-                f"{target.version}"
+                f"requests; end that comparison first, then predictions model alias set {name} {CANDIDATE} "
+                f"{target.version} --percent 0"
             )
             return aliases
         moved = before.moved(target, now()) if before else Alias(target, changed_at=now())
