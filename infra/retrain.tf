@@ -105,7 +105,6 @@ locals {
   training_topic        = "req_train"
   training_subscription = "req_train-sub"
   training_data         = var.retrain == null ? null : "gs://${var.retrain.bucket}${local.retrain.prefix == "" ? "" : "/${local.retrain.prefix}"}"
-  training_registry     = "gs://${local.buckets[local.models_bucket]}/registry"
   is_trained            = var.retrain != null && local.retrain.model != ""
 }
 
@@ -204,7 +203,7 @@ resource "google_cloud_run_v2_job" "retrain" {
             GOOGLE_CLOUD_PROJECT = var.project_id
             RESPONSE_TOPIC       = local.topics[local.response_topic].id
             TRAIN_SUBSCRIPTION   = google_pubsub_subscription.this[local.training_subscription].id
-            REGISTRY             = local.training_registry
+            REGISTRY             = "gs://${local.buckets[local.models_bucket]}/registry"
             TRAIN_DATA           = local.training_data
             TRAIN_MODELS         = local.retrain.models
             TRAIN_MARGIN         = local.retrain.margin

@@ -354,8 +354,8 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         for path, start, allowed in (
             ("topic.req_predict.retention", "", ["buckets or subscriptions or topics"]),
             ("retention", "", ["buckets or subscriptions or topics"]),
-            ("topics.requests.retention", "topics.", ["req_predict or res_predict"]),
-            ("topics.dead_predict.retention", "topics.", ["req_predict or res_predict"]),
+            ("topics.requests.retention", "topics.", ["req_predict or req_train or res_predict"]),
+            ("topics.dead_predict.retention", "topics.", ["req_predict or req_train or res_predict"]),
             ("subscriptions.req_predict.retention", "subscriptions.", ["dead_predict-announce", "res_predict-sub"]),
             (
                 "subscriptions.res_predict-sub.max_delivery_attempts",
