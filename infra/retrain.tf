@@ -1,7 +1,7 @@
 # The retrain loop, if var.retrain is set: a job that handles the requests of req_train, started by Cloud Scheduler, which
 # may also publish a request to train one model. docs/registry.md describes requests and answers.
 variable "retrain" {
-  description = "Train and evaluate models on request: a job, started on a schedule, handles the messages of req_train, on images below a prefix of one of your buckets, in an image with TensorFlow. `models` may be trained before the registry has them, separated by commas. With `model` and `backbone`, Cloud Scheduler also requests a training of this model at `train_schedule`. `{ image, bucket, prefix = \"\", models = \"\", schedule = \"0 * * * *\", time_zone = \"Etc/UTC\", hours = 6, cpu = 4, memory = \"16Gi\", margin = 0.01, model = \"\", backbone = \"\", train_schedule = \"0 3 * * 1\" }`"
+  description = "Train and evaluate models on request: a job, started on a schedule, handles the messages of req_train, on images below a prefix of one of your buckets, in an image with TensorFlow. `models` may be trained before the registry has them, separated by commas. With `model` and `backbone`, Cloud Scheduler also requests a training of this model at `train_schedule`, and with `on_drift` the drift alert does so too. `{ image, bucket, prefix = \"\", models = \"\", schedule = \"0 * * * *\", time_zone = \"Etc/UTC\", hours = 6, cpu = 4, memory = \"16Gi\", margin = 0.01, model = \"\", backbone = \"\", train_schedule = \"0 3 * * 1\", on_drift = false }`"
   # Not an object, because Terraform drops the names that an object type does not have.
   type    = map(string)
   default = null
@@ -62,6 +62,14 @@ variable "retrain" {
     error_message = "retrain.backbone is ${substr(coalesce(try(var.retrain.backbone, null), "null"), 0, 100)}; it must be a name of `predictions model catalog`, such as MobileNetV2."
   }
   validation {
+    condition     = try(var.retrain.on_drift, null) == null ? true : contains(["true", "false"], var.retrain.on_drift)
+    error_message = "retrain.on_drift is ${substr(coalesce(try(var.retrain.on_drift, null), "null"), 0, 60)}; it must be true or false."
+  }
+  validation {
+    condition     = try(var.retrain.on_drift, null) == "true" ? try(var.retrain.model, null) != null && var.score_metrics : true
+    error_message = "retrain.on_drift is true and ${var.score_metrics ? "there is no model: set model and backbone" : "score_metrics is false, so there is no drift alert: set score_metrics"}, or leave on_drift out."
+  }
+  validation {
     condition     = try(var.retrain.train_schedule, null) == null || coalesce(try(var.retrain.model, null), "-") != "-"
     error_message = "retrain.train_schedule is ${substr(coalesce(try(var.retrain.train_schedule, null), "null"), 0, 60)} and there is no model; set model and backbone, or leave train_schedule out."
   }
@@ -87,6 +95,13 @@ variable "training_requesters" {
 }
 
 locals {
+  # What Cloud Scheduler, or an incident of the drift alert, requests.
+  training_request = {
+    kind   = "train"
+    model  = local.retrain.model
+    data   = local.training_data
+    config = { backbone = local.retrain.backbone }
+  }
   retrain_defaults = {
     prefix         = ""
     models         = ""
@@ -99,6 +114,7 @@ locals {
     model          = ""
     backbone       = ""
     train_schedule = "0 3 * * 1"
+    on_drift       = "false"
   }
   retrain = { for name, default in local.retrain_defaults : name => try(var.retrain[name], null) == null ? default : var.retrain[name] }
 
@@ -106,6 +122,7 @@ locals {
   training_subscription = "req_train-sub"
   training_data         = var.retrain == null ? null : "gs://${var.retrain.bucket}${local.retrain.prefix == "" ? "" : "/${local.retrain.prefix}"}"
   is_trained            = var.retrain != null && local.retrain.model != ""
+  is_trained_on_drift   = local.is_trained && local.retrain.on_drift == "true"
 }
 
 resource "google_storage_bucket_iam_member" "training_data" {
@@ -207,6 +224,7 @@ resource "google_cloud_run_v2_job" "retrain" {
             TRAIN_DATA           = local.training_data
             TRAIN_MODELS         = local.retrain.models
             TRAIN_MARGIN         = local.retrain.margin
+            TRAIN_ON_ALERT       = local.is_trained_on_drift ? jsonencode(local.training_request) : ""
             TRAIN_MAX_S          = "${ceil(local.retrain.hours * 3600)}"
           }
           content {
@@ -280,13 +298,37 @@ resource "google_cloud_scheduler_job" "train" {
 
   pubsub_target {
     topic_name = local.topics[local.training_topic].id
-    data = base64encode(jsonencode({
-      kind   = "train"
-      model  = local.retrain.model
-      data   = local.training_data
-      config = { backbone = local.retrain.backbone }
-    }))
+    data       = base64encode(jsonencode(local.training_request))
   }
 
   depends_on = [google_project_service.this]
+}
+
+# The drift alert's notifications are requests too. Monitoring's agent publishes them.
+resource "google_project_service_identity" "monitoring" {
+  count    = local.is_trained_on_drift ? 1 : 0
+  provider = google-beta
+
+  project = var.project_id
+  service = google_project_service.this["monitoring"].service
+}
+
+resource "google_pubsub_topic_iam_member" "drift" {
+  count = local.is_trained_on_drift ? 1 : 0
+
+  project = local.topics[local.training_topic].project
+  topic   = local.topics[local.training_topic].name
+  role    = "roles/pubsub.publisher"
+  member  = google_project_service_identity.monitoring[0].member
+}
+
+resource "google_monitoring_notification_channel" "training" {
+  count = local.is_trained_on_drift ? 1 : 0
+
+  project      = var.project_id
+  display_name = "${local.prefix}prediction: request a training"
+  type         = "pubsub"
+  labels       = { topic = local.topics[local.training_topic].id }
+  user_labels  = var.labels
+  depends_on   = [google_pubsub_topic_iam_member.drift]
 }

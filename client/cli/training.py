@@ -217,15 +217,14 @@ def _show(answer: TrainingAnswer, as_json: bool, show: Callable[[str], None]) ->
     elif error:
         show(printable(f"{error.code}: {error.message}"))
     elif model and training:
-        rows = [
-            ("", model.version, training.scores),
-            (training.base or "", training.base_version, training.base_scores),
-        ]
-        print(f"{model.name} {model.version}, on {training.images:,} images")
-        print(f"  {'version':<36}{'accuracy':>9}{'F1':>9}{'calibration error':>19}")
-        for alias, version, scores in rows:
-            if scores:
-                named = printable(f"{version}{f' ({alias})' if alias else ''}")
-                print(f"  {named:<36}{scores.accuracy:>9.2%}{scores.macro_f1:>9.2%}{scores.calibration_error:>19.3f}")
+        rows = [(model.version, training.scores)]
+        if training.base_scores:
+            rows.append((f"{training.base_version} ({training.base})", training.base_scores))
+        width = max(len(printable(version)) for version, _ in rows)
+        print(printable(f"{model.name} {model.version}, on {training.images:,} images"))
+        print(f"  {'version':<{width}}{'accuracy':>10}{'F1':>9}{'calibration error':>19}")
+        for version, scores in rows:
+            shares = f"{scores.accuracy:>10.2%}{scores.macro_f1:>9.2%}{scores.calibration_error:>19.3f}"
+            print(f"  {printable(version):<{width}}{shares}")
         print(printable(training.message))
     return 1 if error else 0

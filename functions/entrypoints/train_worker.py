@@ -24,6 +24,7 @@ from functions.gcp.subscriber import subscriber
 from functions.messages.contract import Envelope
 from functions.messages.training import answer_attributes, decode_training, encode_answer
 from functions.observability.json_logging import configure
+from functions.retrain.alerts import from_alert
 from functions.retrain.answering import answer
 from functions.retrain.lease import Lease
 from functions.retrain.process import JobFailed
@@ -69,7 +70,12 @@ def _handle(received: Any, client: Any, publisher: Any, settings: TrainSettings)
     message = received.message
     attempt = received.delivery_attempt
     envelope = Envelope(message.message_id, message.data, dict(message.attributes), message.publish_time, attempt)
-    request = decode_training(envelope)
+    asked = from_alert(envelope, settings.on_alert)
+    if asked is None:
+        client.acknowledge(subscription=settings.subscription_path, ack_ids=[received.ack_id])
+        log.info("an incident has ended, which requests nothing", extra={"message_id": message.message_id})
+        return
+    request = decode_training(asked)
     about = {"request_id": request.request_id, "kind": request.kind, "delivery_attempt": attempt}
     log.info("training request", extra=about)
     with Lease(client, settings.subscription_path, received.ack_id, settings.lease_s) as lease:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from functions.messages.contract import Envelope
+from functions.messages.training import TrainingRequest, decode_training
 from functions.settings import BUCKET, LOG_LEVELS, SettingsError
 
 _SCHEME = "gs://"
@@ -36,6 +38,12 @@ def _names(value: str) -> list[str]:
     return [name.strip() for name in value.split(",")] if value else []
 
 
+def _is_request(value: str) -> bool:
+    """Whether a text is empty, or a training request that leaves its id to the incident."""
+    decoded = decode_training(Envelope("", value.encode(), {"request_id": "of the incident"}))
+    return not value or (isinstance(decoded, TrainingRequest) and decoded.request_id == "of the incident")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """The settings, one field for each variable. The suffixes of names state the units: _bytes, _s."""
@@ -54,6 +62,12 @@ class TrainSettings:
         "",
         "names of models that may be trained before the registry has them, separated by commas; empty: none",
         lambda value: all(_NAME.fullmatch(name) for name in _names(value)),
+    )
+    on_alert: str = _setting(
+        "TRAIN_ON_ALERT",
+        "",
+        "a training request without request_id, which an incident of the drift alert makes; empty: none does",
+        _is_request,
     )
     weights: str = _setting("TRAIN_WEIGHTS", "imagenet", "imagenet (Keras downloads them), none, or a file", bool)
     engines: str = _setting(

@@ -155,6 +155,11 @@ RULES = (
         "the job's first run must be able to pull, to read images, to push a version and to answer",
     ),
     Rule(
+        ("google_project_service_identity.monitoring", "google_pubsub_topic_iam_member.drift"),
+        ("google_monitoring_notification_channel.training",),
+        "an incident whose notification Monitoring's agent may not publish is lost",
+    ),
+    Rule(
         ("google_cloud_run_v2_job_iam_member.trainer",),
         ("google_cloud_scheduler_job.retrain",),
         "a schedule without the right to start its job fails at its first run",

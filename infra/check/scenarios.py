@@ -34,7 +34,7 @@ _OPTIONS = {
     "response_store": {"response_store": "true"},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
     "retrain": {
-        "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", '
+        "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", on_drift = true, '
         'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
     },
     "training_requesters": {"training_requesters": '{of_yours = "group:training_requesters@example.com"}'},

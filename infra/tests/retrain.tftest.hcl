@@ -36,6 +36,7 @@ run "retrain" {
       TRAIN_DATA           = "gs://photos/clothing"
       TRAIN_MODELS         = "clothing"
       TRAIN_MARGIN         = "0.01"
+      TRAIN_ON_ALERT       = ""
       TRAIN_MAX_S          = "7200"
     }
     error_message = "The job trains on images below the prefix, and pushes to the registry."
@@ -66,6 +67,33 @@ run "scheduled" {
     condition     = jsondecode(base64decode(google_cloud_scheduler_job.train[0].pubsub_target[0].data)) == { kind = "train", model = "clothing", data = "gs://photos", config = { backbone = "MobileNetV2" } } && google_cloud_scheduler_job.train[0].schedule == "0 5 * * 0"
     error_message = "Scheduler requests a training of the model."
   }
+}
+
+run "on_drift" {
+  variables {
+    retrain = { image = "europe-docker.pkg.dev/p/images/train@sha256:0", bucket = "photos", model = "clothing", backbone = "MobileNetV2", on_drift = "true" }
+    alerts  = { emails = ["someone@example.com"] }
+  }
+  assert {
+    condition     = google_monitoring_notification_channel.training[0].type == "pubsub" && google_monitoring_notification_channel.training[0].labels == tomap({ topic = google_pubsub_topic.this["req_train"].id })
+    error_message = "An incident is a message on the topic of training requests."
+  }
+  assert {
+    condition     = toset([for name, alert in google_monitoring_alert_policy.this : name if contains(alert.notification_channels, google_monitoring_notification_channel.training[0].id)]) == toset(["drift"])
+    error_message = "Only the drift alert requests a training."
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_job.retrain[0].template[0].template[0].containers[0].env : env.name => env.value }["TRAIN_ON_ALERT"] == base64decode(google_cloud_scheduler_job.train[0].pubsub_target[0].data)
+    error_message = "An incident requests what the schedule requests."
+  }
+}
+
+run "refuses_drift_without_a_model" {
+  command = plan
+  variables {
+    retrain = { image = "europe-docker.pkg.dev/p/images/train@sha256:0", bucket = "photos", on_drift = "true" }
+  }
+  expect_failures = [var.retrain]
 }
 
 run "refuses_an_unknown_name" {

@@ -197,6 +197,22 @@ def test_a_killed_training_is_done_by_the_next_worker(
         assert second.wait(60) == 0
 
 
+def test_a_worker_that_is_stopped_gives_its_request_back(
+    images: None, twin: Twin, sender: Sender, tmp_path: Path
+) -> None:
+    with worker(tmp_path) as process:
+        sender.send("stopped", model="others")
+        wait_for(lambda: b"90 images fetched" in (tmp_path / "log").read_bytes())
+        process.terminate()
+        assert process.wait(15) == 0
+    assert not list(tmp_path.glob("retrain-*"))
+    subscriber = pubsub_v1.SubscriberClient()
+    path = subscriber.subscription_path(twin.project, "req_train-sub")
+    (again,) = subscriber.pull(subscription=path, max_messages=1, timeout=20, retry=None).received_messages
+    subscriber.acknowledge(subscription=path, ack_ids=[again.ack_id])
+    assert again.message.attributes["request_id"] == "stopped" and again.delivery_attempt == 2
+
+
 def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -259,6 +259,13 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     (retrain(backbone="MobileNet"), "retrain", ["backbone without model"]),
     (retrain(model="C l", backbone="A"), "retrain", ["model is C l"]),
     (retrain(model="c", backbone="A-B"), "retrain", ["backbone is A-B", "catalog"]),
+    (retrain(on_drift="maybe"), "retrain", ["on_drift is maybe", "true or false"]),
+    (retrain(on_drift="true"), "retrain", ["on_drift is true", "there is no model"]),
+    (
+        retrain(on_drift="true", model="c", backbone="A") | {"score_metrics": "false"},
+        "retrain",
+        ["on_drift is true", "score_metrics is false"],
+    ),
     (retrain(train_schedule="0 3 * * 1"), "retrain", ["train_schedule is 0 3 * * 1", "there is no model"]),
     ({"training_requesters": json.dumps({"ana": ANA})}, "training_requesters", ["retrain is not"]),
     (

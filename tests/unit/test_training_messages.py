@@ -25,6 +25,7 @@ from functions.messages.training import (
     encode_training,
     version_of,
 )
+from functions.retrain.alerts import from_alert
 from functions.retrain.settings import TrainSettings
 from functions.settings import SettingsError
 from model.registry.names import check_version
@@ -188,9 +189,39 @@ def test_a_link_does_not_lead_out_of_the_data_folder(tmp_path: Path) -> None:
     assert not found.is_allowed_data("gs://photos/a")
 
 
+def incident(state: str = "open", **fields: str) -> Envelope:
+    body = {"incident": {"incident_id": "0.n1", "state": state} | fields, "version": "1.2"}
+    return Envelope("m1", json.dumps(body).encode(), {}, SENT, 1)
+
+
+def test_an_incident_requests_what_the_operator_has_set() -> None:
+    wanted = json.dumps({name: value for name, value in GOOD.items() if name != "request_id"})
+    asked = from_alert(incident(), settings(TRAIN_ON_ALERT=wanted).on_alert)
+    assert asked
+    request = decode_training(asked)
+    assert isinstance(request, TrainingRequest)
+    assert (request.request_id, request.model, request.published_at) == ("incident-0.n1", "clothing", SENT)
+    assert from_alert(incident("closed"), wanted) is None
+
+
+def test_an_incident_is_refused_where_it_requests_nothing() -> None:
+    asked = from_alert(incident(), "")
+    assert asked
+    found = decode_training(asked)
+    assert isinstance(found, RejectedTraining) and "the request has the field 'incident'" in found.reason
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"incident": 1}', json.dumps(GOOD).encode()])
+def test_other_messages_stay_as_they_are(payload: bytes) -> None:
+    envelope = Envelope("m1", payload, {}, SENT, 1)
+    assert from_alert(envelope, json.dumps(GOOD)) is envelope
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"TRAIN_ON_ALERT": "{}"}, "TRAIN_ON_ALERT is '{}'; it must be a training request without request_id"),
+        ({"TRAIN_ON_ALERT": json.dumps(GOOD)}, "it must be a training request without request_id"),
         ({"TRAIN_DATA": ""}, "TRAIN_DATA is ''; it must be gs://bucket/prefix"),
         ({"TRAIN_DATA": "photos"}, "TRAIN_DATA is 'photos'"),
         ({"REGISTRY": ""}, "REGISTRY is ''; it must be a folder, or gs://bucket/prefix"),
