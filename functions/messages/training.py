@@ -269,5 +269,9 @@ def _config(kind: str, config: object) -> dict[str, Any]:
 
 
 def version_of(request: TrainingRequest) -> str:
-    """The version of the request's model: the minute of the request, in UTC, and its key, so that versions sort."""
-    return f"{request.published_at or datetime.now(UTC):%Y.%m.%d.%H%M}-{request.key}"
+    """The version of the request's model: the minute of the request, in UTC, and its key, so that versions sort.
+
+    Later attempts have versions of their own, because an attempt that was killed may have begun to push its version.
+    """
+    attempt = f".{request.delivery_attempt}" if request.delivery_attempt > 1 else ""
+    return f"{request.published_at or datetime.now(UTC):%Y.%m.%d.%H%M}{attempt}-{request.key}"

@@ -21,7 +21,8 @@ from google.cloud import pubsub_v1, storage
 from PIL import Image
 
 from client.dead_letters.dead_letter import DeadLetter
-from functions.messages.training import TrainingAnswer, decode_answer
+from functions.messages.contract import Envelope
+from functions.messages.training import TrainingAnswer, TrainingRequest, decode_answer, decode_training
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from model.registry.aliases import CANDIDATE, STABLE
@@ -118,7 +119,15 @@ class Sender:
             body = {"config": CONFIG | {"quick": True}} | body
         self.publish(json.dumps(body).encode(), request_id)
 
+    @property
+    def sent(self) -> TrainingRequest:
+        """The latest request."""
+        request = decode_training(Envelope("", self._sent))
+        assert isinstance(request, TrainingRequest)
+        return request
+
     def publish(self, data: bytes, request_id: str) -> None:
+        self._sent = data
         self._publisher.publish(self._topic, data, request_id=request_id, reply_to=self._name).result()
 
     def receive(self, timeout_s: float = 240) -> TrainingAnswer:
@@ -179,7 +188,7 @@ def test_a_request_is_trained_pushed_and_made_the_candidate(
 
 
 def test_a_killed_training_is_done_by_the_next_worker(
-    images: None, weights: str, sender: Sender, tmp_path: Path
+    twin: Twin, images: None, weights: str, sender: Sender, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     changes = {"TRAIN_WEIGHTS": weights, "TRAIN_LEASE_S": "10"}
@@ -190,10 +199,16 @@ def test_a_killed_training_is_done_by_the_next_worker(
         first.kill()
     wait_for(lambda: not list(tmp_path.glob("retrain-*")), 30)  # its training process has ended too
     assert Registry.at(REGISTRY).versions("others") == []
+    cut_off = f"2026.01.01.0000-{sender.sent.key}"  # as an attempt leaves it that is killed while it pushes
+    manifest = json.loads((ROOT / "model" / "artifacts" / NAME / "manifest.json").read_text())
+    manifest |= {"name": "others", "version": cut_off}
+    bucket = storage.Client(project=twin.project).bucket("models")
+    bucket.blob(f"registry/others/{cut_off}/manifest.json").upload_from_string(json.dumps(manifest))
     with worker(tmp_path, "--until-idle", "30", **changes) as second:
         answer = sender.receive()
         assert answer.response.model and answer.response.delivery_attempt == 2
-        assert Registry.at(REGISTRY).versions("others") == [answer.response.model.version]
+        assert Registry.at(REGISTRY).versions("others") == [cut_off, answer.response.model.version]
+        assert answer.response.model.version.endswith(f".2-{sender.sent.key}")
         assert second.wait(60) == 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,10 +141,8 @@ def _pushed(registry: Registry, name: str, key: str) -> Version | None:
     """The version that an earlier attempt at the same request pushed, if it is complete."""
     for version in registry.versions(name):
         if version.endswith(f"-{key}"):
-            try:
+            with suppress(RegistryError):  # the push of a killed attempt is not complete
                 return registry.version(name, version)
-            except RegistryError:
-                return None
     return None
 
 
