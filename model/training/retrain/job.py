@@ -16,11 +16,12 @@ from typing import Any
 from model.artifact.fetch import fetch_artifact
 from model.errors import ArtifactError, NotRegistered, RegistryError
 from model.metrics import macro
-from model.registry.aliases import CANDIDATE, STABLE, Alias, Target
+from model.registry.aliases import CANDIDATE, STABLE, Target
 from model.registry.names import check_alias, check_model_name, parse_ref
-from model.registry.registry import Registry, Version, now
+from model.registry.registry import Registry, Version
 from model.training.errors import ConfigError, DatasetError, SourceError
 from model.training.importing import catalog
+from model.training.retrain.candidate import set_candidate
 from model.training.retrain.data import TEST, Limits, fetch_all, fetch_parts
 from model.training.transfer.config import TransferConfig, read_transfer_config
 
@@ -115,7 +116,7 @@ def _train(job: Job, registry: Registry, work: Path) -> Result:
         if own < other - job.margin:
             refused = f"{CANDIDATE} is not set: {why}, and at most {job.margin:.2%} more is allowed"
             return _result(name, scored, fetch_ms, base_alias, base, message=refused)
-    is_set, said = _set_candidate(registry, name, pushed.target)
+    is_set, said = set_candidate(registry, name, pushed.target)
     return _result(name, scored, fetch_ms, base_alias, base, is_set, f"{said}; {why}")
 
 
@@ -174,35 +175,6 @@ def _score(registry: Registry, name: str, target: Target, data: Path, cache: Pat
     _, _, f1 = macro(list(found.classes.values()))
     metrics = {"accuracy": found.accuracy, "macro_f1": f1, "calibration_error": found.calibration.error}
     return Scored(target, found.engine, len(found.scored.items), metrics)
-
-
-def _set_candidate(registry: Registry, name: str, target: Target) -> tuple[bool, str]:
-    """Let the alias `candidate` name a version, at 0 % of the requests; returns whether it does, and says so.
-
-    A candidate that gets requests is left alone, because a comparison is going on. So is one that has moved on from
-    the version since an earlier attempt at the request.
-    """
-    said = f"{CANDIDATE} names {name} {target.version} and gets no request yet"
-
-    def edit(aliases: dict[str, Alias]) -> dict[str, Alias]:
-        nonlocal said
-        before = aliases.get(CANDIDATE)
-        if before and target in (before.target, *before.previous):
-            if before.target != target:
-                said = f"{CANDIDATE} is not set: it named {target.version} before and {before.target.version} now"
-            return aliases
-        if before and before.percent:
-            said = (
-                f"{CANDIDATE} is not set: it names {before.target.version}, which gets {before.percent:g} % of the "
-                f"requests; end that comparison first, then predictions model alias set {name} {CANDIDATE} "
-                f"{target.version} --percent 0"
-            )
-            return aliases
-        moved = before.moved(target, now()) if before else Alias(target, changed_at=now())
-        return aliases | {CANDIDATE: Alias(moved.target, 0.0, changed_at=moved.changed_at, previous=moved.previous)}
-
-    edited = registry.edit_aliases(name, (CANDIDATE,), edit)
-    return edited[CANDIDATE].target == target, said
 
 
 def _result(
