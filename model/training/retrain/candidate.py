@@ -12,10 +12,11 @@ def set_candidate(registry: Registry, name: str, target: Target) -> tuple[bool, 
     A candidate that gets requests is left alone, because a comparison is going on. So is one that has moved on from
     the version since an earlier attempt at the request.
     """
-    said = f"{CANDIDATE} names {name} {target.version} and gets no request yet"
+    said = ""
 
     def edit(aliases: dict[str, Alias]) -> dict[str, Alias]:
         nonlocal said
+        said = f"{CANDIDATE} names {name} {target.version} and gets no request yet"
         before = aliases.get(CANDIDATE)
         if before and target in (before.target, *before.previous):
             if before.target != target:
