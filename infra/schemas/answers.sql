@@ -3,7 +3,7 @@
 SELECT *
 FROM `${table}`
 WHERE request_id IS NOT NULL
-  AND training IS NULL
+  AND JSON_VALUE(attributes, '$.kind') IS NULL  -- answers to training requests have a kind
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY request_id
   ORDER BY
