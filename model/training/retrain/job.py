@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from model.artifact.fetch import fetch_artifact
 from model.errors import ArtifactError, NotRegistered, RegistryError
@@ -24,6 +24,8 @@ from model.training.importing import catalog
 from model.training.retrain.candidate import set_candidate
 from model.training.retrain.data import TEST, Limits, fetch_all, fetch_parts
 from model.training.transfer.config import TransferConfig, read_transfer_config
+
+T = TypeVar("T")
 
 MAX_SHARE = 0.3
 """Largest share of the images that validates: as many again are held out for the evaluation."""
@@ -78,7 +80,7 @@ def run(job: Job, work: Path) -> Result:
 
 
 def _evaluate(job: Job, registry: Registry, work: Path) -> Result:
-    ref = parse_ref(job.model)
+    ref = _named(parse_ref, job.model)
     target = registry.target(ref)
     began = time.monotonic()
     fetch_all(job.data, work / "data", job.limits)
@@ -89,12 +91,14 @@ def _evaluate(job: Job, registry: Registry, work: Path) -> Result:
 
 
 def _train(job: Job, registry: Registry, work: Path) -> Result:
-    name, base_alias = check_model_name(job.model), check_alias(job.base)
+    name, base_alias = _named(check_model_name, job.model), _named(check_alias, job.base)
     if not job.is_new and not registry.versions(name):
         raise NotRegistered(
             f"{registry.address} has no model {name}; the models are {', '.join(registry.names()) or 'none'}, and "
             "TRAIN_MODELS allows new ones"
         )
+    if base_alias != STABLE and base_alias not in (aliases := registry.aliases(name)):
+        raise registry.no_alias(name, base_alias, aliases)
     config, quick = _config(job, name, work / "data")
     began = time.monotonic()
     count = fetch_parts(job.data, work / "data", config.validation_share, job.limits)
@@ -118,6 +122,14 @@ def _train(job: Job, registry: Registry, work: Path) -> Result:
             return _result(name, scored, fetch_ms, base_alias, base, message=refused)
     is_set, said = set_candidate(registry, name, pushed.target)
     return _result(name, scored, fetch_ms, base_alias, base, is_set, f"{said}; {why}")
+
+
+def _named(check: Callable[[str], T], text: str) -> T:
+    """What `check` returns for a name. Raises ConfigError, because only the sender can change it."""
+    try:
+        return check(text)
+    except RegistryError as exc:
+        raise ConfigError(str(exc)) from None
 
 
 def _config(job: Job, name: str, data: Path) -> tuple[TransferConfig, bool]:
