@@ -12,7 +12,7 @@ locals {
 
   outcomes     = "${local.lines} AND jsonPayload.logger=\"functions.observability.request_log\""
   answered     = "${local.outcomes} AND jsonPayload.outcome=\"ok\""
-  not_replaced = "${local.lines} AND jsonPayload.logger=\"functions.runtime.model_pool\" AND jsonPayload.message=\"model not replaced\""
+  not_replaced = "${local.lines} AND jsonPayload.logger=\"functions.runtime.model_problems\" AND jsonPayload.message=\"model not replaced\""
   stages       = ["queue", "fetch", "decode", "predict", "total"]
 
   milliseconds = merge(

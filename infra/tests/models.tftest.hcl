@@ -125,7 +125,7 @@ run "an_alert_of_models_that_are_not_replaced" {
     models = ["clothing"]
   }
   assert {
-    condition     = endswith(google_logging_metric.not_replaced[0].filter, "jsonPayload.logger=\"functions.runtime.model_pool\" AND jsonPayload.message=\"model not replaced\"") && google_logging_metric.not_replaced[0].label_extractors == tomap({ model = "EXTRACT(jsonPayload.model)", alias = "EXTRACT(jsonPayload.alias)" })
+    condition     = endswith(google_logging_metric.not_replaced[0].filter, "jsonPayload.logger=\"functions.runtime.model_problems\" AND jsonPayload.message=\"model not replaced\"") && google_logging_metric.not_replaced[0].label_extractors == tomap({ model = "EXTRACT(jsonPayload.model)", alias = "EXTRACT(jsonPayload.alias)" })
     error_message = "The worker's line is counted, by model and alias."
   }
   assert {

@@ -23,6 +23,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "res_predict",
         "dead_predict",
         "compare_predict",
+        "req_train",
     }
     listed = cloud.subscriber.list_subscriptions(project=prefix)
     found = {each.name.removeprefix(f"{prefix}/subscriptions/"): each for each in listed}
@@ -32,6 +33,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "dead_predict-sub",
         "dead_predict-announce",
         "compare_predict-sub",
+        "req_train-sub",
     }
     requests = found["req_predict-sub"]
     assert requests.topic == f"{prefix}/topics/req_predict"

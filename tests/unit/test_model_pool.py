@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -99,6 +100,20 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
         assert worker.pool.report()["models"] == [
             {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
         ]
+
+
+def test_many_changes_leave_neither_models_nor_threads(registry: Registry, targets: list[Target]) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        worker = Worker(registry, executor=threads)
+        models, count = [], threading.active_count()
+        for number in range(1, 13):
+            set_alias(registry, targets[number % 3])
+            worker.pool.reread()
+            assert worker.version() == targets[number % 3].version
+            models.append(weakref.ref(worker.pool.default))
+        gc.collect()
+        assert until(lambda: sum(model() is not None for model in models) == 1)
+        assert until(lambda: threading.active_count() <= count + 4)  # the executor's
 
 
 def test_a_request_that_has_its_model_keeps_it(registry: Registry, targets: list[Target]) -> None:

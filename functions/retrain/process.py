@@ -1,0 +1,92 @@
+"""Runs a training job in a process of its own, whose memory ends with it: `python -m model.training.retrain`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from model.text import shortened
+
+log = logging.getLogger("functions.retrain")
+
+_GRACE_S = 10.0
+
+
+class JobFailed(Exception):
+    """The process ended without a result. Another attempt may succeed."""
+
+
+class JobTooLong(Exception):
+    """The process was ended because it took longer than it may."""
+
+
+def run_job(job: Mapping[str, Any], timeout_s: float, scratch: Path) -> dict[str, Any]:
+    """Run a job and return the result that it prints. Its other lines go to the log.
+
+    The process ends when this one ends, whatever ends it. Raises JobFailed, JobTooLong, and OSError when `scratch`
+    cannot be written.
+    """
+    work = Path(tempfile.mkdtemp(prefix="retrain-", dir=scratch))
+    try:
+        return _run(job, timeout_s, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model.training.retrain", str(work)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches the worker alone, which ends this process
+    )
+    assert process.stdin and process.stdout and process.stderr
+    lines, printed = list[str](), list[str]()
+    readers = [
+        threading.Thread(target=_read_log, args=(process.stderr, lines), daemon=True),
+        threading.Thread(target=_keep_last, args=(process.stdout, printed), daemon=True),
+    ]
+    try:
+        for reader in readers:
+            reader.start()
+        try:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()  # it stays open: the process ends when it closes
+        except BrokenPipeError:
+            pass  # the process has ended, and its exit code says so
+        code = process.wait(timeout_s)
+        for reader in readers:
+            reader.join(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        raise JobTooLong(f"it took longer than {timeout_s:,.0f} s") from None
+    finally:
+        process.kill()
+        process.wait()
+    if code or not printed:
+        said = f": {lines[-1]}" if lines else ""
+        raise JobFailed(shortened(f"the training process ended with code {code}{said}", 500))
+    found: dict[str, Any] = json.loads(printed[-1])
+    return found
+
+
+def _read_log(stream: IO[str], lines: list[str]) -> None:
+    for line in stream:
+        if text := line.rstrip():
+            lines[:] = [text]
+            log.info("%s", text)
+
+
+def _keep_last(stream: IO[str], printed: list[str]) -> None:
+    for line in stream:
+        printed[:] = [line]
