@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from model.text import shortened
 log = logging.getLogger("functions.retrain")
 
 _GRACE_S = 10.0
+"""Seconds for which the last lines of an ended process are waited for: a process that it started may hold the pipe."""
 
 
 class JobFailed(Exception):
@@ -57,22 +59,22 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
         threading.Thread(target=_read_log, args=(process.stderr, lines), daemon=True),
         threading.Thread(target=_keep_last, args=(process.stdout, printed), daemon=True),
     ]
+    for reader in readers:
+        reader.start()
     try:
-        for reader in readers:
-            reader.start()
-        try:
+        with suppress(BrokenPipeError):  # the process has ended, and its exit code says so
             process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()  # it stays open: the process ends when it closes
-        except BrokenPipeError:
-            pass  # the process has ended, and its exit code says so
         code = process.wait(timeout_s)
-        for reader in readers:
-            reader.join(_GRACE_S)
     except subprocess.TimeoutExpired:
         raise JobTooLong(f"it took longer than {timeout_s:,.0f} s") from None
     finally:
         process.kill()
         process.wait()
+        for reader in readers:
+            reader.join(_GRACE_S)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
     if code or not printed:
         said = f": {lines[-1]}" if lines else ""
         raise JobFailed(shortened(f"the training process ended with code {code}{said}", 500))
@@ -81,12 +83,14 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
 
 
 def _read_log(stream: IO[str], lines: list[str]) -> None:
-    for line in stream:
-        if text := line.rstrip():
-            lines[:] = [text]
-            log.info("%s", text)
+    with stream:
+        for line in stream:
+            if text := line.rstrip():
+                lines[:] = [text]
+                log.info("%s", text)
 
 
 def _keep_last(stream: IO[str], printed: list[str]) -> None:
-    for line in stream:
-        printed[:] = [line]
+    with stream:
+        for line in stream:
+            printed[:] = [line]
