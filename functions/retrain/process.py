@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,7 +53,7 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C reaches the worker alone, which ends this process
+        start_new_session=True,  # Ctrl-C reaches the worker alone, which ends this process and those that it started
     )
     assert process.stdin and process.stdout and process.stderr
     lines, printed = list[str](), list[str]()
@@ -69,7 +71,7 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
     except subprocess.TimeoutExpired:
         raise JobTooLong(f"it took longer than {timeout_s:,.0f} s") from None
     finally:
-        process.kill()
+        _kill_group(process.pid)
         process.wait()
         for reader in readers:
             reader.join(_GRACE_S)
@@ -80,6 +82,12 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
         raise JobFailed(shortened(f"the training process ended with code {code}{said}", 500))
     found: dict[str, Any] = json.loads(printed[-1])
     return found
+
+
+def _kill_group(group: int) -> None:
+    """Kill a process and those that it started to measure speeds."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _read_log(stream: IO[str], lines: list[str]) -> None:
