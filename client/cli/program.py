@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
     "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),
     "scale": ("client.cli.delegate", "Set the instances of a worker pool."),
+    "request": ("client.cli.training", "Ask for a training or an evaluation."),
     "model": ("client.cli.delegate", "Train, import and measure models, and choose those served."),
     "up": ("client.cli.delegate", "Start the local twin until Ctrl-C."),
     "completion": ("client.cli.completion", "Print the completion script for a shell."),

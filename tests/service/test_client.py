@@ -18,7 +18,7 @@ from PIL import Image
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
 
-STANDING = {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce"}
+STANDING = {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce", "req_train-sub"}
 
 
 @pytest.fixture

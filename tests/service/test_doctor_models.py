@@ -122,7 +122,7 @@ def test_percentages_that_cannot_be_honoured(harness: DoctorHarness, registry: R
     file = Path(registry.address) / NAME / "aliases.json"
     file.write_text(file.read_text().replace("50.0", "60.0"))
     code, [found] = visit(harness, registry)
-    assert code == 1 and "the percentages of the aliases sum to 120; at most 100 are allowed" in found["message"]
+    assert code == 1 and "which sum to 120; at most 100 are allowed" in found["message"]
 
 
 def test_a_percentage_of_the_served_alias_has_no_effect(harness: DoctorHarness, registry: Registry) -> None:

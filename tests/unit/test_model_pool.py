@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -99,6 +100,20 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
         assert worker.pool.report()["models"] == [
             {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
         ]
+
+
+def test_many_changes_leave_neither_models_nor_threads(registry: Registry, targets: list[Target]) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        worker = Worker(registry, executor=threads)
+        models, count = [], threading.active_count()
+        for number in range(1, 13):
+            set_alias(registry, targets[number % 3])
+            worker.pool.reread()
+            assert worker.version() == targets[number % 3].version
+            models.append(weakref.ref(worker.pool.default))
+        gc.collect()
+        assert until(lambda: sum(model() is not None for model in models) == 1)
+        assert until(lambda: threading.active_count() <= count + 4)  # the executor's
 
 
 def test_a_request_that_has_its_model_keeps_it(registry: Registry, targets: list[Target]) -> None:
@@ -341,6 +356,20 @@ def test_a_shadow_without_a_comparison_topic_is_a_problem_and_not_silence(
     worker.pool.reread()
     assert not worker.problem()
     assert worker.pool.report()["models"][1]["shadow"] is True
+
+
+@pytest.mark.parametrize(("options", "says"), [({"percent": 5.0}, "a percentage"), ({"shadow": True}, "shadow")])
+def test_options_of_the_served_alias_are_a_problem_and_not_silence(
+    registry: Registry, targets: list[Target], options: dict[str, Any], says: str
+) -> None:
+    set_alias(registry, targets[1], "beta", **options)
+    worker = Worker(registry, f"{NAME}@beta")
+    worker.pool.reread()
+    assert worker.version() == "2.0.0"
+    assert worker.problem().startswith(f"{NAME}@beta 2.0.0: it has {says}, which is ignored")
+    set_alias(registry, targets[1], "beta")
+    worker.pool.reread()
+    assert not worker.problem()
 
 
 @pytest.fixture
