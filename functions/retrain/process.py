@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +21,7 @@ from model.text import shortened
 log = logging.getLogger("functions.retrain")
 
 _GRACE_S = 10.0
+"""Seconds for which the last lines of an ended process are waited for: a process that it started may hold the pipe."""
 
 
 class JobFailed(Exception):
@@ -49,7 +53,7 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C reaches the worker alone, which ends this process
+        start_new_session=True,  # Ctrl-C reaches the worker alone, which ends this process and those that it started
     )
     assert process.stdin and process.stdout and process.stderr
     lines, printed = list[str](), list[str]()
@@ -57,22 +61,22 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
         threading.Thread(target=_read_log, args=(process.stderr, lines), daemon=True),
         threading.Thread(target=_keep_last, args=(process.stdout, printed), daemon=True),
     ]
+    for reader in readers:
+        reader.start()
     try:
-        for reader in readers:
-            reader.start()
-        try:
+        with suppress(BrokenPipeError):  # the process has ended, and its exit code says so
             process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()  # it stays open: the process ends when it closes
-        except BrokenPipeError:
-            pass  # the process has ended, and its exit code says so
         code = process.wait(timeout_s)
-        for reader in readers:
-            reader.join(_GRACE_S)
     except subprocess.TimeoutExpired:
         raise JobTooLong(f"it took longer than {timeout_s:,.0f} s") from None
     finally:
-        process.kill()
+        _kill_group(process.pid)
         process.wait()
+        for reader in readers:
+            reader.join(_GRACE_S)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
     if code or not printed:
         said = f": {lines[-1]}" if lines else ""
         raise JobFailed(shortened(f"the training process ended with code {code}{said}", 500))
@@ -80,13 +84,21 @@ def _run(job: Mapping[str, Any], timeout_s: float, work: Path) -> dict[str, Any]
     return found
 
 
+def _kill_group(group: int) -> None:
+    """Kill a process and those that it started to measure speeds."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
 def _read_log(stream: IO[str], lines: list[str]) -> None:
-    for line in stream:
-        if text := line.rstrip():
-            lines[:] = [text]
-            log.info("%s", text)
+    with stream:
+        for line in stream:
+            if text := line.rstrip():
+                lines[:] = [text]
+                log.info("%s", text)
 
 
 def _keep_last(stream: IO[str], printed: list[str]) -> None:
-    for line in stream:
-        printed[:] = [line]
+    with stream:
+        for line in stream:
+            printed[:] = [line]

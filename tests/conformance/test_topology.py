@@ -52,7 +52,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
 def test_without_a_worker_all_subscriptions_are_pull(cloud: Cloud) -> None:
     create(Topology.read(), cloud.host, cloud.project)
     listed = list(cloud.subscriber.list_subscriptions(project=f"projects/{cloud.project}"))
-    assert len(listed) == 5
+    assert len(listed) == 6
     assert not any(each.push_config.push_endpoint for each in listed)
 
 

@@ -28,7 +28,7 @@ def test_a_job_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_sender_of_a_long_training_is_told(tmp_path: Path) -> None:
+def test_a_long_training_is_answered_with_the_reason(tmp_path: Path) -> None:
     request = decode_training(Envelope("m", json.dumps(BODY).encode()))
     assert isinstance(request, TrainingRequest)
     found = answer(request, replace(settings(tmp_path), max_s=60.0), lambda job, _, work: run_job(job, 0.01, work))
