@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
 from typing import Any
 
 from functions.errors import UnknownModel
@@ -20,6 +19,7 @@ from functions.runtime.loaded_models import LoadedModels
 from functions.runtime.memory_tuning import trim_memory
 from functions.runtime.model_problems import ModelProblems
 from functions.runtime.rereading import Rereading
+from functions.runtime.serving import Serving
 from functions.runtime.traffic_split import side_of
 from functions.service.models import Choice, ServedModel, Shadow, chosen, described
 from model.errors import ArtifactError, NotRegistered, RegistryError
@@ -31,32 +31,6 @@ from model.text import quoted
 log = logging.getLogger(__name__)
 
 _DIGEST = "sha256:"
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What is served of one model: its aliases when they were read, and what is loaded of it.
-
-    `canaries`: the percentage of each canary by alias. `loaded`: canaries and shadows by alias; one that is not loaded
-    yet is loaded for its first request.
-    """
-
-    aliases: Aliases
-    served: ServedModel
-    canaries: Mapping[str, float]
-    loaded: Mapping[str, ServedModel] = field(default_factory=dict)
-    shadows: tuple[Shadow, ...] = ()
-
-    def choice(self, request_id: str) -> Choice | None:
-        """The model for a request that names no alias and no version; None when it is not loaded yet."""
-        side = side_of(request_id, self.canaries)
-        served = self.loaded.get(side) if side else self.served
-        return Choice(served, shadows=self.shadows) if served else None
-
-    @property
-    def models(self) -> list[ServedModel]:
-        """Everything that is loaded for it."""
-        return [self.served, *self.loaded.values(), *(shadow.served for shadow in self.shadows)]
 
 
 class ModelPool:
@@ -166,6 +140,7 @@ class ModelPool:
         before, aliases, alias = self._serving[name], self._registry.aliases(name), self._alias[name]
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
+        self._check_own(name, alias, aliases[alias])
         served = self._replaced(name, alias, aliases[alias].target, before.served) or before.served
         split, copied, loaded = canaries(aliases, alias), self._shadows(name, aliases), {}
         for each in {*split, *copied}:
@@ -182,6 +157,13 @@ class ModelPool:
             self._collections = 2
         self._shrink(now)
         self._problems.end(name, checked)
+
+    def _check_own(self, name: str, alias: str, own: Alias) -> None:
+        """Say that the alias that is served has options that only the aliases next to it can have."""
+        if own.percent is not None or own.shadow:
+            option = "a percentage" if own.percent is not None else "shadow"
+            reason = f"it has {option}, which is ignored: the worker's setting MODELS names it, so it gets all requests"
+            self._problems.note(f"{name}@{alias}", own.target.version, ArtifactError(reason))
 
     def _shadows(self, name: str, aliases: Aliases) -> list[str]:
         """The shadows of a model that can score here."""

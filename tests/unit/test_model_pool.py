@@ -358,6 +358,20 @@ def test_a_shadow_without_a_comparison_topic_is_a_problem_and_not_silence(
     assert worker.pool.report()["models"][1]["shadow"] is True
 
 
+@pytest.mark.parametrize(("options", "says"), [({"percent": 5.0}, "a percentage"), ({"shadow": True}, "shadow")])
+def test_options_of_the_served_alias_are_a_problem_and_not_silence(
+    registry: Registry, targets: list[Target], options: dict[str, Any], says: str
+) -> None:
+    set_alias(registry, targets[1], "beta", **options)
+    worker = Worker(registry, f"{NAME}@beta")
+    worker.pool.reread()
+    assert worker.version() == "2.0.0"
+    assert worker.problem().startswith(f"{NAME}@beta 2.0.0: it has {says}, which is ignored")
+    set_alias(registry, targets[1], "beta")
+    worker.pool.reread()
+    assert not worker.problem()
+
+
 @pytest.fixture
 def shoes(registry: Registry, tmp_path: Path, targets: list[Target]) -> list[Target]:
     """Versions of other models than the default one."""
