@@ -16,7 +16,7 @@ from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime.loaded_models import LoadedModels
 from functions.service.models import Choice
-from model.errors import ArtifactError
+from model.errors import ArtifactError, RegistryError
 from model.registry.aliases import Target
 from model.registry.registry import Registry
 from tests.pool_worker import IMAGE, Worker
@@ -114,6 +114,15 @@ def test_a_version_that_was_found_is_served_while_the_registry_is_gone(
     assert worker.version(f"{NAME}@2.0.0") == "2.0.0"
     with pytest.raises(ConnectionError):
         worker.ask(f"{NAME}@2.0.1")
+
+
+def test_a_registry_folder_that_is_gone_refuses_no_version(registry: Registry, targets: list[Target]) -> None:
+    worker = Worker(registry)
+    away = Path(registry.address).rename(Path(registry.address).with_name("away"))
+    with pytest.raises(RegistryError, match="registry does not exist"):  # the request is delivered again
+        worker.ask(f"{NAME}@2.0.0")
+    away.rename(registry.address)
+    assert worker.version(f"{NAME}@2.0.0") == "2.0.0"
 
 
 def test_a_response_names_the_version_of_the_alias_where_two_versions_have_one_digest(
