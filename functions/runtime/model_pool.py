@@ -15,18 +15,19 @@ from typing import Any
 
 from functions.errors import UnknownModel
 from functions.messages.contract import Decoded, Request
-from functions.runtime.loaded_models import LoadedModels
+from functions.runtime.known_versions import KnownVersions
+from functions.runtime.loaded_models import LoadedModels, target_of
 from functions.runtime.memory_tuning import trim_memory
 from functions.runtime.model_problems import ModelProblems
 from functions.runtime.rereading import Rereading
 from functions.runtime.serving import Serving
 from functions.runtime.traffic_split import side_of
 from functions.service.models import Choice, ServedModel, Shadow, chosen, described
-from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.errors import ArtifactError, FilesUnavailable, NotRegistered, RegistryError
 from model.registry.aliases import STABLE, Alias, Aliases, Target, canaries, shadows
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry
-from model.text import quoted
+from model.text import listed, quoted
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,10 @@ _DIGEST = "sha256:"
 class ModelPool:
     """Loads and chooses the models of a registry. Callable from any thread. See Models.
 
-    `refs`: the models that are served, of which the first is the default. `executor` runs what blocks. `start` starts a
-    thread with a name. `max_age_s`: seconds for which aliases are not read again. `compares`: whether what shadows say
-    can be published. Raises ArtifactError when the default model cannot be served.
+    `refs`: the models that are served, of which the first is the default. `executor` loads models, and is shut down by
+    `cancel`. `start` starts a thread with a name. `max_age_s`: seconds for which aliases and versions are not read
+    again. `compares`: whether what shadows say can be published. Raises ArtifactError when the default model cannot be
+    served.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ModelPool:
         self._alias = {ref.name: ref.alias or STABLE for ref in refs}
         self._first = next(iter(self._alias))
         self._serving: dict[str, Serving] = {}
-        self._versions: dict[ModelRef, Target] = {}
+        self._versions = KnownVersions(registry, max_age_s, clock)
         self._compares = compares
         self._problems = ModelProblems()
         self._collections = 0
@@ -91,6 +93,7 @@ class ModelPool:
         return sum(served.batches.backlog_s() for served in self._loaded.all() if served.batches)
 
     def cancel(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
         for served in self._loaded.all():
             if served.batches:
                 served.batches.cancel()
@@ -137,7 +140,10 @@ class ModelPool:
     def _update(self, name: str) -> None:
         """Load what the aliases of a model name now, then serve it."""
         checked = self._problems.begin()
-        before, aliases, alias = self._serving[name], self._registry.aliases(name), self._alias[name]
+        before = self._serving.get(name)
+        if not before:
+            return  # it was released meanwhile, because others need the memory
+        aliases, alias = self._registry.aliases(name), self._alias[name]
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
         self._check_own(name, alias, aliases[alias])
@@ -180,7 +186,7 @@ class ModelPool:
         ref = f"{name}@{alias}"
         try:
             new = self._loaded.load(name, target)
-        except ArtifactError as exc:
+        except Exception as exc:  # one alias that cannot be followed must not keep the others from moving
             self._problems.note(ref, target.version, exc)
             return old
         if new is not old:
@@ -212,10 +218,10 @@ class ModelPool:
         if not serving:
             return None
         if not ref.alias and not ref.version:
-            self._loaded.find(ref.name, serving.served.model.digest)  # it is in use
+            self._loaded.find(ref.name, target_of(serving.served))  # it is in use
             return serving.choice(request_id)
         target = self._target(ref, serving)
-        found = self._loaded.find(ref.name, target.digest) if target else None
+        found = self._loaded.find(ref.name, target) if target else None
         return Choice(found) if found else None
 
     def _of_digest(self, digest: str) -> Choice:
@@ -228,13 +234,13 @@ class ModelPool:
     def _target(self, ref: ModelRef, serving: Serving) -> Target | None:
         """The version that a reference names; None when the registry must be asked. Raises UnknownModel."""
         if ref.version:
-            return self._versions.get(ref)
+            return self._versions.find(ref)
         alias = ref.alias or self._alias[ref.name]
         served = serving.served if alias == self._alias[ref.name] else serving.loaded.get(alias)
         if served:
-            return Target(served.model.version, served.model.digest)
+            return target_of(served)
         if alias not in serving.aliases:
-            has = ", ".join(sorted(serving.aliases))
+            has = listed(serving.aliases)
             raise UnknownModel(f"model is {quoted(str(ref))}; the aliases of {ref.name} are {has}")
         return serving.aliases[alias].target
 
@@ -245,10 +251,7 @@ class ModelPool:
             serving = self._serving.get(ref.name) or self._begin(ref.name)
             if not ref.alias and not ref.version:
                 return serving.choice(request_id) or self._load_canary(ref.name, serving, request_id)
-            target = self._target(ref, serving)
-            if not target:
-                assert ref.version
-                target = self._versions[ref] = self._registry.version(ref.name, ref.version).target
+            target = self._target(ref, serving) or self._versions.ask(ref)
             served = self._loaded.load(ref.name, target)
             self._shrink(serving, served)
             return Choice(served)
@@ -256,8 +259,8 @@ class ModelPool:
             return Choice(self.default, exc)
         except NotRegistered as exc:
             return Choice(self.default, UnknownModel(f"model is {quoted(asked)}: {exc}"))
-        except RegistryError:
-            raise  # of the bucket, and not of the request
+        except (RegistryError, FilesUnavailable):
+            raise  # of the bucket or of this worker, and not of the request
         except ArtifactError as exc:
             if not ref.alias and not ref.version:
                 raise
@@ -280,5 +283,6 @@ class ModelPool:
         for name, serving in list(self._serving.items()):
             if not set(gone).isdisjoint(serving.models):
                 del self._serving[name]
+                self._problems.end(name, set())
         if gone:
             self._collections = 2

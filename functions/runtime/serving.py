@@ -1,4 +1,4 @@
-"""What a worker serves of one model."""
+"""What a worker serves of one model of a registry, at one time."""
 
 from __future__ import annotations
 

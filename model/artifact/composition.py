@@ -64,7 +64,12 @@ def read_composition(artifact: Artifact) -> Composition:
         raise ArtifactError(f"{where} must be an object with schema_version {SCHEMA_VERSION}, kind, members, threshold")
     try:
         check_members(artifact.members, str(body.get("kind")))
-        return Composition(str(body.get("kind")), body.get("threshold"))
+        composition = Composition(str(body.get("kind")), body.get("threshold"))
+        if body != _body(composition, artifact.members):
+            raise ArtifactError("its members are not those in the folder members/; combine them again")
+        if artifact.signature.labels != artifact.members[0].signature.labels:
+            raise ArtifactError("labels.txt differs from that of the first member; combine them again")
+        return composition
     except ArtifactError as exc:
         raise ArtifactError(f"{where}: {exc}") from None
 

@@ -160,6 +160,8 @@ def _decoded(value: object) -> Alias:
         raise RegistryError(f"shadow is {quoted(shadow)}; it must be true or false")
     if not isinstance(changed_at, str) or not isinstance(previous, list):
         raise RegistryError("changed_at must be a text and previous a list")
+    if len(previous) > KEPT:
+        raise RegistryError(f"previous has {len(previous):,} versions; at most {KEPT} are allowed")
     percent = None if found.get("percent") is None else check_percent(found["percent"])
     return Alias(
         _target(found), percent, shadow, changed_at, tuple(_target(_object(each, "previous")) for each in previous)

@@ -152,6 +152,9 @@ def test_a_combined_model_is_no_member_and_one_model_is_none(small: Path, tmp_pa
             '"weights"',
             "must be an object with schema_version 1, kind, members, threshold",
         ),
+        ("composition.json", '"small"', '"large"', "its members are not those in the folder members/"),
+        ("composition.json", '"0.1.0"', '"0.2.0"', "its members are not those in the folder members/"),
+        ("labels.txt", "Ankle boot\nBag", "Bag\nAnkle boot", "labels.txt differs from that of the first member"),
         ("members/1/labels.txt", "Bag", "Cat", "altered"),
     ],
 )
