@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime import model_loader
+from functions.runtime.new_aliases import AGAIN_S
 from functions.runtime.traffic_split import side_of
 from model.artifact.load import Artifact, load_engine
 from model.engines.base import Engine
@@ -291,7 +293,20 @@ def test_a_request_names_an_alias_a_version_or_a_digest(registry: Registry, targ
     assert worker.version(targets[0].digest) == "1.0.0"
 
 
-def test_what_is_unknown_is_refused_with_what_is_known(registry: Registry, targets: list[Target]) -> None:
+def test_an_alias_that_was_just_set_is_served_before_all_aliases_are_read_again(
+    registry: Registry, targets: list[Target]
+) -> None:
+    worker = Worker(registry)
+    assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@new")
+    set_alias(registry, targets[1], "new")
+    worker.pool._new_aliases._clock = lambda: time.monotonic() + AGAIN_S
+    assert worker.version(f"{NAME}@new") == "2.0.0"
+    assert worker.version() == "1.0.0"
+
+
+def test_what_is_unknown_is_refused_with_what_is_known(
+    registry: Registry, targets: list[Target], caplog: pytest.LogCaptureFixture
+) -> None:
     worker = Worker(registry)
     assert worker.refusal("shoes") == f"model is 'shoes'; this worker serves '{NAME}'"
     assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@candidate")
@@ -299,9 +314,13 @@ def test_what_is_unknown_is_refused_with_what_is_known(registry: Registry, targe
     assert "no alias that this worker serves has this digest" in worker.refusal("sha256:" + "0" * 64)
     assert "it must be 1 to 63 of a-z" in worker.refusal(f"{NAME}@../1.0.0")
     _break(registry, _cut)
-    assert "is not complete: model.tflite is missing or cut off" in worker.refusal(f"{NAME}@2.0.0")
+    assert "this version is not complete" in worker.refusal(f"{NAME}@2.0.0")
     _altered(Path(registry.address) / NAME / "3.0.0")
-    assert "it cannot be served: model.tflite in" in worker.refusal(f"{NAME}@3.0.0")
+    assert worker.refusal(f"{NAME}@3.0.0") == (
+        f"model is '{NAME}@3.0.0'; it cannot be served, and the worker's log says why"
+    ), "a sender sees no path"
+    reasons = [record.reason for record in caplog.records if record.message == "model not loaded"]  # type: ignore[attr-defined]
+    assert "model.tflite is missing or cut off" in reasons[0] and registry.address in reasons[1]
     assert worker.version() == "1.0.0"
 
 
@@ -316,6 +335,9 @@ def test_a_shadow_without_a_comparison_topic_is_a_problem_and_not_silence(
     worker.pool.reread()
     assert not worker.problem()
     assert worker.pool.report()["models"][1]["shadow"] is True
+    set_alias(registry, targets[1], "shade", shadow=True, percent=0.0)
+    worker.pool.reread()
+    assert {"shadow": True, "percent": 0.0}.items() <= worker.pool.report()["models"][1].items()
 
 
 @pytest.mark.parametrize(("options", "says"), [({"percent": 5.0}, "a percentage"), ({"shadow": True}, "shadow")])

@@ -59,6 +59,8 @@ def test_a_prediction_is_logged(log: Log) -> None:
         "message": "answered",
         "logger": "functions.observability.request_log",
         "request_id": "r1",
+        "model": "fake",
+        "version": "1.0.0",
         "outcome": "ok",
         "delivery_attempt": 2,
         "logging.googleapis.com/trace": f"projects/shop/traces/{TRACE}",
