@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 from functions.errors import UnknownModel
@@ -85,9 +86,7 @@ class ModelPool:
         for name, serving in sorted(self._serving.items()):
             listed.append({"alias": f"{name}@{self._alias[name]}", **described(serving.served)})
             for alias, served in sorted(serving.loaded.items()):
-                percent = {"percent": serving.canaries[alias]} if alias in serving.canaries else {}
-                shadow = {"shadow": True} if any(each.alias == alias for each in serving.shadows) else {}
-                listed.append({"alias": f"{name}@{alias}", **described(served), **percent, **shadow})
+                listed.append({"alias": f"{name}@{alias}", **described(served), **serving.share(alias)})
         problem = self._problems.text()
         return {**described(self.default), "models": listed, **({"problem": problem} if problem else {})}
 
@@ -123,7 +122,8 @@ class ModelPool:
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
         served = self._first_usable(f"{name}@{alias}", aliases[alias])
-        serving = self._serving[name] = Serving(aliases, served, canaries(aliases, alias))
+        split = canaries(aliases, alias)
+        serving = self._serving[name] = Serving(aliases, served, split, frozenset(split))
         if serving.canaries or shadows(aliases, alias):
             self.rereading.expire()  # the next request starts to load them
         self._shrink(serving)
@@ -154,13 +154,9 @@ class ModelPool:
         for each in {*split, *copied}:
             if new := self._replaced(name, each, aliases[each].target, before.loaded.get(each)):
                 loaded[each] = new
-        now = self._serving[name] = Serving(
-            aliases,
-            served,
-            {each: percent for each, percent in split.items() if each in loaded},
-            loaded,
-            tuple(Shadow(each, loaded[each]) for each in copied if each in loaded),
-        )
+        now = Serving(aliases, served, split, loaded=loaded)
+        shades = (Shadow(each, found) for each in copied if (found := now.current(each)))
+        now = self._serving[name] = replace(now, shadows=tuple(shades))
         if self._loaded.release(set(before.models) - set(now.models)):
             self._collections = 2
         self._shrink(now)

@@ -183,6 +183,33 @@ def test_a_canary_that_fails_in_any_way_keeps_no_other_alias_from_moving(
     assert f"{NAME}@candidate 3.0.0: " in worker.problem()
 
 
+def test_canaries_that_cannot_be_loaded_move_no_request_of_others(
+    registry: Registry, targets: list[Target], tmp_path: Path
+) -> None:
+    """Each worker splits alike, whatever it has loaded and whenever it started."""
+    [third] = push(registry, tmp_path / "scratch", "3.0.0")
+    set_alias(registry, targets[1], "first", percent=30.0)
+    set_alias(registry, third, "second", percent=30.0)
+    early = Worker(registry)
+    early.pool.reread()
+    ids = [f"request-{number}" for number in range(100)]
+    split = [early.version(request_id=each) for each in ids]
+    assert set(split) == {"1.0.0", "2.0.0", "3.0.0"}
+    broken = registry.push(Path(registry.address) / NAME / "2.0.0", version="4.0.0").target
+    (Path(registry.address) / NAME / "4.0.0" / "model.tflite").write_bytes(b"not a model")
+    set_alias(registry, broken, "first", percent=30.0)
+    early.pool.reread()
+    late = Worker(registry)
+    expected = ["1.0.0" if version == "2.0.0" else version for version in split]
+    assert [early.version(request_id=each) for each in ids] == expected
+    assert [late.version(request_id=each) for each in ids] == expected
+    late.pool.reread()
+    assert [late.version(request_id=each) for each in ids] == expected
+    assert early.version(f"{NAME}@first") == "2.0.0", "a request that names the alias keeps the version before"
+    [first] = [each for each in early.pool.report()["models"] if each["alias"] == f"{NAME}@first"]
+    assert first["percent"] == 0.0 and f"{NAME}@first 4.0.0" in early.problem()
+
+
 def test_models_that_take_turns_in_memory_are_no_problem(
     registry: Registry, targets: list[Target], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
