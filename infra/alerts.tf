@@ -188,7 +188,7 @@ resource "google_monitoring_alert_policy" "this" {
   display_name          = "${local.prefix}prediction: ${each.value.is}"
   combiner              = "OR"
   severity              = each.value.severity
-  notification_channels = values(google_monitoring_notification_channel.email)[*].id
+  notification_channels = concat(values(google_monitoring_notification_channel.email)[*].id, each.key == "drift" ? google_monitoring_notification_channel.training[*].id : [])
   user_labels           = var.labels
 
   conditions {

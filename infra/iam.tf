@@ -6,11 +6,13 @@ locals {
     builder  = "Builds the image or the function"
     nightly  = "Sends requests for new images in a bucket, every night"
     scaler   = "Sets the instance count of the worker pool"
+    trainer  = "Trains models on request"
     endpoint = "Serves the HTTP endpoint"
   }
   unwanted_accounts = concat(
     var.nightly == null ? ["nightly"] : [],
     var.scale == null ? ["scaler"] : [],
+    var.retrain == null ? ["trainer"] : [],
     var.http_endpoint == "off" ? ["endpoint"] : [],
   )
   accounts = { for name, purpose in local.account_purposes : name => purpose if !contains(local.unwanted_accounts, name) }

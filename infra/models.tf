@@ -38,8 +38,9 @@ locals {
   from_registry = length(var.models) > 0
   registry      = "gs://${local.buckets[local.models_bucket]}/${local.registry_folder}"
 
-  # Readers list the versions of a model by their common prefix; Cloud Storage lists nothing else for them.
-  in_registry = "resource.name.startsWith(\"projects/_/buckets/${local.buckets[local.models_bucket]}/objects/${local.registry_folder}/\") || api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${local.registry_folder}/\")"
+  # Cloud Storage checks the right to list with the name of the bucket, and all other rights with that of the object. Who may
+  # not list gets 403 instead of 404 for an object that does not exist.
+  in_registry = "resource.name == \"projects/_/buckets/${local.buckets[local.models_bucket]}\" || resource.name.startsWith(\"projects/_/buckets/${local.buckets[local.models_bucket]}/objects/${local.registry_folder}/\")"
 
   # Instead of ARTIFACT.
   registry_settings = local.from_registry ? {

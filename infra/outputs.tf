@@ -2,7 +2,7 @@
 output "topics" {
   description = "Full names of the topics by their name in topology.yaml."
   value       = tomap({ for name, topic in local.topics : name => topic.id })
-  depends_on  = [google_pubsub_topic_iam_member.answers, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.client_subscription, google_pubsub_topic_iam_member.dead_letter]
+  depends_on  = [google_pubsub_topic_iam_member.answers, google_pubsub_topic_iam_member.client, google_pubsub_topic_iam_member.client_subscription, google_pubsub_topic_iam_member.dead_letter, google_pubsub_topic_iam_member.training_requester]
 }
 
 output "subscriptions" {

@@ -4,7 +4,7 @@ resource "google_project_service" "this" {
     ["artifactregistry", "cloudbuild", "cloudresourcemanager", "iam", "logging", "monitoring", "pubsub", "run", "storage"],
     var.bigquery ? ["bigquery"] : [],
     var.budget == null ? [] : ["billingbudgets"],
-    var.nightly == null && var.scale == null ? [] : ["cloudscheduler"],
+    var.nightly == null && var.scale == null && var.retrain == null ? [] : ["cloudscheduler"],
     var.compute == "function" ? ["cloudfunctions"] : [],
     var.compute == "function" && var.kms_key != null ? ["eventarc"] : [],
     var.binary_authorization == null ? [] : ["binaryauthorization"],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from client.gcp import MAX_SECONDS, UsageError
+from model.text import printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -56,11 +57,19 @@ SECTIONS = {
         "--max-disagreement",
         "--max-error-increase",
         "--max-latency-ratio",
-        "--registry",
         "--save",
     ),
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
-    "Where to": ("--project", "--topic", "--response-topic", "--subscription", "--bucket", "--prefix", "--url"),
+    "Where to": (
+        "--project",
+        "--topic",
+        "--response-topic",
+        "--subscription",
+        "--bucket",
+        "--registry",
+        "--prefix",
+        "--url",
+    ),
 }
 """The headings of --help, and the options that are listed below each."""
 
@@ -190,6 +199,21 @@ class FilePath(click.ParamType[Path]):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
+
+
+class NewFile(FilePath):
+    """The path of a file that is written and may replace an older one. Its name ends in one of the suffixes, so that no
+    file of another kind is replaced by mistake; `""` allows a name without a suffix."""
+
+    def __init__(self, *suffixes: str) -> None:
+        self._suffixes = suffixes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if path.suffix.lower() not in self._suffixes:
+            ends = " or ".join(suffix for suffix in self._suffixes if suffix)
+            self.fail(f"{printable(str(path))} is another kind of file; the name must end in {ends}", param, ctx)
+        return path
 
 
 class PathText(FilePath):

@@ -37,7 +37,11 @@ the reference significantly (p < 0.01 with Holm's correction).""",
     "results", nargs=-1, required=True, type=options.FilePath(), metavar="RESULTS...", help="Results files."
 )
 @options.option(
-    "--out", type=options.FilePath(), default=Path("report.html"), metavar="FILE", help="[default: report.html]"
+    "--out",
+    type=options.NewFile(".html", ".htm", ""),
+    default=Path("report.html"),
+    metavar="FILE",
+    help="[default: report.html]",
 )
 @options.option(
     "--since", metavar="TIME", help="Only responses since TIME: a period such as 24h or 7d, a date, or a time."

@@ -37,7 +37,7 @@ Exit codes:
     help="Results files, or jobs such as job:last, of images that were sent with --features.",
 )
 @options.option(
-    "--out", type=options.FilePath(), default=Path("index.npz"), metavar="FILE", help="[default: index.npz]"
+    "--out", type=options.NewFile(".npz"), default=Path("index.npz"), metavar="FILE", help="[default: index.npz]"
 )
 @as_json_option
 def index(results: Sequence[Path], out: Path, as_json: bool) -> int:
@@ -56,9 +56,11 @@ def index(results: Sequence[Path], out: Path, as_json: bool) -> int:
     from client.text import printable
 
     messages = Messages()
-    made, left_out = write_index(out, read_each(results, messages.show))
-    if left_out:
-        messages.show(f"{left_out:,} rows have no features and are left out")
+    made, unused = write_index(out, read_each(results, messages.show))
+    if unused.without:
+        messages.show(f"{unused.without:,} rows have no features and are left out")
+    if unused.replaced:
+        messages.show(f"{unused.replaced:,} rows are left out, because a later row has the same file")
     if as_json:
         model = {"name": made.model.name, "version": made.model.version, "digest": made.model.digest}
         print(json.dumps({"index": str(out), "images": len(made.images), "features": made.width, "model": model}))
@@ -111,6 +113,7 @@ def similar(environ: Mapping[str, str], /, image: str, path: Path, top: int, **s
       predictions similar shoe.png --index photos.npz
       predictions similar photos/1.png --index photos.npz --top 3 --json
     """
+    from client.results.output import Messages
     from client.similarity.index_file import read_index
     from client.similarity.search import nearest, place_of, vector_at
     from client.text import printable
@@ -120,6 +123,8 @@ def similar(environ: Mapping[str, str], /, image: str, path: Path, top: int, **s
     if place is not None:
         if flags := given(sent):
             raise UsageError(f"{', '.join(flags.values())}: nothing is sent, because the image is in the index")
+        if Path(image).is_file():
+            Messages().show(f"{printable(image)} is in the index: its features are used, and the file is not read")
         _show(found, nearest(found, vector_at(found, place), top, without=place), as_json)
         return 0
 

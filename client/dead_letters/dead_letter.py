@@ -22,6 +22,9 @@ _SOURCE = "CloudPubSubDeadLetterSource"
 
 NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub adds to one"
 
+_TRAINING = "req_train-sub"
+"""The subscription of training requests, after the prefix of a deployment. Their dead letters are no image requests."""
+
 _SENT = f"{_SOURCE}TopicPublishTime"
 
 
@@ -86,6 +89,8 @@ class DeadLetter:
         """Return why this message is no dead letter of a request, or ""."""
         if not self.is_dead:
             return NO_DEAD_LETTER
+        if self.attributes.get(f"{_SOURCE}Subscription", "").endswith(_TRAINING):
+            return "a training request: send it again with predictions request"
         if isinstance(self.request, Rejected) and _is_response(self.data):
             return "a response, not a request"
         return ""

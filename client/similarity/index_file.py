@@ -7,6 +7,7 @@ the model and the images. No part of it is a pickle.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -25,6 +26,7 @@ from client.similarity.vectors import DTYPE, Vectors, vector_of
 from client.text import plain, printable
 from client.whole_file import written_whole
 from functions.messages.json_fields import field_of
+from model.text import quoted
 
 MAX_IMAGES = 100_000
 """Images of an index. NumPy compares a hundred thousand in two seconds; more would need another kind of index."""
@@ -33,6 +35,9 @@ _VECTORS, _ABOUT = "vectors.npy", "index.json"
 _FORMAT = "predictions-index-1"
 _MAX_ABOUT = 200_000_000
 """Bytes of index.json: a hundred thousand images with names of two thousand bytes."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+"""A model's digest. A name could be that of another model later."""
 
 _MAX_WIDTH = 65_536
 """Numbers of a vector."""
@@ -76,19 +81,32 @@ class Index:
             for start in range(0, len(self.images), most):
                 count = min(most, len(self.images) - start)
                 data = file.read(count * self.width * DTYPE.itemsize)
-                yield start, np.frombuffer(data, DTYPE).reshape(count, self.width)
+                vectors = np.frombuffer(data, DTYPE).reshape(count, self.width)
+                if not np.isfinite(vectors).all():
+                    raise ValueError("its vectors have numbers that are not finite")
+                yield start, vectors
             if file.read(1):  # at the end of the file, its checksum is compared
                 raise ValueError("its vectors are too many")
 
 
-def write_index(path: Path, records: Iterable[Record]) -> tuple[Index, int]:
-    """Write an index of the rows that have features; returns it, and how many rows have none.
+@dataclass(slots=True)
+class Unused:
+    """Counts of rows that are not in an index: those without features, and those that a later row of the same file, but
+    of another request, replaced."""
+
+    without: int = 0
+    replaced: int = 0
+
+
+def write_index(path: Path, records: Iterable[Record]) -> tuple[Index, Unused]:
+    """Write an index of the rows that have features; returns it, and the counts of the other rows.
 
     A later row of the same file replaces an earlier one. The file appears whole, instead of an older one. Raises
-    UsageError when no row has features, when they are of several models, or when there are too many.
+    UsageError when no row has features, when they are of several models or of an unknown one, or when there are too
+    many.
     """
     with tempfile.TemporaryFile() as spool:
-        index, left_out = _spooled(path, records, cast(BinaryIO, spool))
+        index, unused = _spooled(path, records, cast(BinaryIO, spool))
         about = {"format": _FORMAT, "model": asdict(index.model), "images": [asdict(each) for each in index.images]}
         spool.seek(0)
         try:
@@ -101,7 +119,7 @@ def write_index(path: Path, records: Iterable[Record]) -> tuple[Index, int]:
                     shutil.copyfileobj(spool, file)
         except OSError as exc:
             raise UsageError(f"{printable(str(path))} cannot be written: {plain(exc)}") from None
-    return index, left_out
+    return index, unused
 
 
 def read_index(path: Path) -> Index:
@@ -115,6 +133,8 @@ def read_index(path: Path) -> Index:
         if field_of(about, "format", str) != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT}")
         model = Model(*(field_of(field_of(about, "model", dict), name, str) for name in Model.__slots__))
+        if not _DIGEST.fullmatch(model.digest):
+            raise ValueError(f"its model's digest is {quoted(model.digest)}")
         listed = field_of(about, "images", list)
         images = tuple(Indexed(*(field_of(each, name, str) for name in Indexed.__slots__)) for each in listed)
         if not 1 <= len(images) <= MAX_IMAGES:
@@ -127,16 +147,21 @@ def read_index(path: Path) -> Index:
     return index
 
 
-def _spooled(path: Path, records: Iterable[Record], spool: BinaryIO) -> tuple[Index, int]:
+def _spooled(path: Path, records: Iterable[Record], spool: BinaryIO) -> tuple[Index, Unused]:
     """Write the vectors of all rows to a temporary file."""
     images: dict[str, Indexed] = {}
     places: dict[str, int] = {}
-    model, width, left_out = None, 0, 0
+    model, width, unused = None, 0, Unused()
     for record in records:
         if not record.features:
-            left_out += 1
+            unused.without += 1
             continue
         vector, own = vector_of(record), Model(record.model_name, record.model_version, record.model_digest)
+        if not _DIGEST.fullmatch(own.digest):
+            raise UsageError(
+                f"the features of {printable(record.file)[:80]} are of an unknown model: its model_digest is "
+                f"{quoted(own.digest)}; send the image again"
+            )
         model, width = model or own, width or vector.size
         if (own.digest, vector.size) != (model.digest, width):
             raise UsageError(
@@ -148,10 +173,11 @@ def _spooled(path: Path, records: Iterable[Record], spool: BinaryIO) -> tuple[In
             raise UsageError(f"the results have more than {MAX_IMAGES:,} images with features, the most of an index")
         spool.seek(places.setdefault(key, len(places)) * width * DTYPE.itemsize)
         spool.write(vector.tobytes())
+        unused.replaced += key in images and images[key].request_id != record.request_id
         images[key] = Indexed(record.file, record.request_id, record.label)
     if model is None:
         raise UsageError("no row of the results has features; send the images with --features and --output")
-    return Index(path, model, width, tuple(images.values())), left_out
+    return Index(path, model, width, tuple(images.values())), unused
 
 
 @contextmanager

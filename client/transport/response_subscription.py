@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
 from client.text import SendError, StoreError, brief, plain
-from functions.messages.contract import Response, decode_response
+from functions.messages.contract import decode_response
+from functions.messages.training import KIND
 
 ACK_DEADLINE_S = 20
 """Seconds to ack a response. Google's library extends the lease of one that is held longer, as by a slow terminal. The
@@ -50,13 +51,15 @@ class ResponseSubscription:
     again, and with `must_exist` that is an error. `all_clients` leaves the filter out. `subscription` names an existing
     subscription to use instead. `on_response` gets each response, and `on_failure` the reason why no more can arrive;
     both are called from other threads. A response is acked when `on_response` returns, and nacked when it raises
-    OSError; with a `journal` not before that is saved. `log` prints a message.
+    OSError; with a `journal` not before that is saved. `log` prints a message. `decode` reads a message, or raises
+    ValueError, and `on_response` gets what it returns. Answers to training requests, which have the attribute `kind`,
+    are left out unless `decode` is another than the default.
     """
 
     def __init__(
         self,
         cloud: Cloud,
-        on_response: Callable[[Response], None],
+        on_response: Callable[[Any], None],
         on_failure: Callable[[str], None],
         log: Callable[[str], None],
         *,
@@ -67,9 +70,11 @@ class ResponseSubscription:
         keep: Callable[[], bool] = bool,
         must_exist: bool = False,
         journal: Journal | None = None,
+        decode: Callable[[bytes, Mapping[str, str]], Any] = decode_response,
     ) -> None:
         self.client_id, self._may_exist = client_id or uuid.uuid4().hex, bool(client_id)
         self._keep, self._must_exist, self.is_new = keep, must_exist, False
+        self._decode = decode
         self._cloud, self._on_response, self._on_failure, self._log = cloud, on_response, on_failure, log
         self._temporary, self._all_clients, self._journal = not subscription, all_clients, journal
         self._limits = {"retry": pubsub_retry(retry_s), "timeout": min(CALL_TIMEOUT_S, retry_s)}
@@ -145,9 +150,10 @@ class ResponseSubscription:
 
     def _receive(self, message: Any) -> None:
         """Pass a message on as a response. Checks `reply_to` again, because not every server applies filters."""
-        if self._all_clients or message.attributes.get("reply_to") == self.client_id:
+        is_mine = self._all_clients or message.attributes.get("reply_to") == self.client_id
+        if is_mine and (KIND not in message.attributes or self._decode is not decode_response):
             try:
-                self._on_response(decode_response(message.data, message.attributes))
+                self._on_response(self._decode(message.data, message.attributes))
             except ValueError as exc:
                 request_id = brief(message.attributes.get("request_id", "unknown"))
                 self._log(f"dropped a message that is no response (request {request_id}): {brief(str(exc))}")

@@ -70,6 +70,8 @@ class RequestLog:
             error.code if error else None,
             failure,
             request_id=response.request_id,
+            model=response.model.name if response.model else None,
+            version=response.model.version if response.model else None,
             label=label,
             score=score,
             labels=response.labels,

@@ -6,6 +6,7 @@ remembered for a while, also that a version is not there.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from model.registry.aliases import Target
 from model.registry.names import ModelRef
 from model.registry.registry import Registry
 from model.text import quoted
+
+log = logging.getLogger(__name__)
 
 
 class KnownVersions:
@@ -59,7 +62,9 @@ class KnownVersions:
                 self.find(ref)
                 found = self._registry.version(ref.name, ref.version).target
             except NotRegistered as exc:
-                found = f"model is {quoted(str(ref))}: {exc}"
+                # The reason has addresses, which senders must not see.
+                log.warning("model not loaded", extra={"model": str(ref), "reason": str(exc)})
+                found = f"model is {quoted(str(ref))}; this version is not complete in the registry"
             except UnknownModel:
                 raise
             except Exception:

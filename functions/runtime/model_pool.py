@@ -20,6 +20,7 @@ from functions.runtime.known_versions import KnownVersions
 from functions.runtime.loaded_models import LoadedModels, target_of
 from functions.runtime.memory_tuning import trim_memory
 from functions.runtime.model_problems import ModelProblems
+from functions.runtime.new_aliases import NewAliases
 from functions.runtime.rereading import Rereading
 from functions.runtime.serving import Serving
 from functions.runtime.traffic_split import side_of
@@ -28,7 +29,7 @@ from model.errors import ArtifactError, FilesUnavailable, NotRegistered, Registr
 from model.registry.aliases import STABLE, Alias, Aliases, Target, canaries, shadows
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry
-from model.text import listed, quoted
+from model.text import quoted
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class ModelPool:
         self._alias = {ref.name: ref.alias or STABLE for ref in refs}
         self._first = next(iter(self._alias))
         self._serving: dict[str, Serving] = {}
-        self._versions = KnownVersions(registry, max_age_s, clock)
+        self._versions, self._new_aliases = KnownVersions(registry, max_age_s, clock), NewAliases(registry, clock)
         self._compares = compares
         self._problems = ModelProblems()
         self._collections = 0
@@ -147,6 +148,7 @@ class ModelPool:
         aliases, alias = self._registry.aliases(name), self._alias[name]
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
+        self._check_own(name, alias, aliases[alias])
         served = self._replaced(name, alias, aliases[alias].target, before.served) or before.served
         split, copied, loaded = canaries(aliases, alias), self._shadows(name, aliases), {}
         for each in {*split, *copied}:
@@ -159,6 +161,13 @@ class ModelPool:
             self._collections = 2
         self._shrink(now)
         self._problems.end(name, checked)
+
+    def _check_own(self, name: str, alias: str, own: Alias) -> None:
+        """Say that the alias that is served has options that only the aliases next to it can have."""
+        if own.percent is not None or own.shadow:
+            option = "a percentage" if own.percent is not None else "shadow"
+            reason = f"it has {option}, which is ignored: the worker's setting MODELS names it, so it gets all requests"
+            self._problems.note(f"{name}@{alias}", own.target.version, ArtifactError(reason))
 
     def _shadows(self, name: str, aliases: Aliases) -> list[str]:
         """The shadows of a model that can score here."""
@@ -228,10 +237,7 @@ class ModelPool:
         served = serving.served if alias == self._alias[ref.name] else serving.loaded.get(alias)
         if served:
             return target_of(served)
-        if alias not in serving.aliases:
-            has = listed(serving.aliases)
-            raise UnknownModel(f"model is {quoted(str(ref))}; the aliases of {ref.name} are {has}")
-        return serving.aliases[alias].target
+        return serving.aliases[alias].target if alias in serving.aliases else self._new_aliases.find(ref)
 
     def _load_choice(self, asked: str | None, request_id: str) -> Choice:
         """Like `_loaded_choice`, and loads the model."""
@@ -240,20 +246,27 @@ class ModelPool:
             serving = self._serving.get(ref.name) or self._begin(ref.name)
             if not ref.alias and not ref.version:
                 return serving.choice(request_id) or self._load_canary(ref.name, serving, request_id)
-            target = self._target(ref, serving) or self._versions.ask(ref)
+            target = self._target(ref, serving) or (self._versions if ref.version else self._new_aliases).ask(ref)
             served = self._loaded.load(ref.name, target)
             self._shrink(serving, served)
             return Choice(served)
         except UnknownModel as exc:
             return Choice(self.default, exc)
         except NotRegistered as exc:
-            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}: {exc}"))
+            self._log(ref, exc)
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; the registry does not have it"))
         except (RegistryError, FilesUnavailable):
             raise  # of the bucket or of this worker, and not of the request
         except ArtifactError as exc:
             if not ref.alias and not ref.version:
                 raise
-            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; it cannot be served: {exc}"))
+            self._log(ref, exc)
+            why = "it cannot be served, and the worker's log says why"
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; {why}"))
+
+    def _log(self, ref: ModelRef, exc: ArtifactError) -> None:
+        """Log why a model that a request names is not served: the reason has addresses, which senders must not see."""
+        log.warning("model not loaded", extra={"model": str(ref), "reason": str(exc)})
 
     def _load_canary(self, name: str, serving: Serving, request_id: str) -> Choice:
         """A canary that is not loaded yet; the served model where it cannot be served."""
@@ -273,5 +286,6 @@ class ModelPool:
             if not set(gone).isdisjoint(serving.models):
                 del self._serving[name]
                 self._problems.end(name, set())
-        if gone:
+        for each in gone:
+            log.info("model released", extra={"model": each.model.name, "version": each.model.version})
             self._collections = 2

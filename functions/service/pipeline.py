@@ -30,7 +30,7 @@ from functions.messages.image_as_text import image_as_text
 from functions.observability.spans import Spans
 from functions.service.models import Choice, Models, ServedModel
 from functions.service.ports import ObjectStore
-from model.engines.base import Images, Scores
+from model.engines.base import MAX_FEATURES, Images, Scores
 from model.errors import InvalidImage
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
@@ -265,8 +265,9 @@ class _Work:
         if features is None:
             model = self.choice.served.model
             raise InvalidRequest(
-                f"features is true; the model {model.name!r} has none with the engine {model.engine}, or they are too "
-                "large for float16"
+                f"features is true; the model {model.name!r} has none with the engine {model.engine}. The engines "
+                "litert and savedmodel give what the last layer takes, if it is dense: at most "
+                f"{MAX_FEATURES:,} numbers of float16"
             )
         return features
 

@@ -23,6 +23,7 @@ _RUNS = (
     "google_cloudfunctions2_function.worker",
 )
 _JOB, _SCALER = "google_cloud_run_v2_job.nightly", "google_cloud_run_v2_job.scale"
+_TRAINER = "google_cloud_run_v2_job.retrain"
 _REQUESTS, _ROWS = "google_pubsub_subscription.this", "google_pubsub_subscription.bigquery"
 
 
@@ -82,6 +83,7 @@ RULES = (
             *_RUNS,
             _JOB,
             _SCALER,
+            _TRAINER,
             "google_pubsub_topic.*",
             "google_storage_bucket.*",
             "google_bigquery_dataset.this",
@@ -91,7 +93,7 @@ RULES = (
     ),
     Rule(
         ("google_artifact_registry_repository.images",),
-        (*_RUNS, _JOB, _SCALER),
+        (*_RUNS, _JOB, _SCALER, _TRAINER),
         "the image repository is created before the services that run its images, and deleted after them",
     ),
     Rule(
@@ -142,6 +144,26 @@ RULES = (
     Rule(
         ("google_cloud_run_v2_job_iam_member.scaler",),
         ("google_cloud_scheduler_job.scale",),
+        "a schedule without the right to start its job fails at its first run",
+    ),
+    Rule(
+        (
+            "google_storage_bucket_iam_member.training_data",
+            "google_storage_bucket_iam_member.registry_writer",
+            "google_pubsub_topic_iam_member.training_answers",
+            "google_pubsub_subscription_iam_member.trainer",
+        ),
+        (_TRAINER,),
+        "the job's first run must be able to pull, to read images, to push a version and to answer",
+    ),
+    Rule(
+        ("google_project_service_identity.monitoring", "google_pubsub_topic_iam_member.drift"),
+        ("google_monitoring_notification_channel.training",),
+        "an incident whose notification Monitoring's agent may not publish is lost",
+    ),
+    Rule(
+        ("google_cloud_run_v2_job_iam_member.trainer",),
+        ("google_cloud_scheduler_job.retrain",),
         "a schedule without the right to start its job fails at its first run",
     ),
 )

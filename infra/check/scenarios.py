@@ -35,18 +35,24 @@ _OPTIONS = {
     "models": {"models": '["clothing", "shoes@live"]'},
     "model_publishers": {"model_publishers": '{of_yours = "group:model_publishers@example.com"}'},
     "nightly": {"nightly": '{bucket = "bucket-of-yours"}'},
+    "retrain": {
+        "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", on_drift = true, '
+        'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
+    },
+    "training_requesters": {"training_requesters": '{of_yours = "group:training_requesters@example.com"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
 _ALONE = (
-    *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "clients", "kms_key"),
-    "budget",
+    *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "retrain", "clients"),
+    *("kms_key", "budget"),
 )
 _PAIRS = (
     ("bigquery", "analysts"),
     ("http_endpoint", "endpoint_callers"),
+    ("retrain", "training_requesters"),
     ("http_endpoint", "response_store"),
     ("http_endpoint", "models"),
     ("clients", "client_subscriptions"),

@@ -67,6 +67,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
     for part in ("pubsub", "storage", "worker"):
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
+    up.add_argument(
+        "--retrain",
+        type=_place,
+        default=os.environ.get("RETRAIN", ""),
+        metavar="PLACE",
+        help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix  [env: RETRAIN]",
+    )
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
     up.add_argument(
@@ -110,6 +117,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _place(text: str) -> str:
+    """Read gs://bucket/prefix, or a folder."""
+    if text and not text.startswith("gs://") and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a folder or gs://bucket/prefix")
+    return text if not text or text.startswith("gs://") else str(Path(text).resolve())
+
+
 def _up(options: argparse.Namespace, began: float) -> int:
     if options.env is not None:
         return _print_env(options.env)
@@ -131,6 +145,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         data_dir=options.data_dir,
         registry=_absolute(options.registry),
         models=options.models,
+        retrain=options.retrain,
     )
     with twin, runs.written(twin.env):
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
@@ -139,6 +154,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
         if options.registry:
             _say(f"models   {options.models} of {options.registry}")
+        if options.retrain:
+            _say(f"training on images below {options.retrain}  (output in {_short(twin.training_log_path)})")
         if twin.jwks_url:
             _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
         _warn(options.host)

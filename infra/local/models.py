@@ -7,6 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+_IN_TWIN = """The bucket is in the twin, which ends now. For these commands start it with a folder that keeps it:
+  predictions up --data-dir DIR --worker none
+and without REGISTRY and MODELS; then start it with them and the same --data-dir."""
+
 _CLIENTS = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
 
 
@@ -15,12 +19,17 @@ def make_ready_for(env: Mapping[str, str]) -> None:
 
     Raises RegistryError, with the commands that create what is missing.
     """
-    from infra.served_models import make_ready
+    from infra.served_models import AliasesMissing, make_ready
+    from model.registry.bucket import SCHEME
     from model.registry.registry import Registry
 
     with _variables({name: env[name] for name in _CLIENTS}):
-        for pushed in make_ready(Registry.at(env["REGISTRY"]), [name.strip() for name in env["MODELS"].split(",")]):
-            print(pushed, file=sys.stderr, flush=True)
+        registry = Registry.at(env["REGISTRY"])
+        try:
+            for pushed in make_ready(registry, [name.strip() for name in env["MODELS"].split(",")]):
+                print(pushed, file=sys.stderr, flush=True)
+        except AliasesMissing as exc:
+            raise AliasesMissing(f"{exc}\n{_IN_TWIN}" if registry.address.startswith(SCHEME) else str(exc)) from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,10 @@ Delivery = Literal["push", "pull"]
 _COMPARISONS = "compare_predict"
 
 
+REGISTRY = "gs://models/registry"
+"""Where the twin's training worker pushes versions, unless the variable REGISTRY names another place."""
+
+
 class PubsubBackend(Protocol):
     """A Pub/Sub server that can be started and stopped."""
 
@@ -42,6 +47,7 @@ class Twin:
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
     `registry` and `models` (NAME[@ALIAS],...): what the worker serves instead of an artifact; the shipped model is
     pushed where it has no version. The registry may be in a bucket of the twin.
+    `retrain`: where requests of a training worker find images, gs://bucket/prefix or a folder; "" leaves it out.
     `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend,
     RegistryError for a missing alias.
@@ -64,6 +70,7 @@ class Twin:
         log_path: Path | None = None,
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
+        retrain: str = "",
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
@@ -85,6 +92,13 @@ class Twin:
         self._pubsub: PubsubBackend | None = None
         self._storage: StorageServer | None = None
         self._worker: Child | None = None
+        self._retrain = retrain
+        self._trainer: Child | None = None
+
+    @property
+    def training_log_path(self) -> Path:
+        """The output of the training worker."""
+        return self.log_path.with_name("training.log")
 
     @property
     def pubsub_host(self) -> str:
@@ -148,18 +162,19 @@ class Twin:
             raise
 
     def stop(self) -> None:
-        """Stop everything, the worker first."""
-        worker, storage, pubsub = self._worker, self._storage, self._pubsub
-        self._worker = self._storage = self._pubsub = None
+        """Stop everything, the workers first."""
+        worker, storage, pubsub, trainer = self._worker, self._storage, self._pubsub, self._trainer
+        self._worker = self._storage = self._pubsub = self._trainer = None
         with ExitStack() as stack:  # each is stopped even when stopping another fails
-            for part in (pubsub, storage, worker):
+            for part in (pubsub, storage, worker, trainer):
                 if part:
                     stack.callback(part.stop)
 
     def check(self) -> None:
-        """Raise ChildFailed when the worker has ended."""
-        if self._worker:
-            self._worker.check()
+        """Raise ChildFailed when a worker has ended."""
+        for child in (self._worker, self._trainer):
+            if child:
+                child.check()
 
     def __enter__(self) -> Twin:
         self.start()
@@ -196,6 +211,10 @@ class Twin:
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port, host=self._at)
+        if self._retrain:
+            place = {"REGISTRY": os.environ.get("REGISTRY", REGISTRY)} | env | {"TRAIN_DATA": self._retrain}
+            self._trainer = workers.start_training(place, self.training_log_path)
+            workers.wait_pull(self._trainer)
         self._pubsub.push()  # only now, because a worker that is not ready would nack messages of an earlier run
 
     def _prepare_worker(self, env: Mapping[str, str]) -> None:

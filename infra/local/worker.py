@@ -16,7 +16,7 @@ from infra.local.ports import LOOPBACK
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_PULL_READY = re.compile(rb'"message":\s*"worker ready"')
+_PULL_READY = re.compile(rb'"message":\s*"(training )?worker ready"')
 _CRASHED = re.compile(rb'"message":\s*"a worker process ended while it loaded')
 
 # Seconds between two checks.
@@ -47,6 +47,12 @@ def start_pull(env: Mapping[str, str], log: Path) -> Child:
     return Child("pull worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 
+def start_training(env: Mapping[str, str], log: Path) -> Child:
+    """Start the training worker."""
+    command = [sys.executable, "-m", "functions.entrypoints.train_worker"]
+    return Child("training worker", command, log=log, cwd=ROOT, env=_environment(env))
+
+
 def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = LOOPBACK) -> None:
     """Wait until GET /ready returns 200, which loads the model. ChildFailed when it ends, fails or takes too long."""
     deadline, refused = time.monotonic() + timeout_s, 0.0
@@ -66,7 +72,7 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
 
 
 def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
-    """Wait until the pull worker logs that it is ready. ChildFailed when it ends or takes too long."""
+    """Wait until a pull or training worker logs that it is ready. ChildFailed when it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not _PULL_READY.search(worker.log.read_bytes()):
         worker.check()

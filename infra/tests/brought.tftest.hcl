@@ -11,7 +11,7 @@ run "topics" {
   variables {
     clients  = { someone = "user:someone@example.com" }
     nightly  = { bucket = "photos" }
-    existing = { topics = { req_predict = "projects/shared/topics/images", res_predict = "projects/shared/topics/labels", dead_predict = "projects/shared/topics/dead", compare_predict = "projects/shared/topics/comparisons" } }
+    existing = { topics = { req_predict = "projects/shared/topics/images", res_predict = "projects/shared/topics/labels", dead_predict = "projects/shared/topics/dead", compare_predict = "projects/shared/topics/comparisons", req_train = "projects/shared/topics/trainings" } }
   }
   assert {
     condition     = length(google_pubsub_topic.this) == 0
@@ -48,7 +48,7 @@ run "topics" {
     error_message = "The worker publishes to the brought topic."
   }
   assert {
-    condition     = output.topics == tomap({ req_predict = "projects/shared/topics/images", res_predict = "projects/shared/topics/labels", dead_predict = "projects/shared/topics/dead", compare_predict = "projects/shared/topics/comparisons" })
+    condition     = output.topics == tomap({ req_predict = "projects/shared/topics/images", res_predict = "projects/shared/topics/labels", dead_predict = "projects/shared/topics/dead", compare_predict = "projects/shared/topics/comparisons", req_train = "projects/shared/topics/trainings" })
     error_message = "The output has the brought topics."
   }
 }

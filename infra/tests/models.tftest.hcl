@@ -55,8 +55,8 @@ run "served_by_both_services" {
     error_message = "Worker and endpoint may read, and neither write nor delete."
   }
   assert {
-    condition     = alltrue([for grant in google_storage_bucket_iam_member.registry : one(grant.condition).expression == "resource.name.startsWith(\"projects/_/buckets/some-project-dev-models/objects/registry/\") || api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"registry/\")"])
-    error_message = "They read and list the registry only."
+    condition     = alltrue([for grant in google_storage_bucket_iam_member.registry : one(grant.condition).expression == "resource.name == \"projects/_/buckets/some-project-dev-models\" || resource.name.startsWith(\"projects/_/buckets/some-project-dev-models/objects/registry/\")"])
+    error_message = "They list the bucket, and read the registry only."
   }
   assert {
     condition     = alltrue([for grant in google_pubsub_topic_iam_member.comparisons : grant.topic == "dev-compare_predict" && grant.role == "roles/pubsub.publisher"]) && toset(keys(google_pubsub_topic_iam_member.comparisons)) == toset(["worker", "endpoint"])
@@ -111,7 +111,7 @@ run "publishers" {
     model_publishers = { team = "group:models@example.com" }
   }
   assert {
-    condition     = google_storage_bucket_iam_member.model_publisher["team"].role == "roles/storage.objectUser" && google_storage_bucket_iam_member.model_publisher["team"].member == "group:models@example.com" && startswith(one(google_storage_bucket_iam_member.model_publisher["team"].condition).expression, "resource.name.startsWith(\"projects/_/buckets/some-project-models/objects/registry/\")")
+    condition     = google_storage_bucket_iam_member.model_publisher["team"].role == "roles/storage.objectUser" && google_storage_bucket_iam_member.model_publisher["team"].member == "group:models@example.com" && endswith(one(google_storage_bucket_iam_member.model_publisher["team"].condition).expression, " || resource.name.startsWith(\"projects/_/buckets/some-project-models/objects/registry/\")")
     error_message = "A publisher writes to the registry, and to nothing else in the bucket."
   }
   assert {

@@ -9,7 +9,7 @@ variables {
 
 run "messages" {
   assert {
-    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict", "compare_predict"])
+    condition     = toset([for topic in google_pubsub_topic.this : topic.name]) == toset(["req_predict", "res_predict", "dead_predict", "compare_predict", "req_train"])
     error_message = "The contract names four topics."
   }
   assert {

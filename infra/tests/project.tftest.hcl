@@ -56,7 +56,7 @@ run "places" {
 
 run "time" {
   assert {
-    condition     = { for name, topic in google_pubsub_topic.this : name => topic.message_retention_duration if topic.message_retention_duration != null } == { req_predict = "86400s", res_predict = "86400s" }
+    condition     = { for name, topic in google_pubsub_topic.this : name => topic.message_retention_duration if topic.message_retention_duration != null } == { req_predict = "86400s", res_predict = "86400s", req_train = "86400s" }
     error_message = "Requests and responses can be replayed for a day."
   }
   assert {
@@ -94,11 +94,11 @@ run "cost" {
 
 run "outputs" {
   assert {
-    condition     = toset(keys(output.topics)) == toset(["compare_predict", "dead_predict", "req_predict", "res_predict"]) && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
+    condition     = toset(keys(output.topics)) == toset(["compare_predict", "dead_predict", "req_predict", "req_train", "res_predict"]) && output.topics["req_predict"] == google_pubsub_topic.this["req_predict"].id
     error_message = "The output has topics by their names in topology.yaml."
   }
   assert {
-    condition     = toset(keys(output.subscriptions)) == toset(["compare_predict-sub", "dead_predict-announce", "dead_predict-sub", "req_predict-sub", "res_predict-sub"])
+    condition     = toset(keys(output.subscriptions)) == toset(["compare_predict-sub", "dead_predict-announce", "dead_predict-sub", "req_predict-sub", "req_train-sub", "res_predict-sub"])
     error_message = "The output has subscriptions by their names in topology.yaml."
   }
   assert {

@@ -78,7 +78,7 @@ def read_composition(artifact: Artifact) -> Composition:
 def check_members(members: Sequence[Artifact], kind: str) -> None:
     """Raise ArtifactError unless the scores of these artifacts can be combined."""
     if not 2 <= len(members) <= MOST:
-        raise ArtifactError(f"it has {len(members)} members; it must have 2 to {MOST}")
+        raise ArtifactError(f"a combined model has 2 to {MOST} members; this one has {len(members)}")
     first = members[0]
     for member in members:
         if member.members:

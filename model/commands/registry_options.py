@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,12 @@ def add_registry(command: argparse.ArgumentParser) -> None:
     )
 
 
+def same_registry(arguments: argparse.Namespace) -> str:
+    """The option --registry for a command that is printed; "" where the variable has the same address."""
+    given = arguments.registry
+    return "" if given == os.environ.get(_VARIABLE, "") else f" --registry {shlex.quote(given)}"
+
+
 @contextmanager
 def opened(arguments: argparse.Namespace) -> Iterator[Registry]:
     """The registry of --registry. Raises RegistryError, also where the network or Google's service fails."""
@@ -33,19 +40,22 @@ def opened(arguments: argparse.Namespace) -> Iterator[Registry]:
     try:
         yield registry
     except Exception as exc:
-        if not _is_temporary(exc):
+        if (why := _why_unreachable(exc)) is None:
             raise
-        raise RegistryError(f"{registry.address} cannot be reached, try again: {reason(exc)}") from exc
+        raise RegistryError(f"{registry.address} cannot be reached, {why}; try again") from exc
     finally:
         registry.close()
 
 
-def _is_temporary(exc: Exception) -> bool:
-    """Whether Google's client failed, which is imported if it did."""
+def _why_unreachable(exc: Exception) -> str | None:
+    """Why Google's client failed; None for another error. Its libraries are imported if it did."""
     if type(exc).__module__.partition(".")[0] not in ("google", "requests"):
-        return False
-    from google.api_core.exceptions import GoogleAPIError
+        return None
+    from google.api_core.exceptions import GoogleAPIError, RetryError
     from google.auth.exceptions import GoogleAuthError
-    from requests.exceptions import RequestException
+    from requests.exceptions import ConnectionError, RequestException, Timeout
 
-    return isinstance(exc, GoogleAPIError | GoogleAuthError | RequestException)
+    cause = exc.cause if isinstance(exc, RetryError) and exc.cause else exc
+    if isinstance(cause, ConnectionError | Timeout):
+        return "no server answers"
+    return reason(cause) if isinstance(cause, GoogleAPIError | GoogleAuthError | RequestException) else None

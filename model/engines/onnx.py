@@ -143,9 +143,10 @@ def session_ends(session: Any) -> tuple[list[End], list[End]]:
 
 
 def runtime_reason(exc: Exception) -> str:
-    """ONNX Runtime's error message in one line, without its code and the place in its source."""
+    """ONNX Runtime's error message in one line, without its code, and the place and the function in its source."""
     text = " ".join(str(exc).split()) or type(exc).__name__
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/onnxruntime_src/\S+ ", "", text)
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|/onnxruntime_src/\S+ ", "", text)
+    return re.sub(r"^(?:[\w:]+ )?onnxruntime::[\w:~]+\(.*?\)(?: const)? (?=[A-Z])", "", text)
 
 
 class OnnxModel:
@@ -163,7 +164,10 @@ class OnnxModel:
     def _run(self, images: Images) -> npt.NDArray[np.float32]:
         given = as_input(images, self._given)
         (made,) = self._session.run([self._made.name], {self._given.name: given})
-        return np.asarray(made, np.float32).reshape(len(given), -1)[: len(images)]
+        scores = np.asarray(made, np.float32)
+        if scores.shape[:1] != given.shape[:1]:
+            raise ValueError(f"it gives {list(scores.shape)} for {len(given)} images; each image must have one row")
+        return scores.reshape(len(given), -1)[: len(images)]
 
 
 class OnnxEngine:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.engines.protobuf import Place, Reader, Value, length_of
+from model.engines.protobuf import MAX_TEXT, Place, Reader, Value, length_of
 from model.errors import ArtifactError
 
 # Versions of ONNX's operators that ONNX Runtime has. It does not promise those before 7.
@@ -227,6 +227,8 @@ class _Check:
             if number == _PAIR_KEY:
                 key = self._reader.text(value)
             elif number == _PAIR_VALUE:
+                if length_of(value) > MAX_TEXT:
+                    raise ValueError(f"the name of a file with weights has more than {MAX_TEXT} bytes")
                 text = self._reader.text(value)
         return key, text
 

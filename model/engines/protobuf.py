@@ -19,6 +19,9 @@ _MOST_BYTES = 10
 # Fields and packed numbers of a file. A graph of 10,000 nodes has some 500,000; reading 5,000,000 takes seconds.
 MAX_FIELDS = 5_000_000
 
+# Bytes of a text that are read.
+MAX_TEXT = 200
+
 
 class Reader:
     """Reads the messages in a buffer. Raises ValueError for bytes that are no message, and for too many fields."""
@@ -53,9 +56,9 @@ class Reader:
             yield number
 
     def text(self, value: Value) -> str:
-        """The text of a field, at most its first 200 bytes."""
+        """The text of a field, at most its first MAX_TEXT bytes."""
         start, end = _place(value)
-        return self._data[start : min(end, start + 200)].decode("utf-8", "replace")
+        return self._data[start : min(end, start + MAX_TEXT)].decode("utf-8", "replace")
 
     def _number(self, at: int, end: int) -> tuple[int, int]:
         """A whole number, and the place after it."""

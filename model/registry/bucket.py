@@ -54,13 +54,17 @@ class BucketStorage:
         return f"{SCHEME}{self._bucket.name}/{self._prefix}".rstrip("/")
 
     def read(self, path: str) -> Stored | None:
-        from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+        from google.api_core.exceptions import Forbidden, NotFound, RequestRangeNotSatisfiable
 
         blob = self._blob(path)
         with self._errors(path):
             try:
                 content = blob.download_as_bytes(end=MAX_TEXT_BYTES, **self._limits)
             except NotFound:
+                return None
+            except Forbidden:  # also the reply for an object that does not exist, where listing has conditions
+                if self._is_listed(path):
+                    raise
                 return None
             except RequestRangeNotSatisfiable:  # the object is empty
                 blob.reload(**self._limits)
@@ -118,6 +122,11 @@ class BucketStorage:
 
     def close(self) -> None:
         self._client.close()
+
+    def _is_listed(self, path: str) -> bool:
+        name = self._prefix + path
+        listed = self._client.list_blobs(self._bucket, prefix=name, max_results=1, **self._limits)
+        return any(blob.name == name for blob in listed)
 
     def _blob(self, path: str) -> Any:
         return self._bucket.blob(self._prefix + path)

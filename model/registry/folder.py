@@ -78,10 +78,11 @@ class FolderStorage:
     def files(self, path: str) -> Mapping[str, Entry]:
         folder, found = self._root / path, {}
         with _errors(folder):
-            for file in folder.rglob("*"):
-                with suppress(FileNotFoundError):  # another writer has deleted or replaced it
-                    if file.is_file():
-                        found[file.relative_to(folder).as_posix()] = _entry(file)
+            for place, _, names in os.walk(folder, onerror=_raise_unless_missing):
+                for file in (Path(place) / name for name in names):
+                    with suppress(FileNotFoundError):  # another writer has deleted or replaced it
+                        if file.is_file():
+                            found[file.relative_to(folder).as_posix()] = _entry(file)
         return found
 
     def delete(self, path: str, entry: Entry) -> None:
@@ -133,6 +134,12 @@ class FolderStorage:
             os.replace(name, target)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _raise_unless_missing(exc: OSError) -> None:
+    """Another writer may delete a folder while it is listed; other errors count."""
+    if not isinstance(exc, FileNotFoundError):
+        raise exc
 
 
 def _entry(file: Path) -> Entry:

@@ -23,6 +23,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "res_predict",
         "dead_predict",
         "compare_predict",
+        "req_train",
     }
     listed = cloud.subscriber.list_subscriptions(project=prefix)
     found = {each.name.removeprefix(f"{prefix}/subscriptions/"): each for each in listed}
@@ -32,6 +33,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
         "dead_predict-sub",
         "dead_predict-announce",
         "compare_predict-sub",
+        "req_train-sub",
     }
     requests = found["req_predict-sub"]
     assert requests.topic == f"{prefix}/topics/req_predict"
@@ -50,7 +52,7 @@ def test_the_topology_is_created(cloud: Cloud) -> None:
 def test_without_a_worker_all_subscriptions_are_pull(cloud: Cloud) -> None:
     create(Topology.read(), cloud.host, cloud.project)
     listed = list(cloud.subscriber.list_subscriptions(project=f"projects/{cloud.project}"))
-    assert len(listed) == 5
+    assert len(listed) == 6
     assert not any(each.push_config.push_endpoint for each in listed)
 
 

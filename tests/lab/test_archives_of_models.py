@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,43 @@ def test_an_archive_of_teachable_machine_is_imported(
         _, engine = load_engine(artifact, engine_name)
         np.testing.assert_allclose(engine.score(images), expected, atol=1e-5)
         engine.close()
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            [("a.tflite", b""), (link("labels.txt"), b"/etc/passwd")],
+            r"a\.zip holds 'labels\.txt', a symbolic link; pack the file itself",
+        ),
+        ([(link("model.tflite"), b"../b.tflite")], r"a\.zip holds 'model\.tflite', a symbolic link"),
+        ([("model.tflite", b""), ("labels.txt", LABELS), ("./labels.txt", b"")], r"a\.zip holds 2 files of labels"),
+        ([("d/model.onnx", b""), ("d/w", b"1"), ("d/./w", b"2")], r"a\.zip holds 'd/w' more than once; which of them"),
+        ([("m.onnx", b""), ("m.onnx/w", b"1")], r"a\.zip cannot be unpacked: .*File exists: '[^']*/a\.zip/m\.onnx'"),
+    ],
+)
+def test_an_archive_s_files_are_certain(more: Any, words: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in more:
+            archive.writestr(name, content)
+    with pytest.raises(SourceError, match=words):
+        import_model(ImportOptions(str(tmp_path / "a.zip")), tmp_path / "out")
+
+
+def test_names_in_an_archive_do_not_control_the_terminal(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = packed(tmp_path / "a.zip", {"./m\x1b[31m.tflite": files["converted_tflite"], "labels.txt": LABELS})
+    assert import_model(ImportOptions(str(path), pixels="tf"), tmp_path / "out").engines == ("litert",)
+    said = capsys.readouterr().err
+    assert "m\\x1b[31m.tflite: scoring 16 images" in said and "\x1b" not in said
+    assert "labels.txt: the numbers 0 to 2 at the lines' beginnings are not part of the labels" in said
 
 
 def test_the_labels_of_the_user_come_before_those_of_the_archive(files: dict[str, Path], tmp_path: Path) -> None:

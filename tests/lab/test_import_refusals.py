@@ -25,7 +25,7 @@ from model.training.errors import ExportError, SourceError  # noqa: E402
 from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.fakes import UNMEASURED  # noqa: E402
-from tests.networks import as_saved_model, network, traced  # noqa: E402
+from tests.networks import as_keras, as_lite, as_saved_model, network, traced  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
@@ -83,6 +83,26 @@ def test_models_that_do_not_classify_are_refused(
     with pytest.raises(SourceError, match=words):
         import_model(ImportOptions(str(tmp_path / "made.keras"), labels=labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("save", [as_keras, as_saved_model])
+def test_each_image_has_one_row_of_scores(save: Any, tmp_path: Path, labels: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    rows = keras.ops.reshape(layers.Dense(6)(layers.Flatten()(image)), (-1, 3))
+    file = save(tmp_path, keras.Model(image, rows))
+    with pytest.raises(SourceError, match=r"gives \[32, 3\] for 16 images; it must give one row of 3 numbers for each"):
+        import_model(ImportOptions(str(file), labels=labels, pixels="unit", outputs="logits"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("save", [as_keras, as_saved_model, as_lite])
+def test_whole_numbers_are_no_scores(save: Any, tmp_path: Path, labels: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    numbers = keras.ops.cast(layers.Dense(3, activation="softmax")(layers.Flatten()(image)), "int32")
+    file = save(tmp_path, keras.Model(image, numbers))
+    with pytest.raises(
+        SourceError, match=r"gives '.+' as int32; it must give an array of real numbers, a score for each"
+    ):
+        import_model(ImportOptions(str(file), labels=labels, pixels="unit", outputs="logits"), tmp_path / "out")
 
 
 def test_options_for_architectures_are_refused_with_files(tmp_path: Path, labels: Path) -> None:
@@ -175,7 +195,7 @@ def test_an_inaccurate_engine_is_not_kept(tmp_path: Path, labels: Path, monkeypa
     with pytest.raises(ExportError, match="litert does not score as the model does"):
         import_model(order, tmp_path / "out")
     assert read_artifact(tmp_path / "out").digest == before
-    assert not (tmp_path / "out.packing").exists()
+    assert not list(tmp_path.glob("*.packing"))
 
 
 FULL_DISK = """
@@ -202,7 +222,27 @@ def test_a_full_disk_is_reported_and_leaves_the_output_unchanged(root: Path, tmp
     assert "the previous artifact is unchanged" in done.stderr
     assert "Traceback" not in done.stderr
     assert read_artifact(tmp_path / "out").digest == before
-    assert not (tmp_path / "out.packing").exists()
+    assert not list(tmp_path.glob("*.packing"))
+
+
+def test_two_imports_to_one_folder_do_not_mix_their_files(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+    for name in ("first", "second"):
+        network().save(tmp_path / f"{name}.keras")
+        more: dict[str, Any] = {"name": name, "pixels": "unit", "engines": ("litert",)}
+        orders.append(ImportOptions(str(tmp_path / f"{name}.keras"), labels=labels, **more))
+
+    def meanwhile(targets: Any) -> Any:
+        monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
+        assert import_model(orders[1], tmp_path / "out").name == "second"
+        return [UNMEASURED for _ in targets]
+
+    monkeypatch.setattr(variants, "measure_speeds", meanwhile)
+    assert import_model(orders[0], tmp_path / "out").name == "first"
+    assert read_artifact(tmp_path / "out").name == "first"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".keras", ".txt", ""}
 
 
 def test_the_command_imports_and_ctrl_c_leaves_nothing(

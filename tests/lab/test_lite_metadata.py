@@ -102,7 +102,7 @@ def test_what_the_metadata_lack_is_asked_for(source: Path) -> None:
 def test_the_user_s_labels_come_before_those_of_the_file(source: Path, tmp_path: Path) -> None:
     add_metadata(source, [0], [255], {"labels.txt": ("a\nb\n", "")})
     order = ImportOptions(str(source))
-    with pytest.raises(SourceError, match="the model's file names 2 labels and gives 3 scores; name a file with --la"):
+    with pytest.raises(SourceError, match="the model's file names 2 labels; the model gives 3 scores, one for each"):
         signature_for(open_source(order), order)
     (tmp_path / "own.txt").write_text("x\ny\nz\n")
     order = ImportOptions(str(source), labels=tmp_path / "own.txt")

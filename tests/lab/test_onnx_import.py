@@ -332,7 +332,11 @@ def of_shape(*shape: int | str) -> Any:
         (lambda: of_shape("n", 10), {}, r"takes \[N, 10\]; it must take \[N, height, width, 1 or 3\]"),
         (lambda: of_shape("n", 3, 100_000, 100_000), {}, "each edge may have at most 4,096"),
         (lambda: network(labels=5), {}, "names 3 labels; the model gives 5 scores"),
-        (lambda: network(kind=TensorProto.INT64), {}, r"takes tensor\(int64\); it must take float32, uint8"),
+        (
+            lambda: network(kind=TensorProto.INT64),
+            {},
+            r"takes tensor\(int64\); it must take float32, float16",
+        ),
         (lambda: network(last=None), {}, r"does not say what its outputs mean \(it ends with linear\)"),
         (lambda: network(last="Tanh"), {}, "does not say what its outputs mean"),
         (network, {"outputs": "logits"}, "--outputs is logits; .* gives probabilities: it ends with softmax"),

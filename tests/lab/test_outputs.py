@@ -188,7 +188,7 @@ def test_the_binary_lite_model_of_a_user_gets_two_labels(tmp_path: Path, shared_
     np.testing.assert_allclose(engine.score(images), two(p), atol=1e-5)
     engine.close()
     (tmp_path / "labels.txt").write_text("yes\n")
-    with pytest.raises(SourceError, match="names 1 labels; the model gives 2 scores"):
+    with pytest.raises(SourceError, match="names 1 labels; the model gives one score, which needs two labels"):
         import_model(options, tmp_path / "out")
 
 

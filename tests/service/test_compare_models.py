@@ -78,12 +78,11 @@ def photos(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def comparisons(cli: CommandLine) -> Iterator[str]:
-    """The subscription of the comparison topic; both are deleted at the end."""
-    topic = f"projects/{PROJECT}/topics/{cli.topic(TOPIC)}"
-    path = cli.subscription(f"{TOPIC}-sub", TOPIC, ack_deadline_seconds=60)
+    """The subscription of the comparison topic, which is empty before and after."""
+    path = f"projects/{PROJECT}/subscriptions/{TOPIC}-sub"
+    cli.purge(path)
     yield path
-    cli.subscriber.delete_subscription(subscription=path)
-    cli.publisher.delete_topic(topic=topic)
+    cli.purge(path)
 
 
 def serve(cli: CommandLine, models: Models, photos: Path, candidate: str, **options: Any) -> None:

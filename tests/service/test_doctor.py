@@ -25,8 +25,8 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
 def test_a_healthy_twin_passes_all_checks(harness: DoctorHarness) -> None:
     assert main(["doctor"], os.environ) == 0
     said = harness.capsys.readouterr()
-    assert len(said.out.splitlines()) == 21 and all(line.startswith("ok    ") for line in said.out.splitlines())
-    assert said.err == "21 ok, 0 warn, 0 fail\n"
+    assert len(said.out.splitlines()) == 24 and all(line.startswith("ok    ") for line in said.out.splitlines())
+    assert said.err == "24 ok, 0 warn, 0 fail\n"
 
 
 Break = Callable[[DoctorHarness], object]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 import urllib.request
@@ -19,9 +20,11 @@ from functions.messages.comparison import decode_comparison
 from functions.messages.contract import Response
 from functions.runtime.traffic_split import side_of
 from infra.local import worker as workers
+from infra.local.ports import free_port
 from infra.local.twin import Delivery, Twin
 from model.registry.aliases import Target
 from model.registry.registry import Registry
+from tests.bench.parts import descendants
 from tests.pubsub_client import PubsubClient
 from tests.registry_models import NAME, push, set_alias
 from tests.samples import encoded
@@ -236,3 +239,35 @@ def test_a_bucket_that_is_gone_for_a_while_stops_no_worker(
                 assert until(serves(client, "2.0.0"), 60)
         finally:
             child.stop()
+
+
+@pytest.mark.slow
+def test_a_worker_that_runs_only_during_requests_finishes_the_change(
+    registry: Registry, targets: list[Target], tmp_path: Path
+) -> None:
+    # As in Cloud Run, the process has no CPU between requests. Here the engine is one that takes seconds to load.
+    port = free_port()
+    env = {"REGISTRY": registry.address, "MODELS": NAME, "ALIASES_MAX_AGE_S": "1", "HTTP_ENDPOINT": "on"}
+    env |= {"GOOGLE_CLOUD_PROJECT": "p", "ENGINE": "savedmodel"}
+    child = workers.start_push(port, env, tmp_path / "worker.log")
+    try:
+        workers.wait_push(child, port)
+        set_alias(registry, targets[1])
+        versions: list[str] = []
+        while len(versions) < 8 and versions[-1:] != ["2.0.0"]:
+            signal_all(child.pid, signal.SIGSTOP)
+            time.sleep(3)
+            signal_all(child.pid, signal.SIGCONT)
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", IMAGE, method="POST")
+            with urllib.request.urlopen(request, timeout=50) as reply:
+                versions.append(json.load(reply)["model"]["version"])
+        assert versions[0] == "1.0.0" and versions[-1] == "2.0.0", versions
+    finally:
+        signal_all(child.pid, signal.SIGCONT)
+        child.stop()
+
+
+def signal_all(process: int, sent: signal.Signals) -> None:
+    """Send a signal to a process and all that it started."""
+    for each in descendants(process):
+        os.kill(each, sent)

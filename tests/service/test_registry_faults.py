@@ -15,7 +15,9 @@ from google.cloud import storage
 from infra.local.ports import free_port
 from infra.local.storage.server import StorageServer
 from model.__main__ import main
+from model.errors import NotRegistered
 from model.registry import bucket
+from model.registry.registry import Registry
 from tests.registry_models import NAME
 from tests.service.hung_storage import stalled
 from tests.service.local_server import LocalServer
@@ -87,11 +89,34 @@ def test_a_bucket_that_is_forbidden(
     assert "may not be used by this account: readers need roles/storage.objectViewer" in found
 
 
+class ListsNothing(Refuses):
+    """Cloud Storage where an account may list and read, and the object does not exist: 403 instead of 404."""
+
+    def do_GET(self) -> None:
+        if "prefix=" not in self.path:
+            return self._refuse()
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+def test_an_object_that_does_not_exist_may_look_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalServer(ListsNothing) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        registry = Registry.at("gs://models/registry")
+        assert registry.aliases(NAME) == {}
+        with pytest.raises(NotRegistered, match=r"has no version 1\.0\.0"):
+            registry.version(NAME, "1.0.0")
+        registry.close()
+
+
 def test_no_server_answers(says: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr(bucket, "RETRY_S", 1.0)
     began = time.monotonic()
-    assert "gs://models/registry cannot be reached, try again: " in says("list", "--registry", "gs://models/registry")
+    found = says("list", "--registry", "gs://models/registry")
+    assert found == "model list: gs://models/registry cannot be reached, no server answers; try again\n"
     assert time.monotonic() - began < 20
 
 
@@ -103,7 +128,7 @@ def test_a_server_that_hangs(server: StorageServer, says: Callable[..., str], mo
     began = time.monotonic()
     with stalled(server):
         found = says("rollback", NAME, "--registry", "gs://models/registry")
-    assert "gs://models/registry cannot be reached, try again: " in found
+    assert found == "model rollback: gs://models/registry cannot be reached, no server answers; try again\n"
     assert time.monotonic() - began < 20
 
 

@@ -15,8 +15,10 @@ import pytest
 from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
 from infra.local.storage.server import StorageServer
+from model.registry.registry import Registry
 from tests.conftest import absent
 from tests.dockerfile import ignored
+from tests.registry_models import NAME, push, set_alias
 from tests.tools import REGISTRY, Tools, printed
 
 EXAMPLES = Path("infra") / "examples"
@@ -95,6 +97,30 @@ def test_deploy_and_destroy_from_an_empty_project(tools: Tools, root: Path, capf
 
     assert run(tools, "destroy", CONFIRM="some-project") == 0
     assert state(tools) == {}
+
+
+def test_an_alias_that_moves_changes_nothing_in_terraform(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "models.tfvars"
+    file.write_text(f'models = ["{NAME}"]\n')
+    with StorageServer(names=["some-project-models"]) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        assert run(tools, "deploy", TFVARS=str(file)) == 0
+        registry = Registry.at("gs://some-project-models/registry")
+        shipped = registry.aliases(NAME)["stable"].target
+        container = state(tools)['google_cloud_run_v2_service.this["worker"]']["template"][0]["containers"][0]
+        settings = {each["name"]: each["value"] for each in container["env"]}
+        assert (settings["REGISTRY"], settings["MODELS"]) == (registry.address, NAME) and "ARTIFACT" not in settings
+
+        set_alias(registry, push(registry, tmp_path, "9")[0])
+        capfd.readouterr()
+        assert run(tools, "plan", DRIFT="1", TFVARS=str(file)) == 0
+        assert "No changes." in capfd.readouterr().out
+        set_alias(registry, shipped)
+        assert run(tools, "plan", TFVARS=str(file)) == 0
+        assert "No changes." in capfd.readouterr().out
+        assert run(tools, "destroy", CONFIRM="some-project", TFVARS=str(file)) == 0
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])

@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale"}
+WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale", "retrain"}
 
 ANA = "user:ana@example.com"
 OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
@@ -29,6 +29,12 @@ RTX = {"gpu": "nvidia-rtx-pro-6000", "cpu": "20", "memory": "80Gi"}
 
 def nightly(**given: Any) -> dict[str, str]:
     return {"nightly": json.dumps({"bucket": "photos"} | given)}
+
+
+def retrain(**given: Any) -> dict[str, str]:
+    return {
+        "retrain": json.dumps({"image": "europe-docker.pkg.dev/p/images/train@sha256:0", "bucket": "photos"} | given)
+    }
 
 
 def scale(**given: float | None) -> dict[str, str]:
@@ -113,6 +119,11 @@ ACCEPTED: list[dict[str, str]] = [
     scale(min=None, drain_minutes=None, cooldown_minutes=None, every_minutes=None),
     scale(min=10, rate=0.01, drain_minutes=1, cooldown_minutes=720, every_minutes=1),
     nightly(prefix="2026/"),
+    retrain(),
+    retrain(prefix="a/b", models="clothing,shoes", hours="80", cpu="8", memory="32Gi", margin="0"),
+    retrain(prefix=None, hours=None, cpu=None, memory=None, margin=None, model=None, backbone=None, models=None),
+    retrain(model="clothing", backbone="MobileNetV2", train_schedule="0 3 1 * *", time_zone="Europe/Berlin"),
+    retrain() | {"training_requesters": json.dumps({"ana": ANA})},
     nightly(prefix=None, hours=None, schedule=None, time_zone=None),
     alerts(),
     alerts(emails=None, backlog_seconds=None, error_ratio=None, score_drop=None, endpoint_seconds=None),
@@ -250,6 +261,48 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (nightly(bucket=bucket), "nightly", [f"bucket is {bucket}", "without gs://"])
         for bucket in ("gs://photos", "Photos", "a/b")
     ),
+    *(
+        (retrain(**{name: value}), "retrain", [f"{name} is {value}", words])
+        for name, values, words in (
+            ("bucket", ("gs://photos", "a/b"), "without gs://"),
+            ("prefix", ("/a", "a/", "a//b", "../b", "gs://b"), "without a slash at its ends"),
+            ("image", ("train it", "train"), "with TensorFlow"),
+            ("models", ("A", "a b", "a,"), "separated by commas"),
+            ("hours", ("0", "81", "many"), "from 1 to 80"),
+            ("margin", ("-1", "1.1", "x"), "from 0 to 1"),
+            ("cpu", ("3", "16", "x"), "1, 2, 4, 6 or 8"),
+            ("memory", ("2Gi", "64Gi", "16", "x"), "from 4Gi to 32Gi"),
+            ("time_zone", ("10:00",), "Europe/Berlin"),
+        )
+        for value in values
+    ),
+    *(
+        (retrain(**{name: "at three", "model": "m", "backbone": "B"}), "retrain", [f"{name} = at three", "as in cron"])
+        for name in ("schedule", "train_schedule")
+    ),
+    (retrain(model="clothing"), "retrain", ["model without backbone"]),
+    (retrain(backbone="MobileNet"), "retrain", ["backbone without model"]),
+    (retrain(model="C l", backbone="A"), "retrain", ["model is C l"]),
+    (retrain(model="c", backbone="A-B"), "retrain", ["backbone is A-B", "catalog"]),
+    (retrain(on_drift="maybe"), "retrain", ["on_drift is maybe", "true or false"]),
+    (retrain(on_drift="true"), "retrain", ["on_drift is true", "there is no model"]),
+    (
+        retrain(on_drift="true", model="c", backbone="A") | {"score_metrics": "false"},
+        "retrain",
+        ["on_drift is true", "score_metrics is false"],
+    ),
+    (retrain(train_schedule="0 3 * * 1"), "retrain", ["train_schedule is 0 3 * * 1", "there is no model"]),
+    ({"training_requesters": json.dumps({"ana": ANA})}, "training_requesters", ["retrain is not"]),
+    (
+        retrain() | {"training_requesters": json.dumps({"a": "all"})},
+        "training_requesters",
+        ["a = all", "user:, group:"],
+    ),
+    (
+        retrain() | {"training_requesters": json.dumps({"a": ANA, "b": ANA})},
+        "training_requesters",
+        [ANA, "a second time"],
+    ),
     (scale() | {"compute": "push"}, "scale", ["compute is push", "needs compute worker"]),
     *((scale(max=most), "scale", [f"scale.max is {most}", "from 1 to 1000"]) for most in (0, 1.5, 1001)),
     *((scale(min=least), "scale", [f"scale.min is {least}", "which is 10"]) for least in (-1, 0.5, 11)),
@@ -260,6 +313,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         for option, variable, name, field in (
             (scale, "scale", "cooldown", "cooldown_minutes"),
             (nightly, "nightly", "hour", "hours"),
+            (retrain, "retrain", "hour", "hours"),
             (alerts, "alerts", "email", "emails"),
             (alerts, "alerts", "backlog_second", "backlog_seconds"),
         )
@@ -332,8 +386,8 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         for path, start, allowed in (
             ("topic.req_predict.retention", "", ["buckets or subscriptions or topics"]),
             ("retention", "", ["buckets or subscriptions or topics"]),
-            ("topics.requests.retention", "topics.", ["req_predict or res_predict"]),
-            ("topics.dead_predict.retention", "topics.", ["req_predict or res_predict"]),
+            ("topics.requests.retention", "topics.", ["req_predict or req_train or res_predict"]),
+            ("topics.dead_predict.retention", "topics.", ["req_predict or req_train or res_predict"]),
             ("subscriptions.req_predict.retention", "subscriptions.", ["dead_predict-announce", "res_predict-sub"]),
             (
                 "subscriptions.res_predict-sub.max_delivery_attempts",
@@ -354,12 +408,17 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (existing(kind, name, "x"), "existing", [said, f"must have only {allowed}"])
         for kind, name, said, allowed in (
             ("topic", "req_predict", "has topic;", "buckets, datasets, service_accounts, topics"),
-            ("topics", "requests", "has topics.requests;", "compare_predict, dead_predict, req_predict, res_predict"),
+            (
+                "topics",
+                "requests",
+                "has topics.requests;",
+                "compare_predict, dead_predict, req_predict, req_train, res_predict",
+            ),
             (
                 "topics",
                 "dead_bigquery",
                 "has topics.dead_bigquery;",
-                "compare_predict, dead_predict, req_predict, res_predict",
+                "compare_predict, dead_predict, req_predict, req_train, res_predict",
             ),
             ("buckets", "upload", "has buckets.upload;", "models, payloads, uploads"),
             ("datasets", "responses", "has datasets.responses;", "predictions"),
@@ -367,7 +426,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
                 "service_accounts",
                 "client",
                 "has service_accounts.client;",
-                "builder, endpoint, invoker, nightly, scaler, worker",
+                "builder, endpoint, invoker, nightly, scaler, trainer, worker",
             ),
         )
     ),

@@ -36,7 +36,9 @@ def test_the_labels_of_the_model_s_file_come_after_those_of_the_user(tmp_path: P
     own = ("x", "y")
     assert labels_for(2, None, own) == own
     assert labels_for(2, tmp_path / "labels.txt", own) == ("cat", "dog")
-    with pytest.raises(SourceError, match="the model's file names 2 labels and gives 1000 scores; name a file with"):
+    with pytest.raises(
+        SourceError, match="the model's file names 2 labels; the model gives 1000 scores, one for each label: name a"
+    ):
         labels_for(1000, None, own)
 
 
@@ -104,6 +106,8 @@ def test_an_index_whose_places_are_uncertain_is_refused(text: str, words: str, t
         ("0,Cat\n1,Dog\n", ("Cat", "Dog"), "the numbers 0 to 1"),
         ("0\tCat\n1\tDog\n", ("Cat", "Dog"), "the numbers 0 to 1"),
         ("1 Cat\n2 Dog\n", ("1 Cat", "2 Dog"), "the labels keep their numbers 1 to 2"),
+        ("0 Cat\n1 Dog\n3 Eel\n", ("0 Cat", "1 Dog", "3 Eel"), "do not count the lines: 1 and then 3"),
+        ("1 euro\n2 euro\n5 euro\n", ("1 euro", "2 euro", "5 euro"), ""),
         ("0 stars\n1 star\n2 stars\n", ("0 stars", "1 star", "2 stars"), ""),
         ("0,1 mg\n1,2 mg\n", ("0,1 mg", "1,2 mg"), ""),
         ("0.5 m\n1.7 m\n", ("0.5 m", "1.7 m"), ""),
@@ -154,7 +158,9 @@ def test_imagenets_lists_repeat_a_label(tmp_path: Path) -> None:
 
 
 def test_scores_without_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="the model gives 7 scores; --labels must name a file of 7 lines"):
+    with pytest.raises(
+        SourceError, match="the model gives 7 scores, one for each label: --labels must name a file of 7 lines"
+    ):
         labels_for(7, None)
     with pytest.raises(SourceError, match="nowhere cannot be read: No such file"):
         labels_for(7, tmp_path / "nowhere")

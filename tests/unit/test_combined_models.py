@@ -135,7 +135,7 @@ def test_a_combined_model_is_no_member_and_one_model_is_none(small: Path, tmp_pa
     made = write_combined(tmp_path / "made", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
     with pytest.raises(ArtifactError, match="is a combined model itself; combine its members instead"):
         write_combined(tmp_path / "more", "more", "1.0.0", Composition(MEAN), [made.folder, SHIPPED])
-    with pytest.raises(ArtifactError, match="it has 1 members; it must have 2 to 8"):
+    with pytest.raises(ArtifactError, match="a combined model has 2 to 8 members; this one has 1"):
         write_combined(tmp_path / "more", "more", "1.0.0", Composition(MEAN), [SHIPPED])
     with pytest.raises(ArtifactError, match="which only a worker scores"):
         load_engine(made)

@@ -162,6 +162,14 @@ class TestCanary:
         assert code == 3 and found["verdict"] == "worse" and found["agreement"] is None
         assert found["labels"][0]["label"] == "cat" and found["labels"][0]["p"] < 1e-9
 
+    def test_a_true_label_that_no_model_predicts_is_named(self, runs: Runs, tmp_path: Path) -> None:
+        labels = tmp_path / "labels.csv"
+        true = ["top" if number % 4 == 0 else LABELS[number % 4] for number in range(400)]
+        labels.write_text("file,label\n" + "".join(f"{number}.png,{label}\n" for number, label in enumerate(true)))
+        rows = side("1", 200) + side("2", 200, first=200)
+        _, _, err = self.compare(runs, rows, *self.NAMED, "--labels", str(labels))
+        assert err == "top is never predicted; is it a label of the models?\n"
+
     def test_a_repeated_response_counts_once(self, runs: Runs) -> None:
         rows = side("1", 300) + side("2", 300, first=300)
         found = json.loads(self.compare(runs, rows + rows, *self.NAMED, "--json")[1])

@@ -18,6 +18,7 @@ import pytest
 
 from docs import modules
 from functions.errors import HTTP_STATUS
+from functions.retrain.settings import rows as training_rows
 from functions.settings import rows
 from model.images import avif, webp
 from model.images.limits import SEVERAL_SCANS, Limits
@@ -75,6 +76,14 @@ def test_the_badges_are_true(root: Path) -> None:
     }
     for name, fact in facts.items():
         assert f">{fact}</text>" in (root / "docs" / "badges" / f"{name}.svg").read_text()
+
+
+def test_the_table_of_the_training_worker_is_its_settings(page: Callable[[str], str]) -> None:
+    shown = [
+        (variable.strip("` "), default, allowed.strip())
+        for variable, default, allowed in table(page("registry"), "training variable")
+    ]
+    assert shown == [(variable, default or "(none)", allowed) for variable, default, allowed in training_rows()]
 
 
 def test_the_settings_table_is_the_settings(page: Callable[[str], str]) -> None:
@@ -180,7 +189,7 @@ def named_commands(root: Path) -> dict[tuple[str, ...], set[str]]:
         code = "\n".join([*FENCED.findall(text), *re.findall(r"^ {4}(.+)$", text, re.M)])
         for words in re.findall(r"^(?:\$ )?predictions ([a-z].*?)(?:  #.*)?$", code, re.M):
             first, *rest = words.split()
-            depth = 2 if rest[:1] == ["alias"] else 1 if first in ("model", "dead-letters", "results") else 0
+            depth = 2 if rest[:1] == ["alias"] else 1 if first in ("model", "dead-letters", "request", "results") else 0
             command = (first, *rest[:depth])
             named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", words))
     return named

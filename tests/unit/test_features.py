@@ -73,7 +73,8 @@ def test_a_model_without_features_is_named(found: Any) -> None:
     response = responded(engine, features="true")
     assert response.error and response.error.code == "invalid_request" and response.features is None
     assert response.error.message == (
-        "features is true; the model 'fake' has none with the engine fake, or they are too large for float16"
+        "features is true; the model 'fake' has none with the engine fake. The engines litert and savedmodel give "
+        "what the last layer takes, if it is dense: at most 4,096 numbers of float16"
     )
     assert responded(engine).predictions, "other requests are answered"
 

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from functions_framework import create_app
 
 from functions import bootstrap
+from functions.observability.request_log import NOT_READY
 from tests.fakes import BrightnessEngine, fake_handler, forget_settings
 from tests.samples import encoded
 from tests.unit.test_traceparent import GIVEN, TRACE
@@ -57,3 +58,23 @@ def test_every_request_is_counted_once(
     assert Counter(line.outcome for line in lines) == Counter({"error": 4, "ok": 2, "malformed": 2, "nacked": 1})
     assert len(caplog.records) == len(lines) == 9, "one line a request, and nothing else"
     assert all(line.trace.trace_id == TRACE for line in lines if line.outcome != "malformed")
+
+
+def test_failures_in_a_row_show_at_ready(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    forget_settings()
+    bootstrap.request_log.cache_clear()
+    engine = BrightnessEngine()
+    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    client = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    assert client.get("/ready").get_json()["status"] == "ready"
+    engine.failure = RuntimeError("broken")
+    for number in range(NOT_READY):
+        assert push(client, encoded(size=(9, number + 1))) == 503
+    reply = client.get("/ready")
+    assert (reply.status_code, reply.get_json()["status"]) == (503, "not ready")
+    engine.failure = None
+    assert push(client, encoded()) == 204
+    assert client.get("/ready").status_code == 200
+    forget_settings()

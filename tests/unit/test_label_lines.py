@@ -73,6 +73,12 @@ REFUSED = {
     "a table with an open quote": ("a.csv", 'id,label\n0,"cat\n1,dog\n', "is not CSV: unexpected end of data"),
     "a table with an empty label": ("a.csv", "id,label\n0,cat\n1,\n", "line 3 is empty"),
     "a table with a label twice": ("a.csv", "id,label\n0,cat\n1,dog\n2,cat\n", "line 2 and line 4 are both 'cat'"),
+    "a table of images": (
+        "a.csv",
+        "file,label\n1.jpg,dog\n2.jpg,cat\n",
+        "its column 'file' names images, whose labels",
+    ),
+    "a table of images and places": ("a.csv", "index,Image Path,label\n0,1.jpg,dog\n", "its column 'Image Path' names"),
     "a table without rows": ("a.csv", "id,label\n", "it holds no label"),
     "a label twice": ("a.txt", "cat\ndog\ncat\n", "line 1 and line 3 are both 'cat'; each label may occur once"),
     "labels before other numbers": ("a.csv", "dog,1\ncat,0\n", "its lines are numbered 1, 0, …; they must be in the "),

@@ -6,6 +6,8 @@ import gc
 import json
 import logging
 import shutil
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ import pytest
 from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime import model_loader
+from functions.runtime.new_aliases import AGAIN_S
 from functions.runtime.traffic_split import side_of
 from model.artifact.load import Artifact, load_engine
 from model.engines.base import Engine
@@ -59,6 +62,20 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
         assert worker.pool.report()["models"] == [
             {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
         ]
+
+
+def test_many_changes_leave_neither_models_nor_threads(registry: Registry, targets: list[Target]) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        worker = Worker(registry, executor=threads)
+        models, count = [], threading.active_count()
+        for number in range(1, 13):
+            set_alias(registry, targets[number % 3])
+            worker.pool.reread()
+            assert worker.version() == targets[number % 3].version
+            models.append(weakref.ref(worker.pool.default))
+        gc.collect()
+        assert until(lambda: sum(model() is not None for model in models) == 1)
+        assert until(lambda: threading.active_count() <= count + 4)  # the executor's
 
 
 def test_a_request_that_has_its_model_keeps_it(registry: Registry, targets: list[Target]) -> None:
@@ -276,7 +293,20 @@ def test_a_request_names_an_alias_a_version_or_a_digest(registry: Registry, targ
     assert worker.version(targets[0].digest) == "1.0.0"
 
 
-def test_what_is_unknown_is_refused_with_what_is_known(registry: Registry, targets: list[Target]) -> None:
+def test_an_alias_that_was_just_set_is_served_before_all_aliases_are_read_again(
+    registry: Registry, targets: list[Target]
+) -> None:
+    worker = Worker(registry)
+    assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@new")
+    set_alias(registry, targets[1], "new")
+    worker.pool._new_aliases._clock = lambda: time.monotonic() + AGAIN_S
+    assert worker.version(f"{NAME}@new") == "2.0.0"
+    assert worker.version() == "1.0.0"
+
+
+def test_what_is_unknown_is_refused_with_what_is_known(
+    registry: Registry, targets: list[Target], caplog: pytest.LogCaptureFixture
+) -> None:
     worker = Worker(registry)
     assert worker.refusal("shoes") == f"model is 'shoes'; this worker serves '{NAME}'"
     assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@candidate")
@@ -284,9 +314,13 @@ def test_what_is_unknown_is_refused_with_what_is_known(registry: Registry, targe
     assert "no alias that this worker serves has this digest" in worker.refusal("sha256:" + "0" * 64)
     assert "it must be 1 to 63 of a-z" in worker.refusal(f"{NAME}@../1.0.0")
     _break(registry, _cut)
-    assert "is not complete: model.tflite is missing or cut off" in worker.refusal(f"{NAME}@2.0.0")
+    assert "this version is not complete" in worker.refusal(f"{NAME}@2.0.0")
     _altered(Path(registry.address) / NAME / "3.0.0")
-    assert "it cannot be served: model.tflite in" in worker.refusal(f"{NAME}@3.0.0")
+    assert worker.refusal(f"{NAME}@3.0.0") == (
+        f"model is '{NAME}@3.0.0'; it cannot be served, and the worker's log says why"
+    ), "a sender sees no path"
+    reasons = [record.reason for record in caplog.records if record.message == "model not loaded"]  # type: ignore[attr-defined]
+    assert "model.tflite is missing or cut off" in reasons[0] and registry.address in reasons[1]
     assert worker.version() == "1.0.0"
 
 
@@ -301,6 +335,23 @@ def test_a_shadow_without_a_comparison_topic_is_a_problem_and_not_silence(
     worker.pool.reread()
     assert not worker.problem()
     assert worker.pool.report()["models"][1]["shadow"] is True
+    set_alias(registry, targets[1], "shade", shadow=True, percent=0.0)
+    worker.pool.reread()
+    assert {"shadow": True, "percent": 0.0}.items() <= worker.pool.report()["models"][1].items()
+
+
+@pytest.mark.parametrize(("options", "says"), [({"percent": 5.0}, "a percentage"), ({"shadow": True}, "shadow")])
+def test_options_of_the_served_alias_are_a_problem_and_not_silence(
+    registry: Registry, targets: list[Target], options: dict[str, Any], says: str
+) -> None:
+    set_alias(registry, targets[1], "beta", **options)
+    worker = Worker(registry, f"{NAME}@beta")
+    worker.pool.reread()
+    assert worker.version() == "2.0.0"
+    assert worker.problem().startswith(f"{NAME}@beta 2.0.0: it has {says}, which is ignored")
+    set_alias(registry, targets[1], "beta")
+    worker.pool.reread()
+    assert not worker.problem()
 
 
 @pytest.fixture

@@ -72,6 +72,17 @@ def test_requests_with_unknown_versions_do_not_become_calls_of_the_bucket(
     assert not worker.pool._versions._found
 
 
+def test_requests_with_unknown_aliases_do_not_either(
+    registry: Registry, targets: list[Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(registry)
+    counted = calls(worker, monkeypatch)
+    worker.pool._new_aliases._clock = lambda: 0.0
+    for number in range(2_000):
+        assert f"the aliases of {NAME} are stable" in worker.refusal(f"{NAME}@a{number}")
+    assert counted.count == 1
+
+
 def test_requests_with_a_version_that_is_not_complete_do_not_either(
     registry: Registry, targets: list[Target], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
 from functions.observability import request_log
 from functions.observability.json_logging import JsonLines
-from functions.observability.request_log import RequestLog
+from functions.observability.request_log import NOT_READY, RequestLog
 from functions.service.handler import Handler
 from tests.fakes import MODEL, BrightnessEngine, MemoryResponses, fake_handler, handle, handle_dead_letter
 from tests.samples import encoded
@@ -60,6 +60,8 @@ def test_a_prediction_is_logged(log: Log) -> None:
         "message": "answered",
         "logger": "functions.observability.request_log",
         "request_id": "r1",
+        "model": "fake",
+        "version": "1.0.0",
         "outcome": "ok",
         "delivery_attempt": 2,
         "logging.googleapis.com/trace": f"projects/shop/traces/{TRACE}",
@@ -146,3 +148,23 @@ def test_hostile_text_stays_in_one_line(log: Log) -> None:
 def test_a_trace_without_a_project_is_logged_as_its_id() -> None:
     record = logging.makeLogRecord({"trace": TraceContext.parse(GIVEN)})
     assert json.loads(JsonLines().format(record))["logging.googleapis.com/trace"] == TRACE
+
+
+def test_failures_of_the_worker_in_a_row_make_it_not_ready_until_a_request_succeeds() -> None:
+    engine = BrightnessEngine()
+    handler = fake_handler(engine=engine)
+    ready = handler.request_log.why_not_ready
+    engine.failure = RuntimeError("broken")
+    for number in range(NOT_READY - 1):
+        sent(handler, encoded(size=(9, number + 1)))
+    assert not ready()
+    sent(handler, b"no image")  # an answer: the worker works, and the sender does not
+    for number in range(NOT_READY):
+        assert not ready()
+        sent(handler, encoded(size=(10, number + 1)))
+    assert ready() == f"the last {NOT_READY} requests failed for a reason of the worker's"
+    handle_dead_letter(handler, Envelope("m1", encoded(), {"request_id": "dead"}))
+    assert ready(), "a dead letter was answered without the model"
+    engine.failure = None
+    sent(handler, encoded())
+    assert not ready()

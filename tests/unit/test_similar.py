@@ -18,8 +18,9 @@ from client.gcp import UsageError
 from client.results.record import Record
 from client.results.result_files import open_writer
 from client.similarity import index_file
-from client.similarity.index_file import read_index, write_index
+from client.similarity.index_file import Unused, read_index, write_index
 from client.similarity.search import nearest, place_of, vector_at
+from client.whole_file import written_whole
 from model.labels import Prediction
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -112,18 +113,24 @@ def test_results_of_every_format_are_indexed_and_searched(
 
 def test_a_later_row_of_a_file_replaces_an_earlier_one(tmp_path: Path) -> None:
     old, new = vectors(2)
-    index, left_out = write_index(tmp_path / "a.npz", [row(0, old), row(1, old), row(0, new, request_id="r9")])
-    assert ([each.request_id for each in index.images], left_out) == (["r9", "r1"], 0)
+    rows = [row(0, old), row(0, old), row(1, old), row(0, new, request_id="r9")]
+    index, unused = write_index(tmp_path / "a.npz", rows)
+    assert ([each.request_id for each in index.images], unused) == (["r9", "r1"], Unused(0, 1))
     np.testing.assert_array_equal(vector_at(read_index(tmp_path / "a.npz"), 0), new)
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([row(0, [1, 2]), row(1, [1, 2], model_digest="sha256:b")], "of several models, such as sha256:a"),
+        ([row(0, [1, 2]), row(1, [1, 2], model_digest=f"sha256:{'b' * 64}")], "of several models, such as sha256:a"),
         ([row(0, [1, 2]), row(1, [1, 2, 3])], "of several models"),
         ([row(0, [1, 2], features="")], "no row of the results has features; send the images with --features"),
         ([], "no row of the results has features"),
+        (
+            [row(0, [1, 2], model_digest="")],
+            r"the features of photos/0\.png are of an unknown model: its model_digest is",
+        ),
+        ([row(0, [1, 2], model_digest="latest")], "unknown model: its model_digest is 'latest'; send the image again"),
         ([row(0, [1, 2], features="%")], r"the features of photos/0\.png are damaged"),
         ([row(0, [1, 2], features="YWJj")], r"the features of photos/0\.png are damaged"),
         ([row(0, [1, np.inf])], r"the features of photos/0\.png are damaged"),
@@ -178,6 +185,11 @@ BAD: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
     "deep JSON": lambda held: held | {"index.json": b"[" * 100_000},
     "another format": about(format="predictions-index-9"),
     "no model": about(model=None),
+    "no digest": about(model={"name": "m", "version": "1", "digest": ""}),
+    "a name for a digest": about(model={"name": "m", "version": "1", "digest": "latest"}),
+    "a vector of no numbers": lambda held: (
+        held | {"vectors.npy": held["vectors.npy"][:-32] + np.full(16, np.nan, "<f2").tobytes()}
+    ),
     "no images": about(images=[]),
     "images of another kind": about(images=[1] * 20),
     "an image too many": about(images=[{"file": "a", "request_id": "b", "label": "c"}] * 21),
@@ -234,6 +246,11 @@ def test_a_changed_bit_of_a_vector_is_found(made: Path) -> None:
             "--rate: nothing is sent, because the image is in the",
         ),
         (["index", "run.txt"], "run.txt is no results file"),
+        (["index", "run.jsonl", "--out", "run.jsonl"], "run.jsonl is another kind of file; the name must end in .npz"),
+        (
+            ["report", "run.jsonl", "--out", "run.jsonl"],
+            "run.jsonl is another kind of file; the name must end in .html",
+        ),
         (["index", "run.jsonl", "--out", "no/where.npz"], "no/where.npz cannot be written: no such file or directory"),
     ],
 )
@@ -242,5 +259,33 @@ def test_wrong_usage_is_said(
 ) -> None:
     monkeypatch.chdir(made.parent)
     written(made.parent / "run.jsonl", [row(0, [1, 2])])
+    before = (made.parent / "run.jsonl").read_bytes()
     assert main(words, {}) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+    assert (made.parent / "run.jsonl").read_bytes() == before
+
+
+def test_what_is_not_read_or_left_out_is_said(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(made.parent)
+    Path("photos").mkdir()
+    Path("photos/1.png").write_bytes(b"another image of this name")
+    assert main(["similar", "photos/1.png", "--index", "made.npz"], {}) == 0
+    said = "photos/1.png is in the index: its features are used, and the file is not read"
+    assert said in capsys.readouterr().err
+    written(Path("run.jsonl"), [row(0, [1, 2]), row(0, [3, 4], request_id="r9"), row(1, [5, 6])])
+    assert main(["index", "run.jsonl", "--out", "b.npz"], {}) == 0
+    assert "1 rows are left out, because a later row has the same file" in capsys.readouterr().err
+
+
+def test_two_processes_may_write_the_same_index(tmp_path: Path) -> None:
+    first, second = ([row(n, vector, request_id=f"{who}{n}") for n, vector in enumerate(vectors(20))] for who in "ab")
+    with written_whole(tmp_path / "a.npz") as part:
+        part.write_bytes(b"half of an index")
+        write_index(tmp_path / "a.npz", second)
+        assert read_index(tmp_path / "a.npz").images[0].request_id == "b0", "the half of the other one is not taken"
+        part.unlink()
+        write_index(part, first)
+    assert read_index(tmp_path / "a.npz").images[0].request_id == "a0"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.npz"]

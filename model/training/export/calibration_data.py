@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from model.metrics import Numbers
 from model.training.data.batches import SkippedFiles, read_batches
 from model.training.data.folders import ImageFile, evenly_spaced, read_images
 from model.training.errors import DatasetError
+from model.training.export.progress import say
 
 # Images that int8 is calibrated with, and images that predictions are compared on.
 SAMPLES, COMPARED = 300, 500
@@ -64,7 +64,7 @@ def _read(files: Sequence[ImageFile], most: int, signature: Signature, name: str
     skipped: SkippedFiles = {}
     batches = list(read_batches(evenly_spaced(files, most), signature, 32, skipped))
     for path, why in skipped.items():
-        print(f"skipped {path}: {why}", file=sys.stderr, flush=True)
+        say(f"skipped {path}: {why}")
     if not batches:
         raise DatasetError(f"none of the {len(files)} files can be read as {name}; at least one must be")
     labels = np.array([file.label for good, _ in batches for file in good], np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ def pack(product: ExportJob, out: Path, describe: Describe) -> Artifact:
     """
     out = out.resolve()
     check_replaceable(out)
-    work = out.with_name(f"{out.name}.packing")
+    # Two exports to the same folder write folders of their own.
+    work = out.with_name(f"{out.name}.{secrets.token_hex(4)}.packing")
     with _writing(out, work):
         measured = build(product, work)
         artifact = _with_own_version(read_artifact(work), out)
@@ -61,7 +63,6 @@ def _with_own_version(artifact: Artifact, out: Path) -> Artifact:
 @contextmanager
 def _writing(out: Path, work: Path) -> Iterator[None]:
     """Create an empty folder `work` next to `out`, and remove it in any case afterwards."""
-    shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
         yield

@@ -44,8 +44,17 @@ def probes(signature: Signature, count: int = PROBES) -> Images:
 def reference_scores(source: Source, images: Images, signature: Signature) -> Scores:
     """The model's own scores for the images. Raises SourceError unless they are probabilities, and the same whenever an
     image is scored."""
-    scores = as_scores(signature.outputs, source.score(images, signature))
-    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
+    given = source.score(images, signature)
+    if given.shape != (len(images), source.spec.outputs):
+        raise SourceError(
+            f"{source.origin} gives {list(given.shape)} for {len(images)} images; it must give one row of "
+            f"{source.spec.outputs} numbers for each"
+        )
+    with np.errstate(all="ignore"):
+        scores = as_scores(signature.outputs, given)
+    if not np.isfinite(scores).all():
+        raise SourceError(f"{source.origin} gives NaN or infinity for some images; every score must be a number")
+    if scores.min() < 0 or scores.max() > 1 + MAX_DIFFERENCE:
         raise SourceError(
             f"{source.origin} gives numbers from {scores.min():.3g} to {scores.max():.3g} as {signature.outputs}; "
             "probabilities must be from 0 to 1"
@@ -65,7 +74,7 @@ def _check_repeatable(source: Source, images: Images, scores: Scores, signature:
     for how, size, allowed in (("a second time", len(images), MAX_REPEATED), ("alone", 1, MAX_DIFFERENCE)):
         parts = [source.score(images[start : start + size], signature) for start in range(0, len(images), size)]
         difference = float(np.abs(as_scores(signature.outputs, np.concatenate(parts)) - scores).max())
-        if difference > allowed * float(scores.max()):
+        if not difference <= allowed * float(scores.max()):  # it may be NaN
             raise SourceError(
                 f"{source.origin} scores the same image differently {how}, by {difference:.1e}; predictions must "
                 "depend on the image alone: save the model without augmentation, in inference mode"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
+from model.text import printable
+
 # Seconds between two lines where a line cannot be rewritten, as in a file or a CI log.
 _QUIET_S = 10.0
 
 
 def say(line: str) -> None:
-    """Print a line about a step."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line about a step. It may hold names of an untrusted archive."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -39,7 +41,7 @@ class Progress:
         """Report the time that all steps took."""
         line = f"{self._what}: done in {_duration(time.monotonic() - self._began)}"
         start = "\r" if sys.stderr.isatty() else ""
-        say(f"{start}{line:<{self._width}}")
+        print(f"{start}{line:<{self._width}}", file=sys.stderr, flush=True)
 
     def _left(self, now: float) -> str:
         if not self._done:

@@ -23,6 +23,9 @@ Shape = Sequence[int | None]
 # Largest distance from 0 to the middle of values around 0, as a share of their range. The middle of 0..1 is at 0.5.
 _CENTRED = 0.3
 
+# Types of scores.
+_REAL = "float32", "float16", "float64", "bfloat16"
+
 # Characters of a list of outputs in a message.
 _MAX_NAMES = 80
 
@@ -174,7 +177,7 @@ def spec_of(
     if len(inputs) != 1:
         names = ", ".join(name for name, _, _ in inputs)
         raise SourceError(f"{what} takes {len(inputs)} arrays ({names}); a classifier takes one batch of images")
-    (_, given, dtype), (_, out, _) = inputs[0], output
+    (_, given, dtype), (name, out, made) = inputs[0], output
     shape = [given[0], *given[2:], given[1]] if channels_first and len(given) == 4 else given
     if len(shape) != 4 or shape[3] not in (1, 3):
         hint = ": its channels come first" if len(shape) == 4 and shape[1] in (1, 3) else ""
@@ -187,6 +190,10 @@ def spec_of(
         raise SourceError(f"{what} takes images of {height}x{width} pixels; each edge may have at most {MAX_EDGE:,}")
     if size and (height, width) != (size, size):
         raise SourceError(f"size is {size}; {what} takes only {height}x{width}")
+    if made not in _REAL:
+        raise SourceError(
+            f"{what} gives {quoted(name)} as {made}; it must give an array of real numbers, a score for each label"
+        )
     if len(out) != 2 or not out[1]:
         raise SourceError(f"{what} gives {_text(out)}; it must give [N, labels]")
     if dtype not in ("float32", "uint8", "int8"):

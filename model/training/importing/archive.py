@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -45,24 +46,28 @@ def is_archive(path: Path) -> bool:
 @contextmanager
 def unpacked(path: Path) -> Iterator[Unpacked]:
     """The model and the labels of an archive in a temporary folder. Raises SourceError, which lists what it holds."""
-    with tempfile.TemporaryDirectory(prefix="archive-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{path.stem[:40]}-") as folder:
         try:
             with zipfile.ZipFile(path) as packed:
                 check_zip(packed, path)
-                names = [PurePosixPath(name) for name in packed.namelist() if _is_content(name)]
+                entries = [(PurePosixPath(each.filename), each) for each in packed.infolist() if _is_content(each)]
+                names = [name for name, _ in entries]
                 model, labels = _model(path, names), _labels(path, names)
-                for name in names:
+                for name, entry in entries:
                     if name == labels or _is_of(model, name):
-                        _extract(packed, name, Path(folder, *_inside(path, name)))
+                        _check_entry(path, name, entry, names)
+                        _extract(packed, entry, Path(folder, *_inside(path, name)))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, OSError) as exc:
-            raise SourceError(f"{path} cannot be unpacked: {reason(exc)}") from exc
+            why = reason(exc).replace(folder, str(path))
+            raise SourceError(f"{path} cannot be unpacked: {why}") from exc
         try:
             yield Unpacked(Path(folder, *model.parts), Path(folder, *labels.parts) if labels else None)
         except SourceError as exc:  # which may name the temporary folder
             raise SourceError(str(exc).replace(folder, str(path))) from exc
 
 
-def _is_content(name: str) -> bool:
+def _is_content(entry: zipfile.ZipInfo) -> bool:
+    name = entry.filename
     return not name.endswith("/") and not name.startswith("__MACOSX/") and not PurePosixPath(name).name.startswith(".")
 
 
@@ -100,7 +105,14 @@ def _inside(path: Path, name: PurePosixPath) -> tuple[str, ...]:
     return name.parts
 
 
-def _extract(packed: zipfile.ZipFile, name: PurePosixPath, target: Path) -> None:
+def _check_entry(path: Path, name: PurePosixPath, entry: zipfile.ZipInfo, names: list[PurePosixPath]) -> None:
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise SourceError(f"{path} holds {quoted(str(name))}, a symbolic link; pack the file itself (zip without -y)")
+    if names.count(name) > 1:
+        raise SourceError(f"{path} holds {quoted(str(name))} more than once; which of them is meant is not certain")
+
+
+def _extract(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with packed.open(str(name)) as source, target.open("wb") as file:
+    with packed.open(entry) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)

@@ -84,7 +84,8 @@ def _import(options: ImportOptions, out: Path, given: str) -> Artifact:
     source = open_source(options)
     engines = _engines(source, options.engines)
     signature = signature_for(source, options)
-    facts = f"Pixels: {_pixels(source, options)}. {_choice(options)}{described(source, signature)}".rstrip()
+    labels = "Labels: ImageNet's, as none were named. " if _guesses_labels(source, options) else ""
+    facts = f"Pixels: {_pixels(source, options)}. {labels}{_choice(options)}{described(source, signature)}".rstrip()
     description = f"Imported from `{Path(given).name}` by `python -m model import`.\n{facts}"
     trial = read_calibration_folder(options.data, signature) if options.data else None
     name = options.name or named(given)
@@ -138,7 +139,12 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
     """The signature with its labels, its recipe and the meaning of its outputs. Raises SourceError when one of them is
     unknown or does not fit."""
     spec = source.spec
-    labels = labels_for(spec.labels, options.labels, source.labels)
+    labels = labels_for(spec.outputs, options.labels, source.labels)
+    if _guesses_labels(source, options):
+        say(
+            f"warning: {source.origin} does not say its labels; it gets ImageNet's, because it gives {spec.outputs:,} "
+            "scores. If it was trained on other images, name its labels with --labels"
+        )
     signature = Signature(spec.height, spec.width, spec.channels, spec.dtype, labels, {})
     if options.recipe:
         signature = read_recipe(options.recipe, signature)
@@ -170,6 +176,11 @@ def _engines(source: Source, wanted: Sequence[str]) -> tuple[str, ...]:
                 f"the engine is {engine!r}; {source.origin} can be exported to: {', '.join(source.engines)}"
             )
     return tuple(wanted) or source.engines
+
+
+def _guesses_labels(source: Source, options: ImportOptions) -> bool:
+    """Whether a model file gets ImageNet's labels by its count of scores alone."""
+    return options.labels is None and source.labels is None and Path(options.source).exists()
 
 
 def _pixels(source: Source, options: ImportOptions) -> str:

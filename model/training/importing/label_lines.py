@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from model.text import quoted
+from model.training.export.progress import say
 
 # A number, a separator and a label: `0 cat`, `0: cat`, `0 - cat`, `0,cat`, `[0] cat`. A comma or a dash before a digit
 # may belong to the number.
@@ -72,10 +73,12 @@ def _without_numbers(lines: Sequence[str], path: Path) -> Sequence[str]:
                 "or JSON if the numbers belong to the labels"
             )
         if first == 1:
-            print(f"{path}: the labels keep their numbers 1 to {last}", file=sys.stderr)
+            say(f"{path}: the labels keep their numbers 1 to {last}")
             return lines
-        print(f"{path}: the numbers 0 to {last} at the lines' {where} are not part of the labels", file=sys.stderr)
+        say(f"{path}: the numbers 0 to {last} at the lines' {where} are not part of the labels")
         return labels
+    if gap := _gap(lines):
+        say(f"{path}: the labels keep their numbers, which do not count the lines: {gap}")
     return lines
 
 
@@ -89,6 +92,16 @@ def _counted(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[list[int],
     if len(set(labels)) < len(labels) or counts not in (list(range(len(lines))), list(range(1, len(lines) + 1))):
         return None
     return numbers, labels
+
+
+def _gap(lines: Sequence[str]) -> str:
+    """Two numbers with a gap between them, if the lines seem to be numbered from 0 or 1; else an empty text."""
+    found = [match for match in map(_NUMBERED.fullmatch, lines) if match]
+    numbers = [int(match["number"]) for match in found]
+    is_counted = len(found) == len(lines) > 1 and numbers[0] in (0, 1) and numbers == sorted(set(numbers))
+    if not is_counted or len({match["label"] for match in found}) < len(found):
+        return ""
+    return next((f"{low} and then {high}" for low, high in pairwise(numbers) if high > low + 1), "")
 
 
 def _unquoted(lines: Sequence[str]) -> Sequence[str]:

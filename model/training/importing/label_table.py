@@ -15,6 +15,9 @@ _SEPARATORS = ",;\t"
 _LABELS = ("label", "labels", "name", "class_name", "display_name", "label_name"), ("class", "classes", "category")
 _PLACES = "", "index", "idx", "id", "class_id", "class_index", "class_idx", "label_id", "label_index"
 
+# Names of columns in tables of labelled images.
+_IMAGES = "file", "filename", "file_name", "filepath", "path", "image", "image_id", "image_path", "image_name", "url"
+
 
 def labels_of_table(text: str) -> list[tuple[str, str]] | None:
     """Labels with their lines, in the order of their places, or of the lines where the table has no places.
@@ -30,6 +33,11 @@ def labels_of_table(text: str) -> list[tuple[str, str]] | None:
         columns = _columns([cell.strip().lower().replace(" ", "_") for cell in header])
         if columns is None:
             return None
+        if images := [cell for cell in header if cell.strip().lower().replace(" ", "_") in _IMAGES]:
+            raise ValueError(
+                f"its column {quoted(images[0])} names images, whose labels have not the order of the scores; it must "
+                "be a table of labels, or have one label per line"
+            )
         found = [(row, rows.line_num) for row in rows if any(map(str.strip, row))]
     except csv.Error as exc:
         raise ValueError(f"line {rows.line_num} is not CSV: {exc}") from None

@@ -21,27 +21,25 @@ _MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 
 def labels_for(outputs: int, path: Path | None, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """One label for each output: those of the file at `path`, else the model's `own`, else ImageNet's for 1,000 and
-    1,001 outputs (the first is `background`).
+    """One label for each output, two for a single one: those of the file at `path`, else the model's `own`, else
+    ImageNet's for 1,000 and 1,001 outputs (the first is `background`).
 
     Raises SourceError when the number of labels differs from the outputs, or when the labels cannot be read.
     """
+    needed = max(2, outputs)
+    given = f"gives {outputs} scores, one for each label" if outputs > 1 else "gives one score, which needs two labels"
     if path is None and own is not None:
-        if len(own) != outputs:
-            raise SourceError(
-                f"the model's file names {len(own)} labels and gives {outputs} scores; name a file with --labels"
-            )
+        if len(own) != needed:
+            raise SourceError(f"the model's file names {len(own)} labels; the model {given}: name a file with --labels")
         return own
     if path is None and outputs not in (IMAGENET, IMAGENET + 1):
-        raise SourceError(
-            f"the model gives {outputs} scores; --labels must name a file of {outputs} lines, one label per line"
-        )
+        raise SourceError(f"the model {given}: --labels must name a file of {needed} lines, one label per line")
     path = path or _imagenet_index()
     labels = read_labels(path)
     if len(labels) == IMAGENET and outputs == IMAGENET + 1:
         labels = (BACKGROUND, *labels)
-    if len(labels) != outputs:
-        raise SourceError(f"{path} names {len(labels)} labels; the model gives {outputs} scores, one for each label")
+    if len(labels) != needed:
+        raise SourceError(f"{path} names {len(labels)} labels; the model {given}")
     return labels
 
 

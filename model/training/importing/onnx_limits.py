@@ -9,6 +9,9 @@ from model.training.errors import SourceError
 # Bytes of a file of protobuf, in which a served model is one message.
 _MOST_BYTES = (1 << 31) - 1
 
+# Images of a batch of a fixed size. One image is scored as a whole batch.
+MAX_FIXED_BATCH = 256
+
 
 @dataclass(frozen=True, slots=True)
 class OnnxLimits:

@@ -23,12 +23,12 @@ from model.errors import ArtifactError
 from model.preprocessing.signature_schema import DTYPES, MAX_EDGE
 from model.text import shortened
 from model.training.errors import SourceError
-from model.training.importing.onnx_limits import OnnxLimits
+from model.training.importing.onnx_limits import MAX_FIXED_BATCH, OnnxLimits
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 # Words of ONNX Runtime's messages when memory is missing.
-_NO_MEMORY = "bad_alloc", "allocate memory", "MemoryError"
+_NO_MEMORY = "bad_alloc", "allocate memory", "Unable to allocate", "MemoryError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def _black(inputs: Sequence[End], size: int) -> Any:
     """A batch with a black image; None when the model takes no images, or images of an unknown or too large size."""
     if len(inputs) != 1 or inputs[0].channels_first is None or inputs[0].represented not in DTYPES:
         return None
-    _, *edges = inputs[0].image_shape
+    count, *edges = inputs[0].image_shape
     shape = [edge or size for edge in edges]
-    if not all(1 <= edge <= MAX_EDGE for edge in shape):
+    if not all(1 <= edge <= MAX_EDGE for edge in shape) or (count or 1) > MAX_FIXED_BATCH:
         return None
     return as_input(np.zeros((1, *shape), inputs[0].represented), inputs[0])
 

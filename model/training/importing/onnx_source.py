@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnxruntime  # noqa: F401  # which must be missed here and not in the pro
 
 from model.artifact.load import ENGINES
 from model.engines.base import Images, Scores, Signature
-from model.engines.onnx import OnnxModel, open_session, runtime_reason
+from model.engines.onnx import End, OnnxModel, open_session, runtime_reason
 from model.engines.onnx_check import read_onnx
 from model.errors import ArtifactError
 from model.text import quoted
@@ -20,12 +21,15 @@ from model.training.errors import SourceError
 from model.training.export.progress import say
 from model.training.export.source import NO_CHOICE, Choice, Endpoints, chosen, spec_of
 from model.training.importing.onnx_ends import ends_of
-from model.training.importing.onnx_limits import OnnxLimits
+from model.training.importing.onnx_limits import MAX_FIXED_BATCH, OnnxLimits
 from model.training.importing.onnx_loading import load_apart
 from model.training.importing.onnx_to_lite import write_saved_model
 
 # Element types of onnx.proto that are real numbers: float32, float16, float64 and bfloat16.
 _REAL = 1, 10, 11, 16
+
+# Types of images in a signature.
+_IMAGES = "float32", "uint8"
 
 
 class OnnxSource:
@@ -48,6 +52,7 @@ class OnnxSource:
         loaded = load_apart(path, limits, choice.size)
         self._made = loaded.outputs[chosen(self.origin, [end.name for end in loaded.outputs], choice.output)]
         self._is_cut = len(loaded.outputs) > 1
+        _check_kinds(self.origin, loaded.inputs, self._made)
         if any(len(end.shape) == 4 and end.channels_first is None for end in loaded.inputs):
             raise SourceError(
                 f"{path} takes {list(loaded.inputs[0].shape)}; one of the edges 1 and 3 must be its channels (1 or 3), "
@@ -90,6 +95,23 @@ class OnnxSource:
             return None
 
 
+def _check_kinds(origin: str, inputs: Sequence[End], made: End) -> None:
+    """Raise SourceError for inputs and an output of another kind than images and scores, and for too large batches."""
+    for given in inputs[:1] if len(inputs) == 1 else ():
+        if given.represented not in _IMAGES:
+            raise SourceError(f"{origin} takes {given.dtype}; it must take float32, float16, float64 or uint8")
+        if given.shape and (given.shape[0] or 1) > MAX_FIXED_BATCH:
+            raise SourceError(
+                f"{origin} takes batches of {given.shape[0]:,} images, at most {MAX_FIXED_BATCH} are allowed, because "
+                "one image is scored as a whole batch: export it with a batch of any size"
+            )
+    if made.dtype.startswith("seq(map("):
+        raise SourceError(
+            f"{origin} gives {quoted(made.name)} as {made.dtype}, a map for each image; it must be an array: convert "
+            "it with options={'zipmap': False}"
+        )
+
+
 def check_file(path: Path, limits: OnnxLimits) -> frozenset[str]:
     """Check an ONNX file and the files with its weights, which must lie in its folder; returns their names.
 
@@ -111,8 +133,8 @@ def check_file(path: Path, limits: OnnxLimits) -> frozenset[str]:
     folder = path.absolute().parent.resolve()
     for name in sorted(contents.files):
         file = folder / name
-        # ONNX Runtime takes names with asterisks for addresses in memory.
-        if "*" in name or not file.resolve().is_relative_to(folder) or file.is_symlink():
+        # ONNX Runtime takes names with asterisks for addresses in memory. No file has NUL in its name.
+        if "*" in name or "\0" in name or not file.resolve().is_relative_to(folder) or file.is_symlink():
             raise SourceError(f"{path} keeps weights in {quoted(name)}; they must be in files in its own folder")
         if not file.is_file():
             raise SourceError(f"{path} keeps weights in {quoted(name)}, which is not in its folder")

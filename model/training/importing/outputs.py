@@ -17,6 +17,7 @@ from model.engines.base import (
 from model.engines.outputs import ROWS
 from model.training.errors import SourceError
 from model.training.export.parity import probes
+from model.training.export.progress import say
 from model.training.export.source import Source
 
 # Meanings by the last operation. A softmax of the logarithms of a softmax is that softmax.
@@ -69,6 +70,13 @@ def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:
         given = asked
     if (stated, given) == (MULTILABEL_PROBABILITIES, PROBABILITIES):
         return PROBABILITIES  # a sigmoid for each label does not say that an image may have several
+    if (stated, given) == (None, PROBABILITIES) and not _sum_to_one(source, signature):
+        sums = _sums(source, signature)
+        say(
+            f"warning: the scores of {source.origin} sum to {sums.min():.3g} to {sums.max():.3g} for an image, and "
+            "probabilities of labels that exclude each other sum to 1; if they do not, add --outputs "
+            "multilabel-probabilities"
+        )
     if stated and given not in (None, stated):
         raise SourceError(f"--outputs is {asked}; {source.origin} gives {stated}: {why}. Leave --outputs out")
     if not (stated or given):

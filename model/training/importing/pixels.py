@@ -103,7 +103,8 @@ def warn_of_even_scores(source: Source, signature: Signature) -> None:
     spec = source.spec
     if source.pixels is None and source.ends.gain is None and spec.dtype == "float32":  # the user has said the scaling
         raw = replace(signature, preprocessing=recipe("raw", spec.height, spec.width, spec.channels))
-        spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
+        with np.errstate(all="ignore"):  # scores of NaN are refused later
+            spread, unscaled = (float(source.score(probes(each), each).std(axis=0).max()) for each in (signature, raw))
         if spread < _EVEN * unscaled:
             say(
                 f"warning: with these pixels, {source.origin} gives almost the same scores to every image; with "
