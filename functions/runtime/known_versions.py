@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from functions.errors import UnknownModel
-from model.errors import NotRegistered
+from model.errors import NotRegistered, RegistryError
 from model.registry.aliases import Target
 from model.registry.names import ModelRef
 from model.registry.registry import Registry
@@ -41,7 +41,7 @@ class KnownVersions:
             raise UnknownModel(found)
         at, names = self._names.get(ref.name, (0.0, None))
         if names is not None and self._is_new(at) and ref.version not in names:
-            has = ", ".join(names[-10:]) or "none"
+            has = ", ".join(names[-10:])
             raise UnknownModel(f"model is {quoted(str(ref))}; the latest versions of {ref.name} are {has}")
         return None
 
@@ -81,6 +81,8 @@ class KnownVersions:
         at, _ = self._names.get(name, (0.0, None))
         if name not in self._names or not self._is_new(at):
             names = self._registry.versions(name)
+            if not names:  # this worker serves one of them
+                raise RegistryError(f"{self._registry.address} has no version of {name} any more")
             self._names[name] = self._clock(), names
             found = list(self._found.items())
             self._found = {ref: value for ref, value in found if ref.name != name or ref.version in names}

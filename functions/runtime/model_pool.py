@@ -223,7 +223,7 @@ class ModelPool:
         return Choice(found) if found else None
 
     def _of_digest(self, digest: str) -> Choice:
-        for serving in self._serving.values():
+        for serving in list(self._serving.values()):  # other threads change it
             for served in serving.models:
                 if served.model.digest == digest:
                     return Choice(served)

@@ -71,9 +71,9 @@ class FolderStorage:
             with _errors(folder):
                 return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         except FileNotFoundError:
-            if path and self._root.is_dir():
+            if path:
                 return []
-            raise RegistryError(f"the registry folder {self._root} does not exist") from None
+            raise RegistryError(f"the registry folder {folder} does not exist") from None
 
     def files(self, path: str) -> Mapping[str, Entry]:
         folder, found = self._root / path, {}

@@ -183,6 +183,19 @@ def test_a_member_that_the_manifest_does_not_list_is_not_served(small: Path, tmp
         read_artifact(made.folder)
 
 
+def test_only_verified_files_of_the_members_are_copied(small: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("secret")
+    (small / "link").symlink_to(secret)
+    (small / "notes.txt").write_text("mine")
+    made = write_combined(tmp_path / "made", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
+    assert not list(made.folder.rglob("link")) and not list(made.folder.rglob("notes.txt"))
+    (small / "MODEL_CARD.md").unlink()
+    (small / "MODEL_CARD.md").symlink_to(secret)
+    with pytest.raises(ArtifactError, match=r"MODEL_CARD\.md in .* is a link to a file outside of it"):
+        write_combined(tmp_path / "more", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = (str(variant(tmp_path / name, "1.0.0", name)) for name in ("one", "two"))
     out = str(tmp_path / "made")
