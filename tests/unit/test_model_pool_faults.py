@@ -15,9 +15,10 @@ import pytest
 from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime.loaded_models import LoadedModels
+from functions.runtime.new_aliases import AGAIN_S
 from functions.service.models import Choice
 from model.errors import ArtifactError, RegistryError
-from model.registry.aliases import Target
+from model.registry.aliases import Alias, Target
 from model.registry.registry import Registry
 from tests.pool_worker import IMAGE, Worker
 from tests.registry_models import NAME, push, seal, set_alias
@@ -136,6 +137,32 @@ def test_a_registry_folder_that_is_gone_refuses_no_version(registry: Registry, t
         worker.ask(f"{NAME}@2.0.0")
     away.rename(registry.address)
     assert worker.version(f"{NAME}@2.0.0") == "2.0.0"
+
+
+def test_an_alias_that_was_just_set_is_served_also_where_the_registry_is_slow(
+    registry: Registry, targets: list[Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, now = Worker(registry), [0.0]
+    new_aliases, read = worker.pool._new_aliases, worker.pool._registry.aliases
+    new_aliases._clock = lambda: now[0]
+
+    def slow(name: str) -> dict[str, Alias]:
+        now[0] += 2 * AGAIN_S
+        return read(name)
+
+    monkeypatch.setattr(worker.pool._registry, "aliases", slow)
+    set_alias(registry, targets[1], "new")
+    assert worker.version(f"{NAME}@new") == "2.0.0"
+    assert f"the aliases of {NAME} are new, stable" in worker.refusal(f"{NAME}@none")
+
+
+def test_a_canary_that_is_a_shadow_too_is_listed_as_what_it_does(registry: Registry, targets: list[Target]) -> None:
+    set_alias(registry, targets[1], "candidate", percent=5.0, shadow=True)
+    for topic, copies in (("compare", True), ("", False)):
+        worker = Worker(registry, comparison_topic=topic)
+        worker.pool.reread()
+        listed = worker.pool.report()["models"][1]
+        assert (listed["percent"], listed["shadow"]) == (5.0, copies)
 
 
 def test_a_response_names_the_version_of_the_alias_where_two_versions_have_one_digest(
