@@ -17,6 +17,8 @@ from functions.messages.request_decoder import decode
 from functions.runtime.loaded_models import LoadedModels
 from functions.runtime.new_aliases import AGAIN_S
 from functions.service.models import Choice
+from model.artifact.composition import MEAN, Composition, write_combined
+from model.artifact.load import engine_bytes
 from model.errors import ArtifactError, RegistryError
 from model.registry.aliases import Alias, Target
 from model.registry.registry import Registry
@@ -237,6 +239,20 @@ def test_canaries_that_cannot_be_loaded_move_no_request_of_others(
     assert early.version(f"{NAME}@first") == "2.0.0", "a request that names the alias keeps the version before"
     [first] = [each for each in early.pool.report()["models"] if each["alias"] == f"{NAME}@first"]
     assert first["percent"] == 0.0 and f"{NAME}@first 4.0.0" in early.problem()
+
+
+def test_a_model_larger_than_the_memory_for_models_is_refused(
+    registry: Registry, targets: list[Target], tmp_path: Path
+) -> None:
+    members = [Path(registry.address) / NAME / version for version in ("1.0.0", "1.0.0")]
+    large = write_combined(tmp_path / "large", NAME, "3.0.0", Composition(MEAN), members)
+    assert 1_000_000 < engine_bytes(large, "litert") < 1_100_000
+    worker = Worker(registry, model_bytes=1_000_000)
+    set_alias(registry, registry.push(large.folder).target)
+    worker.pool.reread()
+    assert worker.version() == "1.0.0"
+    assert "loads 1.0 MB with the engine litert; MODEL_BYTES is 1,000,000: set it higher" in worker.problem()
+    assert Worker(registry, model_bytes=1_100_000).ask().model.version == "3.0.0"  # type: ignore[union-attr]
 
 
 def test_models_that_take_turns_in_memory_are_no_problem(
