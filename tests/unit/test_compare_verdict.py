@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,15 @@ def test_two_files_that_agree_may_be_promoted(runs: Runs) -> None:
     assert "two results files: 400 requests to both models" in lines
     assert "equal labels: 99.00% (97.46% to 99.61%): 396 of 400" in lines
     assert "verdict: no worse" in lines and all(len(line) <= 80 for line in lines)
+
+
+def test_large_ratios_fit_80_columns(runs: Runs) -> None:
+    slow = [replace(row, predict_ms=round(8 + number / 8, 2)) for number, row in enumerate(side("2"))]
+    fast = [replace(row, predict_ms=round(0.2 + number / 4000, 2)) for number, row in enumerate(side("1"))]
+    _, out, _ = runs.compare(fast, slow, "--verdict")
+    [line] = [line for line in out.splitlines() if line.startswith("p50 predict")]
+    assert line.endswith(")") and re.search(r" [\d,]+ \([\d,]+ to [\d,]+\)$", line)
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_images_that_cannot_be_compared_are_counted(runs: Runs) -> None:
