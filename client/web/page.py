@@ -75,13 +75,13 @@ class Page:
         }
 
     def history(self) -> dict[str, Any]:
-        """Return the newest rows of the job store, at most HISTORY of them, and the states of their jobs."""
+        """Return the rows of the newest jobs, at most HISTORY, and the states of the jobs. The newest come first."""
         jobs, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for job in islice(self.store.jobs(), _JOBS):
             jobs.append(describe(job))
             kept = self.files.kept(job.id)
-            found = islice(enumerate(job.records(), 1), HISTORY - len(rows))
-            rows += [to_json(job.id, number, record, kept.get(number, frozenset())) for number, record in found]
+            found = list(islice(enumerate(job.records(), 1), HISTORY - len(rows)))
+            rows += [to_json(job.id, number, each, kept.get(number, frozenset())) for number, each in found[::-1]]
             if len(rows) >= HISTORY:
                 break
         return {"jobs": jobs, "rows": rows}

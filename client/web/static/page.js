@@ -10,6 +10,7 @@ import * as sending from "./send.js";
 const VIEWS = ["images", "live", "jobs", "dead-letters"];
 const WAYS = { topic: "Topic", bucket: "Bucket", http: "HTTP" };
 let jobs = [];
+let isFirst = true;
 
 function view() {
   const wanted = VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "images";
@@ -38,7 +39,8 @@ async function load() {
   try {
     const found = await json("/api/history");
     jobs = found.jobs;
-    rows.take(found.rows, rows.rows().length === 0);
+    rows.take(found.rows, isFirst);
+    isFirst = false;
   } catch (error) {
     if (!(error instanceof TypeError)) say(error.message);
   }
@@ -55,7 +57,7 @@ function listen() {
     connected(true);
     load();
   });
-  source.addEventListener("rows", (event) => rows.take(JSON.parse(event.data)));
+  source.addEventListener("rows", (event) => rows.take(JSON.parse(event.data).toReversed()));
   source.addEventListener("notice", (event) => say(JSON.parse(event.data)));
   source.addEventListener("reload", load);
   source.addEventListener("error", () => {

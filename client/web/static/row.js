@@ -7,8 +7,8 @@ const STAGES = [
   ["fetch", "fetch_ms"],
   ["decode", "decode_ms"],
   ["predict", "predict_ms"],
-  ["worker in all", "total_ms"],
-  ["sent to received", "client_ms"],
+  ["total, in the worker", "total_ms"],
+  ["client, sent to received", "client_ms"],
 ];
 const WAITING = { local: "is being uploaded", waiting: "waits to be sent", sent: "waits for its response", missing: "no response" };
 const SHOWN_BARS = 3;
@@ -58,8 +58,8 @@ export function draw(item, row) {
       "div",
       {},
       element("p", { class: "file", title: row.file }, row.file),
-      element("p", { class: "soft" }, row.client_ms === undefined ? "" : `${ms(row.client_ms)} in all`),
-      element("p", { class: "soft", title: times(row) }, times(row)),
+      element("p", { class: "soft" }, row.client_ms === undefined ? "" : `client ${ms(row.client_ms)} · total ${ms(row.total_ms)}`),
+      element("p", { class: "soft stages" }, times(row)),
     ),
     middle,
     row.model_name
@@ -89,14 +89,14 @@ function image(row) {
   made.append(stack);
   if (row.explanation) {
     const overlay = element("img", { src: `/api/rows/${row.job}/${row.n}/explanation`, alt: "Where the model looked", id: "overlay" });
-    const level = element("input", { type: "range", min: 0, max: 100, value: 70, id: "level" });
+    const level = element("input", { type: "range", min: 0, max: 100, value: 100, id: "level" });
     const set = () => {
       overlay.style.opacity = level.value / 100;
     };
     level.addEventListener("input", set);
     set();
     stack.append(overlay);
-    made.append(element("label", { class: "overlay-level" }, "Heat map over the image", level));
+    made.append(element("label", { class: "overlay-level" }, "From the image to the heat map, which is on the model's input", level));
   }
   return made;
 }

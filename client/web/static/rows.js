@@ -44,8 +44,9 @@ export function remove(row) {
   changed();
 }
 
-// Takes rows of the server. An older state never replaces a newer one. `isHistory`: unknown rows go to the end.
-export function take(found, isHistory = false) {
+// Takes rows of the server, the newest first. An older state never replaces a newer one. `isFirst`: the page has no
+// rows of the server yet, so that unknown ones go to the end.
+export function take(found, isFirst = false) {
   const unknown = [];
   for (const given of found) {
     const row = byId.get(idOf(given)) || byKey.get(given.key);
@@ -59,8 +60,7 @@ export function take(found, isHistory = false) {
     unknown.push(made);
   }
   if (unknown.length) {
-    unknown.sort((a, b) => (a.job === b.job ? b.n - a.n : a.job < b.job ? 1 : -1));
-    all = isHistory ? [...all, ...unknown] : [...unknown, ...all];
+    all = isFirst ? [...all, ...unknown] : [...unknown, ...all];
   }
   changed();
 }
