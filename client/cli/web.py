@@ -41,7 +41,13 @@ Exit codes:
     metavar="NAME",
     help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
 )
-@options.state
+@options.option(
+    "--state",
+    type=options.PathText(),
+    envvar="PREDICTIONS_STATE",
+    metavar="FILE",
+    help="Job store, a file.  [env: PREDICTIONS_STATE; default: ~/.local/share/predictions/jobs.db]",
+)
 @click.pass_obj
 def web(
     environ: Mapping[str, str],

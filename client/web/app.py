@@ -85,12 +85,13 @@ class _Handlers:
         return _json(self._page.facts())
 
     async def history(self, request: Request) -> Response:
-        return Response(
-            await run_in_threadpool(lambda: json.dumps(self._page.history()).encode()), media_type="application/json"
-        )
+        def encoded() -> bytes:
+            return json.dumps(self._page.history()).encode()  # megabytes, which the event loop would wait for
+
+        return Response(await run_in_threadpool(_sent, encoded), media_type="application/json")
 
     async def live(self, request: Request) -> Response:
-        return _json(await run_in_threadpool(self._page.figures))
+        return _json(await run_in_threadpool(_sent, self._page.figures))
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(

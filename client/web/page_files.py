@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
 from collections import defaultdict
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,9 @@ from client.whole_file import written_whole
 
 THUMBNAIL_BYTES = 4096
 """Bytes of the largest thumbnail, which the browser makes: 10,000 of them are 40 MB."""
+
+_KEPT_S = 691_200
+"""Seconds for which an image without an answer is kept: as long as the subscription for its response."""
 
 _NAME_LENGTH = 200
 """Characters of an image's name: enough for every file system's names."""
@@ -88,6 +94,16 @@ class PageFiles:
             return self._path(job, number, what).read_bytes()
         except OSError:
             return None
+
+    def clean(self, jobs: Set[str]) -> None:
+        """Remove what belongs to none of these jobs, and images that are too old to be sent."""
+        for path in self._images.iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - _KEPT_S:
+                    path.unlink()
+        for path in self._rows.iterdir():
+            if _JOB.fullmatch(path.name) and path.name not in jobs:
+                shutil.rmtree(path, ignore_errors=True)
 
     def kept(self, job: str) -> dict[int, set[str]]:
         """Return which files the rows of a job have: `thumbnail`, `explanation`, both, or none."""

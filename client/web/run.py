@@ -51,6 +51,7 @@ class Run:
         self._queue: queue.SimpleQueue[UploadedImage | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._opened = ExitStack()
+        self._stopping = False
 
     def open(self, *, is_resumed: bool = False) -> None:
         """Connect, and begin to send. Raises UsageError, SendError and Google's exceptions."""
@@ -90,10 +91,15 @@ class Run:
         counts = self.job.counts()
         return not (counts.waiting or counts.unanswered) and time.monotonic() - self.used_at > seconds
 
-    def close(self) -> None:
-        """End. What is not sent or not answered stays in the job store, for the next start."""
+    def stop(self) -> None:
+        """Begin no more sending."""
+        self._stopping = True
         for _ in self._threads:
             self._queue.put(None)
+
+    def close(self) -> None:
+        """End. What is not sent or not answered stays in the job store, for the next start."""
+        self.stop()
         until = time.monotonic() + _STOP_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -144,7 +150,7 @@ class Run:
     # The threads that send
 
     def _work(self, send: Callable[[Image], Sent]) -> None:
-        while (image := self._queue.get()) and not self.ended:
+        while (image := self._queue.get()) and not (self.ended or self._stopping):
             try:
                 self._send(send, image)
             except StoreError as exc:

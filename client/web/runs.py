@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 from client.gcp import UsageError
-from client.jobs.hold import JobHeld
 from client.jobs.job import Job
 from client.jobs.responses import check_resumable
 from client.jobs.store import JobStore
@@ -52,6 +51,7 @@ class Runs:
 
     def __enter__(self) -> Runs:
         self._recent = [job for job in self._store.jobs() if dict(job.definition.selection) == MARK][:_RESUMED]
+        self._files.clean({job.id for job in self._store.jobs()})
         self._interrupted = {job.id: 0.0 for job in self._recent if not job.is_cancelled and not job.is_complete()}
         self._keeper.start()
         return self
@@ -60,6 +60,8 @@ class Runs:
         self._ended.set()
         self._keeper.join(_AGAIN_S)
         with self._changing:
+            for run in self._open.values():
+                run.stop()
             for run in self._open.values():
                 _close(run)
             self._open.clear()
@@ -105,7 +107,7 @@ class Runs:
         run = self._open.pop(key)
         _close(run)
         if run.ended:
-            self._show(f"{run.ended}; it is tried again")
+            self._show(f"job {run.job.id}: {run.ended}")
             self._interrupted[run.job.id] = time.monotonic() + _AGAIN_S
 
     def _keep(self) -> None:
@@ -125,24 +127,26 @@ class Runs:
             due = [job_id for job_id, at in self._interrupted.items() if at <= time.monotonic()]
         for job_id in due:
             if not self._ended.is_set():
-                self._resume(self._store.find(job_id))
+                self._resume(job_id)
 
-    def _resume(self, job: Job) -> None:
-        made, run = job.definition, Run(job, self._settings, self._files, self._on_row)
+    def _resume(self, job_id: str) -> None:
+        """Go on with a job, or try it again later. One that was cancelled, removed or is held elsewhere is left."""
         with self._changing:
-            del self._interrupted[job.id]
+            del self._interrupted[job_id]
             try:
+                job = self._store.find(job_id)
+                made, run = job.definition, Run(job, self._settings, self._files, self._on_row)
                 check_resumable(job)
-                if made.url != (self._settings.url if made.command == "predict" else ""):
+                if made.command == "predict" and made.url != self._settings.url:
                     return
                 run.open(is_resumed=True)
-            except (UsageError, JobHeld) as exc:
-                log.info("job %s does not go on: %s", job.id, exc)
+            except UsageError as exc:
+                log.info("job %s does not go on: %s", job_id, exc)
             except Exception as exc:
-                log.info("job %s does not go on yet: %s", job.id, plain(exc))
-                self._interrupted[job.id] = time.monotonic() + _AGAIN_S
+                log.info("job %s does not go on yet: %s", job_id, plain(exc))
+                self._interrupted[job_id] = time.monotonic() + _AGAIN_S
             else:
-                self._open[f"resumed {job.id}", made.options] = run
+                self._open[f"resumed {job_id}", made.options] = run
 
 
 def _close(run: Run) -> None:

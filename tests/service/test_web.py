@@ -252,7 +252,8 @@ def test_without_a_place_to_send_to_it_does_not_start(capsys: pytest.CaptureFixt
     state = ["--state", str(tmp_path / "jobs.db"), "--port", "0"]
     assert main(["web", *state], {}) == 2
     assert "there is nowhere to send images: set GOOGLE_CLOUD_PROJECT" in capsys.readouterr().err
-    assert main(["web", "--state", "gs://bucket/jobs", "--port", "0"], {"GOOGLE_CLOUD_PROJECT": "local"}) == 2
-    assert "name a file" in capsys.readouterr().err
+    remote = {"GOOGLE_CLOUD_PROJECT": "local", "PREDICTIONS_STATE": "gs://bucket/jobs"}
+    assert main(["web", "--port", "0"], remote) == 2
+    assert "--state is 'gs://bucket/jobs'; the page keeps thumbnails" in capsys.readouterr().err
     assert main(["web", *state, "--host", "no.such.host.invalid"], {"GOOGLE_CLOUD_PROJECT": "local"}) == 2
     assert "cannot listen on no.such.host.invalid" in capsys.readouterr().err

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from client.jobs.store import JobStore
+from client.report.summary import summarize
 from infra.local.twin import Delivery, Twin
 from tests.service.page_server import PageServer, Tab, browser
 from tests.waiting import until
@@ -127,6 +129,9 @@ def test_200_files_at_once_have_200_answers(tab: Tab, server: PageServer, sample
     page.wait_for_selector("#live table")
     live = requests.get(f"{server.url}/api/live", timeout=10).json()
     assert live["outcomes"] == {"ok": 200} and sum(live["throughput"]) == 200 and live["waiting"] == 0
+    with JobStore(server.state) as store:
+        report = summarize(list(store.find(job["job"]).records()))
+    assert (live["latency"], live["labels"]) == (report.percentiles, report.labels)
     assert f"{live['latency']['predict'][0]:,.1f} ms" in page.inner_text("#live")
     page.click("nav >> text=Jobs")
     page.wait_for_selector("#jobs table")

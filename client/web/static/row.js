@@ -83,7 +83,12 @@ function image(row) {
   const address = row.image ? URL.createObjectURL(row.image) : row.local || (row.thumbnail && `/api/rows/${row.job}/${row.n}/thumbnail`);
   if (address) {
     const shown = element("img", { src: address, alt: row.file });
-    shown.addEventListener("error", () => shown.remove());
+    const release = () => row.image && URL.revokeObjectURL(address);
+    shown.addEventListener("load", release);
+    shown.addEventListener("error", () => {
+      shown.remove();
+      release();
+    });
     stack.append(shown);
   }
   made.append(stack);

@@ -52,7 +52,7 @@ export function take(found, isFirst = false) {
     const row = byId.get(idOf(given)) || byKey.get(given.key);
     if (row) {
       const isOlder = (RANKS[given.state] ?? 0) < (RANKS[row.state] ?? -1);
-      if (!isOlder) update(row, given);
+      if (!isOlder) update(row, { error_code: undefined, error_message: undefined, problem: undefined, ...given });
       continue;
     }
     const made = { version: 0, ...given };

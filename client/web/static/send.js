@@ -54,7 +54,10 @@ async function upload({ row, options }) {
   if (thumbnail) update(row, { local: URL.createObjectURL(thumbnail) });
   const address = `/api/images?${options}&${new URLSearchParams({ key: row.key, name: row.file })}`;
   try {
-    const reply = await persistently(row, () => json(address, { method: "POST", body: image }));
+    const body = await image.arrayBuffer().catch(() => {
+      throw new Error("it could not be read: it was moved or changed since it was chosen");
+    });
+    const reply = await persistently(row, () => json(address, { method: "POST", body }));
     if (reply.is_known) {
       remove(row); // a reply was lost: the history has the row
       return;
