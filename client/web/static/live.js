@@ -25,6 +25,7 @@ async function look() {
   }
 }
 
+const scroll = (name) => ({ class: "scroll", tabindex: 0, role: "region", "aria-label": name });
 const figure = (value, name) => element("div", {}, element("b", {}, value), element("span", {}, name));
 
 function draw(found) {
@@ -48,7 +49,7 @@ function draw(found) {
 }
 
 const part = (title, content) =>
-  element("div", {}, element("h3", {}, title), content || element("p", { class: "soft" }, "none in the last minutes"));
+  element("div", {}, element("h2", {}, title), content || element("p", { class: "soft" }, "none in the last minutes"));
 
 function plot(steps, seconds) {
   const most = Math.max(1, ...steps);
@@ -69,7 +70,7 @@ function latency(found) {
   const lines = stages.map(([name, values]) =>
     element("tr", {}, element("th", { scope: "row" }, name), ...values.map((value) => element("td", { class: "number" }, ms(value)))),
   );
-  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
+  return element("div", scroll("Table of latencies"), element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
 }
 
 function shares(counts) {
@@ -98,7 +99,7 @@ export function showJobs(jobs) {
     return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
   });
   $("jobs").replaceChildren(
-    element("div", { class: "scroll" },
+    element("div", scroll("Table of jobs"),
       element("table", {},
         element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
         element("tbody", {}, ...lines))),
