@@ -29,6 +29,8 @@ SHARED_TWINS = (
     "test_similar",
     "test_trace_path",
     "test_watch_folder",
+    "test_web",
+    "test_web_browser",
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "status": ("client.cli.jobs", "Show how far a job is."),
     "wait": ("client.cli.jobs", "Wait for the responses of a job."),
     "cancel": ("client.cli.jobs", "End a job; keep what was answered."),
+    "web": ("client.cli.web", "Serve a page: drop images, watch predictions arrive."),
     "watch": ("client.cli.watch", "Print responses as they arrive."),
     "watch-folder": ("client.cli.watch_folder", "Publish a folder's images as they appear."),
     "frames": ("client.cli.frames", "Publish frames of a video in their order."),

@@ -15,7 +15,7 @@ from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
 from client.jobs.holder import HELD_S, has_ended, this_process
-from client.jobs.statements import ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER
+from client.jobs.statements import ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER, escaped
 from client.jobs.stored_image import from_columns, to_columns
 from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
@@ -253,13 +253,21 @@ class Job:
     def find(self, key: str) -> Iterator[Record]:
         """Yield the row of each image with this request id, location, or name without folders."""
         name = json.dumps(key)[1:-1]
-        values = self.id, key, key, f'"{name}"', f'%/{_escaped(name)}"'
+        values = self.id, key, key, f'"{name}"', f'%/{escaped(name)}"'
         which = "(request_id = ? OR key = ? OR location = ? OR location LIKE ? ESCAPE '!')"
         query = f"SELECT {RECORD} FROM images WHERE job = ? AND {which} ORDER BY number"  # nosec B608
-        return (
-            self._database.made(to_record, self.is_answered, *columns)
-            for columns in self._database.rows(query, *values)
-        )
+        for columns in self._database.rows(query, *values):
+            yield self._database.made(to_record, self.is_answered, *columns)
+
+    def number_of(self, key: str) -> int:
+        """Return the number of the image with this key. Raises StoreError."""
+        rows = self._database.rows(NUMBER, self.id, key)
+        return int(self._database.made(lambda: rows[0][0]))
+
+    def record_of(self, key: str) -> Record | None:
+        """Return the row of the image with this key; None where the job has no such image."""
+        rows = self._database.rows(f"SELECT {RECORD} FROM images WHERE job = ? AND key = ?", self.id, key)  # nosec B608
+        return self._database.made(to_record, self.is_answered, *rows[0]) if rows else None
 
     def answered_records(self) -> Iterator[Record]:
         """Yield the row of each image with a response."""
@@ -299,8 +307,3 @@ class Job:
         for row in self._database.rows(f"SELECT {columns} FROM jobs WHERE id = ?", self.id):  # nosec B608
             return tuple(row)
         raise StoreError(f"job {self.id} was removed from the job store")
-
-
-def _escaped(text: str) -> str:
-    """Escape the characters that LIKE gives a meaning."""
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

@@ -28,3 +28,8 @@ ANSWER = (
     "WHERE job = ? AND number = ? AND rank < ?"
 )
 """An answered image was sent, although the process may have ended before it recorded that."""
+
+
+def escaped(text: str) -> str:
+    """Escape the characters that LIKE gives a meaning."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

@@ -11,6 +11,9 @@ from functions.messages.contract import Response
 RECORD = "location, request_id, state, problem, trace_id, sent_at, answered_at, record"
 """The columns that `to_record` reads."""
 
+NO_ANSWER, NOT_SENT = "no answer yet", "not sent yet"
+"""The problems of rows without a response whose image was sent, and whose image was not."""
+
 
 def to_columns(response: Response) -> tuple[str, int, str, float]:
     """Return the columns record, rank, error_code and answered_at of a response that arrives now."""
@@ -32,7 +35,7 @@ def to_record(
     """Return the row of an image from its columns; `is_answered`: a response to it was requested."""
     if text is None:
         status = ("missing" if is_answered else "sent") if state == "sent" else "failed"
-        default = {"missing": "no answer yet", "sent": "", "failed": "not sent yet"}[status]
+        default = {"missing": NO_ANSWER, "sent": "", "failed": NOT_SENT}[status]
         row = Record(request_id=request_id, status=status, problem=problem or default).to_row()
     else:
         row = json.loads(text)

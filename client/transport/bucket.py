@@ -9,7 +9,7 @@ from typing import Any
 
 from client.gcp import UPLOAD_TIMEOUT_S, Cloud, storage_retry
 from client.images import Image
-from client.results.request_tracker import Outcome, RequestTracker
+from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
 from client.transport.base import SendOptions, Sent, content_type, cut
 from client.transport.response_subscription import ResponseSubscription, reply_address
@@ -61,7 +61,7 @@ class BucketTransport:
     def __init__(
         self,
         bucket: Bucket,
-        tracker: RequestTracker,
+        tracker: Requests,
         options: SendOptions,
         reply_to: str | None,
         prefix: str,

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 
 from client.images import Image
-from client.results.request_tracker import Outcome, Tracker
+from client.results.request_tracker import Outcome, Requests
 from client.text import SendError, plain
 from client.transport.base import SendOptions, Sent, content_type, cut
 from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response
@@ -39,7 +39,7 @@ class HttpTransport:
     """Requests at the same time: few, because each one waits until the worker has scored its image."""
 
     def __init__(
-        self, url: str, tracker: Tracker, timeout_s: float, options: SendOptions, token: str | None = None
+        self, url: str, tracker: Requests, timeout_s: float, options: SendOptions, token: str | None = None
     ) -> None:
         self._endpoint, self._tracker, self._timeout_s = endpoint(url), tracker, timeout_s
         self._options, self._token = options, token

@@ -26,6 +26,7 @@ from model.errors import ArtifactError
 from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
+from model.text import size_text
 
 if TYPE_CHECKING:
     from model.registry.aliases import Target
@@ -58,9 +59,21 @@ class ModelLoader:
             raise ArtifactError(f"{address} has the digest {artifact.digest}, and the alias names {target.digest}")
         if target and (artifact.name, artifact.version) != (name, target.version):
             raise ArtifactError(f"{address} holds {artifact.name} {artifact.version}; push the artifact instead")
+        if target:
+            self._check_size(artifact, address)
         # If loading the model crashes the process, this is the last line of its log.
         log.info("loading model", extra={"artifact": address, "model": artifact.name, "digest": artifact.digest})
         return self._combined(artifact, address) if artifact.members else self._single(artifact, address)
+
+    def _check_size(self, artifact: Artifact, address: str) -> None:
+        """Raise ArtifactError before a load that alone takes more than MODEL_BYTES: it might end the process."""
+        settings = self.settings
+        engine = choose_engine(artifact, settings.engine, settings.device)
+        if (size := engine_bytes(artifact, engine)) > settings.model_bytes:
+            raise ArtifactError(
+                f"{address} loads {size_text(size)} with the engine {engine}; MODEL_BYTES is {settings.model_bytes:,}: "
+                "set it higher, if the worker has the memory"
+            )
 
     def _single(self, artifact: Artifact, address: str) -> ServedModel:
         settings = self.settings

@@ -43,7 +43,8 @@ class NewAliases:
         with self._asking:
             if target := self.find(ref):
                 return target
-            self._read[ref.name] = self._clock(), self._registry.aliases(ref.name)
+            aliases = self._registry.aliases(ref.name)  # which may take longer than they are kept
+            self._read[ref.name] = self._clock(), aliases
             target = self.find(ref)
             assert target, "they have just been read"
             return target

@@ -43,9 +43,9 @@ class Serving:
 
     def share(self, alias: str) -> dict[str, Any]:
         """What an alias gets of the requests, for GET /ready."""
-        current = bool(self.current(alias))
-        percent = {"percent": self.canaries[alias] if current else 0.0} if alias in self.canaries else {}
-        return {**percent, "shadow": current} if self.aliases[alias].shadow else percent
+        percent = {"percent": self.canaries[alias] if self.current(alias) else 0.0} if alias in self.canaries else {}
+        copied = any(each.alias == alias for each in self.shadows)
+        return {**percent, "shadow": copied} if self.aliases[alias].shadow else percent
 
     @property
     def models(self) -> list[ServedModel]:

@@ -19,6 +19,7 @@ from infra.local import runs
 from infra.local.child import ChildFailed
 from infra.local.fault_plan import FaultPlan, FaultPlanError
 from infra.local.google import NoEmulator
+from infra.local.page import Page
 from infra.local.ports import LOOPBACK, is_loopback, own_address
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from infra.local.twin import Twin
@@ -65,8 +66,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="the project's server, or Google's emulator",
     )
     up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
-    for part in ("pubsub", "storage", "worker"):
+    for part in ("pubsub", "storage", "worker", "page"):
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
+    up.add_argument("--no-page", action="store_true", help="do not serve the page of `predictions web`")
     up.add_argument(
         "--retrain",
         type=_place,
@@ -147,7 +149,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         models=options.models,
         retrain=options.retrain,
     )
-    with twin, runs.written(twin.env):
+    with twin, runs.written(twin.env), _page(options, twin) as page:
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}")
         if options.worker != "none":
@@ -156,12 +158,20 @@ def _up(options: argparse.Namespace, began: float) -> int:
             _say(f"models   {options.models} of {options.registry}")
         if options.retrain:
             _say(f"training on images below {options.retrain}  (output in {_short(twin.training_log_path)})")
+        if page:
+            _say(f"page     {page.url}")
         if twin.jwks_url:
             _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
         _warn(options.host)
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
-        _wait(twin.check)
+        _wait(twin.check, page.check if page else lambda: None)
+
+
+def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContextManager[Page | None]:
+    if options.no_page:
+        return contextlib.nullcontext()
+    return Page(twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
 
 
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
@@ -200,13 +210,14 @@ def _fault_plan(options: argparse.Namespace) -> FaultPlan | None:
     return FaultPlan.parse(options.fault_plan) if options.fault_plan else None
 
 
-def _wait(check: Callable[[], None] = lambda: None) -> NoReturn:
-    """Wait for a signal, which raises KeyboardInterrupt. `check` is called regularly and may raise."""
+def _wait(*checks: Callable[[], None]) -> NoReturn:
+    """Wait for a signal, which raises KeyboardInterrupt. `checks` are called regularly and may raise."""
     gc.freeze()  # the objects of the start are never garbage
     gc.set_threshold(_COLLECT_EVERY)
     while True:
         time.sleep(0.5)  # signal.pause() would miss a signal that arrives just before it
-        check()
+        for check in checks:
+            check()
 
 
 def _obey_signals() -> None:

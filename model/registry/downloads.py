@@ -64,18 +64,24 @@ class Downloads:
                             shutil.rmtree(folder, ignore_errors=True)
                     made = Path(tempfile.mkdtemp(prefix=_STARTING, dir=self._cache))
                     held = os.open(made / _LOCK, os.O_CREAT | os.O_RDWR)  # open, and so locked, until the process ends
-                    fcntl.flock(held, fcntl.LOCK_EX)
+                    with suppress(OSError):
+                        fcntl.flock(held, fcntl.LOCK_EX)
                     self._folder = made.rename(self._cache / made.name.replace(_STARTING, _PREFIX, 1))
             return self._folder
 
 
 def _is_held(folder: Path) -> bool:
-    with suppress(OSError):
+    """Whether a process that lives has the folder, or may have it: some file systems have no locks."""
+    try:
         handle = os.open(folder / _LOCK, os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-    return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(handle)

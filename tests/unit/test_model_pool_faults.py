@@ -15,9 +15,12 @@ import pytest
 from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime.loaded_models import LoadedModels
+from functions.runtime.new_aliases import AGAIN_S
 from functions.service.models import Choice
+from model.artifact.composition import MEAN, Composition, write_combined
+from model.artifact.load import engine_bytes
 from model.errors import ArtifactError, RegistryError
-from model.registry.aliases import Target
+from model.registry.aliases import Alias, Target
 from model.registry.registry import Registry
 from tests.pool_worker import IMAGE, Worker
 from tests.registry_models import NAME, push, seal, set_alias
@@ -138,6 +141,32 @@ def test_a_registry_folder_that_is_gone_refuses_no_version(registry: Registry, t
     assert worker.version(f"{NAME}@2.0.0") == "2.0.0"
 
 
+def test_an_alias_that_was_just_set_is_served_also_where_the_registry_is_slow(
+    registry: Registry, targets: list[Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, now = Worker(registry), [0.0]
+    new_aliases, read = worker.pool._new_aliases, worker.pool._registry.aliases
+    new_aliases._clock = lambda: now[0]
+
+    def slow(name: str) -> dict[str, Alias]:
+        now[0] += 2 * AGAIN_S
+        return read(name)
+
+    monkeypatch.setattr(worker.pool._registry, "aliases", slow)
+    set_alias(registry, targets[1], "new")
+    assert worker.version(f"{NAME}@new") == "2.0.0"
+    assert f"the aliases of {NAME} are new, stable" in worker.refusal(f"{NAME}@none")
+
+
+def test_a_canary_that_is_a_shadow_too_is_listed_as_what_it_does(registry: Registry, targets: list[Target]) -> None:
+    set_alias(registry, targets[1], "candidate", percent=5.0, shadow=True)
+    for topic, copies in (("compare", True), ("", False)):
+        worker = Worker(registry, comparison_topic=topic)
+        worker.pool.reread()
+        listed = worker.pool.report()["models"][1]
+        assert (listed["percent"], listed["shadow"]) == (5.0, copies)
+
+
 def test_a_response_names_the_version_of_the_alias_where_two_versions_have_one_digest(
     registry: Registry, targets: list[Target]
 ) -> None:
@@ -210,6 +239,20 @@ def test_canaries_that_cannot_be_loaded_move_no_request_of_others(
     assert early.version(f"{NAME}@first") == "2.0.0", "a request that names the alias keeps the version before"
     [first] = [each for each in early.pool.report()["models"] if each["alias"] == f"{NAME}@first"]
     assert first["percent"] == 0.0 and f"{NAME}@first 4.0.0" in early.problem()
+
+
+def test_a_model_larger_than_the_memory_for_models_is_refused(
+    registry: Registry, targets: list[Target], tmp_path: Path
+) -> None:
+    members = [Path(registry.address) / NAME / version for version in ("1.0.0", "1.0.0")]
+    large = write_combined(tmp_path / "large", NAME, "3.0.0", Composition(MEAN), members)
+    assert 1_000_000 < engine_bytes(large, "litert") < 1_100_000
+    worker = Worker(registry, model_bytes=1_000_000)
+    set_alias(registry, registry.push(large.folder).target)
+    worker.pool.reread()
+    assert worker.version() == "1.0.0"
+    assert "loads 1.0 MB with the engine litert; MODEL_BYTES is 1,000,000: set it higher" in worker.problem()
+    assert Worker(registry, model_bytes=1_100_000).ask().model.version == "3.0.0"  # type: ignore[union-attr]
 
 
 def test_models_that_take_turns_in_memory_are_no_problem(

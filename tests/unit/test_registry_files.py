@@ -250,8 +250,7 @@ def test_the_members_of_a_combined_model_are_shown(registry: Registry, tmp_path:
     assert "cascade, threshold 0.8: fashion-mnist 1.0.0, fashion-mnist 1.1.0" in show_text(cascade, [])
     differences = compare(mean, cascade)
     assert differences["composition"]["kind"] == {"from": "mean", "to": "cascade"}
-    shown = diff_text(mean, cascade, differences)
-    assert "\n  to    cascade, threshold 0.8: fashion-mnist 1.0.0, fashion-mnist 1.1.0\n" in shown
+    assert "  to    cascade, threshold 0.8: " in diff_text(mean, cascade, differences)
 
 
 @pytest.mark.parametrize(

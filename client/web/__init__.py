@@ -1,0 +1,1 @@
+"""The page of `predictions web`: drop images, and watch their predictions arrive."""

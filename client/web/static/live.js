@@ -1,0 +1,107 @@
+// The figures of the last minutes, and the jobs.
+
+import { $, count, element, json, ms } from "./dom.js";
+
+const EVERY_MS = 2000;
+const LABELS = 20;
+let timer = 0;
+
+export function open() {
+  close();
+  look();
+  timer = setInterval(look, EVERY_MS);
+}
+
+export function close() {
+  clearInterval(timer);
+}
+
+async function look() {
+  if (document.hidden) return;
+  try {
+    draw(await json("/api/live"));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // the head of the page says that the server is away
+  }
+}
+
+const scroll = (name) => ({ class: "scroll", tabindex: 0, role: "region", "aria-label": name });
+const figure = (value, name) => element("div", {}, element("b", {}, value), element("span", {}, name));
+
+function draw(found) {
+  const minutes = found.window_s / 60;
+  const answered = Object.values(found.outcomes).reduce((sum, each) => sum + each, 0);
+  const recent = found.throughput.slice(-2).reduce((sum, each) => sum + each, 0) / (2 * found.step_s);
+  $("live").replaceChildren(
+    element(
+      "div",
+      { class: "figures" },
+      figure(count(answered), `answered in ${minutes} minutes`),
+      figure(recent.toFixed(1), "images a second"),
+      figure(count(found.waiting), "wait for a response"),
+      ...Object.entries(found.outcomes).map(([name, value]) => figure(count(value), name === "ok" ? "with predictions" : "refused")),
+    ),
+    part("Throughput", plot(found.throughput, found.step_s)),
+    part("Latency", latency(found)),
+    part("Labels", shares(found.labels)),
+    part("Errors", shares(found.errors)),
+  );
+}
+
+const part = (title, content) =>
+  element("div", {}, element("h2", {}, title), content || element("p", { class: "soft" }, "none in the last minutes"));
+
+function plot(steps, seconds) {
+  const most = Math.max(1, ...steps);
+  const text = `Images answered in each ${seconds} seconds of the last minutes; at most ${count(most)}`;
+  const svg = element("svg:svg", { class: "plot", viewBox: `0 0 ${steps.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": text });
+  for (const [index, value] of steps.entries()) {
+    const height = (92 * value) / most;
+    if (value) svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 100 - height, height }));
+  }
+  return element("div", {}, svg, element("p", { class: "soft" }, text));
+}
+
+function latency(found) {
+  const stages = Object.entries(found.latency);
+  if (!stages.length) return null;
+  const names = found.percentiles.map((p) => (p === 100 ? "max" : `p${p}`));
+  const head = element("tr", {}, element("th", { scope: "col" }, "stage"), ...names.map((name) => element("th", { scope: "col", class: "number" }, name)));
+  const lines = stages.map(([name, values]) =>
+    element("tr", {}, element("th", { scope: "row" }, name), ...values.map((value) => element("td", { class: "number" }, ms(value)))),
+  );
+  return element("div", scroll("Table of latencies"), element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
+}
+
+function shares(counts) {
+  const found = Object.entries(counts).slice(0, LABELS);
+  if (!found.length) return null;
+  const most = found[0][1];
+  const box = element("div", { class: "bars" });
+  for (const [name, value] of found) {
+    const bar = element("i");
+    bar.style.width = `${(100 * value) / most}%`;
+    box.append(element("div", {}, bar, element("span", {}, name), element("span", {}, count(value))));
+  }
+  return box;
+}
+
+export function showJobs(jobs) {
+  if (!jobs.length) {
+    $("jobs").replaceChildren(element("p", { class: "soft" }, "There is no job yet."));
+    return;
+  }
+  const names = ["job", "state", "sends", "with", "progress", "answered", "errors", "missing", "not sent"];
+  const lines = jobs.map((job) => {
+    const errors = Object.values(job.errors).reduce((sum, each) => sum + each, 0);
+    const progress = element("progress", { max: Math.max(1, job.images), value: job.answered, "aria-label": `Progress of ${job.job}` });
+    const cells = [job.job, job.state, job.sends, job.command, progress, `${count(job.answered)} of ${count(job.images)}`, count(errors), count(job.missing), count(job.not_sent)];
+    return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
+  });
+  $("jobs").replaceChildren(
+    element("div", scroll("Table of jobs"),
+      element("table", {},
+        element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
+        element("tbody", {}, ...lines))),
+  );
+}

@@ -1,0 +1,114 @@
+// The page: its views, the events of the server, and what is dropped, pasted and chosen.
+
+import * as dead from "./dead.js";
+import { $, count, element, json, say } from "./dom.js";
+import * as list from "./list.js";
+import * as live from "./live.js";
+import * as rows from "./rows.js";
+import * as sending from "./send.js";
+
+const VIEWS = ["images", "live", "jobs", "dead-letters"];
+const WAYS = { topic: "Topic", bucket: "Bucket", http: "HTTP" };
+let jobs = [];
+let isFirst = true;
+
+function view() {
+  const wanted = VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "images";
+  for (const name of VIEWS) $(name).hidden = name !== wanted;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${wanted}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (wanted === "live") live.open();
+  else live.close();
+  if (wanted === "jobs") load().then(() => live.showJobs(jobs));
+  if (wanted === "images") list.place();
+}
+
+function refresh() {
+  const found = rows.counts();
+  const parts = [`${count(found.images)} images`, `${count(found.ok)} answered`, `${count(found.refused)} refused`];
+  if (found.failed) parts.push(`${count(found.failed)} not sent`);
+  parts.push(`${count(found.waiting)} wait`);
+  const text = found.images ? parts.join(" · ") : "";
+  if ($("counts").textContent !== text) $("counts").textContent = text;
+  list.show(rows.matching($("find").value));
+}
+
+async function load() {
+  try {
+    const found = await json("/api/history");
+    jobs = found.jobs;
+    rows.take(found.rows, isFirst);
+    isFirst = false;
+  } catch (error) {
+    if (!(error instanceof TypeError)) say(error.message);
+  }
+}
+
+function connected(isConnected) {
+  $("connection").textContent = isConnected ? "connected" : "the server does not answer; it is tried again";
+  $("connection").classList.toggle("lost", !isConnected);
+}
+
+function listen() {
+  const source = new EventSource("/api/events");
+  source.addEventListener("hello", () => {
+    connected(true);
+    load();
+  });
+  source.addEventListener("rows", (event) => rows.take(JSON.parse(event.data).toReversed()));
+  source.addEventListener("notice", (event) => say(JSON.parse(event.data)));
+  source.addEventListener("reload", load);
+  source.addEventListener("error", () => {
+    connected(false);
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
+  });
+}
+
+function takeFiles() {
+  const drop = $("drop");
+  $("choose").addEventListener("click", () => $("files").click());
+  $("photograph").addEventListener("click", () => $("camera").click());
+  for (const input of [$("files"), $("camera")]) {
+    input.addEventListener("change", () => {
+      sending.send(input.files);
+      input.value = "";
+    });
+  }
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.classList.remove("over");
+  });
+  addEventListener("drop", async (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    sending.send(await sending.dropped(event.dataTransfer));
+  });
+  addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) sending.send(event.clipboardData.files);
+  });
+}
+
+async function start() {
+  addEventListener("hashchange", view);
+  $("find").addEventListener("input", refresh);
+  $("options").addEventListener("submit", (event) => event.preventDefault());
+  rows.onChange(refresh);
+  dead.start();
+  takeFiles();
+  view();
+  const facts = await json("/api/facts");
+  for (const [index, way] of facts.ways.entries()) {
+    const input = element("input", { type: "radio", name: "way", value: way, checked: index === 0 });
+    $("ways").append(element("label", {}, input, ` ${WAYS[way]}`));
+  }
+  $("top-k").max = facts.max_top_k;
+  sending.start(facts);
+  listen();
+}
+
+start().catch((error) => say(`the page could not start: ${error.message}`));
