@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from model.registry.aliases import Target
 
 log = logging.getLogger(__name__)
+
+LOADERS = 4
+"""Threads for requests whose model is not loaded. They are apart from those for other requests, which wait for none."""
 
 _building = threading.Lock()
 
@@ -109,7 +112,7 @@ def _handler(executor: Executor | None) -> Handler:
 @cache
 def _announce() -> None:
     """Log once that the process starts, however often it tries: one without "model loaded" is a start that failed."""
-    log.info("starting", extra={"artifact": settings().artifact})
+    log.info("starting", extra={"artifact": settings().source})
 
 
 def build(settings: Settings, executor: Executor | None = None, payload_budget: PayloadBudget | None = None) -> Handler:
@@ -124,9 +127,7 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
     )
     runner = executor or CallerRuns()
     pipeline = Pipeline(
-        _registry_models(settings, loader, runner, executor is not None)
-        if settings.registry
-        else _one(settings, loader),
+        _registry_models(settings, loader, executor is not None) if settings.registry else _one(settings, loader),
         BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
         runner,
         # Scoring threads must not block, and a response store blocks.
@@ -156,8 +157,8 @@ def _one(settings: Settings, loader: ModelLoader) -> OneModel:
     return OneModel(loader.load(folder, settings.artifact))
 
 
-def _registry_models(settings: Settings, loader: ModelLoader, executor: Executor, has_cpu: bool) -> ModelPool:
-    """The models of a registry. `has_cpu`: between requests too, so that a thread of its own reads the aliases."""
+def _registry_models(settings: Settings, loader: ModelLoader, has_cpu: bool) -> ModelPool:
+    """The models of a registry. `has_cpu`: between requests too, so that threads of its own read aliases and load."""
     # Here, because a worker with one artifact starts without them.
     from functions.runtime.loaded_models import LoadedModels
     from functions.runtime.model_pool import ModelPool
@@ -171,7 +172,7 @@ def _registry_models(settings: Settings, loader: ModelLoader, executor: Executor
     def load_version(name: str, target: Target) -> ServedModel:
         folder = downloads.fetch(name, target)
         try:
-            served = loader.load(folder, registry.address_of(name, target.version), target.digest)
+            served = loader.load(folder, registry.address_of(name, target.version), name, target)
         except BaseException:
             downloads.forget(folder)
             raise
@@ -184,7 +185,7 @@ def _registry_models(settings: Settings, loader: ModelLoader, executor: Executor
         registry,
         refs,
         loaded,
-        executor,
+        ThreadPoolExecutor(LOADERS, "load") if has_cpu else CallerRuns(),
         supervisor().start,
         settings.aliases_max_age_s,
         bool(settings.comparison_topic),

@@ -203,6 +203,11 @@ class Settings:
         return frozenset(_names(self.allowed_buckets))
 
     @property
+    def source(self) -> str:
+        """Where the models come from, for the log."""
+        return f"{self.models} in {self.registry}" if self.registry else self.artifact
+
+    @property
     def refs(self) -> list[str]:
         """The models that are served, the default first: `NAME` or `NAME@ALIAS`."""
         return _names(self.models)

@@ -143,7 +143,7 @@ resource "google_storage_bucket_iam_member" "registry_writer" {
 
   condition {
     title      = "registry of models"
-    expression = "resource.name.startsWith(\"projects/_/buckets/${local.buckets[local.models_bucket]}/objects/registry/\") || api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"registry/\")"
+    expression = local.in_registry
   }
 }
 
@@ -220,7 +220,7 @@ resource "google_cloud_run_v2_job" "retrain" {
             GOOGLE_CLOUD_PROJECT = var.project_id
             RESPONSE_TOPIC       = local.topics[local.response_topic].id
             TRAIN_SUBSCRIPTION   = google_pubsub_subscription.this[local.training_subscription].id
-            REGISTRY             = "gs://${local.buckets[local.models_bucket]}/registry"
+            REGISTRY             = local.registry
             TRAIN_DATA           = local.training_data
             TRAIN_MODELS         = local.retrain.models
             TRAIN_MARGIN         = local.retrain.margin

@@ -18,10 +18,14 @@ SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion
 """The artifact that is pushed where its model has no version yet."""
 
 
+class AliasesMissing(RegistryError):
+    """Aliases that the worker is to serve do not exist; the message has the commands that create them."""
+
+
 def make_ready(registry: Registry, models: Sequence[str]) -> Iterator[str]:
     """Check that each of `models`, NAME or NAME@ALIAS, has its alias; push the shipped model where it has no version.
 
-    Yields a sentence for what was pushed. Raises RegistryError, with the commands that create the missing aliases.
+    Yields a sentence for what was pushed. Raises AliasesMissing, and RegistryError when the registry cannot be used.
     """
     refs = [parse_ref(model) for model in models]
     missing = []
@@ -36,7 +40,7 @@ def make_ready(registry: Registry, models: Sequence[str]) -> Iterator[str]:
         else:
             missing.append((ref, versions))
     if missing:
-        raise RegistryError(_instructions(registry.address, missing))
+        raise AliasesMissing(_instructions(registry.address, missing))
 
 
 def engines(registry: Registry, models: Iterable[str]) -> dict[str, tuple[str, ...]]:

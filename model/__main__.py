@@ -1,4 +1,4 @@
-"""The command line for models and their registry. Results go to stdout, messages to stderr."""
+"""Makes models and chooses the versions that are served. Results go to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _ARTIFACT = Path("model/artifacts/fashion-mnist")
 _RUNS = Path("build/train")
 _EPILOG = """examples:
   python -m model train --quick
-  python -m model train --config model/training/configs/fashion-mnist.yaml --resume
-  python -m model export
-  python -m model evaluate --json
-  python -m model evaluate my-artifact --data photos/ --map tee=T-shirt/top --report build/report.html
   python -m model train --backbone MobileNetV2 --data photos
+  python -m model export
+  python -m model evaluate my-artifact --data photos/ --report report.html
   python -m model import ResNet50 --out build/artifacts/resnet50
-  python -m model push build/artifacts/resnet50 --registry gs://my-bucket/registry
-  python -m model alias set resnet50 stable 1.0.0 --registry gs://my-bucket/registry
+  export REGISTRY=gs://my-bucket/registry
+  python -m model push build/artifacts/resnet50
+  python -m model alias set resnet50 stable 1.0.0
 
-exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments, 130 interrupted"""
+exit codes: 0 success, 1 failure (stderr has the reason), 2 invalid arguments,
+130 interrupted"""
 
 
 def main(argv: list[str] | None = None, *, program: str = PROGRAM) -> int:
@@ -146,7 +146,7 @@ _SLOW = "train", "export", "import"
 def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        program, description=__doc__, epilog=_EPILOG.replace(PROGRAM, program), formatter_class=raw
+        program, description=__doc__.replace(". ", ".\n"), epilog=_EPILOG.replace(PROGRAM, program), formatter_class=raw
     )
     commands = Subcommands(parser, program, "command")
     add = commands.add

@@ -4,6 +4,7 @@ InvalidImage            the bytes are not an image that can be read
 ├── ImageTooLarge       it may be one, but over a limit of bytes, pixels or scans
 └── UnsupportedFormat   it is one, of a format that is not on the list
 ArtifactError           an artifact cannot be used
+├── FilesUnavailable    its files cannot be had here now
 └── RegistryError       the registry, or a model, version or alias of it, cannot be used
     └── NotRegistered   the registry has no such model, version or alias
 """
@@ -31,6 +32,10 @@ class UnsupportedFormat(InvalidImage):
 
 class ArtifactError(Exception):
     """An artifact cannot be used; the message names the file and what is wrong with it."""
+
+
+class FilesUnavailable(ArtifactError):
+    """The files of an artifact cannot be had now: disk space or permissions are missing, and the files may be good."""
 
 
 class RegistryError(ArtifactError):

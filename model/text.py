@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 MAX_MESSAGE = 300
@@ -50,6 +51,12 @@ def quoted(value: object) -> str:
     """Quote an untrusted value for a message, shortened to 80 characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def listed(names: Collection[str], most: int = 10) -> str:
+    """Return names for a message, sorted and separated by commas: `a, b and 3 others`."""
+    shown, others = ", ".join(sorted(names)[:most]), len(names) - most
+    return shown if others <= 0 else f"{shown} and {others:,} others"
 
 
 def size_text(size: int) -> str:

@@ -12,7 +12,7 @@ from client.gcp import Cloud, UsageError
 from client.report.truth import Truth
 from client.results.output import Messages
 from client.text import printable
-from client.verdicts.measures import measure
+from client.verdicts.measures import measure, never_predicted
 from client.verdicts.output import compared, reasons, to_dict, to_lines
 from client.verdicts.samples import Chosen, Samples, of_canary, of_comparisons, of_pairs
 from client.verdicts.verdict import Judgement, Thresholds, judge
@@ -77,6 +77,8 @@ def show_verdict(asked: Asked, truth: Truth | None) -> int:
         print("\n".join(to_lines(samples, found, judged)))
     for note in samples.notes:
         messages.show(note)
+    for label in never_predicted(samples, truth) if truth else ():
+        messages.show(f"{printable(label)} is never predicted; is it a label of the models?")
     verdict = _saved_form(samples, judged)
     if asked.save:
         try:

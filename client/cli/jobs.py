@@ -98,8 +98,8 @@ def wait(job_id: str, state: str | None, output: Sequence[Path], as_json: bool, 
         if as_json:
             for record in job.records():
                 print(json.dumps(record.to_row()))
-        else:
-            show_records(job.records, all_labels=False, total=job.counts().total)
+        elif models := show_records(job.records, all_labels=False, total=job.counts().total):
+            messages.show(models)
         counts = job.counts()
         messages.show(_summary(counts))
         return 0 if are_complete and job.is_listed and counts.ok == counts.total else 1

@@ -57,11 +57,19 @@ SECTIONS = {
         "--max-disagreement",
         "--max-error-increase",
         "--max-latency-ratio",
-        "--registry",
         "--save",
     ),
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
-    "Where to": ("--project", "--topic", "--response-topic", "--subscription", "--bucket", "--prefix", "--url"),
+    "Where to": (
+        "--project",
+        "--topic",
+        "--response-topic",
+        "--subscription",
+        "--bucket",
+        "--registry",
+        "--prefix",
+        "--url",
+    ),
 }
 """The headings of --help, and the options that are listed below each."""
 

@@ -30,7 +30,8 @@ def close(session: Session, view: View, *, answered: bool = False) -> None:
     if session.shows_table:
         job, counts = session.job, session.job.counts()
         shown, total = (job.answered_records, counts.answered) if answered else (job.records, counts.total)
-        show_records(shown, (job.definition.options.top_k or 1) > 1, total)
+        if models := show_records(shown, (job.definition.options.top_k or 1) > 1, total):
+            session.messages.show(models)
     sys.stdout.flush()
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "report": ("client.cli.report", "Write an HTML report, and check for drift."),
     "evaluate": ("client.cli.evaluate", "Measure accuracy on labelled images."),
     "replay": ("client.cli.replay", "Send the images of earlier results again, and compare."),
-    "compare": ("client.cli.compare", "Compare two results files image by image."),
+    "compare": ("client.cli.compare", "Compare two runs, or a shadow or canary with stable."),
     "index": ("client.cli.similar", "Index the features of images."),
     "similar": ("client.cli.similar", "List the indexed images that resemble one."),
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),

@@ -36,7 +36,11 @@ Exit codes:
     metavar="RESULTS...",
     help="Results files, or jobs such as job:last.",
 )
-@options.option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error.")
+@options.option(
+    "--model",
+    metavar="NAME[@ALIAS|@VERSION]",
+    help="Request this model; a worker without it answers with an error.",
+)
 @options.option("--since", metavar="TIME", help="Only images answered since TIME: 24h or 7d, a date, or a time.")
 @options.option("--until", metavar="TIME", help="Only images answered before TIME.")
 @resending

@@ -103,7 +103,11 @@ request = together(
         metavar="N",
         help=f"Number of labels for each image, 1 to {TOP_K_LIMIT}.  [default: the worker's]",
     ),
-    option("--model", metavar="NAME", help="Request this model; a worker with another one answers with an error."),
+    option(
+        "--model",
+        metavar="NAME[@ALIAS|@VERSION]",
+        help="Request this model; a worker without it answers with an error.",
+    ),
 )
 """Declares the options of each request, without its expiry."""
 

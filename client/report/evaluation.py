@@ -100,7 +100,11 @@ def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()
     models = {row.model_digest: f"{row.model_name} {row.model_version}".strip() for row in answered.values()}
     if len(models) > 1:
         names = ", ".join(printable(f"{name} {digest[:19]}") for digest, name in models.items())
-        raise UsageError(f"the results are of several models ({names}); evaluate each alone"[:300])
+        raise UsageError(
+            f"the results are of several models ({names}); predictions compare --canary NAME --labels measures two"[
+                :300
+            ]
+        )
     pairs = [(truth.labels[file], row.label) for file, row in answered.items()]
     order = tuple(labels) or tuple(sorted({label for pair in pairs for label in pair}))
     place = {label: number for number, label in enumerate(order)}

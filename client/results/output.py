@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from client.period import duration
@@ -164,15 +164,34 @@ class _Rows:
         return (row for record in self.records() for row in rows(record, self.all_labels))
 
 
-def show_records(records: Callable[[], Iterable[Record]], all_labels: bool, total: int) -> None:
+@dataclass
+class _Counted:
+    """Records, of which each reading counts the models."""
+
+    records: Callable[[], Iterable[Record]]
+    models: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self) -> Iterator[Record]:
+        self.models.clear()
+        for record in self.records():
+            if record.answered:
+                self.models[f"{record.model_name} {record.model_version}"] += 1
+            yield record
+
+
+def show_records(records: Callable[[], Iterable[Record]], all_labels: bool, total: int) -> str:
     """Print the table of a job's records; on a terminal, the counts of labels where the table would be long.
 
-    `records` returns them each time that it is called, so that they need not be in memory.
+    `records` returns them each time that it is called, so that they need not be in memory. Returns how many images each
+    model answered where it is more than one, such as stable and a canary; else "".
     """
+    counted = _Counted(records)
     if total > _MAX_ROWS and sys.stdout.isatty():
-        show_table(("label", "images", "mean score"), _by_label(records()), right=("images", "mean score"))
+        show_table(("label", "images", "mean score"), _by_label(counted()), right=("images", "mean score"))
     elif total:
-        show_rows(_Rows(records, all_labels))
+        show_rows(_Rows(counted, all_labels))
+    models = [f"{brief(model)}: {count:,}" for model, count in counted.models.most_common(MAX_LISTED)]
+    return f"answered by {', '.join(models)}" if len(models) > 1 else ""
 
 
 def _by_label(records: Iterable[Record]) -> list[tuple[str, str, str]]:

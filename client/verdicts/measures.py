@@ -225,6 +225,13 @@ def _accuracy(samples: Samples, paired: Comparison | None, truth: Truth) -> Coun
     return Counts((sides[0][0], sides[1][0]), (sides[0][1], sides[1][1]))
 
 
+def never_predicted(samples: Samples, truth: Truth) -> list[str]:
+    """Return the true labels of the requests that neither model predicts, sorted."""
+    rows = [row for side in samples.rows for row in side if row.answered]
+    true = {truth.labels[file] for row in rows if (file := truth.file_of(row))}
+    return sorted(true - {row.label for row in rows})
+
+
 def _right(rows: Sequence[Record], truth: Truth) -> tuple[int, int]:
     """The number of labelled images that are right, and of those with predictions; an image of several requests counts
     once. Raises UsageError."""

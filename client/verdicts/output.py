@@ -190,7 +190,10 @@ def _number(found: Interval) -> str:
 
 
 def _ratio(found: Interval) -> str:
-    value, low, high = ("?" if math.isinf(end) else f"{end:.2f}" for end in (found.value, found.low, found.high))
+    value, low, high = (
+        "?" if math.isinf(end) else f"{end:.2f}" if end < 10 else f"{end:,.0f}"
+        for end in (found.value, found.low, found.high)
+    )
     return f"{value} ({low} to {high})"
 
 

@@ -89,7 +89,7 @@ def main() -> int:
         if settings.worker_processes == 1:
             return _run(settings, lambda: None)
         pool = ProcessPool(
-            settings.worker_processes, partial(_run, replace(settings, health_address="")), settings.artifact
+            settings.worker_processes, partial(_run, replace(settings, health_address="")), settings.source
         )
         with ExitStack() as stack:
             # Each process ends when it is stuck, and then all do: while this one runs, the worker works.

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = ("ok", "error", "ignored", "nacked", "malformed", "refused")
 
 MODELS = 32
-"""Number of models whose expected scores are kept: more than a worker has loaded at once."""
+"""Number of models whose expected scores are kept, those that answered last: more than a worker has loaded at once."""
 
 NOT_READY = 20
 """Transient failures in a row after which the worker is not ready."""
@@ -42,9 +42,11 @@ class RequestLog:
 
     def expect(self, digest: str, scores: Mapping[str, float | None]) -> None:
         """Log with each score of a model the mean score of its label on validation images, where it is known."""
-        self._expected[digest] = scores
-        if len(self._expected) > MODELS:
-            self._expected.popitem(last=False)
+        with self._lock:
+            self._expected[digest] = scores
+            self._expected.move_to_end(digest)
+            if len(self._expected) > MODELS:
+                self._expected.popitem(last=False)
 
     def why_not_ready(self) -> str:
         """Why the worker should get no requests, as a sentence; empty while it works."""
@@ -68,6 +70,8 @@ class RequestLog:
             error.code if error else None,
             failure,
             request_id=response.request_id,
+            model=response.model.name if response.model else None,
+            version=response.model.version if response.model else None,
             label=label,
             score=score,
             labels=response.labels,
@@ -78,8 +82,14 @@ class RequestLog:
         )
 
     def _expected_score(self, response: Response, label: str | None) -> float | None:
-        scores = self._expected.get(response.model.digest) if response.model else None
-        return scores.get(label) if scores and label else None
+        if not response.model or not label:
+            return None
+        with self._lock:
+            scores = self._expected.get(response.model.digest)
+            if scores is None:
+                return None
+            self._expected.move_to_end(response.model.digest)
+            return scores.get(label)
 
     def ignored(self, notification: Ignored) -> None:
         """A notification that requests no prediction."""

@@ -17,8 +17,13 @@ RETRY_S = 300.0
 LoadVersion = Callable[[str, Target], ServedModel]
 """Loads a version of a model by its name and target. Raises ArtifactError when it cannot be served."""
 
-_Key = tuple[str, str]
-"""The name and the digest of a model."""
+_Key = tuple[str, Target]
+"""The name and the version of a model. Two versions with one digest are two models: a response names its version."""
+
+
+def target_of(served: ServedModel) -> Target:
+    """The version of the registry that was loaded."""
+    return Target(served.model.version, served.model.digest)
 
 
 class LoadedModels:
@@ -31,31 +36,30 @@ class LoadedModels:
         self._load, self._most_bytes, self._clock = load, most_bytes, clock
         self._loading, self._lock = threading.Lock(), threading.Lock()
         self._models: OrderedDict[_Key, ServedModel] = OrderedDict()
-        self._failed: dict[tuple[str, Target], tuple[float, ArtifactError]] = {}
+        self._failed: dict[_Key, tuple[float, ArtifactError]] = {}
 
-    def find(self, name: str, digest: str) -> ServedModel | None:
+    def find(self, name: str, target: Target) -> ServedModel | None:
         """A model that is loaded, or None."""
         with self._lock:
-            if found := self._models.get((name, digest)):
-                self._models.move_to_end((name, digest))
+            if found := self._models.get((name, target)):
+                self._models.move_to_end((name, target))
             return found
 
     def load(self, name: str, target: Target) -> ServedModel:
         """A model, which is loaded unless it is; blocks. Raises ArtifactError, and temporary errors of the registry."""
-        key, version = (name, target.digest), (name, target)  # a failure may be of one version's copy of the files
+        key = name, target
         with self._loading:
             if found := self.find(*key):
                 return found
-            failed_at, failure = self._failed.get(version, (0.0, None))
+            failed_at, failure = self._failed.get(key, (0.0, None))
             if failure and self._clock() - failed_at < RETRY_S:
-                raise failure
+                raise type(failure)(*failure.args)  # a new one: each raise of the same one adds to its traceback
             try:
                 made = self._load(name, target)
             except RegistryError:
                 raise  # of the registry, not of the artifact
             except ArtifactError as exc:
-                exc.__traceback__ = None
-                self._failed[version] = self._clock(), exc
+                self._failed[key] = self._clock(), type(exc)(*exc.args)
                 raise
             with self._lock:
                 self._models[key] = made

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functions.messages.contract import Model
 from functions.observability.request_log import RequestLog
@@ -25,6 +26,10 @@ from model.errors import ArtifactError
 from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
 from model.predictor import Predictor
+from model.text import size_text
+
+if TYPE_CHECKING:
+    from model.registry.aliases import Target
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +49,31 @@ class ModelLoader:
     request_log: RequestLog
     start: StartThread
 
-    def load(self, folder: Path, address: str, digest: str | None = None) -> ServedModel:
-        """Load the artifact in a folder, which came from `address`. Raises ArtifactError if it has another `digest`."""
+    def load(self, folder: Path, address: str, name: str = "", target: Target | None = None) -> ServedModel:
+        """Load the artifact in a folder, which came from `address`.
+
+        `name`, `target`: the version of a registry that it must be. Raises ArtifactError.
+        """
         artifact = read_artifact(folder)
-        if digest not in (None, artifact.digest):
-            raise ArtifactError(f"{address} has the digest {artifact.digest}, and the alias names {digest}")
+        if target and artifact.digest != target.digest:
+            raise ArtifactError(f"{address} has the digest {artifact.digest}, and the alias names {target.digest}")
+        if target and (artifact.name, artifact.version) != (name, target.version):
+            raise ArtifactError(f"{address} holds {artifact.name} {artifact.version}; push the artifact instead")
+        if target:
+            self._check_size(artifact, address)
         # If loading the model crashes the process, this is the last line of its log.
         log.info("loading model", extra={"artifact": address, "model": artifact.name, "digest": artifact.digest})
         return self._combined(artifact, address) if artifact.members else self._single(artifact, address)
+
+    def _check_size(self, artifact: Artifact, address: str) -> None:
+        """Raise ArtifactError before a load that alone takes more than MODEL_BYTES: it might end the process."""
+        settings = self.settings
+        engine = choose_engine(artifact, settings.engine, settings.device)
+        if (size := engine_bytes(artifact, engine)) > settings.model_bytes:
+            raise ArtifactError(
+                f"{address} loads {size_text(size)} with the engine {engine}; MODEL_BYTES is {settings.model_bytes:,}: "
+                "set it higher, if the worker has the memory"
+            )
 
     def _single(self, artifact: Artifact, address: str) -> ServedModel:
         settings = self.settings

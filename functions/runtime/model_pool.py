@@ -9,20 +9,23 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from functions.errors import UnknownModel
 from functions.messages.contract import Decoded, Request
-from functions.runtime.loaded_models import LoadedModels
+from functions.runtime.known_versions import KnownVersions
+from functions.runtime.loaded_models import LoadedModels, target_of
 from functions.runtime.memory_tuning import trim_memory
 from functions.runtime.model_problems import ModelProblems
+from functions.runtime.new_aliases import NewAliases
 from functions.runtime.rereading import Rereading
+from functions.runtime.serving import Serving
 from functions.runtime.traffic_split import side_of
 from functions.service.models import Choice, ServedModel, Shadow, chosen, described
-from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.errors import ArtifactError, FilesUnavailable, NotRegistered, RegistryError
 from model.registry.aliases import STABLE, Alias, Aliases, Target, canaries, shadows
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry
@@ -33,38 +36,13 @@ log = logging.getLogger(__name__)
 _DIGEST = "sha256:"
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What is served of one model: its aliases when they were read, and what is loaded of it.
-
-    `canaries`: the percentage of each canary by alias. `loaded`: canaries and shadows by alias; one that is not loaded
-    yet is loaded for its first request.
-    """
-
-    aliases: Aliases
-    served: ServedModel
-    canaries: Mapping[str, float]
-    loaded: Mapping[str, ServedModel] = field(default_factory=dict)
-    shadows: tuple[Shadow, ...] = ()
-
-    def choice(self, request_id: str) -> Choice | None:
-        """The model for a request that names no alias and no version; None when it is not loaded yet."""
-        side = side_of(request_id, self.canaries)
-        served = self.loaded.get(side) if side else self.served
-        return Choice(served, shadows=self.shadows) if served else None
-
-    @property
-    def models(self) -> list[ServedModel]:
-        """Everything that is loaded for it."""
-        return [self.served, *self.loaded.values(), *(shadow.served for shadow in self.shadows)]
-
-
 class ModelPool:
     """Loads and chooses the models of a registry. Callable from any thread. See Models.
 
-    `refs`: the models that are served, of which the first is the default. `executor` runs what blocks. `start` starts a
-    thread with a name. `max_age_s`: seconds for which aliases are not read again. `compares`: whether what shadows say
-    can be published. Raises ArtifactError when the default model cannot be served.
+    `refs`: the models that are served, of which the first is the default. `executor` loads models, and is shut down by
+    `cancel`. `start` starts a thread with a name. `max_age_s`: seconds for which aliases and versions are not read
+    again. `compares`: whether what shadows say can be published. Raises ArtifactError when the default model cannot be
+    served.
     """
 
     def __init__(
@@ -82,7 +60,7 @@ class ModelPool:
         self._alias = {ref.name: ref.alias or STABLE for ref in refs}
         self._first = next(iter(self._alias))
         self._serving: dict[str, Serving] = {}
-        self._versions: dict[ModelRef, Target] = {}
+        self._versions, self._new_aliases = KnownVersions(registry, max_age_s, clock), NewAliases(registry, clock)
         self._compares = compares
         self._problems = ModelProblems()
         self._collections = 0
@@ -108,8 +86,7 @@ class ModelPool:
         for name, serving in sorted(self._serving.items()):
             listed.append({"alias": f"{name}@{self._alias[name]}", **described(serving.served)})
             for alias, served in sorted(serving.loaded.items()):
-                split = {"percent": serving.canaries[alias]} if alias in serving.canaries else {"shadow": True}
-                listed.append({"alias": f"{name}@{alias}", **described(served), **split})
+                listed.append({"alias": f"{name}@{alias}", **described(served), **serving.share(alias)})
         problem = self._problems.text()
         return {**described(self.default), "models": listed, **({"problem": problem} if problem else {})}
 
@@ -117,6 +94,7 @@ class ModelPool:
         return sum(served.batches.backlog_s() for served in self._loaded.all() if served.batches)
 
     def cancel(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
         for served in self._loaded.all():
             if served.batches:
                 served.batches.cancel()
@@ -144,7 +122,8 @@ class ModelPool:
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
         served = self._first_usable(f"{name}@{alias}", aliases[alias])
-        serving = self._serving[name] = Serving(aliases, served, canaries(aliases, alias))
+        split = canaries(aliases, alias)
+        serving = self._serving[name] = Serving(aliases, served, split, frozenset(split))
         if serving.canaries or shadows(aliases, alias):
             self.rereading.expire()  # the next request starts to load them
         self._shrink(serving)
@@ -163,25 +142,32 @@ class ModelPool:
     def _update(self, name: str) -> None:
         """Load what the aliases of a model name now, then serve it."""
         checked = self._problems.begin()
-        before, aliases, alias = self._serving[name], self._registry.aliases(name), self._alias[name]
+        before = self._serving.get(name)
+        if not before:
+            return  # it was released meanwhile, because others need the memory
+        aliases, alias = self._registry.aliases(name), self._alias[name]
         if alias not in aliases:
             raise self._registry.no_alias(name, alias, aliases)
+        self._check_own(name, alias, aliases[alias])
         served = self._replaced(name, alias, aliases[alias].target, before.served) or before.served
         split, copied, loaded = canaries(aliases, alias), self._shadows(name, aliases), {}
         for each in {*split, *copied}:
             if new := self._replaced(name, each, aliases[each].target, before.loaded.get(each)):
                 loaded[each] = new
-        now = self._serving[name] = Serving(
-            aliases,
-            served,
-            {each: percent for each, percent in split.items() if each in loaded},
-            loaded,
-            tuple(Shadow(each, loaded[each]) for each in copied if each in loaded),
-        )
+        now = Serving(aliases, served, split, loaded=loaded)
+        shades = (Shadow(each, found) for each in copied if (found := now.current(each)))
+        now = self._serving[name] = replace(now, shadows=tuple(shades))
         if self._loaded.release(set(before.models) - set(now.models)):
             self._collections = 2
         self._shrink(now)
         self._problems.end(name, checked)
+
+    def _check_own(self, name: str, alias: str, own: Alias) -> None:
+        """Say that the alias that is served has options that only the aliases next to it can have."""
+        if own.percent is not None or own.shadow:
+            option = "a percentage" if own.percent is not None else "shadow"
+            reason = f"it has {option}, which is ignored: the worker's setting MODELS names it, so it gets all requests"
+            self._problems.note(f"{name}@{alias}", own.target.version, ArtifactError(reason))
 
     def _shadows(self, name: str, aliases: Aliases) -> list[str]:
         """The shadows of a model that can score here."""
@@ -198,7 +184,7 @@ class ModelPool:
         ref = f"{name}@{alias}"
         try:
             new = self._loaded.load(name, target)
-        except ArtifactError as exc:
+        except Exception as exc:  # one alias that cannot be followed must not keep the others from moving
             self._problems.note(ref, target.version, exc)
             return old
         if new is not old:
@@ -230,14 +216,14 @@ class ModelPool:
         if not serving:
             return None
         if not ref.alias and not ref.version:
-            self._loaded.find(ref.name, serving.served.model.digest)  # it is in use
+            self._loaded.find(ref.name, target_of(serving.served))  # it is in use
             return serving.choice(request_id)
         target = self._target(ref, serving)
-        found = self._loaded.find(ref.name, target.digest) if target else None
+        found = self._loaded.find(ref.name, target) if target else None
         return Choice(found) if found else None
 
     def _of_digest(self, digest: str) -> Choice:
-        for serving in self._serving.values():
+        for serving in list(self._serving.values()):  # other threads change it
             for served in serving.models:
                 if served.model.digest == digest:
                     return Choice(served)
@@ -246,15 +232,12 @@ class ModelPool:
     def _target(self, ref: ModelRef, serving: Serving) -> Target | None:
         """The version that a reference names; None when the registry must be asked. Raises UnknownModel."""
         if ref.version:
-            return self._versions.get(ref)
+            return self._versions.find(ref)
         alias = ref.alias or self._alias[ref.name]
         served = serving.served if alias == self._alias[ref.name] else serving.loaded.get(alias)
         if served:
-            return Target(served.model.version, served.model.digest)
-        if alias not in serving.aliases:
-            has = ", ".join(sorted(serving.aliases))
-            raise UnknownModel(f"model is {quoted(str(ref))}; the aliases of {ref.name} are {has}")
-        return serving.aliases[alias].target
+            return target_of(served)
+        return serving.aliases[alias].target if alias in serving.aliases else self._new_aliases.find(ref)
 
     def _load_choice(self, asked: str | None, request_id: str) -> Choice:
         """Like `_loaded_choice`, and loads the model."""
@@ -263,23 +246,27 @@ class ModelPool:
             serving = self._serving.get(ref.name) or self._begin(ref.name)
             if not ref.alias and not ref.version:
                 return serving.choice(request_id) or self._load_canary(ref.name, serving, request_id)
-            target = self._target(ref, serving)
-            if not target:
-                assert ref.version
-                target = self._versions[ref] = self._registry.version(ref.name, ref.version).target
+            target = self._target(ref, serving) or (self._versions if ref.version else self._new_aliases).ask(ref)
             served = self._loaded.load(ref.name, target)
             self._shrink(serving, served)
             return Choice(served)
         except UnknownModel as exc:
             return Choice(self.default, exc)
         except NotRegistered as exc:
-            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}: {exc}"))
-        except RegistryError:
-            raise  # of the bucket, and not of the request
+            self._log(ref, exc)
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; the registry does not have it"))
+        except (RegistryError, FilesUnavailable):
+            raise  # of the bucket or of this worker, and not of the request
         except ArtifactError as exc:
             if not ref.alias and not ref.version:
                 raise
-            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; it cannot be served: {exc}"))
+            self._log(ref, exc)
+            why = "it cannot be served, and the worker's log says why"
+            return Choice(self.default, UnknownModel(f"model is {quoted(asked)}; {why}"))
+
+    def _log(self, ref: ModelRef, exc: ArtifactError) -> None:
+        """Log why a model that a request names is not served: the reason has addresses, which senders must not see."""
+        log.warning("model not loaded", extra={"model": str(ref), "reason": str(exc)})
 
     def _load_canary(self, name: str, serving: Serving, request_id: str) -> Choice:
         """A canary that is not loaded yet; the served model where it cannot be served."""
@@ -298,5 +285,7 @@ class ModelPool:
         for name, serving in list(self._serving.items()):
             if not set(gone).isdisjoint(serving.models):
                 del self._serving[name]
-        if gone:
+                self._problems.end(name, set())
+        for each in gone:
+            log.info("model released", extra={"model": each.model.name, "version": each.model.version})
             self._collections = 2

@@ -9,6 +9,9 @@ from model.text import shortened
 
 log = logging.getLogger(__name__)
 
+# Characters of a problem at most: the reason comes after addresses, which may be long.
+_MOST = 1_000
+
 
 class ModelProblems:
     """The problems by model or by reference `NAME@ALIAS`. Each is logged once. Callable from any thread."""
@@ -19,7 +22,7 @@ class ModelProblems:
 
     def note(self, ref: str, version: str, failure: Exception) -> None:
         """Keep why something of a model could not be replaced."""
-        text = shortened(f"{ref} {version}: {failure}")
+        text = shortened(f"{ref} {version}: {failure}", _MOST)
         self._noted.add(ref)
         if self._texts.get(ref) == text:
             return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 HOLD_AFTER_S, HOLD_S = 5.0, 20.0
 """A change that takes longer than the first delays the reply to one request at a time, for up to the second: a worker
@@ -47,7 +50,11 @@ class Rereading:
                 return
             self._idle.clear()
             self._began_at = self._clock()
-        self._start("reread-aliases", self._run)
+        try:
+            self._start("reread-aliases", self._run)
+        except RuntimeError as exc:  # no more threads are to be had: the next time is after `every_s`
+            self._idle.set()
+            log.error("aliases not read", extra={"reason": str(exc)})
 
     def repeat(self) -> None:
         """Read without requests too, and never return."""

@@ -10,6 +10,7 @@ from typing import Any
 def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
     """`export NAME=value` lines for `predictions`, without missing outputs."""
     topics, buckets = outputs["topics"], outputs["buckets"]
+    models = outputs.get("deployed", {}).get("models")
     given = {
         "GOOGLE_CLOUD_PROJECT": project,
         "REQUEST_TOPIC": topics["req_predict"],
@@ -19,5 +20,8 @@ def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
         # Without a push worker or an open endpoint the output is null, which Terraform omits.
         "WORKER_URL": outputs.get("worker_url"),
         "ENDPOINT_URL": outputs.get("endpoint_url"),
+        # For `predictions model` and `predictions doctor`.
+        "REGISTRY": outputs.get("registry") if models else None,
+        "MODELS": ",".join(models or ()),
     }
     return [f"export {name}={shlex.quote(value)}" for name, value in given.items() if value]

@@ -161,6 +161,8 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
 def _doctor(target: Target) -> str:
     """The command that diagnoses a deployment."""
     given = {"--prefix": target.prefix, "--region": target.region, "--compute": target.compute}
+    if target.models:
+        given |= {"--registry": target.registry, "--models": ",".join(target.models)}
     default = {"--region": REGION, "--compute": COMPUTE}
     words = [f" {flag} {value}" for flag, value in given.items() if value != default.get(flag, "")]
     return f"predictions doctor --project {target.project}{''.join(words)}"

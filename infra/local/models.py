@@ -6,6 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+
+_IN_TWIN = """The bucket is in the twin, which ends now. For these commands start it with a folder that keeps it:
+  predictions up --data-dir DIR --worker none
+and without REGISTRY and MODELS; then start it with them and the same --data-dir."""
 
 _CLIENTS = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
 
@@ -13,14 +18,21 @@ _CLIENTS = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
 def make_ready_for(env: Mapping[str, str]) -> None:
     """Check the aliases that a worker with these variables serves, and push the shipped model where it has no version.
 
-    Raises RegistryError, with the commands that create what is missing.
+    Creates the folder of a registry in a folder. Raises RegistryError, with the commands that create what is missing.
     """
-    from infra.served_models import make_ready
+    from infra.served_models import AliasesMissing, make_ready
+    from model.registry.bucket import SCHEME
     from model.registry.registry import Registry
 
     with _variables({name: env[name] for name in _CLIENTS}):
-        for pushed in make_ready(Registry.at(env["REGISTRY"]), [name.strip() for name in env["MODELS"].split(",")]):
-            print(pushed, file=sys.stderr, flush=True)
+        registry = Registry.at(env["REGISTRY"])
+        if not registry.address.startswith(SCHEME):
+            Path(registry.address).mkdir(parents=True, exist_ok=True)
+        try:
+            for pushed in make_ready(registry, [name.strip() for name in env["MODELS"].split(",")]):
+                print(pushed, file=sys.stderr, flush=True)
+        except AliasesMissing as exc:
+            raise AliasesMissing(f"{exc}\n{_IN_TWIN}" if registry.address.startswith(SCHEME) else str(exc)) from None
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.artifact.load import COMPOSITION, Artifact, read_artifact
+from model.artifact.load import COMPOSITION, Artifact, card_of, read_artifact
 from model.artifact.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     describe_file,
     digest_of,
     parse_json,
+    parse_manifest,
     read_text_file,
 )
 from model.errors import ArtifactError
@@ -64,7 +65,12 @@ def read_composition(artifact: Artifact) -> Composition:
         raise ArtifactError(f"{where} must be an object with schema_version {SCHEMA_VERSION}, kind, members, threshold")
     try:
         check_members(artifact.members, str(body.get("kind")))
-        return Composition(str(body.get("kind")), body.get("threshold"))
+        composition = Composition(str(body.get("kind")), body.get("threshold"))
+        if body != _body(composition, artifact.members):
+            raise ArtifactError("its members are not those in the folder members/; combine them again")
+        if artifact.signature.labels != artifact.members[0].signature.labels:
+            raise ArtifactError("labels.txt differs from that of the first member; combine them again")
+        return composition
     except ArtifactError as exc:
         raise ArtifactError(f"{where}: {exc}") from None
 
@@ -72,7 +78,7 @@ def read_composition(artifact: Artifact) -> Composition:
 def check_members(members: Sequence[Artifact], kind: str) -> None:
     """Raise ArtifactError unless the scores of these artifacts can be combined."""
     if not 2 <= len(members) <= MOST:
-        raise ArtifactError(f"it has {len(members)} members; it must have 2 to {MOST}")
+        raise ArtifactError(f"a combined model has 2 to {MOST} members; this one has {len(members)}")
     first = members[0]
     for member in members:
         if member.members:
@@ -110,7 +116,7 @@ def write_combined(out: Path, name: str, version: str, composition: Composition,
     out.mkdir(parents=True)
     try:
         for number, folder in enumerate(folders, 1):
-            shutil.copytree(folder, out / f"members/{number}", ignore=shutil.ignore_patterns("training"))
+            _copy(folder, out / f"members/{number}")
         shutil.copyfile(folders[0] / "labels.txt", out / "labels.txt")
         signature = json.loads((folders[0] / "signature.json").read_bytes())
         _write(out / "signature.json", {key: value for key, value in signature.items() if key != _REFERENCE})
@@ -129,6 +135,14 @@ def write_combined(out: Path, name: str, version: str, composition: Composition,
     except BaseException:
         shutil.rmtree(out)
         raise
+
+
+def _copy(folder: Path, out: Path) -> None:
+    """Copy the verified files of an artifact and its model card, and no others, such as links to elsewhere."""
+    listed = parse_manifest(read_text_file(folder, MANIFEST)).verified
+    for path in (MANIFEST, *listed, *card_of(folder)):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / path, out / path)
 
 
 def _body(composition: Composition, members: Sequence[Artifact]) -> Mapping[str, Any]:

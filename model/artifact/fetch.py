@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, check_file, parse_manifest
-from model.errors import ArtifactError
+from model.artifact.manifest import MANIFEST, MAX_TEXT_BYTES, Manifest, check_file, parse_manifest
+from model.errors import ArtifactError, FilesUnavailable
+from model.text import size_text
 
 _SCHEME = "gs://"
 
@@ -36,7 +38,7 @@ def fetch_artifact(uri: str, cache: Path) -> Path:
         raise ArtifactError(f"the model is {uri!r}; it must look like gs://bucket/prefix")
     from google.cloud import storage
 
-    with _writing(cache):
+    with writing_cache(cache):
         cache.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(prefix="fetching-", dir=cache)
     with scratch as place, closing(storage.Client(project=None)) as client:
@@ -58,13 +60,14 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
         if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != written:
             raise ArtifactError(f"{target} is not what {root}{prefix} holds: the cache has been changed; delete it")
         return target
+    _check_space(manifest, f"{root}{prefix}", cache)
     for path, file in manifest.verified.items():
         _download(bucket, root, f"{prefix}/{path}", whole / path, file.size, cache)
         try:
             check_file(whole, path, file)
         except ArtifactError as exc:
             raise ArtifactError(f"{root}{prefix}: {exc}") from None
-    with _writing(cache):
+    with writing_cache(cache):
         try:
             os.rename(whole, target)
         except OSError:
@@ -73,11 +76,21 @@ def _fetch(bucket: Any, root: str, prefix: str, cache: Path, scratch: Path) -> P
     return target
 
 
+def _check_space(manifest: Manifest, address: str, cache: Path) -> None:
+    """Raise FilesUnavailable before a download that cannot fit, so that it leaves the disk to others."""
+    needed, free = sum(file.size for file in manifest.verified.values()), shutil.disk_usage(cache).free
+    if needed > free:
+        raise FilesUnavailable(
+            f"ARTIFACT_CACHE is {str(cache)!r}, on a disk with {size_text(free)} free; {address} has "
+            f"{size_text(needed)}: name a folder on a disk with enough space"
+        )
+
+
 def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: Path) -> None:
     """Download an object of at most `size` bytes, so that an altered one cannot fill the disk."""
     from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 
-    with _writing(cache):
+    with writing_cache(cache):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")
     with file:
@@ -86,7 +99,7 @@ def _download(bucket: Any, root: str, name: str, path: Path, size: int, cache: P
         except NotFound:
             raise ArtifactError(f"{root}{name} is missing: the bucket or the object does not exist") from None
         except (Forbidden, Unauthorized):
-            raise ArtifactError(
+            raise FilesUnavailable(
                 f"{root}{name} is not readable: the worker's account needs roles/storage.objectViewer on the bucket"
             ) from None
 
@@ -100,7 +113,7 @@ class _Limited:
     def write(self, data: bytes) -> int:
         if self._file.tell() + len(data) > self._size:
             raise ArtifactError(f"{self._name} is altered: it has more than the {self._size:,} bytes that are allowed")
-        with _writing(self._cache):
+        with writing_cache(self._cache):
             written = self._file.write(data)
             self._file.flush()
             return written
@@ -113,12 +126,12 @@ class _Limited:
 
 
 @contextmanager
-def _writing(cache: Path) -> Iterator[None]:
-    """Turn an OSError while writing the cache into an ArtifactError that names the setting."""
+def writing_cache(cache: Path) -> Iterator[None]:
+    """Turn an OSError while writing the cache into FilesUnavailable, which names the setting."""
     try:
         yield
     except OSError as exc:
-        raise ArtifactError(
+        raise FilesUnavailable(
             f"ARTIFACT_CACHE is {str(cache)!r}; it cannot be written ({exc.strerror}): name a folder that the worker "
             "may write, on a disk with enough space for the model"
         ) from exc

@@ -38,6 +38,9 @@ AUTO = "auto"
 COMPOSITION = "composition.json"
 """The file that makes an artifact a combined model."""
 
+CARD = "MODEL_CARD.md"
+"""The description of a model for people, which the manifest does not list."""
+
 # Values of `device`: a GPU where the engine finds one, and no start without one.
 GPU = "gpu"
 DEVICES = AUTO, GPU
@@ -131,6 +134,21 @@ def _members(folder: Path, manifest: Manifest) -> tuple[Artifact, ...]:
     if listed != {f"{member}/{MANIFEST}" for member in expected}:
         raise ArtifactError(f"{folder}: {MANIFEST} lists {COMPOSITION}, and members that are not numbered from 1")
     return tuple(read_artifact(folder / member) for member in expected)
+
+
+def card_of(folder: Path) -> list[str]:
+    """The path of the model card in an artifact's folder; none where there is none.
+
+    Nothing verifies its content, so it may not come from elsewhere. Raises ArtifactError for a link out of the folder.
+    """
+    card = folder / CARD
+    if not card.is_file():
+        return []
+    if not card.resolve().is_relative_to(folder.resolve()):
+        raise ArtifactError(
+            f"{CARD} in {folder} is a link to a file outside of it; replace it by the file, or delete it"
+        )
+    return [CARD]
 
 
 def engine_bytes(artifact: Artifact, engine: str) -> int:

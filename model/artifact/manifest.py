@@ -30,6 +30,12 @@ MAX_TEXT_BYTES = 10_000_000
 # Bytes of one file of an artifact.
 _MAX_SIZE = 1 << 40
 
+# Digits of a whole number, with its sign, that always fits into a float.
+_MAX_DIGITS = 300
+
+# Files of one artifact: each is a request to Cloud Storage. A combined model of eight has some 100.
+_MAX_FILES = 1_000
+
 # Characters of a path, and of the name and of the version.
 _MAX_PATH, _MAX_TEXT = 200, 200
 
@@ -122,13 +128,23 @@ def _size(folder: Path, path: str) -> int:
 def parse_json(data: bytes, name: str) -> Any:
     """The content of a JSON file of an artifact. Raises ArtifactError, whose message calls the file `name`."""
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=lambda pairs: _object(pairs, name))
+        return json.loads(
+            data.decode("utf-8-sig"),
+            object_pairs_hook=lambda pairs: _object(pairs, name),
+            parse_int=_whole_number,
+        )
     except UnicodeDecodeError:
         raise ArtifactError(f"{name} is not UTF-8: truncated or altered") from None
     except RecursionError:
         raise ArtifactError(f"{name} is nested too deeply to be read") from None
     except ValueError as exc:
         raise ArtifactError(f"{name} is not JSON: truncated or altered") from exc
+
+
+def _whole_number(text: str) -> float:
+    """A whole number, infinite where no float is as large, so that checks of numbers may use floats."""
+    number = int(text)
+    return number if len(text) <= _MAX_DIGITS else float(text)
 
 
 def _object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
@@ -175,6 +191,8 @@ def _text(body: Mapping[str, Any], key: str) -> str:
 def _files(value: object) -> dict[str, File]:
     if not isinstance(value, dict) or not value:
         raise ArtifactError(f"{MANIFEST}: files must map paths to their sha256 and size")
+    if len(value) > _MAX_FILES:
+        raise ArtifactError(f"{MANIFEST} lists {len(value):,} files; at most {_MAX_FILES:,} are allowed")
     return {path: _file(path, entry) for path, entry in value.items()}
 
 

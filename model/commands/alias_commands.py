@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from model.commands.promote_command import add_promote, run_promote
 from model.commands.registry_options import add_registry, opened
 from model.commands.subcommands import Output, Run, Subcommands
-from model.commands.tables import share, short, table
+from model.commands.tables import minute, share, short, table
 from model.registry.aliases import STABLE, Alias, Target
 from model.registry.moves import FOLLOW_S, Move, delete_alias, set_alias
 
@@ -63,7 +64,7 @@ def move_output(name: str, move: Move) -> Output:
     ref = f"{name}@{move.alias}"
     moved = f"{ref} names {after.target.version}"
     if before and before.target != after.target:
-        moved += f", before {before.target.version}"
+        moved += f" instead of {before.target.version}"
     lines = [f"{moved}; {FOLLOW}"]
     if after.percent is not None:
         lines.append(f"{ref} is a canary with {after.percent:g} % of the requests")
@@ -123,12 +124,12 @@ def _list(arguments: argparse.Namespace) -> Output:
             found.target.version,
             short(found.target.digest),
             share(found),
-            found.changed_at,
+            minute(found.changed_at),
             ", ".join(target.version for target in found.previous),
         )
         for alias, found in sorted(aliases.items())
     ]
-    text = table(("alias", "version", "digest", "share", "changed", "before"), rows) if rows else ""
+    text = table(("alias", "version", "digest", "share", "changed (UTC)", "before"), rows) if rows else ""
     result = {
         "model": arguments.name,
         "aliases": [alias_json(alias, found) for alias, found in sorted(aliases.items())],
@@ -149,12 +150,10 @@ def _add_name(command: argparse.ArgumentParser) -> None:
 
 
 def _percent(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) <= 100:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
 
-
-_percent.__name__ = "number"  # argparse says "invalid <name> value"
 
 _COMMANDS: dict[str, Run] = {"set": _set, "promote": run_promote, "delete": _delete, "list": _list}

@@ -82,13 +82,14 @@ def diff_text(old: Contents, new: Contents, found: Mapping[str, Any]) -> str:
             for line in difflib.unified_diff(_lines(recipe["from"]), _lines(recipe["to"]), n=1, lineterm="")
             if not line.startswith(("---", "+++", "@@"))
         ]
-    for section in ("signature", "composition", "engines"):
+    if "composition" in found:
+        sides = [(side, _composition(each)) for side, each in (("from", old), ("to", new))]
+        lines += ["composition", facts(sides, "  ")]
+    for section in ("signature", "engines"):
         if section in found:
             rows = [(key, _value(each["from"]), _value(each["to"])) for key, each in found[section].items()]
             lines += [section, table(("", "from", "to"), rows, "  ")]
-    if "files" in found:
-        rows = [(path, _size(each["from"]), _size(each["to"])) for path, each in found["files"].items()]
-        lines += ["files", table(("", "from", "to"), rows, "  ")]
+    lines += _file_lines(old, new, found.get("files", {}))
     lines += [GOLDEN]
     for engine, shift in found.get("golden", {}).items():
         lines.append(
@@ -107,6 +108,8 @@ def _title(contents: Contents) -> str:
 def _composition(contents: Contents) -> str:
     """How the members of a combined model become one: `cascade, threshold 0.8: small 1.0.0, large 1.0.0`."""
     found = contents.composition
+    if not found:
+        return "one model"
     members = [each for each in found["members"] if isinstance(each, dict)]
     named = ", ".join(f"{each.get('name')} {each.get('version')}" for each in members)
     threshold = f", threshold {_value(found['threshold'])}" if "threshold" in found else ""
@@ -142,8 +145,20 @@ def _value(value: object) -> str:
     return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _WIDTH)
 
 
-def _size(file: Mapping[str, Any] | None) -> str:
-    return f"{size_text(file['size'])}, {file['sha256'][:12]}" if file else "-"
+def _file_lines(old: Contents, new: Contents, files: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The files that differ, and then those that only one version has."""
+    if not files:
+        return []
+    changed = [(path, _size(each["from"]), _size(each["to"])) for path, each in files.items() if all(each.values())]
+    lines = ["files", *([table(("", "from", "to"), changed, "  ")] if changed else [])]
+    for contents, side, other in ((old, "from", "to"), (new, "to", "from")):
+        alone = [(path, size_text(each[side]["size"])) for path, each in files.items() if not each[other]]
+        lines += [table((f"only in {_title(contents)}", ""), alone, "  ")] if alone else []
+    return lines
+
+
+def _size(file: Mapping[str, Any]) -> str:
+    return f"{size_text(file['size'])}, {file['sha256'][:12]}"
 
 
 def _listed(sign: str, labels: Sequence[str]) -> list[str]:

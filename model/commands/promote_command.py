@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from model.commands.registry_options import add_registry, opened
+from model.commands.registry_options import add_registry, opened, same_registry
 from model.commands.subcommands import Output, Subcommands
 from model.registry.aliases import CANDIDATE, STABLE
 from model.registry.moves import FOLLOW_S
@@ -51,11 +51,11 @@ def run_promote(arguments: argparse.Namespace) -> Output:
             max_age_days=arguments.max_age_days,
             force=arguments.force,
         )
-    return asdict(done), _text(done)
+    return asdict(done), _text(done, same_registry(arguments))
 
 
-def _text(done: Promotion) -> str:
-    before = f", before {done.before.version}" if done.before else ""
+def _text(done: Promotion, registry: str) -> str:
+    before = f" instead of {done.before.version}" if done.before else ""
     lines = [f"{done.name}@{done.to} names {done.after.version}{before}; workers follow within {FOLLOW_S} s"]
     if done.overridden:
         lines.append(f"overridden by --force: {done.overridden}")
@@ -63,7 +63,7 @@ def _text(done: Promotion) -> str:
         lines.append(f"the comparison of {done.verdict.made_at} says {done.verdict.verdict}")
     lines.append(f"{done.name}@{done.alias} gets no request and copies none until that is set again")
     if done.before:
-        lines.append(f"to go back: predictions model rollback {done.name} {done.to}")
+        lines.append(f"to go back: predictions model rollback {done.name} {done.to}{registry}")
     return "\n".join(lines)
 
 

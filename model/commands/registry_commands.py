@@ -10,11 +10,11 @@ from typing import Any
 
 from model.commands.alias_commands import add_alias_commands, move_output, run_alias
 from model.commands.contents_text import diff_text, show_json, show_text
-from model.commands.registry_options import add_registry, opened
+from model.commands.registry_options import add_registry, opened, same_registry
 from model.commands.subcommands import Output, Run, Subcommands
 from model.commands.tables import share, short, table
 from model.errors import RegistryError
-from model.registry.aliases import STABLE, Aliases
+from model.registry.aliases import CANDIDATE, STABLE, Aliases
 from model.registry.contents import Contents, compare, read_contents
 from model.registry.garbage import Garbage, delete_garbage, find_garbage
 from model.registry.listing import Listed, list_versions
@@ -90,7 +90,10 @@ def _push(arguments: argparse.Namespace) -> Output:
         pushed = registry.push(arguments.artifact, arguments.name, arguments.version, uploading)
     target = pushed.target
     result = {"model": pushed.name, "version": target.version, "digest": target.digest, "address": pushed.address}
-    return result, f"{pushed.address}: {target.digest}\nno alias has changed; alias set chooses the version to serve"
+    text = f"""{pushed.address}: {target.digest}
+no alias has changed, and so no prediction; to name the version:
+  predictions model alias set {pushed.name} {CANDIDATE} {target.version}{same_registry(arguments)}"""
+    return result, text
 
 
 def _list(arguments: argparse.Namespace) -> Output:
@@ -187,7 +190,7 @@ def _gc(arguments: argparse.Namespace) -> Output:
             raise registry.no_model(name)
         result: dict[str, Any] = {"model": name, "found": [_garbage_json(each) for each in found], "deleted": []}
         if not found:
-            return result, f"{name} has no version to delete"
+            return result, f"{name} has no version to delete; {_kept(arguments)} stay too"
         listed = table(
             ("version", "size", "why"), [(each.version, size_text(each.size), each.reason) for each in found]
         )
@@ -200,6 +203,16 @@ def _gc(arguments: argparse.Namespace) -> Output:
     lines = [f"{name}: {_versions(len(done.deleted))} deleted, {size_text(freed)}"]
     lines += [f"{version} stays: it changed, or an alias names it now" for version in done.kept]
     return result | {"deleted": done.deleted, "kept": done.kept}, "\n".join(lines)
+
+
+def _kept(arguments: argparse.Namespace) -> str:
+    """The versions that stay although no alias needs them."""
+    newest = f"the newest {arguments.keep} (--keep)"
+    return (
+        f"{newest}, and what was pushed in the last {24 * arguments.days:g} hours (--days)"
+        if arguments.days
+        else newest
+    )
 
 
 def _ask(listed: str, question: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,12 @@ def add_registry(command: argparse.ArgumentParser) -> None:
         default=os.environ.get(_VARIABLE, ""),
         help=f"the registry: a folder, or gs://bucket/prefix (default: the variable {_VARIABLE})",
     )
+
+
+def same_registry(arguments: argparse.Namespace) -> str:
+    """The option --registry for a command that is printed; "" where the variable has the same address."""
+    given = arguments.registry
+    return "" if given == os.environ.get(_VARIABLE, "") else f" --registry {shlex.quote(given)}"
 
 
 @contextmanager

@@ -16,6 +16,8 @@ _GAP = "  "
 _LEAST = 12
 """The least width of a last column that is wrapped."""
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 _DIGEST = 12
 """Hexadecimal digits of a digest that are shown."""
 
@@ -43,7 +45,9 @@ def facts(rows: Sequence[tuple[str, str]], indent: str = "") -> str:
 def _line(cells: Sequence[str], widths: Sequence[int], left: int, indent: str) -> str:
     """The cells, of which the last one has `left` columns."""
     before = indent + "".join(cell.ljust(width) + _GAP for cell, width in zip(cells[:-1], widths, strict=False))
-    wrapped = textwrap.wrap(cells[-1], max(left, _LEAST), break_long_words=False, break_on_hyphens=False) or [""]
+    unbroken = cells[-1].replace(" %", f"{_NO_BREAK}%")
+    wrapped = textwrap.wrap(unbroken, max(left, _LEAST), break_long_words=False, break_on_hyphens=False) or [""]
+    wrapped = [text.replace(f"{_NO_BREAK}%", " %") for text in wrapped]
     return "\n".join(
         ((before if number == 0 else " " * len(before)) + text).rstrip() for number, text in enumerate(wrapped)
     )
@@ -65,6 +69,11 @@ def short(digest: str) -> str:
 def when(moment: datetime) -> str:
     """A time in UTC, in minutes: `2026-11-29 08:00`."""
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def minute(moment: str) -> str:
+    """As `when`, of a time in RFC 3339; another text in its first 16 characters."""
+    return moment[:16].replace("T", " ")
 
 
 def share(alias: Alias) -> str:

@@ -62,10 +62,12 @@ class Alias:
         As in `moved`, a canary and a shadow pause. Raises RegistryError when there is no such target.
         """
         if not self.previous:
-            raise RegistryError("it has named no other version before, so there is nothing to roll back to")
+            raise RegistryError("there is no earlier version to roll back to; alias set names any version")
         known = [target.version for target in self.previous]
         if version and version not in known:
-            raise RegistryError(f"it has not named {version} before; it named {', '.join(known)}")
+            raise RegistryError(
+                f"its earlier versions are {', '.join(known)}, and not {version}; alias set names any version"
+            )
         place = known.index(version) if version else 0
         return replace(
             self.moved(self.previous[place], changed_at), previous=self.previous[place + 1 :], changed_at=changed_at
@@ -158,6 +160,8 @@ def _decoded(value: object) -> Alias:
         raise RegistryError(f"shadow is {quoted(shadow)}; it must be true or false")
     if not isinstance(changed_at, str) or not isinstance(previous, list):
         raise RegistryError("changed_at must be a text and previous a list")
+    if len(previous) > KEPT:
+        raise RegistryError(f"previous has {len(previous):,} versions; at most {KEPT} are allowed")
     percent = None if found.get("percent") is None else check_percent(found["percent"])
     return Alias(
         _target(found), percent, shadow, changed_at, tuple(_target(_object(each, "previous")) for each in previous)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.artifact.load import COMPOSITION
+from model.artifact.load import CARD, COMPOSITION
 from model.artifact.manifest import GOLDEN, MANIFEST, parse_json
 from model.errors import ArtifactError, RegistryError
 from model.labels import parse_labels
 from model.preprocessing.signature_schema import parse_signature
 from model.registry.registry import Registry, Version
-from model.registry.upload import CARD
 
 # The fields of signature.json that are not described by others.
 _DESCRIBED = ("preprocessing", "reference")

@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,9 +35,12 @@ class FolderStorage:
     def read(self, path: str) -> Stored | None:
         file = self._root / path
         try:
-            with _errors(file), file.open("rb") as opened:
-                content = opened.read(MAX_TEXT_BYTES + 1)
-                written = os.fstat(opened.fileno()).st_mtime_ns
+            with _errors(file):
+                if not stat.S_ISREG(file.stat().st_mode):  # to open a pipe may never end
+                    raise RegistryError(f"{file} is a folder or a device; it must be a file")
+                with file.open("rb") as opened:
+                    content = opened.read(MAX_TEXT_BYTES + 1)
+                    written = os.fstat(opened.fileno()).st_mtime_ns
         except FileNotFoundError:
             return None
         if len(content) > MAX_TEXT_BYTES:

@@ -15,6 +15,9 @@ from model.text import quoted
 MAX_AGE_DAYS = 7.0
 """Days for which a verdict allows a promotion: images change, and with them what a comparison would say."""
 
+_AGAINST = "beyond: ", "open: "
+"""How the reasons of a verdict begin that speak against the candidate. Others say what is within its threshold."""
+
 _CLOCKS = timedelta(minutes=5)
 """The largest difference between the clocks of two machines that is no error."""
 
@@ -66,7 +69,7 @@ def promote(
             raise RegistryError(f"{alias} of {name} names {candidate.target.version} with another digest; set it again")
         verdict, why = _judged(registry, name, to, served, candidate.target, max_age_days)
         if why and not force:
-            raise RegistryError(f"{alias} of {name} is not promoted: {why}")
+            raise RegistryError(f"{alias} of {name} is not promoted (--force promotes it anyway): {why}")
         at = now()
         done[:] = [Promotion(name, alias, to, served.target if served else None, candidate.target, verdict, why)]
         percent = None if candidate.percent is None else 0.0
@@ -108,5 +111,6 @@ def objection(verdict: Verdict | None, served: Target, candidate: Target, max_ag
             "are allowed: compare again"
         )
     if not verdict.may_be_promoted:
-        return f"the comparison of {verdict.made_at} says {quoted(verdict.verdict)[1:-1]}: {'; '.join(verdict.reasons)}"
+        why = [reason for reason in verdict.reasons if reason.startswith(_AGAINST)] or verdict.reasons
+        return f"the comparison of {verdict.made_at} says {quoted(verdict.verdict)[1:-1]}: {'; '.join(why)}"
     return ""

@@ -21,7 +21,7 @@ from model.registry.folder import FolderStorage
 from model.registry.names import ModelRef, check_model_name, check_version, is_model_name, is_version, version_order
 from model.registry.storage import NEW, Changed, Entry, Storage
 from model.registry.upload import Upload, Uploading, parse_version
-from model.text import quoted
+from model.text import listed, quoted
 
 # How often a change of aliases is tried when others change other aliases of the model at the same time.
 _TRIES = 10
@@ -128,7 +128,7 @@ class Registry:
 
     def no_alias(self, name: str, alias: str, aliases: Mapping[str, Alias]) -> NotRegistered:
         """The error for an alias that a model lacks."""
-        has = f"it has {', '.join(sorted(aliases))}" if aliases else self._known(name)
+        has = f"it has {listed(aliases)}" if aliases else self._known(name)
         return NotRegistered(f"{name} in {self.address} has no alias {alias}; {has}")
 
     def no_model(self, name: str) -> NotRegistered:
@@ -211,7 +211,7 @@ class Registry:
     def _known(self, name: str) -> str:
         if versions := self.versions(name):
             return f"it has {', '.join(versions[-10:])}"
-        return f"the models are {', '.join(self.names()) or 'none: push one'}"
+        return f"the models are {listed(self.names()) or 'none: push one'}"
 
 
 def now() -> str:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.load import Artifact
+from model.artifact.load import Artifact, card_of
 from model.artifact.manifest import MANIFEST, Manifest, check_file, parse_json, parse_manifest
 from model.errors import ArtifactError, NotRegistered, RegistryError
 from model.registry.storage import NEW, Changed, Entry, Storage
-
-CARD = "MODEL_CARD.md"
-"""The file that a version holds apart from those in its manifest."""
 
 Uploading = Callable[[str, int], object]
 """Called with the path and the size in bytes of a file before it is written."""
@@ -41,9 +38,9 @@ class Upload:
         Raises Changed when others write or delete the version at the same time, RegistryError when it holds something
         else.
         """
+        card = card_of(self.folder)
         manifest, is_new = self._claim()
         files = {} if is_new else self.storage.files(self.path)
-        card = [CARD] if (self.folder / CARD).is_file() else []
         for file in [*manifest.verified, *card]:
             if not self._holds(file, files):
                 self.uploading(file, (self.folder / file).stat().st_size)
@@ -53,9 +50,9 @@ class Upload:
             raise Changed(self.path)
         for file, entry in manifest.verified.items():
             check_file(self.folder, file, entry)  # what was uploaded is what was verified
-            if file not in files:
-                raise Changed(file)
             if not self._holds(file, files):
+                if file not in self.storage.files(self.path):
+                    raise Changed(file)  # others delete the version
                 raise RegistryError(
                     f"{file} in {self.storage.address}/{self.path} changed while it was pushed; push it again"
                 )

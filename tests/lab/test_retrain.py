@@ -29,7 +29,7 @@ from model.registry.aliases import CANDIDATE, STABLE
 from model.registry.registry import Registry
 from tests.registry_models import NAME, set_alias
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow", "environment")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("tensorflow", "environment")]
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
@@ -130,7 +130,7 @@ class Sender:
         self._sent = data
         self._publisher.publish(self._topic, data, request_id=request_id, reply_to=self._name).result()
 
-    def receive(self, timeout_s: float = 240) -> TrainingAnswer:
+    def receive(self, timeout_s: float = 400) -> TrainingAnswer:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             for received in self._subscriber.pull(

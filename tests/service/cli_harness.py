@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -49,6 +50,10 @@ class CommandLine:
     def topic(self, name: str) -> str:
         self.publisher.create_topic(name=f"projects/{PROJECT}/topics/{name}")
         return name
+
+    def purge(self, subscription: str) -> None:
+        """Ack everything that a subscription, by its full name, holds."""
+        self.subscriber.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
 
     def subscription(self, name: str, topic: str, **settings: object) -> str:
         path = f"projects/{PROJECT}/subscriptions/{name}"

@@ -15,10 +15,11 @@ import pytest
 from google.cloud import storage
 from PIL import Image
 
+from infra.local.topology import Topology
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
 
-STANDING = {"req_predict-sub", "res_predict-sub", "dead_predict-sub", "dead_predict-announce", "req_train-sub"}
+STANDING = {each.name for each in Topology.read().subscriptions}
 
 
 @pytest.fixture

@@ -41,13 +41,14 @@ def test_the_first_deploy_pushes_the_shipped_model(
     tools: Tools, registry: Registry, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tfvars(tmp_path, 'models = [\n  "fashion-mnist", # "shoes" comes later\n]\n')
-    tools.output(deployed=DEPLOYED | {"models": [NAME]})
+    tools.output(deployed=DEPLOYED | {"models": [NAME]}, registry=ADDRESS)
     assert run(tools, "deploy", TFVARS=file) == 0
     stable = registry.aliases(NAME)["stable"]
     version = registry.version(NAME, stable.target.version)
     assert stable.target == version.target and version.manifest.engines == ("litert", "savedmodel")
     out = capfd.readouterr().out
     assert f"# pushed the shipped model, {NAME} {stable.target.version}, as stable to {ADDRESS}\n" in out
+    assert f"export REGISTRY={ADDRESS}\nexport MODELS={NAME}\n" in out
     assert f"{NAME}@stable" in out.split(f"# the models in {ADDRESS}:\n")[1] and "served, 100 %" in out
     assert not any("rsync" in call for call in tools.calls)
     assert not any(word.startswith("-var=artifact_prefix") for call in tools.calls for word in call)

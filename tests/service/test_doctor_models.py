@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from client.__main__ import main
 from infra.local.twin import Twin
 from model.artifact import load
+from model.artifact.composition import MEAN, Composition, write_combined
 from model.registry.aliases import Alias
 from model.registry.registry import Registry
 from tests.registry_models import NAME, altered, push, set_alias
@@ -152,6 +155,33 @@ def test_a_worker_that_has_another_version(harness: DoctorHarness, registry: Reg
     code, [found] = harness.visit("--registry", registry.address)
     assert (code, found["level"], found["subject"]) == (0, "warn", f"model {NAME} served")
     assert found["message"] == ("stable is 2, and the worker has 1: it follows a changed alias within half a minute")
+
+
+@pytest.mark.parametrize("member", ["1", "3"])
+def test_the_members_of_a_combined_model_are_checked(
+    member: str, harness: DoctorHarness, registry: Registry, tmp_path: Path
+) -> None:
+    folders = [Path(registry.address_of(NAME, member))] * 2
+    write_combined(tmp_path / "combined", NAME, "4", Composition(MEAN), folders)
+    set_alias(registry, registry.push(tmp_path / "combined").target, "candidate", percent=5.0)
+    words = ["doctor", "--json", "--registry", registry.address, "--models", NAME, "--url", ""]
+    code = main(words, os.environ)
+    listed = [json.loads(line) for line in harness.capsys.readouterr().out.splitlines()]
+    [found] = [each["message"] for each in listed if each["subject"] == f"model {NAME}@candidate"]
+    if member == "1":
+        assert (code, found) == (
+            0,
+            "4 is complete, its 2 members score their golden images as recorded (litert); 5 %",
+        )
+    else:
+        assert code == 1 and "scores the golden image 0 differently" in found
+
+
+def test_no_line_of_an_engine_is_between_the_findings(harness: DoctorHarness) -> None:
+    command = [sys.executable, "-m", "client", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "golden images as recorded" in done.stdout and "0 fail" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
 def test_without_an_engine_the_golden_images_are_not_checked(

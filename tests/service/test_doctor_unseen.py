@@ -66,7 +66,7 @@ def test_a_missing_permission_is_reported(
 ) -> None:
     with refusing(Status(code=status.value[0], message="no"), monkeypatch):
         code, findings = harness.visit()
-    assert code == 0 and len(findings) == 4 + 5 + 1 + 3 + 1
+    assert code == 0 and len(findings) == 5 + 6 + 1 + 4 + 1
     assert all(each["level"] == "warn" and each["message"].startswith(words) for each in findings)
     if status is grpc.StatusCode.PERMISSION_DENIED:
         missing = {each["message"].partition(": ")[2] for each in findings}
@@ -103,7 +103,7 @@ def test_a_missing_permission_in_storage_is_reported(
     ("variable", "address", "silent", "lines"),
     [
         ("PUBSUB_EMULATOR_HOST", "127.0.0.1:{}", "Pub/Sub", 7),
-        ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:{}", "Cloud Storage", 15),
+        ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:{}", "Cloud Storage", 17),
     ],
 )
 def test_a_service_that_does_not_answer_is_reported_once(

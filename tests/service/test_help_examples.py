@@ -50,13 +50,11 @@ def shop(cli: CommandLine, twin: Twin, root: Path, tmp_path: Path) -> Iterator[P
     old = Record(file="old.png", request_id="old", status="ok", label="Bag", score=0.5, completed_at=LONG_AGO)
     write(tmp_path / "all.csv", [old])
     canary(tmp_path)
-    shadow = cli.subscription("compare_predict-sub", cli.topic("compare_predict"), ack_deadline_seconds=60)
     for number in range(300):
         cli.publisher.publish(f"projects/{PROJECT}/topics/compare_predict", encode_comparison(comparison(number)))
     yield tmp_path
-    for each in (path, shadow):
-        cli.subscriber.delete_subscription(subscription=each)
-    cli.publisher.delete_topic(topic=f"projects/{PROJECT}/topics/compare_predict")
+    cli.subscriber.delete_subscription(subscription=path)
+    cli.purge(f"projects/{PROJECT}/subscriptions/compare_predict-sub")
 
 
 def canary(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import read_artifact
+from model.artifact.load import CARD, read_artifact
 from model.artifact.manifest import MANIFEST
-from model.errors import RegistryError
+from model.errors import ArtifactError, RegistryError
 from model.registry.listing import list_versions
 from model.registry.moves import set_alias
 from model.registry.registry import Registry
 from model.registry.storage import Stored
-from model.registry.upload import CARD
 from tests.registries import delete, entries, replace
 from tests.registry_models import NAME
 
@@ -137,3 +137,15 @@ def test_the_registry_says_what_it_has(registry: Registry, artifacts: Callable[[
     [listed] = list_versions(registry, NAME)
     assert listed.pushed_at <= listed.changed_at and listed.size > 4_000_000
     assert os.path.basename(registry.address) == "registry"
+
+
+def test_a_push_uploads_no_file_from_outside_of_the_artifact(
+    registry: Registry, artifacts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(artifacts("1.0.0"), tmp_path / "hostile")
+    (tmp_path / "id_rsa").write_text("secret")
+    (folder / CARD).unlink()
+    (folder / CARD).symlink_to(tmp_path / "id_rsa")
+    with pytest.raises(ArtifactError, match="is a link to a file outside of it"):
+        registry.push(folder)
+    assert registry.versions(NAME) == []

@@ -16,6 +16,7 @@ from model.registry.garbage import delete_garbage, find_garbage
 from model.registry.moves import set_alias
 from model.registry.names import parse_ref
 from model.registry.registry import Registry
+from model.registry.storage import Entry
 from tests.registries import delete, hooked
 from tests.registry_models import NAME, push
 
@@ -123,6 +124,24 @@ def test_a_push_whose_version_gc_deletes_meanwhile_begins_again(
 
     pushed = hooked(registry, "upload", "labels.txt", gc).push(artifacts("1.0.0"))
     assert registry.version(NAME, "1.0.0") == pushed
+
+
+@pytest.mark.parametrize("registry_address", ["folder"], indirect=True)  # a bucket lists the checksums
+def test_a_push_whose_version_gc_deletes_while_it_is_compared_begins_again(
+    registry: Registry, artifacts: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, left = registry.storage, [1]
+    holds = storage.holds
+
+    def deleted_first(path: str, entry: Entry, file: Path) -> bool:
+        if left:
+            left.pop()
+            assert delete_garbage(registry, NAME, find_garbage(registry, NAME, 0, AT_ONCE)).deleted == ["1.0.0"]
+        return holds(path, entry, file)
+
+    monkeypatch.setattr(storage, "holds", deleted_first)
+    pushed = registry.push(artifacts("1.0.0"))
+    assert not left and registry.version(NAME, "1.0.0") == pushed
 
 
 def test_pushes_moves_and_gc_at_once(registry_address: str, artifacts: Callable[[str], Path]) -> None:

@@ -96,6 +96,22 @@ def test_a_missing_alias_stops_the_twin(tmp_path: Path) -> None:
     )
 
 
+def test_a_registry_in_the_twins_bucket_is_filled_without_a_worker(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RegistryError, match=r"no alias stable of shoes(.|\n)*--data-dir DIR --worker none"),
+        Twin(worker="push", registry="gs://models/registry", models="shoes"),
+    ):
+        pass
+    with Twin(worker=None, data_dir=tmp_path / "data") as twin, pytest.MonkeyPatch.context() as patch:
+        for name, value in twin.env.items():
+            patch.setenv(name, value)
+        registry = Registry.at("gs://models/registry")
+        set_alias(registry, push(registry, tmp_path, "1", name="shoes")[0], name="shoes")
+    with Twin(worker="push", data_dir=tmp_path / "data", registry="gs://models/registry", models="shoes") as twin:
+        ready = requests.get(f"{twin.env['WORKER_URL']}/ready", timeout=10).json()
+        assert ready["models"][0]["alias"] == "shoes@stable"
+
+
 def test_the_command_line_takes_registry_and_models(tmp_path: Path, root: Path) -> None:
     """As `make up REGISTRY=... MODELS=...` passes them: in the environment, relative to the current folder."""
     command = [sys.executable, "-m", "infra.local", "up"]

@@ -408,12 +408,17 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         (existing(kind, name, "x"), "existing", [said, f"must have only {allowed}"])
         for kind, name, said, allowed in (
             ("topic", "req_predict", "has topic;", "buckets, datasets, service_accounts, topics"),
-            ("topics", "requests", "has topics.requests;", "compare_predict, dead_predict, req_predict, res_predict"),
+            (
+                "topics",
+                "requests",
+                "has topics.requests;",
+                "compare_predict, dead_predict, req_predict, req_train, res_predict",
+            ),
             (
                 "topics",
                 "dead_bigquery",
                 "has topics.dead_bigquery;",
-                "compare_predict, dead_predict, req_predict, res_predict",
+                "compare_predict, dead_predict, req_predict, req_train, res_predict",
             ),
             ("buckets", "upload", "has buckets.upload;", "models, payloads, uploads"),
             ("datasets", "responses", "has datasets.responses;", "predictions"),

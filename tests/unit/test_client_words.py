@@ -108,6 +108,17 @@ def test_the_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_the_images_of_each_model_are_counted_where_several_answered(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    old, new = (Record(status="ok", label="Coat", score=0.5, model_name="m", model_version=text) for text in "12")
+    lost = Record(status="error", error_code="expired", model_name="m", model_version="2")
+    assert show_records(lambda: [old] * 2_000 + [new, lost], False, 2_002) == "answered by m 1: 2,000, m 2: 1"
+    assert show_records(lambda: [old] * 2, False, 2) == ""
+
+
 def test_a_terminal_gets_counts_where_the_table_would_be_long(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

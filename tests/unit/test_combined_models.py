@@ -135,7 +135,7 @@ def test_a_combined_model_is_no_member_and_one_model_is_none(small: Path, tmp_pa
     made = write_combined(tmp_path / "made", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
     with pytest.raises(ArtifactError, match="is a combined model itself; combine its members instead"):
         write_combined(tmp_path / "more", "more", "1.0.0", Composition(MEAN), [made.folder, SHIPPED])
-    with pytest.raises(ArtifactError, match="it has 1 members; it must have 2 to 8"):
+    with pytest.raises(ArtifactError, match="a combined model has 2 to 8 members; this one has 1"):
         write_combined(tmp_path / "more", "more", "1.0.0", Composition(MEAN), [SHIPPED])
     with pytest.raises(ArtifactError, match="which only a worker scores"):
         load_engine(made)
@@ -152,6 +152,9 @@ def test_a_combined_model_is_no_member_and_one_model_is_none(small: Path, tmp_pa
             '"weights"',
             "must be an object with schema_version 1, kind, members, threshold",
         ),
+        ("composition.json", '"small"', '"large"', "its members are not those in the folder members/"),
+        ("composition.json", '"0.1.0"', '"0.2.0"', "its members are not those in the folder members/"),
+        ("labels.txt", "Ankle boot\nBag", "Bag\nAnkle boot", "labels.txt differs from that of the first member"),
         ("members/1/labels.txt", "Bag", "Cat", "altered"),
     ],
 )
@@ -178,6 +181,19 @@ def test_a_member_that_the_manifest_does_not_list_is_not_served(small: Path, tmp
     seal(made.folder, "1.0.0", "both")
     with pytest.raises(ArtifactError, match="not numbered from 1"):
         read_artifact(made.folder)
+
+
+def test_only_verified_files_of_the_members_are_copied(small: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("secret")
+    (small / "link").symlink_to(secret)
+    (small / "notes.txt").write_text("mine")
+    made = write_combined(tmp_path / "made", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
+    assert not list(made.folder.rglob("link")) and not list(made.folder.rglob("notes.txt"))
+    (small / "MODEL_CARD.md").unlink()
+    (small / "MODEL_CARD.md").symlink_to(secret)
+    with pytest.raises(ArtifactError, match=r"MODEL_CARD\.md in .* is a link to a file outside of it"):
+        write_combined(tmp_path / "more", "both", "1.0.0", Composition(MEAN), [small, SHIPPED])
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

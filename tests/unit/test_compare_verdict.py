@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,15 @@ def test_two_files_that_agree_may_be_promoted(runs: Runs) -> None:
     assert "two results files: 400 requests to both models" in lines
     assert "equal labels: 99.00% (97.46% to 99.61%): 396 of 400" in lines
     assert "verdict: no worse" in lines and all(len(line) <= 80 for line in lines)
+
+
+def test_large_ratios_fit_80_columns(runs: Runs) -> None:
+    slow = [replace(row, predict_ms=round(8 + number / 8, 2)) for number, row in enumerate(side("2"))]
+    fast = [replace(row, predict_ms=round(0.2 + number / 4000, 2)) for number, row in enumerate(side("1"))]
+    _, out, _ = runs.compare(fast, slow, "--verdict")
+    [line] = [line for line in out.splitlines() if line.startswith("p50 predict")]
+    assert line.endswith(")") and re.search(r" [\d,]+ \([\d,]+ to [\d,]+\)$", line)
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_images_that_cannot_be_compared_are_counted(runs: Runs) -> None:
@@ -161,6 +171,14 @@ class TestCanary:
         found = json.loads(out)
         assert code == 3 and found["verdict"] == "worse" and found["agreement"] is None
         assert found["labels"][0]["label"] == "cat" and found["labels"][0]["p"] < 1e-9
+
+    def test_a_true_label_that_no_model_predicts_is_named(self, runs: Runs, tmp_path: Path) -> None:
+        labels = tmp_path / "labels.csv"
+        true = ["top" if number % 4 == 0 else LABELS[number % 4] for number in range(400)]
+        labels.write_text("file,label\n" + "".join(f"{number}.png,{label}\n" for number, label in enumerate(true)))
+        rows = side("1", 200) + side("2", 200, first=200)
+        _, _, err = self.compare(runs, rows, *self.NAMED, "--labels", str(labels))
+        assert err == "top is never predicted; is it a label of the models?\n"
 
     def test_a_repeated_response_counts_once(self, runs: Runs) -> None:
         rows = side("1", 300) + side("2", 300, first=300)

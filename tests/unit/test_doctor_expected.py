@@ -30,6 +30,7 @@ def test_names_of_topics_come_from_the_file(tmp_path: Path) -> None:
         "projects/shared/topics/labels",
         "projects/shared/topics/dead",
         "projects/shop/topics/dev-compare_predict",
+        "projects/shop/topics/dev-req_train",
     }
     by_name = {each.name.rpartition("/")[2]: each for each in expected.subscriptions}
     assert by_name["dev-res_predict-sub"].topic == "projects/shared/topics/labels"

@@ -7,66 +7,28 @@ import json
 import logging
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions import bootstrap
-from functions.messages.contract import Envelope, Request, Response
+from functions.messages.contract import Envelope, Request
 from functions.messages.request_decoder import decode
 from functions.runtime import model_loader
-from functions.runtime.model_pool import ModelPool
+from functions.runtime.new_aliases import AGAIN_S
 from functions.runtime.traffic_split import side_of
-from functions.service.pipeline import Pipeline
-from functions.settings import Settings
 from model.artifact.load import Artifact, load_engine
 from model.engines.base import Engine
 from model.errors import ArtifactError, NotRegistered
 from model.registry.aliases import STABLE, Target
 from model.registry.registry import Registry
+from tests.pool_worker import IMAGE, Worker
 from tests.registry_models import NAME, push, seal, set_alias, variant
-from tests.samples import encoded
 from tests.waiting import until
-
-IMAGE = encoded()
-
-
-class Worker:
-    """What serves requests in a worker whose registry is a folder."""
-
-    def __init__(
-        self, registry: Registry, models: str = NAME, executor: Executor | None = None, **settings: Any
-    ) -> None:
-        settings = {"comparison_topic": "compare", **settings}
-        made = bootstrap.build(Settings(project="p", registry=registry.address, models=models, **settings), executor)
-        self.pipeline: Pipeline = made.pipeline
-        assert isinstance(self.pipeline.models, ModelPool)
-        self.pool = self.pipeline.models
-
-    def ask(self, model: str = "", request_id: str = "r1") -> Response:
-        attributes = {"request_id": request_id, **({"model": model} if model else {})}
-        request = decode(Envelope("m1", IMAGE, attributes))
-        assert isinstance(request, Request)
-        return self.pipeline.submit(request).result()
-
-    def version(self, model: str = "", request_id: str = "r1") -> str:
-        """The version that answers, by its labels as by its name and digest."""
-        response = self.ask(model, request_id)
-        assert response.model and response.error is None
-        assert {each.label.split()[-1] for each in response.predictions} == {response.model.version}
-        return response.model.version
-
-    def refusal(self, model: str) -> str:
-        error = self.ask(model).error
-        assert error and error.code == "unknown_model"
-        return error.message
-
-    def problem(self) -> str:
-        return str(self.pool.report().get("problem", ""))
 
 
 @pytest.fixture
@@ -331,17 +293,34 @@ def test_a_request_names_an_alias_a_version_or_a_digest(registry: Registry, targ
     assert worker.version(targets[0].digest) == "1.0.0"
 
 
-def test_what_is_unknown_is_refused_with_what_is_known(registry: Registry, targets: list[Target]) -> None:
+def test_an_alias_that_was_just_set_is_served_before_all_aliases_are_read_again(
+    registry: Registry, targets: list[Target]
+) -> None:
+    worker = Worker(registry)
+    assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@new")
+    set_alias(registry, targets[1], "new")
+    worker.pool._new_aliases._clock = lambda: time.monotonic() + AGAIN_S
+    assert worker.version(f"{NAME}@new") == "2.0.0"
+    assert worker.version() == "1.0.0"
+
+
+def test_what_is_unknown_is_refused_with_what_is_known(
+    registry: Registry, targets: list[Target], caplog: pytest.LogCaptureFixture
+) -> None:
     worker = Worker(registry)
     assert worker.refusal("shoes") == f"model is 'shoes'; this worker serves '{NAME}'"
     assert "the aliases of fashion-mnist are stable" in worker.refusal(f"{NAME}@candidate")
-    assert "has no version 9.0.0 of fashion-mnist; it has 1.0.0, 2.0.0, 3.0.0" in worker.refusal(f"{NAME}@9.0.0")
+    assert "the latest versions of fashion-mnist are 1.0.0, 2.0.0, 3.0.0" in worker.refusal(f"{NAME}@9.0.0")
     assert "no alias that this worker serves has this digest" in worker.refusal("sha256:" + "0" * 64)
     assert "it must be 1 to 63 of a-z" in worker.refusal(f"{NAME}@../1.0.0")
     _break(registry, _cut)
-    assert "is not complete: model.tflite is missing or cut off" in worker.refusal(f"{NAME}@2.0.0")
+    assert "this version is not complete" in worker.refusal(f"{NAME}@2.0.0")
     _altered(Path(registry.address) / NAME / "3.0.0")
-    assert "it cannot be served: model.tflite in" in worker.refusal(f"{NAME}@3.0.0")
+    assert worker.refusal(f"{NAME}@3.0.0") == (
+        f"model is '{NAME}@3.0.0'; it cannot be served, and the worker's log says why"
+    ), "a sender sees no path"
+    reasons = [record.reason for record in caplog.records if record.message == "model not loaded"]  # type: ignore[attr-defined]
+    assert "model.tflite is missing or cut off" in reasons[0] and registry.address in reasons[1]
     assert worker.version() == "1.0.0"
 
 
@@ -356,6 +335,23 @@ def test_a_shadow_without_a_comparison_topic_is_a_problem_and_not_silence(
     worker.pool.reread()
     assert not worker.problem()
     assert worker.pool.report()["models"][1]["shadow"] is True
+    set_alias(registry, targets[1], "shade", shadow=True, percent=0.0)
+    worker.pool.reread()
+    assert {"shadow": True, "percent": 0.0}.items() <= worker.pool.report()["models"][1].items()
+
+
+@pytest.mark.parametrize(("options", "says"), [({"percent": 5.0}, "a percentage"), ({"shadow": True}, "shadow")])
+def test_options_of_the_served_alias_are_a_problem_and_not_silence(
+    registry: Registry, targets: list[Target], options: dict[str, Any], says: str
+) -> None:
+    set_alias(registry, targets[1], "beta", **options)
+    worker = Worker(registry, f"{NAME}@beta")
+    worker.pool.reread()
+    assert worker.version() == "2.0.0"
+    assert worker.problem().startswith(f"{NAME}@beta 2.0.0: it has {says}, which is ignored")
+    set_alias(registry, targets[1], "beta")
+    worker.pool.reread()
+    assert not worker.problem()
 
 
 @pytest.fixture

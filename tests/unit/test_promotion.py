@@ -228,12 +228,26 @@ class TestCommand:
         save_verdict(shop.registry, shop.verdict())
         code, out, err = self.run(shop, capsys)
         assert (code, err) == (0, "")
-        assert f"{NAME}@stable names 1.1.0, before 1.0.0; workers follow" in out
+        assert f"{NAME}@stable names 1.1.0 instead of 1.0.0; workers follow" in out
         assert "says no worse" in out and "predictions model rollback fashion-mnist stable" in out
 
     def test_force_prints_what_it_overrides(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = self.run(shop, capsys, "--force")
         assert code == 0 and "overridden by --force: no comparison of 1.0.0 with 1.1.0 is saved" in out
+
+    def test_a_refusal_names_what_speaks_against_the_candidate(
+        self, shop: Shop, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reasons = (
+            "beyond: share of Shirt +17.65%",
+            "open: errors +1%",
+            "within: p95 ratio 0.41",
+            "and the shares of 7",
+        )
+        save_verdict(shop.registry, shop.verdict(WORSE, reasons=reasons))
+        code, _, err = self.run(shop, capsys)
+        assert code == 1 and "is not promoted (--force promotes it anyway): the comparison of" in err
+        assert err.endswith("says worse: beyond: share of Shirt +17.65%; open: errors +1%\n")
 
     def test_json(self, shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
         save_verdict(shop.registry, shop.verdict())

@@ -74,6 +74,11 @@ def test_the_example_in_the_help_works(
     assert run(*shlex.split(example))
 
 
+def test_the_help_of_all_commands_fits_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, run("--help").splitlines())) <= 80
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("columns", [40, 80])
 def test_the_help_fits_the_terminal(words: list[str], columns: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +114,10 @@ def test_the_terminals_width_counts_and_that_of_a_pipe_does_not(monkeypatch: pyt
         "1.0.0    5 MB  one two three four five",
         "               six",
     ]
+    assert tables.table(headings, [["1.0.0", "5 MB", "one two three four candidate 0 %"]]).splitlines()[1:] == [
+        "1.0.0    5 MB  one two three four",
+        "               candidate 0 %",
+    ], "a number stays with its sign"
     monkeypatch.setenv("COLUMNS", "20")
     assert tables.table(headings, rows).splitlines() == [
         "1.0.0",
@@ -129,7 +138,10 @@ def test_push(run: Run, registry: Registry, tmp_path: Path) -> None:
     found = json.loads(run("push", str(artifact), "--version", "1.10.0", "--json"))
     assert found["version"] == "1.10.0" and found["address"] == registry.address_of(NAME, "1.10.0")
     assert registry.versions(NAME)[-1] == "1.10.0"
-    assert "no alias has changed" in run("push", str(artifact), "--version", "1.10.0")
+    hint = f"  predictions model alias set {NAME} candidate 1.10.0"
+    assert run("push", str(artifact), "--version", "1.10.0").splitlines()[-1] == hint
+    other = str(tmp_path / "another one")
+    assert run("push", str(artifact), "--registry", other).endswith(f"candidate 1.4.0 --registry '{other}'\n")
     said = run("push", str(artifact), "--version", "1.1.0", code=1)
     assert re.fullmatch(r"model push: .*/fashion-mnist/1\.1\.0 holds another artifact, .* with --version .*\n", said)
     assert "manifest.json is missing from" in run("push", str(tmp_path / "none"), code=1)
@@ -187,6 +199,20 @@ def test_diff(run: Run, registry: Registry, tmp_path: Path) -> None:
         assert line in shown.splitlines(), shown
     found = json.loads(run("diff", f"{NAME}@stable", f"{NAME}@2.0.0", "--json"))
     assert found["labels"]["added"] == ["Boot"] and set(found["files"]) == {"labels.txt", "signature.json"}
+    combined = tmp_path / "combined"
+    run(
+        "combine",
+        str(tmp_path / f"{NAME}-1.2.0"),
+        str(tmp_path / f"{NAME}-1.2.0"),
+        "--name",
+        NAME,
+        "--out",
+        str(combined),
+    )
+    run("push", str(combined), "--version", "3.0.0")
+    shown = run("diff", NAME, f"{NAME}@3.0.0")
+    assert f"  from  one model\n  to    mean: {NAME} 1.2.0, {NAME} 1.2.0\n" in shown
+    assert f"\n  only in {NAME} 1.2.0\n  model.tflite " in shown and f"\n  only in {NAME} 3.0.0\n  comp" in shown
     same = json.loads(run("diff", NAME, f"{NAME}@1.2.0", "--json"))
     assert set(same) == {"from", "to", "golden"} and same["golden"]["litert"]["largest_difference"] == 0
     assert "the digests are equal" in run("diff", NAME, f"{NAME}@1.2.0")
@@ -195,13 +221,13 @@ def test_diff(run: Run, registry: Registry, tmp_path: Path) -> None:
 def test_rollback_says_what_it_did(run: Run, registry: Registry) -> None:
     shown = run("rollback", NAME)
     assert shown.splitlines() == [
-        f"{NAME}@stable names 1.1.0, before 1.2.0; workers follow within 30 s",
+        f"{NAME}@stable names 1.1.0 instead of 1.2.0; workers follow within 30 s",
         f"{NAME}@candidate still gets 5 % of the requests, with 1.3.0",
     ]
     said = run("rollback", NAME, code=1)
-    assert (
-        said == f"model rollback: {NAME}@stable names 1.1.0; it has named no other version before, so there is "
-        "nothing to roll back to\n"
+    assert said == (
+        f"model rollback: {NAME}@stable names 1.1.0; there is no earlier version to roll back to; alias set names any "
+        "version\n"
     )
     run("alias", "set", NAME, "candidate", "1.1.0")
     found = json.loads(run("rollback", NAME, "candidate", "--to", "1.3.0", "--json"))
@@ -211,7 +237,7 @@ def test_rollback_says_what_it_did(run: Run, registry: Registry) -> None:
 def test_a_canary_that_moves_is_paused(run: Run) -> None:
     shown = run("alias", "set", NAME, "candidate", "1.1.0")
     assert shown.splitlines() == [
-        f"{NAME}@candidate names 1.1.0, before 1.3.0; workers follow within 30 s",
+        f"{NAME}@candidate names 1.1.0 instead of 1.3.0; workers follow within 30 s",
         f"{NAME}@candidate is a canary with 0 % of the requests",
         "its 5 % ended: alias set with --percent begins again",
         f"{NAME}@candidate is no shadow any more",
@@ -278,6 +304,10 @@ def test_gc_asks(
     assert registry.versions(NAME) == ["1.1.0", "1.2.0"]
     found: dict[str, Any] = json.loads(run(*words, "--yes", "--json"))
     assert found == {"model": NAME, "found": [], "deleted": []}
+    assert run("gc", NAME) == (
+        f"{NAME} has no version to delete; the newest 5 (--keep), and what was pushed in the last 24 hours (--days) "
+        "stay too\n"
+    )
     assert "has no model other" in run("gc", "other", "--yes", code=1)
 
 

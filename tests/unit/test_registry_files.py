@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,9 @@ def test_folders_with_other_names_are_no_models(registry: Registry, tmp_path: Pa
         (written(percent="5"), "percent is '5'"),
         (written(percent=True), "percent is 'true'"),
         (written(percent=float("nan")), "percent is 'NaN'"),
+        (written(percent=10**400), "percent is 'Infinity'"),
+        (written(percent=-(10**400)), "percent is '-Infinity'"),
+        (written(previous=[{"version": "1.0.0", "digest": DIGEST}] * 11), "previous has 11 versions; at most 10"),
         (written(shadow=1), "shadow is '1'; it must be true or false"),
         (written(version="../x"), r"the version is '\.\./x'"),
         (written(digest="0"), "the digest"),
@@ -145,7 +149,7 @@ def test_folders_with_other_names_are_no_models(registry: Registry, tmp_path: Pa
         (written(changed_at=5), "changed_at must be a text"),
         (b"[" * 100_000, "nested too deeply"),
     ],
-    ids=range(24),
+    ids=range(27),
 )
 def test_aliases_that_are_refused(content: bytes, message: str, registry: Registry, tmp_path: Path) -> None:
     file = tmp_path / "registry" / NAME / ALIASES
@@ -156,6 +160,23 @@ def test_aliases_that_are_refused(content: bytes, message: str, registry: Regist
     with pytest.raises(RegistryError, match=message):
         set_alias(registry, NAME, "candidate", "1.0.0")
     assert file.read_bytes() == content, "what cannot be read is not overwritten"
+
+
+def test_a_pipe_instead_of_the_aliases_keeps_nobody_waiting(registry: Registry, tmp_path: Path) -> None:
+    file = tmp_path / "registry" / NAME / ALIASES
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    with pytest.raises(RegistryError, match="it must be a file"):
+        registry.aliases(NAME)
+
+
+def test_a_manifest_with_too_many_files_is_refused(registry: Registry, tmp_path: Path) -> None:
+    manifest = tmp_path / "registry" / NAME / "1.0.0" / MANIFEST
+    body = json.loads(manifest.read_text())
+    body["files"] |= {f"more/{number}": {"sha256": "0" * 64, "size": 0} for number in range(100_000 // 2)}
+    manifest.write_text(json.dumps(body))
+    with pytest.raises(RegistryError, match=r"lists 50,\d+ files; at most 1,000 are allowed"):
+        registry.version(NAME, "1.0.0")
 
 
 def test_percentages_over_100_are_refused() -> None:
@@ -229,7 +250,7 @@ def test_the_members_of_a_combined_model_are_shown(registry: Registry, tmp_path:
     assert "cascade, threshold 0.8: fashion-mnist 1.0.0, fashion-mnist 1.1.0" in show_text(cascade, [])
     differences = compare(mean, cascade)
     assert differences["composition"]["kind"] == {"from": "mean", "to": "cascade"}
-    assert "threshold  -     0.8" in diff_text(mean, cascade, differences)
+    assert "  to    cascade, threshold 0.8: " in diff_text(mean, cascade, differences)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from functions.messages.contract import Envelope
 from functions.messages.request_decoder import decode
 from functions.messages.trace_context import TraceContext
+from functions.observability import request_log
 from functions.observability.json_logging import JsonLines
 from functions.observability.request_log import NOT_READY, RequestLog
 from functions.service.handler import Handler
@@ -59,6 +60,8 @@ def test_a_prediction_is_logged(log: Log) -> None:
         "message": "answered",
         "logger": "functions.observability.request_log",
         "request_id": "r1",
+        "model": "fake",
+        "version": "1.0.0",
         "outcome": "ok",
         "delivery_attempt": 2,
         "logging.googleapis.com/trace": f"projects/shop/traces/{TRACE}",
@@ -78,6 +81,17 @@ def test_a_score_is_logged_with_the_usual_score_of_its_label(log: Log) -> None:
     assert 0 < unknown["score"] <= 1 and "expected_score" not in unknown
     assert known["score"] == unknown["score"] and known["expected_score"] == usual[known["label"]] is not None
     assert not {"label", "score", "expected_score"} & none.keys()
+
+
+def test_a_model_that_answers_keeps_its_expected_scores_however_many_others_are_loaded(log: Log) -> None:
+    handler = fake_handler(request_log=RequestLog())
+    sent(handler, encoded(), request_id="first")
+    label = log.lines()[-1]["label"]
+    handler.request_log.expect(MODEL.digest, {label: 0.5})
+    for number in range(3 * request_log.MODELS):
+        handler.request_log.expect(f"sha256:other-{number}", {})
+        sent(handler, encoded(), request_id=f"r{number}")
+        assert log.lines()[-1]["expected_score"] == 0.5
 
 
 def test_without_a_trace_none_is_made_up(log: Log) -> None:

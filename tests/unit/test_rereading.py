@@ -74,6 +74,22 @@ def test_a_reading_that_fails_ends() -> None:
             started.pop()()
 
 
+def test_without_a_thread_the_request_goes_on_and_a_later_one_reads(caplog: pytest.LogCaptureFixture) -> None:
+    steps, failures = Steps(), [RuntimeError("can't start new thread")]
+
+    def start(name: str, run: Callable[[], None]) -> None:
+        if failures:
+            raise failures.pop()
+        steps.started.append(run)
+
+    tried = Rereading(lambda: None, AGE_S, start, lambda: steps.now)
+    for _ in range(2):
+        steps.now += AGE_S
+        tried.request()
+    assert len(steps.started) == 1
+    assert [record.message for record in caplog.records] == ["aliases not read"]
+
+
 def test_a_quick_reading_holds_no_reply() -> None:
     steps = Steps()
     steps.rereading.begin()

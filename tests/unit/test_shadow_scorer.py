@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from functions.messages.comparison import Comparison
-from functions.messages.contract import Envelope, Model, Request, Response
+from functions.messages.contract import Envelope, Error, Model, Request, Response
 from functions.messages.request_decoder import decode
 from functions.observability.request_log import RequestLog
 from functions.runtime import shadow_scorer
@@ -148,17 +151,86 @@ def test_a_topic_that_refuses_is_counted_and_logged_once(caplog: pytest.LogCaptu
     ]
 
 
-def test_a_shadow_that_fails_changes_no_answer() -> None:
+def test_a_shadow_that_fails_changes_no_answer_and_says_so_in_the_comparison(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     bench.open()
     bench.engines[0].failure = RuntimeError("broken")
     assert bench.answer().error is None
-    assert until(lambda: bench.copies() == {"failed": 1})
+    assert bench.topic.arrived.acquire(timeout=10)
     bench.engines[0].failure = None
     assert bench.answer(request_id="r2").error is None
     assert bench.topic.arrived.acquire(timeout=10)
+    failed, scored = bench.topic.published
+    assert failed.shadow.error == Error("unavailable", "the shadow failed: broken") and failed.shadow.model == SHADE
+    assert (scored.request_id, scored.shadow.error) == ("r2", None)
+    assert until(lambda: bench.copies() == {"compared": 2})
+    assert [record.message for record in caplog.records] == ["a shadow failed"]
+
+
+def test_a_copy_that_waits_until_its_request_has_expired_still_compares() -> None:
+    bench = Bench()
+    expires = datetime.now(UTC) + timedelta(seconds=1)
+    for request_id in ("r1", "r2"):  # the first one keeps the shadow busy
+        assert bench.answer(request_id=request_id, expires_at=expires.isoformat()).error is None
+    time.sleep(max(0.0, (expires - datetime.now(UTC)).total_seconds()) + 0.01)
+    bench.open()
+    for _ in range(2):
+        assert bench.topic.arrived.acquire(timeout=10)
+    assert [each.shadow.error for each in bench.topic.published] == [None, None]
+
+
+def test_an_image_that_is_gone_meanwhile_is_no_failure_of_the_shadow() -> None:
+    bench = Bench()
+    objects = bench.pipeline.objects
+    assert isinstance(objects, MemoryObjects)
+    objects.objects[uri := "gs://bucket/image.png"] = encoded()
+    reference = json.dumps({"image_uri": uri}).encode()
+    assert bench.answer(reference).error is None
+    image = objects.objects.pop(uri)
+    bench.open()
+    assert until(lambda: bench.copies() == {"failed": 1})
+    objects.objects[uri] = image
+    assert bench.answer(reference, request_id="r2").error is None
+    assert bench.topic.arrived.acquire(timeout=10)
     assert [each.request_id for each in bench.topic.published] == ["r2"]
-    assert bench.copies() == {"failed": 1, "compared": 1}
+
+
+def test_a_topic_that_hangs_holds_a_bounded_number_of_comparisons() -> None:
+    bench = Bench()
+    bench.open()
+    hanging: list[Future[str]] = []
+    count = shadow_scorer.MAX_COPIES + 20
+
+    def hang(comparison: Comparison) -> Future[str]:
+        hanging.append(Future())
+        return hanging[-1]
+
+    bench.scorer._publish = hang
+    for number in range(count):
+        assert bench.answer(request_id=f"r{number}").error is None
+    assert until(lambda: len(hanging) == shadow_scorer.MAX_COPIES)
+    assert bench.copies() == {"dropped": 20}
+    for future in hanging:
+        future.set_result("1")
+    bench.answer(request_id="again")
+    assert until(lambda: len(hanging) == shadow_scorer.MAX_COPIES + 1)
+
+
+def test_without_a_thread_for_shadows_the_answer_comes_and_a_later_copy_tries_again() -> None:
+    bench = Bench()
+    bench.open()
+    failures = [RuntimeError("can't start new thread")]
+
+    def start_later(name: str, run: Callable[[], None]) -> threading.Thread:
+        if failures:
+            raise failures.pop()
+        return start(name, run)
+
+    bench.scorer._start = start_later
+    assert bench.answer().error is None
+    assert bench.copies() == {"dropped": 1}
+    bench.answer(request_id="r2")
+    assert bench.topic.arrived.acquire(timeout=10)
 
 
 def test_an_error_response_is_not_copied() -> None:

@@ -16,9 +16,11 @@ from client.doctor.gcloud import gcloud
 from client.doctor.subscription_settings import short
 from client.gcp import UsageError
 from client.text import printable
+from model.artifact.composition import read_composition
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import ENGINES, choose_engine, load_engine, read_artifact
+from model.artifact.load import ENGINES, Artifact, choose_engine, load_engine, read_artifact
 from model.errors import ArtifactError, RegistryError
+from model.library_output import quiet_libraries
 from model.registry.aliases import STABLE, Alias
 from model.registry.bucket import SCHEME
 from model.registry.names import ModelRef, parse_ref
@@ -99,18 +101,32 @@ def _check_version(registry: Registry, name: str, share: Share, alias: Alias) ->
             return fail(subject, message, repair)
         with TemporaryDirectory() as temporary:
             artifact = read_artifact(fetch_artifact(version.address, Path(temporary)))
+            parts = artifact.members or (artifact,)
+            if artifact.members:
+                read_composition(artifact)
             try:
                 choose_engine(artifact)
             except ArtifactError:
                 needed = ENGINES[artifact.engines[0]].requirement
                 message = f"{target.version} is complete, {share}; golden images not checked: no engine of it is here"
                 return warn(subject, message, shlex.join(["pip", "install", needed]))
-            engine, loaded = load_engine(artifact)
-            loaded.close()
+            engine = choose_engine(artifact)
+            for part in parts:
+                with quiet_libraries():
+                    load_engine(part, engine)[1].close()
     except ArtifactError as exc:
         return fail(subject, printable(str(exc)), repair)
-    scored = "scores its golden images as recorded" if artifact.golden else "has valid scores, and no golden images"
-    return ok(subject, f"{target.version} is complete, {scored} ({engine}); {share}")
+    return ok(subject, f"{target.version} is complete, {_scored(parts)} ({engine}); {share}")
+
+
+def _scored(parts: Sequence[Artifact]) -> str:
+    """What was found about the golden images of a model, or of the members of a combined one."""
+    has_golden = all(part.golden for part in parts)
+    if len(parts) == 1:
+        return "scores its golden images as recorded" if has_golden else "has valid scores, and no golden images"
+    if has_golden:
+        return f"its {len(parts)} members score their golden images as recorded"
+    return f"its {len(parts)} members have valid scores, and not all have golden images"
 
 
 def _compare(

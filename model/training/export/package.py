@@ -11,11 +11,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from model.artifact.load import Artifact, read_artifact
+from model.artifact.load import CARD, Artifact, read_artifact
 from model.artifact.manifest import MANIFEST
 from model.text import reason
 from model.training.errors import ExportError
-from model.training.export.artifact_writer import CARD, replace, set_version
+from model.training.export.artifact_writer import replace, set_version
 from model.training.export.model_card import render_card
 from model.training.export.variants import ExportJob, build
 from model.training.export.versions import earlier_artifact, version_after
