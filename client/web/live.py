@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from client.report.summary import PERCENTILES, summarize
+from client.report.summary import PERCENTILES, percentiles, summarize
 from client.results.record import Record
 
 WINDOW_S = 300.0
@@ -39,20 +39,24 @@ class Live:
                 self._rows.discard(self._answered.popleft()[1])
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures as JSON. Times are milliseconds, `throughput` images in each step of `step_s` seconds."""
+        """Return the figures as JSON. Times are milliseconds, `throughput` images in each step of `step_s` seconds.
+
+        `client_ms`: the percentiles of each step, from sending to receiving; None for one without an image.
+        """
         now = time.time()
         with self._changing:
             while self._answered and self._answered[0][0] < now - WINDOW_S:
                 self._rows.discard(self._answered.popleft()[1])
             answered = [(at, record) for at, _, record in self._answered]
-        steps = [0] * int(WINDOW_S / _STEP_S)
-        for at, _ in answered:
-            steps[-1 - min(len(steps) - 1, max(0, int((now - at) / _STEP_S)))] += 1
+        steps: list[list[Record]] = [[] for _ in range(int(WINDOW_S / _STEP_S))]
+        for at, record in answered:
+            steps[-1 - min(len(steps) - 1, max(0, int((now - at) / _STEP_S)))].append(record)
         summary = summarize([record for _, record in answered])
         return {
             "window_s": WINDOW_S,
             "step_s": _STEP_S,
-            "throughput": steps,
+            "throughput": [len(step) for step in steps],
+            "client_ms": [percentiles(each.client_ms or 0.0 for each in step) if step else None for step in steps],
             "outcomes": summary.statuses,
             "errors": summary.errors,
             "labels": summary.labels,

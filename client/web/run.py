@@ -43,7 +43,7 @@ class Run:
         self.ended = ""
         """Why the job can receive no more responses."""
         self.used_at = time.monotonic()
-        self._changing = threading.Lock()
+        self._changing, self._showing = threading.Lock(), threading.Lock()
         self._images: dict[str, tuple[int, UploadedImage]] = {}
         self._keys: dict[str, str] = {}
         self._early: OrderedDict[str, Response] = OrderedDict()
@@ -177,8 +177,9 @@ class Run:
         self._changed(key)
 
     def _changed(self, key: str) -> None:
-        if record := self.job.record_of(key):
-            self._on_row(self.job, self._images[key][0], key, record)
+        with self._showing:  # a thread that has read an older state must not show it after a newer one
+            if record := self.job.record_of(key):
+                self._on_row(self.job, self._images[key][0], key, record)
 
     # Resuming
 

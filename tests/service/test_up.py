@@ -77,6 +77,8 @@ def test_up_starts_the_twin_and_ctrl_c_ends_it(root: Path, tmp_path: Path) -> No
         assert up.ready(), up.said
         assert requests.get(f"http://127.0.0.1:{up.port('worker')}/ready", timeout=5).status_code == 200
         assert requests.get(f"http://127.0.0.1:{up.port('storage')}/storage/v1/b/uploads", timeout=5).ok
+        page = requests.get(f"http://127.0.0.1:{up.port('page')}/api/facts", timeout=5).json()
+        assert page["ways"] == ["topic", "bucket", "http"]
         assert listens(up.port("pubsub"))
         family = up.family()
         assert len(family) >= 3, "the twin, gunicorn and its worker"

@@ -42,14 +42,14 @@ function draw(found) {
       ...Object.entries(found.outcomes).map(([name, value]) => figure(count(value), name === "ok" ? "with predictions" : "refused")),
     ),
     part("Throughput", plot(found.throughput, found.step_s)),
-    part("Latency", latency(found)),
+    part("Latency", latency(found), answered ? times(found) : null),
     part("Labels", shares(found.labels)),
     part("Errors", shares(found.errors)),
   );
 }
 
-const part = (title, content) =>
-  element("div", {}, element("h2", {}, title), content || element("p", { class: "soft" }, "none in the last minutes"));
+const part = (title, content, plot) =>
+  element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, "none in the last minutes"));
 
 function plot(steps, seconds) {
   const most = Math.max(1, ...steps);
@@ -58,6 +58,22 @@ function plot(steps, seconds) {
   for (const [index, value] of steps.entries()) {
     const height = (92 * value) / most;
     if (value) svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 100 - height, height }));
+  }
+  return element("div", {}, svg, element("p", { class: "soft" }, text));
+}
+
+// The median as bars, and p95 as lines above them, of the times from sending to receiving.
+function times(found) {
+  const steps = found.client_ms;
+  const [p50, p95] = [50, 95].map((p) => found.percentiles.indexOf(p));
+  const most = Math.max(...steps.filter(Boolean).map((each) => each[p95]), 1);
+  const text = `client, in each ${found.step_s} seconds: p50 as bars, p95 as lines; at most ${ms(most)}`;
+  const svg = element("svg:svg", { class: "plot", viewBox: `0 0 ${steps.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": text });
+  for (const [index, each] of steps.entries()) {
+    if (!each) continue;
+    const [bar, line] = [p50, p95].map((at) => (92 * each[at]) / most);
+    svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 100 - bar, height: bar }));
+    svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 98 - line, height: 2, class: "high" }));
   }
   return element("div", {}, svg, element("p", { class: "soft" }, text));
 }
