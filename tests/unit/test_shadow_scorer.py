@@ -119,7 +119,9 @@ def test_no_answer_waits_for_a_shadow_and_what_does_not_fit_is_dropped_and_count
         assert bench.answer(request_id=f"r{number}").error is None
     dropped = bench.copies()["dropped"]
     assert dropped in (49, 50)  # the shadow's thread holds one of them, or not yet
-    assert [record.message for record in caplog.records] == ["copies were not compared"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "copies were not compared"
+    ]
     bench.open()
     for _ in range(count - dropped):
         assert bench.topic.arrived.acquire(timeout=30)
@@ -164,7 +166,7 @@ def test_a_shadow_that_fails_changes_no_answer_and_says_so_in_the_comparison(cap
     assert failed.shadow.error == Error("unavailable", "the shadow failed: broken") and failed.shadow.model == SHADE
     assert (scored.request_id, scored.shadow.error) == ("r2", None)
     assert until(lambda: bench.copies() == {"compared": 2})
-    assert [record.message for record in caplog.records] == ["a shadow failed"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["a shadow failed"]
 
 
 def test_a_copy_that_waits_until_its_request_has_expired_still_compares() -> None:
