@@ -6,7 +6,6 @@ one, and the old one is released with its last request. Where anything fails, th
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -63,7 +62,7 @@ class ModelPool:
         self._versions, self._new_aliases = KnownVersions(registry, max_age_s, clock), NewAliases(registry, clock)
         self._compares = compares
         self._problems = ModelProblems()
-        self._collections = 0
+        self._trims = 0
         self.rereading = Rereading(self.reread, max_age_s, start, clock)
         self._begin(self._first)
 
@@ -109,10 +108,9 @@ class ModelPool:
                 self._update(name)
             except Exception as exc:
                 self._problems.note(name, "aliases", exc)
-        if self._collections:
-            # Twice: what the last requests of a model hold is released after the first time.
-            self._collections -= 1
-            gc.collect()
+        if self._trims:
+            # Twice: the last requests of a model release it after the first time.
+            self._trims -= 1
             trim_memory()
 
     def _begin(self, name: str) -> Serving:
@@ -158,7 +156,7 @@ class ModelPool:
         shades = (Shadow(each, found) for each in copied if (found := now.current(each)))
         now = self._serving[name] = replace(now, shadows=tuple(shades))
         if self._loaded.release(set(before.models) - set(now.models)):
-            self._collections = 2
+            self._trims = 2
         self._shrink(now)
         self._problems.end(name, checked)
 
@@ -288,4 +286,4 @@ class ModelPool:
                 self._problems.end(name, set())
         for each in gone:
             log.info("model released", extra={"model": each.model.name, "version": each.model.version})
-            self._collections = 2
+            self._trims = 2
