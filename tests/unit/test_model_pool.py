@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import shutil
@@ -58,7 +57,7 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
         assert worker.version() == "1.0.0"
         worker.pool.reread()
         assert worker.version() == "2.0.0"
-        assert until(lambda: gc.collect() is not None and before() is None)
+        assert until(lambda: before() is None), "without the garbage collector, which runs rarely"
         assert worker.pool.report()["models"] == [
             {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
         ]
@@ -73,7 +72,6 @@ def test_many_changes_leave_neither_models_nor_threads(registry: Registry, targe
             worker.pool.reread()
             assert worker.version() == targets[number % 3].version
             models.append(weakref.ref(worker.pool.default))
-        gc.collect()
         assert until(lambda: sum(model() is not None for model in models) == 1)
         assert until(lambda: threading.active_count() <= count + 4)  # the executor's
 
@@ -113,8 +111,7 @@ def _altered(folder: Path) -> None:
 
 def _other_golden_scores(folder: Path) -> None:
     golden = json.loads((folder / "golden.json").read_text())
-    first = golden["images"][0] if "images" in golden else None
-    assert first, sorted(golden)
+    first = golden["images"][0]
     first["scores"]["litert"] = first["scores"]["litert"][::-1]
     (folder / "golden.json").write_text(json.dumps(golden))
     seal(folder, "2.0.0")
