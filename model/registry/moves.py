@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from model.errors import RegistryError
@@ -76,13 +77,8 @@ def roll_back(registry: Registry, name: str, alias: str = STABLE, version: str =
     check_alias(alias)
     if version:
         check_version(version)
-    before: Alias | None = None
 
-    def edit(aliases: dict[str, Alias]) -> dict[str, Alias]:
-        nonlocal before
-        before = aliases.get(alias)
-        if before is None:
-            raise registry.no_alias(name, alias, aliases)
+    def change(before: Alias) -> Alias:
         try:
             after = before.rolled_back(now(), version)
         except RegistryError as exc:
@@ -92,10 +88,9 @@ def roll_back(registry: Registry, name: str, alias: str = STABLE, version: str =
                 f"{name} {after.target.version} has another digest than when {alias} named it; choose another version "
                 "with --to, or use alias set"
             )
-        return aliases | {alias: after}
+        return after
 
-    aliases = registry.edit_aliases(name, (alias,), edit)
-    return Move(alias, before, aliases[alias], aliases)
+    return _change(registry, name, alias, change)
 
 
 def delete_alias(registry: Registry, name: str, alias: str, force: bool = False) -> Move:
@@ -103,6 +98,11 @@ def delete_alias(registry: Registry, name: str, alias: str, force: bool = False)
     check_alias(alias)
     if alias == STABLE and not force:
         raise RegistryError(f"workers that serve {name} could not start without {STABLE}; --force deletes it anyway")
+    return _change(registry, name, alias, lambda before: None)
+
+
+def _change(registry: Registry, name: str, alias: str, change: Callable[[Alias], Alias | None]) -> Move:
+    """Change an alias that exists; None from `change` deletes it. Raises RegistryError."""
     before: Alias | None = None
 
     def edit(aliases: dict[str, Alias]) -> dict[str, Alias]:
@@ -110,7 +110,9 @@ def delete_alias(registry: Registry, name: str, alias: str, force: bool = False)
         before = aliases.get(alias)
         if before is None:
             raise registry.no_alias(name, alias, aliases)
-        return {key: value for key, value in aliases.items() if key != alias}
+        after = change(before)
+        others = {key: value for key, value in aliases.items() if key != alias}
+        return others | {alias: after} if after else others
 
     aliases = registry.edit_aliases(name, (alias,), edit)
-    return Move(alias, before, None, aliases)
+    return Move(alias, before, aliases.get(alias), aliases)

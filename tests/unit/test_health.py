@@ -25,17 +25,22 @@ def push(client: FlaskClient, data: bytes, path: str = "/") -> int:
     return client.post(path, json={"message": message, "subscription": "s"}).status_code
 
 
+def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[BrightnessEngine, FlaskClient]:
+    """The engine of a worker that has counted nothing yet, and a client of it."""
+    bootstrap.request_log.cache_clear()
+    engine = BrightnessEngine()
+    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
+    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    return engine, create_app("serve", str(root / "functions" / "main.py")).test_client()
+
+
 def test_every_request_is_counted_once(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("HTTP_ENDPOINT", "on")
     forget_settings()
-    bootstrap.request_log.cache_clear()
-    engine = BrightnessEngine()
-    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
-    client = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    engine, client = served(root, monkeypatch)
     with caplog.at_level(logging.INFO, "functions"):
         assert push(client, encoded()) == 204
         assert push(client, b"junk") == 204
@@ -63,11 +68,7 @@ def test_every_request_is_counted_once(
 def test_failures_in_a_row_show_at_ready(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     forget_settings()
-    bootstrap.request_log.cache_clear()
-    engine = BrightnessEngine()
-    handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
-    client = create_app("serve", str(root / "functions" / "main.py")).test_client()
+    engine, client = served(root, monkeypatch)
     assert client.get("/ready").get_json()["status"] == "ready"
     engine.failure = RuntimeError("broken")
     for number in range(NOT_READY):
