@@ -86,6 +86,9 @@ def web(
         token=environ.get("ENDPOINT_TOKEN", ""),
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
+        subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
+        registry=environ.get("REGISTRY", ""),
+        artifact=environ.get("ARTIFACT", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))
     return 0

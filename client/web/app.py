@@ -35,7 +35,7 @@ _FORM_BYTES = 10_000
 """Bytes of a form around its file."""
 
 _JSON_BYTES = 100_000
-"""Bytes of the largest JSON body: the ids of 1,000 dead letters."""
+"""Bytes of the largest JSON body: the ids of 1,000 dead letters, or the numbers of 10,000 rows."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -59,6 +59,7 @@ def application(page: Page, host: str) -> Starlette:
         Route("/api/events", handlers.events),
         Route("/api/live", handlers.live),
         Route("/api/images", handlers.upload, methods=["POST"]),
+        Route("/api/again", handlers.again, methods=["POST"]),
         Route("/api/rows/{job}/{n:int}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
         Route("/api/rows/{job}/{n:int}/{what}", handlers.file),
         Route("/api/dead-letters", handlers.dead_letters),
@@ -109,6 +110,18 @@ class _Handlers:
         way, options = given.get("way") or self._page.settings.ways[0], _options(given)
         await run_in_threadpool(self._write, key, data)
         return _json(await run_in_threadpool(_sent, self._page.send, way, options, key, name), 202)
+
+    async def again(self, request: Request) -> Response:
+        """Send images of a job again, whose numbers the body names: {"job": ..., "numbers": [...]}."""
+        try:
+            given = json.loads(await self._body(request, _JSON_BYTES))
+            job, numbers = given["job"], given["numbers"]
+            is_right = isinstance(job, str) and numbers and all(type(each) is int and each > 0 for each in numbers)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            is_right = False
+        if not is_right:
+            raise _Refused(400, "job must be a job's id, and numbers a list of the numbers of its images")
+        return _json({"sent": await run_in_threadpool(_sent, self._page.again, job, numbers)})
 
     async def predict(self, request: Request) -> Response:
         """Take an image as the body or in a form, and reply with its response, as a worker does."""
@@ -177,6 +190,7 @@ class _Handlers:
         try:
             self._page.files.image(key).path.write_bytes(data)
         except OSError as exc:
+            self._page.files.drop_image(key)  # a full disk has kept a part of it
             raise _Refused(503, f"the image cannot be kept: {plain(exc)}") from None
 
     async def _body(self, request: Request, limit: int) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from client.api.options import request_options
 from client.gcp import Cloud, UsageError
@@ -17,6 +18,12 @@ from model.text import quoted
 MAX_IMAGE_BYTES = 20_000_000
 """Bytes of the largest image that the page takes: the worker's default of MAX_IMAGE_BYTES."""
 
+MAX_DROP_IMAGES, MAX_DROP_BYTES = 500, 500_000_000
+"""Images, and bytes in all, that are dropped or chosen at once."""
+
+SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+"""The artifact that a worker serves where nothing else is set."""
+
 MARK = {"web": True}
 """The selection of the jobs that the page makes."""
 
@@ -26,7 +33,11 @@ _COMMANDS = {"topic": "publish", "bucket": "upload", "http": "predict"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`."""
+    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
+
+    `subscription` is the request subscription, empty for `TOPIC-sub`. The references of models, from which drift is
+    measured, are in `registry` or else in the folder `artifact`, empty for the shipped artifact.
+    """
 
     cloud: Cloud
     upload_bucket: str = ""
@@ -35,6 +46,17 @@ class Settings:
     token: str = ""
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
+    subscription: str = ""
+    registry: str = ""
+    artifact: str = ""
+
+    @property
+    def subscription_path(self) -> str:
+        """The full resource name of the request subscription, empty where no project is set."""
+        if not self.cloud.project:
+            return ""
+        topic = self.cloud.topic_path(self.cloud.topic)
+        return self.cloud.subscription_path(self.subscription or f"{topic.replace('/topics/', '/subscriptions/')}-sub")
 
     @property
     def ways(self) -> tuple[str, ...]:

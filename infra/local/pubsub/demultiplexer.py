@@ -15,7 +15,8 @@ import weakref
 from http import HTTPStatus
 from typing import cast
 
-from infra.local.pubsub.rest import Rest, failed
+from infra.local.pubsub.monitoring import Monitoring
+from infra.local.pubsub.rest import failed
 
 # The first bytes of a gRPC (HTTP/2) connection.
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\n"
@@ -34,7 +35,7 @@ _ACCEPTING_S = 0.01
 class Demultiplexer:
     """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
-    def __init__(self, grpc_port: int, rest: Rest) -> None:
+    def __init__(self, grpc_port: int, rest: Monitoring) -> None:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
