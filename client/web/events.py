@@ -12,7 +12,7 @@ _GATHER_S = 0.05
 """Seconds for which changed rows are gathered into one event: a page draws no faster."""
 
 _ALIVE_S = 15.0
-"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+"""Seconds after which an event is sent, so that a connection that is gone is noticed."""
 
 _MAX_ROWS = 20_000
 """Changed rows that wait for a slow page. With more, the page loads its history again."""
@@ -56,7 +56,7 @@ class Events:
                 try:
                     await asyncio.wait_for(page.changed.wait(), _ALIVE_S)
                 except TimeoutError:
-                    yield ": alive\n\n"
+                    yield "event: alive\ndata: {}\n\n"
                     continue
                 await asyncio.sleep(_GATHER_S)
                 for name, data in page.take():

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from client.report.drift import best_predictions, drift_of, rows_of
 from client.results.record import Record
 from client.web.references import References
 
@@ -23,7 +22,7 @@ def drift_figures(
     """Return the drift of each model in these rows as JSON, that with the most images first.
 
     `labels` and `scores` are the stability indices of all rows, and `steps` the larger one of each step, None where a
-    step has too few images. A model without a reference has `problem` instead.
+    step has less than `least` images. A model without a reference has `problem` instead.
     """
     models = Counter(
         (record.model_digest, record.model_name, record.model_version) for record in records if record.answered
@@ -40,7 +39,8 @@ def _figures(
 ) -> dict[str, Any]:
     if isinstance(reference, str):
         return {"problem": reference}
-    from model.drift import compare
+    from client.report.drift import best_predictions, drift_of, rows_of
+    from model.drift import STRONG, compare
 
     def index(step: Sequence[Record]) -> float | None:
         rows = rows_of(step, digest)
@@ -65,4 +65,6 @@ def _figures(
         "accuracy": [made.accuracy.value, made.accuracy.low, made.accuracy.high],
         "shares": shares,
         "steps": indices,
+        "limit": STRONG,
+        "least": _LEAST,
     }

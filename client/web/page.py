@@ -25,7 +25,7 @@ from client.web.page_files import PageFiles
 from client.web.queue_depth import QueueDepth
 from client.web.references import References
 from client.web.row import to_json
-from client.web.runs import Runs, is_of_page
+from client.web.runs import Runs
 from client.web.settings import MAX_DROP_BYTES, MAX_DROP_IMAGES, Settings
 from functions.messages.contract import TOP_K_LIMIT, Response
 
@@ -92,11 +92,7 @@ class Page:
             jobs.append(describe(job))
             kept = self.files.kept(job.id)
             found = list(islice(enumerate(job.records(), 1), HISTORY - len(rows)))
-            is_own = is_of_page(job)
-            rows += [
-                to_json(job.id, number, each, kept.get(number, frozenset()), is_own=is_own)
-                for number, each in found[::-1]
-            ]
+            rows += [to_json(job, number, each, kept.get(number, frozenset())) for number, each in found[::-1]]
             if len(rows) >= HISTORY:
                 break
         return {"jobs": jobs, "rows": rows, "queue": self._queue.latest}
@@ -134,4 +130,4 @@ class Page:
 
     def _row_changed(self, job: Job, number: int, key: str, record: Record) -> None:
         self._live.take(job.id, number, record)
-        self.events.publish(to_json(job.id, number, record, self.files.kept_of(job.id, number), key))
+        self.events.publish(to_json(job, number, record, self.files.kept_of(job.id, number), key))

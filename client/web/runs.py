@@ -15,7 +15,7 @@ from client.text import SendError, plain
 from client.transport.base import SendOptions
 from client.web.page_files import PageFiles, UploadedImage
 from client.web.run import OnAnswer, OnRow, Run
-from client.web.settings import MARK, Settings
+from client.web.settings import Settings, is_of_page
 
 log = logging.getLogger(__name__)
 
@@ -175,11 +175,6 @@ class Runs:
         url = job.definition.url
         if job.definition.command == "predict" and url != self._settings.url:
             raise UsageError(f"job {job.id} was sent to {url}, and this page sends to {self._settings.url or 'topics'}")
-
-
-def is_of_page(job: Job) -> bool:
-    """Whether the page has made a job."""
-    return dict(job.definition.selection) == MARK
 
 
 def _close(run: Run) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from client.api.options import request_options
 from client.gcp import Cloud, UsageError
 from client.jobs.definition import Definition, current_place
+from client.jobs.job import Job
 from client.transport.base import SendOptions
 from model.text import quoted
 
@@ -94,6 +95,11 @@ class Settings:
             options=options,
             **places,
         )
+
+
+def is_of_page(job: Job) -> bool:
+    """Whether the page has made a job."""
+    return dict(job.definition.selection) == MARK
 
 
 def options_of(given: Mapping[str, str]) -> SendOptions:
