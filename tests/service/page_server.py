@@ -78,6 +78,11 @@ class Tab:
         page.on("pageerror", lambda error: self.logged.append(f"error: {error}"))
         page.on("request", lambda request: self.requested.append(request.url))
 
+    def open(self, server: PageServer) -> None:
+        """Go to the page of a server, and wait until it is connected."""
+        self.page.goto(server.url)
+        self.connected()
+
     def until(self, script: str, timeout_s: float = 60.0) -> None:
         """Wait until an expression is true. Playwright's own wait needs `eval`, which the page's policy forbids."""
         assert until(lambda: self.page.evaluate(script), timeout_s), self.page.inner_text("body")[:2000]

@@ -4,7 +4,7 @@ import { count, element } from "./dom.js";
 import { plot } from "./plot.js";
 
 const LABELS = 20;
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
 export function drift(found) {
   const parts = found.drift.map((model) => of(model, found.drift_step_s, found.window_s / 60));
