@@ -44,7 +44,7 @@ SCROLL = """async () => {
   observer.disconnect();
   return longest;
 }"""
-"""Scrolls through 10,000 rows, while others arrive and change, and returns the milliseconds of the longest task above LONG_TASK_MS, else 0."""
+"""Scrolls through 10,000 rows while others arrive, and returns the longest task above LONG_TASK_MS, else 0."""
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 // The drift of the last minutes, for each model that has answered.
 
-import { count, element } from "./dom.js";
+import { count, element, index, percent } from "./dom.js";
 import { plot } from "./plot.js";
 
 const LABELS = 20;
-const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
 export function drift(found) {
   const parts = found.drift.map((model) => of(model, found.drift_step_s, found.window_s / 60));
@@ -18,7 +17,7 @@ function of(model, seconds, minutes) {
   const verdict = model.reasons.length
     ? model.reasons.map((reason) => element("p", { class: "bad" }, `${reason}.`))
     : [element("p", {}, "No drift.")];
-  const indices = `Stability index of ${minutes} minutes: labels ${model.labels.toFixed(3)}, scores ${model.scores.toFixed(3)}; above ${limit} is drift. `;
+  const indices = `Stability index of ${minutes} minutes: labels ${index(model.labels)}, scores ${index(model.scores)}; above ${limit} is drift. `;
   const [value, low, high] = model.accuracy.map(percent);
   const accuracy = `Expected accuracy without labels: ${value} (${low} to ${high}), if the scores are calibrated for such images.`;
   const most = Math.max(2 * limit, ...model.steps);
@@ -51,7 +50,7 @@ function shares(model) {
         element("td", {}, each.is_significant ? "drift" : ""),
       ),
     );
-  const head = element("tr", {}, ...names.map((name, index) => element(name ? "th" : "td", name ? { scope: "col", class: index && "number" } : {}, name)));
+  const head = element("tr", {}, ...names.map((name, at) => element(name ? "th" : "td", name ? { scope: "col", class: at > 0 && "number" } : {}, name)));
   return element(
     "div",
     { class: "scroll", tabindex: 0, role: "region", "aria-label": `Shares of the labels of ${model.model}` },
