@@ -40,21 +40,24 @@ def tab(chromium: Any, server: PageServer) -> Iterator[Tab]:
 
 
 @pytest.fixture
-def held_topic(twin: Twin) -> Iterator[Callable[[], dict[str, Any]]]:
-    """A topic `held` that no worker reads; the function passes one request on to the worker, and returns it."""
+def held_topic(twin: Twin) -> Iterator[Callable[..., None]]:
+    """A topic `held` that no worker reads; the function passes one request on to the worker.
+
+    Its arguments are another topic, and attributes that the message gets.
+    """
     project = f"http://{twin.pubsub_host}/v1/projects/{twin.project}"
     topic, subscription = f"{project}/topics/held", f"{project}/subscriptions/held-sub"
     assert requests.put(topic, json={}, timeout=10).ok
     assert requests.put(subscription, json={"topic": f"projects/{twin.project}/topics/held"}, timeout=10).ok
 
-    def pass_on() -> dict[str, Any]:
+    def pass_on(topic: str = "req_predict", **attributes: str) -> None:
         pulled = requests.post(f"{subscription}:pull", json={"maxMessages": 1}, timeout=10).json()
         [received] = pulled["receivedMessages"]
-        message = {name: received["message"][name] for name in ("data", "attributes")}
-        assert requests.post(f"{project}/topics/req_predict:publish", json={"messages": [message]}, timeout=10).ok
+        held = received["message"]
+        message = {"data": held["data"], "attributes": {**held["attributes"], **attributes}}
+        assert requests.post(f"{project}/topics/{topic}:publish", json={"messages": [message]}, timeout=10).ok
         ids = {"ackIds": [received["ackId"]]}
         assert requests.post(f"{subscription}:acknowledge", json=ids, timeout=10).ok
-        return message
 
     yield pass_on
     assert requests.delete(subscription, timeout=10).ok and requests.delete(topic, timeout=10).ok

@@ -64,6 +64,16 @@ class PageServer:
         params = {"key": key, "name": name, **options}
         return requests.post(f"{self.url}/api/images", data, params=params, timeout=30)
 
+    def again(self, job: str, *numbers: int) -> requests.Response:
+        """Ask the page to send images of a job again."""
+        return requests.post(f"{self.url}/api/again", json={"job": job, "numbers": numbers}, timeout=30)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process
+        return self._process.pid
+
     def answered(self, count: int) -> Callable[[], bool]:
         """A condition: so many rows have a response."""
         return lambda: sum(row["state"] in ("ok", "error") for row in self.rows()) >= count

@@ -146,7 +146,7 @@ def test_a_page_of_another_site_publishes_and_reads_nothing(
     server: PageServer, shoe: bytes, headers: dict[str, str]
 ) -> None:
     before = len(server.rows())
-    for path in ("/api/images", "/predict", "/api/dead-letters/redrive"):
+    for path in ("/api/images", "/api/again", "/predict", "/api/dead-letters/redrive"):
         reply = requests.post(server.url + path, shoe, params={"key": new_key()}, headers=TYPES | headers, timeout=10)
         assert reply.status_code == 403, path
     assert requests.get(f"{server.url}/api/history", headers=headers, timeout=10).status_code == 403
@@ -195,7 +195,7 @@ def test_unknown_addresses_have_a_sentence(server: PageServer) -> None:
 
 
 def test_what_was_not_answered_goes_on_after_a_kill(
-    twin: Twin, held_topic: Callable[[], object], root: Path, tmp_path: Path, shoe: bytes
+    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
 ) -> None:
     with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
         first = held.upload(shoe, new_key(), "first.jpg").json()
@@ -210,6 +210,44 @@ def test_what_was_not_answered_goes_on_after_a_kill(
         assert not any((tmp_path / "jobs.db-web" / "images").iterdir())
         assert held.end() == 130
         assert "Traceback" not in held.said()
+
+
+def test_an_image_whose_error_may_pass_goes_again_in_its_row(
+    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
+) -> None:
+    dead = {"CloudPubSubDeadLetterSourceSubscription": "held-sub", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
+    with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
+        sent = held.upload(shoe, new_key(), "first.jpg").json()
+        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
+        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it waits for its response"
+        held_topic("dead_predict", **dead)
+        assert until(held.answered(1), 20), held.said()
+        assert held.rows()[0]["error_code"] == "unavailable" and held.rows()[0]["again"] is True
+        held.end()  # the images of a job that has ended go again too
+        held.start()
+        assert held.again(sent["job"], 1).json() == {"sent": 1}
+        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it goes once"
+        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
+        held_topic()
+        assert until(lambda: held.rows()[0]["state"] == "ok", 20), held.said()
+        assert len(held.rows()) == 1 and held.rows()[0]["label"] == "Sneaker" and "again" not in held.rows()[0]
+        live = requests.get(f"{held.url}/api/live", timeout=10).json()
+        assert (live["outcomes"], live["waiting"]) == ({"ok": 1}, 0)
+
+
+def test_only_images_of_the_page_go_again(server: PageServer, twin: Twin, samples: Path) -> None:
+    state = ["--state", str(server.state)]
+    main(["submit", str(samples / "sneaker.jpg"), "--topic", "nowhere", *state], twin.env)
+    [row] = [row for row in server.rows() if row["state"] in ("failed", "waiting")]
+    reply = server.again(row["job"], 1)
+    assert reply.status_code == 400 and "is not of the page; predictions publish --resume" in reply.json()["error"]
+    assert "again" not in row
+    for body in (b"{}", b"[]", b'{"job": 1, "numbers": [1]}', b'{"job": "a", "numbers": ["1"]}'):
+        reply = requests.post(f"{server.url}/api/again", body, timeout=10)
+        assert (reply.status_code, reply.json()["error"][:22]) == (400, "job must be a job's id")
+    assert server.again("20260101-000000-00000000", 1).json() == {
+        "error": "no job has the id 20260101-000000-00000000; predictions jobs lists them"
+    }
 
 
 def test_a_server_alone_needs_no_topic(twin: Twin, root: Path, tmp_path: Path, shoe: bytes) -> None:
