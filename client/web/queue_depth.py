@@ -21,7 +21,7 @@ OnDepth = Callable[[dict[str, Any]], None]
 
 
 class QueueDepth:
-    """Looks in a thread while somebody watches; a context manager.
+    """Looks in a thread while a page is open; a context manager.
 
     `latest` is `subscription` with `messages` and `minutes_ago`, or `problem`: why the depth is not known.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from client.text import plain, printable
 from client.web.settings import SHIPPED
 from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.text import quoted
 
 if TYPE_CHECKING:
     from model.drift import Reference
@@ -76,5 +77,10 @@ class References:
         from model.artifact.load import read_artifact
         from model.drift import read_reference
 
+        if "://" in self._artifact:
+            raise ArtifactError(
+                f"ARTIFACT is {quoted(self._artifact)}, and the page reads references from a folder: set it to "
+                "the folder of the artifact, or set REGISTRY"
+            )
         folder = Path(self._artifact)
         return read_reference(folder) if read_artifact(folder).digest == digest else None

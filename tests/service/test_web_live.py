@@ -123,7 +123,7 @@ def test_every_number_is_the_command_lines(
     tab: Tab, server: PageServer, twin: Twin, samples: Path, files: list[dict[str, Any]],
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Live, Jobs and Details beside report, jobs, status and results, all on one job store."""
+    """Compares Live, Jobs and Details with report, jobs, status and results, all on one job store."""
     monkeypatch.setenv("PREDICTIONS_STATE", str(server.state))
 
     def run(*arguments: str, code: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""The depth of the request queue: that of the twin, and that of Cloud Monitoring, by the same call."""
+"""The depth of the request queue, in the twin and in Cloud Monitoring, by the same call."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.service.scaling_server import BACKLOG, PROJECT, Google
 from tests.waiting import until
 
 
-def depth(project: str = PROJECT, **given: str) -> QueueDepth:
-    return QueueDepth(Settings(cloud=Cloud(project), **given), lambda: True, lambda found: None)
+def depth(project: str = PROJECT, subscription: str = "") -> QueueDepth:
+    return QueueDepth(Settings(cloud=Cloud(project), subscription=subscription), lambda: True, lambda found: None)
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def test_the_twin_counts_what_is_not_acked(twin: str) -> None:
     assert reply.status_code == 400 and "num_undelivered_messages" in reply.json()["error"]["message"]
 
 
-def test_who_watches_is_told_and_nobody_else(twin: str) -> None:
-    told: list[dict[str, Any]] = []
+def test_the_depth_is_read_only_while_a_page_is_open(twin: str) -> None:
+    seen: list[dict[str, Any]] = []
     is_watched: list[bool] = []
-    with QueueDepth(Settings(cloud=Cloud(PROJECT)), lambda: bool(is_watched), told.append) as queue:
-        assert not until(lambda: told, 0.5) and queue.latest == {"problem": ""}
+    with QueueDepth(Settings(cloud=Cloud(PROJECT)), lambda: bool(is_watched), seen.append) as queue:
+        assert not until(lambda: seen, 0.5) and queue.latest == {"problem": ""}
         is_watched.append(True)
-        assert until(lambda: told, 10) and queue.latest == told[0]
-    assert told[0]["messages"] == 3
+        assert until(lambda: seen, 10) and queue.latest == seen[0]
+    assert seen[0]["messages"] == 3
 
 
 def test_cloud_monitoring_tells_how_old_the_depth_is(monkeypatch: pytest.MonkeyPatch) -> None:
