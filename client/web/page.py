@@ -99,8 +99,8 @@ class Page:
 
     def send(self, way: str, options: SendOptions, key: str, name: str) -> dict[str, Any]:
         """Send an image whose file is there. Raises UsageError, SendError and Google's exceptions."""
-        place = self._runs.add(way, options, self.files.image(key, name))
-        return {"key": key, "job": place[0], "n": place[1]} if place else {"key": key, "is_known": True}
+        job, number = self._runs.add(way, options, self.files.image(key, name))
+        return {"key": key, "job": job, "n": number}
 
     def answer(self, way: str, options: SendOptions, key: str, name: str) -> Response:
         """Send an image and wait for its response. Raises like `send`, and SendError when none comes in time."""

@@ -68,15 +68,18 @@ class Runs:
 
     def add(
         self, way: str, options: SendOptions, image: UploadedImage, on_answer: OnAnswer | None = None
-    ) -> tuple[str, int] | None:
-        """Send an image. Returns its job and number, None where a job has it already.
+    ) -> tuple[str, int]:
+        """Send an image, unless a job has it already. Returns its job and number.
 
         Raises UsageError for wrong options, and SendError and Google's exceptions when nothing can be sent.
         """
         definition = self._settings.definition(way, options)
         with self._changing:
-            if any(job.state_of(image.request_id) for job in self._recent):
-                return None
+            for job in self._recent:
+                if known := job.state_of(image.request_id):
+                    if known[1] > 1:  # answered for good, and uploaded again because a reply was lost
+                        self._files.drop_image(image.request_id)
+                    return job.id, job.number_of(image.request_id)
             run = self._open.get((way, options))
             if run is None or run.ended:
                 self._make_place()

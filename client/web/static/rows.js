@@ -43,14 +43,18 @@ export function addLocal(images) {
 export function update(row, values) {
   Object.assign(row, values);
   row.version += 1;
-  if (row.job && !byId.has(idOf(row))) byId.set(idOf(row), row);
+  const known = row.job && byId.get(idOf(row));
+  if (known && known !== row) merge(row, known);
+  else if (row.job) byId.set(idOf(row), row);
   changed();
 }
 
-export function remove(row) {
+// Keeps one of two rows of an image: the history had it before the reply to its upload arrived.
+function merge(row, known) {
+  for (const name of ["key", "image", "local", "options"]) known[name] = row[name];
+  known.version += 1;
+  byKey.set(row.key, known);
   all = all.filter((each) => each !== row);
-  byKey.delete(row.key);
-  changed();
 }
 
 // Takes rows of the server, the newest first. `readAt`: they are of the history, which was requested at this time. A row

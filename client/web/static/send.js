@@ -1,7 +1,7 @@
 // Uploads images: makes the thumbnail, sends a few at a time, and tries again while the server is away.
 
 import { $, count, json, say } from "./dom.js";
-import { addLocal, mayGoAgain, remove, rows, update } from "./rows.js";
+import { addLocal, mayGoAgain, rows, update } from "./rows.js";
 
 const UPLOADS = 4; // a browser has six connections to one server, and the events of all its tabs take one
 const THUMBNAIL = 96; // pixels
@@ -94,10 +94,6 @@ async function upload(row) {
       throw new Error("it could not be read: it was moved or changed since it was chosen");
     });
     const reply = await persistently(row, () => json(address, { method: "POST", body }));
-    if (reply.is_known) {
-      remove(row); // a reply was lost: the history has the row
-      return;
-    }
     update(row, { job: reply.job, n: reply.n, state: row.state === "local" ? "waiting" : row.state, problem: row.state === "local" ? "" : row.problem });
     if (thumbnail) {
       await persistently(row, () =>
