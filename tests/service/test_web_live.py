@@ -106,6 +106,28 @@ def test_a_drop_of_200_survives_a_kill_of_the_server(tab: Tab, server: PageServe
     tab.logged.clear()  # Chromium itself logs each request that nothing answers
 
 
+def test_an_image_of_the_history_and_of_a_late_reply_is_one_row(
+    chromium: Any, server: PageServer, samples: Path
+) -> None:
+    """Without its stream, the page knows the row from the history alone, and then from the reply to its upload."""
+    tab, held = Tab(chromium.new_page()), list[Any]()
+    tab.page.route("**/api/events", lambda route: route.abort())
+    tab.page.route("**/api/images?*", lambda route: held.extend((route, route.fetch())))
+    tab.page.goto(server.url)
+    tab.page.set_input_files("#files", samples / "sneaker.jpg")
+    tab.until("document.querySelectorAll('#rows li').length === 1")
+    assert until(lambda: tab.page.evaluate("true") and server.answered(1)()), (
+        "a call lets Playwright handle the request"
+    )
+    tab.page.evaluate("new BroadcastChannel('events').postMessage({name: 'reload', data: {}})")
+    tab.counts("2 images · 1 answered")
+    route, reply = held
+    route.fulfill(response=reply)
+    tab.counts("1 images · 1 answered")
+    assert until(lambda: server.rows()[0].get("thumbnail")), "also the thumbnail has arrived"
+    tab.page.close()
+
+
 def test_a_drop_that_is_too_large_is_refused_before_it_is_sent(tab: Tab, server: PageServer, tmp_path: Path) -> None:
     page = tab.page
     assert page.inner_text("#limits") == "At most 500 images and 500 MB at once, 20 MB each."
