@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from http.client import NOT_FOUND
 from typing import Any
 
 from client.emulators import PUBSUB
 from client.web.settings import Settings
 from functions.scaling.google_api import ApiError, GoogleApi
-from functions.scaling.monitoring import read_backlog
+from functions.scaling.monitoring import STALE, read_backlog
 
 _EVERY_S = {True: 2.0, False: 30.0}
 """Seconds between two looks: at an emulator, and at Cloud Monitoring, which has a new sample every minute."""
@@ -45,13 +46,18 @@ class QueueDepth:
 
     def read(self) -> dict[str, Any]:
         """Return the depth now, in the form of `latest`."""
+        name = self._path.rpartition("/")[2]
         endpoint = f"http://{self._emulator}" if self._emulator else ""
         try:
             with closing(GoogleApi(is_emulator=bool(endpoint))) as api:
                 found = read_backlog(api, self._path, datetime.now(UTC), endpoint)
         except ApiError as exc:
+            if endpoint and exc.status == NOT_FOUND:
+                return {"problem": f"the emulator at {self._emulator} does not measure it"}
             return {"problem": str(exc)}
-        name = self._path.rpartition("/")[2]
+        if not found:
+            none = f"there is no sample of {name} in the last {STALE} minutes"
+            return {"problem": f"{none}; REQUEST_SUBSCRIPTION names another subscription"}
         return {"subscription": name, "messages": found.messages, "minutes_ago": found.minutes_ago}
 
     def _watch(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Mapping
@@ -53,11 +54,17 @@ class Settings:
 
     @property
     def subscription_path(self) -> str:
-        """The full resource name of the request subscription, empty where no project is set."""
+        """The full resource name of the request subscription, empty where no project is set. Raises UsageError."""
         if not self.cloud.project:
             return ""
         topic = self.cloud.topic_path(self.cloud.topic)
-        return self.cloud.subscription_path(self.subscription or f"{topic.replace('/topics/', '/subscriptions/')}-sub")
+        path = self.cloud.subscription_path(self.subscription or f"{topic.replace('/topics/', '/subscriptions/')}-sub")
+        if not re.fullmatch("projects/[^/]+/subscriptions/[^/]+", path):
+            raise UsageError(
+                f"REQUEST_SUBSCRIPTION is {quoted(self.subscription)}; it must be a subscription's name, or "
+                "projects/P/subscriptions/S"
+            )
+        return path
 
     @property
     def ways(self) -> tuple[str, ...]:

@@ -47,16 +47,14 @@ class Sample:
     minutes_ago: int
 
 
-def read_backlog(api: GoogleApi, subscription: str, now: datetime, endpoint: str = "") -> Sample:
-    """Return the latest sample of a subscription's backlog. `endpoint`: of another server than Cloud Monitoring.
+def read_backlog(api: GoogleApi, subscription: str, now: datetime, endpoint: str = "") -> Sample | None:
+    """Return the latest sample of a subscription's backlog, None without one in the last STALE minutes.
 
-    Raises ApiError, also when there is no sample of the last STALE minutes.
+    `endpoint`: of another server than Cloud Monitoring. Raises ApiError.
     """
     _, project, _, queue = subscription.split("/")
     found = _values(api, project, _backlog_of(queue), _minute_of(now), STALE, endpoint)
-    if not found:
-        raise ApiError(f"backlog of {queue} is not known: there is no sample of the last {STALE} minutes")
-    return Sample(round(found[max(found)]), STALE - max(found))
+    return Sample(round(found[max(found)]), STALE - max(found)) if found else None
 
 
 def read_minutes(api: GoogleApi, subscription: str, pool: str, now: datetime) -> list[Minute]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import google.auth
@@ -11,12 +12,13 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 
 from client.emulators import PUBSUB
-from client.gcp import Cloud
+from client.gcp import Cloud, UsageError
 from client.web.queue_depth import QueueDepth
 from client.web.settings import Settings
 from functions.scaling import monitoring
 from functions.scaling.history import Minute
 from infra.local.pubsub.server import PubsubServer
+from tests.service.local_server import LocalServer
 from tests.service.scaling_server import BACKLOG, PROJECT, Google
 from tests.waiting import until
 
@@ -48,7 +50,7 @@ def test_the_twin_counts_what_is_not_acked(twin: str) -> None:
     assert requests.post(f"{subscription}:acknowledge", json=ids, timeout=10).ok
     assert depth().read()["messages"] == 1
     assert depth(subscription="other").read() == {
-        "problem": "backlog of other is not known: there is no sample of the last 10 minutes"
+        "problem": "there is no sample of other in the last 10 minutes; REQUEST_SUBSCRIPTION names another subscription"
     }
     reply = requests.get(f"{twin.replace('v1', 'v3')}/timeSeries", {"filter": "metric.type=x"}, timeout=10)
     assert reply.status_code == 400 and "num_undelivered_messages" in reply.json()["error"]["message"]
@@ -74,7 +76,7 @@ def test_cloud_monitoring_tells_how_old_the_depth_is(monkeypatch: pytest.MonkeyP
         assert depth().read()["problem"].endswith("answered 403: Permission monitoring.timeSeries.list denied")
         server.minutes = []
         server.replies.clear()
-        assert "there is no sample of the last 10 minutes" in depth().read()["problem"]
+        assert "there is no sample of req_predict-sub in the last 10 minutes" in depth().read()["problem"]
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,19 @@ def test_cloud_monitoring_tells_how_old_the_depth_is(monkeypatch: pytest.MonkeyP
 def test_the_subscription_is_that_of_the_topic(topic: str, subscription: str, path: str) -> None:
     assert Settings(cloud=Cloud("shop", topic), subscription=subscription).subscription_path == path
     assert depth("").latest == {"problem": "a server alone has no queue"}
+    with pytest.raises(UsageError, match="REQUEST_SUBSCRIPTION is 'a/b'; it must be a subscription's name"):
+        depth(subscription="a/b")
+
+
+def test_an_emulator_without_the_metric_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Emulator(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with LocalServer(Emulator) as server:
+        host = server.url.removeprefix("http://")
+        monkeypatch.setenv(PUBSUB, host)
+        assert depth().read() == {"problem": f"the emulator at {host} does not measure it"}

@@ -48,14 +48,14 @@ function draw(found) {
     found.queue.problem ? element("p", { class: "soft" }, `The depth of the queue is not known: ${found.queue.problem}.`) : "",
     part("Throughput", throughput(found.throughput, found.step_s)),
     part("Latency", latency(found), answered ? times(found) : null),
-    part("Drift", drift(found)),
+    part("Drift", drift(found), null, "no predictions in the last minutes"),
     part("Labels", shares(found.labels)),
     part("Errors", shares(found.errors)),
   );
 }
 
-const part = (title, content, plot) =>
-  element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, "none in the last minutes"));
+const part = (title, content, plot, empty = "none in the last minutes") =>
+  element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, empty));
 
 function throughput(steps, seconds) {
   const most = Math.max(1, ...steps);
