@@ -15,7 +15,7 @@ from client.web.references import References
 WINDOW_S = 300.0
 """Seconds that the figures cover."""
 
-_STEP_S = 5.0
+STEP_S = 5.0
 """Seconds of one bar of the throughput."""
 
 _DRIFT_STEP_S = 30.0
@@ -49,8 +49,8 @@ class Live:
     def figures(self) -> dict[str, Any]:
         """Return the figures as JSON. Times are milliseconds, `throughput` images in each step of `step_s` seconds.
 
-        `client_ms`: the percentiles of each step, from sending to receiving; None for one without an image. `drift`:
-        that of each model, see `drift_figures`.
+        `refused`: those of them with an error. `client_ms`: the percentiles of each step, from sending to receiving; None
+        for one without an image. `drift`: that of each model, see `drift_figures`.
         """
         now = time.time()
         with self._changing:
@@ -58,12 +58,13 @@ class Live:
                 del self._answered[row]
             answered = list(self._answered.values())
         records = [record for _, record in answered]
-        steps = _in_steps(answered, now, _STEP_S)
+        steps = _in_steps(answered, now, STEP_S)
         summary = summarize(records)
         return {
             "window_s": WINDOW_S,
-            "step_s": _STEP_S,
+            "step_s": STEP_S,
             "throughput": [len(step) for step in steps],
+            "refused": [sum(record.status == "error" for record in step) for step in steps],
             "client_ms": [percentiles(each.client_ms or 0.0 for each in step) if step else None for step in steps],
             "outcomes": summary.statuses,
             "errors": summary.errors,

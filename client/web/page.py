@@ -20,7 +20,7 @@ from client.text import SendError
 from client.transport.base import SendOptions
 from client.web.connection import TIMEOUT_S
 from client.web.events import Events
-from client.web.live import Live
+from client.web.live import STEP_S, WINDOW_S, Live
 from client.web.page_files import PageFiles
 from client.web.queue_depth import QueueDepth
 from client.web.references import References
@@ -126,7 +126,11 @@ class Page:
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of the last minutes, how many images wait for their response, and the queue's depth."""
-        return self._live.figures() | {"waiting": self._runs.waiting(), "queue": self._queue.latest}
+        return self._live.figures() | {
+            "waiting": self._runs.waiting(),
+            "queue": self._queue.latest,
+            "queue_depth": self._queue.in_steps(WINDOW_S, STEP_S),
+        }
 
     def _row_changed(self, job: Job, number: int, key: str, record: Record) -> None:
         self._live.take(job.id, number, record)

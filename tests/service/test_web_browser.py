@@ -146,7 +146,7 @@ def test_200_files_at_once_have_200_answers(tab: Tab, server: PageServer, sample
     assert (live["latency"], live["labels"]) == (report.percentiles, report.labels)
     assert [step is None for step in live["client_ms"]] == [count == 0 for count in live["throughput"]]
     assert max(step[-1] for step in live["client_ms"] if step) == live["latency"]["client"][-1]
-    assert page.locator("#live svg").count() == 3
+    assert page.locator("#live svg").count() == 4
     assert f"{live['latency']['predict'][0]:,.1f} ms" in page.inner_text("#live")
     page.click("nav >> text=Jobs")
     page.wait_for_selector("#jobs table")

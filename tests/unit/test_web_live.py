@@ -47,6 +47,7 @@ def test_the_figures_are_those_of_the_report_for_the_same_rows(artifact: Artifac
     found, report, reference = live.figures(), summarize([*records, REFUSED]), read_reference(FOLDER)
     assert (found["outcomes"], found["labels"], found["errors"]) == (report.statuses, report.labels, report.errors)
     assert found["latency"] == report.percentiles
+    assert (found["throughput"][-1], found["refused"][-1]) == (301, 1)
     [drift], made = found["drift"], drift_of([*records, REFUSED], artifact.digest, reference)
     assert (drift["labels"], drift["scores"], drift["reasons"]) == (made.drift.labels, made.drift.scores, made.reasons)
     assert drift["labels"] > drift["limit"] == 0.25 and any("Bag is" in each for each in drift["reasons"])

@@ -45,9 +45,9 @@ function draw(found) {
       found.queue.subscription ? figure(count(found.queue.messages), `in the queue ${found.queue.subscription}${age(found.queue)}`) : null,
       ...Object.entries(found.outcomes).map(([name, value]) => figure(count(value), name === "ok" ? "with predictions" : "refused")),
     ),
-    found.queue.problem ? element("p", { class: "soft" }, `The depth of the queue is not known: ${found.queue.problem}.`) : "",
-    part("Throughput", throughput(found.throughput, found.step_s)),
+    part("Throughput", throughput(found)),
     part("Latency", latency(found), answered ? times(found) : null),
+    part("Queue", depth(found), null, `The depth of the queue is not known: ${found.queue.problem || "it is being read"}.`),
     part("Drift", drift(found), null, "no predictions in the last minutes"),
     part("Labels", shares(found.labels)),
     part("Errors", shares(found.errors)),
@@ -57,9 +57,17 @@ function draw(found) {
 const part = (title, content, plot, empty = "none in the last minutes") =>
   element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, empty));
 
-function throughput(steps, seconds) {
-  const most = Math.max(1, ...steps);
-  return plot(steps.map((value) => ({ bar: value })), most, `Images answered in each ${seconds} seconds of the last minutes; at most ${count(most)}`);
+function throughput(found) {
+  const most = Math.max(1, ...found.throughput);
+  const text = `Images answered in each ${found.step_s} seconds of the last minutes, those that were refused as lines; at most ${count(most)}`;
+  return plot(found.throughput.map((bar, index) => ({ bar, line: found.refused[index] })), most, text);
+}
+
+function depth(found) {
+  if (found.queue.problem || found.queue.messages === undefined) return null;
+  const most = Math.max(1, ...found.queue_depth);
+  const text = `Messages of all senders that are not acked, in each ${found.step_s} seconds; at most ${count(most)}`;
+  return plot(found.queue_depth.map((bar) => ({ bar })), most, text);
 }
 
 // The median as bars, and p95 as lines above them, of the times from sending to receiving.
