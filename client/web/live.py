@@ -49,7 +49,7 @@ class Live:
     def figures(self) -> dict[str, Any]:
         """Return the figures as JSON. Times are milliseconds, `throughput` images in each step of `step_s` seconds.
 
-        `refused`: those of them with an error. `client_ms`: the percentiles of each step, from sending to receiving, and
+        `refused`: those of them with an error. `client_ms`: the percentiles of each step, from sending to receiving,
         None for one without an image. `drift`: that of each model, see `drift_figures`.
         """
         now = time.time()
