@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from client.report.summary import PERCENTILES, percentiles, summarize
@@ -35,7 +36,7 @@ class Live:
 
     def take(self, job: str, number: int, record: Record) -> None:
         """Take a row that changed. It counts once, and while it has a response."""
-        row = job, number
+        row, record = (job, number), replace(record, features="")  # kilobytes, which no figure needs
         is_answered = record.status in ("ok", "error") and record.client_ms is not None
         with self._changing:
             if row in self._answered and self._answered[row][1] == record:

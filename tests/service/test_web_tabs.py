@@ -67,3 +67,16 @@ def test_a_tab_that_the_browser_has_stopped_loses_the_stream(chromium: Any, serv
     other.counts("1 answered")
     assert streams([other]) == [1]
     context.close()
+
+
+def test_a_page_at_an_address_without_tls_has_its_own_stream(chromium: Any, server: PageServer, samples: Path) -> None:
+    """As on a phone that opens another machine's page. Browsers trust 127.0.0.1, but not 0.0.0.0."""
+    tab = Tab(chromium.new_page())
+    tab.page.goto(server.url.replace("127.0.0.1", "0.0.0.0"))
+    assert tab.page.evaluate("[isSecureContext, navigator.locks === undefined]") == [False, True]
+    tab.connected()
+    tab.page.set_input_files("#files", samples / "sneaker.jpg")
+    tab.counts("1 answered")
+    assert streams([tab]) == [1]
+    assert all("Cross-Origin-Opener-Policy header has been ignored" in line for line in tab.logged), tab.logged
+    tab.page.close()
