@@ -86,6 +86,9 @@ def web(
         token=environ.get("ENDPOINT_TOKEN", ""),
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
+        registry=environ.get("REGISTRY", ""),
+        models=tuple(name.strip() for name in environ.get("MODELS", "").split(",") if name.strip()),
+        artifact=environ.get("ARTIFACT", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))
     return 0

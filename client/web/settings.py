@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from client.api.options import request_options
 from client.gcp import Cloud, UsageError
@@ -17,6 +18,9 @@ from model.text import quoted
 MAX_IMAGE_BYTES = 20_000_000
 """Bytes of the largest image that the page takes: the worker's default of MAX_IMAGE_BYTES."""
 
+SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+"""The artifact that a worker serves where nothing else is set."""
+
 MARK = {"web": True}
 """The selection of the jobs that the page makes."""
 
@@ -26,7 +30,10 @@ _COMMANDS = {"topic": "publish", "bucket": "upload", "http": "predict"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`."""
+    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
+
+    `registry` and `models`, or `artifact`, are those of the worker: what the page knows about the model is there.
+    """
 
     cloud: Cloud
     upload_bucket: str = ""
@@ -35,6 +42,9 @@ class Settings:
     token: str = ""
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
+    registry: str = ""
+    models: tuple[str, ...] = ()
+    artifact: str = ""
 
     @property
     def ways(self) -> tuple[str, ...]:

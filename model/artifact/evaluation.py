@@ -7,7 +7,6 @@ prediction, so the manifest does not list it, and it names the digest that it is
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,8 +96,9 @@ def _count(name: str, value: object) -> None:
         raise ValueError(f"{name} is {quoted(str(value))}; it must be a whole number from 0")
 
 
-def _share(name: str, value: object, *, is_optional: bool = False) -> None:
+def _share(name: str, value: Any, *, is_optional: bool = False) -> None:
     if value is None and is_optional:
         return
-    if type(value) not in (int, float) or not (math.isfinite(value) and 0 <= value <= 1):  # type: ignore[arg-type]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value <= 1):  # which NaN is not either
         raise ValueError(f"{name} is {quoted(str(value))}; it must be a number from 0 to 1")
