@@ -31,6 +31,7 @@ SHARED_TWINS = (
     "test_watch_folder",
     "test_web",
     "test_web_browser",
+    "test_web_evaluation",
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 

@@ -24,7 +24,8 @@ def evaluation_routes(page: Page) -> list[Route]:
         return json_reply(await run_in_threadpool(checked, cards.choices))
 
     async def card(request: Request) -> Response:
-        return json_reply(await run_in_threadpool(checked, cards.card, request.query_params.get("model", "")))
+        model = request.query_params.get("model", "")
+        return json_reply(await run_in_threadpool(checked, *([cards.card, model] if model else [cards.served])))
 
     async def jobs(request: Request) -> Response:
         return json_reply(await run_in_threadpool(checked, measured.jobs))

@@ -116,8 +116,8 @@ class Measured:
         """Compare two versions of a model, as `predictions compare --canary NAME job:JOB… --json` does.
 
         `models`: those of the rows. `found`: the object of the command, None where the rows are of one version.
-        `sides`: the figures of each version's rows. `same`: equal labels of images that both answered. `saved`: the verdict
-        that the registry has. With `own`, the labels are those where the images of the one job are.
+        `sides`: the figures of each version's rows. `same`: equal labels of images that both answered. `saved`: the
+        verdict that the registry has. With `own`, the labels are those where the images of the one job are.
         """
         ids = list(asked.jobs) or [job.id for job in islice(self._store.jobs(), _JOBS)]
         notes: list[str] = []

@@ -14,6 +14,7 @@ from client.gcp import UsageError
 from client.text import plain, printable
 from client.transport.http import endpoint
 from client.web.settings import SHIPPED, Settings
+from model.errors import ArtifactError
 from model.registry.aliases import STABLE
 from model.registry.card import Card, card_of_artifact, card_of_version
 from model.registry.listing import list_versions
@@ -53,6 +54,13 @@ class ModelCards:
         Empty without a registry. `served`: whether the worker's MODELS name it.
         """
         return self._remembered("choices", lambda: list(self._listed())) if self._settings.registry else []
+
+    def served(self) -> dict[str, Any]:
+        """Return the card of the served model; where it cannot be found, `unknown`, a sentence about what to set."""
+        try:
+            return self.card()
+        except (UsageError, ArtifactError) as exc:
+            return {"unknown": printable(str(exc))}
 
     def card(self, ref: str = "") -> dict[str, Any]:
         """Return a card of the registry, or by default of the model that is served.
