@@ -10,7 +10,7 @@ const sum = (counts) => Object.values(counts).reduce((total, each) => total + ea
 // The elements of what /api/evaluation/compare returns.
 export function comparison(found) {
   const { stable, candidate, errors, accuracy, verdict, reasons } = found.found;
-  const heads = ["", "stable", "candidate", "candidate minus stable"];
+  const heads = ["figure", "stable", "candidate", "candidate minus stable"];
   const both = (name, of) => [name, ...found.sides.map(of)];
   const counted = (name, each) => [name, interval(each.stable), interval(each.candidate), interval(each.difference)];
   const rows = [
@@ -21,7 +21,9 @@ export function comparison(found) {
     [...both("without predictions", (side) => count(sum(side.errors))), ""],
     counted("share without predictions", errors),
   ];
-  if (accuracy) rows.push(counted(`accuracy on ${count(accuracy.stable_of)} and ${count(accuracy.candidate_of)} labelled images`, accuracy));
+  if (accuracy) {
+    rows.push(["labelled images", count(accuracy.stable_of), count(accuracy.candidate_of), ""], counted("accuracy", accuracy));
+  }
   const { same } = found;
   return [
     outcome(verdict, reasons),

@@ -4,7 +4,7 @@ import { comparison } from "./comparison.js";
 import { $, count, element, json } from "./dom.js";
 import { command, evaluated, facts, mistakes, notes, percent, table, text, title } from "./figures.js";
 
-const NEWEST = 10; // labels that the card names
+const NAMED = 10; // labels that the card names
 let jobs = [];
 let labels = null; // what the user has chosen, as {name, csv}; null for the labels where the job's images are
 
@@ -43,20 +43,19 @@ export async function open() {
 // The line next to where images are dropped.
 async function served() {
   const found = await json("/api/evaluation/card");
-  const line = $("served");
-  line.hidden = false;
   if (found.unknown) {
-    line.replaceChildren(found.unknown);
+    $("served").replaceChildren(found.unknown);
     return;
   }
-  const parts = [`${count(found.labels.length)} labels`];
-  if (found.evaluation) {
-    parts.unshift(`${percent(found.evaluation.accuracy)} right`, `F1 ${percent(found.evaluation.macro.f1)}`);
-    parts.push(`on ${count(found.evaluation.images)} ${found.evaluation.data}`);
+  const { name, version, evaluation } = found;
+  const parts = found.labels.length ? [`${count(found.labels.length)} labels`] : [];
+  if (evaluation) {
+    const measured = `macro F1 ${percent(evaluation.macro.f1)}, on ${count(evaluation.images)} ${evaluation.data}`;
+    parts.push(`accuracy ${percent(evaluation.accuracy)}`, measured);
   }
-  line.replaceChildren(
-    element("b", {}, `${found.name} ${found.version}`),
-    found.labels.length ? `: ${parts.join(" · ")} ` : " ",
+  $("served").replaceChildren(
+    element("b", {}, `${name} ${version}`),
+    parts.length ? `: ${parts.join(", ")}. ` : ". ",
     element("a", { href: "#evaluation" }, "Evaluation"),
   );
 }
@@ -87,7 +86,7 @@ function card(found) {
     return;
   }
   const { worker, evaluation } = found;
-  const names = found.labels.slice(0, NEWEST).join(", ") + (found.labels.length > NEWEST ? ", …" : "");
+  const names = found.labels.slice(0, NAMED).join(", ") + (found.labels.length > NAMED ? ", …" : "");
   const rows = found.engines.map((each) => [
     each.name,
     each.variant || "-",

@@ -71,21 +71,17 @@ function matrix({ labels, counts }) {
     const cells = shown.map((column) => {
       const value = counts[row][column];
       const cell = element("td", { class: value ? (row === column ? "right" : "wrong") : "none" }, count(value));
-      if (value) cell.style.setProperty("--level", `${(8 + 37 * Math.sqrt(value / images)).toFixed(1)}%`);
+      if (value) cell.style.setProperty("--level", `${(10 + 40 * Math.sqrt(value / images)).toFixed(1)}%`);
       return cell;
     });
     return element("tr", {}, element("th", { scope: "row", title: labels[row] }, labels[row]), ...cells);
   });
   const some = shown.length < labels.length ? ` The ${shown.length} of ${count(labels.length)} labels with the most mistakes.` : "";
-  return scroll(
-    "Confusion matrix",
-    element(
-      "table",
-      { class: "matrix" },
-      element("caption", {}, `Images by their true label (rows) and their prediction (columns).${some}`),
-      element("thead", {}, head),
-      element("tbody", {}, ...lines),
-    ),
+  return element(
+    "div",
+    {},
+    text(`Images by their true label (rows) and their prediction (columns).${some}`),
+    scroll("Confusion matrix", element("table", { class: "matrix" }, element("thead", {}, head), element("tbody", {}, ...lines))),
   );
 }
 
