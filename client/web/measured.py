@@ -22,13 +22,14 @@ from client.report.evaluation import evaluate, left_out
 from client.report.evaluation import never_predicted as never_predicted_by_one
 from client.report.summary import PERCENTILES, summarize
 from client.report.thumbnails import thumbnail
+from client.report.truth import Truth
 from client.results.record import Record
 from client.results.result_files import read_distinct
 from client.text import printable
 from client.verdicts.measures import measure, never_predicted
 from client.verdicts.output import to_dict
 from client.verdicts.registered import completed, saved_verdict
-from client.verdicts.samples import Chosen, ModelId, of_canary
+from client.verdicts.samples import Chosen, ModelId, Samples, of_canary
 from client.verdicts.verdict import Thresholds, judge
 from client.web.labels import Labels, own_labels, place_of_labels, sent_labels
 from client.web.page_files import PageFiles
@@ -42,6 +43,10 @@ _JOBS = 200
 
 _MOST = 100_000
 """Rows that are measured at a time: about a second, and 100 MB. The commands have no such limit."""
+
+
+_NAMED = 3
+"""Jobs that a command names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,12 @@ class Measured:
             {
                 "job": job.id,
                 "sends": printable(job.definition.described),
-                "images": job.counts().total,
-                "answered": job.counts().answered,
+                "images": counts.total,
+                "answered": counts.answered,
                 "labels": printable(place_of_labels(job)),
             }
             for job in islice(self._store.jobs(), _JOBS)
+            for counts in [job.counts()]
         ]
 
     def evaluation(self, job_id: str, labels: bytes) -> dict[str, Any]:
@@ -115,60 +121,29 @@ class Measured:
     def comparison(self, asked: Question, labels: bytes, *, own: bool = False) -> dict[str, Any]:
         """Compare two versions of a model, as `predictions compare --canary NAME job:JOB… --json` does.
 
-        `models`: those of the rows. `found`: the object of the command, None where the rows are of one version.
+        `models`: those of the rows. `found`: the object of the command, None where the two versions are not among the
+        rows, with the reason `why`.
         `sides`: the figures of each version's rows. `same`: equal labels of images that both answered. `saved`: the
         verdict that the registry has. With `own`, the labels are those where the images of the one job are.
         """
         ids = list(asked.jobs) or [job.id for job in islice(self._store.jobs(), _JOBS)]
         notes: list[str] = []
-        known: Labels | None = None
-        if labels:
-            known = sent_labels(labels)
-        elif own:
-            if len(ids) != 1:
-                raise UsageError("the labels where a job's images are need one job: choose it, or choose a CSV file")
-            known = own_labels(self._store.find(ids[0]))
+        known = sent_labels(labels) if labels else self._own_labels(ids) if own else None
         rows = self._rows(ids, notes)
         counts = Counter(ModelId.of(row) for row in rows if row.model_digest)
         listed = [{**asdict(model), "images": count} for model, count in counts.most_common()]
         try:
             name, chosen = self._chosen(asked, counts, notes)
-        except _OneVersion as exc:
+            samples = of_canary([known.located(row) for row in rows] if known else rows, name, chosen)
+        except UsageError as exc:
             return {"models": listed, "found": None, "why": str(exc)}
-        samples = of_canary([known.located(row) for row in rows] if known else rows, name, chosen)
-        truth = known.truth if known else None
-        found = measure(samples, truth)
-        judged = judge(samples.source, found, Thresholds())
         notes += samples.notes
-        if truth:
-            notes += [
-                f"{printable(each)} is never predicted; is it a label of the models?"
-                for each in never_predicted(samples, truth)
-            ]
         same = compare(*samples.rows)
-        total = sum(map(len, samples.rows))
-        first, second = samples.models
-        jobs = list(dict.fromkeys(f"{PREFIX}{each}" for each in ids))
-        command = [
-            "predictions",
-            "compare",
-            "--canary",
-            name,
-            "--stable",
-            first.digest,
-            "--candidate",
-            second.digest,
-            *jobs,
-        ]
         return {
             "models": listed,
-            "found": to_dict(samples, found, judged),
+            "found": _judged(samples, known.truth if known else None, notes),
             "percentiles": PERCENTILES,
-            "sides": [
-                {"images": len(side), "share": len(side) / total, "errors": made.errors, "latency": made.percentiles}
-                for side in samples.rows
-                for made in [summarize(side)]
-            ],
+            "sides": _sides(samples),
             "same": {
                 "images": len(same.equal) + len(same.changed),
                 "equal": len(same.equal),
@@ -176,8 +151,13 @@ class Measured:
             },
             "saved": self._saved(samples.models, notes),
             "notes": notes,
-            "command": printable(shlex.join([*command, *(["--labels", known.name] if known else [])])),
+            "command": _command(samples, ids, known),
         }
+
+    def _own_labels(self, ids: Sequence[str]) -> Labels:
+        if len(ids) != 1:
+            raise UsageError("the labels where a job's images are need one job: choose it, or choose a CSV file")
+        return own_labels(self._store.find(ids[0]))
 
     def _rows(self, ids: Sequence[str], notes: list[str]) -> list[Record]:
         """The rows of jobs, each request once. Raises UsageError for more than _MOST."""
@@ -198,13 +178,13 @@ class Measured:
         return path if path.is_file() else None
 
     def _chosen(self, asked: Question, counts: Counter[ModelId], notes: list[str]) -> tuple[str, Chosen]:
-        """The name of the model, and its two versions. Raises _OneVersion where the rows have no two."""
+        """The name of the model, and its two versions. Raises UsageError where the rows have no two."""
         versions = Counter(model.name for model in counts)
         ref = parse_ref(asked.model) if asked.model else None
         if ref is None:
             several = [model.name for model, _ in counts.most_common() if versions[model.name] > 1]
             if not several:
-                raise _OneVersion(counts)
+                raise _one_version(counts)
             ref = ModelRef(several[0])
         chosen = Chosen(asked.stable, asked.candidate)
         if self._registry and not (chosen.stable and chosen.candidate):
@@ -219,7 +199,7 @@ class Measured:
         stable = chosen.stable or next((each.digest for each in own if not each.is_named(chosen.candidate)), "")
         others = [each.digest for each in own if not each.is_named(stable)]
         if not stable or not others:
-            raise _OneVersion(counts)
+            raise _one_version(counts)
         notes.append("which version is stable is taken from the number of images, because no registry says it")
         return ref.name, Chosen(stable, chosen.candidate or others[0])
 
@@ -235,9 +215,38 @@ class Measured:
         return asdict(found) if found else None
 
 
-class _OneVersion(Exception):
-    """The rows are not of two versions of a model."""
+def _judged(samples: Samples, truth: Truth | None, notes: list[str]) -> dict[str, Any]:
+    """The object of the command compare, and a note for each label that looks misspelt."""
+    found = measure(samples, truth)
+    for label in never_predicted(samples, truth) if truth else ():
+        notes.append(f"{printable(label)} is never predicted; is it a label of the models?")
+    return to_dict(samples, found, judge(samples.source, found, Thresholds()))
 
-    def __init__(self, counts: Counter[ModelId]) -> None:
-        models = ", ".join(f"{model}: {count:,}" for model, count in counts.most_common(5)) or "no model"
-        super().__init__(f"a comparison needs responses of two versions of a model; these images have {models}")
+
+def _sides(samples: Samples) -> list[dict[str, Any]]:
+    total = sum(map(len, samples.rows))
+    summaries = [summarize(side) for side in samples.rows]
+    return [
+        {
+            "images": len(each.records),
+            "share": len(each.records) / total,
+            "errors": each.errors,
+            "latency": each.percentiles,
+        }
+        for each in summaries
+    ]
+
+
+def _command(samples: Samples, ids: Sequence[str], known: Labels | None) -> str:
+    """The command that prints the same figures; of many jobs it names the first ones."""
+    stable, candidate = samples.models
+    words = ["predictions", "compare", "--canary", stable.name]
+    words += ["--stable", stable.digest, "--candidate", candidate.digest]
+    words += [*(["--labels", known.name] if known else []), *(f"{PREFIX}{each}" for each in ids[:_NAMED])]
+    more = f" and the {len(ids) - _NAMED:,} other jobs" if len(ids) > _NAMED else ""
+    return printable(shlex.join(words)) + more
+
+
+def _one_version(counts: Counter[ModelId]) -> UsageError:
+    models = ", ".join(f"{model}: {count:,}" for model, count in counts.most_common(5)) or "no model"
+    return UsageError(f"a comparison needs responses of two versions of a model; these images have {models}")

@@ -185,6 +185,9 @@ def test_without_a_registry_the_versions_are_those_of_the_images(
         stable, candidate = (each["digest"] for each in found["models"])
         turned = posted(server, "compare", job=jobs.split, stable=candidate, candidate=stable)["found"]
         assert turned["stable"]["digest"] == candidate and turned["candidate"]["digest"] == stable
+        absent = posted(server, "compare", job=jobs.split, candidate="9.9.9")
+        assert absent["found"] is None and "no response of the results is of the candidate 9.9.9" in absent["why"]
+        assert absent["models"] == found["models"]
         alone = posted(server, "compare", job=jobs.dropped)
         assert alone["found"] is None and "needs responses of two versions of a model" in alone["why"]
         assert fetched(server, "models") == []
@@ -202,12 +205,6 @@ def test_without_a_registry_the_versions_are_those_of_the_images(
         ("measure", {"job": "dropped"}, b"file,label\na.png,Bag\n", "none of the 1 labelled files has predictions"),
         ("measure", {"job": "dropped"}, b"file,label\n\xff,Bag\n", "labels.csv cannot be read: it is not UTF-8"),
         ("measure", {"job": "split"}, b"*", "the results are of several models"),
-        (
-            "compare",
-            {"job": "split", "candidate": "9.9.9"},
-            b"",
-            "no response of the results is of the candidate 9.9.9",
-        ),
         ("compare", {"labels": "own"}, b"", "the labels where a job's images are need one job: choose it"),
         ("compare", {"job": "split", "model": "No Name"}, b"", "the model is 'No Name'; it must be 1 to 63 of a-z"),
     ],
