@@ -87,7 +87,7 @@ def web(
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
         registry=environ.get("REGISTRY", ""),
-        models=tuple(name.strip() for name in environ.get("MODELS", "").split(",") if name.strip()),
+        models=environ.get("MODELS", ""),
         artifact=environ.get("ARTIFACT", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))

@@ -45,6 +45,7 @@ class ModelCards:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._models = [name.strip() for name in settings.models.split(",") if name.strip()]
         self._changing = threading.Lock()
         self._kept: dict[str, tuple[float, Any]] = {}
 
@@ -77,7 +78,7 @@ class ModelCards:
         return {"ref": ref, "worker": worker or None, **made, "served": _is_served(made["digest"], worker)}
 
     def _listed(self) -> Iterator[dict[str, Any]]:
-        served = [parse_ref(name) for name in self._settings.models]
+        served = [parse_ref(name) for name in self._models]
         with closing(Registry.at(self._settings.registry)) as registry:
             for name in dict.fromkeys([*(ref.name for ref in served), *registry.names()]):
                 own = next((ref.alias or STABLE for ref in served if ref.name == name), "")
@@ -93,8 +94,8 @@ class ModelCards:
         """The model of the registry that answers requests which name none; None without a registry."""
         if not self._settings.registry:
             return None
-        if self._settings.models:
-            return parse_ref(self._settings.models[0])
+        if self._models:
+            return parse_ref(self._models[0])
         if not worker:
             raise UsageError(f"the page does not know which model of the registry is served: {_ADVICE}")
         return ModelRef(worker["model"], version=worker["version"])

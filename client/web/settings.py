@@ -43,7 +43,7 @@ class Settings:
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
     registry: str = ""
-    models: tuple[str, ...] = ()
+    models: str = ""
     artifact: str = ""
 
     @property

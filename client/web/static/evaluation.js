@@ -102,7 +102,7 @@ function card(found) {
       ["served", found.served ? `yes, by ${worker.engine} on ${worker.device}` : found.served === false ? "no" : "not known: no worker answers over HTTP"],
       ["parameters", found.parameters && count(found.parameters)],
       ["labels", found.labels.length && `${count(found.labels.length)}: ${names}`],
-      ["measured on", evaluation && `${count(evaluation.images)} ${evaluation.data}, ${evaluation.engine}`],
+      ["measured on", evaluation && `${count(evaluation.images)} ${evaluation.data}, with the engine ${evaluation.engine}`],
     ]),
     text(differs && `The worker serves ${worker.model} ${worker.version} (${worker.digest.slice(0, 19)}) instead.`) || "",
     table("Table of engines", ["engine", "variant", "images a second", "cold start"], rows),
