@@ -17,7 +17,9 @@ export function start() {
   $("labels-folder").addEventListener("click", () => $("folder").click());
   $("labels-csv").addEventListener("click", () => $("csv").click());
   $("labels-own").addEventListener("click", () => choose(null));
-  $("folder").addEventListener("change", () => choose(ofFolder([...$("folder").files])));
+  $("folder").addEventListener("change", () => {
+    if ($("folder").files.length) choose(ofFolder([...$("folder").files]));
+  });
   $("csv").addEventListener("change", async () => {
     const [file] = $("csv").files;
     choose({ name: file.name, csv: await file.text() });
@@ -93,7 +95,7 @@ function card(found) {
     each.images_per_second ? count(each.images_per_second) : "-",
     each.cold_start_s ? `${each.cold_start_s.toFixed(2)} s` : "-",
   ]);
-  const differs = found.served === false && (!found.ref || $("card-model").value === "");
+  const differs = found.served === false && !$("card-model").value;
   $("card").replaceChildren(
     facts([
       ["name", found.name],
@@ -114,7 +116,8 @@ function card(found) {
 // Labels
 
 function ofFolder(files) {
-  const below = files.map((file) => file.webkitRelativePath.split("/")).filter((parts) => parts.length > 2);
+  const images = files.filter((file) => !file.name.startsWith(".") && (!file.type || file.type.startsWith("image/")));
+  const below = images.map((file) => file.webkitRelativePath.split("/")).filter((parts) => parts.length > 2);
   const cell = (value) => `"${value.replaceAll('"', '""')}"`;
   const lines = below.map((parts) => `${cell(parts.at(-1))},${cell(parts[1])}`);
   return { name: files[0].webkitRelativePath.split("/")[0], csv: ["file,label", ...lines, ""].join("\n") };
