@@ -113,7 +113,7 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.data.labelled import parse_mapping
-    from model.training.evaluation.evaluate import evaluate
+    from model.training.evaluation.evaluate import TEST_IMAGES, evaluate
 
     mapping = parse_mapping(arguments.map)
     evaluation = evaluate(
@@ -123,6 +123,10 @@ def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         from model.training.evaluation.report import write_report
 
         write_report(evaluation, arguments.report)
+    if arguments.save:
+        from model.training.evaluation.keep import keep
+
+        keep(evaluation, arguments.artifact, arguments.data.resolve().name if arguments.data else TEST_IMAGES)
     for skipped in evaluation.scored.skipped:
         print(f"skipped {skipped.file!a}: {skipped.reason}", file=sys.stderr)
     return evaluation.to_dict(), evaluation.to_text()
@@ -198,6 +202,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="the model's label for a class of the data",
     )
     evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst errors")
+    evaluate.add_argument(
+        "--save", action="store_true", help="keep the figures in the artifact, for push and the page of predictions web"
+    )
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)

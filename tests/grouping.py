@@ -33,6 +33,7 @@ SHARED_TWINS = (
     "test_web_browser",
     "test_web_live",
     "test_web_tabs",
+    "test_web_evaluation",
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 

@@ -88,6 +88,7 @@ def web(
         max_bytes=_max_bytes(environ),
         subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
         registry=environ.get("REGISTRY", ""),
+        models=environ.get("MODELS", ""),
         artifact=environ.get("ARTIFACT", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))

@@ -37,8 +37,8 @@ _COMMANDS = {"topic": "publish", "bucket": "upload", "http": "predict"}
 class Settings:
     """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
 
-    `subscription` is the request subscription, empty for `TOPIC-sub`. The references of models, from which drift is
-    measured, are in `registry` or else in the folder `artifact`, empty for the shipped artifact.
+    `registry` and `models`, or `artifact`, are those of the worker: what the page knows about the model is there.
+    `subscription` is the request subscription, empty for `TOPIC-sub`.
     """
 
     cloud: Cloud
@@ -50,6 +50,7 @@ class Settings:
     max_bytes: int = MAX_IMAGE_BYTES
     subscription: str = ""
     registry: str = ""
+    models: str = ""
     artifact: str = ""
 
     @property

@@ -171,7 +171,10 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContextManager[Page | None]:
     if options.no_page:
         return contextlib.nullcontext()
-    return Page(twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
+    from client.web.settings import SHIPPED as SHIPPED_MODEL
+
+    served = {} if options.registry else {"ARTIFACT": os.environ.get("ARTIFACT") or str(SHIPPED_MODEL)}
+    return Page(served | twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
 
 
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:

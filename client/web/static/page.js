@@ -2,13 +2,14 @@
 
 import * as dead from "./dead.js";
 import { $, count, element, json, say } from "./dom.js";
+import * as evaluation from "./evaluation.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
 import * as rows from "./rows.js";
 import * as sending from "./send.js";
 import { listen } from "./stream.js";
 
-const VIEWS = ["images", "live", "jobs", "dead-letters"];
+const VIEWS = ["images", "live", "jobs", "evaluation", "dead-letters"];
 const WAYS = { topic: "Topic", bucket: "Bucket", http: "HTTP" };
 let jobs = [];
 let isFirst = true;
@@ -23,6 +24,7 @@ function view() {
   if (wanted === "live") live.open();
   else live.close();
   if (wanted === "jobs") load().then(() => live.showJobs(jobs));
+  if (wanted === "evaluation") evaluation.open();
   if (wanted === "images") list.place();
 }
 
@@ -103,6 +105,7 @@ async function start() {
   $("again").addEventListener("click", () => sending.again());
   rows.onChange(refresh);
   dead.start();
+  evaluation.start();
   takeFiles();
   view();
   const facts = await json("/api/facts");
