@@ -86,6 +86,8 @@ def web(
         token=environ.get("ENDPOINT_TOKEN", ""),
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
+        registry="" if server else environ.get("REGISTRY", ""),
+        models=environ.get("MODELS", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))
     return 0

@@ -14,9 +14,12 @@ _LEFT_OUT = ("features", "status")
 def to_json(job: str, number: int, record: Record, kept: Set[str] = frozenset(), key: str = "") -> dict[str, Any]:
     """Return a row. `state` is the record's status, but `waiting` before the image is sent, and `sent` after it.
 
-    `kept`: which files the row has. `key` names the image for the page that has uploaded it.
+    `kept`: which files the row has. With `has_features`, similar rows can be found. `key` names the image for the page
+    that has uploaded it.
     """
     state = {NOT_SENT: "waiting", NO_ANSWER: "sent"}.get(record.problem, record.status)
     row = {name: value for name, value in record.to_row().items() if name not in _LEFT_OUT and value not in (None, "")}
     files = {what: True for what in ("thumbnail", "explanation") if what in kept}
+    if record.features:
+        files["has_features"] = True
     return {"job": job, "n": number, "state": state, **({"key": key} if key else {}), **files, **row}

@@ -26,7 +26,10 @@ _COMMANDS = {"topic": "publish", "bucket": "upload", "http": "predict"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`."""
+    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
+
+    `registry` and `models`: the worker's settings REGISTRY and MODELS, for the list of models.
+    """
 
     cloud: Cloud
     upload_bucket: str = ""
@@ -35,6 +38,8 @@ class Settings:
     token: str = ""
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
+    registry: str = ""
+    models: str = ""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -76,12 +81,15 @@ class Settings:
 
 def options_of(given: Mapping[str, str]) -> SendOptions:
     """Return the options of a request from the query of an address. Raises UsageError."""
-    top_k, explain = given.get("top_k", ""), given.get("explain", "false")
+    top_k = given.get("top_k", "")
+    flags = {name: given.get(name, "false") for name in ("explain", "features")}
     if top_k and not (top_k.isascii() and top_k.isdigit() and len(top_k) < 9):
         raise UsageError(f"top_k is {quoted(top_k)}; it must be a whole number from 1 to 100")
-    if explain not in ("true", "false"):
-        raise UsageError(f"explain is {quoted(explain)}; it must be true or false")
+    for name, value in flags.items():
+        if value not in ("true", "false"):
+            raise UsageError(f"{name} is {quoted(value)}; it must be true or false")
+    asked = {name: value == "true" for name, value in flags.items()}
     try:
-        return request_options(int(top_k) if top_k else None, given.get("model") or None, explain == "true")
+        return request_options(int(top_k) if top_k else None, given.get("model") or None, **asked)
     except ValueError as exc:
         raise UsageError(str(exc)) from None

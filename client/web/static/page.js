@@ -4,6 +4,7 @@ import * as dead from "./dead.js";
 import { $, count, element, json, say } from "./dom.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import * as models from "./models.js";
 import * as rows from "./rows.js";
 import * as sending from "./send.js";
 
@@ -99,6 +100,7 @@ async function start() {
   $("options").addEventListener("submit", (event) => event.preventDefault());
   rows.onChange(refresh);
   dead.start();
+  models.start();
   takeFiles();
   view();
   const facts = await json("/api/facts");

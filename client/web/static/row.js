@@ -1,6 +1,7 @@
 // One row of the list, and its details.
 
 import { $, element, ms, score } from "./dom.js";
+import { similar } from "./similar.js";
 
 const STAGES = [
   ["queue", "queue_ms"],
@@ -129,11 +130,12 @@ function fill(row) {
   $("details-body").replaceChildren(
     image(row),
     element("div", {}, problem ? element("p", { class: "problem" }, problem) : bars(row, 100), list),
+    similar(row, open),
   );
 }
 
 function open(row) {
   $("details").row = row;
   fill(row);
-  $("details").showModal();
+  if (!$("details").open) $("details").showModal();
 }

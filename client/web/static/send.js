@@ -25,6 +25,7 @@ export function send(files) {
     way: document.querySelector("#ways input:checked").value,
     top_k: $("top-k").value,
     explain: $("explain").checked,
+    features: $("features").checked,
   });
   if ($("model").value.trim()) options.set("model", $("model").value.trim());
   const made = addLocal(
