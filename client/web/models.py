@@ -86,20 +86,26 @@ def _of_registry(address: str, served: list[str]) -> tuple[list[Named], str, str
     with closing(Registry.at(address)) as registry:
         names = registry.names()
         refs = [parse_ref(each) for each in served or names]
-        found = [each for ref in refs for each in _of_model(registry, ref.name, ref.alias or STABLE)]
+        found = [_of_model(registry, ref.name, ref.alias or STABLE) for ref in refs]
         others = [name for name in names if name not in {ref.name for ref in refs}]
     note = f"The worker serves none of: {', '.join(others)}." if others else ""
-    return found, refs[0].name if served else "", note if found else f"The registry {address} has no model."
+    named = [each for kind in zip(*found, strict=True) for models in kind for each in models]
+    return named, refs[0].name if served else "", note if found else f"The registry {address} has no model."
 
 
-def _of_model(registry: Registry, name: str, served: str) -> Iterator[Named]:
+def _of_model(registry: Registry, name: str, served: str) -> tuple[list[Named], list[Named], list[Named]]:
+    """Return a model's name, its aliases, and its versions, the newest first."""
     aliases = registry.aliases(name)
-    if served in aliases:
-        yield name, f"{served}, version {aliases[served].target.version}"
-    for share in shares(aliases, served):
-        yield f"{name}@{share.alias}", f"version {share.target.version}, {share}".removesuffix(", -")
-    for version in registry.versions(name)[: -_MAX_VERSIONS - 1 : -1]:
-        yield f"{name}@{version}", "version"
+    names = [(name, f"{served}, version {aliases[served].target.version}")] if served in aliases else []
+    versions = registry.versions(name)[: -_MAX_VERSIONS - 1 : -1]
+    return (
+        names,
+        [
+            (f"{name}@{share.alias}", f"version {share.target.version}, {share}".removesuffix(", -"))
+            for share in shares(aliases, served)
+        ],
+        [(f"{name}@{version}", "this version, whatever the aliases name") for version in versions],
+    )
 
 
 def _of_worker(ready: Mapping[str, Any]) -> Iterator[Named]:

@@ -14,8 +14,8 @@ def add_pretrained(commands: Subcommands) -> None:
     """Add the command."""
     command = commands.add(
         "pretrained",
-        "Import three models that were trained on ImageNet, and push them to a registry as stable: EfficientNet-Lite0, "
-        "MobileNetV2 and MobileNet v1 of width 0.75. Those that the registry has are left as they are.",
+        "Import three models that were trained on ImageNet, and push them to a registry as stable: MobileNetV2, "
+        "EfficientNet-Lite0, and MobileNet v1 of width 0.75. Those that the registry has are left as they are.",
         "python -m model pretrained weights --registry build/pretrained",
     )
     command.add_argument("weights", type=Path, metavar="FOLDER", help="the folder with the files of their weights")
@@ -30,7 +30,6 @@ def run_pretrained(arguments: argparse.Namespace) -> Output:
         added = list(import_pretrained(arguments.weights, registry))
         address = registry.address
     result = {"registry": address, "models": list(NAMES), "added": added}
-    text = f"""{address}: {", ".join(f"{name} ({'added' if name in added else 'was there'})" for name in NAMES)}
-to serve them on this machine:
-  make up REGISTRY={shlex.quote(address)} MODELS={",".join(NAMES)}"""
-    return result, text
+    lines = [f"{name:<20} {'added' if name in added else 'was there'}" for name in NAMES]
+    serve = f"REGISTRY={shlex.quote(address)} MODELS={','.join(NAMES)}"
+    return result, "\n".join((*lines, "serve them on this machine with:", f"  {serve} make up"))

@@ -16,7 +16,7 @@ async function read() {
   try {
     const found = await json("/api/models");
     $("models").replaceChildren(...found.models.map(({ name, about }) => element("option", { value: name }, about)));
-    $("model").placeholder = found.default ? `the default, ${found.default}` : "the default";
+    $("model").placeholder = found.default ? `${found.default} (default)` : "the default";
     $("models-note").textContent = found.note;
     $("models-note").hidden = !found.note;
   } catch (error) {

@@ -137,5 +137,6 @@ function fill(row) {
 function open(row) {
   $("details").row = row;
   fill(row);
-  if (!$("details").open) $("details").showModal();
+  if ($("details").open) $("details").querySelector("button").focus();
+  else $("details").showModal();
 }

@@ -29,10 +29,11 @@ export function similar(row, open) {
   return part;
 }
 
+const name = (row) => `${row.model_name} ${row.model_version}`;
 const said = (row, { similar, searched }) =>
   similar.length
-    ? `The most similar of ${count(searched)} with features of ${row.model_name}: 1 is the same direction of the features.`
-    : `No other image has features of ${row.model_name} ${row.model_version}.`;
+    ? `The nearest of ${count(searched)} images with features of ${name(row)}, by cosine similarity: 1 is the highest.`
+    : `No other image has features of ${name(row)}.`;
 
 function show(part, { similar: rows }, open) {
   const items = rows.map((row) => {

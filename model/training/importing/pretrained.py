@@ -13,11 +13,11 @@ from model.registry.registry import Registry
 from model.training.errors import SourceError
 
 _FILES = {
-    "efficientnet-lite0": "efficientnet-lite0.onnx",
     "mobilenet-v2": "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+    "efficientnet-lite0": "efficientnet-lite0.onnx",
     "mobilenet-v1": "mobilenet_v1_0.75_224_keras_fp32.npz",
 }
-"""The file of each model. The first model, the most accurate one, is the default where all are served."""
+"""The file of each model. The first model is the default where all are served: it is the fastest, and has features."""
 
 NAMES = tuple(_FILES)
 """The models by their names in the registry."""
@@ -56,8 +56,8 @@ def _push(name: str, weights: Path, registry: Registry) -> None:
 
     file, labels = str(weights / _FILES[name]), weights / _LABELS
     options = {
-        "efficientnet-lite0": ImportOptions(file, recipe=_RECIPE, outputs="logits"),
         "mobilenet-v2": ImportOptions(file),
+        "efficientnet-lite0": ImportOptions(file, recipe=_RECIPE, outputs="logits"),
         "mobilenet-v1": ImportOptions("MobileNet", weights=file, alpha=0.75, engines=("litert",)),
     }[name]
     if labels.is_file():
