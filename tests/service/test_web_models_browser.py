@@ -12,7 +12,6 @@ import pytest
 from infra.local.twin import Delivery, Twin
 from tests.conftest import require
 from tests.service.page_server import PageServer, Tab, browser
-from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +70,7 @@ def test_a_model_is_chosen_from_the_list_or_typed(tab: Tab, samples: Path) -> No
     ):
         page.fill("#model", typed)
         page.set_input_files("#files", samples / "sneaker.jpg")
-        assert until(lambda row=row: row in page.inner_text("#rows"))
+        tab.until(f"document.querySelector('#rows').innerText.includes({row!r})")
         assert page.locator("#rows li:first-child .bars > div").count() == (3 if row == "Sneaker" else 0)
     page.route(
         "**/api/models", lambda route: route.fulfill(json={"models": [], "default": "", "note": "Set REGISTRY."})
