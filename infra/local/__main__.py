@@ -79,7 +79,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     up.add_argument(
         "--pretrained",
         type=arguments.folder,
-        default=os.environ.get("PRETRAINED"),
+        default=os.environ.get("PRETRAINED") or None,
         metavar="FOLDER",
         help="import three ImageNet models from this folder of weights, and serve them  [env: PRETRAINED]",
     )
