@@ -35,7 +35,7 @@ setup: $(FULL)  ## Install everything into .venv, with TensorFlow and the test t
 demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all on this machine
 	@$(PY) -m infra.local.demo
 
-up: $(if $(RETRAIN),$(FULL),$(LEAN))  ## Start the local twin and leave it running until Ctrl-C (RETRAIN=photos: with a training worker)
+up: $(if $(RETRAIN)$(PRETRAINED),$(FULL),$(LEAN))  ## Start the local twin and leave it running until Ctrl-C (RETRAIN=photos: with a training worker; PRETRAINED=weights: with three ImageNet models)
 	@$(PY) -m infra.local up
 
 # Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.

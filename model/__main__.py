@@ -14,6 +14,7 @@ from typing import Any
 from model import streams
 from model.artifact.load import AUTO, ENGINES
 from model.commands.combine_command import add_combine, run_combine
+from model.commands.pretrained_command import add_pretrained, run_pretrained
 from model.commands.registry_commands import REGISTRY_COMMANDS, add_registry_commands
 from model.commands.subcommands import PROGRAM, Subcommands
 from model.errors import ArtifactError
@@ -139,12 +140,13 @@ _COMMANDS = {
     "catalog": run_catalog,
     "import": run_import,
     "combine": run_combine,
+    "pretrained": run_pretrained,
     **REGISTRY_COMMANDS,
 }
 
 
 # Commands that need TensorFlow, which takes seconds to load.
-_SLOW = "train", "export", "import"
+_SLOW = "train", "export", "import", "pretrained"
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -208,6 +210,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
+    add_pretrained(commands)
     add_combine(commands)
     add_registry_commands(commands)
     return parser

@@ -34,6 +34,8 @@ SHARED_TWINS = (
     "test_web_live",
     "test_web_tabs",
     "test_web_evaluation",
+    "test_web_models",
+    "test_web_models_browser",
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 

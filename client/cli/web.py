@@ -87,9 +87,8 @@ def web(
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
         subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
-        registry=environ.get("REGISTRY", ""),
+        registry="" if server else environ.get("REGISTRY", ""),
         models=environ.get("MODELS", ""),
-        artifact=environ.get("ARTIFACT", ""),
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))
     return 0

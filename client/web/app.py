@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from client.gcp import UsageError
 from client.text import plain
-from client.web import dead_letters
+from client.web import dead_letters, model_routes
 from client.web.evaluation_routes import evaluation_routes
 from client.web.guard import Guard
 from client.web.page import Page
@@ -35,6 +35,9 @@ _STATIC = Path(__file__).with_name("static")
 
 _FORM_BYTES = 10_000
 """Bytes of a form around its file."""
+
+_FORM_OPTIONS = "model", "top_k", "explain", "features", "way"
+"""Options that a form may state in text fields; the address takes precedence."""
 
 _JSON_BYTES = 100_000
 """Bytes of the largest JSON body: the ids of 1,000 dead letters, or the numbers of 10,000 rows."""
@@ -55,6 +58,7 @@ def application(page: Page, host: str) -> Starlette:
         Route("/api/images", handlers.upload, methods=["POST"]),
         Route("/api/again", handlers.again, methods=["POST"]),
         Route("/api/rows/{job}/{n:int}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
+        *model_routes.routes(page, _reply),
         Route("/api/rows/{job}/{n:int}/{what}", handlers.file),
         Route("/api/dead-letters", handlers.dead_letters),
         Route("/api/dead-letters/redrive", handlers.redrive, methods=["POST"]),
@@ -120,18 +124,17 @@ class _Handlers:
 
     async def predict(self, request: Request) -> Response:
         """Take an image as the body or in a form, and reply with its response, as a worker does."""
-        key, settings = uuid.uuid4().hex, self._page.settings
+        key, settings, given = uuid.uuid4().hex, self._page.settings, dict(request.query_params)
         try:
             body = await self._body(request, settings.max_bytes + _FORM_BYTES)
             kind, _, rest = request.headers.get("content-type", "").partition(";")
-            name = request.query_params.get("filename", "")
+            name = given.get("filename", "")
             if kind.strip().lower() == "multipart/form-data":
-                form = read_form(body, rest.partition("boundary=")[2].strip().strip('"'), ())
-                body, name = form.data, form.filename or name
+                form = read_form(body, rest.partition("boundary=")[2].strip().strip('"'), _FORM_OPTIONS)
+                body, name, given = form.data, form.filename or name, {**form.options, **given}
             if len(body) > settings.max_bytes:
                 raise too_large(settings.max_bytes)
-            options = _options(request.query_params)
-            way = request.query_params.get("way") or settings.ways[0]
+            options, way = _options(given), given.get("way") or settings.ways[0]
             await run_in_threadpool(self._write, key, body)
             answer = await run_in_threadpool(checked, self._page.answer, way, options, key, clean_name(name))
         except (Refused, InvalidRequest) as exc:
@@ -201,6 +204,11 @@ def _options(given: Mapping[str, str]) -> Any:
         return options_of(given)
     except UsageError as exc:
         raise Refused(400, str(exc)) from None
+
+
+async def _reply(action: Callable[..., Any], *arguments: Any) -> Response:
+    """Call an action in a thread, and return what it returns as JSON."""
+    return json_reply(await run_in_threadpool(checked, action, *arguments))
 
 
 async def _refusal(request: Request, exc: Exception) -> Response:

@@ -18,13 +18,15 @@ def to_json(job: Job, number: int, record: Record, kept: Set[str] = frozenset(),
     """Return a row. `state` is the record's status, but `waiting` before the image is sent, and `sent` after it.
 
     `kept`: which files the row has. `key` names the image for the page that has uploaded it. `again` is there where the
-    page can send the image again, and `queued` while it waits in a topic.
+    page can send the image again, `queued` while it waits in a topic, and `has_features` where similar rows can be
+    found.
     """
     state = {NOT_SENT: "waiting", NO_ANSWER: "sent"}.get(record.problem, record.status)
     row = {name: value for name, value in record.to_row().items() if name not in _LEFT_OUT and value not in (None, "")}
     marks = {
         "again": is_of_page(job) and (state == "failed" or record.error_code == UNAVAILABLE),
         "queued": job.definition.command != "predict" and state in ("waiting", "sent"),
+        "has_features": bool(record.features),
         **{what: what in kept for what in ("thumbnail", "explanation")},
     }
     found = {name: True for name, holds in marks.items() if holds}

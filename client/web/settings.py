@@ -112,12 +112,15 @@ def is_of_page(job: Job) -> bool:
 
 def options_of(given: Mapping[str, str]) -> SendOptions:
     """Return the options of a request from the query of an address. Raises UsageError."""
-    top_k, explain = given.get("top_k", ""), given.get("explain", "false")
+    top_k = given.get("top_k", "")
+    flags = {name: given.get(name, "false") for name in ("explain", "features")}
     if top_k and not (top_k.isascii() and top_k.isdigit() and len(top_k) < 9):
         raise UsageError(f"top_k is {quoted(top_k)}; it must be a whole number from 1 to 100")
-    if explain not in ("true", "false"):
-        raise UsageError(f"explain is {quoted(explain)}; it must be true or false")
+    for name, value in flags.items():
+        if value not in ("true", "false"):
+            raise UsageError(f"{name} is {quoted(value)}; it must be true or false")
+    asked = {name: value == "true" for name, value in flags.items()}
     try:
-        return request_options(int(top_k) if top_k else None, given.get("model") or None, explain == "true")
+        return request_options(int(top_k) if top_k else None, given.get("model") or None, **asked)
     except ValueError as exc:
         raise UsageError(str(exc)) from None

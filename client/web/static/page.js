@@ -5,6 +5,7 @@ import { $, count, element, json, say } from "./dom.js";
 import * as evaluation from "./evaluation.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import * as models from "./models.js";
 import * as rows from "./rows.js";
 import * as sending from "./send.js";
 import { listen } from "./stream.js";
@@ -106,6 +107,7 @@ async function start() {
   rows.onChange(refresh);
   dead.start();
   evaluation.start();
+  models.start();
   takeFiles();
   view();
   const facts = await json("/api/facts");

@@ -3,6 +3,7 @@
 import { $, count, element, ms, score } from "./dom.js";
 import { isWaiting, mayGoAgain, queue } from "./rows.js";
 import { again } from "./send.js";
+import { similar } from "./similar.js";
 
 const STAGES = [
   ["queue", "queue_ms"],
@@ -145,11 +146,13 @@ function fill(row) {
   $("details-body").replaceChildren(
     image(row),
     element("div", {}, problem ? element("p", { class: "problem" }, problem) : bars(row, 100), list),
+    similar(row, open),
   );
 }
 
 function open(row) {
   $("details").row = row;
   fill(row);
-  $("details").showModal();
+  if ($("details").open) $("details").querySelector("button").focus();
+  else $("details").showModal();
 }

@@ -44,6 +44,7 @@ export function send(files) {
     way: document.querySelector("#ways input:checked").value,
     top_k: $("top-k").value,
     explain: $("explain").checked,
+    features: $("features").checked,
   });
   if ($("model").value.trim()) options.set("model", $("model").value.trim());
   queue.push(...addLocal(images.map((image) => ({ key: newKey(), file: image.name || "image", image, options }))));
