@@ -116,13 +116,13 @@ resource "google_cloud_run_v2_service" "page" {
 
       dynamic "env" {
         for_each = {
-          DEAD_SUBSCRIPTION    = google_pubsub_subscription.this[local.dead_letters].id
-          GOOGLE_CLOUD_PROJECT = var.project_id
-          IAP_AUDIENCE         = local.page_audience
-          PAYLOAD_BUCKET       = local.buckets[local.payloads_bucket]
-          REQUEST_TOPIC        = local.topics[local.request_topic].id
-          RESPONSE_TOPIC       = local.topics[local.response_topic].id
-          UPLOAD_BUCKET        = local.buckets[local.uploads_bucket]
+          DEAD_LETTERS_SUBSCRIPTION = google_pubsub_subscription.this[local.dead_letters].id
+          GOOGLE_CLOUD_PROJECT      = var.project_id
+          IAP_AUDIENCE              = local.page_audience
+          PAYLOAD_BUCKET            = local.buckets[local.payloads_bucket]
+          REQUEST_TOPIC             = local.topics[local.request_topic].id
+          RESPONSE_TOPIC            = local.topics[local.response_topic].id
+          UPLOAD_BUCKET             = local.buckets[local.uploads_bucket]
         }
         content {
           name  = env.key

@@ -12,6 +12,7 @@ from client.api.options import request_options
 from client.gcp import Cloud, UsageError
 from client.jobs.definition import Definition, current_place
 from client.transport.base import SendOptions
+from client.web.iap import IapTokens
 from model.text import quoted
 
 MAX_IMAGE_BYTES = 20_000_000
@@ -26,7 +27,10 @@ _COMMANDS = {"topic": "publish", "bucket": "upload", "http": "predict"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`."""
+    """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
+
+    `dead_letters`: the subscription with dead letters. `iap`: what verifies each request, in the cloud.
+    """
 
     cloud: Cloud
     upload_bucket: str = ""
@@ -35,6 +39,8 @@ class Settings:
     token: str = ""
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
+    dead_letters: str = "dead_predict-sub"
+    iap: IapTokens | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:

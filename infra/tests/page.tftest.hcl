@@ -49,13 +49,13 @@ run "page" {
   }
   assert {
     condition = { for env in google_cloud_run_v2_service.page[0].template[0].containers[0].env : env.name => env.value } == {
-      DEAD_SUBSCRIPTION    = google_pubsub_subscription.this["dead_predict-sub"].id
-      GOOGLE_CLOUD_PROJECT = "some-project"
-      IAP_AUDIENCE         = "/projects/123456789012/locations/europe-west1/services/prediction-page"
-      PAYLOAD_BUCKET       = "some-project-payloads"
-      REQUEST_TOPIC        = google_pubsub_topic.this["req_predict"].id
-      RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
-      UPLOAD_BUCKET        = "some-project-uploads"
+      DEAD_LETTERS_SUBSCRIPTION = google_pubsub_subscription.this["dead_predict-sub"].id
+      GOOGLE_CLOUD_PROJECT      = "some-project"
+      IAP_AUDIENCE              = "/projects/123456789012/locations/europe-west1/services/prediction-page"
+      PAYLOAD_BUCKET            = "some-project-payloads"
+      REQUEST_TOPIC             = google_pubsub_topic.this["req_predict"].id
+      RESPONSE_TOPIC            = google_pubsub_topic.this["res_predict"].id
+      UPLOAD_BUCKET             = "some-project-uploads"
     }
     error_message = "The page sends to this deployment, and accepts only what IAP signed for it."
   }
