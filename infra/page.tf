@@ -152,7 +152,7 @@ resource "google_cloud_run_v2_service" "page" {
   ]
 }
 
-# IAP's agent calls the service for those whom it lets in.
+# IAP's agent calls the service for the members, after their sign-in.
 resource "google_project_service_identity" "iap" {
   count    = var.page == null ? 0 : 1
   provider = google-beta
