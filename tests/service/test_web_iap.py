@@ -59,13 +59,13 @@ def token(key: ec.EllipticCurvePrivateKey = KEY, kid: str = "k", **changed: Any)
     return jwt.encode(given, key, "ES256", {"kid": kid})
 
 
-def answer(keys_url: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
-    """Status and body of a request for the page's events, through the guard alone."""
+def answer(keys_url: str, headers: list[tuple[str, str]], path: str = "/api/events") -> tuple[int, str]:
+    """Status and body of a request through the guard alone."""
 
     async def passed(request: Any) -> PlainTextResponse:
         return PlainTextResponse("passed")
 
-    guard = Guard(Starlette(routes=[Route("/api/events", passed)]), "0.0.0.0", IapTokens(AUDIENCE, keys_url))
+    guard = Guard(Starlette(routes=[Route(path, passed)]), "0.0.0.0", IapTokens(AUDIENCE, keys_url))
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -75,7 +75,7 @@ def answer(keys_url: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
         return {"type": "http.request"}
 
     given = [(name.lower().encode(), value.encode()) for name, value in [("Host", HOST), *headers]]
-    scope = {"type": "http", "method": "GET", "path": "/api/events", "headers": given, "query_string": b""}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": given, "query_string": b""}
     asyncio.run(guard(scope, receive, send))
     return sent[0]["status"], sent[1]["body"].decode()
 
@@ -83,6 +83,12 @@ def answer(keys_url: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
 def test_what_iap_signed_is_passed_on(keys_url: str) -> None:
     own = [("X-Goog-IAP-JWT-Assertion", token()), ("Origin", f"https://{HOST}"), ("Sec-Fetch-Site", "same-origin")]
     assert answer(keys_url, own) == (200, "passed")
+
+
+def test_the_sign_in_leads_back_to_the_page(keys_url: str) -> None:
+    """The browser comes from accounts.google.com."""
+    back = [("X-Goog-IAP-JWT-Assertion", token()), ("Sec-Fetch-Site", "cross-site")]
+    assert answer(keys_url, back, "/") == (200, "passed")
 
 
 @pytest.mark.parametrize(
