@@ -33,14 +33,17 @@ variable "page_image" {
   }
   validation {
     condition     = (var.page == null) == (var.page_image == null)
-    error_message = var.page == null ? "page_image is set and page is not, so nothing would run it: set page too, or leave page_image out." : "page is set and page_image is not; make deploy builds this image and sets it, when a file of TFVARS sets page. Without make deploy, build infra/page.Dockerfile and set page_image."
+    error_message = var.page == null ? "page_image is set and page is not, so nothing would run it: set page too, or leave page_image out." : "page_image is missing and page is set; make deploy builds this image and sets it, when a file of TFVARS sets page. Otherwise build infra/page.Dockerfile and set page_image, or leave page out."
   }
 }
 
 locals {
   page_members = try({ for name, member in var.page.members : name => member }, {})
   page_member  = "^((user|group):[^@\\s]+@[^@\\s]+|domain:[a-z0-9-]+([.][a-z0-9-]+)+)$"
-  page_name    = "${local.prefix}prediction-page"
+}
+
+locals {
+  page_name = "${local.prefix}prediction-page"
 
   # The audience of the tokens with which IAP signs the requests that it passes on.
   page_audience = var.page == null ? null : "/projects/${data.google_project.this[0].number}/locations/${var.region}/services/${local.page_name}"

@@ -14,12 +14,13 @@ import pytest
 
 from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
+from infra.deploy.images import PAGE, source_tag
 from infra.local.storage.server import StorageServer
 from model.registry.registry import Registry
 from tests.conftest import absent
 from tests.dockerfile import ignored
 from tests.registry_models import NAME, push, set_alias
-from tests.tools import REGISTRY, Tools, printed
+from tests.tools import BASE, REGISTRY, Tools, printed
 
 EXAMPLES = Path("infra") / "examples"
 State = Callable[[str], dict[str, Any]]
@@ -146,6 +147,23 @@ def test_an_open_entry_point_is_tested(tools: Tools, tmp_path: Path, capfd: pyte
     assert run(tools, "deploy", TFVARS=str(file)) == 0
     assert "export ENDPOINT_URL=https://prediction-endpoint.example\n" in capfd.readouterr().out
     assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-endpoint.example" in tools.calls[-1]
+
+
+def test_the_page_is_deployed_and_removed(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file, image = tmp_path / "page.tfvars", REGISTRY.replace("worker", "page")
+    file.write_text('page = {\n  members = { team = "group:team@example.com" }\n}\n')
+    tools.images(source_tag(tools.root, BASE, recipe=PAGE), name="page")
+    assert run(tools, "deploy", TFVARS=str(file)) == 0
+    page = state(tools)["google_cloud_run_v2_service.page[0]"]
+    assert page["template"][0]["containers"][0]["image"] == f"{image}@sha256:0" and page["iap_enabled"]
+    out = capfd.readouterr().out
+    assert "\n# the page: https://prediction-page.example (" in out
+    assert "\nexport PAGE_URL=https://prediction-page.example\n" in out
+    assert run(tools, "plan", DRIFT="1", TFVARS=str(file)) == 0
+    assert run(tools, "plan", DRIFT="1") == 2
+    assert "page is off, but some-project is deployed with page=on" in capfd.readouterr().err
+    assert run(tools, "deploy") == 0
+    assert not [address for address in state(tools) if ".page" in address or ".iap" in address]
 
 
 def test_two_deployments_do_not_interfere(tools: Tools, root: Path) -> None:
