@@ -201,20 +201,35 @@ def test_gcloud_accepts_every_argument(root: Path, tmp_path: Path, capsys: pytes
 def test_gcloud_uploads_what_the_image_contains_and_no_secrets(root: Path, tmp_path: Path) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
-    for name in ("functions", "model"):
+    for name in ("client", "functions", "model"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore", ".gcloudignore", "infra/slim.py", "infra/main.tf"):
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        ".gcloudignore",
+        "infra/slim.py",
+        "infra/page.Dockerfile",
+        "infra/main.tf",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((root / name).read_text() if (root / name).exists() else "")
     left_out = ignored(root)
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     image = {file for file in files if not left_out(file)}
     assert {"functions/main.py", "functions/requirements.lock", "infra/slim.py"} <= image
-    for secret in (".env", "dev.tfvars", "key.pem", "infra/terraform.tfstate", "functions/.env", "model/key.json"):
+    assert {"client/web/static/index.html", "client/requirements.lock"} <= image
+    for secret in (
+        ".env",
+        "dev.tfvars",
+        "key.pem",
+        "infra/terraform.tfstate",
+        "client/.env",
+        "functions/.env",
+        "model/key.json",
+    ):
         (tmp_path / secret).write_text("secret")
-    (tmp_path / "client").mkdir()
-    (tmp_path / "client" / "gcp.py").write_text("")
     command = ["gcloud", "meta", "list-files-for-upload", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     sent = set(done.stdout.split())
-    assert sent - {"Dockerfile", ".dockerignore", "model/__main__.py", "model/beam.py"} == image
+    beside = {"Dockerfile", ".dockerignore", "infra/page.Dockerfile", "model/__main__.py", "model/beam.py"}
+    assert sent - beside == image
