@@ -231,5 +231,5 @@ def test_gcloud_uploads_what_the_image_contains_and_no_secrets(root: Path, tmp_p
     command = ["gcloud", "meta", "list-files-for-upload", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     sent = set(done.stdout.split())
-    beside = {"Dockerfile", ".dockerignore", "infra/page.Dockerfile", "model/__main__.py", "model/beam.py"}
-    assert sent - beside == image
+    unused = {"Dockerfile", ".dockerignore", "infra/page.Dockerfile", "model/__main__.py", "model/beam.py"}
+    assert sent - unused == image
