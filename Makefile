@@ -112,10 +112,11 @@ $(SUPPLY)/.stamp: infra/audit/requirements.txt
 COMPILE := ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
-lock: $(SUPPLY)/.stamp  ## Write functions/requirements*.lock from functions/requirements*.txt, with a hash for every file
+lock: $(SUPPLY)/.stamp  ## Write the requirements*.lock of functions and client from their requirements*.txt, with a hash for every file
 	cd functions && $(COMPILE) requirements.txt --output-file requirements.lock
 	cd functions && for name in onnx gpu-onnx gpu-savedmodel; do \
 	  $(COMPILE) requirements-$$name.txt --constraint requirements.lock --output-file requirements-$$name.lock || exit; done
+	cd client && $(COMPILE) requirements.txt --constraint ../functions/requirements.lock --output-file requirements.lock
 
 audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from client.gcp import UsageError
+from client.gcp import Cloud, UsageError
 from client.text import plain
 from client.web import dead_letters, model_routes
 from client.web.evaluation_routes import evaluation_routes
@@ -67,7 +67,7 @@ def application(page: Page, host: str) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, host=host)],
+        middleware=[Middleware(Guard, host=host, iap=page.settings.iap)],
         exception_handlers={Refused: _refusal, Exception: _failure, 404: _unknown, 405: _unknown},
     )
 
@@ -165,7 +165,7 @@ class _Handlers:
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
     async def dead_letters(self, request: Request) -> Response:
-        return json_reply(await run_in_threadpool(checked, dead_letters.listed, self._topics()))
+        return await _reply(dead_letters.listed, *self._dead_letters())
 
     async def redrive(self, request: Request) -> Response:
         """Redrive the dead letters whose message ids the body names: {"message_ids": [...]}."""
@@ -176,13 +176,14 @@ class _Handlers:
             chosen = set()
         if not chosen:
             raise Refused(400, "message_ids must be a list of the message ids of dead letters")
-        return json_reply(await run_in_threadpool(checked, dead_letters.redriven, self._topics(), chosen))
+        return await _reply(dead_letters.redriven, *self._dead_letters(), chosen)
 
-    def _topics(self) -> Any:
-        cloud = self._page.settings.cloud
-        if not cloud.project:
+    def _dead_letters(self) -> tuple[Cloud, str]:
+        """Return where dead letters are. Raises Refused."""
+        settings = self._page.settings
+        if not settings.cloud.project:
             raise Refused(400, "dead letters are in a project's topics, and this page sends to a server alone")
-        return cloud
+        return settings.cloud, settings.dead_letters
 
     def _write(self, key: str, data: bytes) -> None:
         try:

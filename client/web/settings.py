@@ -15,6 +15,7 @@ from client.gcp import Cloud, UsageError
 from client.jobs.definition import Definition, current_place
 from client.jobs.job import Job
 from client.transport.base import SendOptions
+from client.web.iap import IapTokens
 from model.text import quoted
 
 MAX_IMAGE_BYTES = 20_000_000
@@ -39,6 +40,7 @@ class Settings:
 
     `registry` and `models`, or `artifact`, are those of the worker: what the page knows about the model is there.
     `subscription` is the request subscription, empty for `TOPIC-sub`.
+    `dead_letters`: the subscription with dead letters. `iap`: what verifies each request, in the cloud.
     """
 
     cloud: Cloud
@@ -52,6 +54,8 @@ class Settings:
     registry: str = ""
     models: str = ""
     artifact: str = ""
+    dead_letters: str = "dead_predict-sub"
+    iap: IapTokens | None = None
 
     @property
     def subscription_path(self) -> str:

@@ -260,6 +260,12 @@ def test_a_server_alone_needs_no_topic(twin: Twin, root: Path, tmp_path: Path, s
         assert reply.status_code == 400 and "to a server alone" in reply.json()["error"]
 
 
+def test_dead_letters_are_those_of_the_given_subscription(twin: Twin, root: Path, tmp_path: Path) -> None:
+    with PageServer(root, tmp_path, twin.env, "--dead-letters", "dev-dead_predict-sub") as server:
+        reply = requests.get(f"{server.url}/api/dead-letters", timeout=30)
+        assert reply.status_code == 503 and "subscriptions/dev-dead_predict-sub" in reply.json()["error"]
+
+
 def test_a_server_that_is_away_is_named_in_the_row(root: Path, tmp_path: Path, shoe: bytes) -> None:
     env = {name: "" for name in ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "WORKER_URL", "UPLOAD_BUCKET")}
     with PageServer(root, tmp_path, env, "--server", "http://127.0.0.1:1") as server:
