@@ -31,7 +31,7 @@ class Events:
             page.add(row)
 
     def tell(self, name: str, data: Any) -> None:
-        """Send another event to every page, such as `notice` with a sentence. Rows of the same time follow it."""
+        """Send another event to every page, such as `notice` with a sentence. A slow page gets the latest of a name."""
         for page in tuple(self._pages):
             page.tell(name, data)
 
@@ -72,7 +72,7 @@ class _Page:
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._rows: dict[tuple[str, int], dict[str, Any]] = {}
-        self._others: list[tuple[str, Any]] = []
+        self._others: dict[str, Any] = {}
 
     def add(self, row: dict[str, Any]) -> None:
         self._call(self._add, row)
@@ -85,8 +85,8 @@ class _Page:
 
     def take(self) -> list[tuple[str, Any]]:
         self.changed.clear()
-        rows, taken = list(self._rows.values()), self._others
-        self._rows, self._others = {}, []
+        rows, taken = list(self._rows.values()), list(self._others.items())
+        self._rows, self._others = {}, {}
         if len(rows) > _MAX_ROWS:
             return [*taken, ("reload", {})]
         return [*taken, ("rows", rows)] if rows else taken
@@ -104,4 +104,4 @@ class _Page:
             self._rows[row["job"], row["n"]] = row
 
     def _tell(self, name: str, data: Any) -> None:
-        self._others.append((name, data))
+        self._others[name] = data

@@ -109,16 +109,20 @@ def test_a_drop_of_200_survives_a_kill_of_the_server(tab: Tab, server: PageServe
 def test_an_image_of_the_history_and_of_a_late_reply_is_one_row(
     chromium: Any, server: PageServer, samples: Path
 ) -> None:
-    """Without its stream, the page knows the row from the history alone, and then from the reply to its upload."""
-    tab, held = Tab(chromium.new_page()), list[Any]()
+    """Without its stream, the page knows the row from the history alone, and then from the reply to its upload.
+
+    The image is chosen before the page knows how images travel.
+    """
+    tab, facts, held = Tab(chromium.new_page()), list[Any](), list[Any]()
     tab.page.route("**/api/events", lambda route: route.abort())
     tab.page.route("**/api/images?*", lambda route: held.extend((route, route.fetch())))
+    tab.page.route("**/api/facts", lambda route: facts.append(route))
     tab.page.goto(server.url)
     tab.page.set_input_files("#files", samples / "sneaker.jpg")
+    assert until(lambda: tab.page.evaluate("true") and facts), "a call lets Playwright handle the request"
+    facts[0].continue_()
     tab.until("document.querySelectorAll('#rows li').length === 1")
-    assert until(lambda: tab.page.evaluate("true") and server.answered(1)()), (
-        "a call lets Playwright handle the request"
-    )
+    assert until(lambda: tab.page.evaluate("true") and server.answered(1)())
     tab.page.evaluate("new BroadcastChannel('events').postMessage({name: 'reload', data: {}})")
     tab.counts("2 images · 1 answered")
     route, reply = held

@@ -12,8 +12,14 @@ let facts = null;
 let running = 0;
 const queue = [];
 
+let begin = null;
+const begun = new Promise((done) => {
+  begin = done;
+});
+
 export function start(given) {
   facts = given;
+  begin();
   $("limits").textContent = `At most ${count(facts.max_drop_images)} images and ${megabytes(facts.max_drop_bytes)} at once, ${megabytes(facts.max_bytes)} each.`;
 }
 
@@ -33,9 +39,10 @@ function excess(images) {
 // Returns 32 hex digits. A page at another machine's address without TLS has no randomUUID.
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-export function send(files) {
+export async function send(files) {
   const images = [...files];
   if (!images.length) return;
+  await begun; // images may be dropped before the page knows how they travel
   if (!$("options").reportValidity()) return;
   const problem = excess(images);
   say(problem);
