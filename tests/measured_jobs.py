@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -68,7 +69,7 @@ def measured_jobs(folder: Path, data: Path, count: int = 240) -> MeasuredJobs:
     answers = {alias: _answers(artifact) for alias, artifact in artifacts.items()}
     named = [(name, ImageFile(Path("photos", name), name), folder / "photos" / name) for name in files]
     bare = [(name, ImageFile(Path(name.rpartition("/")[2]), name), folder / "photos" / name) for name in files]
-    here = {"folder": str(folder), "machine": socket.gethostname()}
+    here: dict[str, Any] = {"folder": str(folder), "machine": socket.gethostname()}
     made = Definition(command="publish", described="photos/", client_id="c", topic="req", **here)
     page = Definition(
         command="predict", described="images of the page", url="http://127.0.0.1:1", selection=MARK, **here
@@ -98,7 +99,7 @@ def measured_jobs(folder: Path, data: Path, count: int = 240) -> MeasuredJobs:
 def _photos(folder: Path, data: Path, count: int) -> list[str]:
     """Write test images to photos/LABEL/, and labels.csv; a label with a slash cannot be a folder and is left out."""
     test = idx.load("test", data).take(slice(2 * count))
-    lines, names = ["file,label"], []
+    lines, names = ["file,label"], list[str]()
     for number, (pixels, label) in enumerate(zip(test.images, test.labels, strict=True)):
         named = idx.FASHION_MNIST_LABELS[label]
         if "/" in named or len(names) == count:

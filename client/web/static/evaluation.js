@@ -101,7 +101,7 @@ function card(found) {
       ["name", found.name],
       ["version", found.version],
       ["digest", found.digest],
-      ["served", found.served ? `yes, by ${worker.engine} on ${worker.device}` : found.served === false ? "no" : "not known: no worker answers over HTTP"],
+      ["served", found.served ? `yes, by ${worker.engine} on ${worker.device}` : found.served === false ? "not loaded by the worker now" : "not known: no worker answers over HTTP"],
       ["parameters", found.parameters && count(found.parameters)],
       ["labels", found.labels.length && `${count(found.labels.length)}: ${names}`],
       ["measured on", evaluation && `${count(evaluation.images)} ${evaluation.data}, with the engine ${evaluation.engine}`],
