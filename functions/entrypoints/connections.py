@@ -142,5 +142,5 @@ class Connection:
     def _stream(self) -> BodyStream:
         assert self.head
         if self.head.length is None:
-            return ChunkedBody(self._received, self.socket)
+            return ChunkedBody(self._received, self.socket, self.head)
         return SizedBody(self._received, self.socket, self.head.length)

@@ -1,7 +1,7 @@
-"""Reads the head of an HTTP request, which is the request line and the headers: completeness, limits and syntax.
+"""Reads the head of an HTTP request, which is the request line and the headers: completeness and limits.
 
-An error has a fixed text that repeats nothing of the request, because a head may hold a token. Format: RFC 9112. What
-that format leaves to the receiver is rejected, so that no proxy can understand a request differently.
+httptools parses it: llhttp, the strict parser of Node.js. An error has a fixed text that repeats nothing of the
+request, because a head may hold a token. Format: RFC 9112.
 """
 
 from __future__ import annotations
@@ -10,6 +10,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserInvalidURLError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 
 LINE_BYTES = 8190
 """Maximum length of the request line in bytes, without the line break: 8 KiB with it."""
@@ -20,15 +28,8 @@ HEADERS_BYTES, FIELDS, FIELD_BYTES = 32_768, 100, 8190
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 """The end of a head. A bare line feed counts as an end: the head is rejected without more data."""
 
-_LINE = re.compile(r"([^ ]*) ([!-~]+) HTTP/(\d)\.(\d+)")
-_METHOD = re.compile(r"[A-Z]{3,20}")
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}(?:\.|(?=:|$)))+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 """A host that a page may repeat: a name or an address, and a port."""
-
-_ONCE = ("host", "content-length")
-"""Headers of which a second one is an error."""
 
 
 class RequestError(Exception):
@@ -43,7 +44,7 @@ _LINE_TOO_LONG = RequestError(414, f"the request line is too long; at most {LINE
 _LINE_MALFORMED = RequestError(
     400, "the request line is malformed; it must be METHOD TARGET HTTP/1.1, with a target in ASCII"
 )
-_METHOD_MALFORMED = RequestError(400, "the method is malformed; it must be 3 to 20 characters from A to Z")
+_METHOD_MALFORMED = RequestError(400, "the method is unknown; it must be a method of HTTP, such as GET or POST")
 _VERSION = RequestError(400, "the HTTP version is not supported; it must be HTTP/1.1 or HTTP/1.0")
 _HEADERS_TOO_LARGE = RequestError(
     431,
@@ -59,11 +60,52 @@ _CODING = RequestError(501, "the Transfer-Encoding is not supported; only chunke
 _EXPECTATION = RequestError(417, "the Expect header is not supported; only 100-continue is")
 
 
+class Message:
+    """What the parser has read of a request; the parser calls its methods. Raises RequestError."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self.fields: dict[str, str] = {}
+        """The headers by their names in lower case. The values of a name that comes several times are joined."""
+        self.pieces: list[bytes] = []
+        """Pieces of the body that were not taken yet."""
+        self.is_complete = False
+        self._count = 0
+
+    def on_url(self, target: bytes) -> None:
+        """Take the target, in ASCII."""
+        if not target.isascii():
+            raise _LINE_MALFORMED
+        self.target += target.decode()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer, which is ignored."""
+        self._count += 1
+        if self._count > FIELDS or len(name) + len(value) > FIELD_BYTES:
+            raise _HEADERS_TOO_LARGE
+        key, text = name.decode().lower(), value.decode("latin-1")
+        if key in self.fields:
+            if key == "host":
+                raise _HEADER
+            text = f"{self.fields[key]},{text}"
+        self.fields[key] = text
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        if not self.is_complete:
+            self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the request."""
+        self.is_complete = True
+
+
 @dataclass(slots=True)
 class Head:
     """The head of a request.
 
-    `fields`: the headers by their names in lower case. `length`: bytes of the body; None when it comes in chunks.
+    `fields`: the headers by their names in lower case. `length`: bytes of the body; None when it comes in chunks, which
+    `parser` reads into `message`.
     """
 
     method: str
@@ -72,6 +114,8 @@ class Head:
     is_http_1_0: bool
     fields: dict[str, str]
     length: int | None
+    message: Message
+    parser: HttpRequestParser
 
     def get(self, name: str, /) -> str | None:
         """The value of a header, whose name may be in any case."""
@@ -112,12 +156,30 @@ def is_complete(head: bytes | bytearray, searched: int = 0) -> bool:
 def parse(received: bytearray) -> Head:
     """Parse a head that is complete, and remove it from what was received. Raises RequestError."""
     start = 2 if received[:2] == b"\r\n" else 0
-    end = received.find(b"\r\n\r\n", start)
-    line, *lines = (received[start:end] if end >= 0 else received[start:]).decode("latin-1").split("\r\n")
-    method, target, is_http_1_0 = _request_line(line)
-    if end < 0:  # a bare line feed
-        raise _HEADER
-    fields = read_fields(lines)
+    end = received.find(b"\r\n\r\n", start) + 4
+    message = Message()
+    parser = HttpRequestParser(message)
+    try:
+        if received[start : start + 2] == b"\r\n":
+            raise _LINE_MALFORMED
+        parser.feed_data(received[start : end if end > 3 else None])
+        method, version = parser.get_method().decode(), parser.get_http_version()
+    except HttpParserUpgrade:
+        method, version = parser.get_method().decode(), parser.get_http_version()
+    except HttpParserInvalidMethodError:
+        raise _METHOD_MALFORMED from None
+    except HttpParserInvalidURLError:
+        raise _LINE_MALFORMED from None
+    except HttpParserError as exc:
+        if isinstance(exc.__context__, RequestError):
+            raise exc.__context__ from None
+        raise _VERSION if "version" in str(exc) else _HEADER if message.target else _LINE_MALFORMED from None
+    if end < 4:  # the head ends with a bare line feed, which the parser rejects if it reads on
+        raise _HEADER if message.target else _LINE_MALFORMED
+    target, fields = message.target, message.fields
+    if not target.startswith("/"):
+        target = _path_of(method, target)
+    is_http_1_0 = version == "1.0"
     if fields.get("expect") and not is_http_1_0 and fields["expect"].lower() != "100-continue":
         raise _EXPECTATION
     path, _, query = target.partition("?")
@@ -128,45 +190,11 @@ def parse(received: bytearray) -> Head:
         is_http_1_0,
         fields,
         _body_length(fields, is_http_1_0),
+        message,
+        parser,
     )
-    del received[: end + 4]
+    del received[:end]
     return head
-
-
-def read_fields(lines: list[str]) -> dict[str, str]:
-    """Parse the lines of headers or trailers. The values of a name that comes several times are joined with commas.
-
-    Raises RequestError.
-    """
-    if len(lines) > FIELDS:
-        raise _HEADERS_TOO_LARGE
-    fields: dict[str, str] = {}
-    for line in lines:
-        if len(line) > FIELD_BYTES:
-            raise _HEADERS_TOO_LARGE
-        if not (field := _FIELD.fullmatch(line)):
-            raise _HEADER
-        name, value = field[1].lower(), field[2].rstrip(" \t")
-        if name in fields:
-            if name in _ONCE:
-                raise _HEADER
-            value = f"{fields[name]},{value}"
-        fields[name] = value
-    return fields
-
-
-def _request_line(line: str) -> tuple[str, str, bool]:
-    """Return the method, the target from its path on, and whether the version is HTTP/1.0."""
-    if not (parts := _LINE.fullmatch(line)):
-        raise _LINE_MALFORMED
-    method, target, *version = parts.groups()
-    if not _METHOD.fullmatch(method):
-        raise _METHOD_MALFORMED
-    if version not in (["1", "0"], ["1", "1"]):
-        raise _VERSION
-    if not target.startswith("/"):
-        target = _path_of(method, target)
-    return method, target, version[1] == "0"
 
 
 def _path_of(method: str, target: str) -> str:
@@ -183,17 +211,13 @@ def _path_of(method: str, target: str) -> str:
 
 
 def _body_length(fields: dict[str, str], is_http_1_0: bool) -> int | None:
-    """Bytes of the body; None when it comes in chunks. Two statements of the length would allow request smuggling."""
-    length, coding = fields.get("content-length"), fields.get("transfer-encoding")
+    """Bytes of the body; None when it comes in chunks. The parser rejects requests that state both, or two lengths."""
+    coding = fields.get("transfer-encoding")
     if coding is None:
-        if length is None:
-            return 0
-        if not _LENGTH.fullmatch(length):
-            raise _HEADER
-        return int(length)
+        return int(fields.get("content-length", "0"))
     codings = Counter(each.strip().lower() for each in coding.split(","))
     if not codings.keys() <= {"chunked", "identity"}:
         raise _CODING
-    if length is not None or is_http_1_0 or codings != {"chunked": 1}:
+    if is_http_1_0 or codings != {"chunked": 1}:
         raise _HEADER
     return None

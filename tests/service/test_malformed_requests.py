@@ -65,7 +65,7 @@ HEADS = {
     "chunks twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
     "identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", 400),
     "gzip in chunks": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
     "an unknown expectation": (POST + b"Expect: 200-maybe\r\nContent-Length: 0\r\n\r\n", 417),
     "a line of 9 kB": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: w\r\n\r\n", 414),
     "a line without an end": (b"GET /" + b"a" * 300_000, 414),
