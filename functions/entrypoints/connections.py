@@ -40,7 +40,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.events = 0
-        """What the main loop waits for: selectors.EVENT_READ, EVENT_WRITE, or 0."""
+        """What the main loop waits for: READ or WRITE of poller.py, or 0."""
         self.head: Head | None = None
         self.body = RequestBody(b"")
         self.output = b""
@@ -86,10 +86,6 @@ class Connection:
             self.deadline = max(self.deadline, time.monotonic() + HEAD_S)
         self._received += data
         return self._advance()
-
-    def receive_early(self, data: bytes) -> None:
-        """Keep data that arrives while the request before it is answered."""
-        self._received += data
 
     def expire(self) -> bool:
         """Process the end of the deadline. Returns like `receive`: a route answers a request without its body."""

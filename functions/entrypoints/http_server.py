@@ -11,18 +11,17 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import selectors
 import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 
 from functions.entrypoints.connections import Connection
 from functions.entrypoints.http import HttpReply, HttpRequest, Reply, text_reply
+from functions.entrypoints.poller import READ, WRITE, Poller
+from functions.entrypoints.reply_format import encode_reply
 from functions.entrypoints.request_body import shorten_deadlines
 from functions.entrypoints.request_head import RequestError
 from functions.observability.request_log import RequestLog
@@ -42,9 +41,6 @@ LINGER_S, LINGER_BYTES = 2.0, 1_000_000
 TCP reset could destroy the response before the sender reads it.
 """
 
-EARLY_BYTES = 65_536
-"""Bytes of one read of a connection, and so at most the bytes that are read while a request is answered."""
-
 MAX_WAITING, MAX_QUEUED, MAX_QUEUED_LARGE = 500, 300, 100
 """Maximum connections that wait for their sender, requests that wait for a thread or for their scores, and requests
 with large bodies that wait for a thread of their pool. All fit the usual limit of 1,024 open files. Above MAX_WAITING
@@ -55,10 +51,10 @@ BACKLOG = 1024
 """Connections that may wait to be accepted."""
 
 _CHECK_INTERVAL_S = 0.25
+_READ_BYTES = 65_536
 _BUSY = RequestError(503, "the worker has too many requests; try again")
 _INTERNAL_ERROR = RequestError(500, "the request could not be answered")
 _INTERNAL_REPLY = text_reply(_INTERNAL_ERROR.status, str(_INTERNAL_ERROR))
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class HttpServer:
@@ -89,17 +85,12 @@ class HttpServer:
         self._waiting: dict[Connection, None] = {}
         """Connections that wait for their sender, the longest first."""
         self._done: deque[tuple[Connection, object, HttpReply, bool]] = deque()
-        self._wakes, self._woken = socket.socketpair()
-        self._is_awake = False
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller(listener)
         self._checked_at, self._stopped_at = 0.0, math.inf
-        self._date, self._date_at = "", 0
-        for sock in (listener, self._wakes, self._woken):
-            sock.setblocking(False)
 
     def fileno(self) -> int:
         """The file descriptor for signal.set_wakeup_fd: a signal wakes the main loop."""
-        return self._woken.fileno()
+        return self._poller.fileno()
 
     def stop(self) -> None:
         """End soon: accept no more connections, and answer what was received. A signal handler may call it."""
@@ -108,21 +99,15 @@ class HttpServer:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wakes, selectors.EVENT_READ)
         is_stopping = False
         while not (is_stopping and self._is_finished()):
-            self._is_awake = False  # before the check of _done: a reply that comes after it wakes the selector
-            timeout = 0 if self._done else _CHECK_INTERVAL_S if self._waiting or is_stopping else None
-            events = self._selector.select(timeout)
-            self._is_awake = True
-            for key, _ in events:
-                if key.data:
-                    self._step(key.data)
-                elif key.fileobj is self._listener:
-                    self._accept()
+            self._poller.sleep()
+            timeout_s = 0 if self._done else _CHECK_INTERVAL_S if self._waiting or is_stopping else None
+            for connection in self._poller.ready(timeout_s):
+                if connection:
+                    self._step(connection)
                 else:
-                    self._wakes.recv(4096)
+                    self._accept()
             while self._done:
                 self._finish(*self._done.popleft())
             if self._stopped_at != math.inf and not is_stopping:
@@ -138,8 +123,7 @@ class HttpServer:
         """Accept the connections that are established already, and no more."""
         while self._accept():
             pass
-        self._selector.unregister(self._listener)
-        self._listener.close()
+        self._poller.close_listener()
         shorten_deadlines()
 
     def _accept(self) -> bool:
@@ -154,7 +138,7 @@ class HttpServer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = Connection(sock)
         self._waiting[conn] = None
-        self._watch(conn, selectors.EVENT_READ)
+        self._poller.watch(conn, READ)
         self._receive(conn)
         if len(self._waiting) > MAX_WAITING:
             self._close_oldest()
@@ -162,28 +146,16 @@ class HttpServer:
 
     def _step(self, conn: Connection) -> None:
         """Continue with a connection whose socket is ready."""
-        if conn.events & selectors.EVENT_WRITE:
+        if conn.events & WRITE:
             self._send(conn)
         elif conn in self._waiting:
             self._receive(conn)
-        else:  # its request is being answered, or it closed after the selector reported it
-            self._watch(conn, 0)
-
-    def _watch(self, conn: Connection, events: int) -> None:
-        """Wait for these events. The socket stays registered while a request is answered, which saves system calls."""
-        if events == conn.events:
-            return
-        if not events:
-            self._selector.unregister(conn.socket)
-        elif conn.events:
-            self._selector.modify(conn.socket, events, conn)
-        else:
-            self._selector.register(conn.socket, events, conn)
-        conn.events = events
+        else:  # its request is being answered, or it has closed since it was ready
+            self._poller.watch(conn, 0)
 
     def _receive(self, conn: Connection) -> None:
         try:
-            data = conn.socket.recv(EARLY_BYTES)
+            data = conn.socket.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -226,12 +198,12 @@ class HttpServer:
             kind = self._pool
         if self._active[kind] >= self._most[kind]:
             raise _BUSY
+        assert isinstance(kind, Executor)
+        kind.submit(self._answer, conn, request, kind)
         del self._waiting[conn]
         self._active[kind] += 1
         if kind is self._large:
-            self._watch(conn, 0)
-        assert isinstance(kind, Executor)
-        kind.submit(self._answer, conn, request, kind)
+            self._poller.watch(conn, 0)
 
     def _begins(self, request: HttpRequest, reply: Reply) -> bool:
         try:
@@ -260,10 +232,7 @@ class HttpServer:
     def _reply(self, conn: Connection, kind: object, reply: HttpReply, *, can_follow: bool = True) -> None:
         """Hand a reply to the main loop, from any thread."""
         self._done.append((conn, kind, reply, can_follow))
-        if not self._is_awake:
-            self._is_awake = True
-            with suppress(BlockingIOError):  # the buffer is full of bytes that wake it
-                self._woken.send(b"\0")
+        self._poller.wake()
 
     def _finish(self, conn: Connection, kind: object, reply: HttpReply, can_follow: bool) -> None:
         """Continue with a connection whose request is answered."""
@@ -278,7 +247,7 @@ class HttpServer:
 
     def _begin_sending(self, conn: Connection, reply: HttpReply, can_follow: bool) -> None:
         conn.keep_alive &= can_follow
-        conn.output = self._encode(conn, reply)
+        conn.output = encode_reply(reply, conn.head, keep_alive=conn.keep_alive)
         conn.deadline = time.monotonic() + SEND_S
         self._send(conn)
 
@@ -289,25 +258,13 @@ class HttpServer:
         except OSError:  # the sender has closed
             self._close(conn)
             return
-        self._watch(conn, selectors.EVENT_WRITE if conn.output else selectors.EVENT_READ)
+        self._poller.watch(conn, WRITE if conn.output else READ)
         if conn.output:
             return
         if conn.keep_alive:
             self._advance(conn, conn.next_request)
         else:
             self._linger(conn)
-
-    def _encode(self, conn: Connection, reply: HttpReply) -> bytes:
-        now = int(time.time())
-        if now != self._date_at:
-            self._date_at, self._date = now, time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
-        head = conn.head
-        lines = [f"HTTP/1.{0 if head and head.is_http_1_0 else 1} {reply.status} {_PHRASES[reply.status]}"]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-        if reply.status != 204:
-            lines.append(f"Content-Length: {len(reply.body)}")
-        lines += [f"Date: {self._date}", "\r\n" if conn.keep_alive else "Connection: close\r\n\r\n"]
-        return "\r\n".join(lines).encode("latin-1") + (b"" if head and head.method == "HEAD" else reply.body)
 
     def _check_deadlines(self) -> None:
         """Enforce the deadlines of waiting connections."""
@@ -338,5 +295,5 @@ class HttpServer:
 
     def _close(self, conn: Connection) -> None:
         del self._waiting[conn]
-        self._watch(conn, 0)
+        self._poller.watch(conn, 0)
         conn.socket.close()

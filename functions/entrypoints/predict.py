@@ -64,15 +64,15 @@ def predict(request: HttpRequest) -> HttpReply:
 
 def begin_predict(request: HttpRequest, reply: Reply) -> bool:
     """Begin to answer a small image if no step waits. Returns False when `predict` must, which also reports errors."""
-    handler = bootstrap.ready_handler()
-    if not handler or bootstrap.settings().http_endpoint != "on" or _is_form(request):
-        return False
     try:
+        handler = bootstrap.ready_handler()
+        if not handler or bootstrap.settings().http_endpoint != "on" or _is_form(request):
+            return False
         envelope, is_published = _read(request, request.headers.get(_ID_HEADER) or uuid.uuid4().hex)
-    except (BodyTooLarge, InvalidRequest):
-        return False
-    asked, pipeline = decode(envelope), handler.pipeline
-    if is_published or not (choice := pipeline.at_hand(asked)):
+        asked, pipeline = decode(envelope), handler.pipeline
+        if is_published or not (choice := pipeline.at_hand(asked)):
+            return False
+    except Exception:  # `predict` meets and reports it
         return False
     assert isinstance(asked, Request), "only a request has a model at hand"
     pipeline.submit(asked, choice, at_once=True).add_done_callback(partial(_conclude, request, envelope.id, reply))

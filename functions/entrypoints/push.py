@@ -48,12 +48,12 @@ class _Pushed:
 
 def begin_push(request: HttpRequest, reply: Reply) -> bool:
     """Begin to handle a message if no step waits. Returns False when `receive` must, which also reports errors."""
-    handler = bootstrap.ready_handler()
-    if not handler or bootstrap.push_authorizer():
-        return False
     try:
+        handler = bootstrap.ready_handler()
+        if not handler or bootstrap.push_authorizer():
+            return False
         envelope = from_http(request.headers, read_body(request.body, MAX_EVENT_BYTES))
-    except InvalidRequest:
+    except Exception:  # `receive` meets and reports it
         return False
     return handler.begin(_Pushed(envelope, reply))
 
