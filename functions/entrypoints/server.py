@@ -41,14 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"cannot listen on {given.host}:{given.port} ({exc}); state a free port with --port")
     with suppress(SettingsError):  # the routes report it
         bootstrap.settings()  # also configures logging
-    threads = int(os.environ.get("THREADS", 4 * (os.cpu_count() or 1)))
-    server = HttpServer(listener, route, begin, bootstrap.request_log(), threads)
+    server = HttpServer(listener, route, begin, bootstrap.request_log(), _threads())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.set_wakeup_fd(server.fileno(), warn_on_full_buffer=False)
     server.run()
     logging.shutdown()
     os._exit(0)  # an exit would wait for threads that still block, for example on a bucket
+
+
+def _threads() -> int:
+    """The setting THREADS: a whole number from 1 to 1,000, like Cloud Run's concurrency."""
+    value = os.environ.get("THREADS") or str(4 * (os.cpu_count() or 1))
+    if value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= 1000:
+        return int(value)
+    sys.exit(f"THREADS is {value!r}; it must be a whole number from 1 to 1000")
 
 
 if __name__ == "__main__":

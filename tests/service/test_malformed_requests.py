@@ -187,6 +187,9 @@ def test_unusual_valid_requests_are_answered(worker: tuple[Child, int]) -> None:
         image[half:],
     )
     assert sent(port, post + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks).startswith(b"HTTP/1.1 200 ")
+    chunked = post.replace(b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n\r\n") + chunks
+    replies = sent(port, chunked + get % (b"/health", b""))
+    assert replies.count(b"HTTP/1.1 ") == 1 and b"\r\nConnection: close\r\n" in replies, "nothing follows chunks"
     with socket.create_connection(("127.0.0.1", port), timeout=8) as caller:
         caller.sendall(post + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(image))
         assert caller.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
