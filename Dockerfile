@@ -23,7 +23,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTEC
 # Nothing here multiplies large matrices with numpy: its threads would only spin beside each start.
 ENV OPENBLAS_NUM_THREADS=1
 RUN python -m compileall -q --invalidation-mode unchecked-hash functions model \
- && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.entrypoints.pull_worker, functions.entrypoints.batch_publish, functions.entrypoints.scale_pool"
+ && python -c "import ai_edge_litert.interpreter, google.cloud.storage, functions.main, functions.entrypoints.server, functions.entrypoints.pull_worker, functions.entrypoints.batch_publish, functions.entrypoints.scale_pool"
 USER worker
 EXPOSE 8080
 CMD ["python", "-m", "functions.runtime.fast_start", "functions.entrypoints.server", "--host", "0.0.0.0"]

@@ -1,6 +1,6 @@
 """The composition root: reads the settings from the environment and builds the worker.
 
-Objects are built at first use, never at import, because functions-framework imports main.py before gunicorn forks.
+Objects are built at first use, never at import, because functions-framework imports main.py before its server forks.
 Threads, gRPC clients and TensorFlow do not survive a fork.
 """
 
@@ -86,6 +86,11 @@ def handler(executor: Executor | None = None) -> Handler:
     """Return the process's handler. The first call, from any thread, builds it. `executor` as in `build`."""
     with _building:
         return _handler(executor)
+
+
+def ready_handler() -> Handler | None:
+    """Return the process's handler, if it is built; never waits."""
+    return _handler(None) if _handler.cache_info().currsize else None
 
 
 @cache

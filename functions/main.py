@@ -46,10 +46,10 @@ def predict(request: flask.Request) -> flask.Response:
 def _request(request: flask.Request) -> HttpRequest:
     environ = request.environ
     body = RequestBody(
-        environ["wsgi.input"],
-        request.content_length,
-        bool(environ.get("wsgi.input_terminated")),
-        environ.get("gunicorn.socket"),
+        stream=environ["wsgi.input"],
+        length=request.content_length,
+        is_terminated=bool(environ.get("wsgi.input_terminated")),
+        socket=environ.get("gunicorn.socket"),
     )
     query = tuple(request.args.items(multi=True))
     root = f"{request.scheme}://{request.host}/" if request.host else ""

@@ -1,6 +1,6 @@
 # Sizes, each with the reason for its default; `terraform apply -var-file` can set measured values.
 variable "concurrency" {
-  description = "Requests that one instance answers at the same time, one thread each."
+  description = "Requests that one instance answers at the same time, at most one thread each."
   type        = number
   default     = 8 # one batch (MAX_BATCH_SIZE); Cloud Run's default of 80 would starve the scoring on two vCPUs
   nullable    = false

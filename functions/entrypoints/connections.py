@@ -1,6 +1,6 @@
 """The state of a connection: the received part of a request, the deadline, and the unsent part of the response.
 
-The main loop of gunicorn_worker.py receives heads and small bodies, and sends responses, without a thread for each
+The main loop of http_server.py receives heads and small bodies, and sends responses, without a thread for each
 connection. Nothing here blocks. request_head.py has the limits of heads, and request_body.py those of bodies.
 """
 
@@ -10,146 +10,133 @@ import io
 import socket
 import time
 from contextlib import suppress
-from typing import Any
 
-from gunicorn.http.body import LengthReader
-from gunicorn.http.parser import RequestParser
+from functions.entrypoints.body_stream import BodyStream, ChunkedBody, SizedBody, skip
+from functions.entrypoints.http import HttpRequest
+from functions.entrypoints.request_body import BodyDeadline, RequestBody, TimedOutBody
+from functions.entrypoints.request_head import Head, RequestError, is_complete, parse
 
-from functions.entrypoints.request_body import BodyDeadline, TimedOutBody
-from functions.entrypoints.request_head import RequestError, check, is_complete
-
-HEAD_S = 10.0
-"""Timeout in seconds from a new connection to its first byte, and from the first byte of a head to its end."""
+HEAD_S, IDLE_S = 10.0, 75.0
+"""Timeouts in seconds: from a new connection to its first byte, and from the first byte of a head to its end; and
+between two requests.
+"""
 
 SMALL_BYTES = 131_072
 """Maximum bytes of a body that the main loop receives; a thread reads a larger one. References, notifications and small
-images fit. The 900 connections that gunicorn_worker.py allows hold at most 120 MB of such bodies.
+images fit. The 900 connections that http_server.py allows hold at most 120 MB of such bodies.
 """
+
+DRAIN_BYTES = 65_536
+"""Maximum bytes of an unread body that are skipped to reach the next request; above it the connection is closed."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TIMEOUT = RequestError(408, f"the request line and the headers arrived too slowly; they must arrive in {HEAD_S:g} s")
 _INCOMPLETE = RequestError(400, "the connection closed before the end of the headers")
 
 
-class ResponseBuffer:
-    """A buffer for the response. gunicorn and the application use it as the socket of the request."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.shutdown = sock.shutdown
-        """request_body.py calls it to stop reading a slow body."""
-        self.data = bytearray()
-
-    def sendall(self, data: bytes) -> None:
-        """Append bytes of the response."""
-        self.data += data
-
-
 class Connection:
     """One connection, its current request, and the response to it."""
 
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        self.socket, self.client, self.server = sock, client, server
-        self.sock = ResponseBuffer(sock)
-        """gunicorn requires this name."""
-        self.parser = RequestParser(cfg, sock, client)
-        self.request: Any = None
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.events = 0
+        """What the main loop waits for: READ or WRITE of poller.py, or 0."""
+        self.head: Head | None = None
+        self.body = RequestBody(b"")
+        self.output = b""
+        """The unsent part of the response."""
         self.keep_alive = True
         """Whether the connection accepts another request after this one."""
-        self.deadline = 0.0
+        self.deadline = time.monotonic() + HEAD_S
         """The time by the monotonic clock at which the main loop stops waiting for the sender."""
         self.linger_bytes = 0
         """Bytes that are still read and ignored; more than 0 only after this side has closed the connection."""
         self._received = bytearray()
-        """The received part of the head and, once the head is parsed, of a small body."""
+        """Received bytes of the head, then of the body, then of the next requests: a sender may pipeline them."""
+        self._searched = 0
         self._body_deadline: BodyDeadline | None = None
 
     @property
     def is_streamed(self) -> bool:
         """Whether a thread must read the body of the request."""
-        return not isinstance(self.request.body, io.BytesIO | TimedOutBody)
+        return self.body.stream is not None
 
     @property
-    def output(self) -> bytearray:
-        """The unsent part of the response."""
-        return self.sock.data
+    def request(self) -> HttpRequest:
+        """The request, for a route."""
+        head = self.head
+        assert head
+        return HttpRequest(head.method, head.path, head, self.body, head.query, head.root)
 
     def send(self) -> None:
         """Send as much of the response as the socket accepts without blocking."""
         with suppress(BlockingIOError):
-            while self.output:
-                del self.output[: self.socket.send(self.output)]
+            self.output = self.output[self.socket.send(self.output) :]
 
-    def next_request(self, idle_s: float) -> bool:
-        """Prepare for the next request. Returns whether it is complete: the sender may pipeline requests."""
-        self.request, self._body_deadline = None, None
-        self._received.clear()
-        self.deadline = time.monotonic() + idle_s
-        pipelined = self.parser.unreader.take_buffered()
-        return bool(pipelined) and self.receive(pipelined)
+    def next_request(self) -> bool:
+        """Prepare for the next request. Returns whether it is complete."""
+        self.head, self.body, self._body_deadline = None, RequestBody(b""), None
+        self._searched = 0
+        self.deadline = time.monotonic() + (HEAD_S if self._received else IDLE_S)
+        return bool(self._received) and self._advance()
 
     def receive(self, data: bytes) -> bool:
-        """Process received data. Returns whether the request is ready for a thread.
-
-        Raises RequestError, or an exception of the parser.
-        """
-        if self.request is None:
-            if not self._received:
-                self.deadline = max(self.deadline, time.monotonic() + HEAD_S)
-            self._received += data
-            if not is_complete(self._received, len(self._received) - len(data)):
-                return False
-            self._parse()
-            if self._body_deadline is None:
-                return True
-        else:
-            self._received += data
-        return self._collect()
+        """Process received data. Returns whether the request is ready for a route. Raises RequestError."""
+        if self.head is None and not self._received:
+            self.deadline = max(self.deadline, time.monotonic() + HEAD_S)
+        self._received += data
+        return self._advance()
 
     def expire(self) -> bool:
-        """Process the end of the deadline. Returns like `receive`: a thread answers a request without its body."""
+        """Process the end of the deadline. Returns like `receive`: a route answers a request without its body."""
         if self._body_deadline:
-            self.request.force_close()
-            self.request.body = TimedOutBody()
+            self.keep_alive, self.body = False, RequestBody(stream=TimedOutBody(), length=1)
         elif self._received:
             raise _TIMEOUT
         return self._body_deadline is not None
 
     def end(self) -> bool:
-        """Process the end of the sender's data. Returns like `receive`: a thread answers a request without its body."""
+        """Process the end of the sender's data. Returns like `receive`: a route answers a request without its body."""
         if self._body_deadline:
-            self.request.force_close()
-            self.request.body = io.BytesIO(self._received)
+            assert self.head
+            stream = io.BytesIO(bytes(self._received))
+            self.keep_alive, self.body = False, RequestBody(stream=stream, length=self.head.length)
         elif self._received:
             raise _INCOMPLETE
         return self._body_deadline is not None
 
-    def _parse(self) -> None:
-        self.parser.unreader.unread(bytes(self._received))
-        self._received.clear()
-        self.request = next(self.parser)
-        check(self.request)
-        self.request.path = self.request.path or "/"  # an absolute target may have no path (RFC 9110, 4.2.3)
-        if self.request._expected_100_continue:
-            self.request._expected_100_continue = False  # gunicorn would send it, and block on the socket
-            if self.socket.send(_CONTINUE) < len(_CONTINUE):
-                raise _INCOMPLETE
-        length = (
-            self.request.body.reader.length if isinstance(self.request.body.reader, LengthReader) else SMALL_BYTES + 1
-        )
-        if length == 0:
-            self.request.body = io.BytesIO()
-        elif length <= SMALL_BYTES:
-            self._body_deadline = BodyDeadline()
-            self._received += self.parser.unreader.take_buffered()
+    def skip_body(self) -> bool:
+        """Skip what the route has not read of a body. Returns whether the next request can follow."""
+        stream = self.body.stream
+        return stream is None or (isinstance(stream, SizedBody | ChunkedBody) and skip(stream, DRAIN_BYTES))
 
-    def _collect(self) -> bool:
-        assert self._body_deadline
-        length = self.request.body.reader.length
-        self._body_deadline.received(len(self._received))
-        self.deadline = self._body_deadline.time()
+    def _advance(self) -> bool:
+        if self.head is None:
+            if not is_complete(self._received, self._searched):
+                self._searched = len(self._received)
+                return False
+            self.head = parse(self._received)
+            self.keep_alive &= self.head.keeps_alive
+            if self.head.expects_continue and self.socket.send(_CONTINUE) < len(_CONTINUE):
+                raise _INCOMPLETE
+            if self.head.length is None or self.head.length > SMALL_BYTES:
+                self.body = RequestBody(
+                    stream=self._stream(), length=self.head.length, is_terminated=True, socket=self.socket
+                )
+                return True
+        length = self.head.length
+        assert length is not None
         if len(self._received) < length:
+            self._body_deadline = self._body_deadline or BodyDeadline()
+            self._body_deadline.received(len(self._received))
+            self.deadline = self._body_deadline.time()
             return False
-        self.request.body = io.BytesIO(self._received[:length])
-        self.parser.unreader.unread(bytes(self._received[length:]))
-        self._received.clear()
+        self.body = RequestBody(bytes(self._received[:length]))
+        del self._received[:length]
         return True
+
+    def _stream(self) -> BodyStream:
+        assert self.head
+        if self.head.length is None:
+            return ChunkedBody(self._received, self.socket, self.head)
+        return SizedBody(self._received, self.socket, self.head.length)

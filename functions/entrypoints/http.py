@@ -1,9 +1,12 @@
-"""An HTTP request and its reply, as the entry points see them, whatever server runs them. main.py adapts Flask."""
+"""An HTTP request and its reply, as the entry points see them, whatever server runs them.
+
+http_server.py serves them, and main.py adapts them to functions-framework.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,6 +44,10 @@ class HttpReply:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Reply = Callable[[HttpReply], None]
+"""Takes the reply to a request, once, from any thread."""
 
 
 def text_reply(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> HttpReply:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
-
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header, parse_options_header
+from functools import partial
 
 from functions import bootstrap
-from functions.entrypoints.form import read_form
-from functions.entrypoints.http import JSON, HttpReply, HttpRequest, text_reply
-from functions.entrypoints.request_body import BodyTooLarge, read_body
+from functions.entrypoints.http import JSON, HttpReply, HttpRequest, Reply, text_reply
+from functions.entrypoints.request_body import BodyTooLarge, read_body, reserve_nothing
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.messages.contract import (
     OPTIONS,
     Envelope,
     Error,
     Ignored,
+    Request,
     Response,
     bounded_id,
     encode_response,
@@ -60,6 +59,36 @@ def predict(request: HttpRequest) -> HttpReply:
         response = _error(request_id, Error("invalid_request", str(exc)))
     except Exception as exc:
         response, failure = _error(request_id, _UNAVAILABLE), exc
+    return _answered(request, response, failure)
+
+
+def begin_predict(request: HttpRequest, reply: Reply) -> bool:
+    """Begin to answer a small image if no step waits. Returns False when `predict` must, which also reports errors."""
+    try:
+        handler = bootstrap.ready_handler()
+        if not handler or bootstrap.settings().http_endpoint != "on" or _is_form(request):
+            return False
+        envelope, is_published = _read(request, request.headers.get(_ID_HEADER) or uuid.uuid4().hex)
+        asked, pipeline = decode(envelope), handler.pipeline
+        if is_published or not (choice := pipeline.at_hand(asked)):
+            return False
+    except Exception:  # `predict` meets and reports it
+        return False
+    assert isinstance(asked, Request), "only a request has a model at hand"
+    pipeline.submit(asked, choice, at_once=True).add_done_callback(partial(_conclude, request, envelope.id, reply))
+    return True
+
+
+def _conclude(request: HttpRequest, request_id: str, reply: Reply, responded: Future[Response]) -> None:
+    try:
+        response, failure = responded.result(), None
+    except Exception as exc:
+        response, failure = _error(request_id, _UNAVAILABLE), exc
+    reply(_answered(request, response, failure))
+
+
+def _answered(request: HttpRequest, response: Response, failure: Exception | None) -> HttpReply:
+    """Log a response and make the reply of it."""
     trace = response.trace or TraceContext.parse(request.headers.get(HEADER) or "")
     bootstrap.request_log().answered(replace(response, trace=trace), failure)
     return _reply(request, response)
@@ -93,7 +122,12 @@ def _published(request: HttpRequest, envelope: Envelope) -> HttpReply:
     return _reply(request, delivery.response or _error(envelope.id, _UNAVAILABLE))
 
 
-def _read(request: HttpRequest, request_id: str, reserve: Reserve) -> tuple[Envelope, bool]:
+def _is_form(request: HttpRequest) -> bool:
+    media_type = (request.headers.get("Content-Type") or "").partition(";")[0]
+    return media_type.strip().lower() == "multipart/form-data"
+
+
+def _read(request: HttpRequest, request_id: str, reserve: Reserve = reserve_nothing) -> tuple[Envelope, bool]:
     """Return the request as a message, and whether its response is published too.
 
     A header takes precedence over an option in the query, and that over a field of the form.
@@ -106,8 +140,12 @@ def _read(request: HttpRequest, request_id: str, reserve: Reserve) -> tuple[Enve
     options = distinct((name, value) for name, value in request.query if name in _OPTIONS)
     options |= {name: value for header, name in _HEADERS.items() if (value := request.headers.get(header))}
     # Any other type is the image itself: curl calls it application/x-www-form-urlencoded.
-    media_type, parameters = parse_options_header(request.headers.get("Content-Type"))
-    if media_type.lower() == "multipart/form-data":
+    if _is_form(request):
+        from werkzeug.http import parse_options_header  # here, because most requests need no Werkzeug
+
+        from functions.entrypoints.form import read_form
+
+        parameters = parse_options_header(request.headers.get("Content-Type"))[1]
         form = read_form(body, parameters.get("boundary", ""), _OPTIONS)
         options = {**form.options, **options}
         if form.filename:
@@ -122,6 +160,16 @@ def _error(request_id: str, error: Error) -> Response:
     return Response(bounded_id(request_id), error=error, completed_at=encode_time(datetime.now(UTC)))
 
 
+def _prefers_text(accept: str) -> bool:
+    """Whether the header Accept prefers plain text to JSON."""
+    if "text/" not in accept:
+        return False
+    from werkzeug.datastructures import MIMEAccept  # here, because most requests need no Werkzeug
+    from werkzeug.http import parse_accept_header
+
+    return parse_accept_header(accept, MIMEAccept).best_match(["application/json", "text/plain"]) == "text/plain"
+
+
 def _named(response: Response) -> str:
     """The labels of the image, one a line; empty when a multi-label model gives it none."""
     return "\n".join(label for label, _ in assigned(response.predictions, response.labels))
@@ -130,8 +178,7 @@ def _named(response: Response) -> str:
 def _reply(request: HttpRequest, response: Response) -> HttpReply:
     error = response.error
     status = HTTP_STATUS[error.code] if error else 200
-    accepted = parse_accept_header(request.headers.get("Accept"), MIMEAccept)
-    if accepted.best_match(["application/json", "text/plain"]) == "text/plain":
+    if _prefers_text(request.headers.get("Accept") or ""):
         text = f"{error.code}: {error.message}" if error else _named(response)
         return text_reply(status, printable_lines(text))
     return HttpReply(status, encode_response(response), JSON)

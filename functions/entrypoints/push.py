@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from functions import bootstrap
-from functions.entrypoints.http import HttpReply, HttpRequest, text_reply
+from functions.entrypoints.http import HttpReply, HttpRequest, Reply, text_reply
 from functions.entrypoints.request_body import BodyTooLarge, read_body
 from functions.errors import InvalidRequest
 from functions.gcp.push_tokens import Unauthorized
-from functions.messages.contract import Envelope
+from functions.messages.contract import Envelope, Response
 from functions.messages.event_decoder import from_http
 from functions.messages.request_decoder import decode
 from functions.runtime.payload_memory import Reserve
@@ -27,7 +28,34 @@ LARGE_EVENT_BYTES = 1_000_000
 _large_event = threading.Lock()
 """Serializes the reading of large events: their JSON takes several times their bytes of memory."""
 
-_NACK = text_reply(503, "not now; deliver it again")
+_ACK, _NACK = HttpReply(204), text_reply(503, "not now; deliver it again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """A delivery that is acked or nacked by the reply to its request, from any thread."""
+
+    envelope: Envelope
+    reply: Reply
+    is_awaited: bool = False
+
+    def ack(self, response: Response | None, /) -> None:
+        self.reply(_ACK)
+
+    def nack(self) -> None:
+        self.reply(_NACK)
+
+
+def begin_push(request: HttpRequest, reply: Reply) -> bool:
+    """Begin to handle a message if no step waits. Returns False when `receive` must, which also reports errors."""
+    try:
+        handler = bootstrap.ready_handler()
+        if not handler or bootstrap.push_authorizer():
+            return False
+        envelope = from_http(request.headers, read_body(request.body, MAX_EVENT_BYTES))
+    except Exception:  # `receive` meets and reports it
+        return False
+    return handler.begin(_Pushed(envelope, reply))
 
 
 def receive_dead_letter(request: HttpRequest) -> HttpReply:
@@ -53,7 +81,7 @@ def receive(request: HttpRequest, *, is_dead_letter: bool = False) -> HttpReply:
         except Exception as exc:
             return _nack(exc, envelope)
         handler.handle(delivery, is_dead_letter=is_dead_letter)
-        return HttpReply(204) if delivery.is_acked else _NACK
+        return _ACK if delivery.is_acked else _NACK
 
 
 def _read(request: HttpRequest, reserve: Reserve) -> Envelope:

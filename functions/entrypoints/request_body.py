@@ -1,7 +1,7 @@
 """Reads the body of a request within limits on its size and its duration.
 
-The HTTP server itself has no such limits: a slow sender could block a thread forever, also while the server stops.
-request_head.py and gunicorn_worker.py, or the front end of Cloud Run functions, limit the request before its body.
+A slow sender could block a thread forever, also while the server stops. request_head.py and connections.py, or the
+front end of Cloud Run functions, limit the request before its body.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from functions import bootstrap
 from functions.errors import InvalidRequest
@@ -46,16 +47,26 @@ class BodyTooLarge(Exception):
         super().__init__(f"the body is too large; at most {limit:,} bytes are allowed")
 
 
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """An unread body.
+    """A body: `data`, if the server has received it, and otherwise a `stream` that is not read yet.
 
-    `length` is its size in bytes, or None when it is unknown; then `is_terminated` states whether the stream has an end
-    of its own. `socket` is the socket of the connection, if the server provides it: it is shut down at the deadline.
+    `length` is the size of a stream in bytes, or None when it is unknown; then `is_terminated` states whether the
+    stream has an end of its own. `socket` is the socket of the connection, if the server provides it: it is shut down
+    at the deadline.
     """
 
-    stream: io.BufferedIOBase
-    length: int | None
+    data: bytes = b""
+    stream: Readable | None = None
+    length: int | None = None
     is_terminated: bool = False
     socket: socket.socket | None = None
 
@@ -92,10 +103,7 @@ class BodyDeadline:
 class TimedOutBody:
     """Replaces a body that missed its deadline."""
 
-    failed = True
-    """Tells gunicorn that the start of the next request is unknown."""
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Raise InvalidRequest."""
         raise InvalidRequest(_TOO_SLOW)
 
@@ -105,15 +113,22 @@ def shorten_deadlines() -> None:
     _watchdog.process_deadline = time.monotonic() + PIECE_S
 
 
-def read_body(given: RequestBody, limit: int, reserve: Reserve) -> bytes:
+def reserve_nothing(size: int) -> Callable[[], bool]:
+    """Reserve nothing, for a body that is in memory already."""
+    return lambda: False
+
+
+def read_body(given: RequestBody, limit: int, reserve: Reserve = reserve_nothing) -> bytes:
     """Return the whole body. Raises BodyTooLarge above `limit` bytes, and InvalidRequest for an incomplete body.
 
     `reserve` is called with the size of a large body after LARGE_BYTES have arrived, so that a sender that announces
     much and sends little reserves no memory.
     """
-    size = given.length
+    size = given.length if given.stream else len(given.data)
     if size is not None and size > limit:
         raise BodyTooLarge(limit)
+    if not given.stream:
+        return given.data
     if size is None and not given.is_terminated:
         return b""
     body = io.BytesIO()  # a bytearray would need a copy at the end
@@ -137,12 +152,13 @@ def read_body(given: RequestBody, limit: int, reserve: Reserve) -> bytes:
 
 def _read(given: RequestBody, size: int, received: int, deadline: BodyDeadline) -> bytes:
     """Return up to `size` more bytes of a body of which `received` bytes have arrived."""
-    sock = given.socket
+    sock, stream = given.socket, given.stream
+    assert stream
     failure, piece = None, b""
     if sock:
         _watchdog.watch(sock, deadline)
     try:
-        piece = given.stream.read(size)
+        piece = stream.read(size)
     except (MemoryError, InvalidRequest):
         raise
     except Exception as exc:  # each server raises its own kinds for malformed chunks and for a closed connection

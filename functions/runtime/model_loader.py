@@ -128,7 +128,7 @@ def _released(served: ServedModel, *batchers: MicroBatcher) -> ServedModel:
 def _loading(artifact: str) -> Iterator[None]:
     """Log a crash of native code during a load: faulthandler prints the stack, and the next process logs an error.
 
-    gunicorn replaces a process that crashed, and logs nothing.
+    The server of functions-framework replaces a process that crashed, and logs nothing.
     """
     before = int.from_bytes(_loader[:])
     if before and not _is_alive(before):

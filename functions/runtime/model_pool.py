@@ -71,14 +71,12 @@ class ModelPool:
         return self._serving[self._first].served
 
     def choose(self, request: Decoded) -> Future[Choice]:
-        self.rereading.request()
-        asked = request.options.model if isinstance(request, Request) else None
-        try:
-            if choice := self._loaded_choice(asked, request.request_id):
-                return chosen(choice)
-        except UnknownModel as exc:
-            return chosen(Choice(self.default, exc))
-        return self._executor.submit(self._load_choice, asked, request.request_id)
+        if choice := self._choice(request):
+            return chosen(choice)
+        return self._executor.submit(self._load_choice, _asked(request), request.request_id)
+
+    def at_hand(self, request: Decoded) -> Choice | None:
+        return None if self.rereading.is_late() else self._choice(request)
 
     def report(self) -> dict[str, Any]:
         listed: list[dict[str, Any]] = []
@@ -207,6 +205,14 @@ class ModelPool:
             raise UnknownModel(f"model is {quoted(asked)}; this worker serves {served}")
         return ref
 
+    def _choice(self, request: Decoded) -> Choice | None:
+        """The model for a request, or None when it must be loaded first."""
+        self.rereading.request()
+        try:
+            return self._loaded_choice(_asked(request), request.request_id)
+        except UnknownModel as exc:
+            return Choice(self.default, exc)
+
     def _loaded_choice(self, asked: str | None, request_id: str) -> Choice | None:
         """The model for a request, or None when it must be loaded first. Raises UnknownModel."""
         if asked and asked.startswith(_DIGEST):
@@ -289,3 +295,8 @@ class ModelPool:
         for each in gone:
             log.info("model released", extra={"model": each.model.name, "version": each.model.version})
             self._trims = 2
+
+
+def _asked(request: Decoded) -> str | None:
+    """The model that a request names."""
+    return request.options.model if isinstance(request, Request) else None

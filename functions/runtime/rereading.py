@@ -62,10 +62,13 @@ class Rereading:
             time.sleep(self._every_s)
             self.request()
 
+    def is_late(self) -> bool:
+        """Whether a reading takes long, so that a request must wait for it."""
+        return not self._idle.is_set() and self._clock() - self._began_at >= HOLD_AFTER_S
+
     def finish(self) -> None:
         """Wait for a reading that takes long, in one thread at a time."""
-        is_late = not self._idle.is_set() and self._clock() - self._began_at >= HOLD_AFTER_S
-        if is_late and self._holding.acquire(blocking=False):
+        if self.is_late() and self._holding.acquire(blocking=False):
             try:
                 self._idle.wait(HOLD_S)
             finally:

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def end_process(reason: str) -> None:
-    """End the process with code 1. gunicorn, or Cloud Run, starts it again."""
+    """End the process with code 1. Cloud Run starts it again."""
     logging.shutdown()
     os._exit(1)
 

@@ -127,9 +127,18 @@ class Handler:
             elif is_dead_letter:
                 work.announce(request)
             else:
-                work.after(self.pipeline.models.choose(request), partial(work.submit, request))
+                work.after(self.pipeline.models.choose(request), partial(work.choose, request))
         except Exception as exc:
             work.nack(exc)
+
+    def begin(self, delivery: Delivery) -> bool:
+        """Handle a request if no step waits, and return at once. Otherwise return False: `handle` may wait."""
+        request = decode(delivery.envelope)
+        if self.response_store or not (choice := self.pipeline.at_hand(request)):
+            return False
+        assert isinstance(request, Request), "only a request has a model at hand"
+        _Work(self, delivery, self.in_flight.begin(), request).submit(request, choice, at_once=True)
+        return True
 
 
 @dataclass(slots=True, eq=False)
@@ -142,15 +151,22 @@ class _Work:
     request: Decoded | None = None
     identity: str = ""
 
-    def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
-        handler = self.handler
+    def choose(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
         try:
             choice = choosing.result()
+        except Exception as exc:
+            self.nack(exc)
+        else:
+            self.submit(request, choice)
+
+    def submit(self, request: Request | Rejected, choice: Choice, *, at_once: bool = False) -> None:
+        handler = self.handler
+        try:
             self.identity = identity_of(request, choice.served.model.digest)
             if cached := handler.response_cache.get(self.identity):
                 self.publish(_readdressed(cached, request, request.trace))
             else:
-                self.after(handler.pipeline.submit(request, choice), self.keep)
+                self.after(handler.pipeline.submit(request, choice, at_once=at_once), self.keep)
         except Exception as exc:
             self.nack(exc)
 

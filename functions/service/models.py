@@ -59,6 +59,10 @@ class Models(Protocol):
         """The model for a request; the future fails with a transient failure."""
         ...
 
+    def at_hand(self, request: Decoded) -> Choice | None:
+        """The model for a request, or None when it could have to wait for it."""
+        ...
+
     def report(self) -> dict[str, Any]:
         """The models, and what is wrong with them, for GET /ready."""
         ...
@@ -97,11 +101,14 @@ class OneModel:
     default: ServedModel
 
     def choose(self, request: Decoded) -> Future[Choice]:
+        return chosen(self.at_hand(request))
+
+    def at_hand(self, request: Decoded) -> Choice:
         model, asked = self.default.model, request.options.model if isinstance(request, Request) else None
         if asked in (None, model.name, model.digest):
-            return chosen(Choice(self.default))
+            return Choice(self.default)
         error = UnknownModel(f"model is {quoted(asked)}; this worker serves {model.name!r}")
-        return chosen(Choice(self.default, error))
+        return Choice(self.default, error)
 
     def report(self) -> dict[str, Any]:
         return described(self.default)

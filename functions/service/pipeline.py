@@ -102,8 +102,22 @@ class Pipeline:
     copies: Copies | None = None
     now: Callable[[], datetime] = _utc_now
 
-    def submit(self, request: Request | Rejected, choice: Choice | None = None) -> Future[Response]:
+    def at_hand(self, request: Decoded) -> Choice | None:
+        """The model for a request of which no step waits: its image is small, and its model is loaded. Otherwise None.
+
+        `submit` gets it with `at_once`.
+        """
+        if self.spans or not isinstance(request, Request) or not _is_small(request):
+            return None
+        choice = self.models.at_hand(request)
+        return choice if choice and choice.served.batches else None
+
+    def submit(
+        self, request: Request | Rejected, choice: Choice | None = None, *, at_once: bool = False
+    ) -> Future[Response]:
         """The response to a request by the model of `choice`; without one, it waits for the choice.
+
+        `at_once`: returns without waiting, for a choice of `at_hand`.
 
         The future fails with a transient failure, or CancelledError after `cancel`.
         """
@@ -112,7 +126,7 @@ class Pipeline:
             return self.executor.submit(self._reject, request, choice.served)
         work = _Work(self, request, choice, StageTimer(self.queue_ms(request)))
         batches = choice.served.batches
-        if not (batches and self.decodes_in_batches and _is_small(request)):
+        if not (batches and (at_once or self.decodes_in_batches) and _is_small(request)):
             return self.executor.submit(work.conclude, work.score)
         responded: Future[Response] = Future()
         batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))

@@ -1,4 +1,4 @@
-"""Starts the worker for the twin, as push worker under functions-framework or as pull worker, and waits until ready."""
+"""Starts the worker for the twin, as push worker or as pull worker, and waits until ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from infra.local.ports import LOOPBACK
 ROOT = Path(__file__).resolve().parents[2]
 
 _PULL_READY = re.compile(rb'"message":\s*"(training )?worker ready"')
-_CRASHED = re.compile(rb'"message":\s*"a worker process ended while it loaded')
 
 # Seconds between two checks.
 _POLL_S = 0.02
@@ -58,8 +57,6 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
     deadline, refused = time.monotonic() + timeout_s, 0.0
     while time.monotonic() < deadline:
         worker.check()
-        if _CRASHED.search(worker.log.read_bytes()):  # its server would restart the process forever
-            raise worker.failed("crashed while it loaded its model")
         status = _get(host, port, "/ready", timeout_s)
         if status == 200:
             return
@@ -82,7 +79,6 @@ def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    # functions-framework finds functions/main.py by its path, but its imports need PYTHONPATH.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **without_proxy(os.environ), **own, **env}

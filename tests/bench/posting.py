@@ -2,51 +2,121 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 import uuid
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-
-import urllib3
+from collections import deque
+from concurrent.futures import Future
 
 from tests.bench.parts import GIVE_UP_S
 
-THREADS = 32
-"""Limits concurrent posts; each thread waits for its response."""
+CONNECTIONS = 32
+"""Limits concurrent posts; each connection waits for its response."""
 
 
 class Posting:
-    """Posts to `url` by threads of its own, over connections that are kept as long as the server keeps them."""
+    """Posts to `/predict` of a server on this machine, over connections that stay open, in one thread of its own.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._connections = urllib3.PoolManager(maxsize=THREADS, retries=False, timeout=GIVE_UP_S)
-        self._threads = ThreadPoolExecutor(THREADS, "posting")
-        self._asked: dict[str, Future[None]] = {}
+    The client shares the machine with the worker: it does as little as HTTP allows.
+    """
+
+    def __init__(self, port: int) -> None:
         self.heard: dict[str, float] = {}
         self.last = b""
+        self.queue: deque[tuple[str, bytes]] = deque()
+        self._missing: set[str] = set()
+        self._over: Future[None] = Future()
+        """Ends when nothing is missing, or fails with what went wrong."""
+        self.idle: list[_Connection] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="posting", daemon=True)
+        self._thread.start()
+        for _ in range(CONNECTIONS):
+            opening = self._loop.create_connection(lambda: _Connection(self), "127.0.0.1", port)
+            asyncio.run_coroutine_threadsafe(opening, self._loop).result(GIVE_UP_S)
 
     def send(self, image: bytes) -> str:
-        """Have an image posted as soon as a thread is free; gives the request's id."""
+        """Have an image posted as soon as a connection is free; gives the request's id."""
         request_id = uuid.uuid4().hex
-        self._asked[request_id] = self._threads.submit(self._post, image, request_id)
+        self.queue.append((request_id, image))
+        self._loop.call_soon_threadsafe(self._pump)
         return request_id
 
     def wait(self, ids: set[str]) -> float:
         """The moment at which the last of these was answered. Raises TimeoutError, or what went wrong."""
-        asked = [self._asked.pop(request_id) for request_id in ids if request_id in self._asked]
-        if left := wait(asked, GIVE_UP_S).not_done:
-            raise TimeoutError(f"{len(left)} of {len(ids)} posts were not answered")
-        for each in asked:
-            each.result()
+        if not self._over.done():  # else it has failed
+            self._loop.call_soon_threadsafe(self._expect, ids)
+        self._over.result(GIVE_UP_S)
+        self._over = Future()
         return max(self.heard[request_id] for request_id in ids)
 
     def close(self) -> None:
         """Let the connections go, when nothing is under way."""
-        self._threads.shutdown()
-        self._connections.clear()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        for connection in self.idle:
+            connection.transport.abort()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
 
-    def _post(self, image: bytes, request_id: str) -> None:
-        response = self._connections.request("POST", self._url, body=image)
-        if response.status != 200:
-            raise OSError(f"the server answered {response.status}: {response.data[:300].decode(errors='replace')}")
-        self.heard[request_id], self.last = time.perf_counter(), response.data
+    def answered(self, request_id: str) -> None:
+        """Note a response."""
+        self.heard[request_id] = time.perf_counter()
+        if request_id in self._missing:
+            self._missing.remove(request_id)
+            if not self._missing:
+                self._over.set_result(None)
+
+    def fail(self, failure: Exception) -> None:
+        """Let `wait` raise."""
+        if not self._over.done():
+            self._over.set_exception(failure)
+
+    def _expect(self, ids: set[str]) -> None:
+        self._missing = ids - self.heard.keys()
+        if not self._missing:
+            self._over.set_result(None)
+
+    def _pump(self) -> None:
+        while self.idle and self.queue:
+            self.idle.pop().post(*self.queue.popleft())
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: posts an image, reads the response, posts the next."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, posting: Posting) -> None:
+        self._posting, self._id, self._received = posting, "", b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._posting.idle.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._id:
+            self._posting.fail(exc or OSError("the server closed the connection"))
+
+    def post(self, request_id: str, image: bytes) -> None:
+        self._id, self._received = request_id, b""
+        head = f"POST /predict HTTP/1.1\r\nHost: worker\r\nContent-Length: {len(image)}\r\n\r\n"
+        self.transport.write(head.encode() + image)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self._posting.fail(OSError(f"the server answered {self._received[:300].decode(errors='replace')}"))
+            return
+        self._posting.last = body
+        self._posting.answered(self._id)
+        self._id = ""
+        if self._posting.queue:
+            self.post(*self._posting.queue.popleft())
+        else:
+            self._posting.idle.append(self)

@@ -137,7 +137,7 @@ def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
     given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_ENDPOINT": "on", **settings}
     with process(push_command(port), given) as worker:
         _until_ready(port)
-        line = Posting(f"http://127.0.0.1:{port}/predict")
+        line = Posting(port)
         try:
             yield Rig(worker.pid, line)
         finally:

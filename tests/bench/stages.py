@@ -1,6 +1,6 @@
 """The time of each step of a start, and of each imported library.
 
-The steps are taken in one process, without gunicorn and without a stream: what a whole start takes longer is theirs.
+The steps are taken in one process, without a server and without a stream: what a whole start takes longer is theirs.
 """
 
 from __future__ import annotations

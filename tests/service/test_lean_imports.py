@@ -44,7 +44,16 @@ def test_the_python_api_is_imported_when_it_is_used(root: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["functions.main", "functions.entrypoints.pull_worker"])
+def test_the_push_worker_starts_without_what_its_first_response_does_not_need(root: Path) -> None:
+    unused = "{'cryptography', 'flask', 'google.cloud.storage', 'gunicorn', 'jwt', 'werkzeug'}"
+    code = f"import sys, functions.entrypoints.server; print(sorted({unused} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module", ["functions.main", "functions.entrypoints.pull_worker", "functions.entrypoints.server"]
+)
 def test_a_worker_without_spans_imports_no_opentelemetry(root: Path, module: str) -> None:
     heavy = "('opentelemetry.sdk', 'http.server')"
     code = f"import sys, {module}, google.cloud.pubsub_v1; print([name for name in {heavy} if name in sys.modules])"

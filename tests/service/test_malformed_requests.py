@@ -65,7 +65,7 @@ HEADS = {
     "chunks twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
     "identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", 400),
     "gzip in chunks": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
     "an unknown expectation": (POST + b"Expect: 200-maybe\r\nContent-Length: 0\r\n\r\n", 417),
     "a line of 9 kB": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: w\r\n\r\n", 414),
     "a line without an end": (b"GET /" + b"a" * 300_000, 414),
@@ -187,6 +187,9 @@ def test_unusual_valid_requests_are_answered(worker: tuple[Child, int]) -> None:
         image[half:],
     )
     assert sent(port, post + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks).startswith(b"HTTP/1.1 200 ")
+    chunked = post.replace(b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n\r\n") + chunks
+    replies = sent(port, chunked + get % (b"/health", b""))
+    assert replies.count(b"HTTP/1.1 ") == 1 and b"\r\nConnection: close\r\n" in replies, "nothing follows chunks"
     with socket.create_connection(("127.0.0.1", port), timeout=8) as caller:
         caller.sendall(post + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(image))
         assert caller.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"

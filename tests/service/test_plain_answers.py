@@ -1,4 +1,4 @@
-"""Replies are JSON or our own plain text, never a page of gunicorn, Werkzeug or Flask."""
+"""Replies are JSON or our own plain text, never a page of a library."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ REQUESTS = {
         get(b"/", HOST + b"REMOTE_ADDR: evil\r\nHTTP_HOST: evil\r\nwsgi.url_scheme: evil\r\n"),
         200,
     ),
-    "a host of 300 characters": (get(b"/", b"Host: " + b"w" * 300 + b"\r\n"), 400),
-    "a host of dots": (get(b"/", b"Host: ..w..\r\n"), 400),
+    "a host of 300 characters": (get(b"/", b"Host: " + b"w" * 300 + b"\r\n"), 200),
+    "a host of dots": (get(b"/", b"Host: ..w..\r\n"), 200),
     "a host that is no name": (get(b"/", b"Host: a b/<script>?\r\n"), 200),
     "a host of Latin-1": (get(b"/", b"Host: \xe9\xff\r\n"), 200),
     "a host of broken Punycode": (get(b"/", b"Host: xn--a-ecp.ru\r\n"), 200),
     "no host": (get(b"/", b""), 200),
     "an upgrade to WebSocket": (
         b"GET /health HTTP/1.1\r\nHost: w\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        400,
+        200,
     ),
     "an upgrade to HTTP/2": (
         b"GET /health HTTP/1.1\r\nHost: w\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from functions_framework import create_app
 from PIL.PngImagePlugin import PngInfo
+from werkzeug.test import Client
 
-from functions import bootstrap
 from functions.messages.contract import Envelope
 from functions.observability.json_logging import JsonLines
 from functions.service.handler import Handler
 from tests.fakes import BrightnessEngine, MemoryObjects, MemoryResponses, fake_handler, forget_settings, handle
+from tests.http_worker import SERVERS, http_client, use
 from tests.samples import encoded
 
 SECRET = b"a person's face, pixel by pixel"
@@ -72,14 +71,16 @@ def handler(engine: BrightnessEngine, responses: MemoryResponses) -> Handler:
     return fake_handler(engine=engine, responses=responses, objects=MemoryObjects({"gs://photos/a": png()}))
 
 
-@pytest.fixture
-def client(root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+@pytest.fixture(params=SERVERS)
+def client(
+    root: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Client]:
+    use(handler, monkeypatch)
     for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on", "LOG_LEVEL": "DEBUG"}.items():
         monkeypatch.setenv(name, value)
     forget_settings()
     monkeypatch.syspath_prepend(str(root))
-    yield create_app("serve", str(root / "functions" / "main.py")).test_client()
+    yield http_client(request.param)
     forget_settings()
 
 
@@ -98,7 +99,7 @@ def push(data: bytes, **attributes: str) -> dict[str, Any]:
     return {"json": {"message": message}, "headers": {"Authorization": f"Bearer {TOKEN}"}}
 
 
-def every_entry_point(client: FlaskClient) -> None:
+def every_entry_point(client: Client) -> None:
     spoilt = png()[:-40]
     for data in (png(), spoilt, SECRET, b"{" + SECRET, b'{"image_uri": "gs://photos/a"}', b'{"image_uri": "x"}'):
         client.post("/", **push(data, request_id="r1"))
@@ -109,14 +110,14 @@ def every_entry_point(client: FlaskClient) -> None:
     client.post("/", json={"message": {"data": "", "attributes": [SECRET.decode()]}})
 
 
-def test_nothing_secret_is_logged_of_successes_and_refusals(client: FlaskClient, lines: Lines) -> None:
+def test_nothing_secret_is_logged_of_successes_and_refusals(client: Client, lines: Lines) -> None:
     every_entry_point(client)
     assert_quiet(lines, at_least=15)
     assert json.loads(lines.text.splitlines()[0])["message"]
 
 
 def test_nothing_secret_is_logged_of_failures(
-    client: FlaskClient, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
+    client: Client, lines: Lines, engine: BrightnessEngine, responses: MemoryResponses
 ) -> None:
     engine.failure = RuntimeError("out of luck")
     every_entry_point(client)
@@ -127,7 +128,7 @@ def test_nothing_secret_is_logged_of_failures(
 
 
 def test_nothing_secret_is_logged_of_rejected_pushes(
-    client: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    client: Client, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = {"PUSH_AUDIENCE": "a", "PUSH_SERVICE_ACCOUNT": "b", "OIDC_JWKS_URL": "http://127.0.0.1:9/"}
     for name, value in guard.items():

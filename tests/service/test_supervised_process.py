@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def test_a_failed_thread_ends_the_process(root: Path) -> None:
-    """Like a push worker, which gunicorn restarts."""
+    """Like a worker, which Cloud Run restarts."""
     code = """
 import time
 from functions.runtime.supervised import Supervisor

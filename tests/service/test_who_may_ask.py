@@ -14,21 +14,19 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from flask import Flask
-from flask.testing import FlaskClient
-from functions_framework import create_app
+from werkzeug.test import Client
 
 from functions import bootstrap
 from functions.observability.request_log import RequestLog
-from functions.service.handler import Handler
 from infra.local.pubsub.token import JWKS_PATH, PEM_PATH, Tokens
 from tests.fakes import MemoryResponses, fake_handler, forget_settings
+from tests.http_worker import SERVERS, http_client, use
 from tests.samples import encoded
 from tests.waiting import until
 
 EMAIL, AUDIENCE = "pusher@example.com", "worker"
 
-App = Callable[..., FlaskClient]
+App = Callable[..., Client]
 """Makes a worker with the settings that it is given."""
 
 
@@ -84,18 +82,18 @@ def responses() -> MemoryResponses:
     return MemoryResponses()
 
 
-@pytest.fixture
-def app(root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses) -> Iterator[App]:
-    handler: Handler = fake_handler(responses=responses)
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+@pytest.fixture(params=SERVERS)
+def app(
+    root: Path, monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, request: pytest.FixtureRequest
+) -> Iterator[App]:
+    use(fake_handler(responses=responses), monkeypatch)
     monkeypatch.syspath_prepend(str(root))
 
-    def make(**settings: str) -> FlaskClient:
+    def make(**settings: str) -> Client:
         for name, value in {"GOOGLE_CLOUD_PROJECT": "p", **settings}.items():
             monkeypatch.setenv(name, value)
         forget_settings()
-        app: Flask = create_app("serve", str(root / "functions" / "main.py"))
-        return app.test_client()
+        return http_client(request.param)
 
     yield make
     forget_settings()
@@ -109,11 +107,11 @@ def outcomes() -> RequestLog:
 
 
 @pytest.fixture
-def guarded(app: App, keys: KeyServer) -> FlaskClient:
+def guarded(app: App, keys: KeyServer) -> Client:
     return app(PUSH_AUDIENCE=AUDIENCE, PUSH_SERVICE_ACCOUNT=EMAIL, OIDC_JWKS_URL=keys.url)
 
 
-def push(client: FlaskClient, authorization: str | None, path: str = "/") -> Any:
+def push(client: Client, authorization: str | None, path: str = "/") -> Any:
     message = {"data": base64.b64encode(encoded()).decode(), "messageId": "m1", "attributes": {"request_id": "r1"}}
     headers = {} if authorization is None else {"Authorization": authorization}
     return client.post(path, json={"message": message}, headers=headers)
@@ -133,7 +131,7 @@ def signed(tokens: Tokens, *, key: Any = None, headers: dict[str, str] | None = 
 
 @pytest.mark.parametrize("path", ["/", "/dead"])
 def test_the_pushing_account_is_authorized(
-    guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses, path: str
+    guarded: Client, tokens: Tokens, responses: MemoryResponses, path: str
 ) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}", path).status_code == 204
     assert push(guarded, f"bearer {signed(tokens, iss='accounts.google.com')}", path).status_code == 204
@@ -145,7 +143,7 @@ def test_the_pushing_account_is_authorized(
     "authorization", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer junk", "Bearer a.b.c"]
 )
 def test_a_push_without_a_token_is_rejected(
-    guarded: FlaskClient, responses: MemoryResponses, outcomes: RequestLog, path: str, authorization: str | None
+    guarded: Client, responses: MemoryResponses, outcomes: RequestLog, path: str, authorization: str | None
 ) -> None:
     reply = push(guarded, authorization, path)
     assert reply.status_code == 401 and reply.headers["WWW-Authenticate"] == "Bearer"
@@ -171,14 +169,14 @@ def test_a_push_without_a_token_is_rejected(
     ids=str,
 )
 def test_a_token_for_others_is_rejected(
-    guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses, changes: dict[str, Any], status: int
+    guarded: Client, tokens: Tokens, responses: MemoryResponses, changes: dict[str, Any], status: int
 ) -> None:
     assert push(guarded, f"Bearer {signed(tokens, **changes)}").status_code == status
     assert responses.published == []
 
 
 def test_a_token_that_another_key_signed_is_rejected(
-    guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses
+    guarded: Client, tokens: Tokens, responses: MemoryResponses
 ) -> None:
     another = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert push(guarded, f"Bearer {signed(tokens, key=another)}").status_code == 401
@@ -186,9 +184,7 @@ def test_a_token_that_another_key_signed_is_rejected(
     assert responses.published == []
 
 
-def test_a_token_that_needs_no_key_is_rejected(
-    guarded: FlaskClient, tokens: Tokens, responses: MemoryResponses
-) -> None:
+def test_a_token_that_needs_no_key_is_rejected(guarded: Client, tokens: Tokens, responses: MemoryResponses) -> None:
     """Unsigned, signed with the public key as if it were a password, and as Cloud Run passes tokens on."""
     good = tokens.bearer(EMAIL, AUDIENCE)
     kid, claims = jwt.get_unverified_header(good)["kid"], jwt.decode(good, options={"verify_signature": False})
@@ -230,7 +226,7 @@ def test_a_recovered_key_set_is_fetched_again(
     assert until(lambda: push(client, good).status_code == 204)
 
 
-def test_unknown_key_ids_cause_no_fetch(guarded: FlaskClient, tokens: Tokens, keys: KeyServer) -> None:
+def test_unknown_key_ids_cause_no_fetch(guarded: Client, tokens: Tokens, keys: KeyServer) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}").status_code == 204
     before = keys.asked
     for number in range(20):
@@ -250,5 +246,5 @@ def test_the_http_endpoint_is_closed_unless_opened(app: App, outcomes: RequestLo
     assert app(HTTP_ENDPOINT="on").post("/predict", data=encoded()).status_code == 200
 
 
-def test_a_push_token_gives_no_access_to_the_http_endpoint(guarded: FlaskClient, tokens: Tokens) -> None:
+def test_a_push_token_gives_no_access_to_the_http_endpoint(guarded: Client, tokens: Tokens) -> None:
     assert push(guarded, f"Bearer {tokens.bearer(EMAIL, AUDIENCE)}", "/predict").status_code == 404

@@ -6,21 +6,19 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
-from functions_framework import create_app
+from werkzeug.test import Client
 
 from client.__main__ import main
-from functions import bootstrap
 from functions.errors import InvalidRequest
 from functions.messages.contract import Envelope, decode_response
 from functions.messages.event_decoder import from_http
 from functions.observability.json_logging import JsonLines
 from model.text import printable, printable_lines, quoted
 from tests.decoding import ignored, rejection
-from tests.fakes import MemoryObjects, fake_handler, forget_settings
+from tests.fakes import MemoryObjects, fake_handler
+from tests.http_worker import SERVERS, http_client, serving
 from tests.samples import encoded
 
 EVIL = [
@@ -41,20 +39,14 @@ def harmless(text: str) -> bool:
     return all(line.isprintable() for line in text.split("\n"))
 
 
-@pytest.fixture
-def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    handler = fake_handler(objects=MemoryObjects({}))
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
-    for name, value in {"GOOGLE_CLOUD_PROJECT": "p", "HTTP_ENDPOINT": "on"}.items():
-        monkeypatch.setenv(name, value)
-    forget_settings()
-    monkeypatch.syspath_prepend(str(root))
-    yield create_app("serve", str(root / "functions" / "main.py")).test_client()
-    forget_settings()
+@pytest.fixture(params=SERVERS)
+def client(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Client]:
+    with serving(fake_handler(objects=MemoryObjects({})), monkeypatch):
+        yield http_client(request.param)
 
 
 @pytest.mark.parametrize("name", EVIL, ids=ascii)
-def test_http_responses_contain_no_control_characters(client: FlaskClient, name: str) -> None:
+def test_http_responses_contain_no_control_characters(client: Client, name: str) -> None:
     sendable = name.encode("utf-8", "replace").decode()
     uri = json.dumps({"image_uri": f"gs://photos/{name}"}).encode()
     for reply in (

@@ -1,4 +1,4 @@
-"""The HTTP endpoints, through the Functions Framework application and the shipped model."""
+"""The HTTP endpoints, through each server."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from functions_framework import create_app
 from PIL import Image
+from werkzeug.test import Client
 
 from functions import bootstrap
 from functions.errors import HTTP_STATUS
 from functions.messages.contract import encode_response
 from functions.service.handler import Handler
+from model.engines.micro_batcher import MicroBatcher
 from tests.fakes import (
     BrightnessEngine,
     MemoryObjects,
@@ -27,7 +28,7 @@ from tests.fakes import (
     fake_handler,
     forget_settings,
 )
-from tests.http_worker import http_client, read, serving
+from tests.http_worker import SERVERS, http_client, read, serving, use
 from tests.samples import BAD_IMAGES, encoded
 
 
@@ -43,14 +44,16 @@ def engine() -> BrightnessEngine:
 
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, engine: BrightnessEngine) -> Iterator[Handler]:
-    made = fake_handler(responses=responses, engine=engine, objects=MemoryObjects({"gs://bucket/a": encoded()}))
-    with serving(made, monkeypatch):
-        yield made
+    batches = MicroBatcher(engine, max_batch_size=4)
+    objects = MemoryObjects({"gs://bucket/a": encoded()})
+    with serving(fake_handler(responses=responses, engine=engine, objects=objects, batches=batches), monkeypatch):
+        yield bootstrap.handler()
+    batches.close()
 
 
-@pytest.fixture
-def client(handler: Handler) -> FlaskClient:
-    return http_client()
+@pytest.fixture(params=SERVERS)
+def client(handler: Handler, request: pytest.FixtureRequest) -> Client:
+    return http_client(request.param)
 
 
 def pushed(data: bytes, **attributes: str) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def pushed(data: bytes, **attributes: str) -> dict[str, Any]:
     return {"json": {"message": message, "subscription": "s", "deliveryAttempt": 2}}
 
 
-def test_predict_takes_a_raw_body(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_predict_takes_a_raw_body(client: Client, responses: MemoryResponses) -> None:
     reply = client.post("/predict?top_k=2", data=encoded(), headers={"X-Request-Id": "r1", "Content-Type": "image/png"})
     assert reply.status_code == 200 and reply.content_type == "application/json"
     response = read(reply)
@@ -66,12 +69,12 @@ def test_predict_takes_a_raw_body(client: FlaskClient, responses: MemoryResponse
     assert responses.published == [], "a caller who waits is answered, and nothing is published"
 
 
-def test_predict_takes_a_body_with_curls_default_content_type(client: FlaskClient) -> None:
+def test_predict_takes_a_body_with_curls_default_content_type(client: Client) -> None:
     reply = client.post("/predict", data=encoded(), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert reply.status_code == 200
 
 
-def test_predict_returns_an_explanation_on_request(client: FlaskClient) -> None:
+def test_predict_returns_an_explanation_on_request(client: Client) -> None:
     assert read(client.post("/predict", data=encoded())).explanation is None
     assert read(client.post("/predict?explain=false", data=encoded())).explanation is None
     response = read(client.post("/predict?explain=true", data=encoded()))
@@ -81,7 +84,7 @@ def test_predict_returns_an_explanation_on_request(client: FlaskClient) -> None:
     assert read(client.post("/predict", data=b'{"image_uri": "gs://bucket/a", "explain": true}')).explanation
 
 
-def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
+def test_predict_takes_a_multipart_file(client: Client) -> None:
     reply = client.post("/predict", data={"file": (io.BytesIO(encoded()), "shoe.png")})
     assert reply.status_code == 200 and read(reply).source.filename == "shoe.png"
     reply = client.post("/predict", data={"photo": (io.BytesIO(encoded()), "shoe.png")})
@@ -90,7 +93,7 @@ def test_predict_takes_a_multipart_file(client: FlaskClient) -> None:
     assert error is not None and "no field named file" in error.message
 
 
-def test_a_form_of_101_parts_is_refused_with_the_limit(client: FlaskClient) -> None:
+def test_a_form_of_101_parts_is_refused_with_the_limit(client: Client) -> None:
     form = {f"part {number}": "x" for number in range(100)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
     reply = client.post("/predict", data=form)
     error = read(reply).error
@@ -101,32 +104,31 @@ def test_a_form_of_101_parts_is_refused_with_the_limit(client: FlaskClient) -> N
     assert reply.status_code == 400 and error is not None and error.message.startswith("the form has no boundary")
 
 
-def test_predict_takes_a_reference(client: FlaskClient) -> None:
+def test_predict_takes_a_reference(client: Client) -> None:
     assert client.post("/predict", data=b'{"image_uri": "gs://bucket/a"}').status_code == 200
     assert client.post("/predict", data=b'{"image_uri": "gs://bucket/gone"}').status_code == 404
     assert client.post("/predict", data=b'{"image_uri": "http://host/a"}').status_code == 400
 
 
-def test_predict_returns_the_bare_label(client: FlaskClient) -> None:
+def test_predict_returns_the_bare_label(client: Client) -> None:
     reply = client.post("/predict", data=encoded("PNG", (8, 8)), headers={"Accept": "text/plain"})
     assert reply.get_data(as_text=True) in {"dark\n", "light\n", "middle\n"}
     reply = client.post("/predict", data=b"?", headers={"Accept": "text/plain"})
     assert reply.status_code == 400 and reply.get_data(as_text=True).startswith("invalid_image: the bytes are not")
 
 
-def test_predict_publishes_on_request(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_predict_publishes_on_request(client: Client, responses: MemoryResponses) -> None:
     reply = client.post("/predict?publish=true&reply_to=me", data=encoded())
     assert [r.request_id for r in responses.published] == [read(reply).request_id]
     assert responses.published[0].reply_to == "me"
 
 
 def test_predict_publishes_the_same_response_twice(
-    client: FlaskClient, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
+    client: Client, responses: MemoryResponses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     response_store = MemoryResponseStore()
     for _ in range(2):  # two workers
-        made = fake_handler(responses=responses, response_store=response_store)
-        monkeypatch.setattr(bootstrap, "_handler", lambda executor, made=made: made)
+        use(fake_handler(responses=responses, response_store=response_store), monkeypatch)
         reply = client.post("/predict?publish=true", data=encoded(), headers={"X-Request-Id": "r1"})
         assert reply.status_code == 200
         assert reply.get_data() == encode_response(responses.published[0])
@@ -137,7 +139,7 @@ def test_predict_publishes_the_same_response_twice(
 
 
 @pytest.mark.parametrize(("data", "code"), BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_predict_refuses_bad_requests(client: FlaskClient, data: bytes, code: str) -> None:
+def test_predict_refuses_bad_requests(client: Client, data: bytes, code: str) -> None:
     reply = client.post("/predict", data=data)
     error = read(reply).error
     assert error is not None and error.code == code
@@ -156,7 +158,7 @@ def test_predict_refuses_bad_requests(client: FlaskClient, data: bytes, code: st
         ("explain=yes", "invalid_request"),
     ],
 )
-def test_predict_refuses_bad_options(client: FlaskClient, query: str, code: str) -> None:
+def test_predict_refuses_bad_options(client: Client, query: str, code: str) -> None:
     reply = client.post(f"/predict?{query}", data=encoded())
     error = read(reply).error
     assert error is not None and error.code == code
@@ -164,7 +166,7 @@ def test_predict_refuses_bad_options(client: FlaskClient, query: str, code: str)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) -> None:
+def test_a_body_too_large_is_refused_unread(client: Client, chunked: bool) -> None:
     body = io.BytesIO(bytes(5_000_000))
     sized: dict[str, Any] = {"environ_overrides": {"wsgi.input_terminated": True}} if chunked else {}
     headers = {} if chunked else {"Content-Length": "5000000"}
@@ -177,7 +179,7 @@ def test_a_body_too_large_is_refused_unread(client: FlaskClient, chunked: bool) 
 
 @pytest.mark.parametrize("path", ["/", "/dead"])
 def test_an_internal_error_while_reading_an_event_is_a_nack(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
@@ -189,7 +191,7 @@ def test_an_internal_error_while_reading_an_event_is_a_nack(
     assert bootstrap.request_log().counts()["outcomes"]["nacked"] == before + 1
 
 
-def test_internal_errors_are_503_without_details(client: FlaskClient, engine: BrightnessEngine) -> None:
+def test_internal_errors_are_503_without_details(client: Client, engine: BrightnessEngine) -> None:
     engine.failure = RuntimeError("secret detail")
     reply = client.post("/predict", data=encoded())
     error = read(reply).error
@@ -199,7 +201,7 @@ def test_internal_errors_are_503_without_details(client: FlaskClient, engine: Br
     assert reply.status_code == 503 and "secret" not in reply.get_data(as_text=True)
 
 
-def test_events_are_answered_and_acked(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_events_are_answered_and_acked(client: Client, responses: MemoryResponses) -> None:
     assert client.post("/", **pushed(encoded(), request_id="r1")).status_code == 204
     assert client.post("/", **pushed(b"junk", request_id="r2")).status_code == 204
     assert [(r.request_id, r.status, r.delivery_attempt) for r in responses.published] == [
@@ -208,30 +210,30 @@ def test_events_are_answered_and_acked(client: FlaskClient, responses: MemoryRes
     ]
 
 
-def test_a_dead_letter_is_announced(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_a_dead_letter_is_announced(client: Client, responses: MemoryResponses) -> None:
     reply = client.post("/dead", **pushed(encoded(), request_id="r1", CloudPubSubDeadLetterSourceDeliveryCount="20"))
     assert reply.status_code == 204
     assert responses.published[0].error is not None and responses.published[0].error.code == "unavailable"
 
 
-def test_a_publish_that_fails_is_a_nack(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_a_publish_that_fails_is_a_nack(client: Client, responses: MemoryResponses) -> None:
     responses.failure = TimeoutError("no broker")
     assert client.post("/", **pushed(encoded())).status_code == 503
     assert client.post("/dead", **pushed(encoded())).status_code == 503
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"message": {"data": "%"}}', b"<html>"])
-def test_malformed_events_are_400(client: FlaskClient, responses: MemoryResponses, body: bytes) -> None:
+def test_malformed_events_are_400(client: Client, responses: MemoryResponses, body: bytes) -> None:
     reply = client.post("/", data=body)
     assert reply.status_code == 400 and responses.published == []
     assert "must be a Pub/Sub push body" in reply.get_data(as_text=True) or "base64" in reply.get_data(as_text=True)
 
 
-def test_an_event_too_large_is_413(client: FlaskClient) -> None:
+def test_an_event_too_large_is_413(client: Client) -> None:
     assert client.post("/", data=b'"' + b"x" * 15_000_001 + b'"').status_code == 413
 
 
-def test_other_paths_and_methods(client: FlaskClient) -> None:
+def test_other_paths_and_methods(client: Client) -> None:
     assert "curl" in client.get("/").get_data(as_text=True)
     assert client.head("/").status_code == 200
     assert client.get("/health").get_json()["status"] == "ok"
@@ -242,7 +244,7 @@ def test_other_paths_and_methods(client: FlaskClient) -> None:
 
 
 def test_a_worker_that_is_not_ready_answers_503_without_details(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(executor: object) -> Handler:
         raise OSError("secret path")

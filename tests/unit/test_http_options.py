@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
+from werkzeug.test import Client
 
 from tests.fakes import MemoryObjects, MemoryResponses, fake_handler
-from tests.http_worker import http_client, read, serving
+from tests.http_worker import SERVERS, http_client, read, serving
 from tests.samples import encoded
 
 
@@ -20,18 +20,20 @@ def responses() -> MemoryResponses:
     return MemoryResponses()
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses) -> Iterator[FlaskClient]:
+@pytest.fixture(params=SERVERS)
+def client(
+    monkeypatch: pytest.MonkeyPatch, responses: MemoryResponses, request: pytest.FixtureRequest
+) -> Iterator[Client]:
     handler = fake_handler(responses=responses, objects=MemoryObjects({"gs://bucket/a": encoded()}))
     with serving(handler, monkeypatch):
-        yield http_client()
+        yield http_client(request.param)
 
 
 def form(**fields: str) -> dict[str, Any]:
     return {"data": {**fields, "file": (io.BytesIO(encoded()), "shoe.png")}}
 
 
-def test_the_fields_of_a_form_are_options(client: FlaskClient, responses: MemoryResponses) -> None:
+def test_the_fields_of_a_form_are_options(client: Client, responses: MemoryResponses) -> None:
     assert len(read(client.post("/predict", **form())).predictions) == 3
     assert len(read(client.post("/predict", **form(top_k="1"))).predictions) == 1
     assert len(read(client.post("/predict?top_k=2", **form(top_k="1"))).predictions) == 2
@@ -46,7 +48,7 @@ def test_the_fields_of_a_form_are_options(client: FlaskClient, responses: Memory
 
 
 @pytest.mark.parametrize("content_type", ["Multipart/Form-Data; boundary=b", "MULTIPART/FORM-DATA ; Boundary=b"])
-def test_the_case_of_a_media_type_does_not_matter(client: FlaskClient, content_type: str) -> None:
+def test_the_case_of_a_media_type_does_not_matter(client: Client, content_type: str) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + encoded() + b"\r\n--b--\r\n"
     assert client.post("/predict", data=body, headers={"Content-Type": content_type}).status_code == 200
 
@@ -62,7 +64,7 @@ def test_the_case_of_a_media_type_does_not_matter(client: FlaskClient, content_t
     ],
 )
 def test_an_option_that_is_unclear_is_refused(
-    client: FlaskClient, responses: MemoryResponses, query: str, message: str
+    client: Client, responses: MemoryResponses, query: str, message: str
 ) -> None:
     error = read(client.post(f"/predict?{query}", data=encoded())).error
     assert error is not None and (error.code, error.message) == ("invalid_request", message)
@@ -70,7 +72,7 @@ def test_an_option_that_is_unclear_is_refused(
     assert client.post("/predict?x=1&x=2&publish=false", data=encoded()).status_code == 200
 
 
-def test_the_request_id_is_that_of_the_header_the_query_or_the_json(client: FlaskClient) -> None:
+def test_the_request_id_is_that_of_the_header_the_query_or_the_json(client: Client) -> None:
     body = b'{"image_uri": "gs://bucket/a", "request_id": "json"}'
     assert read(client.post("/predict", data=body)).request_id == "json"
     assert read(client.post("/predict?request_id=query", data=body)).request_id == "query"
@@ -79,7 +81,7 @@ def test_the_request_id_is_that_of_the_header_the_query_or_the_json(client: Flas
     assert len(read(client.post("/predict", data=encoded())).request_id) == 32
 
 
-def test_the_options_in_json_count(client: FlaskClient) -> None:
+def test_the_options_in_json_count(client: Client) -> None:
     body = b'\n {"image_uri": "gs://bucket/a", "top_k": 1, "filename": "shoe.png"}'
     response = read(client.post("/predict", data=body))
     assert len(response.predictions) == 1 and response.source.filename == "shoe.png"
@@ -87,7 +89,7 @@ def test_the_options_in_json_count(client: FlaskClient) -> None:
     assert client.post("/predict", data=b'{"image_uri": "gs://bucket/a", "topk": 1}').status_code == 400
 
 
-def test_an_image_as_text_is_named(client: FlaskClient) -> None:
+def test_an_image_as_text_is_named(client: Client) -> None:
     for data in (base64.b64encode(encoded()), b"data:image/png;base64," + base64.b64encode(encoded())):
         error = read(client.post("/predict", data=data)).error
         assert error is not None and "send the bytes of the image file as they are" in error.message

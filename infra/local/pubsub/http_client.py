@@ -74,15 +74,20 @@ class HttpClient:
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
     """Read one response to its end; returns the status and whether the connection can be used again."""
     try:
-        line = await reader.readline()
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError as exc:
+        raise ValueError("the headers are too long") from exc
+    except asyncio.IncompleteReadError as exc:
+        if exc.partial:
+            raise
+        raise _Stale("closed before a response") from exc
     except ConnectionError as exc:
         raise _Stale("closed before a response") from exc
-    if not line:
-        raise _Stale("closed before a response")
+    line, *lines = head[:-4].split(b"\r\n")
     version, code, *_ = line.split(None, 2)
     status = int(code)
     headers: dict[bytes, bytes] = {}
-    while (line := await reader.readline()).strip():
+    for line in lines:
         name, _, value = line.partition(b":")
         headers[name.strip().lower()] = value.strip().lower()
     reusable = version == b"HTTP/1.1" and headers.get(b"connection") != b"close" and status >= 200
