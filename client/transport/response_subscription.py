@@ -11,8 +11,7 @@ from typing import Any, Protocol, Self
 
 from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
 from client.text import SendError, StoreError, brief, plain
-from functions.messages.contract import decode_response
-from functions.messages.training import KIND
+from functions.messages.contract import KIND, decode_response
 
 ACK_DEADLINE_S = 20
 """Seconds to ack a response. Google's library extends the lease of one that is held longer, as by a slow terminal. The

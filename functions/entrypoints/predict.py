@@ -81,7 +81,7 @@ def _scored(envelope: Envelope) -> Response:
     pipeline, request = bootstrap.handler().pipeline, decode(envelope)
     assert not isinstance(request, Ignored), "only a notification is ignored"
     try:
-        return pipeline.submit(request).result()
+        return pipeline.submit(request, waited=True).result()
     finally:
         pipeline.flush()
 

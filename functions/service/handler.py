@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,9 @@ from functions.messages.contract import (
     Response,
     Timing,
 )
+from functions.messages.lines_decoder import RESPONSES, decode_lines, has_lines
 from functions.messages.request_decoder import decode
+from functions.messages.response_list import list_attributes
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
 from functions.service.last_failures import LastFailures
@@ -30,6 +32,7 @@ from functions.service.models import Choice
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
+from functions.service.several import ImageDelivery, ListPublisher, SharedDelivery
 
 T = TypeVar("T")
 
@@ -118,18 +121,39 @@ class Handler:
 
         The response to a dead letter has the error `unavailable`.
         """
-        work = _Work(self, delivery, self.in_flight.begin())
+        work = _Work(self, delivery, self.publisher, partial(self._settled, delivery, self.in_flight.begin()))
         try:
-            request = work.request = decode(delivery.envelope)
-            if isinstance(request, Ignored):
-                self.request_log.ignored(request)
-                work.ack(None)
-            elif is_dead_letter:
-                work.announce(request)
-            else:
-                work.after(self.pipeline.models.choose(request), partial(work.submit, request))
+            envelope = delivery.envelope
+            requests = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
         except Exception as exc:
             work.nack(exc)
+            return
+        if isinstance(requests, list):
+            answered = self.answer(envelope, requests, is_dead_letter=is_dead_letter)
+            work.after(answered, work.settle)
+        else:
+            work.start(requests, is_dead_letter)
+
+    def answer(
+        self, envelope: Envelope, requests: Sequence[Request | Rejected], *, is_dead_letter: bool = False
+    ) -> Future[Sequence[Response | None]]:
+        """Answer the requests of one message at the same time, each like a message of its own.
+
+        The future ends with the published responses, in the order of the requests; None for those that are to be
+        delivered again. It never fails.
+        """
+        lists = None
+        if RESPONSES in envelope.attributes:
+            lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to))
+        shared = SharedDelivery(envelope, len(requests), lists)
+        for index, request in enumerate(requests):
+            _Work(self, ImageDelivery(shared, index), lists or self.publisher).start(request, is_dead_letter)
+        return shared.settled
+
+    def _settled(self, delivery: Delivery, started: Started) -> None:
+        self.in_flight.settle(started)
+        if delivery.is_awaited:
+            self.pipeline.flush()
 
 
 @dataclass(slots=True, eq=False)
@@ -138,9 +162,23 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    started: Started
+    publisher: ResponsePublisher
+    settled: Callable[[], None] | None = None
     request: Decoded | None = None
     identity: str = ""
+
+    def start(self, request: Request | Rejected | Ignored, is_dead_letter: bool) -> None:
+        self.request = request
+        try:
+            if isinstance(request, Ignored):
+                self.handler.request_log.ignored(request)
+                self.ack(None)
+            elif is_dead_letter:
+                self.announce(request)
+            else:
+                self.after(self.handler.pipeline.models.choose(request), partial(self.submit, request))
+        except Exception as exc:
+            self.nack(exc)
 
     def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
         handler = self.handler
@@ -150,7 +188,7 @@ class _Work:
             if cached := handler.response_cache.get(self.identity):
                 self.publish(_readdressed(cached, request, request.trace))
             else:
-                self.after(handler.pipeline.submit(request, choice), self.keep)
+                self.after(handler.pipeline.submit(request, choice, waited=self.delivery.is_awaited), self.keep)
         except Exception as exc:
             self.nack(exc)
 
@@ -176,7 +214,7 @@ class _Work:
             self.nack(exc)
 
     def publish(self, response: Response) -> None:
-        published = self.handler.publisher.publish(response, waited=self.delivery.is_awaited)
+        published = self.publisher.publish(response, waited=self.delivery.is_awaited)
         self.after(published, partial(self.confirm, response))
 
     def confirm(self, response: Response, published: Future[str]) -> None:
@@ -208,10 +246,19 @@ class _Work:
         finally:
             self._settle()
 
+    def settle(self, answered: Future[Sequence[Response | None]]) -> None:
+        """Ack a message whose images are all answered, and nack one with another image."""
+        try:
+            if None in answered.result():
+                self.delivery.nack()
+            else:
+                self.delivery.ack(None)
+        finally:
+            self._settle()
+
     def _settle(self) -> None:
-        self.handler.in_flight.settle(self.started)
-        if self.delivery.is_awaited:
-            self.handler.pipeline.flush()
+        if self.settled:
+            self.settled()
 
     def after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""

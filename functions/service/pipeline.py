@@ -56,6 +56,9 @@ class CallerRuns(Executor):
         return future
 
 
+_CALLER = CallerRuns()
+
+
 class StageTimer:
     """The timer of one request, started when it is made. `queue_ms`: milliseconds that the request waited before."""
 
@@ -90,8 +93,9 @@ class Copies(Protocol):
 class Pipeline:
     """Makes responses. Callable from any thread.
 
-    `executor` runs what blocks; by default the calling thread does. With `decodes_in_batches`, small images go to the
-    scoring threads of their model, without a change of thread for each image.
+    `executor` runs what blocks, unless the calling thread waits for it; by default the calling thread does. With
+    `decodes_in_batches`, small images go to the scoring threads of their model, without a change of thread for each
+    image.
     """
 
     models: Models
@@ -102,18 +106,21 @@ class Pipeline:
     copies: Copies | None = None
     now: Callable[[], datetime] = _utc_now
 
-    def submit(self, request: Request | Rejected, choice: Choice | None = None) -> Future[Response]:
+    def submit(
+        self, request: Request | Rejected, choice: Choice | None = None, *, waited: bool = False
+    ) -> Future[Response]:
         """The response to a request by the model of `choice`; without one, it waits for the choice.
 
-        The future fails with a transient failure, or CancelledError after `cancel`.
+        `waited`: the calling thread does nothing else until there is a response, so it makes the response itself. The
+        future fails with a transient failure, or CancelledError after `cancel`.
         """
-        choice = choice or self.models.choose(request).result()
+        choice, executor = choice or self.models.choose(request).result(), _CALLER if waited else self.executor
         if isinstance(request, Rejected):
-            return self.executor.submit(self._reject, request, choice.served)
+            return executor.submit(self._reject, request, choice.served)
         work = _Work(self, request, choice, StageTimer(self.queue_ms(request)))
         batches = choice.served.batches
-        if not (batches and self.decodes_in_batches and _is_small(request)):
-            return self.executor.submit(work.conclude, work.score)
+        if not (batches and self.decodes_in_batches and not waited and _is_small(request)):
+            return executor.submit(work.conclude, work.score)
         responded: Future[Response] = Future()
         batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
         return responded
