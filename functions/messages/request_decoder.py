@@ -30,7 +30,7 @@ from model.text import quoted, whole
 T = TypeVar("T")
 
 LINES_TYPE = "application/x-ndjson"
-"""The attribute content_type of a message with several images (lines_decoder.py)."""
+"""The attribute content_type of a message with several images (image_lines.py)."""
 
 JSON_BYTES = 200_000
 """Longest JSON of a reference or a notification, in bytes: to read 10 MB of brackets takes 500 MB and seconds."""

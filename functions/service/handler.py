@@ -22,7 +22,7 @@ from functions.messages.contract import (
     Response,
     Timing,
 )
-from functions.messages.lines_decoder import RESPONSES, decode_lines, has_lines
+from functions.messages.image_lines import RESPONSES, decode_lines, has_lines
 from functions.messages.request_decoder import decode
 from functions.messages.response_list import list_attributes
 from functions.messages.trace_context import TraceContext

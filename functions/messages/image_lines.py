@@ -1,4 +1,4 @@
-"""Decodes a message with several images: NDJSON, one JSON object on each line, each with an id of its own.
+"""Messages with several images: NDJSON, one JSON object on each line, each with an id of its own.
 
 What makes the ids unknown rejects the message. What is wrong with one image rejects that image alone.
 """
@@ -39,8 +39,22 @@ _MAX_MARKS = 500
 """Maximum commas and opening brackets of a line, which keeps its nesting and its number of values small. The base64 of
 an image has neither."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 _BOM = b"\xef\xbb\xbf"
 _LINE = '{"request_id": "ID", "image": "BASE64"} or {"request_id": "ID", "image_uri": "gs://bucket/object"}'
+
+
+def encode_line(request_id: str, image: bytes | ObjectRef, filename: str = "") -> bytes:
+    """Return the line of one image, without a line break."""
+    line = {"request_id": request_id}
+    if filename:
+        line["filename"] = filename
+    if isinstance(image, ObjectRef):
+        line["image_uri"] = image.uri
+    else:
+        line["image"] = binascii.b2a_base64(image, newline=False).decode()
+    return _encode(line).encode()
 
 
 def has_lines(attributes: Mapping[str, str]) -> bool:
@@ -102,12 +116,11 @@ def _lines(payload: bytes) -> list[dict[str, Any]]:
             found = quoted(request_id) if "request_id" in line else "missing"
             raise InvalidRequest(f"request_id of line {number} is {found}; each line must have one, as text")
         line["request_id"] = request_id = whole(request_id)
-        if request_id in seen:
+        if (earlier := seen.setdefault(bounded_id(request_id), number)) != number:
             raise InvalidRequest(
-                f"request_id of line {number} is {quoted(request_id)}, as of line {seen[request_id]}; each line must "
-                "have an id of its own"
+                f"request_id of line {number} is {quoted(request_id)}, as of line {earlier}; each line must have an id "
+                "of its own"
             )
-        seen[request_id] = number
         lines.append(line)
     return lines
 
