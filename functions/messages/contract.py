@@ -203,8 +203,13 @@ def upload_id(bucket: str, name: str, generation: int | str) -> str:
 
 def encode_response(response: Response) -> bytes:
     """Return the response's JSON. infra/schemas/response.json describes it."""
+    return encode_json(response_body(response))
+
+
+def response_body(response: Response) -> dict[str, Any]:
+    """Return the fields of the response's JSON."""
     model, source, timing, why = response.model, response.source, response.timing_ms, response.explanation
-    body: dict[str, Any] = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "request_id": response.request_id,
         "status": response.status,
@@ -224,6 +229,10 @@ def encode_response(response: Response) -> bytes:
         "labels": response.labels or (),
         "features": None if response.features is None else base64.b64encode(response.features).decode(),
     }
+
+
+def encode_json(body: dict[str, Any]) -> bytes:
+    """Return JSON of a response topic's message."""
     text = _AS_IT_IS.encode(body)
     # A file name may hold control characters that affect a terminal. Such a response is written in ASCII with escapes.
     return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()

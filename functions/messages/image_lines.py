@@ -39,6 +39,7 @@ _MAX_MARKS = 500
 """Maximum commas and opening brackets of a line, which keeps its nesting and its number of values small. The base64 of
 an image has neither."""
 
+_decode = json.JSONDecoder(object_pairs_hook=distinct).decode
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _BOM = b"\xef\xbb\xbf"
@@ -129,7 +130,7 @@ def _object(text: bytes, number: int) -> dict[str, Any]:
     if (marks := sum(map(text.count, (b",", b"[", b"{")))) > _MAX_MARKS:
         raise InvalidRequest(f"line {number} has {marks:,} commas and brackets; at most {_MAX_MARKS} are allowed")
     try:
-        line = json.loads(text, object_pairs_hook=distinct)
+        line = _decode(text.decode())
     except InvalidRequest as exc:
         raise InvalidRequest(f"line {number}: {exc}") from None
     except (ValueError, RecursionError):

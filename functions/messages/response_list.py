@@ -14,7 +14,9 @@ from functions.messages.contract import (
     Envelope,
     Response,
     decode_response,
+    encode_json,
     encode_response,
+    response_body,
     response_of,
 )
 from functions.messages.json_fields import field_of, json_of
@@ -35,11 +37,15 @@ _BEGIN, _END = b'{"schema_version":%d,"responses":[' % SCHEMA_VERSION, b"]}"
 
 def encode_list(responses: Sequence[Response]) -> bytes:
     """Return the JSON of one list, whatever its size. infra/schemas/response_batch.json describes it."""
-    return _joined(map(encode_response, responses))
+    return encode_json({"schema_version": SCHEMA_VERSION, "responses": list(map(response_body, responses))})
 
 
 def encode_lists(responses: Sequence[Response]) -> Iterator[bytes]:
     """Yield the JSON of one list, or of several with at most LIST_BYTES each."""
+    whole = encode_list(responses)
+    if len(whole) <= LIST_BYTES:
+        yield whole
+        return
     texts, size = list[bytes](), len(_BEGIN) + len(_END)
     for text in map(encode_response, responses):
         if texts and size + len(text) + 1 > LIST_BYTES:
@@ -50,7 +56,7 @@ def encode_lists(responses: Sequence[Response]) -> Iterator[bytes]:
     yield _joined(texts)
 
 
-def _joined(texts: Iterator[bytes] | Sequence[bytes]) -> bytes:
+def _joined(texts: Sequence[bytes]) -> bytes:
     return b"%s%s%s" % (_BEGIN, b",".join(texts), _END)
 
 

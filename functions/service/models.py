@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from functions.errors import UnknownModel
@@ -94,11 +94,15 @@ class OneModel:
     """The one model of an artifact."""
 
     default: ServedModel
+    _default: Future[Choice] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_default", chosen(Choice(self.default)))
 
     def choose(self, request: Decoded) -> Future[Choice]:
         model, asked = self.default.model, request.options.model if isinstance(request, Request) else None
         if asked in (None, model.name, model.digest):
-            return chosen(Choice(self.default))
+            return self._default
         error = UnknownModel(f"model is {quoted(asked)}; this worker serves {model.name!r}")
         return chosen(Choice(self.default, error))
 

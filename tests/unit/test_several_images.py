@@ -44,9 +44,11 @@ class Rig:
             **parts,
         )
 
-    def handle(self, handler: Handler, *lines: bytes, dead: bool = False, **attributes: str) -> list[str]:
-        """The verdicts on a message, once there is one."""
-        delivery = RecordedDelivery(message(*lines, **attributes), self.is_awaited)
+    def handle(
+        self, handler: Handler, *lines: bytes, dead: bool = False, asked: dict[str, str] | None = None, **more: str
+    ) -> list[str]:
+        """The verdicts on a message, once there is one. Its attributes are those of `asked`, and `more`."""
+        delivery = RecordedDelivery(message(*lines, **(asked or {}), **more), self.is_awaited)
         handler.handle(delivery, is_dead_letter=dead)
         assert until(lambda: bool(delivery.verdicts) and not handler.in_flight.longest_s(), 10)
         return delivery.verdicts
@@ -123,7 +125,7 @@ def test_one_transient_failure_nacks_the_message_and_its_redelivery_says_the_sam
     handler = rig.handler(response_store=MemoryResponseStore() if has_store else None)
     lines = [line("a"), line("ref", STORED), line("bad", b"no image")]
     rig.objects.failure = ConnectionError("not now")
-    assert rig.handle(handler, *lines, **asked) == ["nack"]
+    assert rig.handle(handler, *lines, asked=asked) == ["nack"]
     published = rig.responses.lists[0][0] if asked else rig.responses.published
     first = by_id(published)
     assert first.keys() == {"a", "bad"}
@@ -131,7 +133,7 @@ def test_one_transient_failure_nacks_the_message_and_its_redelivery_says_the_sam
     rig.objects.failure = None
     if has_store:  # another worker answers the redelivery
         handler = rig.handler(response_store=handler.response_store)
-    assert rig.handle(handler, *lines, **asked) == ["ack"]
+    assert rig.handle(handler, *lines, asked=asked) == ["ack"]
     second = by_id(rig.responses.lists[1][0] if asked else rig.responses.published)
     assert second.keys() == {"a", "ref", "bad"}
     assert {name: second[name] for name in first} == first
@@ -141,7 +143,7 @@ def test_one_transient_failure_nacks_the_message_and_its_redelivery_says_the_sam
 def test_a_message_is_nacked_when_its_responses_cannot_be_published(rig: Rig, asked: dict[str, str]) -> None:
     handler = rig.handler()
     rig.responses.failure = ConnectionError("no broker")
-    assert rig.handle(handler, line("a"), line("b"), **asked) == ["nack"]
+    assert rig.handle(handler, line("a"), line("b"), asked=asked) == ["nack"]
     assert counts(handler) == {"nacked": 2}
 
 
@@ -166,7 +168,7 @@ def test_each_image_of_a_dead_letter_is_announced(rig: Rig) -> None:
     assert rig.handle(handler, *lines) == ["nack"]
     rig.responses.published.clear()
     attempts = {"CloudPubSubDeadLetterSourceDeliveryCount": "20"}
-    assert rig.handle(handler, *lines, dead=True, reply_to="me", **attempts) == ["ack"]
+    assert rig.handle(handler, *lines, dead=True, reply_to="me", asked=attempts) == ["ack"]
     found = by_id(rig.responses.published)
     assert {name: each.error and (each.error.code, each.error.message) for name, each in found.items()} == {
         "a": (UNAVAILABLE, f"{DEAD_LETTER}: ConnectionError"),
