@@ -21,7 +21,7 @@ from client.text import StoreError, plain, printable
 from client.transport.base import Sent
 from functions.messages.contract import Response
 
-_SENT = 450
+_SENT = 370
 """Messages sent after which the job is saved. As many again may be sent meanwhile."""
 
 _UNCONFIRMED = 1_000

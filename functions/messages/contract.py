@@ -25,6 +25,9 @@ TOP_K_LIMIT = 100
 ID_LIMIT = 256
 """Maximum bytes of a request_id and of a reply_to. Subscriptions filter by them, and a filter has at most 256 bytes."""
 
+MAX_LINES = 256
+"""Maximum number of images in a message. With more, one message would take an instance longer than a push may last."""
+
 RESPONSE_LIMIT = 1_000_000
 """Maximum bytes of a response that is decoded: many times a response of a hundred long labels with an explanation."""
 

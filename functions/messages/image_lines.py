@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.errors import InvalidRequest
-from functions.messages.contract import Envelope, ObjectRef, Rejected, Request, Source, bounded_id
+from functions.messages.contract import MAX_LINES, Envelope, ObjectRef, Rejected, Request, Source, bounded_id
 from functions.messages.request_decoder import (
     LINES_TYPE,
     check_length,
@@ -22,9 +22,6 @@ from functions.messages.request_decoder import (
 )
 from functions.messages.trace_context import HEADER, TraceContext
 from model.text import quoted, whole
-
-MAX_LINES = 256
-"""Maximum number of images in a message. With more, one message would take an instance longer than a push may last."""
 
 LINE_FIELDS = ("request_id", "image", "image_uri", "filename", HEADER)
 """The fields that a line may have. The request options are attributes of the message, for all of its images."""

@@ -14,6 +14,7 @@ from functions.messages import response_list
 from functions.messages.contract import (
     ID_LIMIT,
     KIND,
+    MAX_LINES,
     Envelope,
     ObjectRef,
     Rejected,
@@ -24,7 +25,7 @@ from functions.messages.contract import (
     encode_response,
     response_attributes,
 )
-from functions.messages.image_lines import MAX_LINES, decode_lines, encode_line, has_lines
+from functions.messages.image_lines import decode_lines, encode_line, has_lines
 from functions.messages.request_decoder import LINES_TYPE, decode
 from functions.messages.response_list import LIST_BYTES, decode_responses, encode_list, encode_lists, list_attributes
 from functions.messages.trace_context import TraceContext

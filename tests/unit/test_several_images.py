@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from functions.errors import UNAVAILABLE
-from functions.messages.contract import DEAD_LETTER, Envelope, ObjectRef, Response
-from functions.messages.image_lines import MAX_LINES, encode_line
+from functions.messages.contract import DEAD_LETTER, MAX_LINES, Envelope, ObjectRef, Response
+from functions.messages.image_lines import encode_line
 from functions.messages.request_decoder import LINES_TYPE
 from functions.service.handler import Handler
 from model.engines.micro_batcher import MicroBatcher
