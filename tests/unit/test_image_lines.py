@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from functions.messages import response_list
 from functions.messages.contract import (
@@ -30,8 +33,15 @@ from functions.messages.request_decoder import LINES_TYPE, decode
 from functions.messages.response_list import LIST_BYTES, decode_responses, encode_list, encode_lists, list_attributes
 from functions.messages.trace_context import TraceContext
 from tests.samples import encoded
-from tests.unit.test_response_schema import OK, answered
+from tests.unit.test_response_schema import OK, answered, refused
 
+SCHEMAS = Path(__file__).parents[2] / "infra" / "schemas"
+SCHEMA = Draft202012Validator(
+    json.loads((SCHEMAS / "response_batch.json").read_text()),
+    registry=Registry().with_resource(
+        "response.json", Resource.from_contents(json.loads((SCHEMAS / "response.json").read_text()))
+    ),
+)
 IMAGE = encoded()
 TRACE = TraceContext.begin()
 
@@ -196,11 +206,12 @@ def test_lines_without_the_content_type_are_refused_with_what_is_missing() -> No
     assert isinstance(found, Rejected) and found.reason.endswith(f"need the attribute content_type={LINES_TYPE}")
 
 
-@given(st.lists(answered, min_size=1, max_size=5))
+@given(st.lists(answered | refused, min_size=1, max_size=5))
 def test_a_list_holds_the_responses(responses: list[Response]) -> None:
     attributes = {KIND: response_list.BATCH, "reply_to": "desk"}
     [data] = encode_lists(responses)
     assert data == encode_list(responses)
+    SCHEMA.validate(json.loads(data))
     alone = [decode_response(encode_response(each), {"reply_to": "desk"}) for each in responses]
     assert decode_responses(data, attributes) == alone
 
