@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from client.results.bigquery_table import Table, query
 from functions.messages.contract import Error, Response, decode_response, encode_response
