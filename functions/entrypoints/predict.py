@@ -122,7 +122,8 @@ def _answered(envelope: Envelope, requests: Sequence[Request | Rejected], is_pub
                 response or _error(request.request_id, _UNAVAILABLE)
                 for request, response in zip(requests, published, strict=True)
             ]
-        made = [handler.pipeline.submit(request) for request in requests]
+        choices = [handler.pipeline.models.choose(request).result() for request in requests]
+        made = handler.pipeline.submit_all(list(zip(requests, choices, strict=True)))
         return [_logged(request, future) for request, future in zip(requests, made, strict=True)]
     finally:
         handler.pipeline.flush()

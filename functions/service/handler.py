@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
@@ -27,6 +25,7 @@ from functions.messages.request_decoder import decode
 from functions.messages.response_list import list_attributes
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
+from functions.service.in_flight import InFlight, Started
 from functions.service.last_failures import LastFailures
 from functions.service.models import Choice
 from functions.service.pipeline import Pipeline
@@ -38,49 +37,6 @@ T = TypeVar("T")
 
 PUBLISH_TIMEOUT_S = 45.0
 """Below the 55 s of a push request: the nack must reach the broker before it delivers again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Started:
-    """An in-flight delivery. `at` is its start by the monotonic clock."""
-
-    at: float
-
-
-class InFlight:
-    """The deliveries from their arrival until they are acked or nacked. Callable from any thread.
-
-    A stopping worker waits for them, and the watchdog detects a stuck one by its age.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._deliveries: set[Started] = set()
-
-    def begin(self) -> Started:
-        """Add a delivery."""
-        with self._changed:
-            started = Started(self._clock())
-            self._deliveries.add(started)
-            return started
-
-    def settle(self, started: Started) -> None:
-        """Remove a delivery that is acked or nacked; a second call does nothing."""
-        with self._changed:
-            self._deliveries.discard(started)
-            self._changed.notify_all()
-
-    def longest_s(self) -> float:
-        """Return the seconds since the start of the oldest delivery; 0 when there is none."""
-        with self._changed:
-            return max((self._clock() - started.at for started in self._deliveries), default=0.0)
-
-    def drain(self, timeout_s: float) -> int:
-        """Wait until no delivery is in flight. Returns the number that is left after `timeout_s`."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._deliveries, timeout_s)
-            return len(self._deliveries)
 
 
 @dataclass(slots=True)
@@ -146,9 +102,26 @@ class Handler:
         if RESPONSES in envelope.attributes:
             lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to))
         shared = SharedDelivery(envelope, len(requests), lists)
-        for index, request in enumerate(requests):
-            _Work(self, ImageDelivery(shared, index), lists or self.publisher).start(request, is_dead_letter)
+        works = [_Work(self, ImageDelivery(shared, index), lists or self.publisher) for index in range(len(requests))]
+        if is_dead_letter:
+            for work, request in zip(works, requests, strict=True):
+                work.start(request, is_dead_letter)
+        else:
+            self._make(list(zip(works, requests, strict=True)))
         return shared.settled
+
+    def _make(self, asked: Sequence[tuple[_Work, Request | Rejected]]) -> None:
+        """Make the responses to several requests, as far as they are not in the cache."""
+        chosen = [(work, request, choice) for work, request in asked if (choice := work.chosen(request))]
+        wanted = [(work, request, choice) for work, request, choice in chosen if work.is_new(request, choice)]
+        try:
+            made = self.pipeline.submit_all([(request, choice) for _, request, choice in wanted])
+        except Exception as exc:
+            for work, _, _ in wanted:
+                work.nack(exc)
+            return
+        for (work, _, _), response in zip(wanted, made, strict=True):
+            response.add_done_callback(work.keep)
 
     def _settled(self, delivery: Delivery, started: Started) -> None:
         self.in_flight.settle(started)
@@ -180,17 +153,33 @@ class _Work:
         except Exception as exc:
             self.nack(exc)
 
-    def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
-        handler = self.handler
+    def chosen(self, request: Request | Rejected) -> Choice | None:
+        """The model for a request. None when it is not known yet, or not to be had: the next steps are then taken."""
+        self.request = request
         try:
-            choice = choosing.result()
-            self.identity = identity_of(request, choice.served.model.digest)
-            if cached := handler.response_cache.get(self.identity):
-                self.publish(_readdressed(cached, request, request.trace))
-            else:
-                self.after(handler.pipeline.submit(request, choice, waited=self.delivery.is_awaited), self.keep)
+            choosing = self.handler.pipeline.models.choose(request)
+            if choosing.done():
+                return choosing.result()
+            choosing.add_done_callback(partial(self.submit, request))
         except Exception as exc:
             self.nack(exc)
+        return None
+
+    def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
+        try:
+            choice = choosing.result()
+            if self.is_new(request, choice):
+                made = self.handler.pipeline.submit(request, choice, waited=self.delivery.is_awaited)
+                self.after(made, self.keep)
+        except Exception as exc:
+            self.nack(exc)
+
+    def is_new(self, request: Request | Rejected, choice: Choice) -> bool:
+        """Whether a request must be answered anew. Publishes the response to an earlier delivery."""
+        self.identity = identity_of(request, choice.served.model.digest)
+        if cached := self.handler.response_cache.get(self.identity):
+            self.publish(_readdressed(cached, request, request.trace))
+        return cached is None
 
     def announce(self, request: Request | Rejected) -> None:
         pipeline = self.handler.pipeline

@@ -5,9 +5,8 @@ A permanent failure is an error response. A transient failure is the exception o
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -28,9 +27,11 @@ from functions.messages.contract import (
 )
 from functions.messages.image_as_text import image_as_text
 from functions.observability.spans import Spans
+from functions.service.chunk import Chunk
 from functions.service.models import Choice, Models, ServedModel
 from functions.service.ports import ObjectStore
-from model.engines.base import MAX_FEATURES, Images, Scores
+from functions.service.stage_timer import StageTimer
+from model.engines.base import MAX_FEATURES, AsyncEngine, Images, Scores
 from model.errors import InvalidImage
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
@@ -57,28 +58,6 @@ class CallerRuns(Executor):
 
 
 _CALLER = CallerRuns()
-
-
-class StageTimer:
-    """The timer of one request, started when it is made. `queue_ms`: milliseconds that the request waited before."""
-
-    def __init__(self, queue_ms: float) -> None:
-        self._queue = queue_ms
-        self._start = self._last = time.perf_counter()
-        self._stages: defaultdict[str, float] = defaultdict(float)
-
-    def stage(self, name: str) -> None:
-        """End a stage and add its time to `name`, a field of Timing."""
-        now = time.perf_counter()
-        self._stages[name] += now - self._last
-        self._last = now
-
-    def timing(self) -> Timing:
-        """The stages so far, and the total."""
-        timing = {"total": time.perf_counter() - self._start, **self._stages}
-        for name, seconds in timing.items():
-            timing[name] = round(1000 * seconds, 2)
-        return Timing(queue=self._queue, **timing)
 
 
 class Copies(Protocol):
@@ -122,8 +101,28 @@ class Pipeline:
         if not (batches and self.decodes_in_batches and not waited and _is_small(request)):
             return executor.submit(work.conclude, work.score)
         responded: Future[Response] = Future()
-        batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
+        Chunk([(work, responded)]).submit(batches)
         return responded
+
+    def submit_all(self, asked: Sequence[tuple[Request | Rejected, Choice]]) -> list[Future[Response]]:
+        """The responses to several requests, in their order; those that `submit` makes of each."""
+        responses, together = (
+            list[Future[Response]](),
+            defaultdict[AsyncEngine, list[tuple[_Work, Future[Response]]]](list),
+        )
+        for request, choice in asked:
+            batches = choice.served.batches
+            if not (isinstance(request, Request) and batches and self.decodes_in_batches and _is_small(request)):
+                responses.append(self.submit(request, choice))
+                continue
+            responded: Future[Response] = Future()
+            together[batches].append((_Work(self, request, choice, StageTimer(self.queue_ms(request))), responded))
+            responses.append(responded)
+        for batches, works in together.items():
+            size = batches.max_batch_size
+            for start in range(0, len(works), size):
+                Chunk(works[start : start + size]).submit(batches)
+        return responses
 
     def _reject(self, request: Rejected, served: ServedModel) -> Response:
         error = Error("invalid_request", request.reason)
@@ -230,13 +229,6 @@ class _Work:
         with self.pipeline.objects.fetch(image, self.choice.served.predictor.max_bytes) as data:
             self.timer.stage("fetch")
             yield data
-
-    def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
-        """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""
-        try:
-            responded.set_result(self.conclude(scores.result))
-        except Exception as exc:
-            responded.set_exception(exc)
 
     def conclude(self, scores: Callable[[], Scores]) -> Response:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""
