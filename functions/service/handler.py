@@ -175,7 +175,7 @@ class _Work:
             self.nack(exc)
 
     def is_new(self, request: Request | Rejected, choice: Choice) -> bool:
-        """Whether a request must be answered anew. Publishes the response to an earlier delivery."""
+        """Whether a request has no response yet. Publishes again the response to an earlier delivery."""
         self.identity = identity_of(request, choice.served.model.digest)
         if cached := self.handler.response_cache.get(self.identity):
             self.publish(_readdressed(cached, request, request.trace))

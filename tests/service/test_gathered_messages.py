@@ -110,7 +110,7 @@ def test_a_killed_command_that_gathers_is_resumed(twin: Twin, jobs: JobCommands,
 
 
 @pytest.mark.slow
-def test_a_redelivery_after_a_kill_answers_all_images_in_the_same_words(
+def test_a_redelivery_after_a_kill_repeats_the_responses_of_all_images(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, ids = encoded("JPEG", (1200, 900), "RGB"), [f"r{number}" for number in range(90)]
