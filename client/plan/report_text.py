@@ -101,8 +101,8 @@ def _bill(load: Workload, plans: Sequence[Plan], prices: Prices) -> Iterator[str
     yield from _row("  with free tiers", [dollars(plan.option.cost / millions) for plan in plans])
     if other := _gathered_otherwise(load):
         name = f"  {other.images_per_message} in a message" if other.images_per_message > 1 else "  one in a message"
-        bills = [monthly(other, plan.option.size, prices) for plan in plans]
-        yield from _row(name, [dollars(total(bill, free_tiers=False) / millions) for bill in bills])
+        otherwise = [monthly(other, plan.option.size, prices) for plan in plans]
+        yield from _row(name, [dollars(total(bill, free_tiers=False) / millions) for bill in otherwise])
 
 
 def _gathered_otherwise(load: Workload) -> Workload | None:
