@@ -25,6 +25,9 @@ MESSAGE_BYTES = 1_000_000
 GATHER_S = 0.05
 """Seconds that an image waits for others."""
 
+_THREADS, _MOST_THREADS = 16, 256
+"""Images published at the same time, at least and at most. Each thread waits for the message of its image."""
+
 Publish = Callable[[bytes, Mapping[str, str]], Future[str]]
 """Publishes a message; the future ends when the broker has it. May raise."""
 
@@ -123,6 +126,11 @@ class Gatherer:
                 message.published.set_result(published.result())
 
         published.add_done_callback(end)
+
+
+def threads_of(gather: int | str) -> int:
+    """Return the images that are published at the same time: enough to fill one message while another is sent."""
+    return min(_MOST_THREADS, max(_THREADS, 2 * images_of(gather)))
 
 
 def images_of(gather: int | str) -> int:

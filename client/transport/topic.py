@@ -14,7 +14,7 @@ from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
 from client.transport.base import EACH, SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
-from client.transport.gatherer import AUTO, AUTO_BYTES, Gathered, Gatherer, images_of
+from client.transport.gatherer import AUTO, AUTO_BYTES, Gathered, Gatherer, images_of, threads_of
 from client.transport.response_subscription import ResponseSubscription, reply_address
 from functions.messages.contract import ObjectRef, encode_reference
 from functions.messages.image_lines import RESPONSES
@@ -35,12 +35,6 @@ _ATTRIBUTE_BYTES = 1024
 
 _CONFIRM_S = UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S
 """Seconds until the broker must have confirmed a message."""
-
-_THREADS = 16
-"""Images published at the same time where their order does not matter."""
-
-_MOST_THREADS = 256
-"""Images published at the same time where they share messages: each thread waits for the message of its image."""
 
 
 def inline_limit(environ: Mapping[str, str]) -> int:
@@ -79,12 +73,11 @@ class TopicTransport:
         if most > 1 and not ordering_key:
             asked = {} if self._options.responses == EACH else {RESPONSES: self._options.responses}
             self._gatherer = Gatherer(self._publish, most, asked)
-        self._threads = min(_MOST_THREADS, max(_THREADS, 2 * most))
 
     @property
     def threads(self) -> int:
         """Images published at the same time, so that several of them share a message or a publish call."""
-        return 1 if self._ordering_key else self._threads
+        return 1 if self._ordering_key else threads_of(self._options.gather)
 
     def send(self, image: Image) -> Sent:
         """Publish one image and wait until the broker confirms it."""

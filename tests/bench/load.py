@@ -20,6 +20,7 @@ _WAYS: dict[str, tuple[str, dict[str, str], int]] = {
     **{entry_point: (entry_point, {}, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
     "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 1),
     **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
+    "pull.32 a message, a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 32),
 }
 """An entry point, settings, and the images in a message, by name."""
 
