@@ -84,9 +84,7 @@ class RemoteJob(Job):
         super().sent(image, sent, sent_at)
         with self._counting:
             self._sent += 1
-        while (
-            self._holds and self._sent >= self._most_sent
-        ):  # until a save has begun; sending goes on during the upload
+        while self._holds and self._sent >= self._most_sent:  # until a save has begun; sending goes on meanwhile
             if not self._save_unless_saving():
                 with self._counting:
                     self._counting.wait_for(lambda: self._sent < self._most_sent, _PACE_S)
