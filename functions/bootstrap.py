@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 LOADERS = 4
 """Threads for requests whose model is not loaded. They are apart from those for other requests, which wait for none."""
 
+IMAGE_THREADS = 16
+"""Threads for the images of messages with several of them, where they block: references, large images, explanations."""
+
 _building = threading.Lock()
 
 
@@ -123,20 +126,20 @@ def _announce() -> None:
 def build(settings: Settings, executor: Executor | None = None, payload_budget: PayloadBudget | None = None) -> Handler:
     """Build a handler from the settings. Raises SettingsError, or ArtifactError when the model cannot be served.
 
-    With an `executor`, it runs requests that block, and the scoring threads decode small images. Without one, the
-    calling thread does both, which suits a caller that waits for the response. Objects of buckets count against the
+    The `executor` runs requests that block, and the scoring threads decode small images; a thread that waits for one
+    response does both itself. Without an `executor`, the handler has its own, whose threads start with the first
+    message of several images, and there is no CPU between requests. Objects of buckets count against the
     `payload_budget`; without one, the handler has its own.
     """
     loader = ModelLoader(
         settings, MemoryBudget(settings.decode_bytes - settings.payload_bytes), request_log(), supervisor().start
     )
-    runner = executor or CallerRuns()
     pipeline = Pipeline(
         _registry_models(settings, loader, executor is not None) if settings.registry else _one(settings, loader),
         BucketObjects(settings.project, settings.buckets, payload_budget or PayloadBudget(settings.payload_bytes)),
-        runner,
+        executor or ThreadPoolExecutor(IMAGE_THREADS, "image"),
         # Scoring threads must not block, and a response store blocks.
-        executor is not None and not settings.response_store,
+        not settings.response_store,
         spans(settings.traces_exporter),
         _copies(settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,6 +107,7 @@ class MemoryResponses:
     failure: Exception | None = None
     hold: bool = False
     futures: list[Future[str]] = field(default_factory=list)
+    lists: list[tuple[list[Response], dict[str, str]]] = field(default_factory=list)
 
     def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         future: Future[str] = Future()
@@ -117,6 +118,16 @@ class MemoryResponses:
         self.published.append(response)
         if not self.hold:
             future.set_result(str(len(self.published)))
+        return future
+
+    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
+        self.lists.append((list(responses), dict(attributes)))
+        future: Future[str] = Future()
+        self.futures.append(future)
+        if self.failure:
+            future.set_exception(self.failure)
+        elif not self.hold:
+            future.set_result(f"list {len(self.lists)}")
         return future
 
 

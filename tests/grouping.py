@@ -17,6 +17,7 @@ SHARED_TWINS = (
     "test_client_streams",
     "test_explain",
     "test_frames",
+    "test_gathered_messages",
     "test_help_examples",
     "test_jobs",
     "test_jobs_faults",

@@ -10,7 +10,8 @@ from typing import Any, Self
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import pubsub_v1, storage
 
-from functions.messages.contract import Response, decode_response
+from functions.messages.contract import Response
+from functions.messages.response_list import decode_responses
 
 
 class PubsubClient:
@@ -89,4 +90,5 @@ class PubsubClient:
 
     def _receive(self, message: Any) -> None:
         message.ack()
-        self._arrived.put(decode_response(message.data, dict(message.attributes)))
+        for response in decode_responses(message.data, message.attributes):
+            self._arrived.put(response)

@@ -14,7 +14,7 @@ from client.api.async_source import AsyncSource
 from client.api.client import Client, place_of
 from client.api.frames import image_cells, joined
 from client.api.inputs import GivenImage, Images, Paths, Source, images_of, paths_of
-from client.api.options import RequestOptions, request_options
+from client.api.options import Gather, RequestOptions, request_options
 from client.api.result import Result
 from client.api.stop import in_thread
 from client.api.submitted_job import AsyncSubmittedJob
@@ -59,6 +59,7 @@ class AsyncPredictions(Client):
         explain: bool = False,
         features: bool = False,
         expires_in_s: float | None = None,
+        gather: Gather = 1,
         ordered: bool = False,
     ) -> AsyncGenerator[Result, None]:
         """Send images and yield the result of each; see `Predictions.predict`.
@@ -67,7 +68,7 @@ class AsyncPredictions(Client):
         `contextlib.aclosing` where sending must end at once.
         """
         self._check_open()
-        options = request_options(top_k, model, explain, expires_in_s, features)
+        options = self._checked(request_options(top_k, model, explain, expires_in_s, features, gather))
         if isinstance(images, AsyncIterable):
             source = AsyncSource(images, asyncio.get_running_loop())
             return self._results(images_of(source, self._list_objects), options, ordered, source)
@@ -78,8 +79,8 @@ class AsyncPredictions(Client):
     ) -> DataFrame:
         """Predict one image for each row of a pandas DataFrame; see `Predictions.predict_frame`."""
         self._check_open()
-        images = image_cells(frame, column)
-        return joined(frame, [result async for result in self._results(images, request_options(**options), True)])
+        images, asked = image_cells(frame, column), self._checked(request_options(**options))
+        return joined(frame, [result async for result in self._results(images, asked, True)])
 
     async def submit(
         self,
@@ -89,6 +90,7 @@ class AsyncPredictions(Client):
         model: str | None = None,
         features: bool = False,
         expires_in_s: float | None = None,
+        gather: Gather = 1,
         state: str | os.PathLike[str] | None = None,
         on_start: Callable[[AsyncSubmittedJob], object] | None = None,
     ) -> AsyncSubmittedJob:
@@ -96,7 +98,7 @@ class AsyncPredictions(Client):
 
         The event loop calls `on_start`. Cancelling the task ends the sending; the job stays, for `resume`.
         """
-        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features)
+        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features, gather=gather)
         paths, place = paths_of(images), place_of(state)
         definition = self._job_definition(paths, options)
         loop = asyncio.get_running_loop()

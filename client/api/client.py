@@ -110,6 +110,12 @@ class Client:
         if self._closed or not self._make_transport:
             raise PredictionsError(_CLOSED if self._closed else _NOT_OPEN)
 
+    def _checked(self, options: SendOptions) -> SendOptions:
+        """Return the options. Raises ValueError for one that this client cannot honour."""
+        if options.gather != 1 and self._not_for_jobs == "url":
+            raise ValueError(f"gather is {options.gather!r}; images posted to a url are not gathered: leave it out")
+        return options
+
     def _start(
         self, images: Iterator[GivenImage], options: SendOptions, ordered: bool, wake: Callable[[], None] | None = None
     ) -> Call:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from client.gcp import MAX_SECONDS
 from client.transport.base import SendOptions
-from functions.messages.contract import TOP_K_LIMIT
+from functions.messages.contract import MAX_LINES, TOP_K_LIMIT
 from model.text import printable
+
+Gather = int | Literal["auto"]
+"""Images in a message."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -18,6 +21,7 @@ class RequestOptions(TypedDict, total=False):
     explain: bool
     features: bool
     expires_in_s: float | None
+    gather: Gather
 
 
 def request_options(
@@ -26,6 +30,7 @@ def request_options(
     explain: bool = False,
     expires_in_s: float | None = None,
     features: bool = False,
+    gather: Gather = 1,
 ) -> SendOptions:
     """Return the options of each request. Raises ValueError."""
     if top_k is not None and (type(top_k) is not int or not 1 <= top_k <= TOP_K_LIMIT):
@@ -36,7 +41,9 @@ def request_options(
         if not isinstance(value, bool):
             raise _refusal(name, value, "True or False")
     expires = None if expires_in_s is None else checked_seconds("expires_in_s", expires_in_s)
-    return SendOptions(top_k, model, expires, explain, features)
+    if gather != "auto" and not (type(gather) is int and 1 <= gather <= MAX_LINES):
+        raise _refusal("gather", gather, f"a whole number from 1 to {MAX_LINES}, or 'auto'")
+    return SendOptions(top_k, model, expires, explain, features, gather)
 
 
 def checked_seconds(name: str, value: float) -> float:

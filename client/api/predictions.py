@@ -11,7 +11,7 @@ from client.api import job_work
 from client.api.client import Client, place_of
 from client.api.frames import image_cells, joined
 from client.api.inputs import GivenImage, Images, Paths, images_of, paths_of
-from client.api.options import RequestOptions, request_options
+from client.api.options import Gather, RequestOptions, request_options
 from client.api.result import Result
 from client.api.stop import Stop
 from client.api.submitted_job import SubmittedJob
@@ -51,6 +51,7 @@ class Predictions(Client):
         explain: bool = False,
         features: bool = False,
         expires_in_s: float | None = None,
+        gather: Gather = 1,
         ordered: bool = False,
     ) -> Generator[Result, None, None]:
         """Send images and yield the result of each as it arrives, or with `ordered` in the order of the images.
@@ -63,6 +64,7 @@ class Predictions(Client):
         - `explain`: whether each result has an explanation.
         - `features`: whether each result has features; the worker answers with an error if its model has none.
         - `expires_in_s`: seconds after which a request expires; at most a week, by default never.
+        - `gather`: up to how many images share a message, 1 to 256, or `auto`: 32 of at most 16 kB.
 
         Sending begins with the first `next`. It ends when the iterator is closed or dropped.
 
@@ -71,7 +73,7 @@ class Predictions(Client):
         images after the results of its earlier images.
         """
         self._check_open()
-        options = request_options(top_k, model, explain, expires_in_s, features)
+        options = self._checked(request_options(top_k, model, explain, expires_in_s, features, gather))
         return self._results(images_of(images, self._list_objects), options, ordered)
 
     def predict_frame(self, frame: DataFrame, column: str = "file", **options: Unpack[RequestOptions]) -> DataFrame:
@@ -83,7 +85,7 @@ class Predictions(Client):
         """
         self._check_open()
         images = image_cells(frame, column)
-        return joined(frame, list(self._results(images, request_options(**options), True)))
+        return joined(frame, list(self._results(images, self._checked(request_options(**options)), True)))
 
     def submit(
         self,
@@ -93,6 +95,7 @@ class Predictions(Client):
         model: str | None = None,
         features: bool = False,
         expires_in_s: float | None = None,
+        gather: Gather = 1,
         state: str | os.PathLike[str] | None = None,
         on_start: Callable[[SubmittedJob], object] | None = None,
     ) -> SubmittedJob:
@@ -104,7 +107,7 @@ class Predictions(Client):
 
         - `images`: a file, folder, glob, zip archive or gs:// address, or an iterable of these, which is read first.
           Bytes are refused, because a job must be able to read its images again.
-        - `top_k`, `model`, `features`, `expires_in_s`: see `predict`.
+        - `top_k`, `model`, `features`, `expires_in_s`, `gather`: see `predict`.
         - `state`: the path of the job store; by default PREDICTIONS_STATE, or that of the command line.
         - `on_start`: called with the job when its images are known, before one is sent.
 
@@ -112,7 +115,7 @@ class Predictions(Client):
         without an image, and later, with the id of the job, when the broker does not answer or a topic is wrong. An
         image that cannot be read is counted in the job's `failed`.
         """
-        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features)
+        options = request_options(top_k, model, expires_in_s=expires_in_s, features=features, gather=gather)
         paths, place = paths_of(images), place_of(state)
         definition = self._job_definition(paths, options)
 

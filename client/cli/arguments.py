@@ -43,6 +43,8 @@ class Arguments:
     explain: bool = False
     explain_to: Path | None = None
     features: bool = False
+    gather: int | str = 1
+    responses: str = "each"
     timeout: float = RETRY_S
     no_wait: bool = False
     detached: bool = False
@@ -58,7 +60,15 @@ class Arguments:
         """Return the options of each request."""
         from client.transport.base import SendOptions
 
-        return SendOptions(self.top_k, self.model, self.expires_in, self.explanations is not None, self.features)
+        return SendOptions(
+            self.top_k,
+            self.model,
+            self.expires_in,
+            self.explanations is not None,
+            self.features,
+            self.gather,
+            self.responses,
+        )
 
     def selection(self) -> Selection:
         """Return what the command line names."""

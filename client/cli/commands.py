@@ -14,7 +14,7 @@ import click
 from client.cli import options
 from client.cli.arguments import Arguments
 from client.cli.run import run
-from client.cli.sending_options import no_wait, receiving, sending
+from client.cli.sending_options import gathering, no_wait, receiving, sending
 from client.cli.session_opening import open_session
 from client.gcp import Cloud, UsageError
 
@@ -29,6 +29,7 @@ _MAX_PREFIX_BYTES = 512
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @sending
+@gathering
 @receiving
 @no_wait
 @options.project
@@ -40,12 +41,13 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
     """Publish images on the request topic and wait for their labels.
 
     A large image goes to a bucket, and the message holds a reference to it. An object of a bucket is not downloaded:
-    its message holds a reference too.
+    its message holds a reference too. With --gather, several images share a message.
 
     \b
     Examples:
       predictions publish shoe.png photos/ 'more/*.jpg' --top-k 3
       predictions publish gs://photos/2026/ --output run.csv
+      predictions publish thumbnails/ --gather auto
       predictions publish --resume last
     """
     return publish_job(environ, given)
@@ -53,6 +55,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
 
 @click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
 @sending
+@gathering
 @options.project
 @options.receiving
 @options.topic
@@ -188,6 +191,8 @@ def split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
     named = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
     places = {name: given.pop(name) for name in named if name in given}
     arguments = Arguments(**given)
+    if arguments.responses != "each" and arguments.gather == 1 and not arguments.resume:
+        raise UsageError("--responses batch is for several images in a message: give --gather too")
     if arguments.no_wait and places.get("subscription"):
         raise UsageError("--no-wait receives nothing, so --subscription cannot be used with it")
     if command != "publish" and any(path.startswith("gs://") for path in arguments.paths):

@@ -48,7 +48,7 @@ Exit codes:
 SECTIONS = {
     "Images": ("--from", "--column", "--id-column", "--include", "--exclude"),
     "Request": ("--top-k", "--model", "--explain", "--explain-to", "--features", "--expires-in"),
-    "Sending": ("--rate", "--tries", "--every", "--resume", "--state"),
+    "Sending": ("--gather", "--responses", "--rate", "--tries", "--every", "--resume", "--state"),
     "Models": ("--shadow", "--canary", "--stable", "--candidate", "--only"),
     "Verdict": (
         "--verdict",

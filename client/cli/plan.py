@@ -12,6 +12,7 @@ import click
 
 from client.cli import options
 from client.gcp import UsageError
+from functions.messages.contract import MAX_LINES
 from model.text import printable
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ Exit codes:
     help="How images travel.  [default: in the message up to 1 MB, else by reference]",
 )
 @options.option(
+    "--gather",
+    type=options.Number(1, MAX_LINES, whole=True),
+    default=1,
+    metavar="N",
+    help="Images that publish --gather puts into a message.  [default: 1]",
+)
+@options.option(
     "--latency",
     type=options.Number(0.001, 86_400),
     default=10.0,
@@ -135,6 +143,7 @@ def plan(
     bursts: int | None,
     size: int,
     carrier: Carrier | None,
+    gather: int,
     latency: float,
     delivery: str,
     bigquery: bool,
@@ -175,7 +184,7 @@ def plan(
     if more_bench and not bench:
         raise click.UsageError(f"{more_bench[0]} is an unexpected argument; files of measurements follow --bench")
     load = workload(images_per_day, peak, bursts, size, carrier, latency)
-    load = replace(load, bigquery=bigquery, response_store=response_store)
+    load = replace(load, bigquery=bigquery, response_store=response_store, gather=gather)
     load = load if labels is None else replace(load, labels=labels)
     price_list, files = Prices.read(prices or SHIPPED), [*bench, *more_bench]
     rows = measurements.read(files or [measurements.shipped(load.image_bytes)])
@@ -192,7 +201,7 @@ def plan(
     if as_json:
         print(json.dumps(report(load, plans, price_list, sources)))
         return _code(plans)
-    for line in lines(load, plans):
+    for line in lines(load, plans, price_list):
         print(line.rstrip())
     if not carrier and load.carrier == "message":
         other = plan_for(replace(load, carrier="reference"), plans[0].worker, price_list, deliveries, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -22,7 +23,7 @@ from client.cli.options import (
     topic,
 )
 from client.cli.options import receiving as response_place
-from functions.messages.contract import TOP_K_LIMIT
+from functions.messages.contract import MAX_LINES, TOP_K_LIMIT
 
 selecting = together(
     click.argument(
@@ -126,6 +127,40 @@ resume = option(
     "job.",
 )
 """Declares --resume."""
+
+
+class Gathering(click.ParamType[int | str]):
+    """A number of images in a message, or `auto`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value)
+        if text == "auto":
+            return text
+        if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_LINES):
+            self.fail(f"{value} is not a whole number from 1 to {MAX_LINES}, or auto", param, ctx)
+        return int(text)
+
+
+gathering = together(
+    option(
+        "--gather",
+        type=Gathering(),
+        default=1,
+        metavar="N|auto",
+        help=f"Send up to N images, 1 to {MAX_LINES}, in one message, which is faster and cheaper for small ones; auto "
+        "gathers 32 images of at most 16 kB.  [default: 1]",
+    ),
+    option(
+        "--responses",
+        type=click.Choice(["each", "batch"]),
+        default="each",
+        help="How gathered images are answered: each by a message of its own, or a batch of them by one, which never "
+        "reaches BigQuery.  [default: each]",
+    ),
+)
+"""Declares how publish and submit put images into messages."""
 
 sending = together(selecting, request, _features, _expiry, resume, _sending)
 """Declares what all commands share that send images."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from functions.messages.contract import Decoded, Envelope, Ignored, Rejected, Request, decode_response, encode_time
+from functions.messages.image_lines import decode_lines, has_lines
 from functions.messages.request_decoder import decode
 from model.text import quoted
 
@@ -30,7 +31,10 @@ _SENT = f"{_SOURCE}TopicPublishTime"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter subscription. `died_at` is when Pub/Sub moved it there; `request` is decoded."""
+    """A message of the dead-letter subscription. `died_at` is when Pub/Sub moved it there; `request` is decoded.
+
+    Of a message with several `images`, it is the first request that is not rejected.
+    """
 
     message_id: str
     attributes: Mapping[str, str]
@@ -38,14 +42,23 @@ class DeadLetter:
     ordering_key: str
     died_at: datetime
     request: Decoded
+    images: int = 1
 
     @classmethod
     def read(cls, message: Any) -> DeadLetter:
         """Read a PubsubMessage of Google's client. Never raises: what is no request has a Rejected."""
         died_at = message.publish_time.astimezone(UTC)
         envelope = Envelope(message.message_id, message.data, dict(message.attributes), died_at)
+        several = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
+        requests = several if isinstance(several, list) else [several]
         return cls(
-            message.message_id, envelope.attributes, message.data, message.ordering_key, died_at, decode(envelope)
+            message.message_id,
+            envelope.attributes,
+            message.data,
+            message.ordering_key,
+            died_at,
+            next((each for each in requests if isinstance(each, Request)), requests[0]),
+            len(requests),
         )
 
     @property
@@ -115,6 +128,8 @@ class DeadLetter:
     def payload(self) -> str:
         """What the message carries, in words."""
         request, size = self.request, f"{len(self.data):,} bytes"
+        if self.images > 1:
+            return f"{size}, {self.images} images, one of them {quoted(request.request_id)}"
         if isinstance(request, Rejected | Ignored):
             return f"{size}, not a request: {request.reason}"
         if request.event:

@@ -19,13 +19,15 @@ from client.jobs.job import Job
 from client.jobs.job_object import JobObject, ObjectChanged, held_until, holding, is_held
 from client.text import StoreError, plain, printable
 from client.transport.base import Sent
+from client.transport.gatherer import threads_of
 from functions.messages.contract import Response
 
 _SENT = 450
-"""Messages sent after which the job is saved. As many again may be sent meanwhile."""
+"""Images sent after which the job is saved, unless many threads send. As many again may be sent meanwhile."""
 
 _UNCONFIRMED = 1_000
-"""Messages at most that a killed command had sent and not saved: twice _SENT, and one for each sending thread."""
+"""Images at most that a killed command had sent and not saved: twice those after which the job is saved, and one for
+each sending thread."""
 
 _RECEIVED = 200
 """Responses received after which the job is saved: fewer than a subscription delivers without an ack."""
@@ -52,6 +54,7 @@ class RemoteJob(Job):
         self._there, self._path = there, database.path
         self._saved_changes = database.changes
         self._saving, self._counting = threading.RLock(), threading.Condition()
+        self._most_sent = min(_SENT, (_UNCONFIRMED - threads_of(self.definition.options.gather)) // 2)
         self._sent, self._when_saved = 0, list[Callable[[], None]]()
         self._holds, self._failure, self._was_killed = False, "", False
         self._look_again_at = self._saved_at = -inf
@@ -81,10 +84,10 @@ class RemoteJob(Job):
         super().sent(image, sent, sent_at)
         with self._counting:
             self._sent += 1
-        while self._holds and self._sent >= _SENT:  # until a save has begun; sending goes on during the upload
+        while self._holds and self._sent >= self._most_sent:  # until a save has begun; sending goes on meanwhile
             if not self._save_unless_saving():
                 with self._counting:
-                    self._counting.wait_for(lambda: self._sent < _SENT, _PACE_S)
+                    self._counting.wait_for(lambda: self._sent < self._most_sent, _PACE_S)
 
     def receive(self, response: Response) -> bool:
         self._check()

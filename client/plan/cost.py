@@ -79,12 +79,12 @@ def total(lines: Sequence[Line], *, free_tiers: bool = True) -> float:
 
 def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tuple[str, str, float]]:
     """Yield each line's name, the name of its price, and its monthly quantity."""
-    images, gib = load.images_per_month, size.memory_mib / 1024
+    images, gib, together = load.images_per_month, size.memory_mib / 1024, load.images_per_message
     if size.delivery == "push":
         active_s = _active_s(load, size)
         yield "Cloud Run CPU", "run_cpu", active_s * size.cpu
         yield "Cloud Run memory", "run_memory", active_s * gib
-        yield "Cloud Run requests", "run_requests", images
+        yield "Cloud Run requests", "run_requests", images / together
         idle_s = size.min_instances * (MONTH_S - load.busy_s_per_month)
         yield "Cloud Run, kept warm", "run_idle_cpu", idle_s * size.cpu
         yield "Cloud Run, kept warm", "run_idle_memory", idle_s * gib
@@ -92,10 +92,10 @@ def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tu
         yield "Cloud Run CPU", "pool_cpu", size.needed * MONTH_S * size.cpu
         yield "Cloud Run memory", "pool_memory", size.needed * MONTH_S * gib
     inline = load.image_bytes if load.carrier == "message" else 0
-    request = REQUEST_BYTES[load.carrier] + inline
-    billed = max(LEAST_BILLED_BYTES, request) + max(LEAST_BILLED_BYTES, RESPONSE_BYTES)
+    request = REQUEST_BYTES[load.carrier] + (inline if together == 1 else together * load.line_bytes)
+    billed = max(LEAST_BILLED_BYTES, request) / together + max(LEAST_BILLED_BYTES, RESPONSE_BYTES)
     yield "Pub/Sub throughput", "pubsub_throughput", images * 2 * billed / GIB  # published and delivered
-    retained = load.images_per_day * RETAINED_DAYS * (request + RESPONSE_BYTES)
+    retained = load.images_per_day * RETAINED_DAYS * (request / together + RESPONSE_BYTES)
     yield "Pub/Sub, kept for replay", "pubsub_retention", retained / GIB
     if load.carrier != "message":
         upload = load.carrier == "upload"
@@ -107,7 +107,7 @@ def _quantities(load: Workload, size: Size, behaviour: Behaviour) -> Iterator[tu
         )  # its notification is one more operation
         kept = load.images_per_day * KEPT_DAYS[load.carrier] * load.image_bytes
         yield "Storage, images kept", "storage_kept", kept / GIB
-    logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes if size.delivery == "push" else 0)
+    logged = behaviour.worker_log_bytes + (behaviour.request_log_bytes / together if size.delivery == "push" else 0)
     yield "Logging", "logging", images * logged / GIB
     if load.response_store:
         yield "Storage operations", "storage_writes", images
@@ -145,7 +145,8 @@ def _active_s(load: Workload, size: Size) -> float:
     Requests of one instance overlap. With Poisson arrivals at least one runs for 1 - exp(-rate * time) of each second
     (M/G/∞: Takács, Introduction to the Theory of Queues, 1962).
     """
-    rate = load.peak_per_s / size.needed
-    busy = 1 - exp(-rate * max(size.hold_s, LEAST_BILLED_S))
+    rate = load.peak_per_s / size.needed / load.images_per_message
+    hold_s = size.hold_s + (load.images_per_message - 1) / size.per_s
+    busy = 1 - exp(-rate * max(hold_s, LEAST_BILLED_S))
     started = max(0, size.needed - size.min_instances) * size.start_s * load.bursts_per_day * MONTH_DAYS
     return size.needed * load.busy_s_per_month * busy + started

@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from client.plan.cost import EGRESS, total
+from client.plan.cost import EGRESS, monthly, total
 from client.plan.formatting import dollars, file_size, memory, period, rate, seconds
 from client.plan.planner import Option, Plan
+from client.plan.prices import Prices
 from client.plan.simulation import COLD_S, Run
 from client.plan.sizing import LEASE_S, Size
 from client.plan.workload import Workload
+from client.transport.gatherer import AUTO_IMAGES
 
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 _COLUMNS = 48
 _TRAVEL = {"message": "in the message", "reference": "by reference", "upload": "uploaded to the bucket"}
 
 
-def lines(load: Workload, plans: Sequence[Plan]) -> Iterator[str]:
+def lines(load: Workload, plans: Sequence[Plan], prices: Prices) -> Iterator[str]:
     """Yield the whole report, line by line."""
     yield from _workload(load)
     yield ""
@@ -27,7 +30,7 @@ def lines(load: Workload, plans: Sequence[Plan]) -> Iterator[str]:
     for name in tables[0]:
         yield from _row(name, [table[name] for table in tables])
     yield ""
-    yield from _bill(load, plans)
+    yield from _bill(load, plans, prices)
     yield ""
     for plan in plans:
         yield from _verdict(load, plan)
@@ -39,6 +42,8 @@ def lines(load: Workload, plans: Sequence[Plan]) -> Iterator[str]:
 
 def _workload(load: Workload) -> Iterator[str]:
     yield f"load   {load.images_per_day:,.0f} images a day, {file_size(load.image_bytes)} each, {_TRAVEL[load.carrier]}"
+    if load.images_per_message > 1:
+        yield f"       {load.images_per_message} images in a message (publish --gather {load.gather})"
     if load.burst_s >= load.period_s * 0.999:
         yield f"       all day long, {rate(load.peak_per_s)}/s"
     else:
@@ -79,7 +84,7 @@ def _percentiles(run: Run, waits: Counter[int]) -> str:
     return f"{seconds(run.percentile(0.5, waits))}, {seconds(run.percentile(0.95, waits))}" if waits else "-"
 
 
-def _bill(load: Workload, plans: Sequence[Plan]) -> Iterator[str]:
+def _bill(load: Workload, plans: Sequence[Plan], prices: Prices) -> Iterator[str]:
     yield "USD a month"
     bills = [{line.name: line.gross for line in plan.option.lines} for plan in plans]
     for name in dict.fromkeys(name for bill in bills for name in bill):
@@ -94,6 +99,18 @@ def _bill(load: Workload, plans: Sequence[Plan]) -> Iterator[str]:
     millions = load.images_per_month / 1e6
     yield from _row("a million images", [dollars(each / millions) for each in gross])
     yield from _row("  with free tiers", [dollars(plan.option.cost / millions) for plan in plans])
+    if other := _gathered_otherwise(load):
+        name = f"  {other.images_per_message} in a message" if other.images_per_message > 1 else "  one in a message"
+        otherwise = [monthly(other, plan.option.size, prices) for plan in plans]
+        yield from _row(name, [dollars(total(bill, free_tiers=False) / millions) for bill in otherwise])
+
+
+def _gathered_otherwise(load: Workload) -> Workload | None:
+    """The same workload with several images in a message, or with one; None where images cannot be gathered."""
+    if load.carrier == "upload":
+        return None
+    other = replace(load, gather=1 if load.images_per_message > 1 else AUTO_IMAGES)
+    return other if other.images_per_message != load.images_per_message else None
 
 
 def _verdict(load: Workload, plan: Plan) -> Iterator[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from client.gcp import UsageError
+from client.transport.gatherer import MESSAGE_BYTES
 
 DAY_S = 86_400
 MONTH_DAYS = 30
@@ -18,6 +20,9 @@ PEAK_RATIO = 3.0
 DEFAULT_LABELS = 10
 """Labels of a model where the user gives none: those of the shipped model."""
 
+LINE_BYTES = 120
+"""Bytes of the line of an image in a message with several: id, name, and a reference. Its base64 comes on top."""
+
 Carrier = Literal["message", "reference", "upload"]
 
 
@@ -26,7 +31,8 @@ class Workload:
     """A day of `bursts_per_day` equal bursts from zero. Each runs at `peak_per_s` until its share has been sent.
 
     `latency_s` is the target: 95 % of a burst's images answered within this many seconds after publishing. `labels`:
-    the model's labels, whose scores are counted; 0 without score metrics.
+    the model's labels, whose scores are counted; 0 without score metrics. `gather`: the images that the client puts
+    into a message.
     """
 
     images_per_day: float
@@ -38,6 +44,7 @@ class Workload:
     bigquery: bool = False
     response_store: bool = False
     labels: int = DEFAULT_LABELS
+    gather: int = 1
 
     def __post_init__(self) -> None:
         # The smallest possible peak is the mean; the tolerance allows a rounded one.
@@ -50,6 +57,22 @@ class Workload:
                 f"--size is {self.image_bytes:,} bytes; a message carries at most {MESSAGE_LIMIT:,}: "
                 "--carrier must be reference or upload"
             )
+
+        if self.gather > 1 and self.carrier == "upload":
+            raise UsageError(
+                f"--gather is {self.gather}; each upload has a notification of its own: --carrier must be message or "
+                "reference"
+            )
+
+    @property
+    def images_per_message(self) -> int:
+        """Images of a message: `gather`, or those that fit."""
+        return max(1, min(self.gather, MESSAGE_BYTES // self.line_bytes))
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes of an image among others in a message."""
+        return LINE_BYTES + (ceil(self.image_bytes / 3) * 4 if self.carrier == "message" else 0)
 
     @property
     def mean_per_s(self) -> float:

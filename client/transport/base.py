@@ -22,6 +22,10 @@ class Sent:
     trace_id: str
 
 
+EACH = "each"
+"""Each image of a message is answered by a message of its own."""
+
+
 class Transport(Protocol):
     """A way to send images. The request tracker that it was created with gets the outcome of every image."""
 
@@ -44,6 +48,10 @@ class SendOptions:
     expires_in_s: float | None = None
     explain: bool = False
     features: bool = False
+    gather: int | str = 1
+    """Images in a message: a number from 1 to 256, or `auto`."""
+    responses: str = EACH
+    """How the images of one message are answered: EACH or TOGETHER."""
 
     def attributes(self) -> Mapping[str, str]:
         """Return the options as message attributes. `expires_at` counts from now."""

@@ -11,8 +11,8 @@ from typing import Any, Protocol, Self
 
 from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
 from client.text import SendError, StoreError, brief, plain
-from functions.messages.contract import decode_response
-from functions.messages.training import KIND
+from functions.messages.contract import KIND
+from functions.messages.response_list import BATCH, decode_responses
 
 ACK_DEADLINE_S = 20
 """Seconds to ack a response. Google's library extends the lease of one that is held longer, as by a slow terminal. The
@@ -52,8 +52,8 @@ class ResponseSubscription:
     subscription to use instead. `on_response` gets each response, and `on_failure` the reason why no more can arrive;
     both are called from other threads. A response is acked when `on_response` returns, and nacked when it raises
     OSError; with a `journal` not before that is saved. `log` prints a message. `decode` reads a message, or raises
-    ValueError, and `on_response` gets what it returns. Answers to training requests, which have the attribute `kind`,
-    are left out unless `decode` is another than the default.
+    ValueError, and `on_response` gets what it returns. Without it, these are the responses to images, alone and in
+    lists, and answers to training requests are left out.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ResponseSubscription:
         keep: Callable[[], bool] = bool,
         must_exist: bool = False,
         journal: Journal | None = None,
-        decode: Callable[[bytes, Mapping[str, str]], Any] = decode_response,
+        decode: Callable[[bytes, Mapping[str, str]], Any] | None = None,
     ) -> None:
         self.client_id, self._may_exist = client_id or uuid.uuid4().hex, bool(client_id)
         self._keep, self._must_exist, self.is_new = keep, must_exist, False
@@ -151,9 +151,10 @@ class ResponseSubscription:
     def _receive(self, message: Any) -> None:
         """Pass a message on as a response. Checks `reply_to` again, because not every server applies filters."""
         is_mine = self._all_clients or message.attributes.get("reply_to") == self.client_id
-        if is_mine and (KIND not in message.attributes or self._decode is not decode_response):
+        if is_mine and (self._decode or message.attributes.get(KIND, BATCH) == BATCH):
             try:
-                self._on_response(self._decode(message.data, message.attributes))
+                for response in self._decoded(message):
+                    self._on_response(response)
             except ValueError as exc:
                 request_id = brief(message.attributes.get("request_id", "unknown"))
                 self._log(f"dropped a message that is no response (request {request_id}): {brief(str(exc))}")
@@ -164,6 +165,11 @@ class ResponseSubscription:
             self._journal.when_saved(message.ack)
         else:
             message.ack()
+
+    def _decoded(self, message: Any) -> list[Any]:
+        if self._decode:
+            return [self._decode(message.data, message.attributes)]
+        return decode_responses(message.data, message.attributes)
 
     def _ended(self, stream: Any) -> None:
         if not stream.cancelled() and (exc := stream.exception()):

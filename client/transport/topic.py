@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publ
 from client.images import Image
 from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
-from client.transport.base import SendOptions, Sent, content_type, cut
+from client.transport.base import EACH, SendOptions, Sent, content_type, cut
 from client.transport.bucket import Bucket, object_name
+from client.transport.gatherer import AUTO, AUTO_BYTES, Gathered, Gatherer, images_of, threads_of
 from client.transport.response_subscription import ResponseSubscription, reply_address
-from functions.messages.contract import encode_reference
+from functions.messages.contract import ObjectRef, encode_reference
+from functions.messages.image_lines import RESPONSES
 from functions.messages.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -30,8 +33,8 @@ the base64 body of a push is a third larger than the image."""
 _ATTRIBUTE_BYTES = 1024
 """Bytes of a message attribute's value, and of an ordering key, in UTF-8: the limit of Pub/Sub."""
 
-_THREADS = 16
-"""Images published at the same time where their order does not matter."""
+_CONFIRM_S = UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S
+"""Seconds until the broker must have confirmed a message."""
 
 
 def inline_limit(environ: Mapping[str, str]) -> int:
@@ -65,11 +68,16 @@ class TopicTransport:
         self._topic = cloud.topic_path(cloud.topic)
         self._ordering_key = cut(ordering_key, _ATTRIBUTE_BYTES)
         self._publisher = connection or publisher(ordered=bool(ordering_key))
+        most = images_of(self._options.gather)
+        self._gatherer: Gatherer | None = None
+        if most > 1 and not ordering_key:
+            asked = {} if self._options.responses == EACH else {RESPONSES: self._options.responses}
+            self._gatherer = Gatherer(self._publish, most, asked)
 
     @property
     def threads(self) -> int:
-        """Images published at the same time, so that several of them share one publish call."""
-        return 1 if self._ordering_key else _THREADS
+        """Images published at the same time, so that several of them share a message or a publish call."""
+        return 1 if self._ordering_key else threads_of(self._options.gather)
 
     def send(self, image: Image) -> Sent:
         """Publish one image and wait until the broker confirms it."""
@@ -82,11 +90,8 @@ class TopicTransport:
             )
         if self._reply_to:
             self._tracker.expect(request_id, image, trace_id=trace.trace_id)
-        if image.reference:
-            data = encode_reference(image.reference)
-        else:
-            data = self._upload(image, request_id) if by_reference else image.read()
-        self._publish(data, self._attributes(image, request_id) | trace.attributes)
+        content = image.reference or (self._upload(image, request_id) if by_reference else image.read())
+        self._send(content, self._attributes(image, request_id) | trace.attributes)
         if not self._reply_to:
             self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
         return Sent(request_id, trace.trace_id)
@@ -96,10 +101,10 @@ class TopicTransport:
         self._publisher.stop()
         self._publisher.transport.close()
 
-    def _upload(self, image: Image, request_id: str) -> bytes:
+    def _upload(self, image: Image, request_id: str) -> ObjectRef:
         assert self._payload_bucket is not None
         name = object_name(image.filename, f"{self._folder}/{request_id}/")
-        return encode_reference(self._payload_bucket.upload(image, name))
+        return self._payload_bucket.upload(image, name)
 
     def _attributes(self, image: Image, request_id: str) -> dict[str, str]:
         attributes = dict(self._options.attributes())
@@ -110,17 +115,29 @@ class TopicTransport:
             attributes["content_type"] = kind
         return attributes
 
-    def _publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
+    def _publish(self, data: bytes, attributes: Mapping[str, str]) -> Future[str]:
+        published: Future[str] = self._publisher.publish(
+            self._topic,
+            data,
+            self._ordering_key,
+            retry=pubsub_retry(),
+            timeout=UPLOAD_TIMEOUT_S,
+            **attributes,
+        )
+        return published
+
+    def _is_gathered(self, content: bytes | ObjectRef) -> bool:
+        is_small = isinstance(content, ObjectRef) or len(content) <= AUTO_BYTES
+        return is_small or self._options.gather != AUTO
+
+    def _send(self, content: bytes | ObjectRef, attributes: Mapping[str, str]) -> None:
+        """Publish an image, by itself or with others, and wait until the broker confirms it."""
         try:
-            future = self._publisher.publish(
-                self._topic,
-                data,
-                self._ordering_key,
-                retry=pubsub_retry(),
-                timeout=UPLOAD_TIMEOUT_S,
-                **attributes,
-            )
-            future.result(UPLOAD_TIMEOUT_S + CALL_TIMEOUT_S)
+            if self._gatherer and self._is_gathered(content):
+                self._gatherer.send(Gathered(content, attributes), _CONFIRM_S)
+            else:
+                data = encode_reference(content) if isinstance(content, ObjectRef) else content
+                self._publish(data, attributes).result(_CONFIRM_S)
         except Exception as exc:
             if self._ordering_key:
                 # After most failures the library publishes nothing more of the key. After the others nothing is paused.

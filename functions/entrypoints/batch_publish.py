@@ -1,12 +1,13 @@
 """The nightly batch: `python -m functions.entrypoints.batch_publish` publishes a request for each image under a prefix.
 
-A request holds a reference to its image. Terraform's variable `nightly` adds a Cloud Run job that runs this command.
+A request holds a reference to its image; with `--gather`, a message holds several. Terraform's variable `nightly` adds
+a Cloud Run job that runs this command.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import logging
 import sys
 from collections import deque
@@ -17,7 +18,9 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import pubsub_v1, storage
 
-from functions.messages.contract import ObjectRef, upload_id
+from functions.messages.contract import MAX_LINES, ObjectRef, encode_reference, upload_id
+from functions.messages.image_lines import encode_line
+from functions.messages.request_decoder import LINES_TYPE
 from functions.observability.json_logging import configure
 from functions.settings import BUCKET
 
@@ -38,17 +41,22 @@ def images(bucket: str, prefix: str, since: datetime | None = None) -> Iterator[
             yield ObjectRef(bucket, blob.name, blob.generation)
 
 
-def publish_requests(topic: str, found: Iterator[ObjectRef]) -> int:
-    """Publish a request for each image, and return their number. The request_id is that of an upload of the image."""
+def publish_requests(topic: str, found: Iterator[ObjectRef], gather: int = 1) -> int:
+    """Publish a request for each image, and return their number. The request_id is that of an upload of the image.
+
+    `gather`: up to how many images share a message.
+    """
     count = 0
     pending: deque[pubsub_v1.publisher.futures.Future] = deque()
     with pubsub_v1.PublisherClient() as publisher:
-        for ref in found:
-            count += 1
-            body = json.dumps({"image_uri": ref.uri}).encode()
-            pending.append(
-                publisher.publish(topic, body, request_id=upload_id(ref.bucket, ref.name, ref.generation or 0))
-            )
+        while several := list(itertools.islice(found, gather)):
+            count += len(several)
+            ids = [upload_id(ref.bucket, ref.name, ref.generation or 0) for ref in several]
+            if len(several) == 1:
+                pending.append(publisher.publish(topic, encode_reference(several[0]), request_id=ids[0]))
+            else:
+                lines = b"\n".join(map(encode_line, ids, several))
+                pending.append(publisher.publish(topic, lines, request_id=ids[0], content_type=LINES_TYPE))
             if len(pending) == MAX_IN_FLIGHT:
                 pending.popleft().result()
         for future in pending:
@@ -69,17 +77,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("place", type=_place, help="gs://bucket/prefix")
     parser.add_argument("--topic", required=True, help="the topic for the requests: projects/P/topics/T")
     parser.add_argument("--hours", type=float, help="only images that were written in the last HOURS hours")
+    parser.add_argument(
+        "--gather", type=_images, default=1, help=f"up to how many images share a message, 1 to {MAX_LINES}; default 1"
+    )
     args = parser.parse_args(argv)
     configure("INFO", "")
     bucket, prefix = args.place
     since = None if args.hours is None else datetime.now(UTC) - timedelta(hours=args.hours)
     try:
-        count = publish_requests(args.topic, images(bucket, prefix, since))
+        count = publish_requests(args.topic, images(bucket, prefix, since), args.gather)
     except (GoogleAPIError, GoogleAuthError) as exc:
         log.error("not all requests were published: %s", exc)
         return 1
     log.info("requests published", extra={"bucket": bucket, "prefix": prefix, "requests": count})
     return 0
+
+
+def _images(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_LINES):
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a whole number from 1 to {MAX_LINES}")
+    return int(text)
 
 
 def _place(text: str) -> tuple[str, str]:

@@ -11,8 +11,11 @@ from functions.errors import InvalidRequest
 from functions.messages.request_decoder import distinct
 from model.text import quoted
 
-MAX_PARTS = 100
-"""Maximum number of parts of a form. A valid request needs one; each part costs CPU time."""
+MAX_FILES = 256
+"""Maximum number of files of a form, as of images in a message."""
+
+MAX_PARTS = 300
+"""Maximum number of parts of a form: the files and the options. Each part costs CPU time."""
 
 OPTION_BYTES = 1_024
 """Maximum bytes of an option in a form: those of a message attribute in Pub/Sub."""
@@ -29,6 +32,14 @@ because each header line costs CPU time.
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """The names and bytes of the files, at least one, and the options in other fields."""
+
+    files: Sequence[tuple[str, bytes]]
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """The bytes of the file, its name, which may be empty, and the options in other fields."""
 
@@ -42,6 +53,18 @@ def read_form(body: bytes, boundary: str, options: Collection[str]) -> Form:
 
     Raises InvalidRequest if the form is malformed, states an option twice, or has no file or several.
     """
+    form = read_files(body, boundary, options)
+    if len(form.files) > 1:
+        raise InvalidRequest("the form has more than one field named file; it must have one")
+    [(filename, data)] = form.files
+    return Form(data, filename, form.options)
+
+
+def read_files(body: bytes, boundary: str, options: Collection[str]) -> Files:
+    """Return all files of the field `file`, and the options as `read_form` does.
+
+    Raises InvalidRequest if the form is malformed, states an option twice, has no file, or one in another field.
+    """
     if not boundary or not boundary.isascii():
         raise InvalidRequest("the form has no boundary; its Content-Type must be multipart/form-data; boundary=TEXT")
     files, texts = list[tuple[File, bytes]](), list[tuple[str, str]]()
@@ -53,24 +76,22 @@ def read_form(body: bytes, boundary: str, options: Collection[str]) -> Form:
             raise InvalidRequest(_NOT_TEXT[part.name])
         elif part.name in options:
             texts.append((part.name, _option(part.name, data)))
-    file, data = _only(files)
-    return Form(data, file.filename, distinct(texts))
+    return Files(_checked(files), distinct(texts))
 
 
-def _only(files: Sequence[tuple[File, bytes]]) -> tuple[File, bytes]:
+def _checked(files: Sequence[tuple[File, bytes]]) -> list[tuple[str, bytes]]:
     names = [file.name for file, _ in files]
     if "file" not in names:
         found = f"; its file is in the field {quoted(names[0])}" if names else ""
         raise InvalidRequest(f"the form has no field named file; it must have one{found}")
-    if names.count("file") > 1:
-        raise InvalidRequest("the form has more than one field named file; it must have one")
-    if len(files) > 1:
-        other = next(name for name in names if name != "file")
-        raise InvalidRequest(f"the form has a second file, in the field {quoted(other)}; it must have one file")
-    file, data = files[0]
-    if not data:
-        raise InvalidRequest(f"the file {quoted(file.filename)} of the form is empty; it must be an image")
-    return file, data
+    if other := next((name for name in names if name != "file"), None):
+        raise InvalidRequest(f"the form has a file in the field {quoted(other)}; a file must be in the field file")
+    if len(files) > MAX_FILES:
+        raise InvalidRequest(f"the form has {len(files)} files; at most {MAX_FILES} are allowed")
+    for file, data in files:
+        if not data:
+            raise InvalidRequest(f"the file {quoted(file.filename)} of the form is empty; it must be an image")
+    return [(file.filename, data) for file, data in files]
 
 
 def _option(name: str, data: bytes) -> str:

@@ -1,8 +1,12 @@
-"""The HTTP entry point: POST an image to /predict, and the reply is its response. `?publish=true` publishes it too."""
+"""The HTTP entry point: POST an image to /predict, and the reply is its response. `?publish=true` publishes it too.
+
+Several files of a form, or lines of JSON, are answered with a list of responses.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,16 +18,20 @@ from functions.entrypoints.request_body import BodyTooLarge, read_body, reserve_
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
 from functions.messages.contract import (
     OPTIONS,
+    Decoded,
     Envelope,
     Error,
     Ignored,
+    Rejected,
     Request,
     Response,
     bounded_id,
     encode_response,
     encode_time,
 )
-from functions.messages.request_decoder import decode, distinct, read_flag
+from functions.messages.image_lines import decode_lines, has_lines
+from functions.messages.request_decoder import LINES_TYPE, decode, distinct, read_flag
+from functions.messages.response_list import encode_list
 from functions.messages.trace_context import HEADER, TraceContext
 from functions.runtime.payload_memory import Reserve
 from functions.service.handler import AwaitedDelivery
@@ -41,6 +49,8 @@ _HEADERS = {_ID_HEADER: "request_id", HEADER: HEADER}
 _OPTIONS = (*OPTIONS, "request_id", "publish")
 """The options that the query and the form may state."""
 
+_FORM_TYPE = "multipart/form-data"
+
 _UNAVAILABLE = Error(UNAVAILABLE, "the request could not be answered now; try again")
 
 
@@ -49,7 +59,11 @@ def predict(request: HttpRequest) -> HttpReply:
     request_id, failure = request.headers.get(_ID_HEADER) or uuid.uuid4().hex, None
     try:
         with bootstrap.payload_budget().reservation() as reserve:
-            envelope, is_published = _read(request, request_id, reserve)
+            envelopes, is_published = _read(request, request_id, reserve)
+            several = _several(envelopes)
+            if several is not None:
+                return _reply_to_several(request, _answer_several(envelopes[0], several, is_published))
+            [envelope] = envelopes
             if is_published:
                 return _published(request, envelope)
             response = _scored(envelope)
@@ -66,16 +80,19 @@ def begin_predict(request: HttpRequest, reply: Reply) -> bool:
     """Begin to answer a small image if no step waits. Returns False when `predict` must, which also reports errors."""
     try:
         handler = bootstrap.ready_handler()
-        if not handler or bootstrap.settings().http_endpoint != "on" or _is_form(request):
+        if not handler or bootstrap.settings().http_endpoint != "on":
             return False
-        envelope, is_published = _read(request, request.headers.get(_ID_HEADER) or uuid.uuid4().hex)
+        if _media_type(request) in (_FORM_TYPE, LINES_TYPE):
+            return False
+        [envelope], is_published = _read(request, request.headers.get(_ID_HEADER) or uuid.uuid4().hex)
         asked, pipeline = decode(envelope), handler.pipeline
         if is_published or not (choice := pipeline.at_hand(asked)):
             return False
     except Exception:  # `predict` meets and reports it
         return False
     assert isinstance(asked, Request), "only a request has a model at hand"
-    pipeline.submit(asked, choice, at_once=True).add_done_callback(partial(_conclude, request, envelope.id, reply))
+    made = pipeline.submit_at_hand(asked, choice)
+    made.add_done_callback(partial(_conclude, request, envelope.id, reply))
     return True
 
 
@@ -110,9 +127,48 @@ def _scored(envelope: Envelope) -> Response:
     pipeline, request = bootstrap.handler().pipeline, decode(envelope)
     assert not isinstance(request, Ignored), "only a notification is ignored"
     try:
-        return pipeline.submit(request).result()
+        return pipeline.submit(request, waited=True).result()
     finally:
         pipeline.flush()
+
+
+def _several(envelopes: Sequence[Envelope]) -> list[Request | Rejected] | None:
+    """The requests where there may be several; None for the request of one image. Raises InvalidRequest."""
+    if has_lines(envelopes[0].attributes):
+        requests = decode_lines(envelopes[0])
+        if isinstance(requests, Rejected):
+            raise InvalidRequest(requests.reason)
+        return requests
+    if len(envelopes) == 1:
+        return None
+    return [request for each in envelopes if not isinstance(request := decode(each), Ignored)]
+
+
+def _answer_several(envelope: Envelope, requests: Sequence[Request | Rejected], is_published: bool) -> list[Response]:
+    """The response to each request, in their order; logs the outcomes."""
+    handler = bootstrap.handler()
+    try:
+        if is_published:  # the handler logs them
+            published = handler.answer(envelope, requests).result()
+            return [
+                response or _error(request.request_id, _UNAVAILABLE)
+                for request, response in zip(requests, published, strict=True)
+            ]
+        choices = [handler.pipeline.models.choose(request).result() for request in requests]
+        made = handler.pipeline.submit_all(list(zip(requests, choices, strict=True)))
+        return [_logged(request, future) for request, future in zip(requests, made, strict=True)]
+    finally:
+        handler.pipeline.flush()
+
+
+def _logged(request: Decoded, made: Future[Response]) -> Response:
+    failure = None
+    try:
+        response = made.result()
+    except Exception as exc:
+        response, failure = _error(request.request_id, _UNAVAILABLE), exc
+    bootstrap.request_log().answered(replace(response, trace=response.trace or request.trace), failure)
+    return response
 
 
 def _published(request: HttpRequest, envelope: Envelope) -> HttpReply:
@@ -122,13 +178,12 @@ def _published(request: HttpRequest, envelope: Envelope) -> HttpReply:
     return _reply(request, delivery.response or _error(envelope.id, _UNAVAILABLE))
 
 
-def _is_form(request: HttpRequest) -> bool:
-    media_type = (request.headers.get("Content-Type") or "").partition(";")[0]
-    return media_type.strip().lower() == "multipart/form-data"
+def _media_type(request: HttpRequest) -> str:
+    return (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
 
 
-def _read(request: HttpRequest, request_id: str, reserve: Reserve = reserve_nothing) -> tuple[Envelope, bool]:
-    """Return the request as a message, and whether its response is published too.
+def _read(request: HttpRequest, request_id: str, reserve: Reserve = reserve_nothing) -> tuple[list[Envelope], bool]:
+    """Return the request as a message, or a message for each of several files, and whether responses are published too.
 
     A header takes precedence over an option in the query, and that over a field of the form.
     """
@@ -140,19 +195,27 @@ def _read(request: HttpRequest, request_id: str, reserve: Reserve = reserve_noth
     options = distinct((name, value) for name, value in request.query if name in _OPTIONS)
     options |= {name: value for header, name in _HEADERS.items() if (value := request.headers.get(header))}
     # Any other type is the image itself: curl calls it application/x-www-form-urlencoded.
-    if _is_form(request):
+    files, media_type = [("", body)], _media_type(request)
+    if media_type == _FORM_TYPE:
         from werkzeug.http import parse_options_header  # here, because most requests need no Werkzeug
 
-        from functions.entrypoints.form import read_form
+        from functions.entrypoints.form import read_files
 
         parameters = parse_options_header(request.headers.get("Content-Type"))[1]
-        form = read_form(body, parameters.get("boundary", ""), _OPTIONS)
-        options = {**form.options, **options}
-        if form.filename:
-            options.setdefault("filename", form.filename)
-        body = form.data
+        form = read_files(body, parameters.get("boundary", ""), _OPTIONS)
+        options, files = {**form.options, **options}, list(form.files)
+    elif media_type == LINES_TYPE:
+        options["content_type"] = LINES_TYPE
     is_published = read_flag("publish", options.pop("publish", "false"))
-    return Envelope(request_id, body, options), is_published
+    if len(files) > 1:
+        given = options.get("request_id", request_id)
+        numbered = (options | {"request_id": f"{given}/{number}"} for number in range(1, len(files) + 1))
+        named = zip(numbered, files, strict=True)
+        return [Envelope(given, data, each | {"filename": name}) for each, (name, data) in named], is_published
+    [(filename, data)] = files
+    if filename:
+        options.setdefault("filename", filename)
+    return [Envelope(request_id, data, options)], is_published
 
 
 def _error(request_id: str, error: Error) -> Response:
@@ -160,25 +223,34 @@ def _error(request_id: str, error: Error) -> Response:
     return Response(bounded_id(request_id), error=error, completed_at=encode_time(datetime.now(UTC)))
 
 
-def _prefers_text(accept: str) -> bool:
-    """Whether the header Accept prefers plain text to JSON."""
-    if "text/" not in accept:
+def _reply(request: HttpRequest, response: Response) -> HttpReply:
+    status = HTTP_STATUS[response.error.code] if response.error else 200
+    if _prefers_text(request):
+        return text_reply(status, printable_lines("\n".join(_labels(response))))
+    return HttpReply(status, encode_response(response), JSON)
+
+
+def _reply_to_several(request: HttpRequest, responses: Sequence[Response]) -> HttpReply:
+    """A list of responses; 503 when one of them is `unavailable`, so that the caller tries again."""
+    status = 503 if any(each.error and each.error.code == UNAVAILABLE for each in responses) else 200
+    if _prefers_text(request):
+        lines = (f"{each.source.filename or each.request_id}: {', '.join(_labels(each))}" for each in responses)
+        return text_reply(status, printable_lines("\n".join(lines)))
+    return HttpReply(status, encode_list(responses), JSON)
+
+
+def _labels(response: Response) -> list[str]:
+    """The labels of the image, which are none when a multi-label model gives it none; or the error in their place."""
+    if error := response.error:
+        return [f"{error.code}: {error.message}"]
+    return [label for label, _ in assigned(response.predictions, response.labels)]
+
+
+def _prefers_text(request: HttpRequest) -> bool:
+    accepted = request.headers.get("Accept") or ""
+    if "text/" not in accepted:
         return False
     from werkzeug.datastructures import MIMEAccept  # here, because most requests need no Werkzeug
     from werkzeug.http import parse_accept_header
 
-    return parse_accept_header(accept, MIMEAccept).best_match(["application/json", "text/plain"]) == "text/plain"
-
-
-def _named(response: Response) -> str:
-    """The labels of the image, one a line; empty when a multi-label model gives it none."""
-    return "\n".join(label for label, _ in assigned(response.predictions, response.labels))
-
-
-def _reply(request: HttpRequest, response: Response) -> HttpReply:
-    error = response.error
-    status = HTTP_STATUS[error.code] if error else 200
-    if _prefers_text(request.headers.get("Accept") or ""):
-        text = f"{error.code}: {error.message}" if error else _named(response)
-        return text_reply(status, printable_lines(text))
-    return HttpReply(status, encode_response(response), JSON)
+    return parse_accept_header(accepted, MIMEAccept).best_match(["application/json", "text/plain"]) == "text/plain"

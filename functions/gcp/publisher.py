@@ -20,6 +20,7 @@ from google.api_core.retry import Retry
 
 from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
 from functions.messages.contract import Response, encode_response, response_attributes
+from functions.messages.response_list import encode_lists
 from functions.runtime.supervised import Supervisor
 
 PUBLISH_RETRY_S = 30.0
@@ -141,6 +142,23 @@ class BatchPublisher:
                 message.sent.set_result(message_id)
 
 
+def all_of(sent: Sequence[Future[str]]) -> Future[str]:
+    """Return a future that ends like the last of these, or fails like one of them; at least one."""
+    if len(sent) == 1:
+        return sent[0]
+    every: Future[str] = Future()
+    missing = iter(range(len(sent) - 1))  # `next` is atomic
+
+    def end(one: Future[str]) -> None:
+        if next(missing, None) is None:
+            failure = next(filter(None, (each.exception() for each in sent)), None)
+            every.set_exception(failure) if failure else every.set_result(one.result())
+
+    for each in sent:
+        each.add_done_callback(end)
+    return every
+
+
 class TopicResponses:
     """Responses to a topic `projects/P/topics/T`. The client is built at the first response.
 
@@ -157,6 +175,10 @@ class TopicResponses:
     def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         """Return at once; the future ends when the broker has the response, or fails after PUBLISH_RETRY_S."""
         return self._publisher.publish(encode_response(response), response_attributes(response), waited=waited)
+
+    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
+        """Publish responses in as few messages as their size allows; the future ends like that of `publish`."""
+        return all_of([self._publisher.publish(data, attributes) for data in encode_lists(responses)])
 
 
 class TopicComparisons:

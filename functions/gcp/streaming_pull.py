@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import grpc
 from google.api_core import exceptions
@@ -31,6 +32,7 @@ from functions.gcp.lease_manager import LeaseManager
 from functions.gcp.reopening import Reopenings
 from functions.messages.contract import Envelope, Response
 from functions.messages.event_decoder import from_pulled
+from functions.messages.image_lines import has_lines
 from functions.runtime.supervised import Supervisor
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,9 @@ _RETRY = Retry(maximum=1.0, timeout=CALL_TIMEOUT_S)
 
 _IDS = 1000
 """Most ack ids of a call: a call may have 512 KiB, and an ack id has some 200 bytes."""
+
+_IMAGE_BYTES = 4_000
+"""Bytes of one request and its response in memory, apart from the image."""
 
 _RECOVERABLE = (
     exceptions.Aborted,
@@ -137,7 +142,7 @@ class PullStream:
             self._rpc.open()
             while not self._stopping.is_set():
                 received = StreamingPullResponse.pb(self._rpc.recv()).received_messages
-                self._leases.add({each.ack_id: len(each.message.data) for each in received})
+                self._leases.add({each.ack_id: _memory(each.message) for each in received})
                 for each in received:
                     self._pass_on(PulledDelivery(from_pulled(each), each.ack_id, self._leases))
                 self._leases.wait_for_capacity()
@@ -193,6 +198,12 @@ class PullStream:
             subscription=self._subscription, ack_ids=ids, ack_deadline_seconds=seconds
         )
         self._client.modify_ack_deadline(ModifyAckDeadlineRequest(request), retry=_RETRY, timeout=CALL_TIMEOUT_S)
+
+
+def _memory(message: Any) -> int:
+    """Bytes that a message takes until it is settled: its data, and what is known of each of several images."""
+    lines = message.data.count(b"\n") + 1 if has_lines(message.attributes) else 0
+    return len(message.data) + _IMAGE_BYTES * lines
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from functions.messages.contract import RESPONSE_LIMIT, Response, decode_response, encode_response
-from functions.messages.json_fields import field_of
+from functions.messages.contract import RESPONSE_LIMIT, Response, encode_response, response_of
+from functions.messages.json_fields import field_of, json_of
 from model.text import quoted
 
 SCHEMA_VERSION = 1
@@ -53,12 +53,7 @@ def comparison_attributes(comparison: Comparison) -> dict[str, str]:
 
 def decode_comparison(data: bytes) -> Comparison:
     """Decode the JSON of `encode_comparison`. Raises only ValueError, which names the wrong field."""
-    if len(data) > COMPARISON_LIMIT:
-        raise ValueError(f"it is over {COMPARISON_LIMIT:,} bytes, the most that a comparison has")
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        raise ValueError(f"it is not JSON: {data[:80]!r}") from None
+    body = json_of(data, COMPARISON_LIMIT, "a comparison")
     if (version := field_of(body, "schema_version", int)) != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {quoted(version)}; it must be {SCHEMA_VERSION}")
     request_id, alias = field_of(body, "request_id", str), field_of(body, "alias", str)
@@ -72,7 +67,7 @@ def _response(body: object, name: str, request_id: str) -> Response:
     """Decode one of the two responses, which must be to the comparison's request."""
     field = field_of(body, name, dict)
     try:
-        response = decode_response(json.dumps(field).encode())
+        response = response_of(field)
     except (ValueError, RecursionError) as exc:
         raise ValueError(f"{name}: {exc}") from None
     if response.request_id != request_id:

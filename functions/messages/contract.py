@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from functions.messages.json_fields import binary, field_of, number, texts
+from functions.messages.json_fields import field_of, json_of, number, texts
+from functions.messages.response_fields import explanation_of, features_of, labels_of
 from functions.messages.trace_context import TraceContext
 from model.labels import Explanation, Prediction
 from model.text import quoted
@@ -24,12 +25,18 @@ TOP_K_LIMIT = 100
 ID_LIMIT = 256
 """Maximum bytes of a request_id and of a reply_to. Subscriptions filter by them, and a filter has at most 256 bytes."""
 
+MAX_LINES = 256
+"""Maximum number of images in a message. With more, one message would take an instance longer than a push may last."""
+
 RESPONSE_LIMIT = 1_000_000
 """Maximum bytes of a response that is decoded: many times a response of a hundred long labels with an explanation."""
 
 DEAD_LETTER = "the request could not be answered and became a dead letter"
 """The message of the `unavailable` error that announces a dead letter. Where the announcing worker knows the last
 failure, `: ` and the class of its exception follow."""
+
+KIND = "kind"
+"""The attribute of messages on the response topic that are not the response to one image: what they are instead."""
 
 OPTIONS = ("filename", "reply_to", "top_k", "model", "expires_at", "explain", "features")
 """The message attributes with request options. request_id and the trace attributes are not options."""
@@ -199,8 +206,13 @@ def upload_id(bucket: str, name: str, generation: int | str) -> str:
 
 def encode_response(response: Response) -> bytes:
     """Return the response's JSON. infra/schemas/response.json describes it."""
+    return encode_json(response_body(response))
+
+
+def response_body(response: Response) -> dict[str, Any]:
+    """Return the fields of the response's JSON."""
     model, source, timing, why = response.model, response.source, response.timing_ms, response.explanation
-    body: dict[str, Any] = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "request_id": response.request_id,
         "status": response.status,
@@ -220,6 +232,10 @@ def encode_response(response: Response) -> bytes:
         "labels": response.labels or (),
         "features": None if response.features is None else base64.b64encode(response.features).decode(),
     }
+
+
+def encode_json(body: dict[str, Any]) -> bytes:
+    """Return JSON of a response topic's message."""
     text = _AS_IT_IS.encode(body)
     # A file name may hold control characters that affect a terminal. Such a response is written in ASCII with escapes.
     return (text if text.isprintable() else _AS_ASCII.encode(body)).encode()
@@ -237,12 +253,11 @@ def response_attributes(response: Response) -> dict[str, str]:
 
 def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) -> Response:
     """Decode the JSON of `encode_response`. Raises only ValueError, which names the wrong field."""
-    if len(data) > RESPONSE_LIMIT:
-        raise ValueError(f"it is over {RESPONSE_LIMIT:,} bytes, the most that a response has")
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        raise ValueError(f"it is not JSON: {data[:80]!r}") from None
+    return response_of(json_of(data, RESPONSE_LIMIT, "a response"), attributes)
+
+
+def response_of(body: Any, attributes: Mapping[str, str] | None = None) -> Response:
+    """Read the JSON of one response. Raises only ValueError, which names the wrong field."""
     source, timing = field_of(body, "source", dict), field_of(body, "timing_ms", dict)
     model, error = (field_of(body, name, dict, type(None)) for name in ("model", "error"))
     # Responses of worker versions without explanations lack the field.
@@ -257,37 +272,14 @@ def decode_response(data: bytes, attributes: Mapping[str, str] | None = None) ->
         field_of(body, "delivery_attempt", int),
         field_of(body, "completed_at", str),
         (attributes or {}).get("reply_to"),
-        _explanation(why) if why is not None else None,
+        explanation_of(why) if why is not None else None,
         TraceContext.of(attributes or {}),
-        _labels(body),
-        _features(body),
+        labels_of(body),
+        features_of(body),
     )
     if (status := field_of(body, "status", str)) != response.status:
         raise ValueError(f"status is {quoted(status)}; with this error it must be {response.status}")
     return response
-
-
-def _labels(body: dict[str, Any]) -> tuple[str, ...] | None:
-    """The labels of an image; None without multi_label. Responses of worker versions before it lack both fields."""
-    given: dict[str, Any] = {"multi_label": None, "labels": []} | body
-    labels = tuple(field_of({"labels": each}, "labels", str) for each in field_of(given, "labels", list))
-    if field_of(given, "multi_label", bool, type(None)):
-        return labels
-    if labels:
-        raise ValueError(f"labels holds {quoted(labels[0])}; without multi_label it must be empty")
-    return None
-
-
-def _features(body: dict[str, Any]) -> bytes | None:
-    """The features of an image. Responses of worker versions before them lack the field."""
-    features = None if body.get("features") is None else binary(body, "features")
-    if features is not None and (not features or len(features) % 2):
-        raise ValueError(f"features has {len(features):,} bytes; it must be float16 numbers")
-    return features
-
-
-def _explanation(body: object) -> Explanation:
-    return Explanation(field_of(body, "label", str), field_of(body, "method", str), binary(body, "png"))
 
 
 def encode_time(moment: datetime) -> str:

@@ -6,6 +6,7 @@ Standard library only, so that clients may import it.
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,16 @@ _KINDS = {
     bool: "true or false",
     type(None): "null",
 }
+
+
+def json_of(data: bytes, most: int, what: str) -> Any:
+    """Return the JSON of a message, `what` it is and at most `most` bytes. Raises ValueError."""
+    if len(data) > most:
+        raise ValueError(f"it is over {most:,} bytes, the most that {what} has")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError(f"it is not JSON: {data[:80]!r}") from None
 
 
 def field_of(holder: object, name: str, *kinds: type) -> Any:

@@ -29,6 +29,9 @@ from model.text import quoted, whole
 
 T = TypeVar("T")
 
+LINES_TYPE = "application/x-ndjson"
+"""The attribute content_type of a message with several images (image_lines.py)."""
+
 JSON_BYTES = 200_000
 """Longest JSON of a reference or a notification, in bytes: to read 10 MB of brackets takes 500 MB and seconds."""
 
@@ -65,18 +68,12 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
     except InvalidRequest as exc:
         image = exc
     options = _metadata(body or {}) if notified else {**_fields(body), **attributes} if body else attributes
-    reply_to, attempts = options.get("reply_to") or None, attributes.get(DEAD_LETTER_ATTEMPTS)
-    common: dict[str, Any] = {
+    common = common_fields(envelope, options) | {
         "request_id": _upload_id(attributes) if notified else bounded_id(options.get("request_id") or envelope.id),
-        "message_id": envelope.id,
         "source": Source(options.get("filename"), image.uri if isinstance(image, ObjectRef) else None),
-        "reply_to": reply_to if reply_to and len(reply_to.encode()) <= ID_LIMIT else None,
         # The sender's own trace; for an upload without one, the trace of its delivery.
         "trace": TraceContext.of(options) or (TraceContext.of(attributes) if notified else None),
-        "published_at": envelope.published_at,
-        "delivery_attempt": envelope.delivery_attempt,
         "event": attributes["eventType"] if notified else None,
-        "dead_letter_attempts": (attempts and _number(attempts)) or 0,
     }
     if notified and (reason := _ignorable(attributes, body or {})):
         return Ignored(reason=reason, **common)
@@ -85,10 +82,26 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
             check_length(name, options.get(name, ""))
         if isinstance(image, InvalidRequest):
             raise image
-        decoded = {name: read(options[name]) for name, read in _OPTIONS.items() if name in options}
-        return Request(image=image, options=RequestOptions(**decoded), **common)
+        return Request(image=image, options=options_of(options), **common)
     except InvalidRequest as exc:
         return Rejected(reason=str(exc), **common)
+
+
+def common_fields(envelope: Envelope, options: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of Decoded that do not depend on the image. `options`: those of the request."""
+    reply_to, attempts = options.get("reply_to") or None, envelope.attributes.get(DEAD_LETTER_ATTEMPTS)
+    return {
+        "message_id": envelope.id,
+        "reply_to": reply_to if reply_to and len(reply_to.encode()) <= ID_LIMIT else None,
+        "published_at": envelope.published_at,
+        "delivery_attempt": envelope.delivery_attempt,
+        "dead_letter_attempts": (attempts and _number(attempts)) or 0,
+    }
+
+
+def options_of(options: Mapping[str, str]) -> RequestOptions:
+    """Read the request options among a message's attributes. Raises InvalidRequest."""
+    return RequestOptions(**{name: read(options[name]) for name, read in _OPTIONS.items() if name in options})
 
 
 def parse_uri(uri: object) -> ObjectRef:
@@ -130,7 +143,8 @@ def _json_object(payload: bytes) -> dict[str, Any] | None:
         raise
     except (ValueError, RecursionError):
         raise InvalidRequest(
-            f"the message begins with {{ but is not JSON; it must be an image file or {_REFERENCE}"
+            f"the message begins with {{ but is not JSON; it must be an image file or {_REFERENCE}. Lines of JSON for "
+            f"several images need the attribute content_type={LINES_TYPE}"
         ) from None
     return body
 

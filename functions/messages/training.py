@@ -16,6 +16,7 @@ from typing import Any
 from functions.errors import InvalidRequest
 from functions.messages.contract import (
     ID_LIMIT,
+    KIND,
     RESPONSE_LIMIT,
     Envelope,
     Response,
@@ -30,9 +31,6 @@ from model.text import quoted, whole
 
 TRAIN, EVALUATE = "train", "evaluate"
 KINDS = (TRAIN, EVALUATE)
-
-KIND = "kind"
-"""The attribute of an answer that holds the kind of its request. Responses to images have none."""
 
 MAX_BYTES = 100_000
 """Maximum bytes of a training request."""

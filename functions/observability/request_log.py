@@ -61,13 +61,17 @@ class RequestLog:
             self._count_failures(0)
         elif failure:
             self._count_failures(1)
-        label, score = next(iter(assigned(response.predictions, response.labels)), (None, None))
         level = logging.INFO if not error else logging.ERROR if error.code == UNAVAILABLE else logging.WARNING
+        code = error.code if error else None
+        if not log.isEnabledFor(level):
+            self._count(response.status, code)
+            return
+        label, score = next(iter(assigned(response.predictions, response.labels)), (None, None))
         self._end(
             "answered",
             level,
             response.status,
-            error.code if error else None,
+            code,
             failure,
             request_id=response.request_id,
             model=response.model.name if response.model else None,
@@ -132,6 +136,12 @@ class RequestLog:
             copies = {"copies": dict(self._copies)} if self._copies else {}
             return {"since": self._since, "outcomes": outcomes, "codes": dict(self._codes), **copies}
 
+    def _count(self, outcome: str, code: str | None) -> None:
+        with self._lock:
+            self._outcomes[outcome] += 1
+            if code:
+                self._codes[code] += 1
+
     def _count_failures(self, more: int) -> None:
         with self._lock:
             self._failures = self._failures + more if more else 0
@@ -153,8 +163,5 @@ class RequestLog:
                 "delivery_attempt": delivery.delivery_attempt,
                 "trace": delivery.trace,
             }
-        with self._lock:
-            self._outcomes[outcome] += 1
-            if code:
-                self._codes[code] += 1
+        self._count(outcome, code)
         log.log(level, message, extra={"outcome": outcome, "code": code, **fields}, exc_info=failure)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,62 +20,23 @@ from functions.messages.contract import (
     Response,
     Timing,
 )
+from functions.messages.image_lines import RESPONSES, decode_lines, has_lines
 from functions.messages.request_decoder import decode
+from functions.messages.response_list import list_attributes
 from functions.messages.trace_context import TraceContext
 from functions.observability.request_log import RequestLog
+from functions.service.in_flight import InFlight, Started
 from functions.service.last_failures import LastFailures
 from functions.service.models import Choice
 from functions.service.pipeline import Pipeline
 from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
 from functions.service.response_cache import ResponseCache, identity_of
+from functions.service.several import ImageDelivery, ListPublisher, SharedDelivery
 
 T = TypeVar("T")
 
 PUBLISH_TIMEOUT_S = 45.0
 """Below the 55 s of a push request: the nack must reach the broker before it delivers again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Started:
-    """An in-flight delivery. `at` is its start by the monotonic clock."""
-
-    at: float
-
-
-class InFlight:
-    """The deliveries from their arrival until they are acked or nacked. Callable from any thread.
-
-    A stopping worker waits for them, and the watchdog detects a stuck one by its age.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._deliveries: set[Started] = set()
-
-    def begin(self) -> Started:
-        """Add a delivery."""
-        with self._changed:
-            started = Started(self._clock())
-            self._deliveries.add(started)
-            return started
-
-    def settle(self, started: Started) -> None:
-        """Remove a delivery that is acked or nacked; a second call does nothing."""
-        with self._changed:
-            self._deliveries.discard(started)
-            self._changed.notify_all()
-
-    def longest_s(self) -> float:
-        """Return the seconds since the start of the oldest delivery; 0 when there is none."""
-        with self._changed:
-            return max((self._clock() - started.at for started in self._deliveries), default=0.0)
-
-    def drain(self, timeout_s: float) -> int:
-        """Wait until no delivery is in flight. Returns the number that is left after `timeout_s`."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._deliveries, timeout_s)
-            return len(self._deliveries)
 
 
 @dataclass(slots=True)
@@ -118,26 +77,68 @@ class Handler:
 
         The response to a dead letter has the error `unavailable`.
         """
-        work = _Work(self, delivery, self.in_flight.begin())
+        work = _Work(self, delivery, self.publisher, partial(self._settled, delivery, self.in_flight.begin()))
         try:
-            request = work.request = decode(delivery.envelope)
-            if isinstance(request, Ignored):
-                self.request_log.ignored(request)
-                work.ack(None)
-            elif is_dead_letter:
-                work.announce(request)
-            else:
-                work.after(self.pipeline.models.choose(request), partial(work.choose, request))
+            envelope = delivery.envelope
+            requests = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
         except Exception as exc:
             work.nack(exc)
+            return
+        if isinstance(requests, list):
+            answered = self.answer(envelope, requests, is_dead_letter=is_dead_letter)
+            work.after(answered, work.settle)
+        else:
+            work.start(requests, is_dead_letter)
+
+    def answer(
+        self, envelope: Envelope, requests: Sequence[Request | Rejected], *, is_dead_letter: bool = False
+    ) -> Future[Sequence[Response | None]]:
+        """Answer the requests of one message at the same time, each like a message of its own.
+
+        The future ends with the published responses, in the order of the requests; None for those that are to be
+        delivered again. It never fails.
+        """
+        lists = None
+        if RESPONSES in envelope.attributes:
+            lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to))
+        shared = SharedDelivery(envelope, len(requests), lists)
+        works = [_Work(self, ImageDelivery(shared, index), lists or self.publisher) for index in range(len(requests))]
+        if is_dead_letter:
+            for work, request in zip(works, requests, strict=True):
+                work.start(request, is_dead_letter)
+        else:
+            self._make(list(zip(works, requests, strict=True)))
+        return shared.settled
+
+    def _make(self, asked: Sequence[tuple[_Work, Request | Rejected]]) -> None:
+        """Make the responses to several requests, as far as they are not in the cache."""
+        chosen = [(work, request, choice) for work, request in asked if (choice := work.chosen(request))]
+        wanted = [(work, request, choice) for work, request, choice in chosen if work.is_new(request, choice)]
+        try:
+            made = self.pipeline.submit_all([(request, choice) for _, request, choice in wanted])
+        except Exception as exc:
+            for work, _, _ in wanted:
+                work.nack(exc)
+            return
+        for (work, _, _), response in zip(wanted, made, strict=True):
+            response.add_done_callback(work.keep)
+
+    def _settled(self, delivery: Delivery, started: Started) -> None:
+        self.in_flight.settle(started)
+        if delivery.is_awaited:
+            self.pipeline.flush()
 
     def begin(self, delivery: Delivery) -> bool:
         """Handle a request if no step waits, and return at once. Otherwise return False: `handle` may wait."""
-        request = decode(delivery.envelope)
-        if self.response_store or not (choice := self.pipeline.at_hand(request)):
+        envelope = delivery.envelope
+        if self.response_store or has_lines(envelope.attributes):
+            return False
+        request = decode(envelope)
+        if not (choice := self.pipeline.at_hand(request)):
             return False
         assert isinstance(request, Request), "only a request has a model at hand"
-        _Work(self, delivery, self.in_flight.begin(), request).submit(request, choice, at_once=True)
+        settled = partial(self._settled, delivery, self.in_flight.begin())
+        _Work(self, delivery, self.publisher, settled, request).make_at_once(request, choice)
         return True
 
 
@@ -147,28 +148,58 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    started: Started
+    publisher: ResponsePublisher
+    settled: Callable[[], None] | None = None
     request: Decoded | None = None
     identity: str = ""
 
-    def choose(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
+    def start(self, request: Request | Rejected | Ignored, is_dead_letter: bool) -> None:
+        self.request = request
+        try:
+            if isinstance(request, Ignored):
+                self.handler.request_log.ignored(request)
+                self.ack(None)
+            elif is_dead_letter:
+                self.announce(request)
+            else:
+                self.after(self.handler.pipeline.models.choose(request), partial(self.submit, request))
+        except Exception as exc:
+            self.nack(exc)
+
+    def chosen(self, request: Request | Rejected) -> Choice | None:
+        """The model for a request. None when it is not known yet, or not to be had: the next steps are then taken."""
+        self.request = request
+        try:
+            choosing = self.handler.pipeline.models.choose(request)
+            if choosing.done():
+                return choosing.result()
+            choosing.add_done_callback(partial(self.submit, request))
+        except Exception as exc:
+            self.nack(exc)
+        return None
+
+    def submit(self, request: Request | Rejected, choosing: Future[Choice]) -> None:
         try:
             choice = choosing.result()
+            if self.is_new(request, choice):
+                made = self.handler.pipeline.submit(request, choice, waited=self.delivery.is_awaited)
+                self.after(made, self.keep)
         except Exception as exc:
             self.nack(exc)
-        else:
-            self.submit(request, choice)
 
-    def submit(self, request: Request | Rejected, choice: Choice, *, at_once: bool = False) -> None:
-        handler = self.handler
+    def make_at_once(self, request: Request, choice: Choice) -> None:
         try:
-            self.identity = identity_of(request, choice.served.model.digest)
-            if cached := handler.response_cache.get(self.identity):
-                self.publish(_readdressed(cached, request, request.trace))
-            else:
-                self.after(handler.pipeline.submit(request, choice, at_once=at_once), self.keep)
+            if self.is_new(request, choice):
+                self.after(self.handler.pipeline.submit_at_hand(request, choice), self.keep)
         except Exception as exc:
             self.nack(exc)
+
+    def is_new(self, request: Request | Rejected, choice: Choice) -> bool:
+        """Whether a request has no response yet. Publishes again the response to an earlier delivery."""
+        self.identity = identity_of(request, choice.served.model.digest)
+        if cached := self.handler.response_cache.get(self.identity):
+            self.publish(_readdressed(cached, request, request.trace))
+        return cached is None
 
     def announce(self, request: Request | Rejected) -> None:
         pipeline = self.handler.pipeline
@@ -192,7 +223,7 @@ class _Work:
             self.nack(exc)
 
     def publish(self, response: Response) -> None:
-        published = self.handler.publisher.publish(response, waited=self.delivery.is_awaited)
+        published = self.publisher.publish(response, waited=self.delivery.is_awaited)
         self.after(published, partial(self.confirm, response))
 
     def confirm(self, response: Response, published: Future[str]) -> None:
@@ -224,10 +255,19 @@ class _Work:
         finally:
             self._settle()
 
+    def settle(self, answered: Future[Sequence[Response | None]]) -> None:
+        """Ack a message whose images are all answered, and nack one with another image."""
+        try:
+            if None in answered.result():
+                self.delivery.nack()
+            else:
+                self.delivery.ack(None)
+        finally:
+            self._settle()
+
     def _settle(self) -> None:
-        self.handler.in_flight.settle(self.started)
-        if self.delivery.is_awaited:
-            self.handler.pipeline.flush()
+        if self.settled:
+            self.settled()
 
     def after(self, future: Future[T], step: Callable[[Future[T]], None]) -> None:
         """Take the next step when the future ends: a delivery that is awaited waits for it."""

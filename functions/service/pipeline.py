@@ -5,9 +5,8 @@ A permanent failure is an error response. A transient failure is the exception o
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -28,9 +27,11 @@ from functions.messages.contract import (
 )
 from functions.messages.image_as_text import image_as_text
 from functions.observability.spans import Spans
+from functions.service.chunk import Chunk
 from functions.service.models import Choice, Models, ServedModel
 from functions.service.ports import ObjectStore
-from model.engines.base import MAX_FEATURES, Images, Scores
+from functions.service.stage_timer import StageTimer
+from model.engines.base import MAX_FEATURES, AsyncEngine, Images, Scores
 from model.errors import InvalidImage
 from model.labels import Explanation
 from model.predictor import Predictions, Predictor
@@ -56,26 +57,7 @@ class CallerRuns(Executor):
         return future
 
 
-class StageTimer:
-    """The timer of one request, started when it is made. `queue_ms`: milliseconds that the request waited before."""
-
-    def __init__(self, queue_ms: float) -> None:
-        self._queue = queue_ms
-        self._start = self._last = time.perf_counter()
-        self._stages: defaultdict[str, float] = defaultdict(float)
-
-    def stage(self, name: str) -> None:
-        """End a stage and add its time to `name`, a field of Timing."""
-        now = time.perf_counter()
-        self._stages[name] += now - self._last
-        self._last = now
-
-    def timing(self) -> Timing:
-        """The stages so far, and the total."""
-        timing = {"total": time.perf_counter() - self._start, **self._stages}
-        for name, seconds in timing.items():
-            timing[name] = round(1000 * seconds, 2)
-        return Timing(queue=self._queue, **timing)
+_CALLER = CallerRuns()
 
 
 class Copies(Protocol):
@@ -90,8 +72,9 @@ class Copies(Protocol):
 class Pipeline:
     """Makes responses. Callable from any thread.
 
-    `executor` runs what blocks; by default the calling thread does. With `decodes_in_batches`, small images go to the
-    scoring threads of their model, without a change of thread for each image.
+    `executor` runs what blocks, unless the calling thread waits for it; by default the calling thread does. With
+    `decodes_in_batches`, small images go to the scoring threads of their model, without a change of thread for each
+    image.
     """
 
     models: Models
@@ -105,32 +88,56 @@ class Pipeline:
     def at_hand(self, request: Decoded) -> Choice | None:
         """The model for a request of which no step waits: its image is small, and its model is loaded. Otherwise None.
 
-        `submit` gets it with `at_once`.
+        It is for `submit_at_hand`.
         """
         if self.spans or not isinstance(request, Request) or not _is_small(request):
             return None
         choice = self.models.at_hand(request)
         return choice if choice and choice.served.batches else None
 
+    def submit_at_hand(self, request: Request, choice: Choice) -> Future[Response]:
+        """As `submit`, for a choice of `at_hand`: returns without waiting."""
+        work, batches = _Work(self, request, choice, StageTimer(self.queue_ms(request))), choice.served.batches
+        assert batches, "a model at hand has threads that score"
+        responded: Future[Response] = Future()
+        Chunk([(work, responded)]).submit(batches)
+        return responded
+
     def submit(
-        self, request: Request | Rejected, choice: Choice | None = None, *, at_once: bool = False
+        self, request: Request | Rejected, choice: Choice | None = None, *, waited: bool = False
     ) -> Future[Response]:
         """The response to a request by the model of `choice`; without one, it waits for the choice.
 
-        `at_once`: returns without waiting, for a choice of `at_hand`.
-
-        The future fails with a transient failure, or CancelledError after `cancel`.
+        `waited`: the calling thread does nothing else until there is a response, so it makes the response itself. The
+        future fails with a transient failure, or CancelledError after `cancel`.
         """
-        choice = choice or self.models.choose(request).result()
+        choice, executor = choice or self.models.choose(request).result(), _CALLER if waited else self.executor
         if isinstance(request, Rejected):
-            return self.executor.submit(self._reject, request, choice.served)
+            return executor.submit(self._reject, request, choice.served)
+        if choice.served.batches and self.decodes_in_batches and not waited and _is_small(request):
+            return self.submit_at_hand(request, choice)
         work = _Work(self, request, choice, StageTimer(self.queue_ms(request)))
-        batches = choice.served.batches
-        if not (batches and (at_once or self.decodes_in_batches) and _is_small(request)):
-            return self.executor.submit(work.conclude, work.score)
-        responded: Future[Response] = Future()
-        batches.submit(work.prepare).add_done_callback(partial(work.conclude_into, responded))
-        return responded
+        return executor.submit(work.conclude, work.score)
+
+    def submit_all(self, asked: Sequence[tuple[Request | Rejected, Choice]]) -> list[Future[Response]]:
+        """The responses to several requests, in their order; those that `submit` makes of each."""
+        responses, together = (
+            list[Future[Response]](),
+            defaultdict[AsyncEngine, list[tuple[_Work, Future[Response]]]](list),
+        )
+        for request, choice in asked:
+            batches = choice.served.batches
+            if not (isinstance(request, Request) and batches and self.decodes_in_batches and _is_small(request)):
+                responses.append(self.submit(request, choice))
+                continue
+            responded: Future[Response] = Future()
+            together[batches].append((_Work(self, request, choice, StageTimer(self.queue_ms(request))), responded))
+            responses.append(responded)
+        for batches, works in together.items():
+            size = batches.max_batch_size
+            for start in range(0, len(works), size):
+                Chunk(works[start : start + size]).submit(batches)
+        return responses
 
     def _reject(self, request: Rejected, served: ServedModel) -> Response:
         error = Error("invalid_request", request.reason)
@@ -237,13 +244,6 @@ class _Work:
         with self.pipeline.objects.fetch(image, self.choice.served.predictor.max_bytes) as data:
             self.timer.stage("fetch")
             yield data
-
-    def conclude_into(self, responded: Future[Response], scores: Future[Scores]) -> None:
-        """End `responded` with the response that the scores [1, labels] make, in the thread that scored them."""
-        try:
-            responded.set_result(self.conclude(scores.result))
-        except Exception as exc:
-            responded.set_exception(exc)
 
     def conclude(self, scores: Callable[[], Scores]) -> Response:
         """The response that the scores make; calling `scores` returns [1, labels] or raises what went wrong before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -29,6 +30,10 @@ class ResponsePublisher(Protocol):
 
         `waited`: a thread does nothing else until then, so the response is sent without waiting for others.
         """
+        ...
+
+    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
+        """Publish responses as lists; return at once. The future ends when the broker has all of them, or fails."""
         ...
 
 

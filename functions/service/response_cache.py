@@ -10,8 +10,10 @@ import json
 import threading
 from collections import OrderedDict
 from datetime import datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
-from functions.messages.contract import ObjectRef, Rejected, Request, RequestOptions, Response, Source
+from functions.messages.contract import ObjectRef, Rejected, Request, RequestOptions, Response
 
 CACHE_BYTES = 16_000_000
 """Most memory of the cache: about ten thousand responses of five labels."""
@@ -25,16 +27,32 @@ def identity_of(request: Request | Rejected, digest: str) -> str:
     delivery attempt, publish time, reply_to and trace are left out. Two requests with one request_id and different
     images have different identities.
     """
-    asked = [request.image, request.options] if isinstance(request, Request) else [request.reason]
+    asked: object
+    if isinstance(request, Rejected):
+        asked = _encode([request.reason])
+    elif isinstance(request.image, bytes):  # their hash, which no list equals
+        asked = f'["{hashlib.sha256(request.image).hexdigest()}", {_options(request.options)}]'
+    else:
+        asked = f"[{_encode(request.image)}, {_options(request.options)}]"
+    source = request.source
+    head = f"[{_text(digest)}, {_text(request.event)}, {_text(request.request_id)}"
     # JSON keeps the parts apart: no two lists of values have the same text.
-    parts = _encode([digest, request.event, request.request_id, request.source, asked])
+    parts = f"{head}, [{_text(source.filename)}, {_text(source.image_uri)}], {asked}]"
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def _as_json(value: RequestOptions | ObjectRef | Source | datetime | bytes) -> object:
-    """JSON of a value that the encoder does not know: image bytes become their hash, which no list equals."""
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
+def _text(text: str | None) -> str:
+    return "null" if text is None else encode_basestring_ascii(text)
+
+
+@lru_cache(maxsize=64)
+def _options(options: RequestOptions) -> str:
+    """The JSON of options, which are the same for many requests."""
+    return _encode(options)
+
+
+def _as_json(value: RequestOptions | ObjectRef | datetime) -> object:
+    """JSON of a value that the encoder does not know."""
     if isinstance(value, datetime):
         return value.isoformat()
     return [getattr(value, name) for name in value.__slots__]

@@ -101,8 +101,13 @@ class Engine(Protocol):
 class AsyncEngine(Protocol):
     """Scores images without blocking the caller. Callable from any thread."""
 
-    def submit(self, prepare: Callable[[], Images], /) -> Future[Scores]:
-        """Scores float32 [1, labels] of the one image that `prepare` returns; another thread calls `prepare`."""
+    @property
+    def max_batch_size(self) -> int:
+        """Most images that are scored in one call."""
+        ...
+
+    def submit(self, prepare: Callable[[], Images], count: int = 1, /) -> Future[Scores]:
+        """Scores float32 [N, labels] of the N images, 1 to `count`, that `prepare` returns; another thread calls it."""
         ...
 
     def backlog_s(self) -> float:

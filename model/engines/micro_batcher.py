@@ -64,7 +64,7 @@ class MicroBatcher:
             raise ValueError(f"max_wait_s is {max_wait_s}; it must be at least 0")
         self.signature, self.device = engine.signature, engine.device
         self._engine = engine
-        self._max_batch_size = max_batch_size
+        self.max_batch_size = max_batch_size
         self._max_wait_s = max_wait_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._scorers, self._free = scorers, threading.Semaphore(scorers)
@@ -89,12 +89,12 @@ class MicroBatcher:
                 self._free.release()
         return self._put(_Job(len(images), lambda: images)).result()
 
-    def submit(self, prepare: Callable[[], Images], /) -> Future[Scores]:
-        """The scores [1, labels] of the one image that `prepare` returns [1, height, width, channels].
+    def submit(self, prepare: Callable[[], Images], count: int = 1, /) -> Future[Scores]:
+        """The scores [N, labels] of the N images, 1 to `count`, that `prepare` returns [N, height, width, channels].
 
         A scoring thread calls `prepare` and the callbacks of the future: they must be short and must not score.
         """
-        return self._put(_Job(1, prepare))
+        return self._put(_Job(count, prepare))
 
     def backlog_s(self) -> float:
         """Seconds until the images that wait are scored, estimated from the latest batches."""
@@ -176,7 +176,7 @@ class MicroBatcher:
             if job is None:
                 self._jobs.put(None)
                 break
-            if size + job.count > self._max_batch_size:
+            if size + job.count > self.max_batch_size:
                 self._held = job
                 break
             batch.append(job)
@@ -186,9 +186,9 @@ class MicroBatcher:
     def _most(self) -> int:
         """Most images of the next batch: when few wait, all scoring threads share them."""
         if self._max_wait_s:
-            return self._max_batch_size
+            return self.max_batch_size
         waiting = 1 + self._jobs.qsize()
-        return min(self._max_batch_size, -(-waiting // self._scorers))
+        return min(self.max_batch_size, -(-waiting // self._scorers))
 
     def _score_all(self, batch: list[tuple[Images, _Job]]) -> None:
         if not batch:

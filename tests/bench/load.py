@@ -16,11 +16,13 @@ from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _CORES = len(os.sched_getaffinity(0))
-_WAYS = {
-    **{entry_point: (entry_point, {}) for entry_point in (*ENTRY_POINTS, HTTP)},
-    "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}),
+_WAYS: dict[str, tuple[str, dict[str, str], int]] = {
+    **{entry_point: (entry_point, {}, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
+    "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 1),
+    **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
+    "pull.32 a message, a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 32),
 }
-"""An entry point and settings, by name."""
+"""An entry point, settings, and the images in a message, by name."""
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
@@ -34,8 +36,8 @@ def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
             rates: dict[str, list[float]] = {name: [] for name in _WAYS}
             shares: dict[str, list[float]] = {name: [] for name in _WAYS}
             for _ in range(runs):
-                for name, (entry_point, settings) in _WAYS.items():
-                    rates[name].append(_entry_point(entry_point, settings, subject, engine, files))
+                for name, (entry_point, settings, several) in _WAYS.items():
+                    rates[name].append(_entry_point(entry_point, settings, several, subject, engine, files))
                     loops.append(_loop(subject, engine, files))  # before and after: the machine's speed drifts
                     shares[name].append(rates[name][-1] / mean(loops[-2:]))
             for name, rate in {"loop": loops, **rates}.items():
@@ -63,9 +65,9 @@ def _loop(subject: Subject, engine: str, files: list[bytes]) -> float:
 
 
 def _entry_point(
-    entry_point: str, settings: Mapping[str, str], subject: Subject, engine: str, files: list[bytes]
+    entry_point: str, settings: Mapping[str, str], several: int, subject: Subject, engine: str, files: list[bytes]
 ) -> float:
-    with rig(entry_point, {**settings, "ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
+    with rig(entry_point, {**settings, "ARTIFACT": str(subject.artifact), "ENGINE": engine}, several) as tested:
         tested.warm(files)
         start = time.perf_counter()
         return len(files) / (tested.answer(files) - start)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from functions.gcp.streaming_pull import PulledDelivery, PullStream
 from functions.gcp.subscriber import subscriber
+from functions.messages.contract import KIND
+from functions.messages.response_list import BATCH
 from functions.runtime.supervised import Supervisor
 from infra.local.ports import listens
 from tests.dockerfile import instructions
@@ -106,13 +108,17 @@ class ResponseListener:
         self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000, Supervisor())
 
     def _hear(self, delivery: PulledDelivery) -> None:
-        now, request_id = time.perf_counter(), delivery.envelope.attributes["request_id"]
+        now, attributes = time.perf_counter(), delivery.envelope.attributes
         delivery.ack()
         self.last = delivery.envelope.payload
+        ids = {attributes["request_id"]}
+        if attributes.get(KIND) == BATCH:
+            ids = {response["request_id"] for response in json.loads(self.last)["responses"]}
         with self._lock:
-            self.heard.setdefault(request_id, now)
-            if request_id in self._missing:
-                self._missing.remove(request_id)
+            for request_id in ids:
+                self.heard.setdefault(request_id, now)
+            if ids & self._missing:
+                self._missing -= ids
                 if not self._missing:
                     self._all_there.set()
 

@@ -19,6 +19,8 @@ import requests
 from google.cloud import pubsub_v1
 
 from functions.gcp.publisher import topic_publisher
+from functions.messages.image_lines import RESPONSES, TOGETHER, encode_line
+from functions.messages.request_decoder import LINES_TYPE
 from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
 from tests.bench.parts import (
@@ -96,6 +98,33 @@ class Publishing(ResponseListener):
         return request_id
 
 
+class Gathering(Publishing):
+    """Publishes several images in each message, and hears lists of responses."""
+
+    def __init__(self, project: str, images: int) -> None:
+        super().__init__(project)
+        self._images, self._lines = images, list[bytes]()
+
+    def send(self, image: bytes) -> str:
+        """Add to the message, and publish it when it is full; gives the request's id."""
+        request_id = uuid.uuid4().hex
+        self._lines.append(encode_line(request_id, image))
+        if len(self._lines) == self._images:
+            self._publish()
+        return request_id
+
+    def wait(self, ids: set[str]) -> float:
+        """Publish the rest, and wait for the last answer."""
+        self._publish()
+        return super().wait(ids)
+
+    def _publish(self) -> None:
+        if self._lines:
+            attributes = {"content_type": LINES_TYPE, RESPONSES: TOGETHER}
+            self._publisher.publish(b"\n".join(self._lines), attributes)
+            self._lines.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """A client of one worker. `pid`: the worker's."""
@@ -113,15 +142,15 @@ class Rig:
 
 
 @contextmanager
-def rig(entry_point: str, settings: Mapping[str, str]) -> Iterator[Rig]:
-    """A worker behind `entry point`, and what asks it."""
+def rig(entry_point: str, settings: Mapping[str, str], images: int = 1) -> Iterator[Rig]:
+    """A worker behind `entry point`, and what asks it; by Pub/Sub with this number of images in each message."""
     if entry_point == HTTP:
         with _posted(settings) as posted:
             yield posted
         return
     with twin() as env, environment(env):
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
-        line = Publishing(project)
+        line = Publishing(project) if images == 1 else Gathering(project, images)
         try:
             with process(push_command(port) if entry_point == "push" else PULL_COMMAND, {**env, **settings}) as worker:
                 if entry_point == "push":

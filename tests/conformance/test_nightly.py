@@ -12,6 +12,7 @@ from google.cloud import storage
 
 from functions.entrypoints import batch_publish
 from functions.messages.contract import Envelope, ObjectRef
+from functions.messages.image_lines import decode_lines
 from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
 from tests.brokers import Cloud
@@ -77,3 +78,17 @@ def test_an_invalid_prefix_is_refused(place: str, capsys: pytest.CaptureFixture[
 
     assert refused.value.code == 2
     assert f"it is '{place}'; it must look like gs://bucket/prefix" in capsys.readouterr().err
+
+
+def test_several_images_share_a_message(cloud: Cloud, bucket: StorageServer) -> None:
+    topic = cloud.topic()
+    subscription = cloud.subscription(topic)
+    assert batch_publish.main(["gs://photos/in/", "--topic", topic, "--gather", "2"]) == 0
+    [received] = pull(cloud, subscription)
+    found = decode_lines(Envelope("m", received.message.data, dict(received.message.attributes)))
+    assert isinstance(found, list) and [request.source.image_uri for request in found] == [
+        ref.uri for ref in batch_publish.images("photos", "in/")
+    ]
+    assert all(f"gs://{request.request_id}" == request.source.image_uri for request in found)
+    with pytest.raises(SystemExit):
+        batch_publish.main(["gs://photos/in/", "--topic", topic, "--gather", "257"])

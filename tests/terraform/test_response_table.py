@@ -15,9 +15,11 @@ from typing import Any
 import duckdb
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from client.results.bigquery_table import Table, query
 from functions.messages.contract import Error, Response, decode_response, encode_response
+from functions.messages.response_list import encode_list
 from infra.local.pubsub.definitions import ProtocolBuffer, SchemaMismatch
 from tests.service.bigquery_server import in_duckdb
 from tests.terraform.conftest import Plan
@@ -54,6 +56,11 @@ def test_every_response_fits_the_topics_schema(topics_schema: ProtocolBuffer, re
     topics_schema.check_json(encode_response(response))
 
 
+@given(st.lists(answered | refused, min_size=1, max_size=3))
+def test_every_list_fits_the_topics_schema(topics_schema: ProtocolBuffer, responses: list[Response]) -> None:
+    topics_schema.check_json(encode_list(responses))
+
+
 @pytest.mark.parametrize("change", [{"surprise": 1}, {"predictions": "Sneaker"}, {"schema_version": "one"}])
 def test_other_messages_do_not_fit_the_schema(topics_schema: ProtocolBuffer, change: Row) -> None:
     with pytest.raises(SchemaMismatch):
@@ -63,6 +70,9 @@ def test_other_messages_do_not_fit_the_schema(topics_schema: ProtocolBuffer, cha
 def test_the_topics_schema_has_the_fields_of_the_table(root: Path, columns: list[Row]) -> None:
     """A field that only one of them has would be lost or refused."""
     schema = (root / "infra" / "schemas" / "response.proto").read_text()
+    begin, end = schema.index("  message Item {"), schema.index("  }\n\n  int32 schema_version")
+    item, schema = schema[begin:end], schema[:begin] + schema[end:].replace("repeated Item responses = 16;", "")
+    assert {line.strip() for line in item.splitlines()[1:]} < {line.strip() for line in schema.splitlines()}
     metadata = {"publish_time", "message_id", "subscription_name", "attributes"}
 
     own = [each for each in columns if each["name"] not in metadata]

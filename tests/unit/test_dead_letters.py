@@ -22,7 +22,8 @@ from client.dead_letters.redrive import Redrive, RequestPublisher
 from client.dead_letters.subscription import DeadLetterSubscription
 from client.dead_letters.summary import HEADINGS, UNKNOWN, Summary, age_text
 from functions.messages.contract import DEAD_LETTER, Envelope, Error, Response, encode_response
-from functions.messages.request_decoder import decode
+from functions.messages.image_lines import encode_line
+from functions.messages.request_decoder import LINES_TYPE, decode
 from functions.service.last_failures import MAX_REQUESTS, LastFailures
 from model.text import size_text
 
@@ -30,6 +31,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DEAD = {"CloudPubSubDeadLetterSourceSubscription": "req_predict-sub", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
 PNG = b"\x89PNG image"
 NOTIFICATION = {"eventType": "OBJECT_FINALIZE", "bucketId": "uploads", "objectId": "a.png", "objectGeneration": "7"}
+LINES = b'{"request_id": "a"}\n' + encode_line("b", PNG)
 EVIL = "../[red]x\x1b[31m\ny\u202e"
 
 
@@ -271,6 +273,8 @@ def test_untrusted_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
         (dead_letter(data=b'{"image_uri": "gs://bkt/o"}'), "27 bytes, a reference to gs://bkt/o"),
         (dead_letter(data=b"{}", attributes=NOTIFICATION), "2 bytes, a notification of gs://uploads/a.png#7"),
         (dead_letter(data=b""), "0 bytes, not a request: the message is empty"),
+        (dead_letter(data=LINES, content_type=LINES_TYPE), f"{len(LINES)} bytes, 2 images, one of them 'b'"),
+        (dead_letter(data=b"[]", content_type=LINES_TYPE), "2 bytes, not a request: line 1 is not a JSON object"),
         (
             dead_letter(attributes=NOTIFICATION | {"eventType": "OBJECT_DELETE"}),
             "10 bytes, not a request: event OBJECT_DELETE",

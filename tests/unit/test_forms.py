@@ -30,6 +30,8 @@ def field(name: str = "other", data: bytes = b"text") -> bytes:
 
 END = b"--bound--\r\n"
 
+OTHER = "the form has a file in the field {!r}; a file must be in the field file"
+
 
 @pytest.mark.parametrize(
     ("body", "found"),
@@ -94,11 +96,20 @@ def other_file(name: str) -> bytes:
             other_file("File") + END,
             "the form has no field named file; it must have one; its file is in the field 'File'",
         ),
-        (file() + other_file("photo") + END, "the form has a second file, in the field 'photo'; it must have one file"),
-        (other_file("photo") + file() + END, "the form has a second file, in the field 'photo'; it must have one file"),
-        (file() + other_file("top_k") + END, "the form has a second file, in the field 'top_k'; it must have one file"),
-        (file() + file(b"") + END, "the form has more than one field named file; it must have one"),
-        (file(b"", "") + file() + END, "the form has more than one field named file; it must have one"),
+        (
+            file() + other_file("photo") + END,
+            OTHER.format("photo"),
+        ),
+        (
+            other_file("photo") + file() + END,
+            OTHER.format("photo"),
+        ),
+        (
+            file() + other_file("top_k") + END,
+            OTHER.format("top_k"),
+        ),
+        (file() + file(b"") + END, "the file 'shoe.png' of the form is empty; it must be an image"),
+        (file(b"", "") + file() + END, "the file '' of the form is empty; it must be an image"),
         (file() + field("image_uri", b"gs://b/o") + END, "image_uri is a field of JSON, not of a form; send {"),
         (field("top_k", b"3") * 2 + file() + END, "'top_k' is stated twice; it must be stated once"),
         (field("top_k", b"3") + file() + field("top_k", b"5") + END, "'top_k' is stated twice"),

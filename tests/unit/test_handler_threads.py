@@ -97,9 +97,9 @@ def test_only_small_images_are_prepared_in_the_scoring_threads(envelope: Envelop
     submitted: list[Callable[[], Images]] = []
 
     class Spied:
-        def submit(self, prepare: Callable[[], Images], /) -> Any:
+        def submit(self, prepare: Callable[[], Images], count: int = 1, /) -> Any:
             submitted.append(prepare)
-            return batcher.submit(prepare)
+            return batcher.submit(prepare, count)
 
         def cancel(self) -> None:
             batcher.cancel()

@@ -15,8 +15,10 @@ from PIL import Image
 from werkzeug.test import Client
 
 from functions import bootstrap
-from functions.errors import HTTP_STATUS
-from functions.messages.contract import encode_response
+from functions.errors import HTTP_STATUS, UNAVAILABLE
+from functions.messages.contract import ObjectRef, encode_response
+from functions.messages.image_lines import encode_line
+from functions.messages.request_decoder import LINES_TYPE
 from functions.service.handler import Handler
 from model.engines.micro_batcher import MicroBatcher
 from tests.fakes import (
@@ -69,6 +71,22 @@ def test_predict_takes_a_raw_body(client: Client, responses: MemoryResponses) ->
     assert responses.published == [], "a caller who waits is answered, and nothing is published"
 
 
+@pytest.mark.parametrize("query", ["", "?publish=true"])
+def test_several_images_are_answered_503_when_one_is_unavailable(
+    query: str, client: Client, handler: Handler, responses: MemoryResponses
+) -> None:
+    """So that a caller tries again; the others have their responses all the same."""
+    lines = b"\n".join([encode_line("a", encoded()), encode_line("b", ObjectRef("bucket", "a"))])
+    headers = {"Content-Type": LINES_TYPE}
+    assert client.post(f"/predict{query}", data=lines, headers=headers).status_code == 200
+    handler.pipeline.objects.failure = ConnectionError("not now")  # type: ignore[attr-defined]
+    more = lines.replace(b'"a"', b'"c"').replace(b'"b"', b'"d"')
+    reply = client.post(f"/predict{query}", data=more, headers=headers)
+    found = [each["error"] and each["error"]["code"] for each in json.loads(reply.data)["responses"]]
+    assert (reply.status_code, found) == (503, [None, UNAVAILABLE])
+    assert [each.request_id for each in responses.published] == (["a", "b", "c"] if query else [])
+
+
 def test_predict_takes_a_body_with_curls_default_content_type(client: Client) -> None:
     reply = client.post("/predict", data=encoded(), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert reply.status_code == 200
@@ -93,12 +111,12 @@ def test_predict_takes_a_multipart_file(client: Client) -> None:
     assert error is not None and "no field named file" in error.message
 
 
-def test_a_form_of_101_parts_is_refused_with_the_limit(client: Client) -> None:
-    form = {f"part {number}": "x" for number in range(100)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
+def test_a_form_of_301_parts_is_refused_with_the_limit(client: Client) -> None:
+    form = {f"part {number}": "x" for number in range(300)} | {"file": (io.BytesIO(encoded()), "shoe.png")}
     reply = client.post("/predict", data=form)
     error = read(reply).error
     assert reply.status_code == 400 and error is not None and error.code == "invalid_request"
-    assert error.message == "the form has too many parts; at most 100 are allowed"
+    assert error.message == "the form has too many parts; at most 300 are allowed"
     reply = client.post("/predict", data=b"x", headers={"Content-Type": "multipart/form-data"})
     error = read(reply).error
     assert reply.status_code == 400 and error is not None and error.message.startswith("the form has no boundary")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.gcp import UsageError
 from client.plan.cost import Line, monthly, total
 from client.plan.measurements import read, shipped
 from client.plan.performance import Delivery, workers
@@ -39,6 +40,22 @@ def test_costs_per_image() -> None:
     assert lines["Logging"].gross == pytest.approx(30e6 * 2000 / 2**30 * 0.50)
     assert lines["Egress (all in one region)"].gross == 0
     assert total(list(lines.values())) == pytest.approx(sum(line.gross - line.free for line in lines.values()))
+
+
+def test_gathered_images_share_a_request_and_the_smallest_message() -> None:
+    alone, together = bill(MILLION, PUSH), bill(replace(MILLION, gather=32), PUSH)
+    assert together["Cloud Run requests"].gross == pytest.approx(alone["Cloud Run requests"].gross / 32)
+    # 750 bytes are 1,000 in base64, and 120 around them; 250 bytes of attributes are shared.
+    request = (32 * 1120 + 250) / 32
+    assert together["Pub/Sub throughput"].gross == pytest.approx(30e6 * 2 * (request + 1000) / 2**40 * 40)
+    assert together["Logging"].gross == pytest.approx(30e6 * (1000 + 1000 / 32) / 2**30 * 0.50)
+    assert together["Cloud Run CPU"].gross < alone["Cloud Run CPU"].gross
+    references = replace(MILLION, carrier="reference")
+    saved = bill(references, PULL)["Pub/Sub throughput"].gross
+    assert bill(replace(references, gather=256), PULL)["Pub/Sub throughput"].gross < 0.6 * saved
+    assert replace(MILLION, image_bytes=400_000, gather=32).images_per_message == 1, "a message has 1 MB"
+    with pytest.raises(UsageError, match="--gather is 2; each upload has a notification of its own"):
+        replace(MILLION, carrier="upload", gather=2)
 
 
 def test_a_pool_is_paid_day_and_night() -> None:

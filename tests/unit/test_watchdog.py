@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from functions.runtime.watchdog import STUCK_S, Watchdog
-from functions.service.handler import InFlight
+from functions.service.in_flight import InFlight
 
 
 class Clock:
