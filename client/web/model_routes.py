@@ -23,4 +23,4 @@ def routes(page: Page, reply: Callable[..., Awaitable[Response]]) -> list[Route]
     async def similar(request: Request) -> Response:
         return await reply(rows.of, request.path_params["job"], request.path_params["n"])
 
-    return [Route("/api/models", models), Route("/api/rows/{job}/{n:int}/similar", similar)]
+    return [Route("/api/models", models), Route("/api/rows/{job}/{n:row}/similar", similar)]
