@@ -222,10 +222,10 @@ def test_what_cannot_be_measured_has_a_sentence(
 
 
 def test_more_labels_than_a_matrix_can_show_are_refused(jobs: MeasuredJobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "_LABELS", 9)
+    monkeypatch.setattr(measured, "_LABELS", 2)
     with JobStore(jobs.folder / "jobs.db") as store:
         page = measured.Measured(store, PageFiles(jobs.folder / "files"), "")
-        with pytest.raises(UsageError, match="these images have 10 labels, and the page measures 9"):
+        with pytest.raises(UsageError, match="these images have [0-9]+ labels, and the page measures 2"):
             page.evaluation(jobs.dropped, jobs.labels)
 
 
