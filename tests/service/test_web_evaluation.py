@@ -225,7 +225,7 @@ def test_more_labels_than_a_matrix_can_show_are_refused(jobs: MeasuredJobs, monk
     monkeypatch.setattr(measured, "_LABELS", 2)
     with JobStore(jobs.folder / "jobs.db") as store:
         page = measured.Measured(store, PageFiles(jobs.folder / "files"), "")
-        with pytest.raises(UsageError, match="these images have [0-9]+ labels, and the page measures 2"):
+        with pytest.raises(UsageError, match=r"these images have [0-9]+ labels, and the page measures 2"):
             page.evaluation(jobs.dropped, jobs.labels)
 
 
