@@ -118,7 +118,7 @@ lock: $(SUPPLY)/.stamp  ## Write the requirements*.lock of functions and client 
 	  $(COMPILE) requirements-$$name.txt --constraint requirements.lock --output-file requirements-$$name.lock || exit; done
 	cd client && $(COMPILE) requirements.txt --constraint ../functions/requirements.lock --output-file requirements.lock
 
-audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
+audit: $(SUPPLY)/.stamp  ## Query an advisory service about the dependencies of the worker and the page; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit
 
 sbom: $(SUPPLY)/.stamp  ## List the worker's dependencies in build/sbom.json (CycloneDX)

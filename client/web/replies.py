@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from client.gcp import UsageError
 from client.text import SendError, StoreError, plain
+from client.web.encoding import encoded
 from model.errors import ArtifactError
 from model.text import printable
 
@@ -61,3 +63,12 @@ def checked(action: Callable[..., Any], *arguments: Any) -> Any:
 def json_reply(value: Any, status: int = 200) -> Response:
     """A reply that no cache keeps."""
     return JSONResponse(value, status, headers={"Cache-Control": "no-store"})
+
+
+async def reply(action: Callable[..., Any], *arguments: Any) -> Response:
+    """Call an action in a thread, and return what it returns as JSON. Its errors are those of `checked`.
+
+    The thread encodes too: a confusion matrix has megabytes, and the event loop would wait for it.
+    """
+    body = await run_in_threadpool(lambda: encoded(checked(action, *arguments)))
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
