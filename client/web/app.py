@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,14 @@ class _Handlers:
                 loop.call_soon_threadsafe(settle, answer, problem)
 
         await run_in_threadpool(checked, self._page.send, way, options, key, name, take)
+        end = partial(settle, None, "the page's server ends; its next start sends the image")
+        self._page.events.at_close.add(end)
         try:
             answer, problem = await asyncio.wait_for(arrived, TIMEOUT_S)
         except TimeoutError:
             answer, problem = None, f"no answer within {TIMEOUT_S:g} s"
+        finally:
+            self._page.events.at_close.discard(end)
         if answer is None:
             raise Refused(503, problem)
         return answer

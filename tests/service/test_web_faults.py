@@ -78,6 +78,7 @@ def test_a_full_disk_is_named_and_keeps_no_part(root: Path, tmp_path: Path, samp
         assert len(server.rows()) == 1 and "Traceback" not in server.said()
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_answers_does_not_stop_the_page(root: Path, tmp_path: Path, samples: Path) -> None:
     env = {name: "" for name in ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "WORKER_URL", "UPLOAD_BUCKET")}
     shoe = (samples / "sneaker.jpg").read_bytes()
@@ -90,6 +91,10 @@ def test_a_worker_that_never_answers_does_not_stop_the_page(root: Path, tmp_path
         assert until(lambda: len(server.rows()) == MANY, 20)
         assert not any(each.done() for each in asked)
         assert server.upload(shoe, uuid.uuid4().hex).status_code == 202
+        server.end()
+        assert all(each.result().status_code == 503 for each in asked)
+        assert "the page's server ends" in asked[0].result().json()["error"]["message"]
+        assert "Traceback" not in server.said()
 
 
 def test_a_failure_of_the_server_has_the_headers_of_every_reply(
