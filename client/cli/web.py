@@ -106,6 +106,7 @@ def web(
         subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
         registry="" if server else environ.get("REGISTRY", ""),
         models=environ.get("MODELS", ""),
+        artifact=environ.get("ARTIFACT", ""),
         dead_letters=dead_letters,
         iap=IapTokens(iap_audience) if iap_audience else None,
     )
