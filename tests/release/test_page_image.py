@@ -73,7 +73,7 @@ def test_the_images_command_serves_the_page(image: dockerfile.Image, tmp_path: P
             assert "problem" not in drift and drift["images"] == 2
             listed = [each["name"] for each in fetched("models")["models"]]
             assert listed[:2] == ([NAME, f"{NAME}@stable"] if model else [])
-            [job] = [each["id"] for each in fetched("history")["jobs"] if each["command"] == "publish"]
+            [job] = [each["job"] for each in fetched("history")["jobs"] if each["command"] == "publish"]
             assert "similar" in fetched(f"rows/{job}/1/similar")
         finally:
             page.stop()
