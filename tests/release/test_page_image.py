@@ -41,18 +41,16 @@ def test_the_image_is_small(image: dockerfile.Image) -> None:
     assert whole <= AT_MOST, f"{whole:,} bytes"
 
 
-@pytest.mark.parametrize(
-    "model", [{"registry": "gs://models/registry", "models": NAME}, {}], ids=["registry", "shipped"]
-)
-def test_the_images_command_serves_the_page(image: dockerfile.Image, tmp_path: Path, model: dict[str, str]) -> None:
+@pytest.mark.parametrize("registry", ["gs://models/registry", ""], ids=["registry", "shipped"])
+def test_the_images_command_serves_the_page(image: dockerfile.Image, tmp_path: Path, registry: str) -> None:
     port = free_port()
     here = {"0.0.0.0": LOOPBACK, "8080": str(port), "/tmp/jobs.db": str(tmp_path / "jobs.db")}
     assert here.keys() <= set(image.command)
     command, url = [here.get(word, word) for word in image.command], f"http://{LOOPBACK}:{port}"
-    with Twin(worker="push", log_path=tmp_path / "worker.log", **model) as twin:
+    with Twin(worker="push", log_path=tmp_path / "worker.log", registry=registry, models=registry and NAME) as twin:
         # As in Google Cloud, where the page does not reach the worker.
         env = {**image.env, **twin.env, "WORKER_URL": ""}
-        if not model:
+        if not registry:
             env["ARTIFACT"] = f"{image.folder}{in_terraform()}"
         page = Child("page", command, log=tmp_path / "page.log", cwd=image.workdir, env=env)
 
@@ -72,7 +70,7 @@ def test_the_images_command_serves_the_page(image: dockerfile.Image, tmp_path: P
             assert card["digest"] == card["evaluation"]["digest"] == drift["digest"] == digest
             assert "problem" not in drift and drift["images"] == 2
             listed = [each["name"] for each in fetched("models")["models"]]
-            assert listed[:2] == ([NAME, f"{NAME}@stable"] if model else [])
+            assert listed[:2] == ([NAME, f"{NAME}@stable"] if registry else [])
             [job] = [each["job"] for each in fetched("history")["jobs"] if each["command"] == "publish"]
             assert "similar" in fetched(f"rows/{job}/1/similar")
         finally:
