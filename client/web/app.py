@@ -19,12 +19,13 @@ from starlette.staticfiles import StaticFiles
 
 from client.gcp import Cloud, UsageError
 from client.text import plain
-from client.web import dead_letters, model_routes
+from client.web import dead_letters
 from client.web.evaluation_routes import evaluation_routes
 from client.web.guard import Guard
+from client.web.model_routes import model_routes
 from client.web.page import Page
 from client.web.page_files import THUMBNAIL_BYTES, clean_name, is_key, media_type
-from client.web.replies import Refused, checked, json_reply, read_body, too_large
+from client.web.replies import Refused, checked, json_reply, read_body, reply, too_large
 from client.web.settings import options_of
 from functions.entrypoints.form import read_form
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
@@ -58,7 +59,7 @@ def application(page: Page, host: str) -> Starlette:
         Route("/api/images", handlers.upload, methods=["POST"]),
         Route("/api/again", handlers.again, methods=["POST"]),
         Route("/api/rows/{job}/{n:int}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
-        *model_routes.routes(page, _reply),
+        *model_routes(page),
         Route("/api/rows/{job}/{n:int}/{what}", handlers.file),
         Route("/api/dead-letters", handlers.dead_letters),
         Route("/api/dead-letters/redrive", handlers.redrive, methods=["POST"]),
@@ -91,7 +92,7 @@ class _Handlers:
         return Response(await run_in_threadpool(checked, encoded), media_type="application/json")
 
     async def live(self, request: Request) -> Response:
-        return json_reply(await run_in_threadpool(checked, self._page.figures))
+        return await reply(self._page.figures)
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(
@@ -165,7 +166,7 @@ class _Handlers:
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
     async def dead_letters(self, request: Request) -> Response:
-        return await _reply(dead_letters.listed, *self._dead_letters())
+        return await reply(dead_letters.listed, *self._dead_letters())
 
     async def redrive(self, request: Request) -> Response:
         """Redrive the dead letters whose message ids the body names: {"message_ids": [...]}."""
@@ -176,7 +177,7 @@ class _Handlers:
             chosen = set()
         if not chosen:
             raise Refused(400, "message_ids must be a list of the message ids of dead letters")
-        return await _reply(dead_letters.redriven, *self._dead_letters(), chosen)
+        return await reply(dead_letters.redriven, *self._dead_letters(), chosen)
 
     def _dead_letters(self) -> tuple[Cloud, str]:
         """Return where dead letters are. Raises Refused."""
@@ -205,11 +206,6 @@ def _options(given: Mapping[str, str]) -> Any:
         return options_of(given)
     except UsageError as exc:
         raise Refused(400, str(exc)) from None
-
-
-async def _reply(action: Callable[..., Any], *arguments: Any) -> Response:
-    """Call an action in a thread, and return what it returns as JSON."""
-    return json_reply(await run_in_threadpool(checked, action, *arguments))
 
 
 async def _refusal(request: Request, exc: Exception) -> Response:

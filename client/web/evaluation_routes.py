@@ -10,7 +10,7 @@ from starlette.routing import Route
 from client.web.measured import Measured, Question
 from client.web.model_cards import ModelCards
 from client.web.page import Page
-from client.web.replies import Refused, checked, json_reply, read_body
+from client.web.replies import Refused, checked, read_body, reply
 
 _LABELS_BYTES = 10_000_000
 """Bytes of the largest CSV file of labels: 100,000 images have 5 MB."""
@@ -21,26 +21,26 @@ def evaluation_routes(page: Page) -> list[Route]:
     cards, measured = ModelCards(page.settings), Measured(page.store, page.files, page.settings.registry)
 
     async def models(request: Request) -> Response:
-        return json_reply(await run_in_threadpool(checked, cards.choices))
+        return await reply(cards.choices)
 
     async def card(request: Request) -> Response:
         model = request.query_params.get("model", "")
-        return json_reply(await run_in_threadpool(checked, *([cards.card, model] if model else [cards.served])))
+        return await reply(*([cards.card, model] if model else [cards.served]))
 
     async def jobs(request: Request) -> Response:
-        return json_reply(await run_in_threadpool(checked, measured.jobs))
+        return await reply(measured.jobs)
 
     async def evaluate(request: Request) -> Response:
         """Measure the job that the query names with the labels in the body, a CSV file or nothing."""
         labels, job = await read_body(request, _LABELS_BYTES), request.query_params.get("job", "")
-        return json_reply(await run_in_threadpool(checked, measured.evaluation, job, labels))
+        return await reply(measured.evaluation, job, labels)
 
     async def compare(request: Request) -> Response:
         """Compare as the query says, with the labels in the body, a CSV file or nothing."""
         labels, given = await read_body(request, _LABELS_BYTES), request.query_params
         texts = {name: given.get(name, "") for name in ("model", "stable", "candidate")}
         asked, own = Question(given.getlist("job"), **texts), given.get("labels") == "own"
-        return json_reply(await run_in_threadpool(checked, lambda: measured.comparison(asked, labels, own=own)))
+        return await reply(lambda: measured.comparison(asked, labels, own=own))
 
     async def thumbnail(request: Request) -> Response:
         job, request_id = request.path_params["job"], request.query_params.get("request_id", "")

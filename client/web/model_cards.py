@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +9,15 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from client.gcp import UsageError
-from client.text import plain, printable
-from client.transport.http import endpoint
+from client.text import printable
 from client.web.settings import SHIPPED, Settings
+from client.web.worker_state import objects_of, read_ready, text_of
 from model.errors import ArtifactError
 from model.registry.aliases import STABLE
 from model.registry.card import Card, card_of_artifact, card_of_version
 from model.registry.listing import list_versions
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -30,12 +26,6 @@ _KEPT_S = 20.0
 
 _MOST_KEPT = 100
 """Cards that are kept."""
-
-_TIMEOUT_S = 5.0
-"""Seconds that the worker is waited for. Its first reply may load the model; then a later one has it."""
-
-_READY_BYTES = 1_000_000
-"""Bytes of the largest reply of the worker that is read."""
 
 _ADVICE = "set REGISTRY and MODELS, or ARTIFACT, as the worker has them, and start the page again"
 
@@ -129,21 +119,13 @@ class ModelCards:
 
         Empty where there is no worker over HTTP, or it does not say it.
         """
-        if not self._settings.url:
+        ready = read_ready(self._settings)
+        if ready is None:
             return {}
-        import requests
-
-        address = f"{endpoint(self._settings.url).removesuffix('/predict')}/ready"
-        headers = {"Authorization": f"Bearer {self._settings.token}"} if self._settings.token else {}
-        try:
-            with requests.get(address, headers=headers, timeout=_TIMEOUT_S, stream=True) as reply:
-                body = reply.raw.read(_READY_BYTES, decode_content=True)
-                found = json.loads(body) if reply.ok else {}
-            texts = {name: str(found[name])[:200] for name in ("model", "version", "digest", "engine", "device")}
-            return texts | {"digests": [texts["digest"], *(each["digest"] for each in found.get("models", []))]}
-        except Exception as exc:  # no answer, or not a worker's: the page shows what it knows without it
-            log.info("%s: %s", address, plain(exc))
-            return {}
+        texts = {name: text_of(ready, name) for name in ("model", "version", "digest", "engine", "device")}
+        return texts | {
+            "digests": [texts["digest"], *(text_of(each, "digest") for each in objects_of(ready, "models"))]
+        }
 
     def _remembered(self, key: str, read: Callable[[], T]) -> T:
         with self._changing:

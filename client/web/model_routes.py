@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from client.web.models import ServedModels
 from client.web.page import Page
+from client.web.replies import reply
 from client.web.similar import SimilarRows
 
 
-def routes(page: Page, reply: Callable[..., Awaitable[Response]]) -> list[Route]:
-    """Return the routes. `reply` calls a function in a thread, and makes a response of what it returns or raises."""
+def model_routes(page: Page) -> list[Route]:
+    """Return the routes /api/models and /api/rows/JOB/N/similar."""
     served, rows = ServedModels(page.settings), SimilarRows(page.store, page.files)
 
     async def models(request: Request) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 from client import emulators
 from client.text import plain
-from client.transport.http import CONNECT_TIMEOUT_S, endpoint
 from client.web.settings import Settings
+from client.web.worker_state import objects_of, read_ready, text_of
 from model.errors import RegistryError
 from model.registry.aliases import STABLE
 from model.registry.bucket import SCHEME
@@ -29,12 +28,6 @@ _MAX_VERSIONS = 20
 
 _KEPT_S = 5.0
 """Seconds for which what was found is not looked for again: every open page asks when its list is opened."""
-
-_READY_TIMEOUT_S = 10.0
-"""Seconds to wait for the worker's /ready."""
-
-_READY_BYTES = 1_000_000
-"""Bytes of the largest reply of /ready that is read."""
 
 Named = tuple[str, str]
 """What `model` of a request may be, and a few words about it."""
@@ -63,10 +56,10 @@ class ServedModels:
     def _look(self) -> tuple[Iterable[Named], str, str]:
         settings = self._settings
         names = [name.strip() for name in settings.models.split(",") if name.strip()]
-        ready = _ready(settings) if settings.url and not (settings.registry and names) else None
+        ready = None if settings.registry and names else read_ready(settings)
         if ready and not _serves(ready):
-            name = _text(ready, "model")
-            return [(name, f"version {_text(ready, 'version')}")], name, ""
+            name = text_of(ready, "model")
+            return [(name, f"version {text_of(ready, 'version')}")], name, ""
         if settings.registry:
             try:
                 return _of_registry(settings.registry, names or _serves(ready or {}))
@@ -110,8 +103,8 @@ def _of_model(registry: Registry, name: str, served: str) -> tuple[list[Named], 
 
 def _of_worker(ready: Mapping[str, Any]) -> Iterator[Named]:
     """Yield what a worker with a registry lists. It knows the versions of the models that it has loaded."""
-    listed = [each for each in ready.get("models", []) if isinstance(each, dict)]
-    versions = {_text(each, "alias"): _text(each, "version") for each in listed}
+    listed = objects_of(ready, "models")
+    versions = {text_of(each, "alias"): text_of(each, "version") for each in listed}
     for ref in _serves(ready):
         name, _, alias = ref.partition("@")
         yield name, f"{alias}, version {versions[ref]}" if ref in versions else alias
@@ -123,26 +116,6 @@ def _serves(ready: Mapping[str, Any]) -> list[str]:
     """The models of a worker with a registry, as NAME@ALIAS, the default first; none where it serves an artifact."""
     found = ready.get("serves")
     return [ref for ref in found if isinstance(ref, str) and ref] if isinstance(found, list) else []
-
-
-def _ready(settings: Settings) -> Mapping[str, Any] | None:
-    """What the worker says at /ready; None where it does not answer or says no model."""
-    import requests
-
-    address = f"{endpoint(settings.url).removesuffix('/predict')}/ready"
-    headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
-    limits = CONNECT_TIMEOUT_S, _READY_TIMEOUT_S
-    try:
-        with requests.get(address, headers=headers, timeout=limits, allow_redirects=False, stream=True) as reply:
-            body = json.loads(reply.raw.read(_READY_BYTES, decode_content=True))
-    except (requests.RequestException, OSError, ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) and _text(body, "model") else None
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _sentence(exc: Exception) -> str:

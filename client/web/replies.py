@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -61,3 +62,8 @@ def checked(action: Callable[..., Any], *arguments: Any) -> Any:
 def json_reply(value: Any, status: int = 200) -> Response:
     """A reply that no cache keeps."""
     return JSONResponse(value, status, headers={"Cache-Control": "no-store"})
+
+
+async def reply(action: Callable[..., Any], *arguments: Any) -> Response:
+    """Call an action in a thread, and return what it returns as JSON. Its errors are those of `checked`."""
+    return json_reply(await run_in_threadpool(checked, action, *arguments))

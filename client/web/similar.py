@@ -57,7 +57,9 @@ class SimilarRows:
     def _row(self, job: str, number: int, similarity: float) -> dict[str, Any]:
         record = self._store.record(job, number)
         assert record, "images are never removed from a job"
-        return to_json(job, number, record, self._files.kept_of(job, number)) | {"similarity": similarity}
+        return to_json(self._store.find(job), number, record, self._files.kept_of(job, number)) | {
+            "similarity": similarity
+        }
 
 
 def _stacked(page: list[tuple[str, int, str, str]], width: int) -> Vectors:

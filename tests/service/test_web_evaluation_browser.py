@@ -126,6 +126,12 @@ def test_cards_jobs_and_canaries_are_shown_with_the_numbers_of_the_server(
     check_for_everyone(tab)
 
 
+def test_shares_are_rounded_as_the_commands_round_them(tab: Tab) -> None:
+    shares = [part / of for of in (160, 199, 239, 800) for part in range(-of, of + 1)]
+    script = "async shares => { const { percent } = await import('/static/figures.js'); return shares.map(percent); }"
+    assert tab.page.evaluate(script, shares) == [f"{100 * share:.2f} %" for share in shares]
+
+
 def check_for_everyone(tab: Tab) -> None:
     require("axe_playwright_python")
     from axe_playwright_python.sync_playwright import Axe

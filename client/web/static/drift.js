@@ -16,7 +16,7 @@ function of(model, seconds, minutes) {
   if (model.problem) return element("div", {}, name, element("p", { class: "soft" }, `${model.problem}.`));
   const verdict = model.reasons.length
     ? model.reasons.map((reason) => element("p", { class: "bad" }, `${reason}.`))
-    : [element("p", {}, "No drift.")];
+    : [element("p", {}, model.images < model.least ? `Too few predictions to tell: ${model.least} are needed.` : "No drift.")];
   const indices = `Stability index of ${minutes} minutes: labels ${index(model.labels)}, scores ${index(model.scores)}; above ${limit} is drift. `;
   const [value, low, high] = model.accuracy.map(percent);
   const accuracy = `Expected accuracy without labels: ${value} (${low} to ${high}), if the scores are calibrated for such images.`;

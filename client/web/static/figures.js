@@ -5,7 +5,14 @@ import { count, element, score } from "./dom.js";
 const MATRIX_LABELS = 30;
 const LISTED_LABELS = 100;
 
-export const percent = (share) => (share === null || share === undefined ? "-" : `${(100 * share).toFixed(2)} %`);
+// Exact halves go to the even digit, as in the commands; toFixed alone would round them up.
+export function percent(share) {
+  if (share === null || share === undefined) return "-";
+  const value = 100 * share;
+  const isRoundedDown = (8 * Math.abs(value)) % 4 === 1;
+  return `${(isRoundedDown ? value - 0.005 * Math.sign(value) : value).toFixed(2)} %`;
+}
+
 export const figure = (value, name) => element("div", {}, element("b", {}, value), element("span", {}, name));
 export const title = (text) => element("h3", {}, text);
 export const text = (words) => (words ? element("p", { class: "soft" }, words) : null);
