@@ -19,7 +19,7 @@ COPY functions functions
 COPY model model
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m compileall -q --invalidation-mode unchecked-hash client functions model \
- && python -c "import client.web.server, client.web.iap, jwt, google.cloud.storage, google.cloud.pubsub_v1"
+ && python -c "import client.web.server, client.web.iap, client.report.drift, jwt, google.cloud.storage, google.cloud.pubsub_v1"
 USER page
 EXPOSE 8080
 # Cloud Run's files are memory, and end with the instance.

@@ -47,6 +47,18 @@ locals {
 
   # The audience of the tokens with which IAP signs the requests that it passes on.
   page_audience = var.page == null ? null : "/projects/${data.google_project.this[0].number}/locations/${var.region}/services/${local.page_name}"
+
+  # The worker's model: of the registry, of an artifact in the models bucket, or the one that both images contain.
+  page_model = local.from_registry ? {
+    REGISTRY = local.registry_settings.REGISTRY
+    MODELS   = local.registry_settings.MODELS
+  } : { ARTIFACT = lookup(local.environment, "ARTIFACT", "/app/model/artifacts/fashion-mnist") }
+
+  # What the page reads in the models bucket, as the worker's condition (models.tf); null when it reads nothing there.
+  page_reads = local.from_registry ? local.in_registry : var.artifact_prefix == null ? null : join(" || ", [
+    "resource.name == \"projects/_/buckets/${local.buckets[local.models_bucket]}\"",
+    "resource.name.startsWith(${jsonencode("projects/_/buckets/${local.buckets[local.models_bucket]}/objects/${var.artifact_prefix}/")})",
+  ])
 }
 
 # google-beta, because google has iap_enabled only from version 7 on.
@@ -118,15 +130,16 @@ resource "google_cloud_run_v2_service" "page" {
       }
 
       dynamic "env" {
-        for_each = {
+        for_each = merge(local.page_model, {
           DEAD_LETTERS_SUBSCRIPTION = google_pubsub_subscription.this[local.dead_letters].id
           GOOGLE_CLOUD_PROJECT      = var.project_id
           IAP_AUDIENCE              = local.page_audience
           PAYLOAD_BUCKET            = local.buckets[local.payloads_bucket]
+          REQUEST_SUBSCRIPTION      = google_pubsub_subscription.this[local.request_subscription].id
           REQUEST_TOPIC             = local.topics[local.request_topic].id
           RESPONSE_TOPIC            = local.topics[local.response_topic].id
           UPLOAD_BUCKET             = local.buckets[local.uploads_bucket]
-        }
+        })
         content {
           name  = env.key
           value = env.value
@@ -151,7 +164,9 @@ resource "google_cloud_run_v2_service" "page" {
     google_pubsub_topic_iam_member.page,
     google_pubsub_topic_iam_member.page_subscription,
     google_project_iam_member.page,
+    google_project_iam_member.page_metrics,
     google_storage_bucket_iam_member.page,
+    google_storage_bucket_iam_member.page_models,
   ]
 }
 
@@ -218,6 +233,28 @@ resource "google_pubsub_topic_iam_member" "page_subscription" {
   topic   = local.topics[local.response_topic].name
   role    = "roles/pubsub.subscriber" # on a topic: to attach subscriptions
   member  = local.service_accounts["page"].member
+}
+
+# Reads how many messages wait; Cloud Monitoring has no smaller scope than a project.
+resource "google_project_iam_member" "page_metrics" {
+  count = var.page == null ? 0 : 1
+
+  project = var.project_id
+  role    = "roles/monitoring.viewer"
+  member  = local.service_accounts["page"].member
+}
+
+resource "google_storage_bucket_iam_member" "page_models" {
+  count = var.page == null || local.page_reads == null ? 0 : 1
+
+  bucket = local.buckets[local.models_bucket]
+  role   = "roles/storage.objectViewer"
+  member = local.service_accounts["page"].member
+
+  condition {
+    title      = "models that the page shows"
+    expression = local.page_reads
+  }
 }
 
 output "page_url" {

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from client.gcp import Cloud, UsageError
 from client.text import plain
+from client.transport.base import SendOptions
 from client.web import dead_letters
+from client.web.connection import TIMEOUT_S
+from client.web.encoding import encoded
 from client.web.evaluation_routes import evaluation_routes
 from client.web.guard import Guard
 from client.web.model_routes import model_routes
 from client.web.page import Page
 from client.web.page_files import THUMBNAIL_BYTES, clean_name, is_key, media_type
 from client.web.replies import Refused, checked, json_reply, read_body, reply, too_large
+from client.web.row_number import is_row_number
 from client.web.settings import options_of
 from functions.entrypoints.form import read_form
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
@@ -46,7 +53,7 @@ _JSON_BYTES = 100_000
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(page: Page, host: str) -> Starlette:
+def application(page: Page, host: str) -> ASGIApp:
     """Return the application that serves an open page on `host`."""
     handlers = _Handlers(page)
     routes = [
@@ -58,19 +65,17 @@ def application(page: Page, host: str) -> Starlette:
         Route("/api/live", handlers.live),
         Route("/api/images", handlers.upload, methods=["POST"]),
         Route("/api/again", handlers.again, methods=["POST"]),
-        Route("/api/rows/{job}/{n:int}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
+        Route("/api/rows/{job}/{n:row}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
         *model_routes(page),
-        Route("/api/rows/{job}/{n:int}/{what}", handlers.file),
+        Route("/api/rows/{job}/{n:row}/{what}", handlers.file),
         Route("/api/dead-letters", handlers.dead_letters),
         Route("/api/dead-letters/redrive", handlers.redrive, methods=["POST"]),
         *evaluation_routes(page),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, host=host, iap=page.settings.iap)],
-        exception_handlers={Refused: _refusal, Exception: _failure, 404: _unknown, 405: _unknown},
-    )
+    handled = {Refused: _refusal, Exception: _failure, 404: _unknown, 405: _unknown}
+    # Not as middleware: the reply to an exception does not pass through it.
+    return Guard(Starlette(routes=routes, exception_handlers=handled), host, page.settings.iap)
 
 
 class _Handlers:
@@ -86,10 +91,8 @@ class _Handlers:
         return json_reply(self._page.facts())
 
     async def history(self, request: Request) -> Response:
-        def encoded() -> bytes:
-            return json.dumps(self._page.history()).encode()  # megabytes, which the event loop would wait for
-
-        return Response(await run_in_threadpool(checked, encoded), media_type="application/json")
+        found = await run_in_threadpool(checked, lambda: encoded(self._page.history()))
+        return Response(found, media_type="application/json")
 
     async def live(self, request: Request) -> Response:
         return await reply(self._page.figures)
@@ -116,7 +119,7 @@ class _Handlers:
         try:
             given = json.loads(await self._body(request, _JSON_BYTES))
             job, numbers = given["job"], given["numbers"]
-            is_right = isinstance(job, str) and numbers and all(type(each) is int and each > 0 for each in numbers)
+            is_right = isinstance(job, str) and numbers and all(map(is_row_number, numbers))
         except (ValueError, TypeError, KeyError, RecursionError):
             is_right = False
         if not is_right:
@@ -131,19 +134,46 @@ class _Handlers:
             kind, _, rest = request.headers.get("content-type", "").partition(";")
             name = given.get("filename", "")
             if kind.strip().lower() == "multipart/form-data":
-                form = read_form(body, rest.partition("boundary=")[2].strip().strip('"'), _FORM_OPTIONS)
+                boundary = rest.partition("boundary=")[2].strip().strip('"')
+                form = await run_in_threadpool(read_form, body, boundary, _FORM_OPTIONS)
                 body, name, given = form.data, form.filename or name, {**form.options, **given}
             if len(body) > settings.max_bytes:
                 raise too_large(settings.max_bytes)
             options, way = _options(given), given.get("way") or settings.ways[0]
             await run_in_threadpool(self._write, key, body)
-            answer = await run_in_threadpool(checked, self._page.answer, way, options, key, clean_name(name))
+            answer = await self._answer(way, options, key, clean_name(name))
         except (Refused, InvalidRequest) as exc:
             status = getattr(exc, "status", 400)
             code = {413: "image_too_large", 503: UNAVAILABLE}.get(status, "invalid_request")
             answer = Answer(key, error=Error(code, str(exc)), completed_at=encode_time(datetime.now(UTC)))
         status = HTTP_STATUS[answer.error.code] if answer.error else 200
         return Response(encode_response(answer), status, media_type="application/json")
+
+    async def _answer(self, way: str, options: SendOptions, key: str, name: str) -> Answer:
+        """Send an image, and wait for its response; no thread waits with it. Raises Refused."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[tuple[Answer | None, str]] = loop.create_future()
+
+        def settle(answer: Answer | None, problem: str) -> None:
+            if not arrived.done():
+                arrived.set_result((answer, problem))
+
+        def take(answer: Answer | None, problem: str) -> None:
+            with suppress(RuntimeError):  # the event loop has ended, and the request with it
+                loop.call_soon_threadsafe(settle, answer, problem)
+
+        await run_in_threadpool(checked, self._page.send, way, options, key, name, take)
+        end = partial(settle, None, "the page's server ends; its next start sends the image")
+        self._page.events.at_close.add(end)
+        try:
+            answer, problem = await asyncio.wait_for(arrived, TIMEOUT_S)
+        except TimeoutError:
+            answer, problem = None, f"no answer within {TIMEOUT_S:g} s"
+        finally:
+            self._page.events.at_close.discard(end)
+        if answer is None:
+            raise Refused(503, problem)
+        return answer
 
     async def save_thumbnail(self, request: Request) -> Response:
         data = await self._body(request, THUMBNAIL_BYTES)

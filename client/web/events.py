@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,8 @@ class Events:
     def __init__(self) -> None:
         self._pages: set[_Page] = set()
         self._closed = False
+        self.at_close: set[Callable[[], None]] = set()
+        """What `close` calls first: requests that wait for an answer are ended."""
 
     def publish(self, row: dict[str, Any]) -> None:
         """Send a row to every page."""
@@ -43,6 +45,8 @@ class Events:
     def close(self) -> None:
         """End all streams."""
         self._closed = True
+        for end in tuple(self.at_close):
+            end()
         for page in tuple(self._pages):
             page.wake()
 

@@ -68,7 +68,7 @@ class Guard:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not (self._iap or self._is_own(hosts[0])):
             return _OTHER_HOST
-        if any(urlsplit(origin).netloc.lower() != hosts[0].lower() for origin in origins):
+        if any(_host_of(origin) != hosts[0].lower() for origin in origins):
             return _OTHER_SITE
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not is_link:
             return _OTHER_SITE
@@ -83,3 +83,11 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _host_of(origin: str) -> str:
+    """Return the host and port of an origin, "" where it has none or is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

@@ -44,6 +44,8 @@ _JOBS = 200
 _MOST = 100_000
 """Rows that are measured at a time: about a second, and 100 MB. The commands have no such limit."""
 
+_LABELS = 2_000
+"""Labels of the largest confusion matrix: one of 4,000,000 numbers has 8 MB as JSON."""
 
 _NAMED = 3
 """Jobs that a command names."""
@@ -93,7 +95,9 @@ class Measured:
         notes: list[str] = []
         rows = self._rows([job.id], notes)
         places = {record.request_id: (n, record) for n, record in enumerate(job.records(), 1)}
-        found = evaluate([known.located(record) for record in rows], known.truth)
+        located = [known.located(record) for record in rows]
+        _check_labels(located, known.truth)
+        found = evaluate(located, known.truth)
         notes += left_out(found)
         notes += [
             f"{printable(each)} is never predicted; is it a label of the model?"
@@ -213,6 +217,17 @@ class Measured:
             notes.append(printable(str(exc)))
             return None
         return asdict(found) if found else None
+
+
+def _check_labels(rows: Sequence[Record], truth: Truth) -> None:
+    """Raise UsageError where the confusion matrix of these rows has more than _LABELS labels."""
+    files = [(truth.file_of(row), row.label) for row in rows if row.answered]
+    labels = {label for file, predicted in files if file for label in (truth.labels[file], predicted)}
+    if len(labels) > _LABELS:
+        raise UsageError(
+            f"these images have {len(labels):,} labels, and the page measures {_LABELS:,}: is the column label right? "
+            "The command evaluate has no such limit"
+        )
 
 
 def _judged(samples: Samples, truth: Truth | None, notes: list[str]) -> dict[str, Any]:

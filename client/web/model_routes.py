@@ -22,4 +22,4 @@ def model_routes(page: Page) -> list[Route]:
     async def similar(request: Request) -> Response:
         return await reply(rows.of, request.path_params["job"], request.path_params["n"])
 
-    return [Route("/api/models", models), Route("/api/rows/{job}/{n:int}/similar", similar)]
+    return [Route("/api/models", models), Route("/api/rows/{job}/{n:row}/similar", similar)]

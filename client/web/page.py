@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
@@ -16,18 +15,17 @@ from client.jobs.job import Job
 from client.jobs.place import open_place
 from client.jobs.store import JobStore, default_path
 from client.results.record import Record
-from client.text import SendError
 from client.transport.base import SendOptions
-from client.web.connection import TIMEOUT_S
 from client.web.events import Events
 from client.web.live import STEP_S, WINDOW_S, Live
 from client.web.page_files import PageFiles
 from client.web.queue_depth import QueueDepth
 from client.web.references import References
 from client.web.row import to_json
+from client.web.run import OnAnswer
 from client.web.runs import Runs
 from client.web.settings import MAX_DROP_BYTES, MAX_DROP_IMAGES, Settings
-from functions.messages.contract import TOP_K_LIMIT, Response
+from functions.messages.contract import TOP_K_LIMIT
 
 HISTORY = 10_000
 """Rows of the newest jobs that the page shows."""
@@ -97,25 +95,12 @@ class Page:
                 break
         return {"jobs": jobs, "rows": rows, "queue": self._queue.latest}
 
-    def send(self, way: str, options: SendOptions, key: str, name: str) -> dict[str, Any]:
+    def send(
+        self, way: str, options: SendOptions, key: str, name: str, on_answer: OnAnswer | None = None
+    ) -> dict[str, Any]:
         """Send an image whose file is there. Raises UsageError, SendError and Google's exceptions."""
-        job, number = self._runs.add(way, options, self.files.image(key, name))
+        job, number = self._runs.add(way, options, self.files.image(key, name), on_answer)
         return {"key": key, "job": job, "n": number}
-
-    def answer(self, way: str, options: SendOptions, key: str, name: str) -> Response:
-        """Send an image and wait for its response. Raises like `send`, and SendError when none comes in time."""
-        arrived, found = threading.Event(), list[tuple[Response | None, str]]()
-
-        def take(response: Response | None, problem: str) -> None:
-            found.append((response, problem))
-            arrived.set()
-
-        self._runs.add(way, options, self.files.image(key, name), take)
-        arrived.wait(TIMEOUT_S)
-        response, problem = found[0] if found else (None, f"no answer within {TIMEOUT_S:g} s")
-        if response is None:
-            raise SendError(problem)
-        return response
 
     def again(self, job_id: str, numbers: Iterable[int]) -> int:
         """Send images of a job again that could not be sent or got the error `unavailable`. Returns their number.

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from client.gcp import UsageError
 from client.text import SendError, StoreError, plain
+from client.web.encoding import encoded
 from model.errors import ArtifactError
 from model.text import printable
 
@@ -65,5 +66,9 @@ def json_reply(value: Any, status: int = 200) -> Response:
 
 
 async def reply(action: Callable[..., Any], *arguments: Any) -> Response:
-    """Call an action in a thread, and return what it returns as JSON. Its errors are those of `checked`."""
-    return json_reply(await run_in_threadpool(checked, action, *arguments))
+    """Call an action in a thread, and return what it returns as JSON. Its errors are those of `checked`.
+
+    The thread encodes too: a confusion matrix has megabytes, and the event loop would wait for it.
+    """
+    body = await run_in_threadpool(lambda: encoded(checked(action, *arguments)))
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})

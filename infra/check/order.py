@@ -173,6 +173,11 @@ RULES = (
         "the page's first image must be sent and answered",
     ),
     Rule(
+        ("google_project_iam_member.page_metrics", "google_storage_bucket_iam_member.page_models"),
+        (_PAGE,),
+        "the page must be able to read what it shows first: the served model, and how many messages wait",
+    ),
+    Rule(
         ("google_project_service_identity.iap",),
         ("google_cloud_run_v2_service_iam_member.iap",),
         "a grant needs an existing member: this resource creates IAP's agent",

@@ -59,6 +59,7 @@ _PAIRS = (
     ("retrain", "training_requesters"),
     ("http_endpoint", "response_store"),
     ("http_endpoint", "models"),
+    ("page", "models"),
     ("clients", "client_subscriptions"),
     ("kms_key", "bigquery"),
 )
@@ -69,6 +70,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
     **{f"`{name}`": COMPUTE["push"] | _OPTIONS[name] for name in _ALONE},
     **{f"`{one}` and `{other}`": COMPUTE["push"] | _OPTIONS[one] | _OPTIONS[other] for one, other in _PAIRS},
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
+    "`page` and `artifact_prefix`": COMPUTE["push"] | _OPTIONS["page"] | {"artifact_prefix": "shoes/3"},
     "`scale`": COMPUTE["worker"] | {"scale": "{max = 10, rate = 24}"},
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},
 }

@@ -13,7 +13,7 @@ variables {
 
 run "none" {
   assert {
-    condition     = length(google_cloud_run_v2_service.page) + length(google_iap_web_cloud_run_service_iam_member.page) + length(google_project_iam_custom_role.client) == 0 && !contains(keys(google_service_account.this), "page") && !contains(keys(google_project_service.this), "iap") && output.page_url == null
+    condition     = length(google_cloud_run_v2_service.page) + length(google_iap_web_cloud_run_service_iam_member.page) + length(google_project_iam_custom_role.client) + length(google_project_iam_member.page_metrics) == 0 && !contains(keys(google_service_account.this), "page") && !contains(keys(google_project_service.this), "iap") && output.page_url == null
     error_message = "There is no page by default."
   }
 }
@@ -49,10 +49,12 @@ run "page" {
   }
   assert {
     condition = { for env in google_cloud_run_v2_service.page[0].template[0].containers[0].env : env.name => env.value } == {
+      ARTIFACT                  = "/app/model/artifacts/fashion-mnist"
       DEAD_LETTERS_SUBSCRIPTION = google_pubsub_subscription.this["dead_predict-sub"].id
       GOOGLE_CLOUD_PROJECT      = "some-project"
       IAP_AUDIENCE              = "/projects/123456789012/locations/europe-west1/services/prediction-page"
       PAYLOAD_BUCKET            = "some-project-payloads"
+      REQUEST_SUBSCRIPTION      = google_pubsub_subscription.this["req_predict-sub"].id
       REQUEST_TOPIC             = google_pubsub_topic.this["req_predict"].id
       RESPONSE_TOPIC            = google_pubsub_topic.this["res_predict"].id
       UPLOAD_BUCKET             = "some-project-uploads"
@@ -76,8 +78,49 @@ run "page" {
     error_message = "The page creates images, and reads none."
   }
   assert {
+    condition     = [google_project_iam_member.page_metrics[0].role, google_project_iam_member.page_metrics[0].member] == ["roles/monitoring.viewer", google_service_account.this["page"].member]
+    error_message = "The page reads how many messages wait."
+  }
+  assert {
+    condition     = length(google_storage_bucket_iam_member.page_models) == 0
+    error_message = "The page's image has the worker's model, so the page reads nothing in the models bucket."
+  }
+  assert {
     condition     = length(google_project_iam_member.client) == 0
     error_message = "The page's right to create subscriptions is not its clients'."
+  }
+}
+
+run "of_the_registry" {
+  variables {
+    prefix     = "dev"
+    models     = ["clothing", "shoes@live"]
+    page       = { members = { ana = "user:ana@example.com" } }
+    page_image = "europe-west1-docker.pkg.dev/some-project/dev-images/page@sha256:0"
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.page[0].template[0].containers[0].env : env.name => env.value if contains(["REGISTRY", "MODELS", "ARTIFACT", "COMPARISON_TOPIC"], env.name) } == { REGISTRY = "gs://some-project-dev-models/registry", MODELS = "clothing,shoes@live" }
+    error_message = "The page shows the worker's models of the registry."
+  }
+  assert {
+    condition     = [google_storage_bucket_iam_member.page_models[0].bucket, google_storage_bucket_iam_member.page_models[0].role, google_storage_bucket_iam_member.page_models[0].member == google_service_account.this["page"].member] == ["some-project-dev-models", "roles/storage.objectViewer", true] && one(google_storage_bucket_iam_member.page_models[0].condition).expression == one(google_storage_bucket_iam_member.registry["worker"].condition).expression
+    error_message = "The page reads the registry only, as the worker does."
+  }
+}
+
+run "of_an_artifact" {
+  variables {
+    artifact_prefix = "shoes/3"
+    page            = { members = { ana = "user:ana@example.com" } }
+    page_image      = "europe-west1-docker.pkg.dev/some-project/images/page@sha256:0"
+  }
+  assert {
+    condition     = { for env in google_cloud_run_v2_service.page[0].template[0].containers[0].env : env.name => env.value if contains(["REGISTRY", "MODELS", "ARTIFACT"], env.name) } == { ARTIFACT = "gs://some-project-models/shoes/3" }
+    error_message = "The page shows the worker's artifact."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.page_models[0].role == "roles/storage.objectViewer" && one(google_storage_bucket_iam_member.page_models[0].condition).expression == "resource.name == \"projects/_/buckets/some-project-models\" || resource.name.startsWith(\"projects/_/buckets/some-project-models/objects/shoes/3/\")"
+    error_message = "The page reads the artifact only."
   }
 }
 

@@ -137,6 +137,7 @@ def test_names_are_not_trusted(server: PageServer, shoe: bytes) -> None:
         {"Host": "127.0.0.1.pages.example:80"},
         {"Origin": "https://pages.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -146,11 +147,14 @@ def test_a_page_of_another_site_publishes_and_reads_nothing(
     server: PageServer, shoe: bytes, headers: dict[str, str]
 ) -> None:
     before = len(server.rows())
-    for path in ("/api/images", "/api/again", "/predict", "/api/dead-letters/redrive"):
+    writing = ("/api/images", "/api/again", "/predict", "/api/dead-letters/redrive")
+    for path in (*writing, "/api/evaluation/measure", "/api/evaluation/compare"):
         reply = requests.post(server.url + path, shoe, params={"key": new_key()}, headers=TYPES | headers, timeout=10)
         assert reply.status_code == 403, path
-    assert requests.get(f"{server.url}/api/history", headers=headers, timeout=10).status_code == 403
-    assert len(server.rows()) == before
+    reading = ("facts", "history", "live", "events", "models", "evaluation/jobs", "evaluation/card", "rows/a/1/similar")
+    for path in reading:
+        assert requests.get(f"{server.url}/api/{path}", headers=headers, timeout=10).status_code == 403, path
+    assert len(server.rows()) == before and "Traceback" not in server.said()
 
 
 def test_the_page_itself_sends_with_its_own_origin(server: PageServer, shoe: bytes) -> None:
@@ -192,6 +196,17 @@ def test_unknown_addresses_have_a_sentence(server: PageServer) -> None:
         reply = requests.request(method, server.url + path, timeout=10)
         assert reply.status_code in (404, 405)
         assert (method == "GET" and path.startswith("/static")) or reply.json()["error"]
+
+
+def test_a_number_that_no_row_has_is_refused_in_a_sentence(server: PageServer, shoe: bytes) -> None:
+    job = server.upload(shoe, new_key()).json()["job"]
+    for digits in (12, 30, 5000):
+        rows, number = f"{server.url}/api/rows/{job}", "9" * digits
+        for method, what in (("GET", "thumbnail"), ("GET", "similar"), ("PUT", "thumbnail")):
+            reply = requests.request(method, f"{rows}/{number}/{what}", data=b"\xff\xd8\xff", timeout=10)
+            assert reply.status_code < 500 and (reply.status_code == 204 or reply.json()["error"]), (digits, what)
+    assert server.again(job, 10**30).status_code == 400
+    assert "Traceback" not in server.said()
 
 
 def test_what_was_not_answered_goes_on_after_a_kill(

@@ -240,3 +240,20 @@ def test_everyone_can_use_it_on_every_screen(tab: Tab, samples: Path, width: int
 def history(server: PageServer) -> dict[str, Any]:
     found: dict[str, Any] = requests.get(f"{server.url}/api/history", timeout=10).json()
     return found
+
+
+def test_labels_that_are_numbers_are_ordered_by_their_count(tab: Tab) -> None:
+    ordered = tab.page.evaluate("import('/static/dom.js').then(({byCount}) => byCount({2: 1, 10: 3, Bag: 5, 7: 9}))")
+    assert ordered == [["7", 9], ["Bag", 5], ["10", 3], ["2", 1]]
+
+
+def test_a_drop_that_cannot_be_read_is_named(tab: Tab) -> None:
+    """A folder of the disk that was removed meanwhile; no script can drop a real one."""
+    tab.page.evaluate("""() => {
+      const gone = (done, failed) => failed(new DOMException("the folder was not found", "NotFoundError"));
+      const folder = {isDirectory: true, createReader: () => ({readEntries: gone})};
+      const event = new Event("drop", {cancelable: true});
+      event.dataTransfer = {items: [{webkitGetAsEntry: () => folder}]};
+      dispatchEvent(event);
+    }""")
+    tab.until("document.querySelector('#notice').textContent.includes('cannot be read, and nothing was sent')")

@@ -13,9 +13,12 @@ import requests
 from PIL import Image
 
 from client.__main__ import main
+from client.gcp import UsageError
 from client.jobs.store import JobStore
 from client.report.summary import summarize
 from client.results.result_files import open_writer
+from client.web import measured
+from client.web.page_files import PageFiles
 from infra.local.twin import Delivery, Twin
 from tests.measured_jobs import PERCENT, MeasuredJobs, measured_jobs
 from tests.registry_models import NAME, SHIPPED
@@ -216,6 +219,14 @@ def test_what_cannot_be_measured_has_a_sentence(
     given = {name: getattr(jobs, value, value) if name == "job" else value for name, value in params.items()}
     error = posted(server, path, jobs.labels if labels == b"*" else labels, 400, **given)["error"]
     assert sentence in error and "Traceback" not in server.said()
+
+
+def test_more_labels_than_a_matrix_can_show_are_refused(jobs: MeasuredJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "_LABELS", 2)
+    with JobStore(jobs.folder / "jobs.db") as store:
+        page = measured.Measured(store, PageFiles(jobs.folder / "files"), "")
+        with pytest.raises(UsageError, match=r"these images have [0-9]+ labels, and the page measures 2"):
+            page.evaluation(jobs.dropped, jobs.labels)
 
 
 def test_the_worker_says_which_model_it_serves(

@@ -1,11 +1,13 @@
-"""The page when its disk is full, and when another program holds its job store."""
+"""The page when its disk is full, another program holds its job store, or the worker is silent."""
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from tests.waiting import until
 
 NOWHERE = "http://127.0.0.1:1"
 """The address of a worker at which nothing answers: what matters here happens before an image is sent."""
+
+MANY = 60
+"""Requests at a time: more than the page's server has threads."""
 
 
 @pytest.fixture
@@ -71,3 +76,35 @@ def test_a_full_disk_is_named_and_keeps_no_part(root: Path, tmp_path: Path, samp
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert server.upload(large, key).status_code == 202
         assert len(server.rows()) == 1 and "Traceback" not in server.said()
+
+
+@pytest.mark.slow
+def test_a_worker_that_never_answers_does_not_stop_the_page(root: Path, tmp_path: Path, samples: Path) -> None:
+    env = {name: "" for name in ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "WORKER_URL", "UPLOAD_BUCKET")}
+    shoe = (samples / "sneaker.jpg").read_bytes()
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as silent,
+        ThreadPoolExecutor(MANY) as pool,
+        PageServer(root, tmp_path, env, "--server", f"http://127.0.0.1:{silent.getsockname()[1]}") as server,
+    ):
+        asked = [pool.submit(requests.post, f"{server.url}/predict", shoe, timeout=60) for _ in range(MANY)]
+        assert until(lambda: len(server.rows()) == MANY, 20)
+        assert not any(each.done() for each in asked)
+        assert server.upload(shoe, uuid.uuid4().hex).status_code == 202
+        server.end()
+        assert all(each.result().status_code == 503 for each in asked)
+        assert "the page's server ends" in asked[0].result().json()["error"]["message"]
+        assert "Traceback" not in server.said()
+
+
+def test_a_failure_of_the_server_has_the_headers_of_every_reply(
+    locked: tuple[str, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Page, "facts", lambda page: 1 / 0)
+    reply = requests.get(f"{locked[0]}/api/facts", timeout=10)
+    assert (reply.status_code, reply.json()["error"]) == (
+        500,
+        "the page's server failed; its terminal shows the reason",
+    )
+    assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"

@@ -40,6 +40,9 @@ export async function json(address, options) {
   return body;
 }
 
+// The names and counts of an object, the largest first: JavaScript puts names that are numbers, such as "7", first.
+export const byCount = (counts) => Object.entries(counts).toSorted(([, a], [, b]) => b - a);
+
 export function say(text) {
   $("notice").textContent = text;
   $("notice").hidden = !text;

@@ -1,6 +1,6 @@
 // The figures of the last minutes, and the jobs.
 
-import { $, count, element, json, ms } from "./dom.js";
+import { $, byCount, count, element, json, ms } from "./dom.js";
 import { drift } from "./drift.js";
 import { plot } from "./plot.js";
 import { age } from "./row.js";
@@ -90,7 +90,7 @@ function latency(found) {
 }
 
 function shares(counts) {
-  const found = Object.entries(counts).slice(0, LABELS);
+  const found = byCount(counts).slice(0, LABELS);
   if (!found.length) return null;
   const most = found[0][1];
   const box = element("div", { class: "bars" });

@@ -92,7 +92,11 @@ function takeFiles() {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    sending.send(await sending.dropped(event.dataTransfer));
+    try {
+      sending.send(await sending.dropped(event.dataTransfer));
+    } catch (error) {
+      say(`what was dropped cannot be read, and nothing was sent: ${error.message}`);
+    }
   });
   addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) sending.send(event.clipboardData.files);
