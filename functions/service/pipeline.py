@@ -103,21 +103,15 @@ class Pipeline:
     now: Callable[[], datetime] = _utc_now
 
     def at_hand(self, request: Decoded) -> Choice | None:
-        """The model for a request of which no step waits: its image is small, and its model is loaded. Otherwise None.
-
-        `submit` gets it with `at_once`.
-        """
-        if self.spans or not isinstance(request, Request) or not _is_small(request):
-            return None
-        choice = self.models.at_hand(request)
+        """The model for a request of which no step waits, for `submit` with `at_once`; otherwise None."""
+        is_quick = not self.spans and isinstance(request, Request) and _is_small(request)
+        choice = self.models.at_hand(request) if is_quick else None
         return choice if choice and choice.served.batches else None
 
     def submit(
         self, request: Request | Rejected, choice: Choice | None = None, *, at_once: bool = False
     ) -> Future[Response]:
         """The response to a request by the model of `choice`; without one, it waits for the choice.
-
-        `at_once`: returns without waiting, for a choice of `at_hand`.
 
         The future fails with a transient failure, or CancelledError after `cancel`.
         """
