@@ -86,13 +86,9 @@ class Pipeline:
     now: Callable[[], datetime] = _utc_now
 
     def at_hand(self, request: Decoded) -> Choice | None:
-        """The model for a request of which no step waits: its image is small, and its model is loaded. Otherwise None.
-
-        It is for `submit_at_hand`.
-        """
-        if self.spans or not isinstance(request, Request) or not _is_small(request):
-            return None
-        choice = self.models.at_hand(request)
+        """The model for a request of which no step waits, for `submit_at_hand`; otherwise None."""
+        is_quick = not self.spans and isinstance(request, Request) and _is_small(request)
+        choice = self.models.at_hand(request) if is_quick else None
         return choice if choice and choice.served.batches else None
 
     def submit_at_hand(self, request: Request, choice: Choice) -> Future[Response]:
