@@ -117,7 +117,7 @@ def _answered(envelope: Envelope, requests: Sequence[Request | Rejected], is_pub
     handler = bootstrap.handler()
     try:
         if is_published:  # the handler logs them
-            published = handler.answer(envelope, requests).result()
+            published = handler.answer(envelope, requests, waited=True).result()
             return [
                 response or _error(request.request_id, _UNAVAILABLE)
                 for request, response in zip(requests, published, strict=True)
