@@ -120,7 +120,9 @@ class MemoryResponses:
             future.set_result(str(len(self.published)))
         return future
 
-    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
+    def publish_list(
+        self, responses: Sequence[Response], attributes: Mapping[str, str], *, waited: bool = False
+    ) -> Future[str]:
         self.lists.append((list(responses), dict(attributes)))
         future: Future[str] = Future()
         self.futures.append(future)

@@ -149,7 +149,7 @@ def _answer_several(envelope: Envelope, requests: Sequence[Request | Rejected], 
     handler = bootstrap.handler()
     try:
         if is_published:  # the handler logs them
-            published = handler.answer(envelope, requests).result()
+            published = handler.answer(envelope, requests, waited=True).result()
             return [
                 response or _error(request.request_id, _UNAVAILABLE)
                 for request, response in zip(requests, published, strict=True)

@@ -176,9 +176,11 @@ class TopicResponses:
         """Return at once; the future ends when the broker has the response, or fails after PUBLISH_RETRY_S."""
         return self._publisher.publish(encode_response(response), response_attributes(response), waited=waited)
 
-    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
+    def publish_list(
+        self, responses: Sequence[Response], attributes: Mapping[str, str], *, waited: bool = False
+    ) -> Future[str]:
         """Publish responses in as few messages as their size allows; the future ends like that of `publish`."""
-        return all_of([self._publisher.publish(data, attributes) for data in encode_lists(responses)])
+        return all_of([self._publisher.publish(data, attributes, waited=waited) for data in encode_lists(responses)])
 
 
 class TopicComparisons:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from functions.errors import InvalidRequest
@@ -37,7 +38,6 @@ _MAX_MARKS = 500
 an image has neither."""
 
 _decode = json.JSONDecoder(object_pairs_hook=distinct).decode
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _BOM = b"\xef\xbb\xbf"
 _LINE = '{"request_id": "ID", "image": "BASE64"} or {"request_id": "ID", "image_uri": "gs://bucket/object"}'
@@ -45,14 +45,11 @@ _LINE = '{"request_id": "ID", "image": "BASE64"} or {"request_id": "ID", "image_
 
 def encode_line(request_id: str, image: bytes | ObjectRef, filename: str = "") -> bytes:
     """Return the line of one image, without a line break."""
-    line = {"request_id": request_id}
-    if filename:
-        line["filename"] = filename
+    named = f',"filename":{encode_basestring_ascii(filename)}' if filename else ""
+    head = f'{{"request_id":{encode_basestring_ascii(request_id)}{named}'.encode()
     if isinstance(image, ObjectRef):
-        line["image_uri"] = image.uri
-    else:
-        line["image"] = binascii.b2a_base64(image, newline=False).decode()
-    return _encode(line).encode()
+        return b'%s,"image_uri":%s}' % (head, encode_basestring_ascii(image.uri).encode())
+    return b'%s,"image":"%s"}' % (head, binascii.b2a_base64(image, newline=False))
 
 
 def has_lines(attributes: Mapping[str, str]) -> bool:

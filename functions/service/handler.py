@@ -29,7 +29,7 @@ from functions.service.in_flight import InFlight, Started
 from functions.service.last_failures import LastFailures
 from functions.service.models import Choice
 from functions.service.pipeline import Pipeline
-from functions.service.ports import Delivery, ResponsePublisher, ResponseStore
+from functions.service.ports import Delivery, ResponsePublisher, ResponseStore, SinglePublisher
 from functions.service.response_cache import ResponseCache, identity_of
 from functions.service.several import ImageDelivery, ListPublisher, SharedDelivery
 
@@ -85,22 +85,28 @@ class Handler:
             work.nack(exc)
             return
         if isinstance(requests, list):
-            answered = self.answer(envelope, requests, is_dead_letter=is_dead_letter)
+            waited = delivery.is_awaited
+            answered = self.answer(envelope, requests, is_dead_letter=is_dead_letter, waited=waited)
             work.after(answered, work.settle)
         else:
             work.start(requests, is_dead_letter)
 
     def answer(
-        self, envelope: Envelope, requests: Sequence[Request | Rejected], *, is_dead_letter: bool = False
+        self,
+        envelope: Envelope,
+        requests: Sequence[Request | Rejected],
+        *,
+        is_dead_letter: bool = False,
+        waited: bool = False,
     ) -> Future[Sequence[Response | None]]:
         """Answer the requests of one message at the same time, each like a message of its own.
 
         The future ends with the published responses, in the order of the requests; None for those that are to be
-        delivered again. It never fails.
+        delivered again. It never fails. `waited`: a thread does nothing else until then.
         """
         lists = None
         if RESPONSES in envelope.attributes:
-            lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to))
+            lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to), waited)
         shared = SharedDelivery(envelope, len(requests), lists)
         works = [_Work(self, ImageDelivery(shared, index), lists or self.publisher) for index in range(len(requests))]
         if is_dead_letter:
@@ -148,7 +154,7 @@ class _Work:
 
     handler: Handler
     delivery: Delivery
-    publisher: ResponsePublisher
+    publisher: SinglePublisher
     settled: Callable[[], None] | None = None
     request: Decoded | None = None
     identity: str = ""

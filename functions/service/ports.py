@@ -22,8 +22,8 @@ class ObjectStore(Protocol):
         ...
 
 
-class ResponsePublisher(Protocol):
-    """Publishes responses. Callable from any thread."""
+class SinglePublisher(Protocol):
+    """Publishes the response to one image. Callable from any thread."""
 
     def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
         """Return at once; the future ends when the broker has the response, or fails.
@@ -32,8 +32,17 @@ class ResponsePublisher(Protocol):
         """
         ...
 
-    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
-        """Publish responses as lists; return at once. The future ends when the broker has all of them, or fails."""
+
+class ResponsePublisher(SinglePublisher, Protocol):
+    """Publishes responses, alone and as lists. Callable from any thread."""
+
+    def publish_list(
+        self, responses: Sequence[Response], attributes: Mapping[str, str], *, waited: bool = False
+    ) -> Future[str]:
+        """Publish responses as lists; return at once. The future ends when the broker has all of them, or fails.
+
+        `waited`: as in `publish`.
+        """
         ...
 
 

@@ -14,13 +14,13 @@ from functions.service.ports import ResponsePublisher
 class ListPublisher:
     """Publishes the responses to one message as lists, once there is a response to each of its images that has one.
 
-    Callable from any thread.
+    `waited`: a thread waits for the message. Callable from any thread.
     """
 
     def __init__(
-        self, publisher: ResponsePublisher, requests: Sequence[Decoded], attributes: Mapping[str, str]
+        self, publisher: ResponsePublisher, requests: Sequence[Decoded], attributes: Mapping[str, str], waited: bool
     ) -> None:
-        self._publisher, self._attributes = publisher, attributes
+        self._publisher, self._attributes, self._waited = publisher, attributes, waited
         self._lock = threading.Lock()
         self._responses: dict[str, Response | None] = {request.request_id: None for request in requests}
         self._missing = len(requests)
@@ -36,10 +36,6 @@ class ListPublisher:
         """An image has no response now. Without effect once the lists are published."""
         self._count()
 
-    def publish_list(self, responses: Sequence[Response], attributes: Mapping[str, str]) -> Future[str]:
-        """Publish other lists."""
-        return self._publisher.publish_list(responses, attributes)
-
     def _count(self) -> None:
         with self._lock:
             self._missing -= 1
@@ -49,7 +45,7 @@ class ListPublisher:
         if not responses:
             return
         try:
-            published = self._publisher.publish_list(responses, self._attributes)
+            published = self._publisher.publish_list(responses, self._attributes, waited=self._waited)
         except Exception as exc:
             self._published.set_exception(exc)
         else:
