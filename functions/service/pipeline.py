@@ -117,10 +117,8 @@ class Pipeline:
 
     def submit_all(self, asked: Sequence[tuple[Request | Rejected, Choice]]) -> list[Future[Response]]:
         """The responses to several requests, in their order; those that `submit` makes of each."""
-        responses, together = (
-            list[Future[Response]](),
-            defaultdict[AsyncEngine, list[tuple[_Work, Future[Response]]]](list),
-        )
+        responses = list[Future[Response]]()
+        together = defaultdict[AsyncEngine, list[tuple[_Work, Future[Response]]]](list)
         for request, choice in asked:
             batches = choice.served.batches
             if not (isinstance(request, Request) and batches and self.decodes_in_batches and _is_small(request)):
