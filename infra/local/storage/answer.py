@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
 
 # Statuses without a body.
 _BARE = frozenset({204, 304})
+
+# What the name and the value of a header may be (RFC 9110, 5.1 and 5.5). A line break would start another header.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Refusal(Exception):
@@ -60,23 +66,35 @@ class Answer:
         known = {308: "Resume Incomplete", 499: "Client Closed Request"}
         return known.get(self.status) or HTTPStatus(self.status).phrase
 
+    def header_lines(self) -> bytes:
+        """The headers as they are sent, in UTF-8 as in the cloud. One that HTTP cannot carry is left out."""
+        sendable = (
+            f"{name}: {value}\r\n"
+            for name, value in self.headers.items()
+            if ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)) and _NAME.fullmatch(name)
+        )
+        return "".join(sendable).encode(errors="replace")
+
     def close(self) -> None:
         """Close the file."""
         if self.file:
             self.file.close()
 
-    def send(self, handler: BaseHTTPRequestHandler, pause_s: float = 0.0) -> None:
-        """Send the response, a small one in one write. With `pause_s`, pause before the second half of the body."""
-        size = self.length if self.file else len(self.content)
-        handler.send_response(self.status, self.phrase)
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self.length if self.file else len(self.content)
+
+    def head(self) -> bytes:
+        """The status line and the headers, with the empty line after them."""
         if self.status not in _BARE:
-            self.headers.setdefault("Content-Length", str(size))
-        for name, value in self.headers.items():
-            handler.send_header(name, value)
-        head = b"".join([*handler._headers_buffer, b"\r\n"])  # type: ignore[attr-defined]
-        handler._headers_buffer = []  # type: ignore[attr-defined]
-        if self.status in _BARE or handler.command == "HEAD":
-            size = 0
+            self.headers.setdefault("Content-Length", str(self.size))
+        first = f"HTTP/1.1 {self.status} {self.phrase}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        return first.encode() + self.header_lines() + b"\r\n"
+
+    def send(self, handler: BaseHTTPRequestHandler, head: bytes, pause_s: float = 0.0) -> None:
+        """Send the response, a small one in one write. With `pause_s`, pause before the second half of the body."""
+        size = 0 if self.status in _BARE or handler.command == "HEAD" else self.size
         half = size // 2 if pause_s else size
         handler.wfile.write(head if self.file else head + self.content[:half])
         self._send_file(handler, 0, half)

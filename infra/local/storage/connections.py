@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import socket
 import struct
@@ -17,6 +18,8 @@ from typing import Any, Protocol
 from infra.local.fault_plan import FaultInjector
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
+
+_log = logging.getLogger("infra.local.storage")
 
 # Bytes of a body that is kept in memory; a larger one is written to a file.
 _SMALL = 1 << 20
@@ -71,9 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Connections
+    begun = False  # whether a part of the response may have been sent
 
     def _serve(self) -> None:
-        storage = self.server.storage
+        storage, self.begun = self.server.storage, False
         try:
             with self._request() as request:
                 if reset := storage.faults.happens("resets"):
@@ -96,12 +100,22 @@ class _Handler(BaseHTTPRequestHandler):
                         answer.headers["Connection"] = "close"
                         self.close_connection = True
                     slow = request.method == "GET" and storage.faults.happens("slow_reads")
-                    answer.send(self, pause_s=storage.faults.plan.slow_s if slow else 0.0)
+                    self._send(answer, pause_s=storage.faults.plan.slow_s if slow else 0.0)
         except Refusal as exc:
             self.close_connection = True  # the rest of the body is unread
-            Answer.refusal(exc.status, str(exc), exc.reason).send(self)
+            self._send(Answer.refusal(exc.status, str(exc), exc.reason))
         except ConnectionError:
             self.close_connection = True
+        except Exception:
+            self.close_connection = True
+            _log.exception("%s %s", self.command, self.path)
+            if not self.begun:
+                self._send(Answer.refusal(500, "The local Storage server failed; see its log"))
+
+    def _send(self, answer: Answer, pause_s: float = 0.0) -> None:
+        head = answer.head()
+        self.begun = True
+        answer.send(self, head, pause_s)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

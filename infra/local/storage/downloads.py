@@ -35,7 +35,7 @@ def download(request: Request, store: Store) -> Answer:
     there, size, encoding = row.data, int(row.data["size"]), row.data.get("contentEncoding")
     answer = Answer(headers={header: str(there[field]) for field, header in _HEADERS.items() if there.get(field)})
     for key, value in (there.get("metadata") or {}).items():
-        answer.headers[f"X-Goog-Meta-{key}"] = str(value).encode().decode("latin-1")
+        answer.headers[f"X-Goog-Meta-{key}"] = str(value)
     answer.headers |= {
         "ETag": row.etag,
         "X-Goog-Generation": str(row.generation),

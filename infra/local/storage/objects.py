@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infra.local.storage import access, buckets
+from infra.local.storage import access, buckets, metadata
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request
@@ -31,18 +31,19 @@ def named(request: Request, store: Store) -> tuple[Row, Row]:
 
 
 def publish(
-    store: Store, bucket: Row, name: str, metadata: Mapping[str, Any], body: str, conditions: Mapping[str, str]
+    store: Store, bucket: Row, name: str, fields: Mapping[str, Any], body: str, conditions: Mapping[str, str]
 ) -> Row:
     """Make an object live. The previous live object of its name is archived or deleted.
 
-    `metadata`: its metadata, including the server's measurements (size, hashes, componentCount, customerEncryption).
+    `fields`: its metadata, including the server's measurements (size, hashes, componentCount, customerEncryption).
     """
     if not name or len(name.encode()) > 1024 or "\n" in name or "\r" in name:
         raise Refusal(400, f"name must be 1 to 1024 bytes on one line, not {name[:80]!r}", "invalid")
+    metadata.check(fields)
     before = store.get("object", bucket.name, name)
     check(conditions, before)
     made = {"metageneration": "1", "timeCreated": (at := now()), "updated": at, "timeStorageClassUpdated": at}
-    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **metadata, **made}
+    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **fields, **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
     if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
@@ -71,6 +72,7 @@ def patch(request: Request, store: Store) -> Any:
     access.check_change(bucket, asked)
     held, retention = row.data.get("eventBasedHold"), row.data.get("retention")
     change(row, asked, replace=request.method == "PUT")
+    metadata.check(row.data)
     if row.data.get("retention") != retention and retention and not request.flag("overrideUnlockedRetention"):
         raise Refusal(403, "The object's retention can be changed only with overrideUnlockedRetention", "forbidden")
     if held and not row.data.get("eventBasedHold"):
@@ -89,10 +91,10 @@ def restore(request: Request, store: Store) -> Any:
     """Restore a soft-deleted object as a new generation."""
     bucket = buckets.find(store, request.bucket)
     row = find(store, bucket, request.object, request.number("generation"), state=DELETED)
-    metadata = {
+    fields = {
         name: value for name, value in row.data.items() if not name.endswith("DeleteTime") and name != "timeDeleted"
     }
-    made = publish(store, bucket, row.name, metadata, store.join([row.body]), request.conditions)
+    made = publish(store, bucket, row.name, fields, store.join([row.body]), request.conditions)
     return shown(made, request.base_url, bucket)
 
 

@@ -70,6 +70,8 @@ def json_object(text: bytes) -> Mapping[str, Any]:
     """Parse a JSON object. Refuses other values."""
     try:
         found = json.loads(text or b"{}")
+        if b"\\ud" in text.lower():  # half of a surrogate pair alone is not text
+            json.dumps(found, ensure_ascii=False).encode()
     except ValueError as exc:
         raise Refusal(400, f"The body is not JSON: {exc}", "parseError") from exc
     if not isinstance(found, Mapping):
