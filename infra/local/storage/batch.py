@@ -9,7 +9,6 @@ from email.parser import BytesParser
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
 
-PATH = "/batch/storage/v1"
 # Requests in a batch.
 _LIMIT = 1000
 _MARK = "batch_of_answers"

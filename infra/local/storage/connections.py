@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import mmap
+import re
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,13 +18,19 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
 from infra.local.fault_plan import FaultInjector
+from infra.local.storage import addresses
 from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.compression import decompressed
 from infra.local.storage.request import Request
 
 _log = logging.getLogger("infra.local.storage")
 
 # Bytes of a body that is kept in memory; a larger one is written to a file.
 _SMALL = 1 << 20
+
+# Bytes of a body with gzip when it is decompressed: of an upload, and of another request.
+_MOST_DECOMPRESSED = 1 << 30
+_MOST_JSON = 1 << 24
 
 
 class Answering(Protocol):
@@ -126,16 +134,42 @@ class _Handler(BaseHTTPRequestHandler):
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if not length.isdecimal():
             raise Refusal(400, f"Content-Length must be a whole number, not {length!r}", "invalid")
-        if not chunked and int(length) <= _SMALL:
+        encoded = self._is_encoded()
+        if not chunked and not encoded and int(length) <= _SMALL:
             yield Request(self.command, self.path, self.headers, self._read(int(length)))
             return
+        pieces = self._pieces(self._chunks() if chunked else [int(length)])
+        if encoded:
+            pieces = decompressed(pieces, _MOST_DECOMPRESSED if "/upload/" in self.path else _MOST_JSON)
+        first, size = list[bytes](), 0
+        while size <= _SMALL and (piece := next(pieces, None)) is not None:
+            first.append(piece)
+            size += len(piece)
+        if size <= _SMALL:
+            yield Request(self.command, self.path, self.headers, b"".join(first))
+            return
         with NamedTemporaryFile(dir=self.server.storage.spool, prefix="spool-") as file:
-            for size in self._chunks() if chunked else [int(length)]:
-                while size:
-                    size -= file.write(self._read(min(size, _SMALL)))
+            for piece in itertools.chain(first, pieces):
+                file.write(piece)
             file.flush()
-            body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else b""
+            body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             yield Request(self.command, self.path, self.headers, body, Path(file.name))
+
+    def _is_encoded(self) -> bool:
+        """Whether the body itself is compressed. For the XML API and for chunks, the header describes the object."""
+        path, _, query = self.path.partition("?")
+        return (
+            self.headers.get("Content-Encoding", "").lower() == "gzip"
+            and addresses.is_json(addresses.path_of(path, self.headers.get("Host", "")))
+            and not re.search(r"(?:^|&)(?:upload_id=|contentEncoding=gzip)", query)
+        )
+
+    def _pieces(self, sizes: Iterable[int]) -> Iterator[bytes]:
+        for size in sizes:
+            while size:
+                piece = self._read(min(size, _SMALL))
+                size -= len(piece)
+                yield piece
 
     def _chunks(self) -> Iterator[int]:
         """Yield the size of each chunk of a body, which the caller must read before the next one (RFC 9112)."""

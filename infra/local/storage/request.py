@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from infra.local.storage.addresses import path_of
 from infra.local.storage.answer import Refusal
 
 _CONDITIONS = {
@@ -27,7 +28,8 @@ class Request:
         self, method: str, address: str, headers: Message, body: bytes | mmap.mmap = b"", spool: Path | None = None
     ) -> None:
         self.method = headers.get("x-http-method-override") or method
-        self.path, _, query = address.partition("?")
+        path, _, query = address.partition("?")
+        self.path = path_of(path, headers.get("Host", ""))
         self.pairs = parse_qsl(query, keep_blank_values=True)
         self.query = dict(self.pairs)
         self.headers, self.body, self.spool = headers, body, spool

@@ -6,14 +6,23 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from infra.local.storage import access, buckets, configs, copies, downloads, listing, multipart, objects, uploads
+from infra.local.storage import (
+    access,
+    addresses,
+    buckets,
+    configs,
+    copies,
+    downloads,
+    listing,
+    multipart,
+    objects,
+    uploads,
+)
 from infra.local.storage.request import Request
 from infra.local.storage.store import Store
 
 Handler = Callable[[Request, Store], Any]
 
-# Some clients leave out /storage/v1 or /upload when they use an emulator.
-_JSON = re.compile(r"(?:/resumable)?(?:/(?:upload|(download)))?(?:/storage/v1(?=/[bp])|(?=/b/))(/.*)")
 _B, _O, _LIST = (
     r"/b/(?P<bucket>[^/]+)",
     r"/o/(?P<object>[^/]+)",
@@ -82,9 +91,9 @@ UNLOCKED: frozenset[Handler] = frozenset({uploads.insert, uploads.resume, multip
 
 def route(request: Request) -> Handler | None:
     """The handler of a request, whose `params` it sets; None when no route matches."""
-    if not (match := _JSON.fullmatch(request.path)):
+    if not (match := addresses.JSON.fullmatch(request.path)):
         return None if request.path.startswith("/storage/v1/") else _xml(request)
-    path = match[2]
+    path = match["resource"]
     if (upload := _UPLOAD.fullmatch(path)) and request.method in ("POST", "PUT", "DELETE"):
         request.params = upload.groupdict()
         if "upload_id" in request.query:
@@ -93,7 +102,7 @@ def route(request: Request) -> Handler | None:
     for methods, pattern, handler in _COMPILED:
         if request.method in methods and (found := pattern.fullmatch(path)):
             request.params = found.groupdict()
-            media = handler is objects.get and (match[1] or request.query.get("alt") == "media")
+            media = handler is objects.get and (match["media"] or request.query.get("alt") == "media")
             return downloads.download if media else handler
     return None
 

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.ports import LOOPBACK, reachable
-from infra.local.storage import batch, buckets, configs
+from infra.local.storage import addresses, batch, buckets, configs
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.connections import Connections
 from infra.local.storage.notify import Notifier
@@ -118,7 +118,7 @@ class StorageServer:
             if self._failures and self._failures[0][1] in request.path:
                 return Answer.refusal(self._failures.pop(0)[0], "An injected failure")
         try:
-            if request.path == batch.PATH:
+            if request.path == addresses.BATCH:
                 return batch.answer_batch(request, self._handle)
             handler = route(request)
             if handler is None:

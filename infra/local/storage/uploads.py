@@ -17,7 +17,8 @@ from infra.local.storage.request import Request, json_object
 from infra.local.storage.resources import shown, writable
 from infra.local.storage.store import Row, Store
 
-_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(?:\*|(\d+))")
+# A last byte of * is that of the body: Google's Node client does not know its length when it begins.
+_RANGE = re.compile(r"bytes (?:\*|(?P<first>\d+)-(?P<last>\d+|\*))/(?:\*|(?P<total>\d+))")
 _OF_HASH = {"crc32c": "crc32c", "md5": "md5Hash"}
 
 
@@ -81,7 +82,7 @@ def resume(request: Request, store: Store) -> Any:
         store.put(upload)
     received = store.size(upload.body)
     if total is None or received < total:
-        return Answer(status=308, headers={"Range": f"bytes=0-{received - 1}"} if received else {})
+        return _progress(request, received)
     body, metadata = upload.body or store.save(b""), upload.data["said"]
     sums = store.measure(body)
     with store.change():
@@ -100,6 +101,14 @@ def resume(request: Request, store: Store) -> Any:
     return shown(row, request.base_url, bucket)
 
 
+def _progress(request: Request, received: int) -> Answer:
+    """The bytes that were received: with status 308, or where a client cannot take that, in a header of a 200."""
+    headers = {"Range": f"bytes=0-{received - 1}"} if received else {}
+    if request.headers.get("X-GUploader-No-308", "").lower() == "yes":
+        return Answer(headers={**headers, "X-Http-Status-Code-Override": "308"})
+    return Answer(status=308, headers=headers)
+
+
 def _made(request: Request, store: Store, upload: Row) -> Any:
     bucket = buckets.find(store, request.bucket)
     row = objects.find(store, bucket, upload.data["name"], upload.data["made"])
@@ -116,22 +125,27 @@ def find(request: Request, store: Store) -> Row:
 
 def _receive(request: Request, store: Store, upload: Row) -> int | None:
     """Store a request's bytes; returns the total size when it is known."""
-    asked, size = request.headers.get("Content-Range"), len(request.body)
-    match = _RANGE.fullmatch(asked) if asked else None
-    if asked and not match:
+    asked, size = request.headers.get("Content-Range", f"bytes 0-*/{len(request.body)}"), len(request.body)
+    if not (match := _RANGE.fullmatch(asked)):
         raise Refusal(400, f"Content-Range must look like bytes 0-99/100, not {asked!r}", "invalid")
-    first, _, total = (match[1], match[2], match[3]) if match else ("0", "", str(size))
+    first, last, total = match["first"], match["last"], match["total"]
+    if first is None:
+        return int(total) if total else None
+    first = int(first)
     received = store.size(upload.body)
-    if first is not None and size:
-        if int(first) > received:
-            reason = f"The upload has {received} bytes so far; the next must start there, not at {first}"
-            raise Refusal(400, reason, "invalid")
-        fresh = memoryview(request.body)[received - int(first) :]  # bytes that were sent again are skipped
+    if last != "*" and size != int(last) + 1 - first:
+        raise Refusal(400, f"Content-Range is {asked}, but the body has {size} bytes", "invalid")
+    if first > received:
+        reason = f"The upload has {received} bytes so far; the next must start there, not at {first}"
+        raise Refusal(400, reason, "invalid")
+    if fresh := memoryview(request.body)[received - first :]:  # bytes that were sent again are skipped
         if upload.body:
             store.append(upload.body, fresh)
         else:
             upload.body = store.save(fresh, request.spool, grows=True)
-    return int(total) if total is not None else None
+    if total is None:
+        return first + size if last == "*" else None
+    return int(total)
 
 
 def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview, str]:
