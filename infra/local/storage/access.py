@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now
+from infra.local.storage.resources import changed, now, renew
 from infra.local.storage.store import Row, Store
 
 _PREDEFINED = {
@@ -75,7 +75,7 @@ def entries(request: Request, store: Store, bucket: Row, row: Row) -> Any:
         there[entity] = {"entity": entity, "role": asked.get("role")}
     asked_for = {field: list(there.values())}
     check_change(bucket, asked_for)
-    change(row, asked_for)
+    renew(row, {**row.data, **asked_for})
     store.put(row)
     return {"kind": kind, **there[entity]} if request.method != "DELETE" else None
 
@@ -94,7 +94,7 @@ def policy(request: Request, store: Store, bucket: Row) -> Any:
                 raise Refusal(400, "A policy with conditions must have a version of at least 3", "invalid")
         if asked.get("etag", there["etag"]) != there["etag"]:
             raise Refusal(412, "The policy was changed since it was read; read it again", "conditionNotMet")
-        change(bucket, {})
+        renew(bucket, {**bucket.data, "iam": None})
         there = {"version": 1, **asked, "etag": bucket.etag}
         bucket.data["iam"] = there
         store.put(bucket)
@@ -151,7 +151,7 @@ def one_key(request: Request, store: Store) -> Any:
     if state not in ("ACTIVE", "INACTIVE", "DELETED"):
         raise Refusal(400, f"state must be ACTIVE or INACTIVE, not {state!r}", "invalid")
     check(request.conditions, row)
-    change(row, {"state": state})
+    renew(row, changed(row.data, {"state": state}))
     store.put(row)
     return _key(row) if request.method != "DELETE" else None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from infra.local.storage import access
 from infra.local.storage.answer import Refusal
-from infra.local.storage.preconditions import check
+from infra.local.storage.preconditions import check, check_version
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now, page, shown, soft_s, writable
+from infra.local.storage.resources import changed, now, page, renew, shown, soft_delete_times, soft_s, writable
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 _STAMPED = {
@@ -48,7 +49,7 @@ def make(store: Store, name: str, settings: dict[str, Any]) -> Row:
         "timeCreated": (made := now()),
         "updated": made,
     }
-    return store.put(_settled(Row("bucket", "", name, data, store.generation()), {}))
+    return store.put(Row("bucket", "", name, _settled(data, {}), store.generation()))
 
 
 def create(request: Request, store: Store) -> Any:
@@ -82,13 +83,16 @@ def patch(request: Request, store: Store) -> Any:
     """Merge settings into a bucket's, or with PUT replace them."""
     row = find(store, request.bucket)
     check(request.conditions, row)
-    asked, before = {**request.json(), **access.predefined(request)}, dict(row.data)
+    fields = request.json()
+    check_version(request, row, fields)
+    asked, before = {**fields, **access.predefined(request)}, row.data
     access.check_change(row, asked)
-    change(row, asked, replace=request.method == "PUT")
-    locked, kept = before.get("retentionPolicy", {}), row.data.get("retentionPolicy", {})
+    data = _settled(changed(before, asked, replace=request.method == "PUT"), before)
+    locked, kept = before.get("retentionPolicy", {}), data.get("retentionPolicy", {})
     if locked.get("isLocked") and int(kept.get("retentionPeriod", 0)) < int(locked["retentionPeriod"]):
         raise Refusal(403, "A locked retention policy cannot be shortened or removed", "forbidden")
-    return shown(store.put(_settled(row, before)), request.base_url, full=_full(request))
+    renew(row, data)
+    return shown(store.put(row), request.base_url, full=_full(request))
 
 
 def lock(request: Request, store: Store) -> Any:
@@ -97,7 +101,7 @@ def lock(request: Request, store: Store) -> Any:
     check(request.conditions, row)
     if "retentionPolicy" not in row.data:
         raise Refusal(400, f"The bucket {row.name} has no retention policy to lock", "invalid")
-    change(row, {"retentionPolicy": {"isLocked": True}})
+    renew(row, changed(row.data, {"retentionPolicy": {"isLocked": True}}))
     return shown(store.put(row), request.base_url)
 
 
@@ -112,7 +116,7 @@ def delete(request: Request, store: Store) -> None:
             store.delete(each)
     if kept_s := soft_s(row):
         row.state = DELETED
-        row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
+        row.data |= soft_delete_times(kept_s)
         store.put(row)
     else:
         store.delete(row)
@@ -133,30 +137,37 @@ def _wanted(request: Request, store: Store) -> Row:
     return row
 
 
-def _settled(row: Row, before: dict[str, Any]) -> Row:
+def _settled(data: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Set the times at which policies took effect, and refuse invalid settings."""
     for field in ("retentionPolicy", "softDeletePolicy", "autoclass", "versioning", "encryption", "iamConfiguration"):
-        if not isinstance(row.data.get(field, {}), dict):
-            raise Refusal(400, f"{field} must be an object, not {row.data[field]!r}", "invalid")
-    prevention = row.data.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited")
+        if not isinstance(data.get(field, {}), dict):
+            raise Refusal(400, f"{field} must be an object, not {data[field]!r}", "invalid")
+    prevention = data.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited")
     if prevention not in _PREVENTION:
         raise Refusal(
             400, f"publicAccessPrevention must be one of {', '.join(_PREVENTION)}, not {prevention!r}", "invalid"
         )
-    if row.data.get("autoclass"):
-        row.data["autoclass"] = {"terminalStorageClass": "NEARLINE", **row.data["autoclass"]}
+    if data.get("autoclass"):
+        data["autoclass"] = {"terminalStorageClass": "NEARLINE", **data["autoclass"]}
     for field, part in (("retentionPolicy", "retentionPeriod"), ("softDeletePolicy", "retentionDurationSeconds")):
-        seconds = row.data.get(field, {}).get(part, 0)
-        if not str(seconds).isdecimal():
+        if part not in data.get(field, {}):
+            continue
+        seconds = str(data[field][part])
+        if not seconds.isdecimal():
             raise Refusal(400, f"{field}.{part} must be a whole number of seconds, not {seconds!r}", "invalid")
+        data[field] = {**data[field], part: seconds}
     for field, stamps in _STAMPED.items():
-        if row.data.get(field) and row.data[field] != before.get(field):
-            row.data[field] = {**row.data[field], **dict.fromkeys(stamps, now())}
-    for name, rule in row.data.get("encryption", {}).items():
+        if data.get(field) and data[field] != before.get(field):
+            data[field] = {**data[field], **dict.fromkeys(stamps, now())}
+    encryption = data.get("encryption", {})
+    for name, rule in encryption.items():
         if isinstance(rule, dict) and rule != before.get("encryption", {}).get(name):  # a restriction of encryption
             since = {"effectiveTime": now()} if rule.get("restrictionMode") == "FullyRestricted" else {}
-            row.data["encryption"][name] = {"restrictionMode": rule.get("restrictionMode"), **since}
-    return row
+            data["encryption"] = {
+                **data["encryption"],
+                name: {"restrictionMode": rule.get("restrictionMode"), **since},
+            }
+    return data
 
 
 def _full(request: Request) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from infra.local.storage import access, buckets, keys, objects
+from infra.local.storage import access, buckets, contexts, keys, objects, uploads
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check, check_source
 from infra.local.storage.request import Request
@@ -69,12 +69,17 @@ def compose(request: Request, store: Store) -> Any:
         check({name: str(value) for name, value in (each.get("objectPreconditions") or {}).items()}, row)
         keys.check(row, request)
         sources.append(row)
-    metadata = writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
+    wanted = asked.get("destination") or {}
+    metadata = {**contexts.merged(sources), **writable(wanted), **access.predefined(request), **keys.given(request)}
     body = store.join([row.body for row in sources])
     sums = store.measure(body)
+    uploads.compare({"crc32c": wanted.get("crc32c")}, sums)
     del sums["md5Hash"]  # a composite object has none
     sums["componentCount"] = sum(int(row.data.get("componentCount", 1)) for row in sources)  # type: ignore[assignment]
     made = objects.publish(store, bucket, request.object, metadata | sums, body, request.conditions)
+    if asked.get("deleteSourceObjects"):
+        for row in {row.generation: row for row in sources if row.name != made.name}.values():
+            objects.retire(store, bucket, row)
     return shown(made, request.base_url, bucket, full=True)
 
 

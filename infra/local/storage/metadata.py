@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from infra.local.storage.answer import Refusal
 
 # Fields that downloads send as headers.
 _HEADER_FIELDS = ("contentType", "cacheControl", "contentDisposition", "contentEncoding", "contentLanguage")
+_MODES = ("Unlocked", "Locked")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -18,6 +20,8 @@ def check(data: Mapping[str, Any]) -> None:
     for field in _HEADER_FIELDS:
         if (value := data.get(field)) is not None:
             _check_text(field, value)
+    if (retention := data.get("retention")) is not None:
+        _check_retention(retention)
     custom = data.get("metadata")
     if custom is None:
         return
@@ -27,6 +31,23 @@ def check(data: Mapping[str, Any]) -> None:
         _check_text("A key of metadata", key)
         if not isinstance(value, str):
             raise Refusal(400, f"metadata[{key!r}] must be a string, not {value!r}", "invalid")
+
+
+def check_time(field: str, value: object) -> datetime:
+    """A time in RFC 3339. Refuses other values."""
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        time = datetime.min
+    if time.tzinfo is None:
+        raise Refusal(400, f"{field} must be a time such as 2030-01-31T12:00:00Z, not {value!r}", "invalid")
+    return time
+
+
+def _check_retention(retention: object) -> None:
+    if not isinstance(retention, Mapping) or retention.get("mode") not in _MODES:
+        raise Refusal(400, f"retention must have a mode, {' or '.join(_MODES)}, and a retainUntilTime", "invalid")
+    check_time("retention.retainUntilTime", retention.get("retainUntilTime"))
 
 
 def _check_text(field: str, value: object) -> None:

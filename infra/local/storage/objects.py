@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from infra.local.storage import access, buckets, metadata
+from infra.local.storage import access, buckets, contexts, metadata
 from infra.local.storage.answer import Refusal
-from infra.local.storage.preconditions import check
+from infra.local.storage.preconditions import check, check_version
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now, retained_until, shown, soft_s
+from infra.local.storage.resources import changed, now, renew, retained_until, shown, soft_delete_times, soft_s
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 
@@ -21,12 +22,19 @@ def find(store: Store, bucket: Row, name: str, generation: int = 0, *, state: in
     return row
 
 
-def named(request: Request, store: Store) -> tuple[Row, Row]:
-    """The bucket and the object that a request names, after the check of its preconditions."""
+def named(request: Request, store: Store, fields: Mapping[str, Any] | None = None) -> tuple[Row, Row]:
+    """The bucket and the object that a request names, after the check of its preconditions.
+
+    `fields`: the resource in a request that changes it. Google's Java client names the generation only there.
+    """
     bucket = buckets.find(store, request.bucket)
     state = DELETED if request.flag("softDeleted") else None
-    row = find(store, bucket, request.object, request.number("generation"), state=state)
+    generation = request.query.get("generation") or str((fields or {}).get("generation") or 0)
+    if not generation.isdecimal():
+        raise Refusal(400, f"generation must be a whole number, not {generation!r}", "invalid")
+    row = find(store, bucket, request.object, int(generation), state=state)
     check(request.conditions, row, reads=request.method in ("GET", "HEAD"))
+    check_version(request, row, fields or {})
     return bucket, row
 
 
@@ -42,8 +50,9 @@ def publish(
     metadata.check(fields)
     before = store.get("object", bucket.name, name)
     check(conditions, before)
-    made = {"metageneration": "1", "timeCreated": (at := now()), "updated": at, "timeStorageClassUpdated": at}
-    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **fields, **made}
+    at = now()
+    made = {"metageneration": "1", **dict.fromkeys(("timeCreated", "updated", "timeStorageClassUpdated"), at)}
+    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **contexts.settled(fields, {}, at), **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
     if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
@@ -67,18 +76,34 @@ def get(request: Request, store: Store) -> Any:
 
 def patch(request: Request, store: Store) -> Any:
     """Merge metadata into an object's, or with PUT replace it."""
-    bucket, row = named(request, store)
-    asked = {**request.json(), **access.predefined(request)}
+    fields = request.json()
+    bucket, row = named(request, store, fields)
+    asked, before = {**contexts.patched(fields), **access.predefined(request)}, row.data
     access.check_change(bucket, asked)
-    held, retention = row.data.get("eventBasedHold"), row.data.get("retention")
-    change(row, asked, replace=request.method == "PUT")
-    metadata.check(row.data)
-    if row.data.get("retention") != retention and retention and not request.flag("overrideUnlockedRetention"):
-        raise Refusal(403, "The object's retention can be changed only with overrideUnlockedRetention", "forbidden")
-    if held and not row.data.get("eventBasedHold"):
-        row.data["holdReleased"] = now()
-    store.note("OBJECT_METADATA_UPDATE", row)
-    return shown(store.put(row), request.base_url, bucket, full=True)
+    data = contexts.settled(changed(before, asked, replace=request.method == "PUT"), before, now())
+    metadata.check(data)
+    _check_retention(before.get("retention"), data.get("retention"), request.flag("overrideUnlockedRetention"))
+    if before.get("eventBasedHold") and not data.get("eventBasedHold"):
+        data["holdReleased"] = now()
+    if renew(row, data):
+        store.note("OBJECT_METADATA_UPDATE", row)
+        store.put(row)
+    return shown(row, request.base_url, bucket, full=True)
+
+
+def _check_retention(before: Mapping[str, str] | None, after: Mapping[str, str] | None, override: bool) -> None:
+    """Refuse a change of an object's own retention, except a longer time, a lock, or with `override` while unlocked."""
+    if not before or after == before:
+        return
+    if after and after.get("mode") in (before["mode"], "Locked"):
+        was, until = (datetime.fromisoformat(each["retainUntilTime"]) for each in (before, after))
+        if until >= was:
+            return
+    if before["mode"] == "Locked":
+        raise Refusal(403, "The object's retention is locked, and can only be made longer", "forbidden")
+    if not override:
+        reason = "The object's retention can be shortened or removed only with overrideUnlockedRetention"
+        raise Refusal(403, reason, "forbidden")
 
 
 def delete(request: Request, store: Store) -> None:
@@ -113,7 +138,7 @@ def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra:
     store.note("OBJECT_DELETE", row, **extra)
     if kept_s := soft_s(bucket):
         row.state = DELETED
-        row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
+        row.data |= soft_delete_times(kept_s)
         store.put(row)
     else:
         store.delete(row)

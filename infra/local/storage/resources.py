@@ -22,29 +22,49 @@ _OURS = frozenset({
 # Fields that a replacement keeps.
 _KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
 
+# Fields that exist always; an empty object in a patch leaves them as they are.
+_ALWAYS = frozenset({"iamConfiguration", "softDeletePolicy"})
+
 # Fields that responses omit, except in the `full` projection.
 _HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
 
 
-def now(later_s: float = 0.0) -> str:
-    """The time in `later_s` seconds, in RFC 3339 with microseconds."""
-    return (datetime.now(UTC) + timedelta(seconds=later_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def now() -> str:
+    """The time, in RFC 3339 with microseconds."""
+    return _text(datetime.now(UTC))
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def soft_delete_times(kept_s: int) -> dict[str, str]:
+    """When a resource is deleted softly, now, and when it will be deleted for good."""
+    began = datetime.now(UTC)
+    return {"softDeleteTime": _text(began), "hardDeleteTime": _text(began + timedelta(seconds=kept_s))}
 
 
 def writable(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a client may set."""
-    return {name: value for name, value in asked.items() if name not in _OURS and value is not None}
+    return _whole({name: value for name, value in asked.items() if name not in _OURS and value is not None})
 
 
-def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None:
-    """Merge fields (RFC 7396), or replace all that a client may set, and increment the metageneration."""
+def changed(data: Mapping[str, Any], asked: Mapping[str, Any], *, replace: bool = False) -> dict[str, Any]:
+    """The data with fields merged (RFC 7396; an empty object clears), or with all replaced that a client may set."""
     fields = {name: value for name, value in asked.items() if name not in _OURS}
     if replace:
-        gone = [name for name in row.data if name not in _OURS | _KEPT]
-        row.data = {name: value for name, value in row.data.items() if name not in gone} | writable(fields)
-    else:
-        row.data = _merged(row.data, fields)
-    row.data |= {"metageneration": str(int(row.data["metageneration"]) + 1), "updated": now()}
+        kept = {name: value for name, value in data.items() if name in _OURS | _KEPT}
+        return kept | writable(fields)
+    cleared = {name: None for name, value in fields.items() if value == {} and name not in _ALWAYS}
+    return _whole(_merged(data, fields | cleared))
+
+
+def renew(row: Row, data: dict[str, Any]) -> bool:
+    """Give a row its new data and the next metageneration; False where nothing differs."""
+    if data == row.data:
+        return False
+    row.data = data | {"metageneration": str(int(row.data["metageneration"]) + 1), "updated": now()}
+    return True
 
 
 def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
@@ -79,7 +99,7 @@ def retained_until(row: Row, bucket: Row) -> str | None:
     if not period or row.data.get("eventBasedHold"):
         return str(until) if until else None
     began = datetime.fromisoformat(row.data.get("holdReleased") or row.data["timeCreated"])
-    return (began + timedelta(seconds=int(period))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _text(began + timedelta(seconds=int(period)))
 
 
 def soft_s(bucket: Row) -> int:
@@ -101,6 +121,12 @@ def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str,
             return found, found[-1][0]
         found.append(entry)
     return found, None
+
+
+def _whole(data: dict[str, Any]) -> dict[str, Any]:
+    """The data without settings that are empty, which the cloud does not return."""
+    empty: tuple[Any, ...] = ({}, [], {"rule": []}, {"custom": {}})
+    return {name: value for name, value in data.items() if value not in empty or name in ("acl", "defaultObjectAcl")}
 
 
 def _merged(old: Any, new: Any) -> Any:

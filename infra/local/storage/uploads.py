@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 
 from infra.local.storage import access, buckets, keys, objects
 from infra.local.storage.answer import Answer, Refusal
-from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request, json_object
 from infra.local.storage.resources import shown, writable
 from infra.local.storage.store import Row, Store
 
 # A last byte of * is that of the body: Google's Node client does not know its length when it begins.
 _RANGE = re.compile(r"bytes (?:\*|(?P<first>\d+)-(?P<last>\d+|\*))/(?:\*|(?P<total>\d+))")
+# Bytes of which the chunks of a resumable upload must be multiples, except the last.
+_QUANTUM = 1 << 18
 _OF_HASH = {"crc32c": "crc32c", "md5": "md5Hash"}
 
 
@@ -47,8 +48,8 @@ def keep(request: Request, store: Store, metadata: Mapping[str, Any], body: str,
     sums = store.measure(body)
     name = name or request.query.get("name") or str(metadata.get("name") or "")
     with store.change():
-        _compare(metadata, sums)
-        _compare(_declared(request), sums)
+        compare(metadata, sums)
+        compare(_declared(request), sums)
         bucket = buckets.find(store, request.bucket)
         whole = {**writable(metadata), **keys.given(request), **sums}
         return objects.publish(store, bucket, name, whole, body, request.conditions)
@@ -60,13 +61,21 @@ def _start(request: Request, store: Store) -> Answer:
     kind = request.headers.get("X-Upload-Content-Type") or "application/octet-stream"
     metadata = {"contentType": kind, **asked, **_of_query(request), **keys.given(request)}
     with store.change():
-        check(request.conditions, store.get("object", request.bucket, name))
-        state = {"name": name, "said": metadata, "conditions": request.conditions}
+        buckets.find(store, request.bucket)
+        state = {"name": name, "said": metadata, "conditions": request.conditions, "length": _length(request)}
         upload = Row("upload", request.bucket, uuid.uuid4().hex, state, store.generation())
         store.put(upload)
     address = f"{request.base_url}/upload/storage/v1/b/{request.params['bucket']}/o"
     query = urlencode({"uploadType": "resumable", "upload_id": upload.name})
     return Answer(headers={"Location": f"{address}?{query}", "X-GUploader-UploadID": upload.name})
+
+
+def _length(request: Request) -> int | None:
+    """The size that the start of a resumable upload declares."""
+    text = request.headers.get("X-Upload-Content-Length")
+    if text is not None and not text.isdecimal():
+        raise Refusal(400, f"X-Upload-Content-Length must be a whole number, not {text!r}", "invalid")
+    return int(text) if text is not None else None
 
 
 def resume(request: Request, store: Store) -> Any:
@@ -88,8 +97,8 @@ def resume(request: Request, store: Store) -> Any:
     with store.change():
         if "made" in find(request, store).data:  # the same request was sent twice
             return _made(request, store, find(request, store))
-        _compare(metadata, sums)
-        _compare(_declared(request), sums)
+        compare(metadata, sums)
+        compare(_declared(request), sums)
         bucket = buckets.find(store, request.bucket)
         whole = {
             **writable(metadata),
@@ -138,14 +147,23 @@ def _receive(request: Request, store: Store, upload: Row) -> int | None:
     if first > received:
         reason = f"The upload has {received} bytes so far; the next must start there, not at {first}"
         raise Refusal(400, reason, "invalid")
-    if fresh := memoryview(request.body)[received - first :]:  # bytes that were sent again are skipped
+    if total is not None and first + size > int(total):
+        raise Refusal(400, f"The body ends after byte {total}, which Content-Range says is the last", "invalid")
+    end = int(total) if total is not None else first + size if last == "*" else None
+    declared = upload.data.get("length")
+    if end is not None and declared not in (None, end):
+        raise Refusal(400, f"The upload has {end} bytes, but X-Upload-Content-Length was {declared}", "invalid")
+    stop = size if first + size == end else (first + size) // _QUANTUM * _QUANTUM - first
+    fresh = memoryview(request.body)[received - first : max(stop, 0)]  # bytes that were sent again are skipped
+    if not fresh and first + size > received:
+        reason = f"A chunk that is not the last must have a multiple of {_QUANTUM} bytes, not {size}"
+        raise Refusal(400, reason, "invalid")
+    if fresh:
         if upload.body:
             store.append(upload.body, fresh)
         else:
-            upload.body = store.save(fresh, request.spool, grows=True)
-    if total is None:
-        return first + size if last == "*" else None
-    return int(total)
+            upload.body = store.save(fresh, request.spool if len(fresh) == size else None, grows=True)
+    return end
 
 
 def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview, str]:
@@ -177,7 +195,8 @@ def _declared(request: Request) -> dict[str, str]:
     return {_OF_HASH[kind]: value for kind, _, value in pairs if kind in _OF_HASH}
 
 
-def _compare(declared: Mapping[str, Any], sums: Mapping[str, str]) -> None:
+def compare(declared: Mapping[str, Any], sums: Mapping[str, str]) -> None:
+    """Refuse bytes whose hashes are not the declared ones."""
     for field in _OF_HASH.values():
         if declared.get(field) not in (None, sums[field]):
             reason = f"The {field.removesuffix('Hash').upper()} of the bytes is {sums[field]}, not {declared[field]}"
