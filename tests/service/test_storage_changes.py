@@ -106,8 +106,8 @@ def test_compose_checks_the_checksum_and_can_delete_its_sources(server: StorageS
     address = resource(server, "whole") + "/compose"
     assert requests.post(address, json=body, timeout=5).status_code == 400
     assert sorted(server.objects("changes")) == ["kept", "one", "two"]
-    body = {**body, "destination": {}, "deleteSourceObjects": True}
-    assert requests.post(address, json=body, timeout=5).status_code == 200
+    again = {**body, "destination": {}, "deleteSourceObjects": True}
+    assert requests.post(address, json=again, timeout=5).status_code == 200
     assert sorted(server.objects("changes")) == ["kept", "whole"]
     assert bucket.blob("whole").download_as_bytes() == b"onetwo"
 
@@ -173,7 +173,8 @@ def test_contexts_are_kept_filtered_and_removed(server: StorageServer, bucket: B
     whole.compose([bucket.blob("a"), bucket.blob("b")])
     assert listed('contexts."color"="blue"') == ["b", "whole"]
     assert bucket.copy_blob(bucket.blob("a"), bucket, "d").contexts.custom["color"]["value"] == "red"
-    for change in ({"color": None}, {"color": {}}, {}):
+    removals: list[dict[str, object]] = [{"color": None}, {"color": {}}, {}]
+    for change in removals:
         requests.patch(resource(server, "b"), json={"contexts": {"custom": {"color": {"value": "blue"}}}}, timeout=5)
         answer = requests.patch(resource(server, "b"), json={"contexts": {"custom": change}}, timeout=5)
         assert (answer.status_code, "contexts" in answer.json()) == (200, False), change
