@@ -245,6 +245,7 @@ class Twin:
             self._storage_port,
             host=self._host,
             names=names,
+            project=self.project,
             notifier=notifier,
             fault_plan=self._fault_plan,
             data_dir=self._data_dir,

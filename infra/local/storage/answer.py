@@ -11,6 +11,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
+from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
 
 # Statuses without a body.
 _BARE = frozenset({204, 304})
@@ -19,13 +20,27 @@ _BARE = frozenset({204, 304})
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
+# The codes of the XML API for a status.
+_XML_CODES = {
+    400: "InvalidArgument",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    409: "BucketAlreadyExists",
+    412: "PreconditionFailed",
+    413: "EntityTooLarge",
+    416: "InvalidRange",
+    429: "SlowDown",
+    501: "NotImplemented",
+    503: "ServiceUnavailable",
+}
+
 
 class Refusal(Exception):
-    """A request is refused, and its changes are rolled back. `reason` is the cloud's error reason."""
+    """A request is refused, and its changes rolled back. `reason`, `code`: its names in the JSON and the XML API."""
 
-    def __init__(self, status: int, message: str, reason: str = "") -> None:
+    def __init__(self, status: int, message: str, reason: str = "", code: str = "") -> None:
         super().__init__(message)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.code = status, reason, code
 
 
 @dataclass(slots=True)
@@ -49,7 +64,7 @@ class Answer:
         return cls(json.dumps(given).encode(), headers={"Content-Type": "application/json; charset=UTF-8"})
 
     @classmethod
-    def refusal(cls, status: int, message: str, reason: str = "") -> Answer:
+    def refusal(cls, status: int, message: str, reason: str = "", code: str = "") -> Answer:
         """An error in the format of the cloud, or a 304 without a body."""
         if status == HTTPStatus.NOT_MODIFIED:
             return cls(status=status)
@@ -58,6 +73,23 @@ class Answer:
         whole = cls.of({"error": {"code": status, "message": message, "errors": [detail]}})
         whole.status = status
         return whole
+
+    @classmethod
+    def xml_refusal(cls, status: int, message: str, reason: str = "", code: str = "") -> Answer:
+        """An error in the format of the XML API."""
+        if status == HTTPStatus.NOT_MODIFIED:
+            return cls(status=status)
+        code = code or _XML_CODES.get(status, "InternalError")
+        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        headers = {"Content-Type": "application/xml; charset=UTF-8"}
+        return cls(f"<?xml version='1.0' encoding='UTF-8'?>{text}".encode(errors="replace"), status, headers)
+
+    @classmethod
+    def text_refusal(cls, status: int, message: str, reason: str = "", code: str = "") -> Answer:
+        """An error of a download through the JSON API, which the cloud answers with plain text."""
+        if status == HTTPStatus.NOT_MODIFIED:
+            return cls(status=status)
+        return cls(message.encode(errors="replace"), status, {"Content-Type": "text/plain; charset=UTF-8"})
 
     @property
     def phrase(self) -> str:

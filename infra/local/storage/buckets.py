@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from infra.local.storage import access
+from infra.local.storage import access, acl
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check, check_version
 from infra.local.storage.request import Request
@@ -17,27 +18,29 @@ _STAMPED = {
     "softDeletePolicy": ("effectiveTime",),
     "autoclass": ("toggleTime", "terminalStorageClassUpdateTime"),
 }
+_DAYS = ("age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions")
 _PREVENTION = ("inherited", "enforced", "unspecified")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]+[a-z0-9]")
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _MULTI, _DUAL = ("US", "EU", "ASIA"), ("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1")
 
 
 def find(store: Store, name: str) -> Row:
     """A live bucket. Refuses with 404."""
     if not (row := store.get("bucket", "", name)):
-        raise Refusal(404, f"The bucket {name} does not exist", "notFound")
+        raise Refusal(404, f"The bucket {name} does not exist", "notFound", "NoSuchBucket")
     return row
 
 
-def make(store: Store, name: str, settings: dict[str, Any]) -> Row:
-    """Create a bucket. Refuses a name that exists."""
-    if not name or "/" in name:
-        raise Refusal(400, f"name must be a bucket's name, not {name!r}", "required")
+def make(store: Store, name: str, settings: dict[str, Any], project: str = "") -> Row:
+    """Create a bucket of a project, or of every project. Refuses a name that exists."""
     if store.get("bucket", "", name):
         raise Refusal(409, f"The bucket {name} exists already", "conflict")
     location = str(settings.get("location") or "US").upper()
     dual = "customPlacementConfig" in settings or location in _DUAL
     data = {
-        "projectNumber": "0",
+        "projectNumber": acl.project_number(project),
+        **({"project": project} if project else {}),
         "storageClass": "STANDARD",
         "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}, "publicAccessPrevention": "inherited"},
         "softDeletePolicy": {"retentionDurationSeconds": "0"},  # the cloud's default is one week
@@ -55,10 +58,33 @@ def make(store: Store, name: str, settings: dict[str, Any]) -> Row:
 def create(request: Request, store: Store) -> Any:
     """Create a bucket with the requested settings."""
     asked = request.json()
-    settings = writable(asked) | access.predefined(request)
+    name, project = asked.get("name"), request.query.get("project", "")
+    _check_name(name)
+    settings = writable(asked)
     if request.flag("enableObjectRetention"):
         settings["objectRetention"] = {"mode": "Enabled"}
-    return shown(make(store, str(asked.get("name", "")), settings), request.base_url, full=_full(request))
+    row = make(store, str(name), settings, project)
+    row.data |= access.checked(row, {field: row.data[field] for field in acl.LISTS if field in row.data})
+    row.data |= access.checked(row, access.predefined(request, row))
+    return shown(store.put(row), request.base_url, full=_full(request) or any(field in row.data for field in acl.LISTS))
+
+
+def _check_name(name: object) -> None:
+    """Refuse what is no bucket's name (Google Cloud, "About Cloud Storage buckets")."""
+    good = (
+        isinstance(name, str)
+        and _NAME.fullmatch(name)
+        and len(name) <= (222 if "." in name else 63)
+        and all(1 <= len(part) <= 63 for part in name.split("."))
+        and not _ADDRESS.fullmatch(name)
+        and not name.startswith("goog")
+    )
+    if not good:
+        reason = (
+            "name must have 3 to 63 lower-case letters, digits, dashes, underscores and dots, begin and end with a "
+            f"letter or a digit, not begin with goog and be no IP address; it is {name!r}"
+        )
+        raise Refusal(400, reason, "invalid")
 
 
 def get(request: Request, store: Store) -> Any:
@@ -74,7 +100,9 @@ def ls(request: Request, store: Store) -> Any:
     states = [DELETED] if request.flag("softDeleted") else [LIVE]
     found = store.rows("bucket", "", "AND name >= ? AND name > ?", prefix, after, states=states)
     most = min(request.number("maxResults") or 1000, 1000)
-    rows, token = page(((row.name, row) for row in found if row.name.startswith(prefix)), most)
+    project = request.query.get("project", "")
+    mine = (row for row in found if row.name.startswith(prefix) and acl.belongs(row, project))
+    rows, token = page(((row.name, row) for row in mine), most)
     items = [shown(row, request.base_url, full=_full(request)) for _, row in rows]
     return {"kind": "storage#buckets", "items": items, **({"nextPageToken": token} if token else {})}
 
@@ -85,14 +113,13 @@ def patch(request: Request, store: Store) -> Any:
     check(request.conditions, row)
     fields = request.json()
     check_version(request, row, fields)
-    asked, before = {**fields, **access.predefined(request)}, row.data
-    access.check_change(row, asked)
+    asked, before = access.checked(row, {**fields, **access.predefined(request, row)}), row.data
     data = _settled(changed(before, asked, replace=request.method == "PUT"), before)
     locked, kept = before.get("retentionPolicy", {}), data.get("retentionPolicy", {})
     if locked.get("isLocked") and int(kept.get("retentionPeriod", 0)) < int(locked["retentionPeriod"]):
         raise Refusal(403, "A locked retention policy cannot be shortened or removed", "forbidden")
     renew(row, data)
-    return shown(store.put(row), request.base_url, full=_full(request))
+    return shown(store.put(row), request.base_url, full=request.query.get("projection") != "noAcl")
 
 
 def lock(request: Request, store: Store) -> Any:
@@ -156,6 +183,12 @@ def _settled(data: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
         if not seconds.isdecimal():
             raise Refusal(400, f"{field}.{part} must be a whole number of seconds, not {seconds!r}", "invalid")
         data[field] = {**data[field], part: seconds}
+    for rule in data.get("cors") or ():
+        _to_number(rule, "maxAgeSeconds", "cors")
+    lifecycle = data.get("lifecycle") or {}
+    for rule in lifecycle.get("rule") or () if isinstance(lifecycle, dict) else ():
+        for name in _DAYS:
+            _to_number(rule.get("condition") or {}, name, "lifecycle.rule.condition")
     for field, stamps in _STAMPED.items():
         if data.get(field) and data[field] != before.get(field):
             data[field] = {**data[field], **dict.fromkeys(stamps, now())}
@@ -168,6 +201,16 @@ def _settled(data: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
                 name: {"restrictionMode": rule.get("restrictionMode"), **since},
             }
     return data
+
+
+def _to_number(fields: Any, name: str, where: str) -> None:
+    """Make a field the number that the API returns, also where a client sent its digits as a string."""
+    if not isinstance(fields, dict):
+        raise Refusal(400, f"An entry of {where} must be an object, not {fields!r}", "invalid")
+    if name in fields:
+        if not str(fields[name]).isdecimal():
+            raise Refusal(400, f"{where}.{name} must be a whole number, not {fields[name]!r}", "invalid")
+        fields[name] = int(fields[name])
 
 
 def _full(request: Request) -> bool:

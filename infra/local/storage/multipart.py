@@ -68,7 +68,9 @@ def finish(request: Request, store: Store) -> Answer:
     bodies = []
     for number, etag in _listed(bytes(request.body)):
         if number not in there or there[number].data["etag"] != etag:
-            raise Refusal(400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "InvalidPart")
+            raise Refusal(
+                400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "invalid", "InvalidPart"
+            )
         bodies.append(there[number].body)
     body, metadata = store.join(bodies), upload.data["said"]
     sums = store.measure(body)
@@ -100,7 +102,7 @@ def _metadata(request: Request) -> dict[str, Any]:
         field: request.headers[header] for header, field in _FIELDS.items() if header in request.headers
     }
     meta = {name[len(_META) :]: value for name, value in request.headers.items() if name.lower().startswith(_META)}
-    return {"contentType": "application/octet-stream", **metadata, **({"metadata": meta} if meta else {})}
+    return {**metadata, **({"metadata": meta} if meta else {})}
 
 
 def _listed(body: bytes) -> list[tuple[int, str]]:
@@ -113,7 +115,9 @@ def _listed(body: bytes) -> list[tuple[int, str]]:
     except (ElementTree.ParseError, ValueError) as exc:
         raise Refusal(400, "The body must be XML that lists parts with PartNumber and ETag", "invalid") from exc
     if not parts or parts != sorted(parts):
-        raise Refusal(400, "The parts must be listed in the order of their numbers, at least one", "InvalidPartOrder")
+        raise Refusal(
+            400, "The parts must be listed in the order of their numbers, at least one", "invalid", "InvalidPartOrder"
+        )
     return parts
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from infra.local.storage import access, buckets, contexts, metadata
+from infra.local.storage import access, acl, buckets, contexts, keys, metadata
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check, check_version
 from infra.local.storage.request import Request
@@ -48,6 +49,7 @@ def publish(
     if not name or len(name.encode()) > 1024 or "\n" in name or "\r" in name:
         raise Refusal(400, f"name must be 1 to 1024 bytes on one line, not {name[:80]!r}", "invalid")
     metadata.check(fields)
+    fields = access.checked(bucket, fields)
     before = store.get("object", bucket.name, name)
     check(conditions, before)
     at = now()
@@ -57,8 +59,8 @@ def publish(
         data.setdefault("eventBasedHold", True)
     if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
         data.setdefault("kmsKeyName", key)
-    if acl := bucket.data.get("defaultObjectAcl"):
-        data.setdefault("acl", acl)
+    if (default := bucket.data.get("defaultObjectAcl")) is not None and not acl.is_uniform(bucket):
+        data.setdefault("acl", default)
     row = Row("object", bucket.name, name, data, store.generation(), LIVE, body)
     if before:
         retire(store, bucket, before, overwrittenByGeneration=str(row.generation))
@@ -71,24 +73,31 @@ def publish(
 def get(request: Request, store: Store) -> Any:
     """Read an object's metadata."""
     bucket, row = named(request, store)
-    return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
+    return answer(request, bucket, row)
+
+
+def answer(request: Request, bucket: Row, row: Row, *, full: bool = False) -> dict[str, Any]:
+    """The resource of an object for the response; `full`: the projection unless the request names one."""
+    asked = request.query.get("projection", "full" if full else "noAcl") == "full"
+    return shown(row, request.base_url, bucket, full=asked, keyed=bool(keys.given(request)))
 
 
 def patch(request: Request, store: Store) -> Any:
     """Merge metadata into an object's, or with PUT replace it."""
     fields = request.json()
     bucket, row = named(request, store, fields)
-    asked, before = {**contexts.patched(fields), **access.predefined(request)}, row.data
-    access.check_change(bucket, asked)
+    asked = access.checked(bucket, {**contexts.patched(fields), **access.predefined(request, bucket)})
+    before = row.data
     data = contexts.settled(changed(before, asked, replace=request.method == "PUT"), before, now())
     metadata.check(data)
+    metadata.check_custom_time(before, data)
     _check_retention(before.get("retention"), data.get("retention"), request.flag("overrideUnlockedRetention"))
     if before.get("eventBasedHold") and not data.get("eventBasedHold"):
         data["holdReleased"] = now()
     if renew(row, data):
         store.note("OBJECT_METADATA_UPDATE", row)
         store.put(row)
-    return shown(row, request.base_url, bucket, full=True)
+    return answer(request, bucket, row, full=True)
 
 
 def _check_retention(before: Mapping[str, str] | None, after: Mapping[str, str] | None, override: bool) -> None:
@@ -116,11 +125,17 @@ def restore(request: Request, store: Store) -> Any:
     """Restore a soft-deleted object as a new generation."""
     bucket = buckets.find(store, request.bucket)
     row = find(store, bucket, request.object, request.number("generation"), state=DELETED)
+    if (token := request.query.get("restoreToken")) and token != row.data.get("restoreToken"):
+        raise Refusal(400, f"restoreToken is not that of the soft-deleted object: {token!r}", "invalid")
     fields = {
-        name: value for name, value in row.data.items() if not name.endswith("DeleteTime") and name != "timeDeleted"
+        name: value
+        for name, value in row.data.items()
+        if not name.endswith("DeleteTime") and name not in ("timeDeleted", "restoreToken")
     }
+    if acl.is_uniform(bucket):
+        fields.pop("acl", None)
     made = publish(store, bucket, row.name, fields, store.join([row.body]), request.conditions)
-    return shown(made, request.base_url, bucket)
+    return answer(request, bucket, made)
 
 
 def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra: str) -> None:
@@ -139,6 +154,8 @@ def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra:
     if kept_s := soft_s(bucket):
         row.state = DELETED
         row.data |= soft_delete_times(kept_s)
+        if bucket.data.get("hierarchicalNamespace", {}).get("enabled"):
+            row.data["restoreToken"] = str(uuid.uuid4())
         store.put(row)
     else:
         store.delete(row)

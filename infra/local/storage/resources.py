@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from infra.local.storage import acl
 from infra.local.storage.store import Row
 
 # Fields that only the server sets.
@@ -15,18 +16,20 @@ _OURS = frozenset({
     "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "etag", "projectNumber",
     "owner", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "softDeleteTime", "hardDeleteTime",
     "size", "md5Hash", "crc32c", "componentCount", "customerEncryption", "retentionExpirationTime", "restoreToken",
-    "locationType", "holdReleased", "iam"
+    "locationType", "holdReleased", "iam", "project", "timeFinalized"
 })
 # fmt: on
 
 # Fields that a replacement keeps.
-_KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
+_KEPT = frozenset(
+    {"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration", "customTime"}
+)
 
 # Fields that exist always; an empty object in a patch leaves them as they are.
 _ALWAYS = frozenset({"iamConfiguration", "softDeletePolicy"})
 
-# Fields that responses omit, except in the `full` projection.
-_HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
+# Fields that responses omit: these are for the server alone, or have another representation.
+_HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased", "project"})
 
 
 def now() -> str:
@@ -67,26 +70,38 @@ def renew(row: Row, data: dict[str, Any]) -> bool:
     return True
 
 
-def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
-    """The resource of a bucket or an object for a response; access control only in the `full` projection."""
+def shown(
+    row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False, keyed: bool = False
+) -> dict[str, Any]:
+    """The resource of a bucket or an object for a response; access control only in the `full` projection.
+
+    `keyed`: the request has the object's encryption key, without which an encrypted object has no hashes.
+    """
     path = f"/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
-    data = row.data if full else {name: value for name, value in row.data.items() if name not in _HIDDEN}
     fields = {
         "kind": f"storage#{row.kind}",
         "name": row.name,
         "etag": row.etag,
         "generation": str(row.generation),
-        **data,
+        **{name: value for name, value in row.data.items() if name not in _HIDDEN},
     }
+    owning = row if row.kind == "bucket" else bucket
+    if full and owning and not acl.is_uniform(owning):
+        for field in acl.LISTS if row.kind == "bucket" else ("acl",):
+            fields[field] = [acl.represented(row, field, each, base_url) for each in acl.entries(row, field, owning)]
+        fields["owner"] = {"entity": acl.owner(owning)}
     if row.kind == "bucket":
         return {**fields, "id": row.name, "selfLink": base_url + path}
     where = f"/o/{quote(row.name, safe='')}"
     if bucket and (until := retained_until(row, bucket)):
         fields["retentionExpirationTime"] = until
+    if "customerEncryption" in fields and not keyed:
+        fields = {name: value for name, value in fields.items() if name not in ("md5Hash", "crc32c")}
     return {
         **fields,
         "id": f"{row.parent}/{row.name}/{row.generation}",
         "bucket": row.parent,
+        "timeFinalized": row.data["timeCreated"],
         "selfLink": base_url + path + where,
         "mediaLink": f"{base_url}/download{path}{where}?generation={row.generation}&alt=media",
     }
@@ -126,7 +141,7 @@ def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str,
 def _whole(data: dict[str, Any]) -> dict[str, Any]:
     """The data without settings that are empty, which the cloud does not return."""
     empty: tuple[Any, ...] = ({}, [], {"rule": []}, {"custom": {}})
-    return {name: value for name, value in data.items() if value not in empty or name in ("acl", "defaultObjectAcl")}
+    return {name: value for name, value in data.items() if value not in empty or name in acl.LISTS}
 
 
 def _merged(old: Any, new: Any) -> Any:

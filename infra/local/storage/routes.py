@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from infra.local.storage import (
     access,
@@ -18,6 +18,7 @@ from infra.local.storage import (
     objects,
     uploads,
 )
+from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
 from infra.local.storage.store import Store
 
@@ -66,7 +67,7 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET POST PUT PATCH DELETE", _B + _LIST, _bucket_list),
     ("GET", f"{_B}/notificationConfigs", configs.ls),
     ("POST", f"{_B}/notificationConfigs", configs.create),
-    ("GET DELETE", rf"{_B}/notificationConfigs/(?P<number>\w+)", configs.one),
+    ("GET DELETE", f"{_B}/notificationConfigs/(?P<number>[^/]+)", configs.one),
     ("GET", f"{_B}/o", listing.ls),
     ("GET POST PUT PATCH DELETE", _B + _O + _LIST, _object_list),
     ("POST", f"{_B}{_O}/restore", objects.restore),
@@ -105,6 +106,20 @@ def route(request: Request) -> Handler | None:
             media = handler is objects.get and (match["media"] or request.query.get("alt") == "media")
             return downloads.download if media else handler
     return None
+
+
+class Refusing(Protocol):
+    """Makes the response for an error."""
+
+    def __call__(self, status: int, message: str, reason: str = "", code: str = "") -> Answer:
+        """`reason`, `code`: what the JSON and the XML API name the error."""
+
+
+def refusals(request: Request) -> Refusing:
+    """What makes the errors in the format of the API that a request calls."""
+    if not addresses.is_json(request.path):
+        return Answer.xml_refusal
+    return Answer.text_refusal if request.query.get("alt") == "media" else Answer.refusal
 
 
 def _xml(request: Request) -> Handler | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,9 @@ from infra.local.storage import addresses, batch, buckets, configs
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.connections import Connections
 from infra.local.storage.notify import Notifier
+from infra.local.storage.partial import chosen
 from infra.local.storage.request import Request
-from infra.local.storage.routes import UNLOCKED, route
+from infra.local.storage.routes import UNLOCKED, refusals, route
 from infra.local.storage.store import Store
 
 _log = logging.getLogger("infra.local.storage")
@@ -25,9 +26,10 @@ _log = logging.getLogger("infra.local.storage")
 class StorageServer:
     """Google's Storage JSON API on `host`, an IPv4 address, from `start` to `stop`; also a context manager.
 
-    `port` 0 takes a free one; `fault_plan`: the injected faults. `data_dir`: the folder that keeps everything across
-    restarts, even after a kill; without it the state is lost. `notifier` publishes every change before the request is
-    answered. Raises OSError when the port is taken or the folder cannot be used.
+    `port` 0 takes a free one. `names`: buckets, of `project` or without one of every project. `fault_plan`: the
+    injected faults. `data_dir`: the folder that keeps everything across restarts, even after a kill; without it the
+    state is lost. `notifier` publishes every change before the request is answered. Raises OSError when the port is
+    taken or the folder cannot be used.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class StorageServer:
         *,
         host: str = LOOPBACK,
         names: Iterable[str] = (),
+        project: str = "",
         notifier: Notifier | None = None,
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
@@ -60,7 +63,7 @@ class StorageServer:
         with self._store.change():
             for name in names:
                 if not self._store.get("bucket", "", name):
-                    buckets.make(self._store, name, {})
+                    buckets.make(self._store, name, {}, project)
             for watch in notifier.watches if notifier else ():
                 configs.keep(self._store, watch)
 
@@ -114,22 +117,26 @@ class StorageServer:
         return answer
 
     def _handle(self, request: Request) -> Answer:
+        refusal = refusals(request)
         with self._failing:
             if self._failures and self._failures[0][1] in request.path:
-                return Answer.refusal(self._failures.pop(0)[0], "An injected failure")
+                return refusal(self._failures.pop(0)[0], "An injected failure")
         try:
             if request.path == addresses.BATCH:
                 return batch.answer_batch(request, self._handle)
             handler = route(request)
             if handler is None:
                 reason = f"{request.method} {request.path} is not supported by the local Storage server"
-                return Answer.refusal(501, reason, "notImplemented")
+                return refusal(501, reason, "notImplemented")
             with nullcontext() if handler in UNLOCKED else self._store.change():
-                return Answer.of(handler(request, self._store))
+                found = handler(request, self._store)
+            if isinstance(found, Mapping) and (fields := request.query.get("fields")):
+                found = chosen(found, fields)
+            return Answer.of(found)
         except Refusal as exc:
-            return Answer.refusal(exc.status, str(exc), exc.reason)
+            return refusal(exc.status, str(exc), exc.reason, exc.code)
         except Exception:
             if self._stopped:
                 raise ConnectionAbortedError("the server was stopped") from None
             _log.exception("%s %s", request.method, request.path)
-            return Answer.refusal(500, "The local Storage server failed; see its log")
+            return refusal(500, "The local Storage server failed; see its log")

@@ -13,13 +13,15 @@ from urllib.parse import urlencode
 from infra.local.storage import access, buckets, keys, objects
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request, json_object
-from infra.local.storage.resources import shown, writable
+from infra.local.storage.resources import writable
 from infra.local.storage.store import Row, Store
 
 # A last byte of * is that of the body: Google's Node client does not know its length when it begins.
 _RANGE = re.compile(r"bytes (?:\*|(?P<first>\d+)-(?P<last>\d+|\*))/(?:\*|(?P<total>\d+))")
 # Bytes of which the chunks of a resumable upload must be multiples, except the last.
 _QUANTUM = 1 << 18
+# Bytes of the JSON in an upload with two parts.
+_MOST_METADATA = 1 << 20
 _OF_HASH = {"crc32c": "crc32c", "md5": "md5Hash"}
 
 
@@ -28,19 +30,19 @@ def insert(request: Request, store: Store) -> Any:
     kind = request.query.get("uploadType", "media")
     with store.change():
         bucket = buckets.find(store, request.bucket)
-    plain = request.headers.get("Content-Type") or "application/octet-stream"
+    plain = request.headers.get("Content-Type", "")
     if kind == "resumable":
         return _start(request, store)
     if kind == "media":
-        metadata: Mapping[str, Any] = {"contentType": plain}
+        metadata: Mapping[str, Any] = {}
         body = store.save(memoryview(request.body), request.spool)
     elif kind == "multipart":
         metadata, content, plain = _parts(request.body, plain)
         body = store.save(content)
     else:
         raise Refusal(400, f"uploadType must be media, multipart or resumable, not {kind!r}", "invalid")
-    row = keep(request, store, {"contentType": plain, **metadata, **_of_query(request)}, body)
-    return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
+    row = keep(request, store, {**_content_type(plain), **metadata, **_of_query(request)}, body)
+    return objects.answer(request, bucket, row, full="acl" in metadata)
 
 
 def keep(request: Request, store: Store, metadata: Mapping[str, Any], body: str, name: str = "") -> Row:
@@ -51,18 +53,25 @@ def keep(request: Request, store: Store, metadata: Mapping[str, Any], body: str,
         compare(metadata, sums)
         compare(_declared(request), sums)
         bucket = buckets.find(store, request.bucket)
-        whole = {**writable(metadata), **keys.given(request), **sums}
+        whole = {**writable(metadata), **access.predefined(request, bucket), **keys.given(request), **sums}
         return objects.publish(store, bucket, name, whole, body, request.conditions)
 
 
 def _start(request: Request, store: Store) -> Answer:
     asked = request.json()
     name = request.query.get("name") or str(asked.get("name") or "")
-    kind = request.headers.get("X-Upload-Content-Type") or "application/octet-stream"
-    metadata = {"contentType": kind, **asked, **_of_query(request), **keys.given(request)}
+    kind = request.headers.get("X-Upload-Content-Type", "")
+    metadata = {**_content_type(kind), **asked, **_of_query(request), **keys.given(request)}
     with store.change():
-        buckets.find(store, request.bucket)
-        state = {"name": name, "said": metadata, "conditions": request.conditions, "length": _length(request)}
+        metadata |= access.predefined(request, buckets.find(store, request.bucket))
+        asked_form = {field: request.query[field] for field in ("fields", "projection") if field in request.query}
+        state = {
+            "name": name,
+            "said": metadata,
+            "conditions": request.conditions,
+            "length": _length(request),
+            "query": asked_form,
+        }
         upload = Row("upload", request.bucket, uuid.uuid4().hex, state, store.generation())
         store.put(upload)
     address = f"{request.base_url}/upload/storage/v1/b/{request.params['bucket']}/o"
@@ -105,9 +114,9 @@ def resume(request: Request, store: Store) -> Any:
             **({"customerEncryption": key} if (key := metadata.get("customerEncryption")) else {}),
         }
         row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
-        upload.body, upload.data = "", {"name": row.name, "made": row.generation}
+        upload.body, upload.data = "", {"name": row.name, "made": row.generation, "query": upload.data["query"]}
         store.put(upload)
-    return shown(row, request.base_url, bucket)
+    return _answer(request, bucket, row, upload)
 
 
 def _progress(request: Request, received: int) -> Answer:
@@ -121,14 +130,20 @@ def _progress(request: Request, received: int) -> Answer:
 def _made(request: Request, store: Store, upload: Row) -> Any:
     bucket = buckets.find(store, request.bucket)
     row = objects.find(store, bucket, upload.data["name"], upload.data["made"])
-    return shown(row, request.base_url, bucket)
+    return _answer(request, bucket, row, upload)
+
+
+def _answer(request: Request, bucket: Row, row: Row, upload: Row) -> dict[str, Any]:
+    """The resource in the form that the start of the upload asked for."""
+    request.query = {**upload.data["query"], **request.query}
+    return objects.answer(request, bucket, row)
 
 
 def find(request: Request, store: Store) -> Row:
     """The upload that a request names. Refuses with 404."""
     number = request.query.get("upload_id") or request.query.get("uploadId", "")
     if not (upload := store.get("upload", request.bucket, number)):
-        raise Refusal(404, f"There is no upload {number!r} to the bucket {request.bucket}", "notFound")
+        raise Refusal(404, f"There is no upload {number!r} to the bucket {request.bucket}", "notFound", "NoSuchUpload")
     return upload
 
 
@@ -178,14 +193,21 @@ def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview,
     if not len(mark) <= first < second < start < end:
         raise Refusal(400, "An upload must have two parts: the object's JSON and its bytes", "invalid")
     kind = BytesParser().parsebytes(body[second + len(eol + mark) + len(eol) : start])["Content-Type"]
+    if second - first > _MOST_METADATA:
+        raise Refusal(400, f"Metadata part is too large: it has more than {_MOST_METADATA} bytes", "invalid")
     described = bytes(body[first:second]).partition(eol * 2)[2]
-    return json_object(described), memoryview(body)[start + 2 * len(eol) : end], kind or "application/octet-stream"
+    return json_object(described), memoryview(body)[start + 2 * len(eol) : end], kind or ""
 
 
 def _of_query(request: Request) -> dict[str, Any]:
     """An object's metadata from the query."""
     given = {field: request.query[field] for field in ("contentEncoding", "kmsKeyName") if request.query.get(field)}
-    return {**given, **access.predefined(request)}
+    return given
+
+
+def _content_type(given: str) -> dict[str, str]:
+    """The field for a content type; without one the object has none."""
+    return {"contentType": given} if given else {}
 
 
 def _declared(request: Request) -> dict[str, str]:
