@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.begun = True
         answer.send(self, head, pause_s)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Request]:

@@ -12,11 +12,14 @@ from infra.local.storage import (
     buckets,
     configs,
     copies,
+    cors,
     downloads,
+    forms,
     listing,
     multipart,
     objects,
     uploads,
+    xml_listings,
 )
 from infra.local.storage.answer import Answer
 from infra.local.storage.request import Request
@@ -86,12 +89,26 @@ _ROUTES: list[tuple[str, str, Handler]] = [
 _COMPILED = [(set(methods.split()), re.compile(pattern), handler) for methods, pattern, handler in _ROUTES]
 _UPLOAD = re.compile(f"{_B}/o")
 _XML = re.compile("/(?P<bucket>[^/]+)/(?P<object>.+)")
+_XML_BUCKET = re.compile("/(?P<bucket>[^/]+)/?")
 # Handlers that take the lock themselves, so that receiving a body does not block other requests.
-UNLOCKED: frozenset[Handler] = frozenset({uploads.insert, uploads.resume, multipart.put, multipart.put_part})
+UNLOCKED: frozenset[Handler] = frozenset(
+    {
+        cors.preflight,
+        forms.upload,
+        multipart.put,
+        multipart.put_part,
+        multipart.resume,
+        multipart.start_resumable,
+        uploads.insert,
+        uploads.resume,
+    }
+)
 
 
 def route(request: Request) -> Handler | None:
     """The handler of a request, whose `params` it sets; None when no route matches."""
+    if request.method == "OPTIONS":
+        return cors.preflight
     if not (match := addresses.JSON.fullmatch(request.path)):
         return None if request.path.startswith("/storage/v1/") else _xml(request)
     path = match["resource"]
@@ -124,12 +141,32 @@ def refusals(request: Request) -> Refusing:
 
 def _xml(request: Request) -> Handler | None:
     if not (match := _XML.fullmatch(request.path)):
-        return None
+        return _xml_bucket(request)
     request.params = match.groupdict()
+    if "upload_id" in request.query:
+        return multipart.resume if request.method in ("PUT", "POST", "DELETE") else None
     if "uploadId" in request.query:
-        named = {"PUT": multipart.put_part, "POST": multipart.finish, "DELETE": multipart.abort}
+        named: dict[str, Handler] = {
+            "GET": xml_listings.parts,
+            "PUT": multipart.put_part,
+            "POST": multipart.finish,
+            "DELETE": multipart.abort,
+        }
         return named.get(request.method)
     if request.method == "POST":
+        if request.headers.get("x-goog-resumable", "").lower() == "start":
+            return multipart.start_resumable
         return multipart.start if "uploads" in request.query else None
     simple: dict[str, Handler] = {"PUT": multipart.put, "DELETE": objects.delete}
     return downloads.download if request.method in ("GET", "HEAD") else simple.get(request.method)
+
+
+def _xml_bucket(request: Request) -> Handler | None:
+    if not (match := _XML_BUCKET.fullmatch(request.path)):
+        return None
+    request.params = match.groupdict()
+    if request.method == "POST":
+        return forms.upload if request.headers.get_content_type() == "multipart/form-data" else None
+    if request.method != "GET":
+        return None
+    return xml_listings.multipart_uploads if "uploads" in request.query else xml_listings.objects

@@ -11,13 +11,14 @@ from types import TracebackType
 
 from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.ports import LOOPBACK, reachable
-from infra.local.storage import addresses, batch, buckets, configs
+from infra.local.storage import addresses, batch, buckets, configs, cors
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.connections import Connections
 from infra.local.storage.notify import Notifier
 from infra.local.storage.partial import chosen
 from infra.local.storage.request import Request
 from infra.local.storage.routes import UNLOCKED, refusals, route
+from infra.local.storage.signatures import SigningKeys
 from infra.local.storage.store import Store
 
 _log = logging.getLogger("infra.local.storage")
@@ -28,8 +29,9 @@ class StorageServer:
 
     `port` 0 takes a free one. `names`: buckets, of `project` or without one of every project. `fault_plan`: the
     injected faults. `data_dir`: the folder that keeps everything across restarts, even after a kill; without it the
-    state is lost. `notifier` publishes every change before the request is answered. Raises OSError when the port is
-    taken or the folder cannot be used.
+    state is lost. `signing_keys`: the folder of public keys by which signed URLs are checked; without it none is.
+    `notifier` publishes every change before the request is answered. Raises OSError when the port is
+    taken or a folder cannot be used, ValueError for a file that is no key.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class StorageServer:
         notifier: Notifier | None = None,
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
+        signing_keys: Path | None = None,
     ) -> None:
+        self._signing_keys = SigningKeys(signing_keys)
         self._notifier = notifier
         self.faults = FaultInjector(fault_plan or FaultPlan(), "storage")
         self._failures: list[tuple[int, str]] = []
@@ -109,6 +113,8 @@ class StorageServer:
     def answer(self, request: Request) -> Answer:
         """The response to a request, after its notifications are published; callable from any thread."""
         answer = self._handle(request)
+        if "Origin" in request.headers and request.method != "OPTIONS":
+            answer.headers |= cors.headers(request, self._store)
         for event in self._store.take_events():
             if self._notifier:
                 with self._store.change():
@@ -122,6 +128,8 @@ class StorageServer:
             if self._failures and self._failures[0][1] in request.path:
                 return refusal(self._failures.pop(0)[0], "An injected failure")
         try:
+            request.signing_keys = self._signing_keys
+            self._signing_keys.check(request)
             if request.path == addresses.BATCH:
                 return batch.answer_batch(request, self._handle)
             handler = route(request)

@@ -61,22 +61,21 @@ def _start(request: Request, store: Store) -> Answer:
     asked = request.json()
     name = request.query.get("name") or str(asked.get("name") or "")
     kind = request.headers.get("X-Upload-Content-Type", "")
-    metadata = {**_content_type(kind), **asked, **_of_query(request), **keys.given(request)}
-    with store.change():
-        metadata |= access.predefined(request, buckets.find(store, request.bucket))
-        asked_form = {field: request.query[field] for field in ("fields", "projection") if field in request.query}
-        state = {
-            "name": name,
-            "said": metadata,
-            "conditions": request.conditions,
-            "length": _length(request),
-            "query": asked_form,
-        }
-        upload = Row("upload", request.bucket, uuid.uuid4().hex, state, store.generation())
-        store.put(upload)
+    upload = begin(request, store, name, {**_content_type(kind), **asked, **_of_query(request)})
     address = f"{request.base_url}/upload/storage/v1/b/{request.params['bucket']}/o"
     query = urlencode({"uploadType": "resumable", "upload_id": upload.name})
     return Answer(headers={"Location": f"{address}?{query}", "X-GUploader-UploadID": upload.name})
+
+
+def begin(request: Request, store: Store, name: str, metadata: Mapping[str, Any]) -> Row:
+    """Start a resumable upload. Its preconditions are checked at its end, as in the cloud."""
+    with store.change():
+        bucket = buckets.find(store, request.bucket)
+        said = {**metadata, **access.predefined(request, bucket), **keys.given(request)}
+        query = {field: request.query[field] for field in ("fields", "projection") if field in request.query}
+        state = {"name": name, "said": said, "conditions": request.conditions, "length": _length(request)}
+        upload = Row("upload", bucket.name, uuid.uuid4().hex, {**state, "query": query}, store.generation())
+        return store.put(upload)
 
 
 def _length(request: Request) -> int | None:
