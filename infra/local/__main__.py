@@ -264,7 +264,7 @@ def _warn(host: str) -> None:
     if not is_loopback(host):
         _say(
             f"WARNING: it listens on {host}, which other machines may reach, and checks no credentials: anyone who "
-            "reaches these ports can read and change everything"
+            "reaches these ports, by any Host name, can read and change everything (only Origin is checked)"
         )
 
 

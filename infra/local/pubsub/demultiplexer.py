@@ -15,6 +15,8 @@ import weakref
 from http import HTTPStatus
 from typing import cast
 
+from infra.local import guard
+from infra.local.ports import is_loopback
 from infra.local.pubsub.rest import Rest, failed
 
 _log = logging.getLogger("infra.local.pubsub")
@@ -42,10 +44,11 @@ class Demultiplexer:
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._pipes: set[_Pipe] = set()
-        self._accepted = 0
+        self._accepted, self._any_host = 0, False
 
     async def open(self, host: str, port: int) -> int:
         """Listen on a port of an address, 0 for a free one; returns the port. OSError when it is taken."""
+        self._any_host = not is_loopback(host)
         self._server = await asyncio.start_server(self._accept, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -116,6 +119,8 @@ class Demultiplexer:
             headers = http.client.parse_headers(io.BytesIO(rest))
         except http.client.HTTPException as exc:
             return await _send(writer, *failed(431, "INVALID_ARGUMENT", f"The headers are refused: {exc}"), stays=False)
+        if why := guard.refusal(headers.get("Host"), headers.get("Origin"), any_host=self._any_host):
+            return await _send(writer, *failed(403, "PERMISSION_DENIED", why), stays=False)
         length = headers.get("Content-Length", "0")
         known = length.isdecimal() and int(length) <= _BODY_LIMIT and "Transfer-Encoding" not in headers
         if version != "HTTP/1.1" or not known:

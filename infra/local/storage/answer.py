@@ -45,7 +45,10 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """A status, headers and a body, or `length` bytes of a file starting at `first`."""
+    """A status, headers and a body, or `length` bytes of a file starting at `first`.
+
+    `broken_after`: after how many bytes of the body the connection is reset; -1 for before the response.
+    """
 
     content: bytes = b""
     status: int = 200
@@ -53,6 +56,7 @@ class Answer:
     file: BinaryIO | None = None
     first: int = 0
     length: int = 0
+    broken_after: int | None = None
 
     @classmethod
     def of(cls, given: Answer | Mapping[str, Any] | None) -> Answer:
@@ -127,6 +131,8 @@ class Answer:
     def send(self, handler: BaseHTTPRequestHandler, head: bytes, pause_s: float = 0.0) -> None:
         """Send the response, a small one in one write. With `pause_s`, pause before the second half of the body."""
         size = 0 if self.status in _BARE or handler.command == "HEAD" else self.size
+        if self.broken_after is not None:
+            size = min(size, self.broken_after)
         half = size // 2 if pause_s else size
         handler.wfile.write(head if self.file else head + self.content[:half])
         self._send_file(handler, 0, half)

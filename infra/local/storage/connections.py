@@ -17,7 +17,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
+from infra.local import guard
 from infra.local.fault_plan import FaultInjector
+from infra.local.ports import is_loopback
 from infra.local.storage import addresses
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.compression import decompressed
@@ -55,6 +57,7 @@ class Connections(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
+        self.any_host = not is_loopback(address[0])
         self._open: set[socket.socket] = set()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -87,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         storage, self.begun = self.server.storage, False
         try:
+            host, origin = self.headers.get("Host"), self.headers.get("Origin")
+            if why := guard.refusal(host, origin, any_host=self.server.any_host):
+                raise Refusal(403, why, "forbidden")
             with self._request() as request:
                 if reset := storage.faults.happens("resets"):
                     processed = storage.faults.number("obeyed") < 0.5
@@ -99,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
                     else:
                         answer = storage.answer(request)
                 with closing(answer):
-                    if reset:
+                    if reset or answer.broken_after == -1:
                         _reset(self.connection)
                         self.close_connection = True
                         return
@@ -109,6 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
                         self.close_connection = True
                     slow = request.method == "GET" and storage.faults.happens("slow_reads")
                     self._send(answer, pause_s=storage.faults.plan.slow_s if slow else 0.0)
+                    if answer.broken_after is not None:
+                        self.wfile.flush()
+                        self.connection.shutdown(socket.SHUT_RDWR)  # what was sent arrives, unlike before a reset
+                        self.close_connection = True
         except Refusal as exc:
             self.close_connection = True  # the rest of the body is unread
             self._send(Answer.refusal(exc.status, str(exc), exc.reason))

@@ -105,6 +105,64 @@ UNLOCKED: frozenset[Handler] = frozenset(
 )
 
 
+_LISTS = {"GET": "get", "POST": "insert", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_API: dict[tuple[Handler, str], str] = {
+    (buckets.ls, "GET"): "buckets.list",
+    (buckets.create, "POST"): "buckets.insert",
+    (buckets.get, "GET"): "buckets.get",
+    (buckets.patch, "PATCH"): "buckets.patch",
+    (buckets.patch, "PUT"): "buckets.update",
+    (buckets.delete, "DELETE"): "buckets.delete",
+    (buckets.lock, "POST"): "buckets.lockRetentionPolicy",
+    (_policy, "GET"): "buckets.getIamPolicy",
+    (_policy, "PUT"): "buckets.setIamPolicy",
+    (access.permissions, "GET"): "buckets.testIamPermissions",
+    (configs.ls, "GET"): "notifications.list",
+    (configs.create, "POST"): "notifications.insert",
+    (configs.one, "GET"): "notifications.get",
+    (configs.one, "DELETE"): "notifications.delete",
+    (listing.ls, "GET"): "objects.list",
+    (objects.restore, "POST"): "objects.restore",
+    (copies.compose, "POST"): "objects.compose",
+    (copies.copy, "POST"): "objects.copy",
+    (copies.rewrite, "POST"): "objects.rewrite",
+    (copies.move, "POST"): "objects.move",
+    (objects.get, "GET"): "objects.get",
+    (downloads.download, "GET"): "objects.get",
+    (objects.patch, "PATCH"): "objects.patch",
+    (objects.patch, "PUT"): "objects.update",
+    (objects.delete, "DELETE"): "objects.delete",
+    (uploads.insert, "POST"): "objects.insert",
+    (uploads.resume, "PUT"): "objects.insert",
+    (uploads.resume, "POST"): "objects.insert",
+    (multipart.put, "PUT"): "objects.insert",
+    (access.service_account, "GET"): "serviceaccount.get",
+    (access.list_keys, "GET"): "hmacKey.list",
+    (access.make_key, "POST"): "hmacKey.create",
+    (access.one_key, "GET"): "hmacKey.get",
+    (access.one_key, "PUT"): "hmacKey.update",
+    (access.one_key, "DELETE"): "hmacKey.delete",
+}
+_OF_LISTS = {
+    f"{kind}.{verb}"
+    for kind in ("bucket_acl", "default_object_acl", "object_acl")
+    for verb in (*_LISTS.values(), "list")
+}
+# The API's methods by the names that retry tests have for them.
+API_METHODS = frozenset(f"storage.{name}" for name in {*_API.values(), *_OF_LISTS})
+
+
+def api_method(request: Request, handler: Handler) -> str:
+    """The API's method that a request calls; empty where retry tests have no name for it."""
+    if handler in (_bucket_list, _object_list):
+        default = request.params["list"] == "defaultObjectAcl"
+        kind = "object_acl" if handler is _object_list else "default_object_acl" if default else "bucket_acl"
+        listing_all = request.method == "GET" and not request.params.get("entity")
+        return f"storage.{kind}.{'list' if listing_all else _LISTS[request.method]}"
+    name = _API.get((handler, request.method))
+    return f"storage.{name}" if name else ""
+
+
 def route(request: Request) -> Handler | None:
     """The handler of a request, whose `params` it sets; None when no route matches."""
     if request.method == "OPTIONS":

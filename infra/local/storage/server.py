@@ -6,20 +6,22 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.ports import LOOPBACK, reachable
-from infra.local.storage import addresses, batch, buckets, configs, cors
+from infra.local.storage import addresses, batch, buckets, configs, cors, retry_tests
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.connections import Connections
 from infra.local.storage.notify import Notifier
 from infra.local.storage.partial import chosen
 from infra.local.storage.request import Request
-from infra.local.storage.routes import UNLOCKED, refusals, route
+from infra.local.storage.routes import API_METHODS, UNLOCKED, Handler, api_method, refusals, route
 from infra.local.storage.signatures import SigningKeys
 from infra.local.storage.store import Store
+from infra.local.storage.uploads import received_bytes
 
 _log = logging.getLogger("infra.local.storage")
 
@@ -47,6 +49,7 @@ class StorageServer:
         signing_keys: Path | None = None,
     ) -> None:
         self._signing_keys = SigningKeys(signing_keys)
+        self._retry_tests = retry_tests.RetryTests()
         self._notifier = notifier
         self.faults = FaultInjector(fault_plan or FaultPlan(), "storage")
         self._failures: list[tuple[int, str]] = []
@@ -122,6 +125,13 @@ class StorageServer:
                 self._notifier.notify(event, watches, request.base_url)
         return answer
 
+    def _call(self, handler: Handler, request: Request) -> Answer:
+        with nullcontext() if handler in UNLOCKED else self._store.change():
+            found = handler(request, self._store)
+        if isinstance(found, Mapping) and (fields := request.query.get("fields")):
+            found = chosen(found, fields)
+        return Answer.of(found)
+
     def _handle(self, request: Request) -> Answer:
         refusal = refusals(request)
         with self._failing:
@@ -132,15 +142,16 @@ class StorageServer:
             self._signing_keys.check(request)
             if request.path == addresses.BATCH:
                 return batch.answer_batch(request, self._handle)
+            if managed := self._retry_tests.manage(request, API_METHODS):
+                return managed
             handler = route(request)
             if handler is None:
                 reason = f"{request.method} {request.path} is not supported by the local Storage server"
                 return refusal(501, reason, "notImplemented")
-            with nullcontext() if handler in UNLOCKED else self._store.change():
-                found = handler(request, self._store)
-            if isinstance(found, Mapping) and (fields := request.query.get("fields")):
-                found = chosen(found, fields)
-            return Answer.of(found)
+            if retry_tests.HEADER not in request.headers:
+                return self._call(handler, request)
+            method, received = api_method(request, handler), received_bytes(request, self._store)
+            return self._retry_tests.obey(request, method, partial(self._call, handler, request), received)
         except Refusal as exc:
             return refusal(exc.status, str(exc), exc.reason, exc.code)
         except Exception:

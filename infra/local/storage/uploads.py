@@ -138,6 +138,14 @@ def _answer(request: Request, bucket: Row, row: Row, upload: Row) -> dict[str, A
     return objects.answer(request, bucket, row)
 
 
+def received_bytes(request: Request, store: Store) -> int:
+    """Bytes that the server has of the resumable upload that a request continues; 0 for other requests."""
+    if "upload_id" not in request.query:
+        return 0
+    with store.change():
+        return store.size(find(request, store).body)
+
+
 def find(request: Request, store: Store) -> Row:
     """The upload that a request names. Refuses with 404."""
     number = request.query.get("upload_id") or request.query.get("uploadId", "")
