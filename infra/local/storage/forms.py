@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -64,7 +64,7 @@ def _parts(request: Request) -> tuple[dict[str, str], memoryview]:
         at = body.find(b"\r\n" + mark, begin) + 2
         if begin < 0 or at < 2:
             break
-        head = BytesParser().parsebytes(body[first:begin])
+        head = HeaderParser().parsestr(bytes(body[first:begin]).decode(errors="replace"))
         name = str(head.get_param("name", "", "Content-Disposition")).lower()
         if name == "file":
             fields["file"] = head.get_filename() or ""
