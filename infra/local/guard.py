@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from urllib.parse import urlsplit
 
 
+@functools.lru_cache(maxsize=256)
 def refusal(host: str | None, origin: str | None, *, any_host: bool = False) -> str:
     """Why a request with these headers is refused; "" where it is not.
 

@@ -19,9 +19,9 @@ _HOST = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9._-]*)\.localhost(?::\d+)?", re.I
 
 def path_of(path: str, host: str) -> str:
     """The path as the API has it: with the bucket of a virtual-hosted name, without slashes doubled by the client."""
-    if (virtual := _HOST.fullmatch(host)) and not _WHOLE.fullmatch(path) and path != BATCH:
+    if "." in host and (virtual := _HOST.fullmatch(host)) and not _WHOLE.fullmatch(path) and path != BATCH:
         return f"/{virtual['bucket']}{path}"
-    return "/" + path.lstrip("/")
+    return "/" + path.lstrip("/") if path.startswith("//") or not path else path
 
 
 def is_json(path: str) -> bool:

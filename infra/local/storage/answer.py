@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -33,6 +34,16 @@ _XML_CODES = {
     501: "NotImplemented",
     503: "ServiceUnavailable",
 }
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 class Refusal(Exception):
@@ -104,11 +115,11 @@ class Answer:
 
     def header_lines(self) -> bytes:
         """The headers as they are sent, in UTF-8 as in the cloud. One that HTTP cannot carry is left out."""
-        sendable = (
+        sendable = [
             f"{name}: {value}\r\n"
             for name, value in self.headers.items()
-            if ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)) and _NAME.fullmatch(name)
-        )
+            if ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)) and _is_name(name)
+        ]
         return "".join(sendable).encode(errors="replace")
 
     def close(self) -> None:
@@ -125,7 +136,7 @@ class Answer:
         """The status line and the headers, with the empty line after them."""
         if self.status not in _BARE:
             self.headers.setdefault("Content-Length", str(self.size))
-        first = f"HTTP/1.1 {self.status} {self.phrase}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        first = f"HTTP/1.1 {self.status} {self.phrase}\r\nDate: {_date(int(time.time()))}\r\n"
         return first.encode() + self.header_lines() + b"\r\n"
 
     def send(self, handler: BaseHTTPRequestHandler, head: bytes, pause_s: float = 0.0) -> None:

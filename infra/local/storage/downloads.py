@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import re
 from datetime import UTC, datetime
@@ -69,17 +70,20 @@ def download(request: Request, store: Store) -> Answer:
 
 def _check_since(request: Request, time: str) -> None:
     """Refuse by If-Modified-Since (304) and If-Unmodified-Since (412). A date that cannot be read is ignored."""
-    changed = datetime.fromisoformat(time).replace(microsecond=0)
     for header, status in (("If-Modified-Since", 304), ("If-Unmodified-Since", 412)):
+        if not (asked := request.headers.get(header)):
+            continue
         try:
-            since = parsedate_to_datetime(request.headers.get(header, ""))
+            since = parsedate_to_datetime(asked)
         except ValueError:
             continue
+        changed = datetime.fromisoformat(time).replace(microsecond=0)
         since = since if since.tzinfo else since.replace(tzinfo=UTC)
         if (changed <= since) == (status == HTTPStatus.NOT_MODIFIED):
             raise Refusal(status, f"The object was last changed at {time}, which {header} excludes", "conditionNotMet")
 
 
+@functools.lru_cache(maxsize=1024)
 def _http_date(time: str) -> str:
     return format_datetime(datetime.fromisoformat(time), usegmt=True)
 

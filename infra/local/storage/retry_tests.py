@@ -32,7 +32,7 @@ class RetryTests:
 
     def manage(self, request: Request, methods: frozenset[str]) -> Answer | None:
         """Answer a request that creates, reads, lists or deletes tests; None for every other request."""
-        if not (match := _PATH.fullmatch(request.path)):
+        if not request.path.startswith("/retry_test") or not (match := _PATH.fullmatch(request.path)):
             return None
         number = match["id"]
         if request.method == "POST" and request.path == "/retry_test":

@@ -33,7 +33,7 @@ class StorageServer:
     injected faults. `data_dir`: the folder that keeps everything across restarts, even after a kill; without it the
     state is lost. `signing_keys`: the folder of public keys by which signed URLs are checked; without it none is.
     `notifier` publishes every change before the request is answered. Raises OSError when the port is
-    taken or a folder cannot be used, ValueError for a file that is no key.
+    taken or a folder cannot be used.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class StorageServer:
     def answer(self, request: Request) -> Answer:
         """The response to a request, after its notifications are published; callable from any thread."""
         answer = self._handle(request)
-        if "Origin" in request.headers and request.method != "OPTIONS":
+        if request.headers.get("Origin") and request.method != "OPTIONS":
             answer.headers |= cors.headers(request, self._store)
         for event in self._store.take_events():
             if self._notifier:
@@ -133,10 +133,9 @@ class StorageServer:
         return Answer.of(found)
 
     def _handle(self, request: Request) -> Answer:
-        refusal = refusals(request)
         with self._failing:
             if self._failures and self._failures[0][1] in request.path:
-                return refusal(self._failures.pop(0)[0], "An injected failure")
+                return refusals(request)(self._failures.pop(0)[0], "An injected failure")
         try:
             request.signing_keys = self._signing_keys
             self._signing_keys.check(request)
@@ -147,15 +146,15 @@ class StorageServer:
             handler = route(request)
             if handler is None:
                 reason = f"{request.method} {request.path} is not supported by the local Storage server"
-                return refusal(501, reason, "notImplemented")
+                return refusals(request)(501, reason, "notImplemented")
             if retry_tests.HEADER not in request.headers:
                 return self._call(handler, request)
             method, received = api_method(request, handler), received_bytes(request, self._store)
             return self._retry_tests.obey(request, method, partial(self._call, handler, request), received)
         except Refusal as exc:
-            return refusal(exc.status, str(exc), exc.reason, exc.code)
+            return refusals(request)(exc.status, str(exc), exc.reason, exc.code)
         except Exception:
             if self._stopped:
                 raise ConnectionAbortedError("the server was stopped") from None
             _log.exception("%s %s", request.method, request.path)
-            return refusal(500, "The local Storage server failed; see its log")
+            return refusals(request)(500, "The local Storage server failed; see its log")

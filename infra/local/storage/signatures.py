@@ -31,7 +31,7 @@ _LONGEST_S = 604_800
 class SigningKeys:
     """Public keys of service accounts from a folder: a file EMAIL.pem for each, with a public key or a certificate.
 
-    Without one nothing is checked. Raises OSError when it does not exist, ValueError for a file that is no RSA key.
+    Without one nothing is checked. Raises OSError when it does not exist or a file is no RSA key.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -80,9 +80,9 @@ def _read(path: Path) -> RSAPublicKey:
     try:
         found = load_pem_x509_certificate(text).public_key() if b"CERTIFICATE" in text else load_pem_public_key(text)
     except ValueError as exc:
-        raise ValueError(f"{path} is not a public key or a certificate in PEM: {exc}") from exc
+        raise OSError(f"{path} is not a public key or a certificate in PEM: {exc}") from exc
     if not isinstance(found, RSAPublicKey):
-        raise ValueError(f"{path} must hold an RSA key, as those of service accounts are")
+        raise OSError(f"{path} must hold an RSA key, as those of service accounts are")
     return found
 
 
