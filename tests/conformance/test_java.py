@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from infra.local.storage.server import StorageServer
 from tests.shared_clients import run
 
 
+@pytest.mark.slow
 def test_the_java_client() -> None:
     with StorageServer() as server:
         output = run("java", server.url.removeprefix("http://"), limit_s=120)

@@ -14,7 +14,7 @@ from infra.local.storage.request import Request
 from infra.local.storage.resources import changed, now, renew
 from infra.local.storage.store import Row, Store
 
-# Beside the owner's entry.
+# The entries next to the owner's.
 _PREDEFINED = {
     "private": {},
     "bucketOwnerRead": {},

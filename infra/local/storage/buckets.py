@@ -81,8 +81,8 @@ def _check_name(name: object) -> None:
     )
     if not good:
         reason = (
-            "name must have 3 to 63 lower-case letters, digits, dashes, underscores and dots, begin and end with a "
-            f"letter or a digit, not begin with goog and be no IP address; it is {name!r}"
+            "name must have 3 to 63 characters of a to z, 0 to 9, dash, underscore and dot, begin and end with one of "
+            f"a to z or 0 to 9, not begin with goog and be no IP address; it is {name!r}"
         )
         raise Refusal(400, reason, "invalid")
 

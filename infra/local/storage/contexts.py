@@ -36,6 +36,8 @@ def patched(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def settled(data: Mapping[str, Any], before: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The fields with checked contexts and their times. A context without a value is removed."""
+    if "contexts" not in data:
+        return dict(data)
     others = {name: value for name, value in data.items() if name != "contexts"}
     found, old = {}, of(before)
     for key, given in of(data).items():
@@ -76,7 +78,9 @@ def matching(text: str) -> Callable[[Row], bool]:
 def _check(key: str, value: object) -> None:
     for text in (key, value):
         if not isinstance(text, str) or not _TEXT.fullmatch(text) or len(text.encode()) > _LONGEST:
-            reason = f"must begin with a letter or a digit, have at most {_LONGEST} bytes, and no quotes or slashes"
+            reason = (
+                f"must begin with an alphanumeric character, have at most {_LONGEST} bytes, and no quotes or slashes"
+            )
             raise Refusal(400, f"The key and the value of a context {reason}, not {text!r}", "invalid")
     if key.startswith("goog"):
         raise Refusal(400, f"The key of a context cannot begin with goog, as {key!r} does", "invalid")

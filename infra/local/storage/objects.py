@@ -79,7 +79,8 @@ def get(request: Request, store: Store) -> Any:
 def answer(request: Request, bucket: Row, row: Row, *, full: bool = False) -> dict[str, Any]:
     """The resource of an object for the response; `full`: the projection unless the request names one."""
     asked = request.query.get("projection", "full" if full else "noAcl") == "full"
-    return shown(row, request.base_url, bucket, full=asked, keyed=bool(keys.given(request)))
+    keyed = "customerEncryption" in row.data and bool(keys.given(request))
+    return shown(row, request.base_url, bucket, full=asked, keyed=keyed)
 
 
 def patch(request: Request, store: Store) -> Any:
