@@ -65,14 +65,15 @@ def test_signed_urls_are_checked_with_a_known_key(
                 method=method,
                 version=version,
                 credentials=signer[0],
-                api_access_endpoint=server.url,
-                **options,
+                **{"api_access_endpoint": server.url, **options},
             )
         )
 
     put = signed("PUT", content_type="text/plain")
     assert requests.put(put, b"x", headers={"Content-Type": "text/plain"}, timeout=5).status_code == 200
     assert requests.get(signed("GET"), timeout=5).content == b"x"
+    without_port = signed("GET", api_access_endpoint="http://127.0.0.1").replace("http://127.0.0.1", server.url)
+    assert requests.get(without_port, timeout=5).content == b"x"
     wrong = requests.get(put, timeout=5)  # signed for another method
     assert (wrong.status_code, ElementTree.fromstring(wrong.content).findtext("Code")) == (403, "SignatureDoesNotMatch")
     assert requests.get(signed("GET").replace("a%20b", "c"), timeout=5).status_code == 403
