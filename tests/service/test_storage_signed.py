@@ -120,11 +120,10 @@ def test_forms_obey_their_policy(
         "signed", "in/${filename}", HOUR, conditions=conditions, credentials=signer[0],
         fields={"success_action_status": "201", "x-goog-meta-a": "b"},
     )  # fmt: skip
-    address = f"{server.url}/signed/"
 
     def post(content: bytes = b"FILE", changed: Mapping[str, str] | None = None) -> requests.Response:
         fields = {**policy["fields"], **(changed or {})}
-        return requests.post(address, data=fields, files={"file": ("é.txt", content, "text/plain")}, timeout=5)
+        return requests.post(f"{server.url}/", data=fields, files={"file": ("é.txt", content, "text/plain")}, timeout=5)
 
     made = post()
     assert (made.status_code, ElementTree.fromstring(made.content).findtext("{*}Key")) == (201, "in/é.txt")
@@ -134,8 +133,10 @@ def test_forms_obey_their_policy(
     for refused in (post(b"too long"), post(changed={"key": "out/a"}), post(changed={"x-goog-meta-c": "d"})):
         assert (refused.status_code, "policy document refuses" in refused.text) == (403, True)
     assert post(changed={"x-goog-signature": "00"}).status_code == 403
-    late = json.dumps({"expiration": (datetime.now(UTC) - HOUR).isoformat(), "conditions": []})
+    late = json.dumps({"expiration": (datetime.now(UTC) - HOUR).isoformat(), "conditions": [{"bucket": "signed"}]})
     assert "expired" in post(changed={"policy": base64.b64encode(late.encode()).decode()}).text
+    address = f"{server.url}/signed/"
+    assert requests.post(address, data=policy["fields"], files={"file": ("a", b"FILE")}, timeout=5).status_code == 201
     assert requests.post(address, data={"key": "a"}, files={"other": b"x"}, timeout=5).status_code == 400
 
 

@@ -23,13 +23,19 @@ _STATUSES = ("200", "201", "204")
 
 def upload(request: Request, store: Store) -> Answer:
     """Create an object from a form; answers as `success_action_redirect` or `success_action_status` says."""
+    fields, content = _parts(request)
+    policy = _policy(fields["policy"]) if "policy" in fields else {}
+    if not request.bucket:  # Google's Node client names it in the policy alone when it uses an emulator
+        named = (
+            each["bucket"] for each in policy.get("conditions", ()) if isinstance(each, Mapping) and "bucket" in each
+        )
+        request.params["bucket"] = quote(str(next(named, "")), safe="")
     with store.change():
         buckets.find(store, request.bucket)
-    fields, content = _parts(request)
     if not (key := fields.get("key", "")):
         raise Refusal(400, "The form must have a field key, the name of the object, before the field file", "required")
-    if "policy" in fields:
-        _check_policy(request, fields, len(content))
+    if policy:
+        _check_policy(request, policy, fields, len(content))
     headers = Message()
     for name, value in fields.items():
         headers[name] = value
@@ -75,17 +81,21 @@ def _parts(request: Request) -> tuple[dict[str, str], memoryview]:
     raise Refusal(400, "The body must be a multipart/form-data form whose last field is file", "invalid")
 
 
-def _check_policy(request: Request, fields: dict[str, str], size: int) -> None:
+def _policy(encoded: str) -> dict[str, Any]:
+    """A policy document, with its conditions and its expiration."""
     try:
-        policy = json.loads(base64.b64decode(fields["policy"]))
-        conditions, expiration = policy["conditions"], policy["expiration"]
+        policy = json.loads(base64.b64decode(encoded))
+        return {"conditions": list(policy["conditions"]), "expiration": policy["expiration"]}
     except (ValueError, KeyError, TypeError) as exc:
         raise Refusal(400, "policy must be JSON with expiration and conditions, in base64", "invalid") from exc
-    ends = metadata.check_time("expiration of the policy", expiration)
+
+
+def _check_policy(request: Request, policy: Mapping[str, Any], fields: dict[str, str], size: int) -> None:
+    ends = metadata.check_time("expiration of the policy", policy["expiration"])
     if request.signing_keys:
         request.signing_keys.check_policy(fields["policy"], fields, ends)
     given, named = {**fields, "bucket": request.bucket}, set[str]()
-    for condition in conditions:
+    for condition in policy["conditions"]:
         named |= _check_condition(condition, given, size)
     for name in given.keys() - named - _FREE - {"bucket", "content-type"}:
         if not name.startswith("x-ignore-"):

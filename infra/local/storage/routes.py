@@ -89,7 +89,7 @@ _ROUTES: list[tuple[str, str, Handler]] = [
 _COMPILED = [(set(methods.split()), re.compile(pattern), handler) for methods, pattern, handler in _ROUTES]
 _UPLOAD = re.compile(f"{_B}/o")
 _XML = re.compile("/(?P<bucket>[^/]+)/(?P<object>.+)")
-_XML_BUCKET = re.compile("/(?P<bucket>[^/]+)/?")
+_XML_BUCKET = re.compile("/(?P<bucket>[^/]*)/?")
 # Handlers that take the lock themselves, so that receiving a body does not block other requests.
 UNLOCKED: frozenset[Handler] = frozenset(
     {
@@ -225,6 +225,6 @@ def _xml_bucket(request: Request) -> Handler | None:
     request.params = match.groupdict()
     if request.method == "POST":
         return forms.upload if request.headers.get_content_type() == "multipart/form-data" else None
-    if request.method != "GET":
+    if request.method != "GET" or not request.params["bucket"]:
         return None
     return xml_listings.multipart_uploads if "uploads" in request.query else xml_listings.objects
