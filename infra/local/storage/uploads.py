@@ -196,7 +196,7 @@ def _parts(body: Any, content_type: str) -> tuple[Mapping[str, Any], memoryview,
     first = body.find(mark) + len(mark)
     eol = b"\r\n" if body[first : first + 2] == b"\r\n" else b"\n"
     second = body.find(eol + mark, first)
-    start, end = body.find(eol * 2, second), body.find(eol + mark, second + 1)
+    start, end = body.find(eol * 2, second), body.rfind(eol + mark)  # rfind reads little of a large body
     if not len(mark) <= first < second < start < end:
         raise Refusal(400, "An upload must have two parts: the object's JSON and its bytes", "invalid")
     kind = BytesParser().parsebytes(body[second + len(eol + mark) + len(eol) : start])["Content-Type"]
