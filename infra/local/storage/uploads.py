@@ -113,7 +113,7 @@ def resume(request: Request, store: Store) -> Any:
             **({"customerEncryption": key} if (key := metadata.get("customerEncryption")) else {}),
         }
         row = objects.publish(store, bucket, upload.data["name"], {**whole, **sums}, body, upload.data["conditions"])
-        upload.body, upload.data = "", {"name": row.name, "made": row.generation, "query": upload.data["query"]}
+        upload.body, upload.data = "", {"name": row.name, "made": row.generation, "query": upload.data.get("query", {})}
         store.put(upload)
     return _answer(request, bucket, row, upload)
 
@@ -134,7 +134,7 @@ def _made(request: Request, store: Store, upload: Row) -> Any:
 
 def _answer(request: Request, bucket: Row, row: Row, upload: Row) -> dict[str, Any]:
     """The resource in the form that the start of the upload asked for."""
-    request.query = {**upload.data["query"], **request.query}
+    request.query = {**upload.data.get("query", {}), **request.query}
     return objects.answer(request, bucket, row)
 
 
