@@ -82,6 +82,15 @@ def test_a_resumable_upload_continues_after_a_failure_within(server: StorageServ
     assert bucket.blob("a").download_as_bytes() == content and test.completed
 
 
+def test_an_upload_in_one_chunk_fails_within_too(server: StorageServer, bucket: Bucket) -> None:
+    test = RetryTest(server, "storage.objects.insert", "return-503-after-256K")
+    begun = requests.post(f"{server.url}/upload/storage/v1/b/retried/o?uploadType=resumable&name=a", json={}, timeout=5)
+    address = begun.headers["Location"]
+    assert requests.put(address, bytes(KIB_256 + 9), headers={"x-retry-test-id": test.id}, timeout=5).status_code == 503
+    progress = requests.put(address, headers={"Content-Range": "bytes */*"}, timeout=5)
+    assert (progress.status_code, progress.headers["Range"]) == (308, f"bytes=0-{KIB_256 - 1}")
+
+
 def test_retry_tests_are_checked_listed_and_deleted(server: StorageServer) -> None:
     address = f"{server.url}/retry_test"
     for method, fault, status in (
@@ -91,6 +100,7 @@ def test_retry_tests_are_checked_listed_and_deleted(server: StorageServer) -> No
     ):
         asked = {"instructions": {method: [fault]}}
         assert requests.post(address, json=asked, timeout=5).status_code == status
+    assert requests.post(address, json={"instructions": {"storage.buckets.list": 503}}, timeout=5).status_code == 400
     assert requests.post(address, json={"instructions": {}, "transport": "GRPC"}, timeout=5).status_code == 501
     number = requests.get(f"{server.url}/retry_tests", timeout=5).json()["retry_test"][-1]["id"]
     assert requests.delete(f"{address}/{number}", timeout=5).status_code == 200

@@ -80,13 +80,14 @@ class RetryTests:
         if stop and "upload_id" in request.query and first < stop:
             request.body = bytes(memoryview(request.body)[: stop - first])
             request.spool = None
-            request.headers.replace_header("Content-Range", f"bytes {first}-{stop - 1}/*")
+            del request.headers["Content-Range"]
+            request.headers["Content-Range"] = f"bytes {first}-{stop - 1}/*"
             handle()
         return Answer.refusal(code, f"Retry Test: Caused a {code}")
 
     def _create(self, asked: Mapping[str, Any], methods: frozenset[str]) -> dict[str, Any]:
         instructions, transport = asked.get("instructions"), str(asked.get("transport", "HTTP")).upper()
-        if not isinstance(instructions, Mapping):
+        if not isinstance(instructions, Mapping) or not all(isinstance(each, list) for each in instructions.values()):
             raise Refusal(400, 'instructions must look like {"storage.buckets.list": ["return-503"]}', "invalid")
         if transport != "HTTP":
             raise Refusal(501, f"transport must be HTTP, not {transport!r}: this server has no gRPC", "notImplemented")
