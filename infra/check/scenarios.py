@@ -39,6 +39,10 @@ _OPTIONS = {
         "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", on_drift = true, '
         'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
     },
+    "page": {
+        "page": '{members = {of_yours = "group:members@example.com"}}',
+        "page_image": "europe-west1-docker.pkg.dev/some-project/images/page@sha256:0",
+    },
     "training_requesters": {"training_requesters": '{of_yours = "group:training_requesters@example.com"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
@@ -47,7 +51,7 @@ _OPTIONS = {
 }
 _ALONE = (
     *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "retrain", "clients"),
-    *("kms_key", "budget"),
+    *("kms_key", "budget", "page"),
 )
 _PAIRS = (
     ("bigquery", "analysts"),

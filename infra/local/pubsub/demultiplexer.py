@@ -17,7 +17,8 @@ from typing import cast
 
 from infra.local import guard
 from infra.local.ports import is_loopback
-from infra.local.pubsub.rest import Rest, failed
+from infra.local.pubsub.monitoring import Monitoring
+from infra.local.pubsub.rest import failed
 
 _log = logging.getLogger("infra.local.pubsub")
 
@@ -38,7 +39,7 @@ _ACCEPTING_S = 0.01
 class Demultiplexer:
     """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
-    def __init__(self, grpc_port: int, rest: Rest) -> None:
+    def __init__(self, grpc_port: int, rest: Monitoring) -> None:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
