@@ -61,10 +61,12 @@ class QueueDepth:
 
     def read(self) -> dict[str, Any]:
         """Return the depth now, in the form of `latest`."""
+        from google.auth.credentials import AnonymousCredentials
+
         name = self._path.rpartition("/")[2]
         endpoint = f"http://{self._emulator}" if self._emulator else ""
         try:
-            with closing(GoogleApi(is_emulator=bool(endpoint))) as api:
+            with closing(GoogleApi(AnonymousCredentials() if endpoint else None)) as api:
                 found = read_backlog(api, self._path, datetime.now(UTC), endpoint)
         except ApiError as exc:
             if endpoint and exc.status == NOT_FOUND:

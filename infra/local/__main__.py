@@ -111,6 +111,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     storage = commands.add_parser("storage", help="only the Storage server, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
     storage.set_defaults(run=_storage)
+    for each in (up, storage):
+        each.add_argument(
+            "--signing-keys", type=arguments.folder, metavar="DIR",
+            help="check signed URLs with the public keys there, a file EMAIL.pem each (default: check none)",
+        )  # fmt: skip
     for each in (up, pubsub, storage):
         each.add_argument(
             "--host",
@@ -154,13 +159,14 @@ def _up(options: argparse.Namespace, began: float) -> int:
         log_path=options.log and options.log.absolute(),
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
-        registry=_absolute(options.registry),
+        registry=arguments.absolute(options.registry),
         models=options.models,
         retrain=options.retrain,
+        signing_keys=options.signing_keys,
     )
     with twin, runs.written(twin.env), _page(options, twin) as page:
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
-        _say(f"storage  {twin.storage_url}")
+        _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
         if options.registry:
@@ -211,11 +217,18 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
         notifier=notifier,
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
+        signing_keys=options.signing_keys,
     ) as server:
         _warn(options.host)
         events = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {events})")
+        _say(f"signed URLs {_checked(options.signing_keys)}")
         _wait()
+
+
+def _checked(signing_keys: Path | None) -> str:
+    """Whether signed URLs are checked, in words."""
+    return f"are checked with the keys in {_short(signing_keys)}" if signing_keys else "are not checked"
 
 
 def _fault_plan(options: argparse.Namespace) -> FaultPlan | None:
@@ -268,14 +281,9 @@ def _warn(host: str) -> None:
     """Warn about open access when the server listens on more than the loopback address."""
     if not is_loopback(host):
         _say(
-            f"WARNING: it listens on {host}, which other machines may reach, and checks no credentials: anyone who "
-            "reaches these ports can read and change everything"
+            f"WARNING: it listens on {host}, which other machines may reach, and checks neither credentials nor Host "
+            "names: anyone who reaches these ports can read and change everything"
         )
-
-
-def _absolute(place: str) -> str:
-    """A registry's address for the worker, which runs in another folder."""
-    return place if not place or "://" in place else str(Path(place).absolute())
 
 
 def _short(path: Path) -> str:

@@ -28,3 +28,8 @@ def host(text: str) -> str:
         return own_address(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def absolute(place: str) -> str:
+    """A registry's address for the worker, which runs in another folder."""
+    return place if not place or "://" in place else str(Path(place).absolute())
