@@ -61,7 +61,7 @@ class Config:
     network halves its images, by max pooling or by convolutions with stride 2. `initial`: a .keras file with the
     initial weights; without it they are random. `teachers`: folders of artifacts for the same images and labels.
     `photos`: the number of photographs of clothes (photos.py) that are added to each batch. Relative paths start at the
-    working directory.
+    working directory. `notes`: sentences for the model card.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Config:
     patience: int = 0
     train_images: int = 0
     validation_images: int = 5000
+    notes: str = ""
 
     def __post_init__(self) -> None:
         check_values(self, _RULES)
@@ -172,6 +173,7 @@ _RULES: dict[str, Rule] = {
     "patience": whole(0, 1000),
     "train_images": whole(0, 10**9),
     "validation_images": whole(1, 50000),
+    "notes": ("text of at most 2,000 characters", lambda value: isinstance(value, str) and len(value) <= 2000),
 }
 
 _CYCLE_RULES: dict[str, Rule] = {
