@@ -16,6 +16,7 @@ from model.training.data.idx import FASHION_MNIST_LABELS
 from model.training.errors import RunError
 from model.training.fashion_mnist.config import CONFIGS, parse_config, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
+from model.training.fashion_mnist.model_card import Calibrated, Training, describe_model
 from model.training.fashion_mnist.photos import FOLDER, RIGHT, load_photos
 from model.training.fashion_mnist.teachers import Teachers
 from model.training.fashion_mnist.temperature import calibration_error, divide_logits, fit_temperature
@@ -135,6 +136,21 @@ def test_the_temperature_is_found_and_calibrates(tensorflow: None) -> None:
     divide_logits(network, 2.0)
     ratio = np.log(network.predict(inputs, verbose=0))
     np.testing.assert_allclose(np.diff(ratio, axis=1), np.diff(scores, axis=1) / 2, atol=1e-4)
+
+
+def test_the_card_names_teachers_photos_and_calibration() -> None:
+    calibrated = Calibrated(1.25, 0.0311, 0.0102, 0.0123)
+    config = parse_config(TAUGHT | {"notes": "Trained on a machine with two cores."})
+    card = describe_model(Training(config, 2, calibrated), 258650, ["cat", "dog"], np.diag([3, 4]))
+    digest = read_artifact(Path(SMALL)).digest
+    said = " ".join(card.split())
+    assert f"the mean of strided-96 (`{digest[:19]}`), pooled-128 (`" in said
+    assert "8 photographs are added to each batch. They are drawn from 700 " in said and "(CC0)" in said
+    assert "A temperature of 1.25, fitted on the validation images" in said
+    assert "is 3.11% before and 1.02% after. That of the artifact on the test images is 1.23%." in said
+    assert "Trained on a machine with two cores." in said
+    plain = describe_model(Training(parse_config(TINY), 3, calibrated), 9, ["cat", "dog"], np.diag([3, 4]))
+    assert "No photograph was used for training." in plain and "predictions for the augmented images" not in plain
 
 
 def test_the_crops_are_what_the_recipe_makes_of_the_photos(shared_data: Path) -> None:
