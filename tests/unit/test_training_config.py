@@ -64,6 +64,12 @@ def test_the_shipped_configs_are_read_and_written_back(path: Path, tmp_path: Pat
         ({"average": "yes"}, "average is 'yes'; it must be true or false"),
         ({"average": True}, "average is True; it needs two or more cycles and patience 0"),
         ({"cycles": [{"epochs": 1}, {"epochs": 1}], "average": True, "patience": 1}, "average is True; it needs"),
+        ({"initial_share": 0.2}, "initial_share is 0.2; it needs initial, patience 0, and average must be false"),
+        (
+            {"initial_share": 0.2, "initial": "a.keras", "patience": 1},
+            "initial_share is 0.2; it needs initial, patience",
+        ),
+        ({"initial_share": 2, "initial": "a.keras"}, "initial_share is 2; it must be a number from 0 to 1"),
         ({"patience": -1}, "patience is -1; it must be a whole number from 0 to 1000"),
         ({"name": "Über"}, "name is 'Über'; it must be at most 63 characters"),
         ({"version": 1.0}, "version is 1.0; it must be three numbers"),

@@ -59,7 +59,8 @@ class Config:
     `patience`: the run ends, and its best epoch is kept, after this many epochs without a better validation accuracy; 0
     means never. `average`: the final network is the mean of the networks at the cycles' ends. `downsampling`: how the
     network halves its images, by max pooling or by convolutions with stride 2. `initial`: a .keras file with the
-    initial weights; without it they are random. `teachers`: folders of artifacts for the same images and labels.
+    initial weights; without it they are random. `initial_share`: the final network is the mean of the initial one, with
+    this weight, and the last one. `teachers`: folders of artifacts for the same images and labels.
     `photos`: the number of photographs of clothes (photos.py) that are added to each batch. Relative paths start at the
     working directory. `notes`: sentences for the model card.
     """
@@ -70,6 +71,7 @@ class Config:
     recipe: str
     cycles: tuple[Cycle, ...]
     average: bool = False
+    initial_share: float = 0.0
     widths: tuple[int, ...] = (32, 64, 128)
     downsampling: str = "pool"
     initial: str = ""
@@ -93,9 +95,18 @@ class Config:
         check_values(self, _RULES)
         if self.average and (self.patience or len(self.cycles) == 1):
             raise ConfigError("average is True; it needs two or more cycles and patience 0")
+        if self.initial_share and (self.average or self.patience or not self.initial):
+            raise ConfigError(
+                f"initial_share is {self.initial_share}; it needs initial, patience 0, and average must be false"
+            )
         for place, cycle in enumerate(self.cycles, 1):
             if cycle.teacher and not self.teachers:
                 raise ConfigError(f"cycles, number {place}: teacher is {cycle.teacher}; it must be 0, without teachers")
+
+    @property
+    def ends_in_mean(self) -> bool:
+        """Whether the final network is a mean of several networks."""
+        return self.average or self.initial_share > 0
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -156,6 +167,7 @@ _RULES: dict[str, Rule] = {
     "recipe": one_of(tuple(sorted(path.stem for path in RECIPES.glob("*.json")))),
     "cycles": ("a list of mappings, each with epochs", lambda value: isinstance(value, tuple) and len(value) > 0),
     "average": ("true or false", lambda value: isinstance(value, bool)),
+    "initial_share": number(0, 1),
     "widths": ("three whole numbers from 1 to 1024", _are_widths),
     "downsampling": one_of(DOWNSAMPLINGS),
     "initial": ("the path of a .keras file", lambda value: isinstance(value, str)),

@@ -58,7 +58,7 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
     if not finished(config, history):
-        then = ", and has no average of its cycles' ends" if config.average else ""
+        then = ", and has no average" if config.ends_in_mean else ""
         raise ExportError(f"{run} has {len(history)} of {config.epochs} epochs{then}; continue with train --resume")
     fit_on, validation = idx.split(idx.load("train", data), config.validation_images, config.seed)
     signature = signature_of(config.recipe)

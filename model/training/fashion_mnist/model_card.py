@@ -37,11 +37,14 @@ def describe_model(training: Training, parameters: int, labels: Sequence[str], m
     config, calibrated = training.config, training.calibrated
     decay = f", weight decay {config.weight_decay:g}" if config.weight_decay else ""
     mirrored = "; half of them are mirrored" if config.flip else ""
-    kept = (
-        "The network is the mean of the networks at these cycles' ends (Izmailov et al., 2018).\n"
-        if config.average
-        else ""
-    )
+    kept = ""
+    if config.average:
+        kept = "The network is the mean of the networks at these cycles' ends (Izmailov et al., 2018).\n"
+    if config.initial_share:
+        share = f"{config.initial_share:g}"
+        kept = f"""The network is the mean of the initial one, with a weight of {share}, and of the last one (Wortsman et
+al., 2022). Its batch normalization is computed again from the training images.
+"""
     recalls = "\n".join(
         f"| {label} | {'-' if figures.recall is None else f'{figures.recall:.1%}'} |"
         for label, figures in zip(labels, class_figures(matrix), strict=True)

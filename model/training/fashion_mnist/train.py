@@ -62,8 +62,8 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
     validation = as_inputs(validate_on.images, signature), one_hot(validate_on.labels, config.label_smoothing)
     try:
         _run_cycles(network, rows, config, out, fit_on, validation, watchers)
-        if config.average:
-            average(network, len(config.cycles) - 1, as_inputs(fit_on.images, signature), validation, out, rows)
+        if config.ends_in_mean:
+            average(network, config, as_inputs(fit_on.images, signature), validation, out, rows)
     except KeyboardInterrupt:
         kept = len(load_history(out / HISTORY))
         print(f"{out} keeps {kept} of {config.epochs} epochs; continue with --resume", file=sys.stderr, flush=True)
