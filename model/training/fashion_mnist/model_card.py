@@ -42,8 +42,8 @@ def describe_model(training: Training, parameters: int, labels: Sequence[str], m
         kept = "The network is the mean of the networks at these cycles' ends (Izmailov et al., 2018).\n"
     if config.initial_share:
         share = f"{config.initial_share:g}"
-        kept = f"""The network is the mean of the initial one, with a weight of {share}, and of the last one (Wortsman et
-al., 2022). Its batch normalization is computed again from the training images.
+        kept = f"""The network is the mean of the initial one, with a weight of {share}, and of the last one (Wortsman
+et al., 2022). Its batch normalization is computed again from the training images.
 """
     recalls = "\n".join(
         f"| {label} | {'-' if figures.recall is None else f'{figures.recall:.1%}'} |"
