@@ -166,7 +166,7 @@ def test_list(run: Run, registry: Registry, tmp_path: Path) -> None:
 def test_show(run: Run, registry: Registry) -> None:
     shown = run("show", NAME)
     assert shown.startswith(f"{NAME} 1.2.0\n")
-    for text in ("aliases        stable", "T-shirt/top 1.2.0", "464,810", "MODEL_CARD.md", "golden images  2", "int8"):
+    for text in ("aliases        stable", "T-shirt/top 1.2.0", "258,650", "MODEL_CARD.md", "golden images  2", "int8"):
         assert text in shown
     found = json.loads(run("show", f"{NAME}@candidate", "--json"))
     assert (found["version"], len(found["labels"]), found["golden_images"]) == ("1.3.0", 10, 2)
