@@ -110,7 +110,7 @@ def test_both_engines_of_the_shipped_artifact_have_the_same_features(root: Path)
     for name in ("litert", "savedmodel"):
         _, engine = load_engine(artifact, name)
         features = engine.features(images)
-        assert features is not None and features.shape == (8, 128)
+        assert features is not None and features.shape == (8, 96)
         found.append(features / np.linalg.norm(features, axis=1, keepdims=True))
         engine.close()
     assert (found[0] * found[1]).sum(axis=1).min() > 0.999

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tests.lab.conftest import idx
 from tests.unit.test_training_config import TINY
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
+
+IMAGES = np.random.default_rng(0).random((5, 28, 28, 1), np.float32)
 
 # Keras' own: it saves TensorFlow variables in a way that NumPy 2 will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
@@ -162,6 +165,8 @@ def unhurried(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
 
 
 def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurried: None) -> None:
+    import keras
+
     from model.training.fashion_mnist.export import export
 
     artifact = export(run, tmp_path / "artifact", data)
@@ -169,6 +174,11 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
     assert artifact.signature.labels == dataset.FASHION_MNIST_LABELS
     card = (artifact.folder / "MODEL_CARD.md").read_text()
     assert artifact.digest in card
+    temperature = float(re.findall(r"A temperature of ([\d.]+), fitted on the validation images", card)[0])
+    trained = keras.models.load_model(artifact.folder / "training" / "checkpoint.keras", compile=False)
+    logits = np.log(trained.predict(IMAGES, verbose=0)) / temperature
+    served = load_engine(artifact, "savedmodel")[1].score(IMAGES)
+    np.testing.assert_allclose(served, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), atol=0.01)
     assert "| **float16**, served | " in card
     assert all(f"| {variant}" in card for variant in ("float32", "dynamic", "int8"))
     manifest = json.loads((artifact.folder / "manifest.json").read_text())
@@ -180,8 +190,7 @@ def test_a_run_becomes_an_artifact(run: Path, data: Path, tmp_path: Path, unhurr
 
     again = export(artifact.folder / "training", tmp_path / "again", data)
     assert (again.folder / "labels.txt").read_bytes() == (artifact.folder / "labels.txt").read_bytes()
-    images = np.random.default_rng(0).random((5, 28, 28, 1), np.float32)
-    assert np.array_equal(load_engine(again, "litert")[1].score(images), engine.score(images))
+    assert np.array_equal(load_engine(again, "litert")[1].score(IMAGES), engine.score(IMAGES))
 
 
 def test_an_inaccurate_artifact_is_not_kept(

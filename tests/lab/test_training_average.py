@@ -50,9 +50,7 @@ def test_a_run_ends_with_the_average_of_its_cycles(run: Path, data: Path, tmp_pa
 
     epochs = run_folder.load_history(run / "history.csv")
     assert [row["epoch"] for row in epochs] == ["1", "2"]
-    with pytest.raises(
-        ExportError, match="has 2 of 2 epochs, and has no average of its cycles' ends; continue with train"
-    ):
+    with pytest.raises(ExportError, match="has 2 of 2 epochs, and has no average; continue with train"):
         export(run, tmp_path / "artifact", data)
 
     rows = train(CONFIG, run, resume=True, data=data)
@@ -84,11 +82,28 @@ def test_a_run_ends_with_the_average_of_its_cycles(run: Path, data: Path, tmp_pa
     assert (run / "average.keras").read_bytes() == kept
 
 
+def test_a_run_ends_with_a_mean_with_its_initial_weights(before: Path, data: Path, tmp_path: Path) -> None:
+    import keras
+
+    from model.training.fashion_mnist.run_folder import final_weights
+    from model.training.fashion_mnist.train import train
+
+    initial = before / "cycle-1.keras"
+    changed = {"initial": str(initial), "initial_share": 0.25, "cycles": [{"epochs": 1}]}
+    rows = train(parse_config(TINY | changed), tmp_path / "out", data=data)
+    assert [row["epoch"] for row in rows] == ["1", "average"]
+    assert final_weights(tmp_path / "out").name == "average.keras"
+    paths = initial, tmp_path / "out" / "checkpoint.keras", tmp_path / "out" / "average.keras"
+    first, last, mean = (keras.models.load_model(path, compile=False).trainable_weights for path in paths)
+    for one, other, both in zip(first, last, mean, strict=True):
+        np.testing.assert_allclose(both, 0.25 * one.numpy() + 0.75 * other.numpy(), rtol=1e-5, atol=1e-7)
+
+
 def test_the_average_needs_every_cycle(run: Path, data: Path) -> None:
     from model.training.fashion_mnist.train import train
 
     (run / "cycle-1.keras").unlink()
-    with pytest.raises(RunError, match=r"cycle-1\.keras is missing: the average needs the end of every cycle"):
+    with pytest.raises(RunError, match=r"cycle-1\.keras is missing: the average needs it"):
         train(CONFIG, run, resume=True, data=data)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image
 
 from model.__main__ import main
-from model.training.data import idx
 from model.training.errors import RunError
 from model.training.fashion_mnist.config import parse_config
 from model.training.fashion_mnist.photo_augmentation import as_photo
@@ -23,7 +21,7 @@ from tests.unit.test_training_config import TINY
 # Keras' own: it saves TensorFlow variables in a way that NumPy 2 will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
-TWO_CYCLES = parse_config(TINY | {"cycles": [{"epochs": 1}, {"epochs": 2, "photolike": 0.5, "teacher": 0.5}]})
+TWO_CYCLES = parse_config(TINY | {"cycles": [{"epochs": 1}, {"epochs": 2, "photolike": 0.5, "mixup": 0.5}]})
 
 
 class Full(OSError):
@@ -61,9 +59,7 @@ def test_photolike_images_keep_the_garment_and_lose_its_greys() -> None:
     assert not as_photo(np.zeros((2, 28, 28), np.uint8), np.random.default_rng(0)).any()
 
 
-def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
-    data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_cycle_rises_and_falls(data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train, run_folder, _ = modules
     interrupted = tmp_path / "interrupted"
 
@@ -74,15 +70,6 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run_folder.EpochRecorder, "on_epoch_begin", pull_the_plug)
         train.train(TWO_CYCLES, interrupted, data=data)
-    answers = np.load(interrupted / "teacher-2.npy")
-    assert answers.shape == (200, 10)
-    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-3)
-    lost = tmp_path / "lost"
-    shutil.copytree(interrupted, lost)
-    (lost / "teacher-2.npy").unlink()
-    with pytest.raises(RunError, match=r"teacher-2\.npy is missing: the cycle cannot continue without it"):
-        train.train(TWO_CYCLES, lost, resume=True, data=data)
-
     resumed = train.train(TWO_CYCLES, interrupted, resume=True, data=data)
     straight = train.train(TWO_CYCLES, tmp_path / "straight", data=data)
     assert [row["epoch"] for row in resumed] == ["1", "2", "3"]
@@ -94,23 +81,6 @@ def test_each_cycle_rises_and_falls_and_the_teacher_is_the_cycle_before(
     assert rates[2] < 0.05
     with Image.open(interrupted / run_folder.PLOT) as plot:
         assert (plot.format, plot.size) == ("PNG", (900, 600))
-
-
-def test_the_teacher_is_averaged_with_mirror_images(data: Path, tmp_path: Path, modules: Any) -> None:
-    _, _, batches = modules
-    part = idx.load("train", data).take(slice(6))
-
-    class Left:
-        """Answers the brightness of the left half."""
-
-        def predict(self, images: Any, **named: object) -> Any:
-            return np.repeat(images[:, :, :14].mean(axis=(1, 2)), 10, axis=1)
-
-    answers = batches.teacher_predictions(Left(), part, TWO_CYCLES, tmp_path / "teacher.npy", begun=False)
-    np.testing.assert_allclose(answers[:, 0], part.images.mean(axis=(1, 2)) / 255, rtol=1e-5)
-    assert np.array_equal(
-        batches.teacher_predictions(None, part, TWO_CYCLES, tmp_path / "teacher.npy", begun=True), answers
-    )
 
 
 def test_targets_are_smooth(modules: Any) -> None:
@@ -140,7 +110,7 @@ def test_a_run_ends_with_its_patience_and_keeps_its_best_epoch(
 def test_a_full_disk_is_reported_and_leaves_the_run_unchanged(
     data: Path, tmp_path: Path, modules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, run_folder, batches = modules
+    train, run_folder, _ = modules
     config = parse_config(TINY | {"cycles": [{"epochs": 2}]})
     draw = run_folder.draw
     with monkeypatch.context() as patch:
@@ -152,10 +122,6 @@ def test_a_full_disk_is_reported_and_leaves_the_run_unchanged(
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file/run cannot be written: Not a directory"):
         train.train(config, tmp_path / "file" / "run", data=data)
-    with monkeypatch.context() as patch:
-        patch.setattr(batches.np, "save", raise_full)
-        with pytest.raises(RunError, match=r"teacher-2\.npy cannot be written: No space left"):
-            train.train(TWO_CYCLES, tmp_path / "taught", data=data)
 
 
 def test_ctrl_c_prints_how_to_resume(

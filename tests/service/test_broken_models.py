@@ -21,8 +21,10 @@ from infra.local.ports import free_port
 from model.artifact.manifest import MANIFEST
 from tests.unit.test_artifact import SHIPPED, change_signature, sign
 
+TEACHER = Path(__file__).resolve().parents[2] / "model/training/fashion_mnist/teachers/pooled-128/model.tflite"
+
 CRASHING = ((276106, 69), (463302, 11), (477046, 171), (492833, 42))
-"""Bytes of the shipped model.tflite, which LiteRT 2.3 does not survive."""
+"""Bytes of the network of version 1.3.0, now a teacher, which LiteRT 2.3 does not survive."""
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_push_worker_with_a_broken_model_is_not_ready_and_logs_why(root: Path,
 @pytest.fixture
 def crashing(folder: Path) -> tuple[Path, str]:
     """An artifact whose model.tflite ends the process that loads it, and its digest."""
-    model = bytearray((folder / "model.tflite").read_bytes())
+    model = bytearray(TEACHER.read_bytes())
     for place, value in CRASHING:
         model[place] = value
     (folder / "model.tflite").write_bytes(model)

@@ -75,7 +75,7 @@ def test_the_commands_of_a_registry_in_a_folder_import_no_library_of_google(root
     artifact, registry = "model/artifacts/fashion-mnist", ["--registry", str(tmp_path / "registry")]
     code = (
         "import sys\nfrom model.__main__ import main\n"
-        f"for words in (['push', {artifact!r}], ['list'], ['show', 'fashion-mnist@1.3.0'], ['gc', 'fashion-mnist']):\n"
+        f"for words in (['push', {artifact!r}], ['list'], ['show', 'fashion-mnist@2.0.0'], ['gc', 'fashion-mnist']):\n"
         f"    assert main([*words, *{registry!r}]) == 0, words\n"
         "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'google.cloud.storage', 'requests'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"

@@ -69,7 +69,7 @@ COMMANDS = (
     ["push", ARTIFACT],
     ["rollback", NAME],
     ["gc", NAME, "--yes"],
-    ["alias", "set", NAME, "stable", "1.3.0"],
+    ["alias", "set", NAME, "stable", "2.0.0"],
 )
 
 
@@ -143,8 +143,8 @@ def test_a_folder_that_may_not_be_written(says: Callable[..., str], capsys: pyte
         if is_root:
             os.seteuid(65534)
         try:
-            said = says("alias", "set", NAME, "stable", "1.3.0", "--registry", folder)
-            assert main(["show", f"{NAME}@1.3.0", "--registry", folder]) == 0
+            said = says("alias", "set", NAME, "stable", "2.0.0", "--registry", folder)
+            assert main(["show", f"{NAME}@2.0.0", "--registry", folder]) == 0
         finally:
             if is_root:
                 os.seteuid(0)

@@ -43,7 +43,7 @@ def test_the_shipped_artifact_scores_what_its_features_say(engine: Engine) -> No
     images = np.random.default_rng(0).random((400, *shape), np.float32) ** 3
     images *= np.linspace(0.05, 1, 400, dtype=np.float32)[:, None, None, None]
     features = engine.features(images)
-    assert features is not None and features.shape == (400, 128) and features.dtype == np.float32
+    assert features is not None and features.shape == (400, 96) and features.dtype == np.float32
     logits = np.log(np.maximum(engine.score(images), 1e-30)).astype(np.float64)
     logits -= logits.mean(axis=1, keepdims=True)
     known = np.concatenate([features, np.ones((400, 1))], axis=1)

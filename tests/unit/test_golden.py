@@ -75,7 +75,7 @@ def test_golden_images_cover_the_branches_of_the_recipe() -> None:
     sizes = [Image.open(io.BytesIO(file)).size for file in files]
     assert sizes == [(28, 28), (160, 128)]
     known = [each["scores"]["litert"] for each in json.loads((SHIPPED / GOLDEN).read_text())["images"]]
-    assert np.argmax(known[0]) != np.argmax(known[1]) and max(map(max, known)) > 0.5
+    assert np.abs(np.subtract(*known)).max() > 0.3 and max(map(max, known)) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_recipe_that_changes_golden_scores_is_refused(folder: Path, change: An
 
 def test_damaged_weights_are_refused(folder: Path) -> None:
     model = bytearray((folder / "model.tflite").read_bytes())
-    model[200_000:300_000] = bytes(100_000)
+    model[80_000:180_000] = bytes(100_000)
     (folder / "model.tflite").write_bytes(model)
     sign(folder)
     with pytest.raises(ArtifactError, match="litert scores the golden image "):

@@ -152,7 +152,7 @@ def test_list(run: Run, registry: Registry, tmp_path: Path) -> None:
     assert shown[0] == NAME
     assert shown[1].split() == ["version", "digest", "engines", "size", "pushed", "aliases"]
     assert [line.split()[0] for line in shown[2:]] == ["1.3.0", "1.2.0", "1.1.0"], "the newest first"
-    assert shown[2].endswith("candidate 5 %, shadow") and shown[3].endswith("stable") and "4.5 MB" in shown[4]
+    assert shown[2].endswith("candidate 5 %, shadow") and shown[3].endswith("stable") and "2.7 MB" in shown[4]
     [model] = json.loads(run("list", "--json"))
     assert model["model"] == NAME
     first = model["versions"][0]
@@ -166,7 +166,7 @@ def test_list(run: Run, registry: Registry, tmp_path: Path) -> None:
 def test_show(run: Run, registry: Registry) -> None:
     shown = run("show", NAME)
     assert shown.startswith(f"{NAME} 1.2.0\n")
-    for text in ("aliases        stable", "T-shirt/top 1.2.0", "464,810", "MODEL_CARD.md", "golden images  2", "int8"):
+    for text in ("aliases        stable", "T-shirt/top 1.2.0", "258,650", "MODEL_CARD.md", "golden images  2", "int8"):
         assert text in shown
     found = json.loads(run("show", f"{NAME}@candidate", "--json"))
     assert (found["version"], len(found["labels"]), found["golden_images"]) == ("1.3.0", 10, 2)
@@ -300,7 +300,7 @@ def test_gc_asks(
     assert registry.versions(NAME) == ["1.1.0", "1.2.0", "1.3.0"]
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert main(words) == 0
-    assert "fashion-mnist: 1 version deleted, 4.5 MB" in capsys.readouterr().out
+    assert "fashion-mnist: 1 version deleted, 2.7 MB" in capsys.readouterr().out
     assert registry.versions(NAME) == ["1.1.0", "1.2.0"]
     found: dict[str, Any] = json.loads(run(*words, "--yes", "--json"))
     assert found == {"model": NAME, "found": [], "deleted": []}

@@ -49,7 +49,7 @@ def test_the_shipped_config_was_trained_to_its_end(shipped: Artifact) -> None:
     assert config == read_config(CONFIGS / "fashion-mnist.yaml")
     assert (shipped.name, shipped.version) == (config.name, config.version)
     epochs = [line.split(",")[0] for line in (training / "history.csv").read_text("utf-8").splitlines()]
-    assert epochs == ["epoch", *(str(n) for n in range(1, config.epochs + 1)), *["average"] * config.average]
+    assert epochs == ["epoch", *(str(n) for n in range(1, config.epochs + 1)), *["average"] * config.ends_in_mean]
     said = "The network is the mean of the networks at these cycles' ends" in (
         shipped.folder / "MODEL_CARD.md"
     ).read_text("utf-8")

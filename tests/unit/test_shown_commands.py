@@ -12,8 +12,8 @@ import pytest
 
 from client.__main__ import main
 from model.training.data.labelled import parse_mapping
+from model.training.fashion_mnist.photos import RIGHT
 from tests.unit.test_documents import pages_of
-from tests.unit.test_photos import RIGHT
 
 
 @pytest.fixture(scope="module")

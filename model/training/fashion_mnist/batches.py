@@ -1,20 +1,20 @@
-"""Training batches: augmented images with their targets, and the teacher's predictions for these targets."""
+"""Training batches: augmented images with their targets, in which the teachers' predictions may have a share."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from model.engines.base import Scores
 from model.training.data.idx import FASHION_MNIST_LABELS, Split
-from model.training.errors import RunError
 from model.training.fashion_mnist.augment import augment
 from model.training.fashion_mnist.config import Config, Cycle
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
+from model.training.fashion_mnist.photos import Photos
+from model.training.fashion_mnist.teachers import Teachers
 
 Targets = npt.NDArray[np.float32]
 
@@ -22,12 +22,22 @@ Targets = npt.NDArray[np.float32]
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Augmented batches of consecutive epochs: images float32 [B, 28, 28, 1], targets float32 [B, labels].
 
-    ImportOptions and augmentation depend only on seed, epoch and step.
+    Each batch has `batch_size` images of `fit_on`, then `config.photos` of the photos. The order, the photos and the
+    augmentation depend only on seed, epoch and step.
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], targets: Targets, config: Config, cycle: Cycle) -> None:
+    def __init__(
+        self,
+        fit_on: Split,
+        config: Config,
+        cycle: Cycle,
+        teachers: Teachers | None = None,
+        photos: Photos | None = None,
+    ) -> None:
         super().__init__()
-        self._images, self._targets, self._config, self._cycle = images, targets, config, cycle
+        self._images, self._config, self._cycle = fit_on.images, config, cycle
+        self._targets = one_hot(fit_on.labels, config.label_smoothing)
+        self._teachers, self._photos = teachers, photos
         self._signature = signature_of(config.recipe)
         self.begin(0)
 
@@ -43,8 +53,26 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         config, cycle = self._config, self._cycle
         rows = self._order[index * config.batch_size : (index + 1) * config.batch_size]
         rng = np.random.default_rng((config.seed, self._epoch, index))
-        images = augment(self._images[rows], rng, cycle.shift, config.flip, cycle.cutout, cycle.photolike)
-        return as_inputs(images, self._signature), self._targets[rows]
+        images = self._augmented(self._images[rows], rng)
+        targets = self._targets[rows]
+        if cycle.mixup:
+            images, targets = mixed(images, targets, cycle.mixup, rng)
+        if self._photos:
+            chosen = rng.integers(0, len(self._photos), config.photos)
+            images = np.concatenate((images, self._augmented(self._photos.images[chosen], rng)))
+        inputs = as_inputs(images, self._signature)
+        answers = self._teachers.score(inputs) if self._teachers and cycle.teacher else None
+        if answers is not None:
+            targets = (1 - cycle.teacher) * targets + cycle.teacher * answers[: len(rows)]
+        if self._photos:
+            right = self._photos.right[chosen]
+            answers = np.ones(right.shape, np.float32) if answers is None else answers[len(rows) :]
+            targets = np.concatenate((targets, among(right, answers)))
+        return inputs, targets
+
+    def _augmented(self, images: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+        cycle = self._cycle
+        return augment(images, rng, cycle.shift, self._config.flip, cycle.cutout, cycle.photolike)
 
 
 def one_hot(labels: npt.NDArray[np.int64], smoothing: float) -> Targets:
@@ -59,28 +87,26 @@ def one_hot(labels: npt.NDArray[np.int64], smoothing: float) -> Targets:
     return targets
 
 
-def teacher_predictions(network: Any, part: Split, config: Config, kept: Path, begun: bool) -> Targets:
-    """The network's predictions for the unaugmented images, averaged with their mirror images when the config flips.
+def among(right: npt.NDArray[np.bool_], answers: Scores) -> Targets:
+    """Targets [N, labels] that spread each image over its right labels only, in proportion to the teachers' answers.
 
-    They are kept in a file, because a resumed cycle needs the predictions that it started with.
-    Raises RunError when the cycle has started and the file is missing.
+    With the network's own predictions as answers, the gradient would be that of the loss -log(sum of the right scores).
     """
-    if begun:
-        if not kept.exists():
-            raise RunError(f"{kept} is missing: the cycle cannot continue without it; train again from the start")
-        answers: Targets = np.load(kept, allow_pickle=False)
-        return answers
-    signature = signature_of(config.recipe)
-    images = as_inputs(part.images, signature)
-    answers = network.predict(images, batch_size=500, verbose=0)
-    if config.flip:
-        answers = (answers + network.predict(images[:, :, ::-1], batch_size=500, verbose=0)) / 2
-    temporary = kept.with_name(f"next-{kept.name}")
-    try:
-        np.save(temporary, answers)
-        os.replace(temporary, kept)
-    except OSError as exc:
-        raise RunError(
-            f"{kept} cannot be written: {exc.strerror or exc}; free disk space, then continue with --resume"
-        ) from exc
-    return answers
+    shares = np.where(right, answers + np.float32(1e-6), np.float32(0))
+    targets: Targets = shares / shares.sum(axis=1, keepdims=True)
+    return targets
+
+
+def mixed(
+    images: npt.NDArray[np.uint8], targets: Targets, share: float, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], Targets]:
+    """Mix the `share` of the images [N, H, W], and their targets [N, labels], with others that weigh less than half.
+
+    Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization" (2018).
+    """
+    count = len(images)
+    own = np.where(rng.random(count) < share, rng.uniform(0.5, 1, count), 1.0).astype(np.float32)
+    other = rng.permutation(count)
+    weight = own[:, None, None]
+    both = np.rint(weight * images + (1 - weight) * images[other]).astype(np.uint8)
+    return both, own[:, None] * targets + (1 - own[:, None]) * targets[other]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from model.artifact.load import Artifact, load_engine
 from model.engines.base import Images, Scores
+from model.metrics import Numbers
 from model.training.data import idx
 from model.training.data.labelled import labelled_images
 from model.training.errors import ExportError
@@ -27,7 +29,7 @@ from model.training.export.package import pack
 from model.training.export.variants import ExportJob
 from model.training.fashion_mnist.config import Config, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
-from model.training.fashion_mnist.model_card import describe_model
+from model.training.fashion_mnist.model_card import Calibrated, Training, describe_model
 from model.training.fashion_mnist.network import build
 from model.training.fashion_mnist.plot import draw
 from model.training.fashion_mnist.run_folder import (
@@ -40,6 +42,7 @@ from model.training.fashion_mnist.run_folder import (
     finished,
     load_history,
 )
+from model.training.fashion_mnist.temperature import calibration_error, divide_logits, fit_temperature
 from model.training.importing.keras_source import KerasSource
 
 # Bytes of the artifact, which is committed to the repository.
@@ -56,7 +59,7 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
         raise ExportError(f"{run} holds no {CHECKPOINT}; train first (python -m model train)")
     config, history = read_config(run / CONFIG), load_history(run / HISTORY)
     if not finished(config, history):
-        then = ", and has no average of its cycles' ends" if config.average else ""
+        then = ", and has no average" if config.ends_in_mean else ""
         raise ExportError(f"{run} has {len(history)} of {config.epochs} epochs{then}; continue with train --resume")
     fit_on, validation = idx.split(idx.load("train", data), config.validation_images, config.seed)
     signature = signature_of(config.recipe)
@@ -65,7 +68,8 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
         as_inputs(fit_on.images[:SAMPLES], signature), images, validation.labels, "validation images"
     )
     network = _in_float32(weights, config, images[:1000])
-    source = KerasSource(network, str(run))
+    served, calibrated = _calibrated(network, config, images, validation.labels)
+    source = KerasSource(served, str(run))
 
     def describe(artifact: Artifact) -> str:
         # The test images are used only for the card: variant selection has used the validation images.
@@ -75,7 +79,8 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
         size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
-        return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, tested.confusion)
+        taught = Training(config, len(epochs_of(history)), replace(calibrated, tested=tested.calibration.error))
+        return describe_model(taught, source.parameters, signature.labels, tested.confusion)
 
     return pack(ExportJob(source, signature, config.name, config.version, source.engines, trial, quick), out, describe)
 
@@ -83,13 +88,30 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
 def _in_float32(checkpoint: Path, config: Config, images: Images) -> Any:
     """The trained network, rebuilt in float32 and compared with the trained one on validation images."""
     trained = keras.models.load_model(checkpoint, compile=False)
-    network = build(config.widths, config.dropout, len(idx.FASHION_MNIST_LABELS))
-    network.set_weights(trained.get_weights())
+    network = _copy(trained, config)
     agreement = compare(_predict(network, images), _predict(trained, images))
     _say(f"float32 against {config.precision}: another best label on {agreement.disagreement:.2%} of validation images")
     if agreement.disagreement > 0.02:
         raise ExportError(f"the float32 network predicts another label for {agreement.disagreement:.1%} of the images")
     return network
+
+
+def _calibrated(network: Any, config: Config, images: Images, truth: Numbers) -> tuple[Any, Calibrated]:
+    """A copy of the network with the temperature that fits these validation images."""
+    scores = _predict(network, images)
+    temperature = fit_temperature(scores, truth)
+    errors = [calibration_error(scores, truth, each) for each in (1.0, temperature)]
+    _say(f"temperature {temperature:.2f}: calibration error {errors[0]:.2%} before, {errors[1]:.2%} after")
+    served = _copy(network, config)
+    divide_logits(served, temperature)
+    return served, Calibrated(temperature, *errors)
+
+
+def _copy(network: Any, config: Config) -> Any:
+    """A float32 network with the weights of `network`."""
+    copy = build(config.widths, config.dropout, len(idx.FASHION_MNIST_LABELS), downsampling=config.downsampling)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _keep_run(run: Path, training: Path, network: Any) -> None:

@@ -108,7 +108,7 @@ def out_of_patience(config: Config, rows: Rows) -> bool:
 
 def finished(config: Config, rows: Rows) -> bool:
     """Whether the run reached its last epoch and its average, or the end of its patience."""
-    return averaged(rows) if config.average else len(rows) >= config.epochs or out_of_patience(config, rows)
+    return averaged(rows) if config.ends_in_mean else len(rows) >= config.epochs or out_of_patience(config, rows)
 
 
 def epochs_of(rows: Rows) -> Rows:

@@ -14,12 +14,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from model.text import reason
 from model.training.data import idx
 from model.training.errors import RunError
-from model.training.fashion_mnist.batches import Batches, one_hot, teacher_predictions
+from model.training.fashion_mnist.batches import Batches, one_hot
 from model.training.fashion_mnist.config import Config, read_config
 from model.training.fashion_mnist.inputs import as_inputs, signature_of
 from model.training.fashion_mnist.network import build
+from model.training.fashion_mnist.photos import load_photos
 from model.training.fashion_mnist.run_folder import (
     CHECKPOINT,
     CONFIG,
@@ -30,6 +32,7 @@ from model.training.fashion_mnist.run_folder import (
     load_history,
     out_of_patience,
 )
+from model.training.fashion_mnist.teachers import Teachers
 from model.training.fashion_mnist.weight_averaging import average
 
 
@@ -59,8 +62,8 @@ def train(config: Config, out: Path, resume: bool = False, data: Path | None = N
     validation = as_inputs(validate_on.images, signature), one_hot(validate_on.labels, config.label_smoothing)
     try:
         _run_cycles(network, rows, config, out, fit_on, validation, watchers)
-        if config.average:
-            average(network, len(config.cycles) - 1, as_inputs(fit_on.images, signature), validation, out, rows)
+        if config.ends_in_mean:
+            average(network, config, as_inputs(fit_on.images, signature), validation, out, rows)
     except KeyboardInterrupt:
         kept = len(load_history(out / HISTORY))
         print(f"{out} keeps {kept} of {config.epochs} epochs; continue with --resume", file=sys.stderr, flush=True)
@@ -78,19 +81,15 @@ def _run_cycles(
     watchers: list[Any],
 ) -> None:
     """Run the remaining epochs of each cycle. `rows` is cut to the checkpoint's epochs first."""
+    teachers = Teachers(config.teachers, signature_of(config.recipe)) if config.teachers else None
+    photos = load_photos() if config.photos else None
     steps = len(fit_on) // config.batch_size
     done = int(network.optimizer.iterations) // steps
     del rows[done:]
-    for number, (cycle, last) in enumerate(zip(config.cycles, config.ends, strict=True), 1):
+    for cycle, last in zip(config.cycles, config.ends, strict=True):
         first = last - cycle.epochs
         if done < last and not out_of_patience(config, rows):
-            targets = one_hot(fit_on.labels, config.label_smoothing)
-            if cycle.teacher:
-                answers = teacher_predictions(
-                    network, fit_on, config, out / f"teacher-{number}.npy", begun=done > first
-                )
-                targets = (1 - cycle.teacher) * targets + cycle.teacher * answers
-            batches = Batches(fit_on.images, targets, config, cycle)
+            batches = Batches(fit_on, config, cycle, teachers, photos)
             network.fit(
                 batches,
                 shuffle=False,  # Batches shuffles
@@ -152,7 +151,16 @@ def _start(config: Config, out: Path, resume: bool) -> tuple[Any, Rows]:
         kept.write_text(config.to_yaml(), "utf-8")
     except OSError as exc:
         raise RunError(f"{out} cannot be written: {exc.strerror}") from exc
-    network = build(config.widths, config.dropout, len(idx.FASHION_MNIST_LABELS), config.precision, config.seed)
+    network = build(
+        config.widths,
+        config.dropout,
+        len(idx.FASHION_MNIST_LABELS),
+        config.precision,
+        config.seed,
+        config.downsampling,
+    )
+    if config.initial:
+        _set_weights(network, Path(config.initial))
     network.compile(
         keras.optimizers.SGD(0.0, config.momentum, nesterov=True, weight_decay=config.weight_decay or None),
         keras.losses.CategoricalCrossentropy(),
@@ -160,3 +168,11 @@ def _start(config: Config, out: Path, resume: bool) -> tuple[Any, Rows]:
         jit_compile=False,
     )
     return network, []
+
+
+def _set_weights(network: Any, initial: Path) -> None:
+    """Give `network` the weights of the network in the file `initial`. Raises RunError when they do not fit."""
+    try:
+        network.set_weights(keras.models.load_model(initial, compile=False).get_weights())
+    except (OSError, ValueError) as exc:
+        raise RunError(f"initial is {str(initial)!r}, whose weights cannot be used: {reason(exc)}") from exc

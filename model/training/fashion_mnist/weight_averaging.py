@@ -1,7 +1,8 @@
-"""Averages the weights of the networks at a run's cycles' ends, which often predicts better than each of them.
+"""Averages the weights of networks of a run, which often predicts better than each of them.
 
-Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization"
-(2018), with a cyclical learning rate.
+At the ends of its cycles: Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and
+Better Generalization" (2018). At its beginning and its end: Wortsman et al., "Robust Fine-Tuning of Zero-Shot Models"
+(2022).
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ import numpy as np
 
 from model.engines.base import Images
 from model.training.errors import RunError
+from model.training.fashion_mnist.config import Config
 from model.training.fashion_mnist.run_folder import AVERAGE, MEAN, Rows, cycle_end, next_version, write_history
 
 # Images of one call of the network.
 _BATCH = 500
 
 
-def average(network: Any, earlier: int, images: Images, validation: tuple[Any, Any], out: Path, rows: Rows) -> None:
-    """Replace the weights of `network`, at the end of its last cycle, by their mean with the ends of `earlier` cycles.
+def average(network: Any, config: Config, images: Images, validation: tuple[Any, Any], out: Path, rows: Rows) -> None:
+    """Replace the weights of `network`, at the end of its last cycle, by a mean of several networks' weights: those at
+    the ends of all cycles, or the initial ones and those at the end.
 
     The average is written to `out`, then recorded in a last row of the history: a run without that row is unfinished.
     Raises RunError when the end of a cycle is missing or `out` cannot be written.
     """
     began = time.monotonic()
-    ends = [*(_weights(out / cycle_end(number)) for number in range(1, earlier + 1)), network.get_weights()]
-    network.set_weights([np.mean(each, axis=0) for each in zip(*ends, strict=True)])
+    ends = [_weights(path) for path in _others(config, out)] + [network.get_weights()]
+    share = config.initial_share
+    shares = [share, 1 - share] if share else [1 / len(ends)] * len(ends)
+    network.set_weights([np.average(each, axis=0, weights=shares) for each in zip(*ends, strict=True)])
     recompute_batch_norm(network, images)
     loss, accuracy = network.evaluate(*validation, batch_size=_BATCH, verbose=0)
     row = dict.fromkeys(rows[-1], "") | {"epoch": MEAN, "val_loss": f"{loss:.6f}", "val_accuracy": f"{accuracy:.6f}"}
@@ -45,7 +50,7 @@ def average(network: Any, earlier: int, images: Images, validation: tuple[Any, A
             f"{out / AVERAGE} cannot be written: {exc.strerror or exc}; free disk space, then continue with --resume"
         ) from exc
     rows.append(row)
-    print(f"average of {len(ends)} cycles' ends: validation accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
+    print(f"average of {len(ends)} networks: validation accuracy {accuracy:.4f}", file=sys.stderr, flush=True)
 
 
 def recompute_batch_norm(network: Any, images: Images) -> None:
@@ -61,8 +66,15 @@ def recompute_batch_norm(network: Any, images: Images) -> None:
         layer.momentum = momentum
 
 
+def _others(config: Config, out: Path) -> list[Path]:
+    """The files of the networks whose mean with the last one is the final network."""
+    if config.initial_share:
+        return [Path(config.initial)]
+    return [out / cycle_end(number) for number in range(1, len(config.cycles))]
+
+
 def _weights(path: Path) -> list[Any]:
     if not path.exists():
-        raise RunError(f"{path} is missing: the average needs the end of every cycle; train again from the start")
+        raise RunError(f"{path} is missing: the average needs it; train again from the start")
     weights: list[Any] = keras.models.load_model(path, compile=False).get_weights()
     return weights

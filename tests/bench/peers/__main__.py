@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.peers.running import reserve_cpu
     from tests.bench.peers.tables import peer_rows, peer_tables
     from tests.bench.peers.turn import UNITS
-    from tests.bench.subjects import SHIPPED
+    from tests.bench.subjects import YARDSTICK
 
-    models = SHIPPED, "mobilenet-v1"
+    models = YARDSTICK, "mobilenet-v1"
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     known = ", ".join(peer.name for peer in PEERS)
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS], metavar="PEER", help=known)
