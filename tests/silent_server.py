@@ -27,7 +27,22 @@ class SilentServer:
         for each in (self._listener, *self.connections):
             each.close()
 
+    def proxied(self) -> list[bytes]:
+        """The requests to connect elsewhere or to pass on, as a proxy gets them.
+
+        Others are for a server of another test that had this port before.
+        """
+        sent = [_received(each) for each in self.connections]
+        return [each for each in sent if each.startswith(b"CONNECT ") or b" http" in each.partition(b"\r\n")[0]]
+
     def _accept(self) -> None:
         with suppress(OSError):  # until it is closed
             while True:
                 self.connections.append(self._listener.accept()[0])
+
+
+def _received(connection: socket.socket) -> bytes:
+    connection.settimeout(0.5)
+    with suppress(TimeoutError):
+        return connection.recv(1000, socket.MSG_PEEK)
+    return b""

@@ -47,7 +47,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
     Examples:
       predictions publish shoe.png photos/ 'more/*.jpg' --top-k 3
       predictions publish gs://photos/2026/ --output run.csv
-      predictions publish thumbnails/ --gather auto
+      predictions publish photos/ --gather auto
       predictions publish --resume last
     """
     return publish_job(environ, given)

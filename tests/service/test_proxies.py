@@ -42,13 +42,13 @@ def test_the_twin_and_every_command_reach_this_machine(proxy: SilentServer, root
                 cwd=root, env={**os.environ, **twin}, capture_output=True, text=True, timeout=60,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
-    assert not proxy.connections
+    assert not proxy.proxied()
 
 
 def test_the_pull_worker_reaches_the_twin(proxy: SilentServer, root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log", "--worker", "pull") as up:
         assert up.ready(), up.said
-    assert not proxy.connections
+    assert not proxy.proxied()
 
 
 def test_the_demo_works(proxy: SilentServer, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
