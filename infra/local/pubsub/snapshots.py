@@ -11,6 +11,7 @@ import grpc
 
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.limits import check_labels
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.resources import Subscription
@@ -31,6 +32,7 @@ class Snapshots:
         project = request.subscription.split("/")[1]
         name = request.name or f"projects/{project}/snapshots/snapshot-{uuid.uuid4().hex}"
         check_name("snapshots", name)
+        check_labels(request.labels)
         if self._find(name):
             raise already_exists(name)
         self._broker.topic(subscription.config.topic)
@@ -60,7 +62,9 @@ class Snapshots:
     def UpdateSnapshot(self, request: Any) -> Any:
         snapshot = self._snapshot(request.snapshot.name)
         immutable = frozenset({"name", "topic"})
-        snapshot.config = merged(snapshot.config, request.snapshot, request.update_mask, immutable=immutable)
+        config = merged(snapshot.config, request.snapshot, request.update_mask, immutable=immutable)
+        check_labels(config.labels)
+        snapshot.config = config
         return snapshot.config
 
     def DeleteSnapshot(self, request: Any) -> Any:
