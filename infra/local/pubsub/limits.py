@@ -53,22 +53,22 @@ def check_labels(labels: Mapping[str, str]) -> None:
     if len(labels) > _LABELS:
         raise invalid(f"There are {len(labels)} labels; at most {_LABELS} are allowed")
     for key, value in labels.items():
-        if not key or not _is_letter(key[0]) or not _is_label(key):
+        if not key or not _is_lowercase(key[0]) or not _is_label(key):
             raise invalid(
-                f"Invalid label key ({key[:80]}). It must start with a lowercase letter and have 1 to {_LABEL_LENGTH} "
-                "lowercase letters, digits, dashes and underscores"
+                f"Invalid label key ({key[:80]}). It must start with a lowercase character and have 1 to "
+                f"{_LABEL_LENGTH} lowercase characters, digits, dashes and underscores"
             )
         if not _is_label(value):
             raise invalid(
-                f"Invalid value of label {key} ({value[:80]}). It must have at most {_LABEL_LENGTH} lowercase letters, "
-                "digits, dashes and underscores"
+                f"Invalid value of label {key} ({value[:80]}). It must have at most {_LABEL_LENGTH} lowercase "
+                "characters, digits, dashes and underscores"
             )
 
 
 def _is_label(text: str) -> bool:
-    return len(text) <= _LABEL_LENGTH and all(each in "-_" or each.isnumeric() or _is_letter(each) for each in text)
+    return len(text) <= _LABEL_LENGTH and all(each in "-_" or each.isnumeric() or _is_lowercase(each) for each in text)
 
 
-def _is_letter(character: str) -> bool:
-    """Whether it is a lowercase letter, or a letter of a script without cases."""
+def _is_lowercase(character: str) -> bool:
+    """Whether a character is lowercase, or belongs to a script without cases."""
     return unicodedata.category(character) in ("Ll", "Lo")
