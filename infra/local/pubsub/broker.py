@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.lease import PendingMessage
+from infra.local.pubsub.offers import Offer, Offers
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of
 from infra.local.pubsub.refusal import Refusal, check_name, not_found
@@ -42,6 +43,7 @@ class Broker:
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.tokens = Tokens()
+        self.offers = Offers()
         self._pushing = asyncio.Event()
         # Microseconds since the epoch, so that an id of an earlier run or of a deleted subscription never repeats.
         self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
@@ -110,7 +112,8 @@ class Broker:
     def publish(self, name: str, messages: list[Any]) -> list[str]:
         """Give checked messages ids and times, and offer them to every subscription whose filter they match."""
         topic = self.topic(name)
-        ids = []
+        ids: list[str] = []
+        offers: list[Offer] = []
         now = Timestamp()
         now.GetCurrentTime()
         for message in messages:
@@ -125,7 +128,8 @@ class Broker:
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
                     subscription.backlog.index.add(message)
-                    subscription.backlog.offer(message, size)
+                    offers.append((subscription.backlog, message, size))
+        self.offers.add(offers)
         return ids
 
     def push(self) -> None:

@@ -87,6 +87,10 @@ class Backlog:
             self._sweep()
         return stale
 
+    def stale(self, ack_ids: Iterable[str]) -> list[str]:
+        """Those of these ids that have no lease."""
+        return [ack_id for ack_id in ack_ids if ack_id not in self._leases]
+
     def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> list[str]:
         """Set deadlines to `seconds` from now, where 0 is a nack; returns the ids without a lease."""
         stale = []

@@ -32,6 +32,7 @@ class Persistence:
         self._broker, self._schemas, self._policies = broker, schemas, policies
         self._batcher = WriteBatcher(database)
         self.written, self.close = self._batcher.written, self._batcher.close
+        broker.offers.stored = self._batcher.written
         holders: dict[int, Backlog | Log] = {}
         for (kind, name), (number, config) in database.resources().items():
             self._restore(kind, name, config)

@@ -36,6 +36,7 @@ class Snapshots:
         if self._find(name):
             raise already_exists(name)
         self._broker.topic(subscription.config.topic)
+        self._broker.offers.make_all()
         owed = _owed(subscription)
         left = _LIFE_S - (time.time() - min((kept.published_at for kept in owed), default=time.time()))
         if left < _LEAST_S:
@@ -74,6 +75,7 @@ class Snapshots:
     def Seek(self, request: Any) -> Any:
         subscription = self._broker.subscription(request.subscription)
         target = request.WhichOneof("target")
+        self._broker.offers.make_all()
         if target == "time":
             _seek_to_time(subscription, self._retained(subscription), request.time.ToNanoseconds())
         elif target == "snapshot":
