@@ -19,19 +19,11 @@ from infra.local.pubsub.policy import policy_of
 from infra.local.pubsub.refusal import Refusal, check_name, not_found
 from infra.local.pubsub.resources import Subscription, Topic
 from infra.local.pubsub.retention import Snapshot
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.token import Tokens
-from infra.local.pubsub.wire import PubsubMessage
 
 # Topic of a subscription whose topic was deleted, as in the cloud.
 DELETED_TOPIC = "_deleted-topic_"
-
-# Bytes that a response adds to a message: the ack id, the attempt, lengths.
-_OVERHEAD = 64
-
-
-def wire_size(message: Any) -> int:
-    """Bytes of a message in a response."""
-    return int(message.ByteSize()) + _OVERHEAD
 
 
 class Broker:
@@ -116,19 +108,21 @@ class Broker:
         offers: list[Offer] = []
         now = Timestamp()
         now.GetCurrentTime()
+        published_ns = now.ToNanoseconds()
         for message in messages:
-            message.message_id = str(next(self._ids))
+            number = next(self._ids)
+            message.message_id = str(number)
             message.publish_time.CopyFrom(now)
             ids.append(message.message_id)
-            size = wire_size(message)
+            kept = StoredMessage(number, message.SerializeToString(), published_ns, message.ordering_key)
             if topic.retained is not None:
-                topic.retained.add(message, size)
+                topic.retained.add(kept)
             for log in topic.logs.values():
-                log.add(message, size)
+                log.add(kept)
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
-                    subscription.backlog.index.add(message)
-                    offers.append((subscription.backlog, message, size))
+                    subscription.backlog.index.add(kept)
+                    offers.append((subscription.backlog, kept))
         self.offers.add(offers)
         return ids
 
@@ -146,12 +140,11 @@ class Broker:
     def _dead_letter(self, subscription: Subscription, held: PendingMessage) -> bool:
         """Publish a message to the dead-letter topic, with the attributes that name its source."""
         _, project, _, short = subscription.config.name.split("/")
-        dead_letter = PubsubMessage()
-        dead_letter.CopyFrom(held.message)
+        dead_letter = held.message.parse()
+        published = dead_letter.publish_time.ToJsonString()
         dead_letter.attributes["CloudPubSubDeadLetterSourceSubscription"] = short
         dead_letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
         dead_letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(held.attempts)
-        published = held.message.publish_time.ToJsonString()
         dead_letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published
         try:
             self.publish(subscription.backlog.policy.dead_letter_topic, [dead_letter])

@@ -9,16 +9,16 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.refusal import Refusal
+from infra.local.pubsub.stored_message import StoredMessage
 
 # Seconds between the answer to a publisher and the delivery: on this machine, an answer takes a fraction of it.
 _ANSWER_S = 0.001
 
-# A message, its bytes on the wire, and the backlog that gets it.
-Offer = tuple[Backlog, Any, int]
+# A message, and the backlog that gets it.
+Offer = tuple[Backlog, StoredMessage]
 
 
 class Offers:
@@ -54,6 +54,6 @@ class Offers:
         self._loop.call_later(_ANSWER_S, self._make_next)
 
     def _make_next(self) -> None:
-        for backlog, message, size in self._waiting.popleft() if self._waiting else ():
+        for backlog, message in self._waiting.popleft() if self._waiting else ():
             if not backlog.closed:
-                backlog.offer(message, size)
+                backlog.offer(message)

@@ -11,7 +11,7 @@ from google.iam.v1 import policy_pb2
 from google.pubsub_v1 import types
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, wire_size
+from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database, Row
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.iam import IamPolicy
@@ -19,6 +19,7 @@ from infra.local.pubsub.message_index import NO_INDEX
 from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.retention import Log, Snapshot
 from infra.local.pubsub.schemas import Schemas
+from infra.local.pubsub.stored_message import StoredMessage, stored
 from infra.local.pubsub.write_batcher import PersistentIndex, WriteBatcher
 
 # Prefixes of methods that change no resource.
@@ -39,10 +40,11 @@ class Persistence:
             if holder := self._holder(kind, name):
                 holder.index = PersistentIndex(self._batcher, number)
                 holders[number] = holder
+        message: StoredMessage | None = None
         for number, attempts, body in database.messages():
-            message = wire.PubsubMessage.FromString(body)
-            published_at = message.publish_time.ToNanoseconds() / 1e9
-            holders[number].offer(message, wire_size(message), published_at, attempts)
+            if message is None or message.body != body:  # rows of one message follow each other
+                message = stored(wire.PubsubMessage.FromString(body))
+            holders[number].offer(message, attempts)
 
     def keep(self) -> None:
         """Note the current resources."""
@@ -88,8 +90,12 @@ class Persistence:
     def _row(self, kind: str, name: str, config: Any) -> Row:
         holder = self._holder(kind, name)
         if holder and holder.index is NO_INDEX:  # the resource is new
-            holder.index = self._batcher.new_index(kept.message for kept in holder.read())
+            holder.index = self._batcher.new_index(_messages(holder))
         return holder.index.number if holder else 0, config.SerializeToString() if config else b""
+
+
+def _messages(holder: Backlog | Log) -> list[StoredMessage]:
+    return [held.message for held in holder.read()] if isinstance(holder, Backlog) else holder.read()
 
 
 class DurableService:
