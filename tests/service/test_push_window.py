@@ -11,7 +11,7 @@ import pytest
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
-from infra.local.pubsub.stored_message import StoredMessage, stored
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage, PushConfig
 from tests.fault.event_loop import cancel_others
@@ -50,7 +50,7 @@ async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: floa
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     backlog = Backlog(Policy(ack_deadline_s, 0.01, 0.01), lambda held: False, itertools.count(1))
     pusher = Pusher("projects/p/subscriptions/s", PushConfig(push_endpoint=endpoint), backlog, Tokens())
-    backlog.offer(stored(PubsubMessage(data=b"x", message_id="1", publish_time={"seconds": int(time.time())})))
+    backlog.offer(StoredMessage(1, PubsubMessage(data=b"x", message_id="1").SerializeToString(), time.time_ns()))
     try:
         await asyncio.wait_for(enough.wait(), 5)
         await asyncio.sleep(0.1)  # one too many would come now

@@ -83,9 +83,9 @@ class Database:
         return {(kind, name): (shelf, config) for kind, name, shelf, config in found}
 
     def messages(self) -> sqlite3.Cursor:
-        """Rows of shelf, failed attempts and the serialised message, oldest first."""
+        """Rows of shelf, failed attempts, message id and the serialised message, oldest first."""
         return self._db.execute(
-            "SELECT shelf, attempts, body FROM places JOIN messages ON id = message ORDER BY message"
+            "SELECT shelf, attempts, id, body FROM places JOIN messages ON id = message ORDER BY message"
         )
 
     def write(

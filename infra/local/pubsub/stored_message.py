@@ -33,11 +33,8 @@ class StoredMessage:
         return PubsubMessage.FromString(self.body)
 
 
-def stored(message: Any) -> StoredMessage:
-    """Store a PubsubMessage that has its id and publish time."""
-    return StoredMessage(
-        int(message.message_id),
-        message.SerializeToString(),
-        message.publish_time.ToNanoseconds(),
-        message.ordering_key,
-    )
+def read_stored(number: int, body: bytes) -> StoredMessage:
+    """The stored message of a serialised PubsubMessage and its message_id."""
+    message = PubsubMessage.FromString(body)
+    time = message.publish_time
+    return StoredMessage(number, body, time.seconds * 10**9 + time.nanos, message.ordering_key)
