@@ -35,7 +35,7 @@ setup: $(FULL)  ## Install everything into .venv, with TensorFlow and the test t
 demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all on this machine
 	@$(PY) -m infra.local.demo
 
-up: $(if $(RETRAIN),$(FULL),$(LEAN))  ## Start the local twin and leave it running until Ctrl-C (RETRAIN=photos: with a training worker)
+up: $(if $(RETRAIN)$(PRETRAINED),$(FULL),$(LEAN))  ## Start the local twin and leave it running until Ctrl-C (RETRAIN=photos: with a training worker; PRETRAINED=weights: with three ImageNet models)
 	@$(PY) -m infra.local up
 
 # Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.
@@ -112,12 +112,13 @@ $(SUPPLY)/.stamp: infra/audit/requirements.txt
 COMPILE := ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
-lock: $(SUPPLY)/.stamp  ## Write functions/requirements*.lock from functions/requirements*.txt, with a hash for every file
+lock: $(SUPPLY)/.stamp  ## Write the requirements*.lock of functions and client from their requirements*.txt, with a hash for every file
 	cd functions && $(COMPILE) requirements.txt --output-file requirements.lock
 	cd functions && for name in onnx gpu-onnx gpu-savedmodel; do \
 	  $(COMPILE) requirements-$$name.txt --constraint requirements.lock --output-file requirements-$$name.lock || exit; done
+	cd client && $(COMPILE) requirements.txt --constraint ../functions/requirements.lock --output-file requirements.lock
 
-audit: $(SUPPLY)/.stamp  ## Query an advisory service about the worker's dependencies; prints NOT AUDITED without an answer
+audit: $(SUPPLY)/.stamp  ## Query an advisory service about the dependencies of the worker and the page; prints NOT AUDITED without an answer
 	@$(SUPPLY)/python -m infra.audit
 
 sbom: $(SUPPLY)/.stamp  ## List the worker's dependencies in build/sbom.json (CycloneDX)

@@ -16,9 +16,10 @@ variable "budget" {
   }
 }
 
-# The API returns project numbers in a budget, so a budget with the project's id would change with every apply.
+# The API returns project numbers in a budget, so a budget with the project's id would change with every apply. The audience
+# of the page's tokens contains the number too.
 data "google_project" "this" {
-  count = var.budget == null ? 0 : 1
+  count = var.budget == null && var.page == null ? 0 : 1
 
   project_id = local.project_with["cloudresourcemanager"]
 }

@@ -38,7 +38,7 @@ variable "client_subscriptions" {
 }
 
 resource "google_project_iam_custom_role" "client" {
-  count = var.client_subscriptions ? 1 : 0
+  count = var.client_subscriptions || var.page != null ? 1 : 0
 
   project     = var.project_id
   role_id     = replace("${local.prefix}prediction_client", "-", "_")

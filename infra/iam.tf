@@ -8,12 +8,14 @@ locals {
     scaler   = "Sets the instance count of the worker pool"
     trainer  = "Trains models on request"
     endpoint = "Serves the HTTP endpoint"
+    page     = "Serves the page"
   }
   unwanted_accounts = concat(
     var.nightly == null ? ["nightly"] : [],
     var.scale == null ? ["scaler"] : [],
     var.retrain == null ? ["trainer"] : [],
     var.http_endpoint == "off" ? ["endpoint"] : [],
+    var.page == null ? ["page"] : [],
   )
   accounts = { for name, purpose in local.account_purposes : name => purpose if !contains(local.unwanted_accounts, name) }
 

@@ -69,8 +69,8 @@ output "build" {
 }
 
 output "deployed" {
-  description = "The deployment: region and compute of the worker, and the artifact or the models of the registry that it serves."
-  value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix, models = var.models }
+  description = "The deployment: region and compute of the worker, and the artifact or the models of the registry that it serves, and whether there is a page."
+  value       = { region = var.region, compute = var.compute, artifact_prefix = var.artifact_prefix, models = var.models, page = var.page == null ? "off" : "on" }
   # After the worker, because the first stage of a deployment does not know the model.
   depends_on = [google_cloud_run_v2_service.this, google_cloud_run_v2_worker_pool.worker, google_cloudfunctions2_function.worker]
 }

@@ -8,6 +8,7 @@ resource "google_project_service" "this" {
     var.compute == "function" ? ["cloudfunctions"] : [],
     var.compute == "function" && var.kms_key != null ? ["eventarc"] : [],
     var.binary_authorization == null ? [] : ["binaryauthorization"],
+    var.page == null ? [] : ["iap"],
   ))
 
   project            = var.project_id

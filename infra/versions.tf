@@ -6,7 +6,7 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 6.50, < 9"
     }
-    google-beta = { # only for service agents, see services.tf
+    google-beta = { # for service agents (services.tf) and the page (page.tf)
       source  = "hashicorp/google-beta"
       version = ">= 6.50, < 9"
     }

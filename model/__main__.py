@@ -14,6 +14,7 @@ from typing import Any
 from model import streams
 from model.artifact.load import AUTO, ENGINES
 from model.commands.combine_command import add_combine, run_combine
+from model.commands.pretrained_command import add_pretrained, run_pretrained
 from model.commands.registry_commands import REGISTRY_COMMANDS, add_registry_commands
 from model.commands.subcommands import PROGRAM, Subcommands
 from model.errors import ArtifactError
@@ -113,7 +114,7 @@ def _export(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from model.training.data.labelled import parse_mapping
-    from model.training.evaluation.evaluate import evaluate
+    from model.training.evaluation.evaluate import TEST_IMAGES, evaluate
 
     mapping = parse_mapping(arguments.map)
     evaluation = evaluate(
@@ -123,6 +124,10 @@ def _evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         from model.training.evaluation.report import write_report
 
         write_report(evaluation, arguments.report)
+    if arguments.save:
+        from model.training.evaluation.keep import keep
+
+        keep(evaluation, arguments.artifact, arguments.data.resolve().name if arguments.data else TEST_IMAGES)
     for skipped in evaluation.scored.skipped:
         print(f"skipped {skipped.file!a}: {skipped.reason}", file=sys.stderr)
     return evaluation.to_dict(), evaluation.to_text()
@@ -135,12 +140,13 @@ _COMMANDS = {
     "catalog": run_catalog,
     "import": run_import,
     "combine": run_combine,
+    "pretrained": run_pretrained,
     **REGISTRY_COMMANDS,
 }
 
 
 # Commands that need TensorFlow, which takes seconds to load.
-_SLOW = "train", "export", "import"
+_SLOW = "train", "export", "import", "pretrained"
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -198,9 +204,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="the model's label for a class of the data",
     )
     evaluate.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with the worst errors")
+    evaluate.add_argument(
+        "--save", action="store_true", help="keep the figures in the artifact, for push and the page of predictions web"
+    )
     evaluate.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO, help="default: %(default)s, the fastest")
     evaluate.add_argument("--limit", type=_count, metavar="N", help="evaluate at most N images, evenly spread")
     add_commands(add)
+    add_pretrained(commands)
     add_combine(commands)
     add_registry_commands(commands)
     return parser

@@ -155,16 +155,21 @@ def read_reference(folder: Path) -> Reference:
         body = json.loads(path.read_bytes())
     except (OSError, ValueError):
         raise ArtifactError(f"{path} cannot be read") from None
-    if isinstance(body, dict) and body.get("multi_label") is True:
+    return parse_reference(body, str(path))
+
+
+def parse_reference(signature: Any, where: str) -> Reference:
+    """The reference in the content of a signature.json. Raises ArtifactError, which names `where`."""
+    if isinstance(signature, dict) and signature.get("multi_label") is True:
         raise ArtifactError(
-            f"{path} is of a multi-label model; drift is measured only for labels that exclude each other"
+            f"{where} is of a multi-label model; drift is measured only for labels that exclude each other"
         )
-    if not isinstance(body, dict) or KEY not in body:
-        raise ArtifactError(f"{path} holds no {KEY} to compare with: export the model again")
+    if not isinstance(signature, dict) or KEY not in signature:
+        raise ArtifactError(f"{where} holds no {KEY} to compare with: export the model again")
     try:
-        return _parse(body[KEY])
+        return _parse(signature[KEY])
     except (KeyError, TypeError, ValueError) as exc:
-        raise ArtifactError(f"{path}: {KEY} is damaged: {exc}") from exc
+        raise ArtifactError(f"{where}: {KEY} is damaged: {exc}") from exc
 
 
 def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
@@ -180,7 +185,9 @@ def compare(reference: Reference, recent: Sequence[Prediction]) -> Drift:
         if not math.isfinite(prediction.score):
             raise ValueError(f"score is {prediction.score}; it must be a number from 0 to 1")
     top = np.clip([prediction.score for prediction in recent], 0.0, 1.0)
-    by_label = {label: [p.score for p in recent if p.label == label] for label in reference.counts}
+    by_label: dict[str, list[float]] = {label: [] for label in reference.counts}
+    for prediction in recent:
+        by_label[prediction.label].append(prediction.score)
     return Drift(
         len(recent),
         _beyond_chance(np.array(reference.histogram), np.histogram(top, reference.edges)[0]),

@@ -1,4 +1,4 @@
-"""Builds what the Dockerfile describes in a folder, step by step, without Docker.
+"""Builds what a Dockerfile describes in a folder, step by step, without Docker.
 
 Absolute paths are those below the folder; both stages share it, and the machine's own Python stands in for the image's.
 """
@@ -36,14 +36,14 @@ class Image:
     command: list[str] = field(default_factory=list)
 
 
-def build(checkout: Path, folder: Path, given: Mapping[str, str] | None = None) -> Image:
-    """Run all steps of the checkout's Dockerfile in an empty folder; `given`: its arguments. Raises BuildFailed."""
+def build(checkout: Path, folder: Path, given: Mapping[str, str] | None = None, file: str = "Dockerfile") -> Image:
+    """Run all steps of a Dockerfile of the checkout in an empty folder; `given`: its arguments. Raises BuildFailed."""
     tools = folder / "usr" / "bin"
     tools.mkdir(parents=True)
     (tools / "python").symlink_to(vars(sys)["_base_executable"])
     image = Image(folder, folder)
     arguments: dict[str, str] = {}
-    for word, rest in instructions((checkout / "Dockerfile").read_text()):
+    for word, rest in instructions((checkout / file).read_text()):
         match word:
             case "FROM":
                 image.workdir, image.env = folder, {"PATH": f"{tools}:/usr/bin:/bin"}

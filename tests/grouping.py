@@ -31,6 +31,11 @@ SHARED_TWINS = (
     "test_watch_folder",
     "test_web",
     "test_web_browser",
+    "test_web_live",
+    "test_web_tabs",
+    "test_web_evaluation",
+    "test_web_models",
+    "test_web_models_browser",
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 

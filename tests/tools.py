@@ -53,7 +53,10 @@ class Tools:
             "infra/deploy/__init__.py": "",
             "infra/deploy/__main__.py": script,
             "Dockerfile": "ARG BASE=python:3.11-slim\nFROM ${BASE}\n",
+            "infra/page.Dockerfile": "ARG BASE=python:3.11-slim\nFROM ${BASE}\n",
             "infra/slim.py": "",
+            "client/gcp.py": "topics\n",
+            "client/samples/bag.bmp": "pixels\n",
             "functions/main.py": "entry points\n",
             "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
             "functions/requirements-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime==1.32.0\n",
@@ -83,13 +86,14 @@ class Tools:
         (self._folder / "calls").write_text("")
         (self._folder / "failing").write_text(str(failing))
 
-    def images(self, *tags: str, once: bool = False) -> None:
-        """Prepare the images in the registry: one for each tag, newest first."""
+    def images(self, *tags: str, once: bool = False, name: str = "worker") -> None:
+        """Prepare the images of this name in the registry: one for each tag, newest first."""
+        registry = f"{REGISTRY.removesuffix('worker')}{name}"
         listed = [
-            {"package": REGISTRY, "version": f"sha256:{i}", "tags": [tag], "createTime": f"2026-11-2{9 - i}T09:00:00Z"}
+            {"package": registry, "version": f"sha256:{i}", "tags": [tag], "createTime": f"2026-11-2{9 - i}T09:00:00Z"}
             for i, tag in enumerate(tags)
         ]
-        self.answer("images list", json.dumps(listed[::-1]), once=once)
+        self.answer(f"/{name} --include-tags", json.dumps(listed[::-1]), once=once)
 
     @property
     def tag(self) -> str:

@@ -14,11 +14,12 @@ from client.results.output import Messages
 from client.text import printable
 from client.verdicts.measures import measure, never_predicted
 from client.verdicts.output import compared, reasons, to_dict, to_lines
+from client.verdicts.registered import completed
 from client.verdicts.samples import Chosen, Samples, of_canary, of_comparisons, of_pairs
 from client.verdicts.verdict import Judgement, Thresholds, judge
 from functions.messages.comparison import Comparison
 from model.errors import ArtifactError, RegistryError
-from model.registry.aliases import CANDIDATE, STABLE, Target
+from model.registry.aliases import Target
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry, now
 from model.registry.verdicts import Verdict, save_verdict
@@ -125,15 +126,14 @@ def _reference(text: str, option: str) -> ModelRef:
 
 def _resolved(asked: Asked, ref: ModelRef) -> Chosen:
     """The two models of a canary: those that the options name, else those that the aliases name. Raises UsageError."""
-    stable, candidate = asked.stable, asked.candidate or ref.version or ""
-    if asked.registry and not (stable and candidate):
-        try:
-            with closing(Registry.at(asked.registry)) as registry:
-                stable = stable or registry.target(ModelRef(ref.name, STABLE)).digest
-                candidate = candidate or registry.target(ModelRef(ref.name, ref.alias or CANDIDATE)).digest
-        except ArtifactError as exc:
-            raise UsageError(f"--registry: {printable(str(exc))}") from None
-    return Chosen(stable, candidate)
+    chosen = Chosen(asked.stable, asked.candidate or ref.version or "")
+    if not asked.registry or (chosen.stable and chosen.candidate):
+        return chosen
+    try:
+        with closing(Registry.at(asked.registry)) as registry:
+            return completed(registry, ref, chosen)
+    except ArtifactError as exc:
+        raise UsageError(f"--registry: {printable(str(exc))}") from None
 
 
 def _comparisons(asked: Asked, messages: Messages) -> Iterator[Comparison]:

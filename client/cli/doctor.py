@@ -67,6 +67,13 @@ Exit codes:
     "--url", default="", envvar="WORKER_URL", metavar="URL", help="Address of the push worker.  [env: WORKER_URL]"
 )
 @options.option(
+    "--page-url",
+    default="",
+    envvar="PAGE_URL",
+    metavar="URL",
+    help="Address of the page in the cloud, which must ask for a sign-in.  [env: PAGE_URL]",
+)
+@options.option(
     "--artifact",
     default="",
     envvar="ARTIFACT",
@@ -142,6 +149,7 @@ def _checks(
     upload_bucket: str,
     payload_bucket: str,
     url: str,
+    page_url: str,
     artifact: str,
     registry: str,
     models: str,
@@ -162,15 +170,17 @@ def _checks(
         "uploads": upload_bucket or bucket_name(project, f"{prefix}uploads"),
         "payloads": payload_bucket or bucket_name(project, f"{prefix}payloads"),
     }
-    if url and not re.fullmatch(r"https?://[^/?#\s]+/?", url):
-        raise UsageError(f"--url is {printable(url)!r}; it must look like http://HOST or https://HOST")
+    for flag, address in (("--url", url), ("--page-url", page_url)):
+        if address and not re.fullmatch(r"https?://[^/?#\s]+/?", address):
+            raise UsageError(f"{flag} is {printable(address)!r}; it must look like http://HOST or https://HOST")
     deployment = Deployment(project, url.rstrip("/"), prefix, region, compute)
     expected = Expected.read(topology, cloud, prefix, buckets)
     served = ServedModels.read(registry, models, expected.comparisons)
     if served and artifact:
         raise UsageError("--artifact and --registry are both given; a worker serves one of them")
     model = served or check_place(artifact or shipped())
-    return checks(expected, bigquery(cloud, prefix, expected.responses), buckets.values(), deployment, model)
+    rows = bigquery(cloud, prefix, expected.responses)
+    return checks(expected, rows, buckets.values(), deployment, model, page_url.rstrip("/"))
 
 
 def _findings(cloud: Cloud, listed: Iterable[Check]) -> Iterable[Finding]:

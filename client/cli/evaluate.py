@@ -86,22 +86,15 @@ def evaluate(
 def _show(records: Sequence[Record], truth: Truth, known: tuple[str, ...], as_json: bool) -> int:
     """Print the figures, and return the exit code."""
     from client.report.evaluation import evaluate as measure
-    from client.report.evaluation import never_predicted
+    from client.report.evaluation import left_out, never_predicted
     from client.results.output import Messages
     from client.text import printable
     from model.text import printable_lines
 
     messages, found = Messages(), measure(records, truth, known)
     print(json.dumps(found.to_dict()) if as_json else printable_lines(found.to_text()))
-    for code, count in found.skipped.items():
-        messages.show(f"skipped {count:,} images with the error {printable(code)}")
-    if found.unlabelled:
-        messages.show(f"{found.unlabelled:,} rows have no label and are not measured")
-    if found.unanswered:
-        messages.show(
-            f"{len(found.unanswered):,} labelled images have no predictions and are not measured, such as "
-            f"{printable(found.unanswered[0])}"
-        )
+    for note in left_out(found):
+        messages.show(note)
     for label in () if known else never_predicted(found):
         messages.show(f"{printable(label)} is never predicted; is it a label of the model? --artifact checks that")
     return 1 if found.unanswered else 0

@@ -128,27 +128,25 @@ def _rows(results: Sequence[Path], times: TimeRange, messages: Messages, notes: 
 
 def _drift(found: Summary, folder: Path) -> DriftSection:
     """Compare the rows of the artifact's own model with its reference. Raises UsageError."""
+    from client.report.drift import drift_of, rows_of
     from client.report.page import DriftSection
-    from client.results.record import IMAGE_ERRORS
     from client.text import printable
     from model.artifact.load import read_artifact
-    from model.drift import assess, read_reference
+    from model.drift import read_reference
     from model.errors import ArtifactError
-    from model.labels import Prediction
 
     try:
         artifact, reference = read_artifact(folder), read_reference(folder)
     except ArtifactError as exc:
         raise UsageError(f"--reference: {printable(str(exc))}"[:300]) from None
-    rows = [record for record in found.answered if record.model_digest == artifact.digest]
+    rows = rows_of(found.records, artifact.digest)
     if not rows:
         raise UsageError(
             f"no prediction is of {printable(artifact.name)} {printable(artifact.version)} "
             f"({artifact.digest[:19]}); the results are of {printable(', '.join(found.models) or 'no model')}"[:300]
         )
-    refused = sum(record.error_code in IMAGE_ERRORS for record in found.records)
     try:
-        made = assess(reference, [Prediction(record.label, record.score or 0.0) for record in rows], refused)
+        made = drift_of(found.records, artifact.digest, reference)
     except ValueError as exc:
         raise UsageError(f"drift cannot be measured: {printable(str(exc))}"[:300]) from None
     return DriftSection(f"{artifact.name} {artifact.version}", made, len(found.answered) - len(rows))

@@ -42,6 +42,20 @@ Exit codes:
     help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
 )
 @options.option(
+    "--dead-letters",
+    default="dead_predict-sub",
+    envvar="DEAD_LETTERS_SUBSCRIPTION",
+    metavar="NAME",
+    help="Subscription with dead letters.  [env: DEAD_LETTERS_SUBSCRIPTION; default: dead_predict-sub]",
+)
+@options.option(
+    "--iap-audience",
+    default="",
+    envvar="IAP_AUDIENCE",
+    metavar="AUDIENCE",
+    help="Accept only requests that Identity-Aware Proxy signed for this service.  [env: IAP_AUDIENCE]",
+)
+@options.option(
     "--state",
     type=options.PathText(),
     envvar="PREDICTIONS_STATE",
@@ -58,6 +72,8 @@ def web(
     project: str,
     topic: str,
     response_topic: str,
+    dead_letters: str,
+    iap_audience: str,
     state: str | None,
 ) -> int:
     """Serve a page: drop images, and watch their predictions arrive.
@@ -75,6 +91,7 @@ def web(
     except ModuleNotFoundError as exc:
         raise UsageError(f"{exc.name} is not installed: pip install starlette uvicorn") from None
     from client.transport.topic import inline_limit
+    from client.web.iap import IapTokens
     from client.web.settings import Settings
 
     cloud = Cloud("" if server else project, topic, response_topic)
@@ -86,6 +103,12 @@ def web(
         token=environ.get("ENDPOINT_TOKEN", ""),
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
+        subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
+        registry="" if server else environ.get("REGISTRY", ""),
+        models=environ.get("MODELS", ""),
+        artifact=environ.get("ARTIFACT", ""),
+        dead_letters=dead_letters,
+        iap=IapTokens(iap_audience) if iap_audience else None,
     )
     serve(settings, state, host, port, lambda text: print(text, file=sys.stderr, flush=True))
     return 0

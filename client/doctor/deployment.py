@@ -29,6 +29,11 @@ class Deployment:
         return f"{self.prefix}prediction-{'function' if self.compute == 'function' else 'worker'}"
 
     @property
+    def page(self) -> str:
+        """The name of the page's Cloud Run service."""
+        return f"{self.prefix}prediction-page"
+
+    @property
     def invoker(self) -> str:
         """The service account that signs pushes, as Terraform names it."""
         return service_account(f"{self.prefix}prediction-invoker", self.project)

@@ -13,6 +13,7 @@ from client.doctor.checks.clock import check_clock
 from client.doctor.checks.dead_letters import check_dead_letters, holders
 from client.doctor.checks.grants import check_grant, grants
 from client.doctor.checks.models import ServedModels, check_model
+from client.doctor.checks.page import SUBJECT, check_page
 from client.doctor.checks.subscriptions import check_subscription
 from client.doctor.checks.topics import check_topic
 from client.doctor.checks.worker import START_TWIN
@@ -46,8 +47,12 @@ def checks(
     buckets: Iterable[str],
     deployment: Deployment,
     model: str | ServedModels,
+    page_url: str = "",
 ) -> Iterator[Check]:
-    """Yield all checks, in the order in which an image passes the resources. `model`: the artifact, or models."""
+    """Yield all checks, in the order in which an image passes the resources. `model`: the artifact, or models.
+
+    `page_url`: the address of the page in the cloud, if there is one.
+    """
     for topic in expected.topics:
         yield Check(f"topic {short(topic.name)}", partial(check_topic, expected=topic), _PUBSUB)
     for each in expected.subscriptions:
@@ -72,6 +77,8 @@ def checks(
         for ref in model.refs:
             run = partial(check_model, served=model, ref=ref, deployment=deployment)
             yield Check(f"model {ref.name}", run, needs)
+    if page_url:
+        yield Check(SUBJECT, lambda clients: check_page(page_url, deployment), ())
     yield Check("clock", check_clock, _STORAGE)
 
 

@@ -15,7 +15,7 @@ from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
 from client.jobs.holder import HELD_S, has_ended, this_process
-from client.jobs.statements import ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER, escaped
+from client.jobs.statements import AGAIN, ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER, escaped
 from client.jobs.stored_image import from_columns, to_columns
 from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
@@ -23,6 +23,7 @@ from client.results.record import Record
 from client.results.request_tracker import Outcome
 from client.text import StoreError, printable
 from client.transport.base import Sent
+from functions.errors import UNAVAILABLE
 from functions.messages.contract import Response
 
 _PAGE = 1000
@@ -97,6 +98,11 @@ class Job:
                 (self.id,),
             )
         return int(unconfirmed)
+
+    def again(self, numbers: Iterable[int]) -> set[int]:
+        """Let those of these images wait again that could not be sent, or got the error `unavailable`; returns them."""
+        with self._database.transaction() as database:
+            return {n for n in numbers if database.execute(AGAIN, (self.id, n, UNAVAILABLE)).rowcount}
 
     def awaited(self) -> Iterator[tuple[AnyImage, str, str]]:
         """Yield each image that was sent and has no response, with its request id and trace id."""

@@ -29,6 +29,12 @@ ANSWER = (
 )
 """An answered image was sent, although the process may have ended before it recorded that."""
 
+AGAIN = (
+    "UPDATE images SET state = 'waiting', problem = '', rank = 0, error_code = '', record = NULL, sent_at = NULL, "
+    "answered_at = NULL WHERE job = ? AND number = ? AND (error_code = ? OR (rank = 0 AND state = 'failed'))"
+)
+"""An image whose error may pass, which then has no response, or one that could not be sent."""
+
 
 def escaped(text: str) -> str:
     """Escape the characters that LIKE gives a meaning."""

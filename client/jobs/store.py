@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -15,9 +16,14 @@ from client.jobs.definition import Definition, new_job_id
 from client.jobs.description import describe
 from client.jobs.holder import HELD_S, this_process
 from client.jobs.job import Job
+from client.jobs.stored_record import RECORD, to_record
+from client.results.record import Record
 
 LAST = "last"
 """The word that means the newest job."""
+
+_PAGE = 1000
+"""Rows with features that are in memory at a time: some megabytes."""
 
 
 def default_path() -> Path:
@@ -76,6 +82,32 @@ class JobStore:
         for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY rowid DESC"):
             yield Job(self._database, job_id)
 
+    def record(self, job_id: str, number: int) -> Record | None:
+        """Return the row of one image of a job; None where the job has no such image. Raises UsageError."""
+        job = self.find(job_id)
+        rows = self._database.rows(f"SELECT {RECORD} FROM images WHERE job = ? AND number = ?", job.id, number)  # nosec B608
+        return self._database.made(to_record, job.is_answered, *rows[0]) if rows else None
+
+    def features(self, digest: str, most: int) -> Iterator[list[tuple[str, int, str, str]]]:
+        """Yield, page by page, the images with features of the model with this digest, the newest first.
+
+        Each is its job, its number, its file and its features, as text. Only the newest `most` images of the store are
+        looked at. Raises StoreError.
+        """
+        query = (
+            "SELECT number, location, record FROM images WHERE job = ? AND number < ? AND number > ? "
+            f"AND error_code = '' AND instr(record, ?) ORDER BY number DESC LIMIT {_PAGE}"  # nosec B608
+        )
+        for [job_id] in self._database.rows("SELECT id FROM jobs ORDER BY rowid DESC"):
+            [[last]] = self._database.rows("SELECT coalesce(max(number), 0) FROM images WHERE job = ?", job_id)
+            before, after = last + 1, max(0, last - most)
+            most -= min(last, most)
+            while page := self._database.rows(query, job_id, before, after, digest):
+                before = page[-1][0]
+                yield self._database.made(_with_features, job_id, digest, page)
+            if not most:
+                return
+
     def descriptions(self) -> Iterator[dict[str, Any]]:
         """Yield the state of each job, as `describe` returns it, the newest first."""
         return (describe(job) for job in self.jobs())
@@ -86,3 +118,12 @@ class JobStore:
             for table in ("images", "early"):
                 database.execute(f"DELETE FROM {table} WHERE job = ?", (job.id,))  # nosec B608  # our own tables
             database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+
+def _with_features(job_id: str, digest: str, page: list[tuple[int, str, str]]) -> list[tuple[str, int, str, str]]:
+    rows = ((number, location, json.loads(record)) for number, location, record in page)
+    return [
+        (job_id, number, json.loads(location), row["features"])
+        for number, location, row in rows
+        if row["features"] and row["model_digest"] == digest
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from heapq import nsmallest
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,17 @@ from client.results.record import IMAGE_ERRORS, Record
 from client.text import printable
 from model.metrics import ClassFigures, Numbers, accuracy, class_figures, confusion, macro
 
+MISTAKES = 24
+"""Wrong predictions that are listed, those with the highest scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A wrong prediction. `label`: the true one."""
+
+    label: str
+    record: Record
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -22,7 +34,7 @@ class Evaluation:
 
     `skipped`: labelled images that the worker refused, by error code. `unanswered`: labelled images without predictions
     for another reason.
-    `unlabelled`: rows whose file has no label.
+    `unlabelled`: rows whose file has no label. `mistakes`: at most MISTAKES, the highest score first.
     """
 
     models: tuple[str, ...]
@@ -31,6 +43,7 @@ class Evaluation:
     skipped: dict[str, int]
     unanswered: tuple[str, ...]
     unlabelled: int
+    mistakes: tuple[Mistake, ...]
 
     @property
     def images(self) -> int:
@@ -55,6 +68,15 @@ class Evaluation:
             "skipped": self.skipped,
             "unanswered": len(self.unanswered),
             "unlabelled": self.unlabelled,
+            "mistakes": [
+                {
+                    "file": each.record.file,
+                    "label": each.label,
+                    "predicted": each.record.label,
+                    "score": each.record.score,
+                }
+                for each in self.mistakes
+            ],
         }
 
     def to_text(self) -> str:
@@ -124,9 +146,29 @@ def evaluate(records: Sequence[Record], truth: Truth, labels: Sequence[str] = ()
             if file not in answered and (file not in rows or rows[file].error_code not in IMAGE_ERRORS)
         ),
         files.count(None),
+        _mistakes((truth.labels[file], row) for file, row in answered.items()),
     )
+
+
+def _mistakes(labelled: Iterable[tuple[str, Record]]) -> tuple[Mistake, ...]:
+    """The wrong predictions with the highest scores, of true labels and rows."""
+    wrong = (Mistake(label, row) for label, row in labelled if row.label != label)
+    return tuple(nsmallest(MISTAKES, wrong, key=lambda each: (-(each.record.score or 0.0), each.record.file)))
 
 
 def never_predicted(evaluation: Evaluation) -> list[str]:
     """Return the labels of images that no prediction names: perhaps another spelling than the model's."""
     return [label for label, figures in evaluation.classes.items() if figures.images and not figures.answers]
+
+
+def left_out(evaluation: Evaluation) -> list[str]:
+    """Return a sentence for each kind of images and rows that are not measured."""
+    found = [f"skipped {count:,} images with the error {printable(code)}" for code, count in evaluation.skipped.items()]
+    if evaluation.unlabelled:
+        found.append(f"{evaluation.unlabelled:,} rows have no label and are not measured")
+    if evaluation.unanswered:
+        found.append(
+            f"{len(evaluation.unanswered):,} labelled images have no predictions and are not measured, such as "
+            f"{printable(evaluation.unanswered[0])}"
+        )
+    return found

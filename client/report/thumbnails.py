@@ -31,25 +31,27 @@ class Thumbnails:
     def uri(self, file: str) -> str:
         """Return the thumbnail as a data URI; empty when the file is not in the folder, ambiguous or no image."""
         path = self._lookup.find(file)
-        return _uri(Path(path)) if path else ""
+        small = thumbnail(Path(path)) if path else b""
+        return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}" if small else ""
 
 
-def _uri(path: Path) -> str:
+def thumbnail(path: Path) -> bytes:
+    """Return a small JPEG file of an image; empty when it is too large or no image that can be read."""
     from PIL import Image, ImageOps
 
     try:
         if path.stat().st_size > _MAX_BYTES:
-            return ""
+            return b""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which does not matter here
             with Image.open(path, formats=_FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
-                    return ""
+                    return b""
                 image.draft("RGB", (2 * _SIDE, 2 * _SIDE))
                 small = ImageOps.exif_transpose(image).convert("RGB")
         small.thumbnail((_SIDE, _SIDE))
         file = io.BytesIO()
         small.save(file, "JPEG", quality=80)
     except Exception:  # a damaged image has no thumbnail; its row is in the report all the same
-        return ""
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+        return b""
+    return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,19 @@ def nearest(index: Index, vector: Vectors, top: int, without: int | None = None)
     if vector.shape != (index.width,):
         name = printable(str(index.path))
         raise UsageError(f"the image has {vector.size:,} features; each image of {name} has {index.width:,}")
+    places = most_similar((part for _, part in index.parts()), vector, top, without)
+    return [Found(index.images[place], similarity) for place, similarity in places]
+
+
+def most_similar(
+    parts: Iterable[Vectors], vector: Vectors, top: int, without: int | None = None
+) -> list[tuple[int, float]]:
+    """Return the places of the `top` vectors that are most similar to `vector`, each with its similarity.
+
+    `parts`: vectors [images, width], of which one part at a time is in memory; places count through all of them. The
+    most similar come first, and equal ones in their order. `without`: the place of a vector that is left out.
+    """
     wanted = unit(vector)
-    similarities = np.concatenate([unit(part) @ wanted for _, part in index.parts()])
+    similarities = np.concatenate([np.zeros(0, np.float32), *(unit(part) @ wanted for part in parts)])
     order = [place for place in np.argsort(-similarities, kind="stable")[: top + 1].tolist() if place != without]
-    return [Found(index.images[place], round(float(similarities[place]), 4)) for place in order[:top]]
+    return [(place, round(float(similarities[place]), 4)) for place in order[:top]]

@@ -20,14 +20,17 @@ DTYPE = np.dtype("<f2")
 
 def vector_of(record: Record) -> Vectors:
     """Return the features of a row, at least one. Raises UsageError, which names the file, for damaged ones."""
+    return decoded(record.features, record.file)
+
+
+def decoded(text: str, file: str) -> Vectors:
+    """Return features from their text, at least one. Raises UsageError, which names `file`, for damaged ones."""
     try:
-        vector = np.frombuffer(base64.b64decode(record.features, validate=True), DTYPE)
+        vector = np.frombuffer(base64.b64decode(text, validate=True), DTYPE)
     except ValueError:
         vector = np.zeros(0, DTYPE)
     if not vector.size or not np.isfinite(vector).all():
-        raise UsageError(
-            f"the features of {printable(record.file)} are damaged: they must be base64 of float16 numbers"
-        )
+        raise UsageError(f"the features of {printable(file)} are damaged: they must be base64 of float16 numbers")
     return vector
 
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from client.gcp import UsageError
-from client.text import SendError, StoreError, plain
+from client.gcp import Cloud, UsageError
+from client.text import plain
+from client.transport.base import SendOptions
 from client.web import dead_letters
+from client.web.connection import TIMEOUT_S
+from client.web.encoding import encoded
+from client.web.evaluation_routes import evaluation_routes
 from client.web.guard import Guard
+from client.web.model_routes import model_routes
 from client.web.page import Page
 from client.web.page_files import THUMBNAIL_BYTES, clean_name, is_key, media_type
+from client.web.replies import Refused, checked, json_reply, read_body, reply, too_large
+from client.web.row_number import is_row_number
 from client.web.settings import options_of
 from functions.entrypoints.form import read_form
 from functions.errors import HTTP_STATUS, UNAVAILABLE, InvalidRequest
@@ -34,21 +44,16 @@ _STATIC = Path(__file__).with_name("static")
 _FORM_BYTES = 10_000
 """Bytes of a form around its file."""
 
+_FORM_OPTIONS = "model", "top_k", "explain", "features", "way"
+"""Options that a form may state in text fields; the address takes precedence."""
+
 _JSON_BYTES = 100_000
-"""Bytes of the largest JSON body: the ids of 1,000 dead letters."""
+"""Bytes of the largest JSON body: the ids of 1,000 dead letters, or the numbers of 10,000 rows."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class _Refused(Exception):
-    """A request that is answered with a status and a sentence."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def application(page: Page, host: str) -> Starlette:
+def application(page: Page, host: str) -> ASGIApp:
     """Return the application that serves an open page on `host`."""
     handlers = _Handlers(page)
     routes = [
@@ -59,17 +64,18 @@ def application(page: Page, host: str) -> Starlette:
         Route("/api/events", handlers.events),
         Route("/api/live", handlers.live),
         Route("/api/images", handlers.upload, methods=["POST"]),
-        Route("/api/rows/{job}/{n:int}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
-        Route("/api/rows/{job}/{n:int}/{what}", handlers.file),
+        Route("/api/again", handlers.again, methods=["POST"]),
+        Route("/api/rows/{job}/{n:row}/thumbnail", handlers.save_thumbnail, methods=["PUT"]),
+        *model_routes(page),
+        Route("/api/rows/{job}/{n:row}/{what}", handlers.file),
         Route("/api/dead-letters", handlers.dead_letters),
         Route("/api/dead-letters/redrive", handlers.redrive, methods=["POST"]),
+        *evaluation_routes(page),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, host=host)],
-        exception_handlers={_Refused: _refusal, Exception: _failure, 404: _unknown, 405: _unknown},
-    )
+    handled = {Refused: _refusal, Exception: _failure, 404: _unknown, 405: _unknown}
+    # Not as middleware: the reply to an exception does not pass through it.
+    return Guard(Starlette(routes=routes, exception_handlers=handled), host, page.settings.iap)
 
 
 class _Handlers:
@@ -82,16 +88,14 @@ class _Handlers:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def facts(self, request: Request) -> Response:
-        return _json(self._page.facts())
+        return json_reply(self._page.facts())
 
     async def history(self, request: Request) -> Response:
-        def encoded() -> bytes:
-            return json.dumps(self._page.history()).encode()  # megabytes, which the event loop would wait for
-
-        return Response(await run_in_threadpool(_sent, encoded), media_type="application/json")
+        found = await run_in_threadpool(checked, lambda: encoded(self._page.history()))
+        return Response(found, media_type="application/json")
 
     async def live(self, request: Request) -> Response:
-        return _json(await run_in_threadpool(_sent, self._page.figures))
+        return await reply(self._page.figures)
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(
@@ -103,58 +107,96 @@ class _Handlers:
         given = request.query_params
         key = given.get("key", "")
         if not is_key(key):
-            raise _Refused(400, "key must be 32 hex digits")
+            raise Refused(400, "key must be 32 hex digits")
         name = clean_name(given.get("name", ""))
         data = await self._body(request, self._page.settings.max_bytes)
         way, options = given.get("way") or self._page.settings.ways[0], _options(given)
         await run_in_threadpool(self._write, key, data)
-        return _json(await run_in_threadpool(_sent, self._page.send, way, options, key, name), 202)
+        return json_reply(await run_in_threadpool(checked, self._page.send, way, options, key, name), 202)
+
+    async def again(self, request: Request) -> Response:
+        """Send images of a job again, whose numbers the body names: {"job": ..., "numbers": [...]}."""
+        try:
+            given = json.loads(await self._body(request, _JSON_BYTES))
+            job, numbers = given["job"], given["numbers"]
+            is_right = isinstance(job, str) and numbers and all(map(is_row_number, numbers))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            is_right = False
+        if not is_right:
+            raise Refused(400, "job must be a job's id, and numbers a list of the numbers of its images")
+        return json_reply({"sent": await run_in_threadpool(checked, self._page.again, job, numbers)})
 
     async def predict(self, request: Request) -> Response:
         """Take an image as the body or in a form, and reply with its response, as a worker does."""
-        key, settings = uuid.uuid4().hex, self._page.settings
+        key, settings, given = uuid.uuid4().hex, self._page.settings, dict(request.query_params)
         try:
             body = await self._body(request, settings.max_bytes + _FORM_BYTES)
             kind, _, rest = request.headers.get("content-type", "").partition(";")
-            name = request.query_params.get("filename", "")
+            name = given.get("filename", "")
             if kind.strip().lower() == "multipart/form-data":
-                form = read_form(body, rest.partition("boundary=")[2].strip().strip('"'), ())
-                body, name = form.data, form.filename or name
+                boundary = rest.partition("boundary=")[2].strip().strip('"')
+                form = await run_in_threadpool(read_form, body, boundary, _FORM_OPTIONS)
+                body, name, given = form.data, form.filename or name, {**form.options, **given}
             if len(body) > settings.max_bytes:
-                raise _too_large(settings.max_bytes)
-            options = _options(request.query_params)
-            way = request.query_params.get("way") or settings.ways[0]
+                raise too_large(settings.max_bytes)
+            options, way = _options(given), given.get("way") or settings.ways[0]
             await run_in_threadpool(self._write, key, body)
-            answer = await run_in_threadpool(_sent, self._page.answer, way, options, key, clean_name(name))
-        except (_Refused, InvalidRequest) as exc:
+            answer = await self._answer(way, options, key, clean_name(name))
+        except (Refused, InvalidRequest) as exc:
             status = getattr(exc, "status", 400)
             code = {413: "image_too_large", 503: UNAVAILABLE}.get(status, "invalid_request")
             answer = Answer(key, error=Error(code, str(exc)), completed_at=encode_time(datetime.now(UTC)))
         status = HTTP_STATUS[answer.error.code] if answer.error else 200
         return Response(encode_response(answer), status, media_type="application/json")
 
+    async def _answer(self, way: str, options: SendOptions, key: str, name: str) -> Answer:
+        """Send an image, and wait for its response; no thread waits with it. Raises Refused."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[tuple[Answer | None, str]] = loop.create_future()
+
+        def settle(answer: Answer | None, problem: str) -> None:
+            if not arrived.done():
+                arrived.set_result((answer, problem))
+
+        def take(answer: Answer | None, problem: str) -> None:
+            with suppress(RuntimeError):  # the event loop has ended, and the request with it
+                loop.call_soon_threadsafe(settle, answer, problem)
+
+        await run_in_threadpool(checked, self._page.send, way, options, key, name, take)
+        end = partial(settle, None, "the page's server ends; its next start sends the image")
+        self._page.events.at_close.add(end)
+        try:
+            answer, problem = await asyncio.wait_for(arrived, TIMEOUT_S)
+        except TimeoutError:
+            answer, problem = None, f"no answer within {TIMEOUT_S:g} s"
+        finally:
+            self._page.events.at_close.discard(end)
+        if answer is None:
+            raise Refused(503, problem)
+        return answer
+
     async def save_thumbnail(self, request: Request) -> Response:
         data = await self._body(request, THUMBNAIL_BYTES)
         if media_type(data) is None:
-            raise _Refused(400, "a thumbnail must be a JPEG, PNG or WebP image")
+            raise Refused(400, "a thumbnail must be a JPEG, PNG or WebP image")
         job, number = request.path_params["job"], request.path_params["n"]
         try:
             await run_in_threadpool(self._page.files.write, job, number, "thumbnail", data)
         except OSError as exc:
-            raise _Refused(400, f"the thumbnail cannot be kept: {plain(exc)}") from None
+            raise Refused(400, f"the thumbnail cannot be kept: {plain(exc)}") from None
         return Response(status_code=204)
 
     async def file(self, request: Request) -> Response:
         given = request.path_params
         if given["what"] not in ("thumbnail", "explanation"):
-            raise _Refused(404, "there is no such file")
+            raise Refused(404, "there is no such file")
         data = await run_in_threadpool(self._page.files.read, given["job"], given["n"], given["what"])
         if data is None or (kind := media_type(data)) is None:
-            raise _Refused(404, "there is no such file")
+            raise Refused(404, "there is no such file")
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 
     async def dead_letters(self, request: Request) -> Response:
-        return _json(await run_in_threadpool(_sent, dead_letters.listed, self._topics()))
+        return await reply(dead_letters.listed, *self._dead_letters())
 
     async def redrive(self, request: Request) -> Response:
         """Redrive the dead letters whose message ids the body names: {"message_ids": [...]}."""
@@ -164,77 +206,46 @@ class _Handlers:
         except (ValueError, TypeError, KeyError, RecursionError):
             chosen = set()
         if not chosen:
-            raise _Refused(400, "message_ids must be a list of the message ids of dead letters")
-        return _json(await run_in_threadpool(_sent, dead_letters.redriven, self._topics(), chosen))
+            raise Refused(400, "message_ids must be a list of the message ids of dead letters")
+        return await reply(dead_letters.redriven, *self._dead_letters(), chosen)
 
-    def _topics(self) -> Any:
-        cloud = self._page.settings.cloud
-        if not cloud.project:
-            raise _Refused(400, "dead letters are in a project's topics, and this page sends to a server alone")
-        return cloud
+    def _dead_letters(self) -> tuple[Cloud, str]:
+        """Return where dead letters are. Raises Refused."""
+        settings = self._page.settings
+        if not settings.cloud.project:
+            raise Refused(400, "dead letters are in a project's topics, and this page sends to a server alone")
+        return settings.cloud, settings.dead_letters
 
     def _write(self, key: str, data: bytes) -> None:
         try:
             self._page.files.image(key).path.write_bytes(data)
         except OSError as exc:
-            raise _Refused(503, f"the image cannot be kept: {plain(exc)}") from None
+            self._page.files.drop_image(key)  # a full disk has kept a part of it
+            raise Refused(503, f"the image cannot be kept: {plain(exc)}") from None
 
     async def _body(self, request: Request, limit: int) -> bytes:
-        """Read a body, and no more than `limit` bytes of it. Raises _Refused."""
-        stated = request.headers.get("content-length", "0")
-        if stated.isdigit() and len(stated) < 19 and int(stated) > limit:
-            raise _too_large(limit)
-        body = bytearray()
-        try:
-            async for part in request.stream():
-                body += part
-                if len(body) > limit:
-                    raise _too_large(limit)
-        except ClientDisconnect:
-            raise _Refused(400, "the request ended early") from None
+        """Read a body that must not be empty. Raises Refused."""
+        body = await read_body(request, limit)
         if not body:
-            raise _Refused(400, "the body is empty; it must be an image")
-        return bytes(body)
-
-
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, f"it is larger than {limit:,} bytes, and no more are allowed")
+            raise Refused(400, "the body is empty; it must be an image")
+        return body
 
 
 def _options(given: Mapping[str, str]) -> Any:
     try:
         return options_of(given)
     except UsageError as exc:
-        raise _Refused(400, str(exc)) from None
-
-
-def _sent(action: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what an action returns. Its errors become sentences, without the words of libraries."""
-    try:
-        return action(*arguments)
-    except _Refused:
-        raise
-    except UsageError as exc:
-        raise _Refused(400, str(exc)) from None
-    except Exception as exc:
-        known = isinstance(exc, SendError | StoreError) or type(exc).__module__.startswith("google.")
-        if not known:
-            raise
-        raise _Refused(503, plain(exc)) from exc
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return JSONResponse(value, status, headers={"Cache-Control": "no-store"})
+        raise Refused(400, str(exc)) from None
 
 
 async def _refusal(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, _Refused)
-    return _json({"error": str(exc)}, exc.status)
+    assert isinstance(exc, Refused)
+    return json_reply({"error": str(exc)}, exc.status)
 
 
 async def _failure(request: Request, exc: Exception) -> Response:
-    return _json({"error": "the page's server failed; its terminal shows the reason"}, 500)
+    return json_reply({"error": "the page's server failed; its terminal shows the reason"}, 500)
 
 
 async def _unknown(request: Request, exc: Exception) -> Response:
-    return _json({"error": "there is nothing at this address"}, getattr(exc, "status_code", 404))
+    return json_reply({"error": "there is nothing at this address"}, getattr(exc, "status_code", 404))

@@ -18,18 +18,16 @@ from client.text import SendError, plain
 
 log = logging.getLogger(__name__)
 
-SUBSCRIPTION = "dead_predict-sub"
-
 _MOST = 1000
 """Dead letters that are listed."""
 
 
-def listed(cloud: Cloud) -> list[dict[str, Any]]:
+def listed(cloud: Cloud, subscription: str) -> list[dict[str, Any]]:
     """Return the dead letters, as `predictions dead-letters list --json` prints them, without payloads.
 
     Waits five seconds for further ones. Raises SendError.
     """
-    with _opened(cloud) as held:
+    with _opened(cloud, subscription) as held:
         found = [Summary.of(each) for page in held.pages() for each in page if each.is_dead][:_MOST]
     unknown = [each for each in found if each.reason == UNKNOWN]
     if unknown:
@@ -40,22 +38,22 @@ def listed(cloud: Cloud) -> list[dict[str, Any]]:
     return [each.json(now) for each in found]
 
 
-def redriven(cloud: Cloud, chosen: set[str]) -> list[dict[str, str]]:
+def redriven(cloud: Cloud, subscription: str, chosen: set[str]) -> list[dict[str, str]]:
     """Publish the dead letters with these message ids again. Returns each with `left`, why it stays, or "".
 
     Raises SendError.
     """
-    with _opened(cloud) as held, RequestPublisher(cloud) as publisher:
+    with _opened(cloud, subscription) as held, RequestPublisher(cloud) as publisher:
         run = Redrive(held, chosen=chosen)
         done = [{"message_id": each.message_id, "left": obstacle} for each, obstacle in run.run(publisher)]
     return done + [{"message_id": each, "left": "it is no dead letter any more"} for each in sorted(run.missing)]
 
 
 @contextmanager
-def _opened(cloud: Cloud) -> Iterator[DeadLetterSubscription]:
+def _opened(cloud: Cloud, subscription: str) -> Iterator[DeadLetterSubscription]:
     from google.api_core.exceptions import GoogleAPIError
 
-    path = cloud.subscription_path(SUBSCRIPTION)
+    path = cloud.subscription_path(subscription)
     emulators.check_answers(emulators.PUBSUB)
     try:
         with DeadLetterSubscription(path, log.warning) as held:

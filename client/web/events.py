@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ _GATHER_S = 0.05
 """Seconds for which changed rows are gathered into one event: a page draws no faster."""
 
 _ALIVE_S = 15.0
-"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+"""Seconds after which an event is sent, so that a connection that is gone is noticed."""
 
 _MAX_ROWS = 20_000
 """Changed rows that wait for a slow page. With more, the page loads its history again."""
@@ -24,20 +24,29 @@ class Events:
     def __init__(self) -> None:
         self._pages: set[_Page] = set()
         self._closed = False
+        self.at_close: set[Callable[[], None]] = set()
+        """What `close` calls first: requests that wait for an answer are ended."""
 
     def publish(self, row: dict[str, Any]) -> None:
         """Send a row to every page."""
         for page in tuple(self._pages):
             page.add(row)
 
-    def notice(self, text: str) -> None:
-        """Send a sentence to every page."""
+    def tell(self, name: str, data: Any) -> None:
+        """Send another event to every page, such as `notice` with a sentence. A slow page gets the latest of a name."""
         for page in tuple(self._pages):
-            page.say(text)
+            page.tell(name, data)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a page is open."""
+        return bool(self._pages)
 
     def close(self) -> None:
         """End all streams."""
         self._closed = True
+        for end in tuple(self.at_close):
+            end()
         for page in tuple(self._pages):
             page.wake()
 
@@ -51,7 +60,7 @@ class Events:
                 try:
                     await asyncio.wait_for(page.changed.wait(), _ALIVE_S)
                 except TimeoutError:
-                    yield ": alive\n\n"
+                    yield "event: alive\ndata: {}\n\n"
                     continue
                 await asyncio.sleep(_GATHER_S)
                 for name, data in page.take():
@@ -67,23 +76,21 @@ class _Page:
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._rows: dict[tuple[str, int], dict[str, Any]] = {}
-        self._texts: list[str] = []
+        self._others: dict[str, Any] = {}
 
     def add(self, row: dict[str, Any]) -> None:
         self._call(self._add, row)
 
-    def say(self, text: str) -> None:
-        self._call(self._texts.append, text)
+    def tell(self, name: str, data: Any) -> None:
+        self._call(self._tell, name, data)
 
     def wake(self) -> None:
         self._call(bool)
 
     def take(self) -> list[tuple[str, Any]]:
         self.changed.clear()
-        rows, texts = list(self._rows.values()), list(self._texts)
-        self._rows.clear()
-        self._texts.clear()
-        taken: list[tuple[str, Any]] = [("notice", text) for text in texts]
+        rows, taken = list(self._rows.values()), list(self._others.items())
+        self._rows, self._others = {}, {}
         if len(rows) > _MAX_ROWS:
             return [*taken, ("reload", {})]
         return [*taken, ("rows", rows)] if rows else taken
@@ -99,3 +106,6 @@ class _Page:
     def _add(self, row: dict[str, Any]) -> None:
         if len(self._rows) <= _MAX_ROWS:
             self._rows[row["job"], row["n"]] = row
+
+    def _tell(self, name: str, data: Any) -> None:
+        self._others[name] = data

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from client.images import Image
@@ -53,8 +53,12 @@ class Run:
         self._opened = ExitStack()
         self._stopping = False
 
-    def open(self, *, is_resumed: bool = False) -> None:
-        """Connect, and begin to send. Raises UsageError, SendError and Google's exceptions."""
+    def open(self, *, is_resumed: bool = False, chosen: Iterable[int] | None = None) -> set[int]:
+        """Connect, and begin to send. Raises UsageError, SendError and Google's exceptions.
+
+        `chosen`: the only images of a resumed job that are sent again. Without it, all that are not sent are. Returns
+        those of them that are sent.
+        """
         with ExitStack() as stack:
             stack.enter_context(held(self.job, self._end))
             if is_resumed:
@@ -69,10 +73,12 @@ class Run:
             ]
             for thread in self._threads:
                 thread.start()
-            if is_resumed:
+            if chosen is None and is_resumed:
                 lost = connection.is_new or self.job.definition.command == "predict"
                 self._send_rest(unanswered=lost)
+            again = self.again(chosen or ())
             self._opened = stack.pop_all()
+        return again
 
     def add(self, image: UploadedImage, on_answer: OnAnswer | None = None) -> int:
         """Send an image, and return its number in the job. Raises StoreError."""
@@ -85,6 +91,21 @@ class Run:
         self._changed(image.request_id)
         self._queue.put(image)
         return number
+
+    def again(self, numbers: Iterable[int]) -> set[int]:
+        """Send those of these images again that could not be sent or got the error `unavailable`; returns them.
+
+        Raises StoreError.
+        """
+        with self._changing:
+            self.used_at = time.monotonic()
+            found = self.job.again(numbers)
+            self._remember()
+            images = [self._images[stored.request_id][1] for n, stored in self.job.unsent() if n in found]
+        for image in images:
+            self._changed(image.request_id)
+            self._queue.put(image)
+        return found
 
     def is_idle(self, seconds: float) -> bool:
         """Whether everything is answered, and no image was added for so long."""

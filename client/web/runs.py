@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from client.gcp import UsageError
 from client.jobs.job import Job
@@ -15,7 +15,7 @@ from client.text import SendError, plain
 from client.transport.base import SendOptions
 from client.web.page_files import PageFiles, UploadedImage
 from client.web.run import OnAnswer, OnRow, Run
-from client.web.settings import MARK, Settings
+from client.web.settings import Settings, is_of_page
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Runs:
         self._keeper = threading.Thread(target=self._keep, name="web-jobs", daemon=True)
 
     def __enter__(self) -> Runs:
-        self._recent = [job for job in self._store.jobs() if dict(job.definition.selection) == MARK][:_RESUMED]
+        self._recent = [job for job in self._store.jobs() if is_of_page(job)][:_RESUMED]
         self._files.clean({job.id for job in self._store.jobs()})
         self._interrupted = {job.id: 0.0 for job in self._recent if not job.is_cancelled and not job.is_complete()}
         self._keeper.start()
@@ -68,15 +68,18 @@ class Runs:
 
     def add(
         self, way: str, options: SendOptions, image: UploadedImage, on_answer: OnAnswer | None = None
-    ) -> tuple[str, int] | None:
-        """Send an image. Returns its job and number, None where a job has it already.
+    ) -> tuple[str, int]:
+        """Send an image, unless a job has it already. Returns its job and number.
 
         Raises UsageError for wrong options, and SendError and Google's exceptions when nothing can be sent.
         """
         definition = self._settings.definition(way, options)
         with self._changing:
-            if any(job.state_of(image.request_id) for job in self._recent):
-                return None
+            for job in self._recent:
+                if known := job.state_of(image.request_id):
+                    if known[1] > 1:  # answered for good, and uploaded again because a reply was lost
+                        self._files.drop_image(image.request_id)
+                    return job.id, job.number_of(image.request_id)
             run = self._open.get((way, options))
             if run is None or run.ended:
                 self._make_place()
@@ -89,6 +92,28 @@ class Runs:
                 self._open[way, options] = run
                 self._recent = [run.job, *self._recent][: _RESUMED + _MOST]
             return run.job.id, run.add(image, on_answer)
+
+    def again(self, job_id: str, numbers: Iterable[int]) -> set[int]:
+        """Send those images of a job again that could not be sent or got the error `unavailable`; returns them.
+
+        Raises UsageError where the job is not of the page, and like `add`.
+        """
+        with self._changing:
+            run = next((run for run in self._open.values() if run.job.id == job_id and not run.ended), None)
+            if run:
+                return run.again(numbers)
+            job = self._store.find(job_id)
+            if not is_of_page(job):
+                raise UsageError(
+                    f"job {job_id} is not of the page; predictions publish --resume {job_id} sends its rest"
+                )
+            self._check(job)
+            self._make_place()
+            run = Run(job, self._settings, self._files, self._on_row)
+            sent = run.open(is_resumed=True, chosen=set(numbers))
+            self._open[f"resumed {job_id}", job.definition.options] = run
+            self._interrupted.pop(job_id, None)
+            return sent
 
     def waiting(self) -> int:
         """Return how many images of the open jobs have no response yet."""
@@ -132,13 +157,12 @@ class Runs:
     def _resume(self, job_id: str) -> None:
         """Go on with a job, or try it again later. One that was cancelled, removed or is held elsewhere is left."""
         with self._changing:
-            del self._interrupted[job_id]
+            if self._interrupted.pop(job_id, None) is None:  # sent again meanwhile
+                return
             try:
                 job = self._store.find(job_id)
-                made, run = job.definition, Run(job, self._settings, self._files, self._on_row)
-                check_resumable(job)
-                if made.command == "predict" and made.url != self._settings.url:
-                    return
+                run = Run(job, self._settings, self._files, self._on_row)
+                self._check(job)
                 run.open(is_resumed=True)
             except UsageError as exc:
                 log.info("job %s does not go on: %s", job_id, exc)
@@ -146,7 +170,14 @@ class Runs:
                 log.info("job %s does not go on yet: %s", job_id, plain(exc))
                 self._interrupted[job_id] = time.monotonic() + _AGAIN_S
             else:
-                self._open[f"resumed {job_id}", made.options] = run
+                self._open[f"resumed {job_id}", job.definition.options] = run
+
+    def _check(self, job: Job) -> None:
+        """Check that the rest of a job can be sent from here. Raises UsageError."""
+        check_resumable(job)
+        url = job.definition.url
+        if job.definition.command == "predict" and url != self._settings.url:
+            raise UsageError(f"job {job.id} was sent to {url}, and this page sends to {self._settings.url or 'topics'}")
 
 
 def _close(run: Run) -> None:

@@ -38,7 +38,7 @@ def serve(settings: Settings, state: str | None, host: str, port: int, say: Call
             app, lifespan="off", log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=5
         )
         found = listening.getsockname()
-        if not _is_loopback(found[0]):
+        if not (settings.iap or _is_loopback(found[0])):
             say(f"warning: {host} may be reached from other machines, and the page asks for no password")
         name = f"[{found[0]}]" if ":" in found[0] else found[0]
         name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)  # nosec B104  # shown, not listened on

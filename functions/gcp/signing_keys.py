@@ -26,10 +26,11 @@ MAX_BYTES, MAX_KEYS = 1_048_576, 100
 
 
 class KeySet(jwt.PyJWKClient):
-    """The key set at a URL. Callable from any thread; only one fetch runs at a time."""
+    """The key set at a URL. Callable from any thread; only one fetch runs at a time. `kty`: the type of its keys."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kty: str = "RSA") -> None:
         super().__init__(url)
+        self._kty = kty
         self._retry_at = 0.0
         self._fetch = threading.Thread()
 
@@ -41,7 +42,7 @@ class KeySet(jwt.PyJWKClient):
         if time.monotonic() < self._retry_at:
             raise jwt.PyJWKClientConnectionError(f"a fetch of the key set failed less than {NEGATIVE_CACHE_S:g} s ago")
         try:
-            keys = _parse(self._download_in_time())
+            keys = _parse(self._download_in_time(), self._kty)
         except Exception as exc:
             self._retry_at = time.monotonic() + NEGATIVE_CACHE_S
             raise jwt.PyJWKClientConnectionError(f"the key set cannot be fetched: {exc!r}") from exc
@@ -81,10 +82,10 @@ def _download(url: str, done: Future[bytes]) -> None:
         done.set_exception(exc)
 
 
-def _parse(document: bytes) -> jwt.PyJWKSet:
-    """Return the keys that can sign a push. A malformed document raises an exception of any kind."""
+def _parse(document: bytes, kty: str) -> jwt.PyJWKSet:
+    """Return the keys of this type that can sign. A malformed document raises an exception of any kind."""
     found = (key for key in json.loads(document)["keys"] if isinstance(key, dict))
-    keys = [key for key in found if key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and key.get("kid")]
+    keys = [key for key in found if key.get("kty") == kty and key.get("use", "sig") == "sig" and key.get("kid")]
     if len(keys) > MAX_KEYS:
         raise ValueError(f"it has {len(keys):,} keys; at most {MAX_KEYS} are read")
     return jwt.PyJWKSet(keys)

@@ -87,7 +87,9 @@ class ModelPool:
             for alias, served in sorted(serving.loaded.items()):
                 listed.append({"alias": f"{name}@{alias}", **described(served), **serving.share(alias)})
         problem = self._problems.text()
-        return {**described(self.default), "models": listed, **({"problem": problem} if problem else {})}
+        serves = [f"{name}@{alias}" for name, alias in self._alias.items()]
+        found = {**described(self.default), "serves": serves, "models": listed}
+        return {**found, **({"problem": problem} if problem else {})}
 
     def backlog_s(self) -> float:
         return sum(served.batches.backlog_s() for served in self._loaded.all() if served.batches)

@@ -24,15 +24,18 @@ class ApiError(Exception):
 
 
 class GoogleApi:
-    """A session with this machine's credentials. The constructor raises ApiError when there are none."""
+    """A session with `credentials`, of google-auth, or by default with this machine's.
 
-    def __init__(self) -> None:
+    The constructor raises ApiError when there are none.
+    """
+
+    def __init__(self, credentials: Any = None) -> None:
         import google.auth
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import AuthorizedSession
 
         try:
-            credentials, _ = google.auth.default(scopes=[_SCOPE])
+            credentials = credentials or google.auth.default(scopes=[_SCOPE])[0]
         except GoogleAuthError as exc:
             raise ApiError(f"there are no credentials on this machine: {reason(exc)}") from exc
         self._session = AuthorizedSession(credentials)

@@ -86,7 +86,8 @@ def chosen(choice: Choice) -> Future[Choice]:
 def described(served: ServedModel) -> dict[str, Any]:
     """A model for GET /ready."""
     model, device = served.model, served.predictor.device
-    return {"model": model.name, "version": model.version, "engine": model.engine, "device": device}
+    named = {"model": model.name, "version": model.version, "digest": model.digest}
+    return {**named, "engine": model.engine, "device": device}
 
 
 @dataclass(frozen=True, slots=True)

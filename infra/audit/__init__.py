@@ -1,1 +1,1 @@
-"""`make audit`: looks up known vulnerabilities of the worker's locked dependencies."""
+"""`make audit`: looks up known vulnerabilities of the locked packages of the worker and the page."""

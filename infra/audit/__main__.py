@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the images install; requirements.lock holds a part of each.
-LOCKS = sorted((ROOT / "functions").glob("requirements-*.lock"))
+# What the images of the worker and the page install; requirements.lock of functions holds a part of the others there.
+LOCKS = [*sorted((ROOT / "functions").glob("requirements-*.lock")), ROOT / "client" / "requirements.lock"]
 # A release with known vulnerabilities, to test the advisory service.
 CANARY = "pillow==5.0.0"
 _PIP_AUDIT = (sys.executable, "-m", "pip_audit", "--strict", "--disable-pip", "--no-deps", "--progress-spinner=off")

@@ -23,7 +23,7 @@ _RUNS = (
     "google_cloudfunctions2_function.worker",
 )
 _JOB, _SCALER = "google_cloud_run_v2_job.nightly", "google_cloud_run_v2_job.scale"
-_TRAINER = "google_cloud_run_v2_job.retrain"
+_TRAINER, _PAGE = "google_cloud_run_v2_job.retrain", "google_cloud_run_v2_service.page"
 _REQUESTS, _ROWS = "google_pubsub_subscription.this", "google_pubsub_subscription.bigquery"
 
 
@@ -84,6 +84,7 @@ RULES = (
             _JOB,
             _SCALER,
             _TRAINER,
+            _PAGE,
             "google_pubsub_topic.*",
             "google_storage_bucket.*",
             "google_bigquery_dataset.this",
@@ -93,7 +94,7 @@ RULES = (
     ),
     Rule(
         ("google_artifact_registry_repository.images",),
-        (*_RUNS, _JOB, _SCALER, _TRAINER),
+        (*_RUNS, _JOB, _SCALER, _TRAINER, _PAGE),
         "the image repository is created before the services that run its images, and deleted after them",
     ),
     Rule(
@@ -160,6 +161,31 @@ RULES = (
         ("google_project_service_identity.monitoring", "google_pubsub_topic_iam_member.drift"),
         ("google_monitoring_notification_channel.training",),
         "an incident whose notification Monitoring's agent may not publish is lost",
+    ),
+    Rule(
+        (
+            "google_pubsub_topic_iam_member.page",
+            "google_pubsub_topic_iam_member.page_subscription",
+            "google_project_iam_member.page",
+            "google_storage_bucket_iam_member.page",
+        ),
+        (_PAGE,),
+        "the page's first image must be sent and answered",
+    ),
+    Rule(
+        ("google_project_iam_member.page_metrics", "google_storage_bucket_iam_member.page_models"),
+        (_PAGE,),
+        "the page must be able to read what it shows first: the served model, and how many messages wait",
+    ),
+    Rule(
+        ("google_project_service_identity.iap",),
+        ("google_cloud_run_v2_service_iam_member.iap",),
+        "a grant needs an existing member: this resource creates IAP's agent",
+    ),
+    Rule(
+        ("google_cloud_run_v2_service_iam_member.iap", "google_iap_web_cloud_run_service_iam_member.page"),
+        ("output.page_url",),
+        "the address must work for the members as soon as it is printed",
     ),
     Rule(
         ("google_cloud_run_v2_job_iam_member.trainer",),

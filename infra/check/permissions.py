@@ -36,6 +36,7 @@ _ON = {
     "google_cloud_run_v2_job_iam_member": ("job", "name"),
     "google_cloud_run_v2_service_iam_member": ("service", "name"),
     "google_cloud_run_v2_worker_pool_iam_member": ("worker pool", "name"),
+    "google_iap_web_cloud_run_service_iam_member": ("service", "cloud_run_service_name"),
     "google_kms_crypto_key_iam_member": ("key", "crypto_key_id"),
     "google_project_iam_member": ("project", "project"),
     "google_pubsub_subscription_iam_member": ("subscription", "subscription"),

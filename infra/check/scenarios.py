@@ -39,6 +39,10 @@ _OPTIONS = {
         "retrain": '{bucket = "bucket-of-yours", model = "clothing", backbone = "MobileNetV2", on_drift = true, '
         'image = "europe-west1-docker.pkg.dev/some-project/images/train@sha256:0"}'
     },
+    "page": {
+        "page": '{members = {of_yours = "group:members@example.com"}}',
+        "page_image": "europe-west1-docker.pkg.dev/some-project/images/page@sha256:0",
+    },
     "training_requesters": {"training_requesters": '{of_yours = "group:training_requesters@example.com"}'},
     "clients": {"clients": '{of_yours = "group:clients@example.com"}'},
     "client_subscriptions": {"client_subscriptions": "true"},
@@ -47,7 +51,7 @@ _OPTIONS = {
 }
 _ALONE = (
     *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "retrain", "clients"),
-    *("kms_key", "budget"),
+    *("kms_key", "budget", "page"),
 )
 _PAIRS = (
     ("bigquery", "analysts"),
@@ -55,6 +59,7 @@ _PAIRS = (
     ("retrain", "training_requesters"),
     ("http_endpoint", "response_store"),
     ("http_endpoint", "models"),
+    ("page", "models"),
     ("clients", "client_subscriptions"),
     ("kms_key", "bigquery"),
 )
@@ -65,6 +70,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
     **{f"`{name}`": COMPUTE["push"] | _OPTIONS[name] for name in _ALONE},
     **{f"`{one}` and `{other}`": COMPUTE["push"] | _OPTIONS[one] | _OPTIONS[other] for one, other in _PAIRS},
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
+    "`page` and `artifact_prefix`": COMPUTE["push"] | _OPTIONS["page"] | {"artifact_prefix": "shoes/3"},
     "`scale`": COMPUTE["worker"] | {"scale": "{max = 10, rate = 24}"},
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},
 }

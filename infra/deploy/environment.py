@@ -20,6 +20,7 @@ def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
         # Without a push worker or an open endpoint the output is null, which Terraform omits.
         "WORKER_URL": outputs.get("worker_url"),
         "ENDPOINT_URL": outputs.get("endpoint_url"),
+        "PAGE_URL": outputs.get("page_url"),
         # For `predictions model` and `predictions doctor`.
         "REGISTRY": outputs.get("registry") if models else None,
         "MODELS": ",".join(models or ()),

@@ -12,6 +12,7 @@ _WHY = {
     "region": "buckets and images cannot move and would be created again, empty; use another PREFIX for another region",
     "compute": "only `make deploy` may change it",
     "models": "only `make deploy` may change it; give the same TFVARS",
+    "page": "only `make deploy` may change it; give the same TFVARS",
 }
 
 
@@ -46,6 +47,11 @@ class ExistingDeployment:
         prefix = self._deployed.get("artifact_prefix")
         return {"artifact_prefix": prefix} if prefix and not target.models else {}
 
+    def page(self, target: Target) -> dict[str, str]:
+        """The variable that names the image of the page that runs, unless the target has no page."""
+        running = self.outputs.get("page_image")
+        return {"page_image": running} if running and target.page == "on" else {}
+
     def bucket(self, target: Target, name: str) -> str:
         """A bucket of topology.yaml, which may be brought; when nothing is deployed, the name that it would get."""
         return (self.outputs.get("buckets") or {}).get(name) or target.bucket(name)
@@ -72,7 +78,7 @@ class ExistingDeployment:
         for name in fixed:
             given, there = _text(getattr(target, name)), self._deployed.get(name)
             if there is not None and _text(there) != given:
-                setting = name if name == "models" else name.upper()
+                setting = name if name in ("models", "page") else name.upper()
                 there = _text(there)
                 raise UsageError(
                     f"{setting} is {given}, but {target.workspace} is deployed with {setting}={there}: {_WHY[name]}"

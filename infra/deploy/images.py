@@ -1,4 +1,4 @@
-"""The worker's images: built by Cloud Build with a tag of their sources, looked up, and deployed by digest.
+"""The images of worker and page: built by Cloud Build with a tag of their sources, looked up, and deployed by digest.
 
 The base image is a source too: its digest is resolved again for each deployment, so its security fixes lead to a build.
 """
@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.deploy.base_image import is_pinned, untagged
@@ -19,10 +19,9 @@ from infra.deploy.target import Target, UsageError
 from model.artifact.load import ENGINES
 from model.text import quoted
 
-# The image's sources. Those under _LEFT_OUT are not in the image (.dockerignore).
-_PACKAGES = ("functions", "model")
-_FILES = (Path("Dockerfile"), Path("infra") / "slim.py")
-_LEFT_OUT = {"training", "__pycache__"}
+_SLIM = Path("infra") / "slim.py"
+# Folders of the sources that are not in an image (.dockerignore).
+_LEFT_OUT = {"training", "samples", "__pycache__"}
 
 # The lock files of functions/, one of which an image installs: LiteRT alone, and with ONNX Runtime; with a GPU, ONNX
 # Runtime or TensorFlow with CUDA. The smallest comes first.
@@ -39,13 +38,32 @@ UNKNOWN = "sha256:DIGEST"
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an image is built from: its Dockerfile, and the packages in it. `name`: the image's in the registry."""
+
+    name: str
+    dockerfile: Path
+    packages: tuple[str, ...]
+
+
+WORKER = Recipe("worker", Path("Dockerfile"), ("functions", "model"))
+PAGE = Recipe("page", Path("infra") / "page.Dockerfile", ("client", "functions", "model"))
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists; `lock`:
-    the lock file that is installed, one of LOCKS or GPU_LOCKS."""
+    the lock file that is installed, of the worker one of LOCKS or GPU_LOCKS."""
 
     base: str = ""
     again: bool = False
     lock: str = LOCKS[0]
+    recipe: Recipe = WORKER
+
+    @property
+    def of_page(self) -> Build:
+        """The same for the page's image."""
+        return replace(self, lock=LOCKS[0], recipe=PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +80,22 @@ class Image:
         return self.name.partition("@")[2]
 
 
-def source_tag(root: Path, base: str, lock: str = LOCKS[0]) -> str:
+def source_tag(root: Path, base: str, lock: str = LOCKS[0], recipe: Recipe = WORKER) -> str:
     """A tag derived from the sources in `root`, the base image's digest and the lock file that is installed: equal
     sources are built once."""
     found = hashlib.sha256(f"{base}\n{lock}\n".encode())
-    files = [path for package in _PACKAGES for path in (root / package).rglob("*") if path.is_file()]
-    for path in sorted([*(root / path for path in _FILES), *files]):
+    files = [path for package in recipe.packages for path in (root / package).rglob("*") if path.is_file()]
+    for path in sorted([root / recipe.dockerfile, root / _SLIM, *files]):
         name = path.relative_to(root)
         if _LEFT_OUT.isdisjoint(name.parts):
             found.update(f"{name.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return f"source-{found.hexdigest()[:16]}"
 
 
-def base_image(shell: Shell, given: str) -> str:
-    """The base image by digest; its registry is asked unless `given` contains one. Raises CommandFailed."""
-    [default] = _BASE.findall((shell.root / "Dockerfile").read_text("utf-8"))
-    name = given or default
+def base_image(shell: Shell, build: Build) -> str:
+    """The base image by digest; its registry is asked unless `build` contains one. Raises CommandFailed."""
+    [default] = _BASE.findall((shell.root / build.recipe.dockerfile).read_text("utf-8"))
+    name = build.base or default
     if is_pinned(name):
         return name
     found = shell.ask(
@@ -125,13 +143,13 @@ def smallest_lock(root: Path, target: Target, engines: Mapping[str, Sequence[str
     )
 
 
-def listed(shell: Shell, target: Target) -> list[Image]:
+def listed(shell: Shell, target: Target, recipe: Recipe = WORKER) -> list[Image]:
     """The images in the registry, newest first; none in a dry run. Raises CommandFailed.
 
     It does not use `images describe`, which also needs Container Analysis, an API that is off in a new project.
     """
     output = shell.ask(
-        *("gcloud", "artifacts", "docker", "images", "list", target.worker_image),
+        *("gcloud", "artifacts", "docker", "images", "list", target.image(recipe.name)),
         *("--include-tags", "--format=json", f"--project={target.project}"),
         hint="Is there a deployment yet, and may you read its image repository?",
     )
@@ -145,35 +163,37 @@ def listed(shell: Shell, target: Target) -> list[Image]:
 def built(shell: Shell, target: Target, build: Build, existing: ExistingDeployment) -> str:
     """The image of the current sources, by digest; built unless it exists. Raises CommandFailed."""
     base, tag = _sources(shell, build)
-    found = _tagged(tag, listed(shell, target))
+    image = target.image(build.recipe.name)
+    found = _tagged(tag, listed(shell, target, build.recipe))
     if found and not build.again:
         shell.say(f"the image of these sources exists already: {found}")
         return found
+    file = "" if build.recipe is WORKER else f",_FILE={build.recipe.dockerfile.as_posix()}"
     pool = (f"--worker-pool={target.build_pool}",) if target.build_pool else ()
     shell.run(
         # Only the beta command prints logs that are in Cloud Logging.
         *("gcloud", "beta", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
-        f"--substitutions=_IMAGE={target.worker_image}:{tag},_BASE={base},_LOCK={build.lock}",
+        f"--substitutions=_IMAGE={image}:{tag},_BASE={base},_LOCK={build.lock}{file}",
         f"--gcs-source-staging-dir=gs://{existing.build_bucket(target)}/builds",
         f"--service-account=projects/{target.project}/serviceAccounts/{existing.builder(target)}",
         *(*pool, f"--region={target.build_region}", f"--project={target.project}"),
         hint="New grants may need a minute to take effect. Without the beta commands: gcloud components install beta",
     )
     if shell.dry:
-        return f"{target.worker_image}@{UNKNOWN}"
-    found = _tagged(tag, listed(shell, target))
+        return f"{image}@{UNKNOWN}"
+    found = _tagged(tag, listed(shell, target, build.recipe))
     if not found:
-        raise CommandFailed(f"the build succeeded, but {target.worker_image}:{tag} is not in the registry.")
+        raise CommandFailed(f"the build succeeded, but {image}:{tag} is not in the registry.")
     return found
 
 
 def expected(shell: Shell, target: Target, build: Build, has_registry: bool) -> str:
     """The image that a deployment would run: by digest, or by tag when it is not built yet. Raises CommandFailed."""
     _, tag = _sources(shell, build)
-    found = _tagged(tag, listed(shell, target)) if has_registry else ""
+    found = _tagged(tag, listed(shell, target, build.recipe)) if has_registry else ""
     if not found:
         shell.say("the image of these sources is not built yet: the plan has its tag instead of its digest")
-    return found or f"{target.worker_image}:{tag}"
+    return found or f"{target.image(build.recipe.name)}:{tag}"
 
 
 def chosen(images: list[Image], wanted: str) -> Image | None:
@@ -183,8 +203,10 @@ def chosen(images: list[Image], wanted: str) -> Image | None:
 
 def _sources(shell: Shell, build: Build) -> tuple[str, str]:
     """The base image by digest, and the tag of the sources with it."""
-    base = base_image(shell, build.base)
-    return base, "source-HASH" if base.endswith(UNKNOWN) else source_tag(shell.root, base, build.lock)
+    base = base_image(shell, build)
+    if base.endswith(UNKNOWN):
+        return base, "source-HASH"
+    return base, source_tag(shell.root, base, build.lock, build.recipe)
 
 
 def _tagged(tag: str, images: list[Image]) -> str:

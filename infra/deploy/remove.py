@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.deploy.existing_deployment import ExistingDeployment
 from infra.deploy.images import UNKNOWN
 from infra.deploy.shell import CommandFailed, Shell
-from infra.deploy.stages import prepare, sign_in
+from infra.deploy.stages import prepare, running_page, sign_in
 from infra.deploy.target import Target, UsageError
 from infra.deploy.terraform import UNBUILT
 from model.text import quoted
@@ -24,9 +24,11 @@ def destroy(shell: Shell, target: Target, confirmed: str) -> None:
             "(deletion_protection); the command first removes the protection"
         )
     sign_in(shell, target)
-    terraform, existing = prepare(shell, target, "region", "compute")
-    running = f"{target.worker_image}@{UNKNOWN}" if shell.dry else existing.image
+    terraform, existing = prepare(shell, target, "region", "compute", "page")
+    running = f"{target.image('worker')}@{UNKNOWN}" if shell.dry else existing.image
     given = {"image": running or UNBUILT, "deletion_protection": "false", **existing.artifact(target)}
+    if target.page == "on":
+        given |= running_page(shell, target, existing) or {"page_image": UNBUILT}
     # Without an image, the worker does not exist, and an apply would create it.
     if running or target.compute == "function":
         shell.say("first remove deletion_protection from the worker and the tables")

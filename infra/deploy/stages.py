@@ -59,6 +59,8 @@ def deploy(shell: Shell, target: Target, artifact: Artifact | None, build: Build
         build = replace(build, lock=models.prepared(shell, target, existing))
     # A function has no image of the project's own: Google builds it from the archive.
     image = {} if target.compute == "function" else {"image": attempt(partial(built, shell, target, build, existing))}
+    if target.page == "on":
+        image |= {"page_image": attempt(partial(built, shell, target, build.of_page, existing))}
     if artifact:
         _upload(shell, target, artifact, f"{existing.build_bucket(target)}/{place['artifact_prefix']}")
     attempt(partial(terraform.apply, **image, **place))
@@ -75,15 +77,15 @@ def rollback(shell: Shell, target: Target, artifact: Artifact | None, wanted: st
     place = artifact_place(artifact)
     sign_in(shell, target)
     images = listed(shell, target)
-    image = f"{target.worker_image}@{UNKNOWN}" if shell.dry else ""
+    image = f"{target.image('worker')}@{UNKNOWN}" if shell.dry else ""
     if found := chosen(images, wanted):
         image = found.name
     if not image:
         lines = [f"  {each.digest}  {each.made[:19]}  {' '.join(each.tags)}" for each in images]
         reason = f"IMAGE is {quoted(wanted)}, which is not in the registry" if wanted else "IMAGE is missing"
         raise UsageError("\n".join([f"{reason}; it must be one of these, newest first:", *(lines or ["  (none)"])]))
-    terraform, existing = prepare(shell, target, "region", "compute", "models")
-    terraform.apply(image=image, **(place or existing.artifact(target)))
+    terraform, existing = prepare(shell, target, "region", "compute", "models", "page")
+    terraform.apply(image=image, **(place or existing.artifact(target)), **running_page(shell, target, existing))
     _finish(shell, target, terraform)
 
 
@@ -113,6 +115,13 @@ def prepare(shell: Shell, target: Target, *fixed: str) -> tuple[Terraform, Exist
     return terraform, existing
 
 
+def running_page(shell: Shell, target: Target, existing: ExistingDeployment) -> dict[str, str]:
+    """The variable with the page's image, as it runs; nothing when the target has no page."""
+    if shell.dry and target.page == "on":
+        return {"page_image": f"{target.image('page')}@{UNKNOWN}"}
+    return existing.page(target)
+
+
 def artifact_place(artifact: Artifact | None) -> dict[str, str]:
     """The variable with the artifact's prefix in the models bucket, by digest, so that models do not collide."""
     if not artifact:
@@ -138,6 +147,8 @@ def _finish(shell: Shell, target: Target, terraform: Terraform) -> None:
     deployed = ExistingDeployment(outputs)
     if outputs:
         shell.say(f"runs: {outputs.get('image') or 'a function'}")
+        if address := outputs.get("page_url"):
+            shell.say(f"the page: {address} (a new address may take some minutes to ask for the sign-in)")
         shell.say("the client's settings, for your shell:")
         print("\n".join(exports(target.project, outputs)), flush=True)
     if deployed.models:

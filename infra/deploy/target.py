@@ -31,6 +31,7 @@ RULES = {
 
 # In make's arguments the names are in capitals. build_pool is only in a file.
 _VARIABLES = {"project_id": "PROJECT", "region": "REGION", "prefix": "PREFIX", "compute": "COMPUTE"}
+_PAGE = re.compile(r"^page\s*=\s*(\w+|\{)", re.M)
 _ASSIGNMENT = re.compile(r'^(\w+)\s*=\s*"([^"\\]*)"\s*(?:#.*|//.*)?$', re.M)
 
 
@@ -43,7 +44,8 @@ class Target:
     """A deployment: a project, a region and a prefix. Raises UsageError.
 
     `tfvars`: files with all other variables; later ones override earlier ones. `build_pool`: where images are built.
-    `gpu`: the GPU of each instance, or nothing. `models`: what is served of the registry, NAME or NAME@ALIAS.
+    `gpu`: the GPU of each instance, or nothing. `models`: what is served of the registry, NAME or NAME@ALIAS. `page`:
+    whether the files set `page`, on or off.
     """
 
     project: str
@@ -54,6 +56,7 @@ class Target:
     build_pool: str = ""
     gpu: str = ""
     models: tuple[str, ...] = ()
+    page: str = "off"
 
     def __post_init__(self) -> None:
         if not self.project:
@@ -71,9 +74,11 @@ class Target:
         files = _files(given.get("TFVARS", ""))
         there: dict[str, str] = {}
         models: tuple[str, ...] = ()
+        page = "off"
         for file in files:
             there |= assignments(file)
             models = next(iter(_lists(file, "models")), models)
+            page = next(("off" if value == "null" else "on" for value in _PAGE.findall(_text(file))), page)
         project, region, prefix, compute = (
             given.get(name) or there.get(variable, "") for variable, name in _VARIABLES.items()
         )
@@ -82,6 +87,7 @@ class Target:
             build_pool=there.get("build_pool", ""),
             gpu=there.get("gpu", ""),
             models=models,
+            page=page,
         )
 
     @property
@@ -92,10 +98,9 @@ class Target:
         """
         return ".".join(filter(None, (self.project, self.prefix)))
 
-    @property
-    def worker_image(self) -> str:
-        """The worker's image, without tag or digest."""
-        return f"{registry(self.region, self.project)}/{self.named('images')}/worker"
+    def image(self, name: str) -> str:
+        """An image of this deployment, without tag or digest."""
+        return f"{registry(self.region, self.project)}/{self.named('images')}/{name}"
 
     @property
     def builder(self) -> str:

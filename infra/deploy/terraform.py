@@ -20,7 +20,7 @@ FIRST = (
 
 FAILED = "Terraform's output above gives the reason. New APIs and grants may need a minute to take effect."
 
-# Placeholder for the image variable when nothing runs the image.
+# Placeholder for an image that nothing runs yet.
 UNBUILT = "none/yet"
 
 
@@ -38,7 +38,7 @@ class Terraform:
 
     def apply_first(self) -> None:
         """Create the resources of FIRST and their dependencies."""
-        self._change("apply", *(f"-target={each}" for each in FIRST), *self._variables(image=UNBUILT))
+        self._change("apply", *(f"-target={each}" for each in FIRST), *self._variables(**self._unbuilt()))
 
     def apply(self, **variables: str) -> None:
         """Create or update everything."""
@@ -65,6 +65,10 @@ class Terraform:
             *self._words("output", "-json"), hint="Was this deployment made with this Terraform state?"
         )
         return {name: given["value"] for name, given in json.loads(output or "{}").items()}
+
+    def _unbuilt(self) -> dict[str, str]:
+        """The variables of images that are required but not used yet."""
+        return {"image": UNBUILT} | ({"page_image": UNBUILT} if self.target.page == "on" else {})
 
     def _change(self, verb: str, *flags: str) -> None:
         asked = () if self.shell.attended else ("-input=false", "-auto-approve")

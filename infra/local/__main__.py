@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.loopback import has_proxy, without_proxy
-from infra.local import runs
+from infra.local import arguments, pretrained, runs
 from infra.local.child import ChildFailed
 from infra.local.fault_plan import FaultPlan, FaultPlanError
 from infra.local.google import NoEmulator
 from infra.local.page import Page
-from infra.local.ports import LOOPBACK, is_loopback, own_address
+from infra.local.ports import LOOPBACK, is_loopback
 from infra.local.topology import SHIPPED, Topology, TopologyError
 from infra.local.twin import Twin
 from model.errors import RegistryError
@@ -71,10 +71,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     up.add_argument("--no-page", action="store_true", help="do not serve the page of `predictions web`")
     up.add_argument(
         "--retrain",
-        type=_place,
+        type=arguments.place,
         default=os.environ.get("RETRAIN", ""),
         metavar="PLACE",
         help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix  [env: RETRAIN]",
+    )
+    up.add_argument(
+        "--pretrained",
+        type=arguments.folder,
+        default=os.environ.get("PRETRAINED") or None,
+        metavar="FOLDER",
+        help="import three ImageNet models from this folder of weights, and serve them  [env: PRETRAINED]",
     )
     up.add_argument("--project", default="local", help="project id (local)")
     up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
@@ -104,9 +111,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     storage = commands.add_parser("storage", help="only the Storage server, with the topology's buckets")
     storage.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
     storage.set_defaults(run=_storage)
+    for each in (up, storage):
+        each.add_argument(
+            "--signing-keys", type=arguments.folder, metavar="DIR",
+            help="check signed URLs with the public keys there, a file EMAIL.pem each (default: check none)",
+        )  # fmt: skip
     for each in (up, pubsub, storage):
         each.add_argument(
-            "--host", type=_host, default=LOOPBACK, help="address to listen on (127.0.0.1); 0.0.0.0 for all addresses"
+            "--host",
+            type=arguments.host,
+            default=LOOPBACK,
+            help="address to listen on (127.0.0.1); 0.0.0.0 for all addresses",
         )
         each.add_argument(
             "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there across restarts and kills"
@@ -119,16 +134,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _place(text: str) -> str:
-    """Read gs://bucket/prefix, or a folder."""
-    if text and not text.startswith("gs://") and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a folder or gs://bucket/prefix")
-    return text if not text or text.startswith("gs://") else str(Path(text).resolve())
-
-
 def _up(options: argparse.Namespace, began: float) -> int:
     if options.env is not None:
         return _print_env(options.env)
+    if options.pretrained:
+        if options.registry or options.models:
+            _say("error: --pretrained is given with --registry or --models; give it alone, or these without it")
+            return 2
+        options.registry, options.models = str(pretrained.REGISTRY), pretrained.MODELS
+        pretrained.import_all(options.pretrained, options.registry)
     if bool(options.registry) != bool(options.models):
         given, absent = ("--registry", "--models") if options.registry else ("--models", "--registry")
         _say(f"error: {given} is given and {absent} is not; give both, or neither to serve an artifact")
@@ -145,13 +159,14 @@ def _up(options: argparse.Namespace, began: float) -> int:
         log_path=options.log and options.log.absolute(),
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
-        registry=_absolute(options.registry),
+        registry=arguments.absolute(options.registry),
         models=options.models,
         retrain=options.retrain,
+        signing_keys=options.signing_keys,
     )
     with twin, runs.written(twin.env), _page(options, twin) as page:
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
-        _say(f"storage  {twin.storage_url}")
+        _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
         if options.worker != "none":
             _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
         if options.registry:
@@ -171,7 +186,10 @@ def _up(options: argparse.Namespace, began: float) -> int:
 def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContextManager[Page | None]:
     if options.no_page:
         return contextlib.nullcontext()
-    return Page(twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
+    from client.web.settings import SHIPPED as SHIPPED_MODEL
+
+    served = {} if options.registry else {"ARTIFACT": os.environ.get("ARTIFACT") or str(SHIPPED_MODEL)}
+    return Page(served | twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
 
 
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
@@ -199,11 +217,18 @@ def _storage(options: argparse.Namespace, _: float) -> NoReturn:
         notifier=notifier,
         fault_plan=_fault_plan(options),
         data_dir=options.data_dir,
+        signing_keys=options.signing_keys,
     ) as server:
         _warn(options.host)
         events = f"notifies {pubsub}" if pubsub else "no notifications without PUBSUB_EMULATOR_HOST"
         _say(f"storage  {server.url}  (buckets {', '.join(buckets)}; {events})")
+        _say(f"signed URLs {_checked(options.signing_keys)}")
         _wait()
+
+
+def _checked(signing_keys: Path | None) -> str:
+    """Whether signed URLs are checked, in words."""
+    return f"are checked with the keys in {_short(signing_keys)}" if signing_keys else "are not checked"
 
 
 def _fault_plan(options: argparse.Namespace) -> FaultPlan | None:
@@ -252,25 +277,13 @@ def _others(twins: Collection[int]) -> str:
     return f" (running: {', '.join(map(str, twins))})" if twins else ""
 
 
-def _host(text: str) -> str:
-    try:
-        return own_address(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
-
-
 def _warn(host: str) -> None:
     """Warn about open access when the server listens on more than the loopback address."""
     if not is_loopback(host):
         _say(
-            f"WARNING: it listens on {host}, which other machines may reach, and checks no credentials: anyone who "
-            "reaches these ports can read and change everything"
+            f"WARNING: it listens on {host}, which other machines may reach, and checks neither credentials nor Host "
+            "names: anyone who reaches these ports can read and change everything"
         )
-
-
-def _absolute(place: str) -> str:
-    """A registry's address for the worker, which runs in another folder."""
-    return place if not place or "://" in place else str(Path(place).absolute())
 
 
 def _short(path: Path) -> str:

@@ -48,6 +48,7 @@ class Twin:
     `registry` and `models` (NAME[@ALIAS],...): what the worker serves instead of an artifact; the shipped model is
     pushed where it has no version. The registry may be in a bucket of the twin.
     `retrain`: where requests of a training worker find images, gs://bucket/prefix or a folder; "" leaves it out.
+    `signing_keys`: the folder of public keys by which Storage checks signed URLs.
     `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend,
     RegistryError for a missing alias.
@@ -71,9 +72,11 @@ class Twin:
         fault_plan: FaultPlan | None = None,
         data_dir: Path | None = None,
         retrain: str = "",
+        signing_keys: Path | None = None,
     ) -> None:
         self.topology = topology or Topology.read()
         self.project = project
+        self._signing_keys = signing_keys
         self.log_path = log_path or runs.own_folder() / "worker.log"
         self._host, self._at = host, reachable(host)
         if fault_plan and pubsub == "google":
@@ -245,7 +248,9 @@ class Twin:
             self._storage_port,
             host=self._host,
             names=names,
+            project=self.project,
             notifier=notifier,
             fault_plan=self._fault_plan,
             data_dir=self._data_dir,
+            signing_keys=self._signing_keys,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.artifact.load import COMPOSITION, Artifact, card_of, read_artifact
+from model.artifact.load import COMPOSITION, Artifact, documents_of, read_artifact
 from model.artifact.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -138,9 +138,9 @@ def write_combined(out: Path, name: str, version: str, composition: Composition,
 
 
 def _copy(folder: Path, out: Path) -> None:
-    """Copy the verified files of an artifact and its model card, and no others, such as links to elsewhere."""
+    """Copy the verified files of an artifact and its documents, and no others, such as links to elsewhere."""
     listed = parse_manifest(read_text_file(folder, MANIFEST)).verified
-    for path in (MANIFEST, *listed, *card_of(folder)):
+    for path in (MANIFEST, *listed, *documents_of(folder)):
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / path, out / path)
 

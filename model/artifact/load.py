@@ -1,8 +1,9 @@
 """Reads and verifies an artifact, and loads the requested or the fastest of its engines.
 
 An artifact is a folder: manifest.json, signature.json, labels.txt, saved_model/, model.tflite, model.onnx, golden.json,
-MODEL_CARD.md, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. A combined model has
-members instead of a network: see composition.py. Importing this module loads none of the engines' libraries.
+MODEL_CARD.md, evaluation.json, training/. model/training/export/ writes it; fetch.py downloads it from a bucket. A
+combined model has members instead of a network: see composition.py. Importing this module loads none of the engines'
+libraries.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ COMPOSITION = "composition.json"
 
 CARD = "MODEL_CARD.md"
 """The description of a model for people, which the manifest does not list."""
+
+EVALUATION = "evaluation.json"
+"""The figures of a model on labelled images: see evaluation.py. The manifest does not list it either."""
 
 # Values of `device`: a GPU where the engine finds one, and no start without one.
 GPU = "gpu"
@@ -136,19 +140,19 @@ def _members(folder: Path, manifest: Manifest) -> tuple[Artifact, ...]:
     return tuple(read_artifact(folder / member) for member in expected)
 
 
-def card_of(folder: Path) -> list[str]:
-    """The path of the model card in an artifact's folder; none where there is none.
+def documents_of(folder: Path) -> list[str]:
+    """The paths of the model card and of the kept evaluation in an artifact's folder; only those that are there.
 
-    Nothing verifies its content, so it may not come from elsewhere. Raises ArtifactError for a link out of the folder.
+    Nothing verifies their content, so they may not come from elsewhere. Raises ArtifactError for a link out of the
+    folder.
     """
-    card = folder / CARD
-    if not card.is_file():
-        return []
-    if not card.resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(
-            f"{CARD} in {folder} is a link to a file outside of it; replace it by the file, or delete it"
-        )
-    return [CARD]
+    found = [name for name in (CARD, EVALUATION) if (folder / name).is_file()]
+    for name in found:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(
+                f"{name} in {folder} is a link to a file outside of it; replace it by the file, or delete it"
+            )
+    return found
 
 
 def engine_bytes(artifact: Artifact, engine: str) -> int:

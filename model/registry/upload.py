@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.load import Artifact, card_of
+from model.artifact.load import Artifact, documents_of
 from model.artifact.manifest import MANIFEST, Manifest, check_file, parse_json, parse_manifest
 from model.errors import ArtifactError, NotRegistered, RegistryError
 from model.registry.storage import NEW, Changed, Entry, Storage
@@ -38,10 +38,10 @@ class Upload:
         Raises Changed when others write or delete the version at the same time, RegistryError when it holds something
         else.
         """
-        card = card_of(self.folder)
+        documents = documents_of(self.folder)
         manifest, is_new = self._claim()
         files = {} if is_new else self.storage.files(self.path)
-        for file in [*manifest.verified, *card]:
+        for file in [*manifest.verified, *documents]:
             if not self._holds(file, files):
                 self.uploading(file, (self.folder / file).stat().st_size)
                 self.storage.upload(f"{self.path}/{file}", self.folder / file)

@@ -25,7 +25,7 @@ from model.training.export.parity import check_parity
 from model.training.importing import onnx_to_lite
 from model.training.importing.import_model import ImportOptions, import_model
 from model.training.importing.onnx_limits import OnnxLimits
-from tests.conftest import absent, require
+from tests.conftest import require
 from tests.fakes import UNMEASURED
 
 require("onnx")
@@ -456,28 +456,3 @@ def test_weights_without_a_network_are_refused(tmp_path: Path) -> None:
         import_model(order(tmp_path / "resnet50.safetensors"), tmp_path / "out")
     with pytest.raises(SourceError, match=words):
         import_model(ImportOptions("ResNet50", weights=str(tmp_path / "resnet50.safetensors")), tmp_path / "out")
-
-
-def test_a_real_network_from_pytorch_scores_correctly(tmp_path: Path, shared_data: Path) -> None:
-    """EfficientNet-Lite0: 85.07 % of these photos with its own preprocessing and ONNX Runtime alone."""
-    path = shared_data / "weights" / "efficientnet-lite0.onnx"
-    if not path.is_file():
-        absent(f"no weights at {path}")
-    crop = {"op": "crop", "width": 224, "height": 224, "share": 0.875, "resampling": "bicubic"}
-    steps = [{"op": "rgb"}, crop, {"op": "scale", "factor": 1 / 128, "offset": -127 / 128}]
-    (tmp_path / "recipe.json").write_text(json.dumps({"decode_size": 512, "steps": steps}))
-    options = ImportOptions(str(path), recipe=tmp_path / "recipe.json", outputs="logits")
-    artifact = import_model(options, tmp_path / "out")
-    assert (artifact.folder / "model.onnx").read_bytes() == path.read_bytes()
-    _, engine = load_engine(artifact, threads=2)
-    predictor = Predictor(engine)
-    samples = shared_data / "imagenet-samples"
-    index = json.loads((samples / "imagenet_class_index.json").read_text())
-    column = {synset: int(number) for number, (synset, _) in index.items()}
-    right = {}
-    for photo in sorted(samples.glob("*.JPEG")):
-        best = predictor.predict(predictor.prepare(photo.read_bytes()), 1)[0].label
-        right[photo.name] = best == artifact.signature.labels[column[photo.name.split("_")[0]]]
-    engine.close()
-    assert right["n02111889_Samoyed.JPEG"]
-    assert sum(right.values()) / len(right) >= 0.85

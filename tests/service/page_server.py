@@ -64,6 +64,16 @@ class PageServer:
         params = {"key": key, "name": name, **options}
         return requests.post(f"{self.url}/api/images", data, params=params, timeout=30)
 
+    def again(self, job: str, *numbers: int) -> requests.Response:
+        """Ask the page to send images of a job again."""
+        return requests.post(f"{self.url}/api/again", json={"job": job, "numbers": numbers}, timeout=30)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process
+        return self._process.pid
+
     def answered(self, count: int) -> Callable[[], bool]:
         """A condition: so many rows have a response."""
         return lambda: sum(row["state"] in ("ok", "error") for row in self.rows()) >= count
@@ -77,6 +87,11 @@ class Tab:
         page.on("console", lambda message: self.logged.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.logged.append(f"error: {error}"))
         page.on("request", lambda request: self.requested.append(request.url))
+
+    def open(self, server: PageServer) -> None:
+        """Go to the page of a server, and wait until it is connected."""
+        self.page.goto(server.url)
+        self.connected()
 
     def until(self, script: str, timeout_s: float = 60.0) -> None:
         """Wait until an expression is true. Playwright's own wait needs `eval`, which the page's policy forbids."""

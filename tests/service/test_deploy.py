@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.__main__ import main
-from infra.deploy.images import GPU_LOCKS, LOCKS, installed_packages, source_tag
+from infra.deploy.images import GPU_LOCKS, LOCKS, PAGE, installed_packages, source_tag
 from model.artifact.manifest import File, digest_of
 from tests.command_line import parsed
 from tests.tools import BASE, REGISTRY, Tools, printed
@@ -118,7 +118,7 @@ def test_the_image_tag_is_a_hash_of_the_sources(tools: Tools) -> None:
 
 def test_the_hashed_files_are_the_docker_context(root: Path) -> None:
     shown = {word for word in (root / ".dockerignore").read_text().split() if word.startswith("!")}
-    assert shown == {"!functions", "!model", "!infra/slim.py"}
+    assert shown == {f"!{name}" for name in (*PAGE.packages, "infra/slim.py")}
 
 
 def test_a_function_is_packaged_and_no_image_is_built(tools: Tools) -> None:

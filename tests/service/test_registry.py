@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model.artifact.fetch import fetch_artifact
-from model.artifact.load import CARD, read_artifact
+from model.artifact.load import CARD, EVALUATION, read_artifact
 from model.artifact.manifest import MANIFEST
 from model.errors import ArtifactError, RegistryError
 from model.registry.listing import list_versions
@@ -31,7 +31,7 @@ def test_a_pushed_version_is_complete_and_can_be_fetched(
     assert registry.names() == [NAME] and registry.versions(NAME) == ["1.0.0"]
     found = read_artifact(fetch_artifact(pushed.address, tmp_path / "cache"))
     assert (found.name, found.version, found.digest) == (NAME, "1.0.0", pushed.target.digest)
-    assert f"1.0.0/{CARD}" in entries(registry)
+    assert {f"1.0.0/{CARD}", f"1.0.0/{EVALUATION}"} <= entries(registry).keys()
     assert not [path for path in entries(registry) if ".partial" in path]
 
 

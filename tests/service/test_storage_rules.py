@@ -208,6 +208,7 @@ def test_objects_are_composed(bucket: Bucket) -> None:
         whole.compose([one, two], if_generation_match=0)
     with pytest.raises(exceptions.NotFound):
         whole.compose([bucket.blob("missing")])
+    whole = bucket.blob("whole")
     whole.compose([bucket.blob("two"), bucket.blob("one")])
     assert whole.download_as_bytes() == b"21"
     with pytest.raises(exceptions.BadRequest, match="32"):

@@ -86,9 +86,9 @@ def test_the_rows_are_those_of_the_command_line(
 
 def test_an_image_that_is_sent_twice_has_one_row(server: PageServer, shoe: bytes) -> None:
     key = new_key()
-    assert "n" in server.upload(shoe, key).json()
+    first = server.upload(shoe, key).json()
     before = len(server.rows())
-    assert server.upload(shoe, key).json() == {"key": key, "is_known": True}
+    assert server.upload(shoe, key).json() == first == {"key": key, "job": first["job"], "n": first["n"]}
     assert len(server.rows()) == before
 
 
@@ -137,6 +137,7 @@ def test_names_are_not_trusted(server: PageServer, shoe: bytes) -> None:
         {"Host": "127.0.0.1.pages.example:80"},
         {"Origin": "https://pages.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -146,11 +147,14 @@ def test_a_page_of_another_site_publishes_and_reads_nothing(
     server: PageServer, shoe: bytes, headers: dict[str, str]
 ) -> None:
     before = len(server.rows())
-    for path in ("/api/images", "/predict", "/api/dead-letters/redrive"):
+    writing = ("/api/images", "/api/again", "/predict", "/api/dead-letters/redrive")
+    for path in (*writing, "/api/evaluation/measure", "/api/evaluation/compare"):
         reply = requests.post(server.url + path, shoe, params={"key": new_key()}, headers=TYPES | headers, timeout=10)
         assert reply.status_code == 403, path
-    assert requests.get(f"{server.url}/api/history", headers=headers, timeout=10).status_code == 403
-    assert len(server.rows()) == before
+    reading = ("facts", "history", "live", "events", "models", "evaluation/jobs", "evaluation/card", "rows/a/1/similar")
+    for path in reading:
+        assert requests.get(f"{server.url}/api/{path}", headers=headers, timeout=10).status_code == 403, path
+    assert len(server.rows()) == before and "Traceback" not in server.said()
 
 
 def test_the_page_itself_sends_with_its_own_origin(server: PageServer, shoe: bytes) -> None:
@@ -194,26 +198,19 @@ def test_unknown_addresses_have_a_sentence(server: PageServer) -> None:
         assert (method == "GET" and path.startswith("/static")) or reply.json()["error"]
 
 
-@pytest.fixture
-def held_topic(twin: Twin) -> Iterator[Callable[[], None]]:
-    """A topic `held` that no worker reads; the function passes its one request on to the worker."""
-    project = f"http://{twin.pubsub_host}/v1/projects/{twin.project}"
-    topic, subscription = f"{project}/topics/held", f"{project}/subscriptions/held-sub"
-    assert requests.put(topic, json={}, timeout=10).ok
-    assert requests.put(subscription, json={"topic": f"projects/{twin.project}/topics/held"}, timeout=10).ok
-
-    def pass_on() -> None:
-        pulled = requests.post(f"{subscription}:pull", json={"maxMessages": 1}, timeout=10).json()
-        [received] = pulled["receivedMessages"]
-        message = {name: received["message"][name] for name in ("data", "attributes")}
-        assert requests.post(f"{project}/topics/req_predict:publish", json={"messages": [message]}, timeout=10).ok
-
-    yield pass_on
-    assert requests.delete(subscription, timeout=10).ok and requests.delete(topic, timeout=10).ok
+def test_a_number_that_no_row_has_is_refused_in_a_sentence(server: PageServer, shoe: bytes) -> None:
+    job = server.upload(shoe, new_key()).json()["job"]
+    for digits in (12, 30, 5000):
+        rows, number = f"{server.url}/api/rows/{job}", "9" * digits
+        for method, what in (("GET", "thumbnail"), ("GET", "similar"), ("PUT", "thumbnail")):
+            reply = requests.request(method, f"{rows}/{number}/{what}", data=b"\xff\xd8\xff", timeout=10)
+            assert reply.status_code < 500 and (reply.status_code == 204 or reply.json()["error"]), (digits, what)
+    assert server.again(job, 10**30).status_code == 400
+    assert "Traceback" not in server.said()
 
 
 def test_what_was_not_answered_goes_on_after_a_kill(
-    twin: Twin, held_topic: Callable[[], None], root: Path, tmp_path: Path, shoe: bytes
+    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
 ) -> None:
     with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
         first = held.upload(shoe, new_key(), "first.jpg").json()
@@ -230,6 +227,44 @@ def test_what_was_not_answered_goes_on_after_a_kill(
         assert "Traceback" not in held.said()
 
 
+def test_an_image_whose_error_may_pass_goes_again_in_its_row(
+    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
+) -> None:
+    dead = {"CloudPubSubDeadLetterSourceSubscription": "held-sub", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
+    with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
+        sent = held.upload(shoe, new_key(), "first.jpg").json()
+        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
+        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it waits for its response"
+        held_topic("dead_predict", **dead)
+        assert until(held.answered(1), 20), held.said()
+        assert held.rows()[0]["error_code"] == "unavailable" and held.rows()[0]["again"] is True
+        held.end()  # the images of a job that has ended go again too
+        held.start()
+        assert held.again(sent["job"], 1).json() == {"sent": 1}
+        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it goes once"
+        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
+        held_topic()
+        assert until(lambda: held.rows()[0]["state"] == "ok", 20), held.said()
+        assert len(held.rows()) == 1 and held.rows()[0]["label"] == "Sneaker" and "again" not in held.rows()[0]
+        live = requests.get(f"{held.url}/api/live", timeout=10).json()
+        assert (live["outcomes"], live["waiting"]) == ({"ok": 1}, 0)
+
+
+def test_only_images_of_the_page_go_again(server: PageServer, twin: Twin, samples: Path) -> None:
+    state = ["--state", str(server.state)]
+    main(["submit", str(samples / "sneaker.jpg"), "--topic", "nowhere", *state], twin.env)
+    [row] = [row for row in server.rows() if row["state"] in ("failed", "waiting")]
+    reply = server.again(row["job"], 1)
+    assert reply.status_code == 400 and "is not of the page; predictions publish --resume" in reply.json()["error"]
+    assert "again" not in row
+    for body in (b"{}", b"[]", b'{"job": 1, "numbers": [1]}', b'{"job": "a", "numbers": ["1"]}'):
+        reply = requests.post(f"{server.url}/api/again", body, timeout=10)
+        assert (reply.status_code, reply.json()["error"][:22]) == (400, "job must be a job's id")
+    assert server.again("20260101-000000-00000000", 1).json() == {
+        "error": "no job has the id 20260101-000000-00000000; predictions jobs lists them"
+    }
+
+
 def test_a_server_alone_needs_no_topic(twin: Twin, root: Path, tmp_path: Path, shoe: bytes) -> None:
     env = {name: "" for name in ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", "WORKER_URL", "UPLOAD_BUCKET")}
     with PageServer(root, tmp_path, env, "--server", twin.env["WORKER_URL"]) as server:
@@ -238,6 +273,12 @@ def test_a_server_alone_needs_no_topic(twin: Twin, root: Path, tmp_path: Path, s
         assert until(server.answered(1), 20) and server.rows()[0]["label"] == "Sneaker"
         reply = requests.get(f"{server.url}/api/dead-letters", timeout=10)
         assert reply.status_code == 400 and "to a server alone" in reply.json()["error"]
+
+
+def test_dead_letters_are_those_of_the_given_subscription(twin: Twin, root: Path, tmp_path: Path) -> None:
+    with PageServer(root, tmp_path, twin.env, "--dead-letters", "dev-dead_predict-sub") as server:
+        reply = requests.get(f"{server.url}/api/dead-letters", timeout=30)
+        assert reply.status_code == 503 and "subscriptions/dev-dead_predict-sub" in reply.json()["error"]
 
 
 def test_a_server_that_is_away_is_named_in_the_row(root: Path, tmp_path: Path, shoe: bytes) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -16,43 +15,41 @@ from client.jobs.store import JobStore
 from client.report.summary import summarize
 from infra.local.twin import Delivery, Twin
 from tests.conftest import require
-from tests.service.page_server import PageServer, Tab, browser
+from tests.service.page_server import PageServer, Tab
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 FIRST_PAINT_MS = 1000
 
+LONG_TASK_MS = 50
+"""Milliseconds of the longest task of the browser's main thread while rows scroll, and of what a browser calls long."""
+
+SCROLL = """async () => {
+  const rows = await import("/static/rows.js");
+  let longest = 0;
+  const observer = new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) longest = Math.max(longest, task.duration);
+  });
+  observer.observe({type: "longtask"});
+  scrollTo(0, 0);
+  await new Promise(requestAnimationFrame);
+  for (let step = 0; step < 60; step += 1) {
+    scrollBy(0, 15000);
+    rows.take([{job: "20260101-000000-00000001", n: step + 1, state: "sent", file: "new.png"}]);
+    await new Promise(requestAnimationFrame);
+  }
+  await new Promise((done) => setTimeout(done, 100));
+  for (const task of observer.takeRecords()) longest = Math.max(longest, task.duration);
+  observer.disconnect();
+  return longest;
+}"""
+"""Scrolls through 10,000 rows while others arrive, and returns the longest task above LONG_TASK_MS, else 0."""
+
 
 @pytest.fixture(scope="module")
 def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture
-def server(twin: Twin, root: Path, tmp_path: Path) -> Iterator[PageServer]:
-    with PageServer(root, tmp_path, twin.env) as server:
-        yield server
-
-
-@pytest.fixture
-def tab(chromium: Any, server: PageServer) -> Iterator[Tab]:
-    """The page of a fresh server. At the end: no error was logged, and nothing was requested elsewhere."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    tab = Tab(context.new_page())
-    tab.page.goto(server.url)
-    tab.connected()
-    yield tab
-    assert tab.logged == []
-    origins = {urlsplit(url)._replace(path="", query="", fragment="").geturl() for url in tab.requested}
-    assert {origin for origin in origins if not origin.startswith("blob:")} == {server.url}
-    context.close()
 
 
 def test_an_image_travels_and_its_row_shows_the_results_of_the_job(tab: Tab, server: PageServer, samples: Path) -> None:
@@ -149,7 +146,7 @@ def test_200_files_at_once_have_200_answers(tab: Tab, server: PageServer, sample
     assert (live["latency"], live["labels"]) == (report.percentiles, report.labels)
     assert [step is None for step in live["client_ms"]] == [count == 0 for count in live["throughput"]]
     assert max(step[-1] for step in live["client_ms"] if step) == live["latency"]["client"][-1]
-    assert page.locator("#live svg").count() == 2
+    assert page.locator("#live svg").count() == 4
     assert f"{live['latency']['predict'][0]:,.1f} ms" in page.inner_text("#live")
     page.click("nav >> text=Jobs")
     page.wait_for_selector("#jobs table")
@@ -173,6 +170,7 @@ def test_the_page_goes_on_when_its_server_starts_again(tab: Tab, server: PageSer
     tab.logged.clear()  # Chromium itself logs each request that nothing answers
 
 
+@pytest.mark.timing
 def test_ten_thousand_rows_stay_smooth(tab: Tab, server: PageServer) -> None:
     page = tab.page
     page.evaluate(
@@ -185,20 +183,8 @@ def test_ten_thousand_rows_stay_smooth(tab: Tab, server: PageServer) -> None:
         }"""
     )
     tab.counts("10,000 answered")
-    longest = page.evaluate(
-        """async () => {
-          let longest = 0, last = performance.now();
-          for (let step = 0; step < 60; step += 1) {
-            scrollBy(0, 15000);
-            await new Promise(requestAnimationFrame);
-            const now = performance.now();
-            longest = Math.max(longest, now - last);
-            last = now;
-          }
-          return longest;
-        }"""
-    )
-    assert longest < 500, f"a frame took {longest:.0f} ms"
+    longest = min(page.evaluate(SCROLL) for _ in range(3))  # the machine may be busy with something else
+    assert longest < LONG_TASK_MS, f"a task of the main thread took {longest:.0f} ms"
     assert 0 < page.locator("#rows li").count() < 40
     page.fill("#find", "9999.png")
     tab.until("document.querySelectorAll('#rows li').length === 1")
@@ -216,12 +202,13 @@ def test_dead_letters_are_listed_and_redriven(tab: Tab, twin: Twin) -> None:
     assert requests.post(topic, json={"messages": [message]}, timeout=10).ok
     page.click("nav >> text=Dead letters")
     page.click("#look")
-    page.wait_for_selector("#dead >> text=redriven-by-the-page", timeout=30_000)
+    dead = page.locator("#dead tbody tr", has_text="redriven-by-the-page")  # another test of this twin may leave others
+    dead.wait_for(timeout=30_000)
     assert page.locator("#redrive").is_disabled()
-    page.check("#dead input")
+    dead.locator("input").check()
     page.click("#redrive")
     page.wait_for_selector("text=1 published again", timeout=30_000)
-    assert page.locator("#dead tbody tr").count() == 0
+    assert dead.count() == 0
 
 
 @pytest.mark.parametrize("width, scheme", [(390, "dark"), (1280, "light")])
@@ -253,3 +240,20 @@ def test_everyone_can_use_it_on_every_screen(tab: Tab, samples: Path, width: int
 def history(server: PageServer) -> dict[str, Any]:
     found: dict[str, Any] = requests.get(f"{server.url}/api/history", timeout=10).json()
     return found
+
+
+def test_labels_that_are_numbers_are_ordered_by_their_count(tab: Tab) -> None:
+    ordered = tab.page.evaluate("import('/static/dom.js').then(({byCount}) => byCount({2: 1, 10: 3, Bag: 5, 7: 9}))")
+    assert ordered == [["7", 9], ["Bag", 5], ["10", 3], ["2", 1]]
+
+
+def test_a_drop_that_cannot_be_read_is_named(tab: Tab) -> None:
+    """A folder of the disk that was removed meanwhile; no script can drop a real one."""
+    tab.page.evaluate("""() => {
+      const gone = (done, failed) => failed(new DOMException("the folder was not found", "NotFoundError"));
+      const folder = {isDirectory: true, createReader: () => ({readEntries: gone})};
+      const event = new Event("drop", {cancelable: true});
+      event.dataTransfer = {items: [{webkitGetAsEntry: () => folder}]};
+      dispatchEvent(event);
+    }""")
+    tab.until("document.querySelector('#notice').textContent.includes('cannot be read, and nothing was sent')")

@@ -19,6 +19,7 @@ ROLES = {
     "google_cloud_run_": "run.admin",
     "google_cloud_scheduler_": "cloudscheduler.admin",
     "google_cloudfunctions2_": "cloudfunctions.developer",
+    "google_iap_": "iap.admin",
     "google_kms_": "cloudkms.admin",
     "google_logging_": "logging.configWriter",
     "google_monitoring_": "monitoring.editor",
@@ -30,8 +31,8 @@ ROLES = {
 }
 """Roles that may create, grant and delete a resource, by the prefix of its type, from Google's documentation."""
 
-ELSEWHERE = {"billing.costsManager", "cloudkms.admin"}
-"""Not on the project."""
+ELSEWHERE = {"billing.costsManager", "cloudkms.admin", "iap.admin"}
+"""Not on the project, or only for `page`."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_the_examples_can_be_combined(examples: Path) -> None:
     dev, prod = (
         Target.read({"PROJECT": "some-project", "TFVARS": str(examples / f"{name}.tfvars")}) for name in ("dev", "prod")
     )
-    assert dev.workspace != prod.workspace and dev.worker_image != prod.worker_image
+    assert dev.workspace != prod.workspace and dev.image("worker") != prod.image("worker")
 
 
 def test_a_prefix_is_not_taken_for_a_part_of_a_projects_name() -> None:

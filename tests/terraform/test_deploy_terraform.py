@@ -14,12 +14,13 @@ import pytest
 
 from infra.check.terraform import Terraform, copy_files
 from infra.deploy.__main__ import main
+from infra.deploy.images import PAGE, source_tag
 from infra.local.storage.server import StorageServer
 from model.registry.registry import Registry
 from tests.conftest import absent
 from tests.dockerfile import ignored
 from tests.registry_models import NAME, push, set_alias
-from tests.tools import REGISTRY, Tools, printed
+from tests.tools import BASE, REGISTRY, Tools, printed
 
 EXAMPLES = Path("infra") / "examples"
 State = Callable[[str], dict[str, Any]]
@@ -148,6 +149,23 @@ def test_an_open_entry_point_is_tested(tools: Tools, tmp_path: Path, capfd: pyte
     assert tools.calls[-1][0] == "smoke" and "--url=https://prediction-endpoint.example" in tools.calls[-1]
 
 
+def test_the_page_is_deployed_and_removed(tools: Tools, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file, image = tmp_path / "page.tfvars", REGISTRY.replace("worker", "page")
+    file.write_text('page = {\n  members = { team = "group:team@example.com" }\n}\n')
+    tools.images(source_tag(tools.root, BASE, recipe=PAGE), name="page")
+    assert run(tools, "deploy", TFVARS=str(file)) == 0
+    page = state(tools)["google_cloud_run_v2_service.page[0]"]
+    assert page["template"][0]["containers"][0]["image"] == f"{image}@sha256:0" and page["iap_enabled"]
+    out = capfd.readouterr().out
+    assert "\n# the page: https://prediction-page.example (" in out
+    assert "\nexport PAGE_URL=https://prediction-page.example\n" in out
+    assert run(tools, "plan", DRIFT="1", TFVARS=str(file)) == 0
+    assert run(tools, "plan", DRIFT="1") == 2
+    assert "page is off, but some-project is deployed with page=on" in capfd.readouterr().err
+    assert run(tools, "deploy") == 0
+    assert not [address for address in state(tools) if ".page" in address or ".iap" in address]
+
+
 def test_two_deployments_do_not_interfere(tools: Tools, root: Path) -> None:
     with StorageServer(names=["states"]) as server:
         twin = f'bucket = "states"\n    storage_custom_endpoint = "{server.url}/storage/v1/"\n    access_token = "any"'
@@ -183,20 +201,35 @@ def test_gcloud_accepts_every_argument(root: Path, tmp_path: Path, capsys: pytes
 def test_gcloud_uploads_what_the_image_contains_and_no_secrets(root: Path, tmp_path: Path) -> None:
     if not shutil.which("gcloud"):
         absent("gcloud is not installed")
-    for name in ("functions", "model"):
+    for name in ("client", "functions", "model"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore", ".gcloudignore", "infra/slim.py", "infra/main.tf"):
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        ".gcloudignore",
+        "infra/slim.py",
+        "infra/page.Dockerfile",
+        "infra/main.tf",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((root / name).read_text() if (root / name).exists() else "")
     left_out = ignored(root)
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     image = {file for file in files if not left_out(file)}
     assert {"functions/main.py", "functions/requirements.lock", "infra/slim.py"} <= image
-    for secret in (".env", "dev.tfvars", "key.pem", "infra/terraform.tfstate", "functions/.env", "model/key.json"):
+    assert {"client/web/static/index.html", "client/requirements.lock"} <= image
+    for secret in (
+        ".env",
+        "dev.tfvars",
+        "key.pem",
+        "infra/terraform.tfstate",
+        "client/.env",
+        "functions/.env",
+        "model/key.json",
+    ):
         (tmp_path / secret).write_text("secret")
-    (tmp_path / "client").mkdir()
-    (tmp_path / "client" / "gcp.py").write_text("")
     command = ["gcloud", "meta", "list-files-for-upload", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     sent = set(done.stdout.split())
-    assert sent - {"Dockerfile", ".dockerignore", "model/__main__.py", "model/beam.py"} == image
+    unused = {"Dockerfile", ".dockerignore", "infra/page.Dockerfile", "model/__main__.py", "model/beam.py"}
+    assert sent - unused == image

@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale", "retrain"}
+WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale", "retrain", "page"}
 
 ANA = "user:ana@example.com"
 OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
@@ -39,6 +39,10 @@ def retrain(**given: Any) -> dict[str, str]:
 
 def scale(**given: float | None) -> dict[str, str]:
     return {"compute": "worker", "scale": json.dumps({"max": 10, "rate": 20} | given)}
+
+
+def page(image: str = "host.example/images/page", **given: Any) -> dict[str, str]:
+    return {"page": json.dumps(given)} | ({"page_image": image} if image else {})
 
 
 def alerts(**given: Any) -> dict[str, str]:
@@ -124,6 +128,7 @@ ACCEPTED: list[dict[str, str]] = [
     retrain(prefix=None, hours=None, cpu=None, memory=None, margin=None, model=None, backbone=None, models=None),
     retrain(model="clothing", backbone="MobileNetV2", train_schedule="0 3 1 * *", time_zone="Europe/Berlin"),
     retrain() | {"training_requesters": json.dumps({"ana": ANA})},
+    page(members={"ana": ANA, "team": "group:team@example.com", "company": "domain:example.com"}),
     nightly(prefix=None, hours=None, schedule=None, time_zone=None),
     alerts(),
     alerts(emails=None, backlog_seconds=None, error_ratio=None, score_drop=None, endpoint_seconds=None),
@@ -426,7 +431,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
                 "service_accounts",
                 "client",
                 "has service_accounts.client;",
-                "builder, endpoint, invoker, nightly, scaler, trainer, worker",
+                "builder, endpoint, invoker, nightly, page, scaler, trainer, worker",
             ),
         )
     ),
@@ -514,6 +519,24 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         "alerts",
         ["17 addresses", "at most 16"],
     ),
+    *(
+        (page(members={"ana": ANA, "other": member}), "page", [f"other = {member or 'null'};", "must be user:EMAIL"])
+        for member in (
+            "allUsers",
+            "allAuthenticatedUsers",
+            "user:ana",
+            "domain:ana@example.com",
+            "domain:example",
+            None,
+        )
+    ),
+    (page(members={"a": ANA, "b": ANA}), "page", [f"a = {ANA} a second time"]),
+    (page(members={}), "page", ["members is empty", "leave page out"]),
+    (page(members={"ana": ANA}, size={}), "page", ["has members, size; it must have members and nothing else"]),
+    (page(), "page", ["has nothing; it must have members"]),
+    (page("page:1", members={"ana": ANA}), "page_image", ["is page:1;", "with its registry"]),
+    (page("", members={"ana": ANA}), "page_image", ["is missing and page is set", "infra/page.Dockerfile"]),
+    ({"page_image": "host.example/images/page"}, "page_image", ["is set and page is not"]),
     ({"compute": "lambda"}, "compute", ["is lambda", "push, worker or function"]),
     ({"http_endpoint": "open"}, "http_endpoint", ["is open", "off, internal or anywhere"]),
 ]

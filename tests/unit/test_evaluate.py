@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,9 @@ import pytest
 from PIL import Image
 
 from model.__main__ import main
+from model.artifact.evaluation import KEPT, parse_evaluation
+from model.artifact.load import EVALUATION, read_artifact
+from model.errors import ArtifactError
 from model.text import printable
 from model.training.data import idx
 from model.training.data.labelled import LabelledImage, parse_mapping, read_labelled
@@ -95,6 +99,32 @@ def test_every_way_to_the_same_images_gives_the_same_figures(
     for other in (by_list, by_idx, by_file):
         for key in ("accuracy", "confusion", "classes", "top_k", "macro", "skipped"):
             assert other[key] == by_folder[key], key
+
+
+def test_an_evaluation_is_kept_in_its_artifact(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(SHIPPED, tmp_path / "copy", ignore=shutil.ignore_patterns("training", EVALUATION))
+    words = ["evaluate", str(copy), "--engine", "litert", "--data", str(folders), "--map", "tee=T-shirt/top"]
+    assert main([*words, "--save", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    content = (copy / EVALUATION).read_bytes()
+    kept = parse_evaluation(content, found["digest"], EVALUATION)
+    assert kept == {name: found[name] for name in KEPT} | {"schema_version": 1, "data": "photos", "skipped": 0}
+    assert read_artifact(copy).digest == read_artifact(SHIPPED).digest and str(tmp_path) not in content.decode()
+    with pytest.raises(ArtifactError, match=r"it is about 'sha256:.*evaluate the model again"):
+        parse_evaluation(content, "sha256:0", EVALUATION)
+    for name, wrong in (("accuracy", 2), ("accuracy", True), ("images", "x"), ("macro", None), ("confusion", {})):
+        with pytest.raises(ArtifactError, match=EVALUATION):
+            parse_evaluation(json.dumps(kept | {name: wrong}).encode(), found["digest"], EVALUATION)
+
+
+def test_the_shipped_evaluation_is_that_of_the_card() -> None:
+    card, artifact = (SHIPPED / "MODEL_CARD.md").read_text(), read_artifact(SHIPPED)
+    kept = parse_evaluation((SHIPPED / EVALUATION).read_bytes(), artifact.digest, EVALUATION)
+    assert f"gets **{kept['accuracy']:.2%}** right on the {kept['images']:,} {kept['data']}" in card
+    for label, figures in kept["classes"].items():
+        assert f"| {label} | {figures['recall']:.1%} |" in card
 
 
 def test_several_labels_may_be_right(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

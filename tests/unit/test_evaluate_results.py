@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.__main__ import main
+from client.report.evaluation import MISTAKES, evaluate
 from client.report.truth import read_truth
 from client.results.record import Record
 from client.results.result_files import open_writer
@@ -56,8 +58,19 @@ def test_figures_are_those_of_the_confusion_matrix(folder: Path, capsys: pytest.
     found = json.loads(said.out)
     assert found["confusion"] == {"labels": ["cat", "dog"], "counts": [[2, 1], [0, 1]]}
     assert found["accuracy"] == 0.75 and found["skipped"] == {"invalid_image": 1} and found["unlabelled"] == 1
+    wrong = {"file": str(folder / "cat/2.png"), "label": "cat", "predicted": "dog", "score": 0.5}
+    assert found["mistakes"] == [wrong]
     assert found["classes"]["dog"] == {"images": 1, "answers": 2, "precision": 0.5, "recall": 1.0, "f1": 2 / 3}
     assert "1 rows have no label" in said.err
+
+
+def test_the_mistakes_are_those_with_the_highest_scores(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{n}.png,cat\n" for n in range(60)))
+    rows = [replace(ok(f"{n}.png", "cat" if n % 2 else "dog"), score=(n * 7 % 60) / 60) for n in range(60)]
+    found = evaluate(rows, read_truth(tmp_path / "labels.csv")).mistakes
+    scores = sorted(((row.score or 0.0) for row in rows if row.label == "dog"), reverse=True)
+    assert [each.record.score for each in found] == scores[:MISTAKES] and len(scores) > MISTAKES
+    assert {(each.label, each.record.label) for each in found} == {("cat", "dog")}
 
 
 @pytest.mark.parametrize("code", ["unavailable", "expired", "unknown_model"])

@@ -58,9 +58,15 @@ def test_a_moved_alias_is_followed_and_the_model_before_is_released(
         worker.pool.reread()
         assert worker.version() == "2.0.0"
         assert until(lambda: before() is None), "without the garbage collector, which runs rarely"
-        assert worker.pool.report()["models"] == [
-            {"alias": f"{NAME}@stable", "model": NAME, "version": "2.0.0", "engine": "litert", "device": "CPU"}
-        ]
+        [served] = worker.pool.report()["models"]
+        assert served == {
+            "alias": f"{NAME}@stable",
+            "model": NAME,
+            "version": "2.0.0",
+            "digest": targets[1].digest,
+            "engine": "litert",
+            "device": "CPU",
+        }
 
 
 def test_many_changes_leave_neither_models_nor_threads(registry: Registry, targets: list[Target]) -> None:

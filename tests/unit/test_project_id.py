@@ -25,7 +25,7 @@ def test_names_contain_the_project(project: str, bucket: str, account: str, imag
 def test_deploy_and_doctor_accept_a_project_of_a_domain() -> None:
     target = Target("example.com:shop-1", prefix="dev")
     assert target.bucket("uploads") == "example-com-shop-1-dev-uploads"
-    assert target.worker_image == "europe-west1-docker.pkg.dev/example.com/shop-1/dev-images/worker"
+    assert target.image("worker") == "europe-west1-docker.pkg.dev/example.com/shop-1/dev-images/worker"
     assert target.builder == "dev-prediction-builder@shop-1.example.com.iam.gserviceaccount.com"
     doctor = Deployment("example.com:shop-1", "https://w", "dev-", "us-east1")
     assert doctor.invoker == "dev-prediction-invoker@shop-1.example.com.iam.gserviceaccount.com"

@@ -14,8 +14,22 @@ export function element(name, attributes = {}, ...children) {
 }
 
 export const count = (value) => value.toLocaleString("en");
-export const ms = (value) => `${value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ms`;
-export const score = (value) => value.toFixed(4);
+
+// Rounds as the command line does: a number in the middle to the even digit, where toFixed takes the larger one.
+function fixed(value, digits) {
+  const text = value.toFixed(digits);
+  const isMiddle = (value * 2 ** (digits + 1)) % 2 === 1;
+  return isMiddle && Number(text.at(-1)) % 2 ? (value - 2 ** -30).toFixed(digits) : text;
+}
+
+export function ms(value) {
+  const [whole, tenths] = fixed(value, 1).split(".");
+  return `${count(Number(whole))}.${tenths} ms`;
+}
+
+export const score = (value) => fixed(value, 4);
+export const index = (value) => fixed(value, 3);
+export const percent = (share) => `${fixed(100 * share, 1)}%`;
 
 // Returns the JSON of a reply. Throws an Error with the server's sentence, or a TypeError when nothing answers.
 export async function json(address, options) {
@@ -25,6 +39,9 @@ export async function json(address, options) {
   if (!reply.ok) throw new Error(body.error || `the server answered with the status ${reply.status}`);
   return body;
 }
+
+// The names and counts of an object, the largest first: JavaScript puts names that are numbers, such as "7", first.
+export const byCount = (counts) => Object.entries(counts).toSorted(([, a], [, b]) => b - a);
 
 export function say(text) {
   $("notice").textContent = text;

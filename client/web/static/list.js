@@ -1,10 +1,10 @@
 // Draws only the rows that are on the screen, so that 10,000 stay smooth.
 
 import { $ } from "./dom.js";
-import { draw } from "./row.js";
+import { draw, waitText } from "./row.js";
 
 const MORE = 6; // rows above and below the screen
-const drawn = new Map(); // row -> {item, version}
+const drawn = new Map(); // row -> {item, version, text}
 let shown = [];
 
 const rowHeight = () => parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
@@ -36,9 +36,10 @@ export function place() {
       found = { item: document.createElement("li"), version: -1 };
       drawn.set(row, found);
     }
-    if (found.version !== row.version) {
+    const text = waitText(row);
+    if (found.version !== row.version || found.text !== text) {
       draw(found.item, row);
-      found.version = row.version;
+      Object.assign(found, { version: row.version, text });
     }
     found.item.style.top = `${index * height}px`;
     found.item.setAttribute("aria-setsize", shown.length);

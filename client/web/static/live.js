@@ -1,6 +1,9 @@
 // The figures of the last minutes, and the jobs.
 
-import { $, count, element, json, ms } from "./dom.js";
+import { $, byCount, count, element, json, ms } from "./dom.js";
+import { drift } from "./drift.js";
+import { plot } from "./plot.js";
+import { age } from "./row.js";
 
 const EVERY_MS = 2000;
 const LABELS = 20;
@@ -38,44 +41,41 @@ function draw(found) {
       { class: "figures" },
       figure(count(answered), `answered in ${minutes} minutes`),
       figure(recent.toFixed(1), "images a second"),
-      figure(count(found.waiting), "wait for a response"),
+      figure(count(found.waiting), "of this page wait for a response"),
+      found.queue.subscription ? figure(count(found.queue.messages), `in the queue ${found.queue.subscription}${age(found.queue)}`) : null,
       ...Object.entries(found.outcomes).map(([name, value]) => figure(count(value), name === "ok" ? "with predictions" : "refused")),
     ),
-    part("Throughput", plot(found.throughput, found.step_s)),
+    part("Throughput", throughput(found)),
     part("Latency", latency(found), answered ? times(found) : null),
+    part("Queue", depth(found), null, `The depth of the queue is not known: ${found.queue.problem || "it is being read"}.`),
+    part("Drift", drift(found), null, "no predictions in the last minutes"),
     part("Labels", shares(found.labels)),
     part("Errors", shares(found.errors)),
   );
 }
 
-const part = (title, content, plot) =>
-  element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, "none in the last minutes"));
+const part = (title, content, plot, empty = "none in the last minutes") =>
+  element("div", {}, element("h2", {}, title), plot, content || element("p", { class: "soft" }, empty));
 
-function plot(steps, seconds) {
-  const most = Math.max(1, ...steps);
-  const text = `Images answered in each ${seconds} seconds of the last minutes; at most ${count(most)}`;
-  const svg = element("svg:svg", { class: "plot", viewBox: `0 0 ${steps.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": text });
-  for (const [index, value] of steps.entries()) {
-    const height = (92 * value) / most;
-    if (value) svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 100 - height, height }));
-  }
-  return element("div", {}, svg, element("p", { class: "soft" }, text));
+function throughput(found) {
+  const most = Math.max(1, ...found.throughput);
+  const text = `Images answered in each ${found.step_s} seconds of the last minutes, those that were refused as lines; at most ${count(most)}`;
+  return plot(found.throughput.map((bar, index) => ({ bar, line: found.refused[index] })), most, text);
+}
+
+function depth(found) {
+  if (found.queue.problem || found.queue.messages === undefined) return null;
+  const most = Math.max(1, ...found.queue_depth);
+  const text = `Messages of all senders that are not acked, in each ${found.step_s} seconds; at most ${count(most)}`;
+  return plot(found.queue_depth.map((bar) => ({ bar })), most, text);
 }
 
 // The median as bars, and p95 as lines above them, of the times from sending to receiving.
 function times(found) {
-  const steps = found.client_ms;
   const [p50, p95] = [50, 95].map((p) => found.percentiles.indexOf(p));
-  const most = Math.max(...steps.filter(Boolean).map((each) => each[p95]), 1);
+  const most = Math.max(...found.client_ms.filter(Boolean).map((each) => each[p95]), 1);
   const text = `client, in each ${found.step_s} seconds: p50 as bars, p95 as lines; at most ${ms(most)}`;
-  const svg = element("svg:svg", { class: "plot", viewBox: `0 0 ${steps.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": text });
-  for (const [index, each] of steps.entries()) {
-    if (!each) continue;
-    const [bar, line] = [p50, p95].map((at) => (92 * each[at]) / most);
-    svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 100 - bar, height: bar }));
-    svg.append(element("svg:rect", { x: index + 0.1, width: 0.8, y: 98 - line, height: 2, class: "high" }));
-  }
-  return element("div", {}, svg, element("p", { class: "soft" }, text));
+  return plot(found.client_ms.map((each) => (each ? { bar: each[p50], line: each[p95] } : {})), most, text);
 }
 
 function latency(found) {
@@ -90,7 +90,7 @@ function latency(found) {
 }
 
 function shares(counts) {
-  const found = Object.entries(counts).slice(0, LABELS);
+  const found = byCount(counts).slice(0, LABELS);
   if (!found.length) return null;
   const most = found[0][1];
   const box = element("div", { class: "bars" });

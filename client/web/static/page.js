@@ -2,12 +2,15 @@
 
 import * as dead from "./dead.js";
 import { $, count, element, json, say } from "./dom.js";
+import * as evaluation from "./evaluation.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import * as models from "./models.js";
 import * as rows from "./rows.js";
 import * as sending from "./send.js";
+import { listen } from "./stream.js";
 
-const VIEWS = ["images", "live", "jobs", "dead-letters"];
+const VIEWS = ["images", "live", "jobs", "evaluation", "dead-letters"];
 const WAYS = { topic: "Topic", bucket: "Bucket", http: "HTTP" };
 let jobs = [];
 let isFirst = true;
@@ -22,6 +25,7 @@ function view() {
   if (wanted === "live") live.open();
   else live.close();
   if (wanted === "jobs") load().then(() => live.showJobs(jobs));
+  if (wanted === "evaluation") evaluation.open();
   if (wanted === "images") list.place();
 }
 
@@ -31,15 +35,19 @@ function refresh() {
   if (found.failed) parts.push(`${count(found.failed)} not sent`);
   parts.push(`${count(found.waiting)} wait`);
   const text = found.images ? parts.join(" · ") : "";
+  $("again").hidden = !found.again;
+  $("again").textContent = `Send ${count(found.again)} again`;
   if ($("counts").textContent !== text) $("counts").textContent = text;
   list.show(rows.matching($("find").value));
 }
 
 async function load() {
   try {
+    const readAt = performance.now();
     const found = await json("/api/history");
     jobs = found.jobs;
-    rows.take(found.rows, isFirst);
+    rows.setQueue(found.queue);
+    rows.take(found.rows, { readAt, isFirst });
     isFirst = false;
   } catch (error) {
     if (!(error instanceof TypeError)) say(error.message);
@@ -51,20 +59,18 @@ function connected(isConnected) {
   $("connection").classList.toggle("lost", !isConnected);
 }
 
-function listen() {
-  const source = new EventSource("/api/events");
-  source.addEventListener("hello", () => {
+const TAKE = {
+  hello: () => {
     connected(true);
     load();
-  });
-  source.addEventListener("rows", (event) => rows.take(JSON.parse(event.data).toReversed()));
-  source.addEventListener("notice", (event) => say(JSON.parse(event.data)));
-  source.addEventListener("reload", load);
-  source.addEventListener("error", () => {
-    connected(false);
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
-  });
-}
+  },
+  lost: () => connected(false),
+  rows: (found) => rows.take(found.toReversed()),
+  queue: rows.setQueue,
+  notice: say,
+  reload: load,
+  alive: () => {},
+};
 
 function takeFiles() {
   const drop = $("drop");
@@ -86,7 +92,11 @@ function takeFiles() {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    sending.send(await sending.dropped(event.dataTransfer));
+    try {
+      sending.send(await sending.dropped(event.dataTransfer));
+    } catch (error) {
+      say(`what was dropped cannot be read, and nothing was sent: ${error.message}`);
+    }
   });
   addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) sending.send(event.clipboardData.files);
@@ -97,8 +107,11 @@ async function start() {
   addEventListener("hashchange", view);
   $("find").addEventListener("input", refresh);
   $("options").addEventListener("submit", (event) => event.preventDefault());
+  $("again").addEventListener("click", () => sending.again());
   rows.onChange(refresh);
   dead.start();
+  evaluation.start();
+  models.start();
   takeFiles();
   view();
   const facts = await json("/api/facts");
@@ -108,7 +121,7 @@ async function start() {
   }
   $("top-k").max = facts.max_top_k;
   sending.start(facts);
-  listen();
+  listen((name, data) => TAKE[name](data));
 }
 
 start().catch((error) => say(`the page could not start: ${error.message}`));

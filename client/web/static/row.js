@@ -1,6 +1,9 @@
 // One row of the list, and its details.
 
-import { $, element, ms, score } from "./dom.js";
+import { $, count, element, ms, score } from "./dom.js";
+import { isWaiting, mayGoAgain, queue } from "./rows.js";
+import { again } from "./send.js";
+import { similar } from "./similar.js";
 
 const STAGES = [
   ["queue", "queue_ms"],
@@ -15,6 +18,18 @@ const SHOWN_BARS = 3;
 
 export const problemOf = (row) =>
   row.error_code ? `${row.error_code}: ${row.error_message}` : row.state === "failed" ? row.problem : "";
+
+// Returns what an image waits for: how many of the page's images wait before it, and how deep the queue is.
+export function waitText(row) {
+  if (!isWaiting(row)) return WAITING[row.state] || "";
+  const parts = [row.state === "local" && row.problem ? row.problem : WAITING[row.state]];
+  if (row.before) parts.push(`${count(row.before)} of these images wait before it`);
+  if (row.queued && queue.messages) parts.push(`${count(queue.messages)} in the queue${age(queue)}`);
+  return parts.join(" · ");
+}
+
+// Returns how old the depth of the queue is: Cloud Monitoring knows it some minutes later.
+export const age = ({ minutes_ago: minutes }) => (minutes ? ` ${minutes} min ago` : "");
 
 function thumbnail(row) {
   const address = row.local || (row.thumbnail ? `/api/rows/${row.job}/${row.n}/thumbnail` : "");
@@ -49,9 +64,11 @@ export function draw(item, row) {
     ? element("p", { class: "problem" }, problem)
     : row.state === "ok"
       ? bars(row, SHOWN_BARS)
-      : element("p", { class: "soft bars" }, row.problem && row.state === "local" ? row.problem : WAITING[row.state]);
+      : element("p", { class: "soft waits" }, waitText(row));
   const button = element("button", { type: "button", "aria-label": `Details of ${row.file}` }, "Details");
   button.addEventListener("click", () => open(row));
+  const resend = mayGoAgain(row) ? element("button", { type: "button", "aria-label": `Send ${row.file} again` }, "Send again") : null;
+  resend?.addEventListener("click", () => again([row]));
   item.replaceChildren(
     thumbnail(row),
     element(
@@ -71,7 +88,7 @@ export function draw(item, row) {
           element("p", { class: "soft" }, row.engine),
         )
       : element("div", { class: "model" }),
-    button,
+    element("div", { class: "actions" }, button, resend),
   );
   if (hadFocus) button.focus();
   if ($("details").open && $("details").row === row) fill(row);
@@ -129,11 +146,13 @@ function fill(row) {
   $("details-body").replaceChildren(
     image(row),
     element("div", {}, problem ? element("p", { class: "problem" }, problem) : bars(row, 100), list),
+    similar(row, open),
   );
 }
 
 function open(row) {
   $("details").row = row;
   fill(row);
-  $("details").showModal();
+  if ($("details").open) $("details").querySelector("button").focus();
+  else $("details").showModal();
 }

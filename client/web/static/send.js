@@ -1,9 +1,9 @@
 // Uploads images: makes the thumbnail, sends a few at a time, and tries again while the server is away.
 
 import { $, count, json, say } from "./dom.js";
-import { addLocal, remove, update } from "./rows.js";
+import { addLocal, mayGoAgain, rows, update } from "./rows.js";
 
-const UPLOADS = 4; // a browser has six connections to one server, and the events take one
+const UPLOADS = 4; // a browser has six connections to one server, and the events of all its tabs take one
 const THUMBNAIL = 96; // pixels
 const THUMBNAIL_BYTES = 4096;
 const AGAIN_MS = 1000;
@@ -12,26 +12,70 @@ let facts = null;
 let running = 0;
 const queue = [];
 
+let begin = null;
+const begun = new Promise((done) => {
+  begin = done;
+});
+
 export function start(given) {
   facts = given;
+  begin();
+  $("limits").textContent = `At most ${count(facts.max_drop_images)} images and ${megabytes(facts.max_drop_bytes)} at once, ${megabytes(facts.max_bytes)} each.`;
 }
 
-export function send(files) {
+const megabytes = (bytes) => `${count(Math.ceil(bytes / 1e6))} MB`;
+
+// Returns why these files are too many for one drop, "" where they are not.
+function excess(images) {
+  const bytes = images.reduce((sum, image) => sum + image.size, 0);
+  const advice = "Choose fewer, or send the folder with predictions publish.";
+  if (images.length > facts.max_drop_images)
+    return `These are ${count(images.length)} images, and at most ${count(facts.max_drop_images)} are taken at once. ${advice}`;
+  if (bytes > facts.max_drop_bytes)
+    return `These images have ${megabytes(bytes)}, and at most ${megabytes(facts.max_drop_bytes)} are taken at once. ${advice}`;
+  return "";
+}
+
+// Returns 32 hex digits. A page at another machine's address without TLS has no randomUUID.
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+export async function send(files) {
   const images = [...files];
   if (!images.length) return;
+  await begun; // images may be dropped before the page knows how they travel
   if (!$("options").reportValidity()) return;
-  say("");
+  const problem = excess(images);
+  say(problem);
+  if (problem) return;
   const options = new URLSearchParams({
     way: document.querySelector("#ways input:checked").value,
     top_k: $("top-k").value,
     explain: $("explain").checked,
+    features: $("features").checked,
   });
   if ($("model").value.trim()) options.set("model", $("model").value.trim());
-  const made = addLocal(
-    images.map((image) => ({ key: crypto.randomUUID().replaceAll("-", ""), file: image.name || "image", image })),
-  );
-  for (const row of made) queue.push({ row, options });
+  queue.push(...addLocal(images.map((image) => ({ key: newKey(), file: image.name || "image", image, options }))));
   work();
+}
+
+// Sends images again that were not sent, or whose error may pass: all of them without an argument.
+export async function again(chosen = rows()) {
+  const found = chosen.filter(mayGoAgain);
+  for (const row of found.filter((each) => !each.job)) {
+    update(row, { state: "local", problem: "" });
+    queue.push(row);
+  }
+  work();
+  const jobs = Map.groupBy(found.filter((each) => each.job), (row) => row.job);
+  for (const [job, members] of jobs) {
+    const body = JSON.stringify({ job, numbers: members.map((row) => row.n) });
+    try {
+      await json("/api/again", { method: "POST", body });
+      say("");
+    } catch (error) {
+      say(error instanceof TypeError ? "the server does not answer" : error.message);
+    }
+  }
 }
 
 function work() {
@@ -44,10 +88,10 @@ function work() {
   }
 }
 
-async function upload({ row, options }) {
-  const { image } = row;
+async function upload(row) {
+  const { image, options } = row;
   if (image.size > facts.max_bytes) {
-    update(row, { state: "failed", problem: `it is larger than ${count(facts.max_bytes)} bytes, and no more are allowed` });
+    update(row, { state: "failed", isFinal: true, problem: `it is larger than ${count(facts.max_bytes)} bytes, and no more are allowed` });
     return;
   }
   const thumbnail = await shrunk(image);
@@ -58,10 +102,6 @@ async function upload({ row, options }) {
       throw new Error("it could not be read: it was moved or changed since it was chosen");
     });
     const reply = await persistently(row, () => json(address, { method: "POST", body }));
-    if (reply.is_known) {
-      remove(row); // a reply was lost: the history has the row
-      return;
-    }
     update(row, { job: reply.job, n: reply.n, state: row.state === "local" ? "waiting" : row.state, problem: row.state === "local" ? "" : row.problem });
     if (thumbnail) {
       await persistently(row, () =>

@@ -7,15 +7,20 @@ with Google's emulator.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import io
 import json
+import logging
 import weakref
 from http import HTTPStatus
 from typing import cast
 
-from infra.local.pubsub.rest import Rest, failed
+from infra.local import guard
+from infra.local.ports import is_loopback
+from infra.local.pubsub.monitoring import Monitoring
+from infra.local.pubsub.rest import failed
+
+_log = logging.getLogger("infra.local.pubsub")
 
 # The first bytes of a gRPC (HTTP/2) connection.
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\n"
@@ -34,16 +39,17 @@ _ACCEPTING_S = 0.01
 class Demultiplexer:
     """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
-    def __init__(self, grpc_port: int, rest: Rest) -> None:
+    def __init__(self, grpc_port: int, rest: Monitoring) -> None:
         self._grpc_port, self._rest = grpc_port, rest
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._pipes: set[_Pipe] = set()
-        self._accepted = 0
+        self._accepted, self._any_host = 0, False
 
     async def open(self, host: str, port: int) -> int:
         """Listen on a port of an address, 0 for a free one; returns the port. OSError when it is taken."""
+        self._any_host = not is_loopback(host)
         self._server = await asyncio.start_server(self._accept, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -81,15 +87,16 @@ class Demultiplexer:
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed_on = False
         try:
-            with contextlib.suppress(
-                OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-            ):  # the client disconnected
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head == _HTTP2:
+                await self._pass_on(head + await reader.read(_CHUNK), writer)
+                passed_on = True
+            while not passed_on and await self._answer(head, reader, writer):
                 head = await reader.readuntil(b"\r\n\r\n")
-                if head == _HTTP2:
-                    await self._pass_on(head + await reader.read(_CHUNK), writer)
-                    passed_on = True
-                while not passed_on and await self._answer(head, reader, writer):
-                    head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            await _send(writer, *failed(431, "INVALID_ARGUMENT", "The headers are longer than 64 KiB"), stays=False)
+        except (OSError, asyncio.IncompleteReadError):  # the client disconnected
+            pass
         finally:
             if not passed_on:
                 writer.close()
@@ -109,26 +116,38 @@ class Demultiplexer:
         """Answer one request; returns whether the connection stays open."""
         line, _, rest = head.partition(b"\r\n")
         verb, target, version = (*line.decode("latin-1").split(), "", "", "")[:3]
-        headers = http.client.parse_headers(io.BytesIO(rest))
+        try:
+            headers = http.client.parse_headers(io.BytesIO(rest))
+        except http.client.HTTPException as exc:
+            return await _send(writer, *failed(431, "INVALID_ARGUMENT", f"The headers are refused: {exc}"), stays=False)
+        if why := guard.refusal(headers.get("Host"), headers.get("Origin"), any_host=self._any_host):
+            return await _send(writer, *failed(403, "PERMISSION_DENIED", why), stays=False)
         length = headers.get("Content-Length", "0")
         known = length.isdecimal() and int(length) <= _BODY_LIMIT and "Transfer-Encoding" not in headers
         if version != "HTTP/1.1" or not known:
             wanted = f"The request must be HTTP/1.1 with a Content-Length of at most {_BODY_LIMIT}"
-            status, document = failed(400, "INVALID_ARGUMENT", wanted)
-        else:
-            if headers.get("Expect", "").lower() == "100-continue":
-                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await reader.readexactly(int(length))
+            return await _send(writer, *failed(400, "INVALID_ARGUMENT", wanted), stays=False)
+        if headers.get("Expect", "").lower() == "100-continue":
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await reader.readexactly(int(length))
+        try:
             status, document = await self._rest.answer(verb, target, body)
-        text = json.dumps(document, indent=2).encode() + b"\n"
-        stays = known and version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
-        writer.write(
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json; charset=UTF-8\r\n"
-            f"Content-Length: {len(text)}\r\nConnection: {'keep-alive' if stays else 'close'}\r\n\r\n".encode()
-            + text
-        )
-        await writer.drain()
-        return stays
+        except Exception:
+            _log.exception("%s %s", verb, target)
+            status, document = failed(500, "INTERNAL", "The local Pub/Sub server failed; see its log")
+        return await _send(writer, status, document, stays=headers.get("Connection", "").lower() != "close")
+
+
+async def _send(writer: asyncio.StreamWriter, status: int, document: object, *, stays: bool) -> bool:
+    """Send a response; returns `stays`, whether the connection stays open."""
+    text = json.dumps(document, indent=2).encode() + b"\n"
+    writer.write(
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json; charset=UTF-8\r\n"
+        f"Content-Length: {len(text)}\r\nConnection: {'keep-alive' if stays else 'close'}\r\n\r\n".encode()
+        + text
+    )
+    await writer.drain()
+    return stays
 
 
 class _Pipe(asyncio.Protocol):

@@ -21,6 +21,7 @@ from infra.local.pubsub.database import Database
 from infra.local.pubsub.demultiplexer import Demultiplexer
 from infra.local.pubsub.fault_injection import FaultyService, faulty_backlog
 from infra.local.pubsub.iam import IamPolicy
+from infra.local.pubsub.monitoring import Monitoring
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.persistence import DurableService, Persistence
 from infra.local.pubsub.rest import Rest
@@ -136,9 +137,8 @@ class PubsubServer:
             "google.iam.v1.IAMPolicy": guarded(policies),
         }
         server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
-        demultiplexer = Demultiplexer(
-            server.add_insecure_port("127.0.0.1:0"), Rest(services.values(), broker.tokens.documents)
-        )
+        rest = Monitoring(broker, Rest(services.values(), broker.tokens.documents))
+        demultiplexer = Demultiplexer(server.add_insecure_port("127.0.0.1:0"), rest)
         try:
             port = await self._open(demultiplexer)
             await server.start()

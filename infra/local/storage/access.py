@@ -3,90 +3,113 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from infra.local.storage import acl
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now
+from infra.local.storage.resources import changed, now, renew
 from infra.local.storage.store import Row, Store
 
+# The entries next to the owner's.
 _PREDEFINED = {
+    "private": {},
+    "bucketOwnerRead": {},
+    "bucketOwnerFullControl": {},
+    "projectPrivate": {"project-editors": "OWNER", "project-viewers": "READER"},
     "publicRead": {"allUsers": "READER"},
     "publicReadWrite": {"allUsers": "WRITER"},
     "authenticatedRead": {"allAuthenticatedUsers": "READER"},
 }
-_OWNER = [{"entity": "project-owners-0", "role": "OWNER"}]
-_LEGACY = [{"role": "roles/storage.legacyBucketOwner", "members": ["projectOwner:local"]}]
+_ROLES = ("READER", "WRITER", "OWNER")
+_PUBLIC = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
-def predefined(request: Request) -> dict[str, Any]:
+def predefined(request: Request, bucket: Row) -> dict[str, Any]:
     """The access control lists that a request selects by name."""
-    asked = {
-        "acl": request.query.get("predefinedAcl"),
-        "defaultObjectAcl": request.query.get("predefinedDefaultObjectAcl"),
-    }
-    return {
-        field: _OWNER + [{"entity": entity, "role": role} for entity, role in _PREDEFINED.get(name, {}).items()]
-        for field, name in asked.items()
-        if name
-    }
+    found = {}
+    number = acl.owner(bucket).rpartition("-")[2]
+    for field, parameter in (("acl", "predefinedAcl"), ("defaultObjectAcl", "predefinedDefaultObjectAcl")):
+        if not (name := request.query.get(parameter)):
+            continue
+        if name not in _PREDEFINED:
+            raise Refusal(400, f"{parameter} must be one of {', '.join(_PREDEFINED)}, not {name!r}", "invalid")
+        entries = [{"entity": acl.owner(bucket), "role": "OWNER"}]
+        for entity, role in _PREDEFINED[name].items():
+            entries.append({"entity": f"{entity}-{number}" if "project" in entity else entity, "role": role})
+        found[field] = entries
+    return found
 
 
-def check_change(bucket: Row, asked: Mapping[str, Any]) -> None:
-    """Refuse lists on a bucket with uniform access, and public lists where public access is prevented."""
-    lists = [asked[field] for field in ("acl", "defaultObjectAcl") if asked.get(field)]
-    settings = bucket.data.get("iamConfiguration", {})
-    public = any(each.get("entity") in ("allUsers", "allAuthenticatedUsers") for entries in lists for each in entries)
-    if public and settings.get("publicAccessPrevention") == "enforced":
-        raise Refusal(412, "publicAccessPrevention is enforced on the bucket", "conditionNotMet")
-    if lists:
-        _check_uniform(bucket)
+def checked(bucket: Row, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with their lists as they are stored.
+
+    Refuses lists on a bucket with uniform access, public ones where public access is prevented, and malformed ones.
+    """
+    lists = {field: asked[field] for field in acl.LISTS if asked.get(field)}
+    if not lists:
+        return dict(asked)
+    for field, entries in lists.items():
+        if not isinstance(entries, list) or not all(isinstance(e, Mapping) and e.get("entity") for e in entries):
+            raise Refusal(400, f"{field} must be a list of objects with entity and role", "invalid")
+        lists[field] = [{"entity": str(each["entity"]), "role": str(each.get("role"))} for each in entries]
+    _check_public(bucket, (each["entity"] for entries in lists.values() for each in entries))
+    _check_uniform(bucket)
+    return {**asked, **lists}
 
 
-def _uniform(bucket: Row) -> bool:
-    return bool(bucket.data.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"))
+def _check_public(bucket: Row, members: Iterable[str]) -> None:
+    prevented = bucket.data.get("iamConfiguration", {}).get("publicAccessPrevention") == "enforced"
+    if prevented and not _PUBLIC.isdisjoint(members):
+        reason = "publicAccessPrevention is enforced on the bucket, so allUsers and allAuthenticatedUsers are refused"
+        raise Refusal(412, reason, "conditionNotMet")
 
 
 def _check_uniform(bucket: Row) -> None:
-    if _uniform(bucket):
+    if acl.is_uniform(bucket):
         raise Refusal(400, "The bucket has uniform bucket-level access, which excludes access control lists", "invalid")
 
 
 def entries(request: Request, store: Store, bucket: Row, row: Row) -> Any:
     """Read, add, change or delete entries of a bucket's or an object's access control list."""
     field, entity = request.params["list"], unquote(request.params.get("entity") or "")
-    kind = "storage#bucketAccessControl" if row.kind == "bucket" and field == "acl" else "storage#objectAccessControl"
     _check_uniform(bucket)
-    there = {each["entity"]: each for each in row.data.get(field, _OWNER)}
+    there = {each["entity"]: each for each in acl.entries(row, field, bucket)}
     if request.method == "GET" and not entity:
-        return {"kind": f"{kind}s", "items": [{"kind": kind, **each} for each in there.values()]}
-    if request.method != "POST" and entity not in there:
+        items = [acl.represented(row, field, each, request.base_url) for each in there.values()]
+        plural = "bucketAccessControls" if row.kind == "bucket" and field == "acl" else "objectAccessControls"
+        return {"kind": f"storage#{plural}", "items": items}
+    if request.method not in ("POST", "PUT") and entity not in there:
         raise Refusal(404, f"There is no entry for {entity!r} in the list", "notFound")
     if request.method == "GET":
-        return {"kind": kind, **there[entity]}
+        return acl.represented(row, field, there[entity], request.base_url)
     if request.method == "DELETE":
         del there[entity]
     else:
         asked = {**there.get(entity, {}), **request.json()}
-        entity = str(asked.get("entity"))
-        there[entity] = {"entity": entity, "role": asked.get("role")}
-    asked_for = {field: list(there.values())}
-    check_change(bucket, asked_for)
-    change(row, asked_for)
+        entity = entity or str(asked.get("entity") or "")
+        if asked.get("role") not in _ROLES:
+            raise Refusal(400, f"role must be one of {', '.join(_ROLES)}, not {asked.get('role')!r}", "invalid")
+        there[entity] = {"entity": entity, "role": asked["role"]}
+    renew(row, {**row.data, **checked(bucket, {field: list(there.values())}), field: list(there.values())})
     store.put(row)
-    return {"kind": kind, **there[entity]} if request.method != "DELETE" else None
+    return acl.represented(row, field, there[entity], request.base_url) if request.method != "DELETE" else None
 
 
 def policy(request: Request, store: Store, bucket: Row) -> Any:
     """Read or set the IAM policy of a bucket."""
-    there = bucket.data.get("iam") or {"bindings": _LEGACY, "version": 1, "etag": bucket.etag}
+    there = bucket.data.get("iam") or {"bindings": _legacy(bucket), "version": 1, "etag": bucket.etag}
     if request.method == "PUT":
         asked = request.json()
-        if any("condition" in each for each in asked.get("bindings", ())):
-            if not _uniform(bucket):
+        bindings = asked.get("bindings") or ()
+        if not isinstance(bindings, Sequence) or not all(isinstance(each, Mapping) for each in bindings):
+            raise Refusal(400, "bindings must be a list of objects with role and members", "invalid")
+        _check_public(bucket, (str(member) for each in bindings for member in each.get("members") or ()))
+        if any("condition" in each for each in bindings):
+            if not acl.is_uniform(bucket):
                 raise Refusal(
                     412, "To set a policy with conditions, enable uniform bucket-level access first", "conditionNotMet"
                 )
@@ -94,11 +117,21 @@ def policy(request: Request, store: Store, bucket: Row) -> Any:
                 raise Refusal(400, "A policy with conditions must have a version of at least 3", "invalid")
         if asked.get("etag", there["etag"]) != there["etag"]:
             raise Refusal(412, "The policy was changed since it was read; read it again", "conditionNotMet")
-        change(bucket, {})
+        renew(bucket, {**bucket.data, "iam": None})
         there = {"version": 1, **asked, "etag": bucket.etag}
         bucket.data["iam"] = there
         store.put(bucket)
     return {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{bucket.name}", **there}
+
+
+def _legacy(bucket: Row) -> list[dict[str, Any]]:
+    """The bindings of a new bucket."""
+    project = bucket.data.get("project", "local")
+    owners = [f"projectEditor:{project}", f"projectOwner:{project}"]
+    return [
+        {"role": "roles/storage.legacyBucketOwner", "members": owners},
+        {"role": "roles/storage.legacyBucketReader", "members": [f"projectViewer:{project}"]},
+    ]
 
 
 def permissions(request: Request, store: Store) -> Any:
@@ -151,7 +184,7 @@ def one_key(request: Request, store: Store) -> Any:
     if state not in ("ACTIVE", "INACTIVE", "DELETED"):
         raise Refusal(400, f"state must be ACTIVE or INACTIVE, not {state!r}", "invalid")
     check(request.conditions, row)
-    change(row, {"state": state})
+    renew(row, changed(row.data, {"state": state}))
     store.put(row)
     return _key(row) if request.method != "DELETE" else None
 

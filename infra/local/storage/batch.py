@@ -9,7 +9,6 @@ from email.parser import BytesParser
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
 
-PATH = "/batch/storage/v1"
 # Requests in a batch.
 _LIMIT = 1000
 _MARK = "batch_of_answers"
@@ -22,15 +21,14 @@ def answer_batch(request: Request, one: Callable[[Request], Answer]) -> Answer:
     parts = [part for part in whole.walk() if part is not whole] if whole.is_multipart() else []
     if not parts or len(parts) > _LIMIT:
         raise Refusal(400, f"A batch must be multipart/mixed with 1 to {_LIMIT} requests", "invalid")
-    text = ""
+    content = b""
     for part in parts:
         inner = one(_request(request, part))
         name = f"Content-ID: <response-{part['Content-ID'].strip('<>')}>\r\n" if part.get("Content-ID") else ""
-        headers = {**inner.headers, "Content-Length": str(len(inner.content))}
-        header_lines = "".join(f"{header}: {value}\r\n" for header, value in headers.items())
-        text += f"--{_MARK}\r\nContent-Type: application/http\r\n{name}\r\nHTTP/1.1 {inner.status} {inner.phrase}\r\n"
-        text += f"{header_lines}\r\n{inner.content.decode()}\r\n"
-    content = f"{text}--{_MARK}--\r\n".encode()
+        inner.headers["Content-Length"] = str(len(inner.content))
+        head = f"--{_MARK}\r\nContent-Type: application/http\r\n{name}\r\nHTTP/1.1 {inner.status} {inner.phrase}\r\n"
+        content += head.encode() + inner.header_lines() + b"\r\n" + inner.content + b"\r\n"
+    content += f"--{_MARK}--\r\n".encode()
     return Answer(content, headers={"Content-Type": f"multipart/mixed; boundary={_MARK}"})
 
 

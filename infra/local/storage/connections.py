@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 import mmap
+import re
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
+from infra.local import guard
 from infra.local.fault_plan import FaultInjector
+from infra.local.ports import is_loopback
+from infra.local.storage import addresses
 from infra.local.storage.answer import Answer, Refusal
+from infra.local.storage.compression import decompressed
 from infra.local.storage.request import Request
+
+_log = logging.getLogger("infra.local.storage")
 
 # Bytes of a body that is kept in memory; a larger one is written to a file.
 _SMALL = 1 << 20
+
+# Bytes of a body with gzip when it is decompressed: of an upload, and of another request.
+_MOST_DECOMPRESSED = 1 << 30
+_MOST_JSON = 1 << 24
 
 
 class Answering(Protocol):
@@ -44,6 +57,7 @@ class Connections(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
+        self.any_host = not is_loopback(address[0])
         self._open: set[socket.socket] = set()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -71,10 +85,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Connections
+    begun = False  # whether a part of the response may have been sent
 
     def _serve(self) -> None:
-        storage = self.server.storage
+        storage, self.begun = self.server.storage, False
         try:
+            host, origin = self.headers.get("Host"), self.headers.get("Origin")
+            if why := guard.refusal(host, origin, any_host=self.server.any_host):
+                raise Refusal(403, why, "forbidden")
             with self._request() as request:
                 if reset := storage.faults.happens("resets"):
                     processed = storage.faults.number("obeyed") < 0.5
@@ -87,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
                     else:
                         answer = storage.answer(request)
                 with closing(answer):
-                    if reset:
+                    if reset or answer.broken_after == -1:
                         _reset(self.connection)
                         self.close_connection = True
                         return
@@ -96,14 +114,28 @@ class _Handler(BaseHTTPRequestHandler):
                         answer.headers["Connection"] = "close"
                         self.close_connection = True
                     slow = request.method == "GET" and storage.faults.happens("slow_reads")
-                    answer.send(self, pause_s=storage.faults.plan.slow_s if slow else 0.0)
+                    self._send(answer, pause_s=storage.faults.plan.slow_s if slow else 0.0)
+                    if answer.broken_after is not None:
+                        self.wfile.flush()
+                        self.connection.shutdown(socket.SHUT_RDWR)  # what was sent arrives, unlike before a reset
+                        self.close_connection = True
         except Refusal as exc:
             self.close_connection = True  # the rest of the body is unread
-            Answer.refusal(exc.status, str(exc), exc.reason).send(self)
+            self._send(Answer.refusal(exc.status, str(exc), exc.reason))
         except ConnectionError:
             self.close_connection = True
+        except Exception:
+            self.close_connection = True
+            _log.exception("%s %s", self.command, self.path)
+            if not self.begun:
+                self._send(Answer.refusal(500, "The local Storage server failed; see its log"))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    def _send(self, answer: Answer, pause_s: float = 0.0) -> None:
+        head = answer.head()
+        self.begun = True
+        answer.send(self, head, pause_s)
+
+    do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Request]:
@@ -112,16 +144,42 @@ class _Handler(BaseHTTPRequestHandler):
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if not length.isdecimal():
             raise Refusal(400, f"Content-Length must be a whole number, not {length!r}", "invalid")
-        if not chunked and int(length) <= _SMALL:
+        encoded = self._is_encoded()
+        if not chunked and not encoded and int(length) <= _SMALL:
             yield Request(self.command, self.path, self.headers, self._read(int(length)))
             return
+        pieces = self._pieces(self._chunks() if chunked else [int(length)])
+        if encoded:
+            pieces = decompressed(pieces, _MOST_DECOMPRESSED if "/upload/" in self.path else _MOST_JSON)
+        first, size = list[bytes](), 0
+        while size <= _SMALL and (piece := next(pieces, None)) is not None:
+            first.append(piece)
+            size += len(piece)
+        if size <= _SMALL:
+            yield Request(self.command, self.path, self.headers, b"".join(first))
+            return
         with NamedTemporaryFile(dir=self.server.storage.spool, prefix="spool-") as file:
-            for size in self._chunks() if chunked else [int(length)]:
-                while size:
-                    size -= file.write(self._read(min(size, _SMALL)))
+            for piece in itertools.chain(first, pieces):
+                file.write(piece)
             file.flush()
-            body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else b""
+            body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             yield Request(self.command, self.path, self.headers, body, Path(file.name))
+
+    def _is_encoded(self) -> bool:
+        """Whether the body itself is compressed. For the XML API and for chunks, the header describes the object."""
+        path, _, query = self.path.partition("?")
+        return (
+            self.headers.get("Content-Encoding", "").lower() == "gzip"
+            and addresses.is_json(addresses.path_of(path, self.headers.get("Host", "")))
+            and not re.search(r"(?:^|&)(?:upload_id=|contentEncoding=gzip)", query)
+        )
+
+    def _pieces(self, sizes: Iterable[int]) -> Iterator[bytes]:
+        for size in sizes:
+            while size:
+                piece = self._read(min(size, _SMALL))
+                size -= len(piece)
+                yield piece
 
     def _chunks(self) -> Iterator[int]:
         """Yield the size of each chunk of a body, which the caller must read before the next one (RFC 9112)."""

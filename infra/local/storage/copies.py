@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from infra.local.storage import access, buckets, keys, objects
+from infra.local.storage import access, buckets, contexts, keys, objects, uploads
 from infra.local.storage.answer import Refusal
 from infra.local.storage.preconditions import check, check_source
 from infra.local.storage.request import Request
-from infra.local.storage.resources import shown, writable
+from infra.local.storage.resources import writable
 from infra.local.storage.store import Row, Store
 
 # Source objects of a compose.
@@ -27,7 +27,7 @@ _OF_BYTES = ("size", "md5Hash", "crc32c", "componentCount")
 def copy(request: Request, store: Store) -> Any:
     """Copy an object; a request body overrides its metadata."""
     bucket, made = _copied(request, store, _source(request, store))
-    return shown(made, request.base_url, bucket, full=True)
+    return objects.answer(request, bucket, made, full=True)
 
 
 def rewrite(request: Request, store: Store) -> Any:
@@ -40,7 +40,7 @@ def rewrite(request: Request, store: Store) -> Any:
         token = base64.urlsafe_b64encode(f"{row.generation}/{done}".encode()).decode()
         return {**progress, "done": False, "rewriteToken": token}
     bucket, made = _copied(request, store, row)
-    return {**progress, "done": True, "resource": shown(made, request.base_url, bucket, full=True)}
+    return {**progress, "done": True, "resource": objects.answer(request, bucket, made, full=True)}
 
 
 def move(request: Request, store: Store) -> Any:
@@ -51,7 +51,7 @@ def move(request: Request, store: Store) -> Any:
         raise Refusal(400, f"The object {row.name} already has that name", "invalid")
     bucket, made = _copied(request, store, row)
     objects.retire(store, bucket, row)
-    return shown(made, request.base_url, bucket)
+    return objects.answer(request, bucket, made)
 
 
 def compose(request: Request, store: Store) -> Any:
@@ -69,13 +69,23 @@ def compose(request: Request, store: Store) -> Any:
         check({name: str(value) for name, value in (each.get("objectPreconditions") or {}).items()}, row)
         keys.check(row, request)
         sources.append(row)
-    metadata = writable(asked.get("destination") or {}) | access.predefined(request) | keys.given(request)
+    wanted = asked.get("destination") or {}
+    metadata = {
+        **contexts.merged(sources),
+        **writable(wanted),
+        **access.predefined(request, bucket),
+        **keys.given(request),
+    }
     body = store.join([row.body for row in sources])
     sums = store.measure(body)
+    uploads.compare({"crc32c": wanted.get("crc32c")}, sums)
     del sums["md5Hash"]  # a composite object has none
     sums["componentCount"] = sum(int(row.data.get("componentCount", 1)) for row in sources)  # type: ignore[assignment]
     made = objects.publish(store, bucket, request.object, metadata | sums, body, request.conditions)
-    return shown(made, request.base_url, bucket, full=True)
+    if asked.get("deleteSourceObjects"):
+        for row in {row.generation: row for row in sources if row.name != made.name}.values():
+            objects.retire(store, bucket, row)
+    return objects.answer(request, bucket, made, full=True)
 
 
 def _source(request: Request, store: Store) -> Row:
@@ -93,7 +103,13 @@ def _copied(request: Request, store: Store, row: Row) -> tuple[Row, Row]:
     bucket = buckets.find(store, unquote(request.params["to_bucket"]))
     metadata: Mapping[str, Any] = {k: v for k, v in writable(row.data).items() if k not in _NOT_COPIED}
     of_bytes = {field: row.data[field] for field in _OF_BYTES if field in row.data}
-    whole = {**metadata, **writable(request.json()), **access.predefined(request), **keys.given(request), **of_bytes}
+    whole = {
+        **metadata,
+        **writable(request.json()),
+        **access.predefined(request, bucket),
+        **keys.given(request),
+        **of_bytes,
+    }
     body = store.join([row.body])
     return bucket, objects.publish(store, bucket, unquote(request.params["to"]), whole, body, request.conditions)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import re
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
 
 from infra.local.storage import keys, objects
 from infra.local.storage.answer import Answer, Refusal
@@ -33,17 +37,20 @@ def download(request: Request, store: Store) -> Answer:
     _, row = objects.named(request, store)
     keys.check(row, request)
     there, size, encoding = row.data, int(row.data["size"]), row.data.get("contentEncoding")
+    _check_since(request, there["updated"])
     answer = Answer(headers={header: str(there[field]) for field, header in _HEADERS.items() if there.get(field)})
     for key, value in (there.get("metadata") or {}).items():
-        answer.headers[f"X-Goog-Meta-{key}"] = str(value).encode().decode("latin-1")
+        answer.headers[f"X-Goog-Meta-{key}"] = str(value)
     answer.headers |= {
         "ETag": row.etag,
+        "Last-Modified": _http_date(there["updated"]),
         "X-Goog-Generation": str(row.generation),
         "X-Goog-Hash": hash_header(there),
         "X-Goog-Stored-Content-Encoding": encoding or "identity",
         "X-Goog-Stored-Content-Length": str(size),
         "Accept-Ranges": "bytes",
     }
+    answer.headers.setdefault("Content-Type", "application/octet-stream")
     if disposition := request.query.get("response-content-disposition"):
         answer.headers["Content-Disposition"] = disposition
     with store.open(row.body) as file:
@@ -59,6 +66,26 @@ def download(request: Request, store: Store) -> Answer:
         else:
             answer.file = store.open(row.body)
     return answer
+
+
+def _check_since(request: Request, time: str) -> None:
+    """Refuse by If-Modified-Since (304) and If-Unmodified-Since (412). A date that cannot be read is ignored."""
+    for header, status in (("If-Modified-Since", 304), ("If-Unmodified-Since", 412)):
+        if not (asked := request.headers.get(header)):
+            continue
+        try:
+            since = parsedate_to_datetime(asked)
+        except ValueError:
+            continue
+        changed = datetime.fromisoformat(time).replace(microsecond=0)
+        since = since if since.tzinfo else since.replace(tzinfo=UTC)
+        if (changed <= since) == (status == HTTPStatus.NOT_MODIFIED):
+            raise Refusal(status, f"The object was last changed at {time}, which {header} excludes", "conditionNotMet")
+
+
+@functools.lru_cache(maxsize=1024)
+def _http_date(time: str) -> str:
+    return format_datetime(datetime.fromisoformat(time), usegmt=True)
 
 
 def _choose(answer: Answer, asked: str, size: int) -> None:

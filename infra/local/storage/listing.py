@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infra.local.storage import buckets
+from infra.local.storage import buckets, contexts
 from infra.local.storage.answer import Refusal
 from infra.local.storage.request import Request
 from infra.local.storage.resources import page, shown
@@ -32,7 +32,9 @@ def ls(request: Request, store: Store) -> Any:
     rows = store.rows(
         "object", bucket.name, where, max(prefix, query.get("startOffset", "")), end, name, generation, states=states
     )
-    matching = itertools.takewhile(lambda row: row.name.startswith(prefix), rows)
+    matching: Iterator[Row] = itertools.takewhile(lambda row: row.name.startswith(prefix), rows)
+    if asked := query.get("filter"):
+        matching = filter(contexts.matching(asked), matching)
     entries = _folded(matching, prefix, query.get("delimiter", ""), request.flag("includeTrailingDelimiter"))
     if glob := query.get("matchGlob"):
         pattern = re.compile(_regex(glob), re.S)

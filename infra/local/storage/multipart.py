@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from email.message import Message
 from typing import Any
 from xml.etree import ElementTree  # nosec B405  # expat has refused entity bombs since 2.4.1, and loads no external entities
 
 from infra.local.storage import buckets, keys, objects, uploads
 from infra.local.storage.answer import Answer, Refusal
 from infra.local.storage.request import Request
-from infra.local.storage.resources import hash_header, writable
+from infra.local.storage.resources import hash_header, now, writable
 from infra.local.storage.store import Row, Store
+from infra.local.storage.xml import document
 
-_SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _META = "x-goog-meta-"
 _FIELDS = {
     "Content-Type": "contentType",
@@ -29,20 +30,35 @@ _FIELDS = {
 def put(request: Request, store: Store) -> Answer:
     """Create an object from a request's body."""
     body = store.save(memoryview(request.body), request.spool)
-    row = uploads.keep(request, store, _metadata(request), body, request.object)
+    row = uploads.keep(request, store, metadata_of(request.headers), body, request.object)
     headers = {"X-Goog-Generation": str(row.generation), "X-Goog-Hash": hash_header(row.data)}
     return Answer(headers={"ETag": f'"{row.etag}"', **headers})
+
+
+def start_resumable(request: Request, store: Store) -> Answer:
+    """Start a resumable upload, as a signed URL for POST does."""
+    upload = uploads.begin(request, store, request.object, metadata_of(request.headers))
+    location = f"{request.base_url}{request.raw_path}?upload_id={upload.name}"
+    return Answer(status=201, headers={"Location": location, "X-GUploader-UploadID": upload.name})
+
+
+def resume(request: Request, store: Store) -> Answer:
+    """Store the next bytes of a resumable upload, report its progress, or cancel it."""
+    made = uploads.resume(request, store)
+    if isinstance(made, Answer):
+        return made
+    headers = {"X-Goog-Generation": made["generation"], "X-Goog-Hash": hash_header(made)}
+    return Answer(headers={"ETag": f'"{made["etag"]}"', **headers, "X-Goog-Stored-Content-Length": made["size"]})
 
 
 def start(request: Request, store: Store) -> Answer:
     """Start a multipart upload."""
     buckets.find(store, request.bucket)
-    metadata = {**_metadata(request), **keys.given(request)}
-    upload = Row(
-        "upload", request.bucket, uuid.uuid4().hex, {"name": request.object, "said": metadata}, store.generation()
-    )
+    metadata = {**metadata_of(request.headers), **keys.given(request)}
+    data = {"name": request.object, "said": metadata, "multipart": True, "began": now()}
+    upload = Row("upload", request.bucket, uuid.uuid4().hex, data, store.generation())
     store.put(upload)
-    return _xml("InitiateMultipartUploadResult", Bucket=request.bucket, Key=request.object, UploadId=upload.name)
+    return document("InitiateMultipartUploadResult", Bucket=request.bucket, Key=request.object, UploadId=upload.name)
 
 
 def put_part(request: Request, store: Store) -> Answer:
@@ -57,7 +73,8 @@ def put_part(request: Request, store: Store) -> Answer:
         upload = uploads.find(request, store)
         if before := store.get("part", upload.name, f"{number:05}"):
             store.delete(before)
-        store.put(Row("part", upload.name, f"{number:05}", {"etag": etag}, upload.generation, body=body))
+        data = {"etag": etag, "size": sums["size"], "updated": now()}
+        store.put(Row("part", upload.name, f"{number:05}", data, upload.generation, body=body))
     return Answer(headers={"ETag": f'"{etag}"', "X-Goog-Hash": hash_header(sums)})
 
 
@@ -68,7 +85,9 @@ def finish(request: Request, store: Store) -> Answer:
     bodies = []
     for number, etag in _listed(bytes(request.body)):
         if number not in there or there[number].data["etag"] != etag:
-            raise Refusal(400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "InvalidPart")
+            raise Refusal(
+                400, f"Part {number} was not uploaded, or not with the ETag {etag!r}", "invalid", "InvalidPart"
+            )
         bodies.append(there[number].body)
     body, metadata = store.join(bodies), upload.data["said"]
     sums = store.measure(body)
@@ -79,7 +98,7 @@ def finish(request: Request, store: Store) -> Answer:
         store, bucket, upload.data["name"], {**writable(metadata), **key, **sums}, body, request.conditions
     )
     abort(request, store)
-    return _xml("CompleteMultipartUploadResult", Bucket=row.parent, Key=row.name, ETag=f'"{row.etag}"')
+    return document("CompleteMultipartUploadResult", Bucket=row.parent, Key=row.name, ETag=f'"{row.etag}"')
 
 
 def abort(request: Request, store: Store) -> None:
@@ -94,13 +113,11 @@ def delete(request: Request, store: Store) -> None:
     objects.delete(request, store)
 
 
-def _metadata(request: Request) -> dict[str, Any]:
-    """An object's metadata from the request's headers."""
-    metadata: dict[str, Any] = {
-        field: request.headers[header] for header, field in _FIELDS.items() if header in request.headers
-    }
-    meta = {name[len(_META) :]: value for name, value in request.headers.items() if name.lower().startswith(_META)}
-    return {"contentType": "application/octet-stream", **metadata, **({"metadata": meta} if meta else {})}
+def metadata_of(headers: Message) -> dict[str, Any]:
+    """An object's metadata from the headers of a request."""
+    metadata: dict[str, Any] = {field: headers[header] for header, field in _FIELDS.items() if header in headers}
+    meta = {name[len(_META) :]: value for name, value in headers.items() if name.lower().startswith(_META)}
+    return {**metadata, **({"metadata": meta} if meta else {})}
 
 
 def _listed(body: bytes) -> list[tuple[int, str]]:
@@ -113,12 +130,7 @@ def _listed(body: bytes) -> list[tuple[int, str]]:
     except (ElementTree.ParseError, ValueError) as exc:
         raise Refusal(400, "The body must be XML that lists parts with PartNumber and ETag", "invalid") from exc
     if not parts or parts != sorted(parts):
-        raise Refusal(400, "The parts must be listed in the order of their numbers, at least one", "InvalidPartOrder")
+        raise Refusal(
+            400, "The parts must be listed in the order of their numbers, at least one", "invalid", "InvalidPartOrder"
+        )
     return parts
-
-
-def _xml(tag: str, **fields: str) -> Answer:
-    root = ElementTree.Element(tag, xmlns=_SPACE)
-    for name, value in fields.items():
-        ElementTree.SubElement(root, name).text = value
-    return Answer(ElementTree.tostring(root), headers={"Content-Type": "application/xml"})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from infra.local.storage import access, buckets
+from infra.local.storage import access, acl, buckets, contexts, keys, metadata
 from infra.local.storage.answer import Refusal
-from infra.local.storage.preconditions import check
+from infra.local.storage.preconditions import check, check_version
 from infra.local.storage.request import Request
-from infra.local.storage.resources import change, now, retained_until, shown, soft_s
+from infra.local.storage.resources import changed, now, renew, retained_until, shown, soft_delete_times, soft_s
 from infra.local.storage.store import DELETED, LIVE, OLD, Row, Store
 
 
@@ -21,34 +23,44 @@ def find(store: Store, bucket: Row, name: str, generation: int = 0, *, state: in
     return row
 
 
-def named(request: Request, store: Store) -> tuple[Row, Row]:
-    """The bucket and the object that a request names, after the check of its preconditions."""
+def named(request: Request, store: Store, fields: Mapping[str, Any] | None = None) -> tuple[Row, Row]:
+    """The bucket and the object that a request names, after the check of its preconditions.
+
+    `fields`: the resource in a request that changes it. Google's Java client names the generation only there.
+    """
     bucket = buckets.find(store, request.bucket)
     state = DELETED if request.flag("softDeleted") else None
-    row = find(store, bucket, request.object, request.number("generation"), state=state)
+    generation = request.query.get("generation") or str((fields or {}).get("generation") or 0)
+    if not generation.isdecimal():
+        raise Refusal(400, f"generation must be a whole number, not {generation!r}", "invalid")
+    row = find(store, bucket, request.object, int(generation), state=state)
     check(request.conditions, row, reads=request.method in ("GET", "HEAD"))
+    check_version(request, row, fields or {})
     return bucket, row
 
 
 def publish(
-    store: Store, bucket: Row, name: str, metadata: Mapping[str, Any], body: str, conditions: Mapping[str, str]
+    store: Store, bucket: Row, name: str, fields: Mapping[str, Any], body: str, conditions: Mapping[str, str]
 ) -> Row:
     """Make an object live. The previous live object of its name is archived or deleted.
 
-    `metadata`: its metadata, including the server's measurements (size, hashes, componentCount, customerEncryption).
+    `fields`: its metadata, including the server's measurements (size, hashes, componentCount, customerEncryption).
     """
     if not name or len(name.encode()) > 1024 or "\n" in name or "\r" in name:
         raise Refusal(400, f"name must be 1 to 1024 bytes on one line, not {name[:80]!r}", "invalid")
+    metadata.check(fields)
+    fields = access.checked(bucket, fields)
     before = store.get("object", bucket.name, name)
     check(conditions, before)
-    made = {"metageneration": "1", "timeCreated": (at := now()), "updated": at, "timeStorageClassUpdated": at}
-    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **metadata, **made}
+    at = now()
+    made = {"metageneration": "1", **dict.fromkeys(("timeCreated", "updated", "timeStorageClassUpdated"), at)}
+    data = {"storageClass": bucket.data.get("storageClass", "STANDARD"), **contexts.settled(fields, {}, at), **made}
     if bucket.data.get("defaultEventBasedHold"):
         data.setdefault("eventBasedHold", True)
     if (key := bucket.data.get("encryption", {}).get("defaultKmsKeyName")) and "customerEncryption" not in data:
         data.setdefault("kmsKeyName", key)
-    if acl := bucket.data.get("defaultObjectAcl"):
-        data.setdefault("acl", acl)
+    if (default := bucket.data.get("defaultObjectAcl")) is not None and not acl.is_uniform(bucket):
+        data.setdefault("acl", default)
     row = Row("object", bucket.name, name, data, store.generation(), LIVE, body)
     if before:
         retire(store, bucket, before, overwrittenByGeneration=str(row.generation))
@@ -61,22 +73,47 @@ def publish(
 def get(request: Request, store: Store) -> Any:
     """Read an object's metadata."""
     bucket, row = named(request, store)
-    return shown(row, request.base_url, bucket, full=request.query.get("projection") == "full")
+    return answer(request, bucket, row)
+
+
+def answer(request: Request, bucket: Row, row: Row, *, full: bool = False) -> dict[str, Any]:
+    """The resource of an object for the response; `full`: the projection unless the request names one."""
+    asked = request.query.get("projection", "full" if full else "noAcl") == "full"
+    keyed = "customerEncryption" in row.data and bool(keys.given(request))
+    return shown(row, request.base_url, bucket, full=asked, keyed=keyed)
 
 
 def patch(request: Request, store: Store) -> Any:
     """Merge metadata into an object's, or with PUT replace it."""
-    bucket, row = named(request, store)
-    asked = {**request.json(), **access.predefined(request)}
-    access.check_change(bucket, asked)
-    held, retention = row.data.get("eventBasedHold"), row.data.get("retention")
-    change(row, asked, replace=request.method == "PUT")
-    if row.data.get("retention") != retention and retention and not request.flag("overrideUnlockedRetention"):
-        raise Refusal(403, "The object's retention can be changed only with overrideUnlockedRetention", "forbidden")
-    if held and not row.data.get("eventBasedHold"):
-        row.data["holdReleased"] = now()
-    store.note("OBJECT_METADATA_UPDATE", row)
-    return shown(store.put(row), request.base_url, bucket, full=True)
+    fields = request.json()
+    bucket, row = named(request, store, fields)
+    asked = access.checked(bucket, {**contexts.patched(fields), **access.predefined(request, bucket)})
+    before = row.data
+    data = contexts.settled(changed(before, asked, replace=request.method == "PUT"), before, now())
+    metadata.check(data)
+    metadata.check_custom_time(before, data)
+    _check_retention(before.get("retention"), data.get("retention"), request.flag("overrideUnlockedRetention"))
+    if before.get("eventBasedHold") and not data.get("eventBasedHold"):
+        data["holdReleased"] = now()
+    if renew(row, data):
+        store.note("OBJECT_METADATA_UPDATE", row)
+        store.put(row)
+    return answer(request, bucket, row, full=True)
+
+
+def _check_retention(before: Mapping[str, str] | None, after: Mapping[str, str] | None, override: bool) -> None:
+    """Refuse a change of an object's own retention, except a longer time, a lock, or with `override` while unlocked."""
+    if not before or after == before:
+        return
+    if after and after.get("mode") in (before["mode"], "Locked"):
+        was, until = (datetime.fromisoformat(each["retainUntilTime"]) for each in (before, after))
+        if until >= was:
+            return
+    if before["mode"] == "Locked":
+        raise Refusal(403, "The object's retention is locked, and can only be made longer", "forbidden")
+    if not override:
+        reason = "The object's retention can be shortened or removed only with overrideUnlockedRetention"
+        raise Refusal(403, reason, "forbidden")
 
 
 def delete(request: Request, store: Store) -> None:
@@ -89,11 +126,17 @@ def restore(request: Request, store: Store) -> Any:
     """Restore a soft-deleted object as a new generation."""
     bucket = buckets.find(store, request.bucket)
     row = find(store, bucket, request.object, request.number("generation"), state=DELETED)
-    metadata = {
-        name: value for name, value in row.data.items() if not name.endswith("DeleteTime") and name != "timeDeleted"
+    if (token := request.query.get("restoreToken")) and token != row.data.get("restoreToken"):
+        raise Refusal(400, f"restoreToken is not that of the soft-deleted object: {token!r}", "invalid")
+    fields = {
+        name: value
+        for name, value in row.data.items()
+        if not name.endswith("DeleteTime") and name not in ("timeDeleted", "restoreToken")
     }
-    made = publish(store, bucket, row.name, metadata, store.join([row.body]), request.conditions)
-    return shown(made, request.base_url, bucket)
+    if acl.is_uniform(bucket):
+        fields.pop("acl", None)
+    made = publish(store, bucket, row.name, fields, store.join([row.body]), request.conditions)
+    return answer(request, bucket, made)
 
 
 def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra: str) -> None:
@@ -111,7 +154,9 @@ def retire(store: Store, bucket: Row, row: Row, *, final: bool = False, **extra:
     store.note("OBJECT_DELETE", row, **extra)
     if kept_s := soft_s(bucket):
         row.state = DELETED
-        row.data |= {"softDeleteTime": now(), "hardDeleteTime": now(kept_s)}
+        row.data |= soft_delete_times(kept_s)
+        if bucket.data.get("hierarchicalNamespace", {}).get("enabled"):
+            row.data["restoreToken"] = str(uuid.uuid4())
         store.put(row)
     else:
         store.delete(row)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from infra.local.storage.answer import Refusal
+from infra.local.storage.request import Request
 from infra.local.storage.store import Row
 
+_NUMBERS = frozenset({f"if{kind}{match}Match" for kind in ("Generation", "Metageneration") for match in ("", "Not")})
 _MISMATCH = "A precondition of the request does not hold for the object"
 
 
@@ -16,6 +19,9 @@ def check(given: Mapping[str, str], there: Row | None, *, reads: bool = False) -
     `there`: None means that there is no object, which has generation 0. `given` holds the headers If-Match and
     If-None-Match as `ifMatch` and `ifNoneMatch`.
     """
+    for name, value in given.items():
+        if name in _NUMBERS and not value.isdecimal():
+            raise Refusal(400, f"{name} must be a whole number, not {value!r}", "invalid")
     generation = str(there.generation) if there else "0"
     metageneration = str(there.data["metageneration"]) if there else None
     if given.get("ifGenerationMatch", generation) != generation:
@@ -30,6 +36,14 @@ def check(given: Mapping[str, str], there: Row | None, *, reads: bool = False) -
         or ("ifNoneMatch" in given and _names(given["ifNoneMatch"], there))
     ):
         raise Refusal(304 if reads else 412, _MISMATCH, "conditionNotMet")
+
+
+def check_version(request: Request, there: Row, fields: Mapping[str, Any]) -> None:
+    """Refuse (412) a change of another metageneration than the one that the query or a patch's body names."""
+    body = fields.get("metageneration") if request.method == "PATCH" else None
+    named = request.query.get("metageneration") or body
+    if named is not None:
+        check({"ifMetagenerationMatch": str(named)}, there)
 
 
 def check_source(given: Mapping[str, str], there: Row) -> None:

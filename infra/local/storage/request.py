@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Mapping
+from datetime import datetime
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
+from infra.local.storage.addresses import path_of
 from infra.local.storage.answer import Refusal
 
 _CONDITIONS = {
@@ -20,6 +22,13 @@ _CONDITIONS = {
 }
 
 
+class PolicyChecker(Protocol):
+    """Checks the policy documents of forms."""
+
+    def check_policy(self, policy: str, fields: Mapping[str, str], expiration: datetime, /) -> None:
+        """Refuse a form whose policy is expired or signed differently."""
+
+
 class Request:
     """A request. A large `body` is mapped from the file `spool`; `params` are the variables of the route."""
 
@@ -27,11 +36,13 @@ class Request:
         self, method: str, address: str, headers: Message, body: bytes | mmap.mmap = b"", spool: Path | None = None
     ) -> None:
         self.method = headers.get("x-http-method-override") or method
-        self.path, _, query = address.partition("?")
-        self.pairs = parse_qsl(query, keep_blank_values=True)
+        self.raw_path, _, self.raw_query = address.partition("?")
+        self.path = path_of(self.raw_path, headers.get("Host", ""))
+        self.pairs = parse_qsl(self.raw_query, keep_blank_values=True)
         self.query = dict(self.pairs)
         self.headers, self.body, self.spool = headers, body, spool
         self.params: dict[str, str] = {}
+        self.signing_keys: PolicyChecker | None = None
         self.base_url = f"http://{headers.get('Host', '127.0.0.1')}"
 
     @property
@@ -70,6 +81,8 @@ def json_object(text: bytes) -> Mapping[str, Any]:
     """Parse a JSON object. Refuses other values."""
     try:
         found = json.loads(text or b"{}")
+        if b"\\ud" in text.lower():  # half of a surrogate pair alone is not text
+            json.dumps(found, ensure_ascii=False).encode()
     except ValueError as exc:
         raise Refusal(400, f"The body is not JSON: {exc}", "parseError") from exc
     if not isinstance(found, Mapping):

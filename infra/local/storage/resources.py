@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from infra.local.storage import acl
 from infra.local.storage.store import Row
 
 # Fields that only the server sets.
@@ -15,58 +16,92 @@ _OURS = frozenset({
     "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "etag", "projectNumber",
     "owner", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "softDeleteTime", "hardDeleteTime",
     "size", "md5Hash", "crc32c", "componentCount", "customerEncryption", "retentionExpirationTime", "restoreToken",
-    "locationType", "holdReleased", "iam"
+    "locationType", "holdReleased", "iam", "project", "timeFinalized"
 })
 # fmt: on
 
 # Fields that a replacement keeps.
-_KEPT = frozenset({"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration"})
+_KEPT = frozenset(
+    {"contentType", "storageClass", "location", "acl", "defaultObjectAcl", "iamConfiguration", "customTime"}
+)
 
-# Fields that responses omit, except in the `full` projection.
-_HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased"})
+# Fields that exist always; an empty object in a patch leaves them as they are.
+_ALWAYS = frozenset({"iamConfiguration", "softDeletePolicy"})
+
+# Fields that responses omit: these are for the server alone, or have another representation.
+_HIDDEN = frozenset({"acl", "defaultObjectAcl", "iam", "holdReleased", "project"})
 
 
-def now(later_s: float = 0.0) -> str:
-    """The time in `later_s` seconds, in RFC 3339 with microseconds."""
-    return (datetime.now(UTC) + timedelta(seconds=later_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def now() -> str:
+    """The time, in RFC 3339 with microseconds."""
+    return _text(datetime.now(UTC))
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def soft_delete_times(kept_s: int) -> dict[str, str]:
+    """When a resource is deleted softly, now, and when it will be deleted for good."""
+    began = datetime.now(UTC)
+    return {"softDeleteTime": _text(began), "hardDeleteTime": _text(began + timedelta(seconds=kept_s))}
 
 
 def writable(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that a client may set."""
-    return {name: value for name, value in asked.items() if name not in _OURS and value is not None}
+    return _whole({name: value for name, value in asked.items() if name not in _OURS and value is not None})
 
 
-def change(row: Row, asked: Mapping[str, Any], *, replace: bool = False) -> None:
-    """Merge fields (RFC 7396), or replace all that a client may set, and increment the metageneration."""
+def changed(data: Mapping[str, Any], asked: Mapping[str, Any], *, replace: bool = False) -> dict[str, Any]:
+    """The data with fields merged (RFC 7396; an empty object clears), or with all replaced that a client may set."""
     fields = {name: value for name, value in asked.items() if name not in _OURS}
     if replace:
-        gone = [name for name in row.data if name not in _OURS | _KEPT]
-        row.data = {name: value for name, value in row.data.items() if name not in gone} | writable(fields)
-    else:
-        row.data = _merged(row.data, fields)
-    row.data |= {"metageneration": str(int(row.data["metageneration"]) + 1), "updated": now()}
+        kept = {name: value for name, value in data.items() if name in _OURS | _KEPT}
+        return kept | writable(fields)
+    cleared = {name: None for name, value in fields.items() if value == {} and name not in _ALWAYS}
+    return _whole(_merged(data, fields | cleared))
 
 
-def shown(row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False) -> dict[str, Any]:
-    """The resource of a bucket or an object for a response; access control only in the `full` projection."""
+def renew(row: Row, data: dict[str, Any]) -> bool:
+    """Give a row its new data and the next metageneration; False where nothing differs."""
+    if data == row.data:
+        return False
+    row.data = data | {"metageneration": str(int(row.data["metageneration"]) + 1), "updated": now()}
+    return True
+
+
+def shown(
+    row: Row, base_url: str, bucket: Row | None = None, *, full: bool = False, keyed: bool = False
+) -> dict[str, Any]:
+    """The resource of a bucket or an object for a response; access control only in the `full` projection.
+
+    `keyed`: the request has the object's encryption key, without which an encrypted object has no hashes.
+    """
     path = f"/storage/v1/b/{quote(row.name if row.kind == 'bucket' else row.parent, safe='')}"
-    data = row.data if full else {name: value for name, value in row.data.items() if name not in _HIDDEN}
     fields = {
         "kind": f"storage#{row.kind}",
         "name": row.name,
         "etag": row.etag,
         "generation": str(row.generation),
-        **data,
+        **{name: value for name, value in row.data.items() if name not in _HIDDEN},
     }
+    owning = row if row.kind == "bucket" else bucket
+    if full and owning and not acl.is_uniform(owning):
+        for field in acl.LISTS if row.kind == "bucket" else ("acl",):
+            fields[field] = [acl.represented(row, field, each, base_url) for each in acl.entries(row, field, owning)]
+        fields["owner"] = {"entity": acl.owner(owning)}
     if row.kind == "bucket":
         return {**fields, "id": row.name, "selfLink": base_url + path}
     where = f"/o/{quote(row.name, safe='')}"
     if bucket and (until := retained_until(row, bucket)):
         fields["retentionExpirationTime"] = until
+    if "customerEncryption" in fields and not keyed:
+        fields = {name: value for name, value in fields.items() if name not in ("md5Hash", "crc32c")}
     return {
         **fields,
         "id": f"{row.parent}/{row.name}/{row.generation}",
         "bucket": row.parent,
+        "timeFinalized": row.data["timeCreated"],
         "selfLink": base_url + path + where,
         "mediaLink": f"{base_url}/download{path}{where}?generation={row.generation}&alt=media",
     }
@@ -79,7 +114,7 @@ def retained_until(row: Row, bucket: Row) -> str | None:
     if not period or row.data.get("eventBasedHold"):
         return str(until) if until else None
     began = datetime.fromisoformat(row.data.get("holdReleased") or row.data["timeCreated"])
-    return (began + timedelta(seconds=int(period))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _text(began + timedelta(seconds=int(period)))
 
 
 def soft_s(bucket: Row) -> int:
@@ -101,6 +136,12 @@ def page(entries: Iterable[tuple[str, Any]], most: int) -> tuple[list[tuple[str,
             return found, found[-1][0]
         found.append(entry)
     return found, None
+
+
+def _whole(data: dict[str, Any]) -> dict[str, Any]:
+    """The data without settings that are empty, which the cloud does not return."""
+    empty: tuple[Any, ...] = ({}, [], {"rule": []}, {"custom": {}})
+    return {name: value for name, value in data.items() if value not in empty or name in acl.LISTS}
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import sqlite3
@@ -196,13 +197,14 @@ class Store:
         if spool:
             os.link(spool, self.bodies / body)
         elif not small:
-            (self.bodies / body).write_bytes(content)
+            with (self.bodies / body).open("wb") as file:
+                _write(file, memoryview(content))
         return body
 
     def append(self, body: str, content: memoryview) -> None:
         """Append to a body that was saved with `grows`."""
         with (self.bodies / body).open("ab") as file:
-            file.write(content)
+            _write(file, content)
 
     def size(self, body: str) -> int:
         """Bytes of a body that was saved with `grows`."""
@@ -238,3 +240,11 @@ class Store:
                 size += len(chunk)
         hashes = {"md5Hash": md5.digest(), "crc32c": crc.to_bytes(4, "big")}
         return {"size": str(size), **{name: base64.b64encode(each).decode() for name, each in hashes.items()}}
+
+
+def _write(file: BinaryIO, content: memoryview) -> None:
+    """Write bytes in pieces. The pages of a mapped file leave the memory after each, or a large one would fill it."""
+    for start in range(0, len(content), _MIB):
+        file.write(content[start : start + _MIB])
+        if isinstance(content.obj, mmap.mmap):
+            content.obj.madvise(mmap.MADV_DONTNEED)

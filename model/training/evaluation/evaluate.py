@@ -29,6 +29,9 @@ from model.training.errors import DatasetError
 from model.training.evaluation.baselines import logistic_regression, majority
 from model.training.evaluation.scoring import Scored, score_images
 
+# What is evaluated where no images are named.
+TEST_IMAGES = "test images of Fashion-MNIST"
+
 # Values of k for top-k accuracy.
 _TOP = 2, 3, 5
 

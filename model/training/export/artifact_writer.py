@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from model.artifact.golden import record
-from model.artifact.load import CARD, ENGINES, open_engine
+from model.artifact.load import CARD, ENGINES, EVALUATION, open_engine
 from model.artifact.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, describe_file, digest_of
 from model.drift import KEY, Reference
 from model.engines.base import PROBABILITIES, Signature
@@ -24,7 +24,7 @@ from model.training.export.activation_maps import Explain
 from model.training.export.benchmark import Speed
 from model.training.export.source import Endpoints
 
-_NOT_IN_DIGEST = (CARD, GOLDEN, MANIFEST, "training")
+_NOT_IN_DIGEST = (CARD, EVALUATION, GOLDEN, MANIFEST, "training")
 
 
 def write_saved_model(folder: Path, network: Any, shape: Sequence[int], explain: Explain | None) -> Endpoints:

@@ -16,11 +16,11 @@ import numpy as np
 
 from model.artifact.load import Artifact, load_engine
 from model.engines.base import Images, Scores
-from model.metrics import Numbers, accuracy, confusion
 from model.training.data import idx
 from model.training.data.labelled import labelled_images
 from model.training.errors import ExportError
-from model.training.evaluation.scoring import score_images
+from model.training.evaluation.evaluate import TEST_IMAGES, Evaluation, assess
+from model.training.evaluation.keep import keep
 from model.training.export.benchmark import compare
 from model.training.export.calibration_data import SAMPLES, CalibrationData
 from model.training.export.package import pack
@@ -69,12 +69,13 @@ def export(run: Path, out: Path, data: Path | None = None, quick: bool = False) 
 
     def describe(artifact: Artifact) -> str:
         # The test images are used only for the card: variant selection has used the validation images.
-        matrix = _tested(artifact, idx.load("test", data))
+        tested = _tested(artifact, idx.load("test", data))
+        keep(tested, artifact.folder, TEST_IMAGES)
         _keep_run(run, artifact.folder / "training", network)
         size = sum(path.stat().st_size for path in artifact.folder.rglob("*") if path.is_file())
         if size > MAX_SIZE:
             raise ExportError(f"the artifact is {size:,} bytes; at most {MAX_SIZE:,} are allowed")
-        return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, matrix)
+        return describe_model(config, source.parameters, len(epochs_of(history)), signature.labels, tested.confusion)
 
     return pack(ExportJob(source, signature, config.name, config.version, source.engines, trial, quick), out, describe)
 
@@ -99,14 +100,15 @@ def _keep_run(run: Path, training: Path, network: Any) -> None:
     network.save(training / CHECKPOINT, include_optimizer=False)
 
 
-def _tested(artifact: Artifact, test: idx.Split) -> Numbers:
-    """The confusion matrix of the artifact's fastest engine on the test images, scored as files."""
-    _, engine = load_engine(artifact)
-    scored = score_images(engine, labelled_images(test))
-    engine.close()
-    matrix = confusion(test.labels, scored.scores.argmax(axis=1), len(artifact.signature.labels))
-    _say(f"test accuracy {accuracy(matrix):.2%}")
-    return matrix
+def _tested(artifact: Artifact, test: idx.Split) -> Evaluation:
+    """The evaluation of the artifact's fastest engine on the test images, scored as files."""
+    name, engine = load_engine(artifact)
+    try:
+        found = assess(artifact, name, engine, labelled_images(test))
+    finally:
+        engine.close()
+    _say(f"test accuracy {found.accuracy:.2%}")
+    return found
 
 
 def _predict(network: Any, images: Images) -> Scores:

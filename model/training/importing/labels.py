@@ -22,7 +22,7 @@ _MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 def labels_for(outputs: int, path: Path | None, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """One label for each output, two for a single one: those of the file at `path`, else the model's `own`, else
-    ImageNet's for 1,000 and 1,001 outputs (the first is `background`).
+    ImageNet's for 1,000 and 1,001 outputs (the first is `background`). One for 1,001 outputs fits 1,000 too.
 
     Raises SourceError when the number of labels differs from the outputs, or when the labels cannot be read.
     """
@@ -38,6 +38,8 @@ def labels_for(outputs: int, path: Path | None, own: tuple[str, ...] | None = No
     labels = read_labels(path)
     if len(labels) == IMAGENET and outputs == IMAGENET + 1:
         labels = (BACKGROUND, *labels)
+    if len(labels) == IMAGENET + 1 and outputs == IMAGENET and labels[0] == BACKGROUND:
+        labels = labels[1:]
     if len(labels) != needed:
         raise SourceError(f"{path} names {len(labels)} labels; the model {given}")
     return labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -22,14 +21,7 @@ from tests.bench.parts import ROOT
 
 TORCHVISION = "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0"
 
-_RECIPE = {
-    "decode_size": 512,
-    "steps": [
-        {"op": "rgb"},
-        {"op": "crop", "width": 224, "height": 224, "share": 0.875, "resampling": "bicubic"},
-        {"op": "scale", "factor": 1 / 128, "offset": -127 / 128},
-    ],
-}
+_RECIPE = ROOT / "model" / "training" / "recipes" / "efficientnet-lite0.json"
 
 
 def subjects(weights: Path, photos: Photos) -> list[Subject]:
@@ -97,7 +89,7 @@ def _real(values: Any, tensor: Any) -> Any:
 def _onnx(file: Path) -> Made:
     """ONNX names no framework that made it: the same runtime, called without this project, gives the scores."""
     shutil.copyfile(file, file.name)
-    Path("lite0.json").write_text(json.dumps(_RECIPE))
+    shutil.copyfile(_RECIPE, "lite0.json")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
