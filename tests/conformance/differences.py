@@ -10,6 +10,7 @@ GOOGLE: dict[str, str] = {
     "test_a_message_over_10_mb_is_refused": "publish has no size limit",
     "test_expires_by_default": "subscriptions have no expiration policy",
     "test_a_missing_resource_is_named": "NOT_FOUND does not name the resource",
+    "test_bad_attempts_are_refused": "wrong attempts are OUT_OF_RANGE",
     "test_a_short_ack_deadline_is_refused": "ack deadlines under 10 s are accepted",
     "test_backoff_between_deliveries": "the retry policy does not delay the first redelivery, others by whole seconds",
     "test_snapshots_are_listed_changed_and_deleted": "UpdateSnapshot is not there",

@@ -85,12 +85,49 @@ def test_stale_ack_ids_are_named_and_the_others_take_effect(cloud: Cloud, method
 
 
 @ours
-def test_many_stale_ack_ids_fit_into_one_error(cloud: Cloud) -> None:
-    _, subscription = _subscription(cloud)
-    with pytest.raises(exceptions.InvalidArgument, match="2500 acknowledgement ids"):
-        cloud.subscriber.acknowledge(
-            subscription=subscription, ack_ids=[str(10**16 + number) for number in range(2500)]
-        )
+@pytest.mark.parametrize("method", ["acknowledge", "modify_ack_deadline"])
+def test_more_stale_ack_ids_than_an_error_can_name_are_named_by_several(cloud: Cloud, method: str) -> None:
+    """No id may be taken for acked because an error does not name it."""
+    topic, subscription = _subscription(cloud)
+    cloud.publisher.publish(topic, b"x").result(10)
+    (good,) = pull(cloud, subscription)
+    stale = [str(10**15 + number) for number in range(200)]
+    request: dict[str, Any] = {"subscription": subscription, "ack_ids": [*stale[:100], good.ack_id, *stale[100:]]}
+    if method != "acknowledge":
+        request["ack_deadline_seconds"] = 0
+    named: list[str] = []
+    for error in (exceptions.Aborted, exceptions.Aborted, exceptions.InvalidArgument):
+        with pytest.raises(error) as refused:
+            getattr(cloud.subscriber, method)(request)
+        (info,) = refused.value.details
+        assert set(info.metadata.values()) == {"PERMANENT_FAILURE_INVALID_ACK_ID"}
+        named += info.metadata
+        request["ack_ids"] = [ack_id for ack_id in request["ack_ids"] if ack_id not in info.metadata]
+    assert request["ack_ids"] == [good.ack_id]
+    assert sorted(named) == stale
+    with pytest.raises(exceptions.InvalidArgument):  # the last call processed it
+        ack(cloud, subscription, [good])
+
+
+@ours
+def test_a_stock_client_learns_of_every_stale_ack_id(cloud: Cloud) -> None:
+    topic, subscription = _subscription(cloud)
+    settled: queue.Queue[BaseException | None] = queue.Queue()
+    held: list[Message] = []
+    stream = cloud.subscriber.subscribe(subscription, held.append)
+    messages = [types.PubsubMessage(data=b"x")] * 150
+    cloud.publisher.transport.publish(types.PublishRequest(topic=topic, messages=messages))
+    assert until(lambda: len(held) == 150)
+    ack_ids = [each.ack_id for each in held]
+    for part in (ack_ids[:75], ack_ids[75:]):
+        cloud.subscriber.modify_ack_deadline(subscription=subscription, ack_ids=part, ack_deadline_seconds=0)
+    for each in held[:150]:
+        each.ack_with_response().add_done_callback(lambda future: settled.put(future.exception(0)))
+    errors = [settled.get(timeout=20) for _ in range(150)]
+    stream.cancel()
+    stream.result(10)
+    assert all(isinstance(each, AcknowledgeError) for each in errors)
+    assert {getattr(each, "error_code", each) for each in errors} == {AcknowledgeStatus.INVALID_ACK_ID}
 
 
 @ours

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
 from infra.local.pubsub.delivery import Backlog
-from infra.local.pubsub.lease import PendingMessage
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.push import Pusher
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.token import Tokens
 from infra.local.pubsub.wire import PubsubMessage, PushConfig
 from tests.fault.event_loop import cancel_others
@@ -49,7 +50,7 @@ async def _pushed(replies: list[bytes | None], wanted: int, ack_deadline_s: floa
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     backlog = Backlog(Policy(ack_deadline_s, 0.01, 0.01), lambda held: False, itertools.count(1))
     pusher = Pusher("projects/p/subscriptions/s", PushConfig(push_endpoint=endpoint), backlog, Tokens())
-    backlog.offer(PubsubMessage(data=b"x", message_id="1"), 10)
+    backlog.offer(StoredMessage(1, PubsubMessage(data=b"x", message_id="1").SerializeToString(), time.time_ns()))
     try:
         await asyncio.wait_for(enough.wait(), 5)
         await asyncio.sleep(0.1)  # one too many would come now
@@ -113,7 +114,7 @@ def test_acked_messages_leave_no_deadlines_behind() -> None:
     async def run() -> int:
         backlog = Backlog(Policy(600), lambda held: False, itertools.count(1))
         for _ in range(5000):
-            backlog.offer(object(), 10)
+            backlog.offer(StoredMessage(1, b"", time.time_ns()))
             (lease,) = backlog.take(StubConsumer(), 1)
             backlog.ack([lease.ack_id])
         left = len(backlog._due)
@@ -133,10 +134,10 @@ def test_a_response_stays_under_its_limit() -> None:
     async def run() -> list[list[int]]:
         backlog = Backlog(Policy(600), lambda held: False, itertools.count(1))
         for size in (3_000_000, 400_000, 3_000_000, 9_000_000, 100, 200):
-            backlog.offer(PendingMessage, size)
+            backlog.offer(StoredMessage(1, bytes(size - 64), time.time_ns()))
         taken = []
         while leases := backlog.take(StubConsumer(), 10):
-            taken.append([lease.held.size for lease in leases])
+            taken.append([lease.held.message.size for lease in leases])
         backlog.close()
         return taken
 

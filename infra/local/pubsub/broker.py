@@ -13,30 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.lease import PendingMessage
+from infra.local.pubsub.offers import Offer, Offers
 from infra.local.pubsub.ordering import backlog
 from infra.local.pubsub.policy import policy_of
-from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_found
+from infra.local.pubsub.refusal import Refusal, check_name, not_found
 from infra.local.pubsub.resources import Subscription, Topic
 from infra.local.pubsub.retention import Snapshot
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.token import Tokens
-from infra.local.pubsub.wire import PubsubMessage
-
-# Bytes of one publish request, and of the data and attributes of one message.
-PUBLISH_LIMIT = 10_000_000
-
-# Bytes of an ordering key.
-KEY_LIMIT = 1024
 
 # Topic of a subscription whose topic was deleted, as in the cloud.
 DELETED_TOPIC = "_deleted-topic_"
-
-# Bytes that a response adds to a message: the ack id, the attempt, lengths.
-_OVERHEAD = 64
-
-
-def wire_size(message: Any) -> int:
-    """Bytes of a message in a response."""
-    return int(message.ByteSize()) + _OVERHEAD
 
 
 class Broker:
@@ -48,6 +35,7 @@ class Broker:
         self.subscriptions: dict[str, Subscription] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.tokens = Tokens()
+        self.offers = Offers()
         self._pushing = asyncio.Event()
         # Microseconds since the epoch, so that an id of an earlier run or of a deleted subscription never repeats.
         self._ids = itertools.count(max(first_id, time.time_ns() // 1000))
@@ -114,26 +102,28 @@ class Broker:
         subscription.close()
 
     def publish(self, name: str, messages: list[Any]) -> list[str]:
-        """Give messages ids and times, and offer them to every subscription whose filter they match."""
+        """Give checked messages ids and times, and offer them to every subscription whose filter they match."""
         topic = self.topic(name)
-        for message in messages:
-            _check(message)
-        ids = []
+        ids: list[str] = []
+        offers: list[Offer] = []
         now = Timestamp()
         now.GetCurrentTime()
+        published_ns = now.ToNanoseconds()
         for message in messages:
-            message.message_id = str(next(self._ids))
+            number = next(self._ids)
+            message.message_id = str(number)
             message.publish_time.CopyFrom(now)
             ids.append(message.message_id)
-            size = wire_size(message)
+            kept = StoredMessage(number, message.SerializeToString(), published_ns, message.ordering_key)
             if topic.retained is not None:
-                topic.retained.add(message, size)
+                topic.retained.add(kept)
             for log in topic.logs.values():
-                log.add(message, size)
+                log.add(kept)
             for subscription in topic.subscriptions.values():
                 if subscription.matches is None or subscription.matches(message.attributes):
-                    subscription.backlog.index.add(message)
-                    subscription.backlog.offer(message, size)
+                    subscription.backlog.index.add(kept)
+                    offers.append((subscription.backlog, kept))
+        self.offers.add(offers)
         return ids
 
     def push(self) -> None:
@@ -150,25 +140,14 @@ class Broker:
     def _dead_letter(self, subscription: Subscription, held: PendingMessage) -> bool:
         """Publish a message to the dead-letter topic, with the attributes that name its source."""
         _, project, _, short = subscription.config.name.split("/")
-        dead_letter = PubsubMessage()
-        dead_letter.CopyFrom(held.message)
+        dead_letter = held.message.parse()
+        published = dead_letter.publish_time.ToJsonString()
         dead_letter.attributes["CloudPubSubDeadLetterSourceSubscription"] = short
         dead_letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = project
         dead_letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(held.attempts)
-        published = held.message.publish_time.ToJsonString()
         dead_letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = published
         try:
             self.publish(subscription.backlog.policy.dead_letter_topic, [dead_letter])
         except Refusal:
             return False
         return True
-
-
-def _check(message: Any) -> None:
-    if not message.data and not message.attributes:
-        raise invalid("A message is empty; it must have data or at least one attribute")
-    size = len(message.data) + sum(len(key.encode()) + len(value.encode()) for key, value in message.attributes.items())
-    if size > PUBLISH_LIMIT:
-        raise invalid(f"A message has {size} bytes of data and attributes; at most {PUBLISH_LIMIT} are allowed")
-    if len(message.ordering_key) > KEY_LIMIT // 4 and len(message.ordering_key.encode()) > KEY_LIMIT:
-        raise invalid(f"An ordering key is longer than {KEY_LIMIT} bytes")

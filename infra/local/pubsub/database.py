@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 _FORMAT = 1
 _TABLES = """
@@ -84,19 +83,22 @@ class Database:
         return {(kind, name): (shelf, config) for kind, name, shelf, config in found}
 
     def messages(self) -> sqlite3.Cursor:
-        """Rows of shelf, failed attempts and the serialised message, oldest first."""
+        """Rows of shelf, failed attempts, message id and the serialised message, oldest first."""
         return self._db.execute(
-            "SELECT shelf, attempts, body FROM places JOIN messages ON id = message ORDER BY message"
+            "SELECT shelf, attempts, id, body FROM places JOIN messages ON id = message ORDER BY message"
         )
 
     def write(
-        self, resources: Mapping[ResourceKey, Row | None], places: Mapping[Place, int | None], bodies: Mapping[int, Any]
+        self,
+        resources: Mapping[ResourceKey, Row | None],
+        places: Mapping[Place, int | None],
+        bodies: Mapping[int, bytes],
     ) -> None:
         """Write all changes in one transaction. None deletes; `bodies`: new messages by id. Raises sqlite3.Error."""
         put = [(*place, attempts) for place, attempts in places.items() if attempts is not None]
         # Sorted by id. A message that was added and dropped within one batch is not written.
         new = sorted({message for message, _, _ in put} & bodies.keys())
-        blobs = [bodies[number].SerializeToString() for number in new]
+        blobs = [bodies[number] for number in new]
         ends, end = [], 1
         for number, blob in zip(new, blobs, strict=True):
             ends.append((number, end, len(blob)))

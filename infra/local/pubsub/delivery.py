@@ -11,13 +11,13 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from infra.local.pubsub.lease import Consumer, Forward, Lease, PendingMessage
 from infra.local.pubsub.message_index import NO_INDEX, MessageIndex
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import invalid
-from infra.local.pubsub.retention import Log, RetainedMessage
+from infra.local.pubsub.retention import Log
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 # Deadlines within this many seconds count as reached.
@@ -44,9 +44,9 @@ class Backlog:
         self._sequence = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def offer(self, message: Any, size: int, published_at: float = 0.0, attempts: int = 0) -> None:
-        """Add a message that is already in the index. `published_at`: 0 for now; `attempts`: failed deliveries."""
-        self._ready.append(PendingMessage(message, size, published_at or time.time(), attempts))
+    def offer(self, message: StoredMessage, attempts: int = 0) -> None:
+        """Add a message that is already in the index. `attempts`: failed deliveries."""
+        self._ready.append(PendingMessage(message, attempts))
         self._wake_next()
 
     def take(
@@ -59,16 +59,16 @@ class Backlog:
         taken: list[Lease] = []
         ready, budget = self._ready, min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
-        horizon = time.time() - self.policy.retention_s
+        horizon = time.time_ns() - int(self.policy.retention_s * 1e9)
         while ready and len(taken) < limit:
-            if ready[0].published_at < horizon:
+            if ready[0].message.published_ns < horizon:
                 self.index.drop(ready.popleft().message)
                 continue
             # Checked before a message is added, because a response over the client's limit would never arrive.
-            if taken and ready[0].size > budget:
+            if taken and ready[0].message.size > budget:
                 break
             held = ready.popleft()
-            budget -= held.size
+            budget -= held.message.size
             taken.append(self._lease(held, deadline, consumer))
         if taken:
             self._arm()
@@ -86,6 +86,10 @@ class Backlog:
         if len(self._due) > 1000 and len(self._due) > 2 * len(self._leases):
             self._sweep()
         return stale
+
+    def stale(self, ack_ids: Iterable[str]) -> list[str]:
+        """Those of these ids that have no lease."""
+        return [ack_id for ack_id in ack_ids if ack_id not in self._leases]
 
     def modify(self, ack_ids: Iterable[str], seconds: Iterable[int]) -> list[str]:
         """Set deadlines to `seconds` from now, where 0 is a nack; returns the ids without a lease."""
@@ -141,15 +145,15 @@ class Backlog:
         resting = {entry[2] for entry in self._due if isinstance(entry[2], PendingMessage)}
         return resting | {lease.held for lease in self._leases.values()} | set(self._ready)
 
-    def reset(self, messages: Iterable[RetainedMessage]) -> None:
+    def reset(self, messages: Iterable[StoredMessage]) -> None:
         """Replace all messages by these, and revoke every lease."""
         for ack_id in list(self._leases):
             self._settle(ack_id)
         self._clear()
         unacked = list(messages)
-        self.index = self.index.renewed(kept.message for kept in unacked)
-        for kept in unacked:
-            self.offer(kept.message, kept.size, kept.published_at)
+        self.index = self.index.renewed(unacked)
+        for message in unacked:
+            self.offer(message)
 
     def close(self) -> None:
         """Drop all messages, because the subscription is deleted or the server stops."""
@@ -185,7 +189,7 @@ class Backlog:
     def _settle(self, ack_id: str) -> Lease | None:
         if lease := self._find(ack_id):
             del self._leases[ack_id]
-            lease.consumer.settled(lease.held.size)
+            lease.consumer.settled(lease.held.message.size)
         return lease
 
     def _failed(self, held: PendingMessage) -> None:
@@ -198,7 +202,7 @@ class Backlog:
     def _done(self, held: PendingMessage) -> None:
         """Remove a message that was acked or dead-lettered."""
         if self.acked is not None:
-            self.acked.add(held.message, held.size, held.published_at)
+            self.acked.add(held.message)
         self.index.drop(held.message)
 
     def _again(self, held: PendingMessage) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
@@ -15,6 +17,24 @@ _REASON = "PERMANENT_FAILURE_INVALID_ACK_ID"
 _NAMED = 80
 
 
+def check_nameable(backlog: Backlog, ack_ids: Iterable[str]) -> None:
+    """With exactly-once delivery, refuse a request with more ids without a lease than an error can name.
+
+    A client takes an id that the error of an ack does not name for processed, or for failed. So nothing is processed:
+    the error is transient, it names the first of these ids for good, and clients send the others again.
+    """
+    if not backlog.policy.exactly_once:
+        return
+    stale = backlog.stale(ack_ids)
+    if len(stale) > _NAMED:
+        raise _refusal(
+            grpc.StatusCode.ABORTED,
+            f"More than {_NAMED} acknowledgement ids in the request were invalid, and nothing was processed. Send the "
+            "request again without the ids that the details of this error name.",
+            stale[:_NAMED],
+        )
+
+
 def check_stale(backlog: Backlog, stale: list[str]) -> None:
     """With exactly-once delivery, refuse ack ids without a lease and name each of them, as the cloud does.
 
@@ -22,15 +42,19 @@ def check_stale(backlog: Backlog, stale: list[str]) -> None:
     """
     if not stale or not backlog.policy.exactly_once:
         return
-    message = (
+    raise _refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
         f"{len(stale)} acknowledgement ids in the request were invalid. They have expired, belong to an earlier "
-        "delivery of the message, or are malformed."
+        "delivery of the message, or are malformed.",
+        stale,
     )
+
+
+def _refusal(code: grpc.StatusCode, message: str, stale: list[str]) -> Refusal:
     info = error_details_pb2.ErrorInfo(
-        reason=_REASON, domain="pubsub.googleapis.com", metadata=dict.fromkeys(stale[:_NAMED], _REASON)
+        reason=_REASON, domain="pubsub.googleapis.com", metadata=dict.fromkeys(stale, _REASON)
     )
     detail = any_pb2.Any()
     detail.Pack(info)
-    code = grpc.StatusCode.INVALID_ARGUMENT
     status = status_pb2.Status(code=code.value[0], message=message, details=[detail])
-    raise Refusal(code, message, status.SerializeToString())
+    return Refusal(code, message, status.SerializeToString())

@@ -16,6 +16,7 @@ from infra.local.pubsub.lease import Consumer, Forward, Lease
 from infra.local.pubsub.ordering import OrderedBacklog
 from infra.local.pubsub.policy import Policy
 from infra.local.pubsub.refusal import Refusal
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 # Seconds by which a reordered message is delayed.
@@ -32,16 +33,16 @@ class FaultyBacklog(Backlog):
         super().__init__(policy, forward, ids)
         self._faults = faults
 
-    def offer(self, message: Any, size: int, published_at: float = 0.0, attempts: int = 0) -> None:
+    def offer(self, message: StoredMessage, attempts: int = 0) -> None:
         if message.ordering_key:
-            super().offer(message, size, published_at, attempts)
+            super().offer(message, attempts)
             return
         for _ in range(1 + self._faults.happens("duplicate")):
             wait = self._faults.plan.delay_s and self._faults.number("delay_s") * self._faults.plan.delay_s
             if wait := wait + self._faults.happens("reorder") * _OVERTAKEN_S:
-                asyncio.get_running_loop().call_later(wait, self._offer_late, message, size, published_at, attempts)
+                asyncio.get_running_loop().call_later(wait, self._offer_late, message, attempts)
             else:
-                super().offer(message, size, published_at, attempts)
+                super().offer(message, attempts)
 
     def take(
         self, consumer: Consumer, limit: int, *, budget: int = RESPONSE_LIMIT, deadline_s: float = 0.0
@@ -55,9 +56,9 @@ class FaultyBacklog(Backlog):
     def ack(self, ack_ids: Iterable[str]) -> list[str]:
         return super().ack([ack_id for ack_id in ack_ids if not self._faults.happens("lose_acks")])
 
-    def _offer_late(self, message: Any, size: int, published_at: float, attempts: int) -> None:
+    def _offer_late(self, message: StoredMessage, attempts: int) -> None:
         if not self.closed:
-            super().offer(message, size, published_at, attempts)
+            super().offer(message, attempts)
 
     def _expire(self, ack_ids: list[str]) -> None:
         if not self.closed:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from infra.local.pubsub.stored_message import StoredMessage
 
 
 class Consumer(Protocol):
@@ -21,11 +23,9 @@ class Consumer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PendingMessage:
-    """A message to deliver to one subscription. `size`: bytes on the wire; `published_at`: epoch seconds."""
+    """A message to deliver to one subscription, and its failed deliveries so far."""
 
-    message: Any
-    size: int
-    published_at: float
+    message: StoredMessage
     attempts: int = 0
 
 

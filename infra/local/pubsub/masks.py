@@ -10,13 +10,14 @@ from infra.local.pubsub.refusal import invalid
 def merged(current: Any, update: Any, mask: Any, *, immutable: frozenset[str]) -> Any:
     """A copy of `current` with the fields of `mask` from `update`. Refuses an invalid mask with INVALID_ARGUMENT."""
     if not mask.paths:
-        raise invalid("The update_mask is empty; it must name at least one field")
+        raise invalid("The update_mask must be set, and must contain a non-empty paths list")
+    kind = current.DESCRIPTOR.name
     for path in mask.paths:
         field = path.partition(".")[0]
         if field not in current.DESCRIPTOR.fields_by_name:
-            raise invalid(f"Invalid update_mask: {path} is not a field of {current.DESCRIPTOR.name}")
+            raise invalid(f"Invalid update_mask: '{path}' is not a known {kind} field; names have the form push_config")
         if field in immutable:
-            raise invalid(f"Invalid update_mask: {path} cannot be changed")
+            raise invalid(f"Invalid update_mask: the '{field}' field in the {kind} is not mutable")
     changed = type(current)()
     changed.CopyFrom(current)
     try:

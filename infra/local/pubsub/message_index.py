@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+from infra.local.pubsub.stored_message import StoredMessage
 
 
 class MessageIndex:
@@ -11,16 +12,16 @@ class MessageIndex:
 
     number = 0
 
-    def add(self, message: Any) -> None:
+    def add(self, message: StoredMessage) -> None:
         """The holder has got a message."""
 
-    def drop(self, message: Any) -> None:
+    def drop(self, message: StoredMessage) -> None:
         """The holder has dropped a message."""
 
-    def count(self, message: Any, attempts: int) -> None:
+    def count(self, message: StoredMessage, attempts: int) -> None:
         """Set the number of failed deliveries of a message."""
 
-    def renewed(self, messages: Iterable[Any]) -> MessageIndex:
+    def renewed(self, messages: Iterable[StoredMessage]) -> MessageIndex:
         """A new index with these messages, which replaces this one."""
         return self
 

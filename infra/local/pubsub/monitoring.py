@@ -41,6 +41,7 @@ class Monitoring:
         found = self._broker.subscriptions.get(f"projects/{project}/subscriptions/{asked[1]}")
         if not found:
             return 200, {}
+        self._broker.offers.make_all()
         point = {
             "interval": {"startTime": end, "endTime": end},
             "value": {"int64Value": str(len(found.backlog.read()))},

@@ -6,11 +6,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.lease import Consumer, Forward, Lease, PendingMessage
 from infra.local.pubsub.policy import Policy
+from infra.local.pubsub.stored_message import StoredMessage
 from infra.local.pubsub.wire import RESPONSE_LIMIT
 
 
@@ -49,11 +49,11 @@ class OrderedBacklog(Backlog):
         self._queues: dict[str, KeyQueue] = {}
         self._open: deque[KeyQueue] = deque()
 
-    def offer(self, message: Any, size: int, published_at: float = 0.0, attempts: int = 0) -> None:
+    def offer(self, message: StoredMessage, attempts: int = 0) -> None:
         """Add a message at the end of its key's queue."""
         key = message.ordering_key
         queue = self._queues.setdefault(key, KeyQueue(key)) if key else KeyQueue(key)
-        queue.waiting.append(OrderedMessage(message, size, published_at or time.time(), attempts, queue=queue))
+        queue.waiting.append(OrderedMessage(message, attempts, queue=queue))
         self._update(queue)
 
     def take(
@@ -63,16 +63,16 @@ class OrderedBacklog(Backlog):
         taken: list[Lease] = []
         budget = min(budget, RESPONSE_LIMIT)
         deadline = self._loop.time() + (deadline_s or self.policy.ack_deadline_s)
-        horizon = time.time() - self.policy.retention_s
+        horizon = time.time_ns() - int(self.policy.retention_s * 1e9)
         while self._open and len(taken) < limit:
             queue = self._open[0]
             waiting = queue.waiting
-            while waiting and len(taken) < limit and (not taken or waiting[0].size <= budget):
+            while waiting and len(taken) < limit and (not taken or waiting[0].message.size <= budget):
                 held = waiting.popleft()
-                if held.published_at < horizon:
+                if held.message.published_ns < horizon:
                     self.index.drop(held.message)
                     continue
-                budget -= held.size
+                budget -= held.message.size
                 lease = queue.out[held] = self._lease(held, deadline, consumer)
                 taken.append(lease)
             if waiting and not queue.out:

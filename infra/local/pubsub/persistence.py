@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from google.iam.v1 import policy_pb2
 from google.pubsub_v1 import types
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import Broker, wire_size
+from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database, Row
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.iam import IamPolicy
@@ -19,6 +20,7 @@ from infra.local.pubsub.message_index import NO_INDEX
 from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.retention import Log, Snapshot
 from infra.local.pubsub.schemas import Schemas
+from infra.local.pubsub.stored_message import StoredMessage, read_stored
 from infra.local.pubsub.write_batcher import PersistentIndex, WriteBatcher
 
 # Prefixes of methods that change no resource.
@@ -32,16 +34,20 @@ class Persistence:
         self._broker, self._schemas, self._policies = broker, schemas, policies
         self._batcher = WriteBatcher(database)
         self.written, self.close = self._batcher.written, self._batcher.close
+        broker.offers.stored = self._batcher.written
         holders: dict[int, Backlog | Log] = {}
         for (kind, name), (number, config) in database.resources().items():
             self._restore(kind, name, config)
             if holder := self._holder(kind, name):
                 holder.index = PersistentIndex(self._batcher, number)
                 holders[number] = holder
-        for number, attempts, body in database.messages():
-            message = wire.PubsubMessage.FromString(body)
-            published_at = message.publish_time.ToNanoseconds() / 1e9
-            holders[number].offer(message, wire_size(message), published_at, attempts)
+        message: StoredMessage | None = None
+        gc.disable()  # nothing here is garbage, and to look for it takes almost as long as the rest
+        for number, attempts, message_id, body in database.messages():
+            if message is None or message.number != message_id:  # rows of one message follow each other
+                message = read_stored(message_id, body)
+            holders[number].offer(message, attempts)
+        gc.enable()
 
     def keep(self) -> None:
         """Note the current resources."""
@@ -87,8 +93,12 @@ class Persistence:
     def _row(self, kind: str, name: str, config: Any) -> Row:
         holder = self._holder(kind, name)
         if holder and holder.index is NO_INDEX:  # the resource is new
-            holder.index = self._batcher.new_index(kept.message for kept in holder.read())
+            holder.index = self._batcher.new_index(_messages(holder))
         return holder.index.number if holder else 0, config.SerializeToString() if config else b""
+
+
+def _messages(holder: Backlog | Log) -> list[StoredMessage]:
+    return [held.message for held in holder.read()] if isinstance(holder, Backlog) else holder.read()
 
 
 class DurableService:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-
 from infra.local.pubsub.filter import BadFilter, parse
-from infra.local.pubsub.refusal import Refusal, check_name, invalid, not_covered
+from infra.local.pubsub.limits import check_labels
+from infra.local.pubsub.refusal import check_name, invalid, not_covered
 
-IMMUTABLE = frozenset({"name", "topic", "filter", "enable_message_ordering", "detached"})
+IMMUTABLE = frozenset(
+    {
+        "name", "topic", "filter", "enable_message_ordering", "detached", "state", "tags",
+        "topic_message_retention_duration", "analytics_hub_subscription_info",
+    }
+)  # fmt: skip
 # Settings that this server does not support.
 _NOT_COVERED = (
     "bigquery_config",
     "cloud_storage_config",
     "bigtable_config",
-    "message_transforms",
 )
 _DAY_S = 86_400
 
@@ -64,9 +67,11 @@ def complete(config: Any) -> None:
     """Check a Subscription and fill in the cloud's defaults. Refuses wrong or unsupported settings."""
     check_name("subscriptions", config.name)
     for field in _NOT_COVERED:
-        present = getattr(config, field)
-        if config.HasField(field) if hasattr(present, "DESCRIPTOR") else present:
+        if config.HasField(field):
             raise not_covered(field)
+    check_transforms(config)
+    check_labels(config.labels)
+    config.ClearField("tags")  # the cloud returns none
     endpoint = config.push_config.push_endpoint
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise invalid(f"Invalid push endpoint given (endpoint={endpoint}). It must start with http:// or https://")
@@ -102,6 +107,17 @@ def check_retention(config: Any) -> None:
             raise invalid(f"message_retention_duration is {seconds:g}s; it must be from 600s to {31 * _DAY_S}s")
 
 
+def check_transforms(config: Any) -> None:
+    """Refuse a Topic or a Subscription with message transforms that are in effect; this server runs none."""
+    for number, transform in enumerate(config.message_transforms):
+        kind = transform.WhichOneof("transform")
+        if not kind:
+            raise invalid(f"message_transforms[{number}] has no transform")
+        if not transform.disabled:
+            function = f" ({transform.javascript_udf.function_name})" if kind == "javascript_udf" else ""
+            raise not_covered(f"message_transforms[{number}].{kind}{function}, unless it is disabled,")
+
+
 def _complete_retry(config: Any) -> None:
     if not config.HasField("retry_policy"):
         return
@@ -122,10 +138,7 @@ def _complete_dead_letter(config: Any) -> None:
     check_name("topics", dead.dead_letter_topic)
     dead.max_delivery_attempts = dead.max_delivery_attempts or 5
     if not 5 <= dead.max_delivery_attempts <= 100:
-        raise Refusal(
-            grpc.StatusCode.OUT_OF_RANGE,
-            f"max_delivery_attempts is {dead.max_delivery_attempts}; it must be from 5 to 100",
-        )
+        raise invalid(f"max_delivery_attempts is {dead.max_delivery_attempts}; it must be from 5 to 100")
 
 
 def seconds_of(duration: Any) -> float:

@@ -85,7 +85,7 @@ class Pusher:
     async def _push(self, lease: Lease) -> None:
         counted = self._backlog.policy.max_attempts > 0
         if self.config.HasField("no_wrapper"):
-            body = lease.held.message.data
+            body = lease.held.message.parse().data
             headers = metadata(lease, self._subscription, counted) if self.config.no_wrapper.write_metadata else {}
         else:
             body = wrap(lease, self._subscription, counted=counted)
@@ -113,7 +113,8 @@ class Pusher:
 
 def wrap(lease: Lease, subscription: str, *, counted: bool) -> bytes:
     """The body of a push request; `counted` adds deliveryAttempt, for subscriptions with a dead-letter policy."""
-    message, published = lease.held.message, lease.held.message.publish_time.ToJsonString()
+    message = lease.held.message.parse()
+    published = message.publish_time.ToJsonString()
     wrapped: dict[str, Any] = {
         "messageId": message.message_id,
         "message_id": message.message_id,
@@ -137,7 +138,7 @@ def metadata(lease: Lease, subscription: str, counted: bool) -> dict[str, str]:
 
     An attribute is left out when it is not a valid header, is too long, or has the name of one of this client's.
     """
-    message = lease.held.message
+    message = lease.held.message.parse()
     headers = {
         key: value
         for key, value in message.attributes.items()

@@ -38,6 +38,7 @@ class Subscription:
         """Apply new settings. The backlog stays, even when push becomes pull."""
         keep_s = seconds_of(config.message_retention_duration)
         self.backlog.acked = retained(self.backlog.acked, config.retain_acked_messages, keep_s)
+        config.push_config.SetInParent()  # clients read it without a check, because the cloud always sends it
         self.config = config
         self.backlog.policy = policy_of(config)
         push = config.push_config

@@ -10,41 +10,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.local.pubsub.message_index import NO_INDEX, MessageIndex
-
-
-@dataclass(frozen=True, slots=True)
-class RetainedMessage:
-    """A message, its bytes on the wire, and its publish time (epoch seconds)."""
-
-    message: Any
-    size: int
-    published_at: float
+from infra.local.pubsub.stored_message import StoredMessage
 
 
 class Log:
     """The messages of the last `keep_s` seconds."""
 
-    def __init__(self, keep_s: float = math.inf, messages: Iterable[RetainedMessage] = ()) -> None:
+    def __init__(self, keep_s: float = math.inf, messages: Iterable[StoredMessage] = ()) -> None:
         self.keep_s = keep_s
         self.index: MessageIndex = NO_INDEX
         self._messages = deque(messages)
 
-    def add(self, message: Any, size: int, published_at: float = 0.0) -> None:
-        """Add a message; `published_at`: its publish time, 0 for now."""
+    def add(self, message: StoredMessage) -> None:
+        """Add a message, and drop those that are too old."""
         self.index.add(message)
-        self.offer(message, size, published_at or time.time())
-        horizon = time.time() - self.keep_s
-        while self._messages and self._messages[0].published_at < horizon:
-            self.index.drop(self._messages.popleft().message)
+        self.offer(message)
+        horizon = self._horizon()
+        while self._messages and self._messages[0].published_ns < horizon:
+            self.index.drop(self._messages.popleft())
 
-    def offer(self, message: Any, size: int, published_at: float, attempts: int = 0) -> None:
+    def offer(self, message: StoredMessage, attempts: int = 0) -> None:
         """Add a message that is already in the index."""
-        self._messages.append(RetainedMessage(message, size, published_at))
+        self._messages.append(message)
 
-    def read(self) -> list[RetainedMessage]:
+    def read(self) -> list[StoredMessage]:
         """The messages that are not too old."""
-        horizon = time.time() - self.keep_s
-        return [kept for kept in self._messages if kept.published_at >= horizon]
+        horizon = self._horizon()
+        return [message for message in self._messages if message.published_ns >= horizon]
+
+    def _horizon(self) -> float:
+        """Epoch nanoseconds; messages from before are too old."""
+        return time.time_ns() - self.keep_s * 1e9
 
 
 @dataclass(slots=True)

@@ -11,10 +11,12 @@ import grpc
 
 from infra.local.pubsub import wire
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.limits import check_labels
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.refusal import Refusal, already_exists, check_name, invalid, not_found
 from infra.local.pubsub.resources import Subscription
-from infra.local.pubsub.retention import Log, RetainedMessage, Snapshot
+from infra.local.pubsub.retention import Log, Snapshot
+from infra.local.pubsub.stored_message import StoredMessage
 
 # A snapshot lives 7 days less the age of its oldest message. It is refused when less than an hour remains.
 _LIFE_S, _LEAST_S = 7 * 86_400.0, 3600.0
@@ -31,11 +33,13 @@ class Snapshots:
         project = request.subscription.split("/")[1]
         name = request.name or f"projects/{project}/snapshots/snapshot-{uuid.uuid4().hex}"
         check_name("snapshots", name)
+        check_labels(request.labels)
         if self._find(name):
             raise already_exists(name)
         self._broker.topic(subscription.config.topic)
+        self._broker.offers.make_all()
         owed = _owed(subscription)
-        left = _LIFE_S - (time.time() - min((kept.published_at for kept in owed), default=time.time()))
+        left = _LIFE_S - (time.time() - min((kept.published_ns / 1e9 for kept in owed), default=time.time()))
         if left < _LEAST_S:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -60,7 +64,9 @@ class Snapshots:
     def UpdateSnapshot(self, request: Any) -> Any:
         snapshot = self._snapshot(request.snapshot.name)
         immutable = frozenset({"name", "topic"})
-        snapshot.config = merged(snapshot.config, request.snapshot, request.update_mask, immutable=immutable)
+        config = merged(snapshot.config, request.snapshot, request.update_mask, immutable=immutable)
+        check_labels(config.labels)
+        snapshot.config = config
         return snapshot.config
 
     def DeleteSnapshot(self, request: Any) -> Any:
@@ -70,6 +76,7 @@ class Snapshots:
     def Seek(self, request: Any) -> Any:
         subscription = self._broker.subscription(request.subscription)
         target = request.WhichOneof("target")
+        self._broker.offers.make_all()
         if target == "time":
             _seek_to_time(subscription, self._retained(subscription), request.time.ToNanoseconds())
         elif target == "snapshot":
@@ -81,7 +88,7 @@ class Snapshots:
             raise invalid("A seek needs a time or a snapshot")
         return wire.SeekResponse()
 
-    def _retained(self, subscription: Subscription) -> list[RetainedMessage]:
+    def _retained(self, subscription: Subscription) -> list[StoredMessage]:
         """The messages that the subscription's topic retains."""
         topic = self._broker.topics.get(subscription.config.topic)
         return topic.retained.read() if topic and topic.retained is not None else []
@@ -105,27 +112,25 @@ class Snapshots:
             topic.logs.pop(snapshot.config.name, None)
 
 
-def _owed(subscription: Subscription) -> list[RetainedMessage]:
-    return [RetainedMessage(held.message, held.size, held.published_at) for held in subscription.backlog.read()]
+def _owed(subscription: Subscription) -> list[StoredMessage]:
+    return [held.message for held in subscription.backlog.read()]
 
 
-def _seek_to_time(subscription: Subscription, retained: list[RetainedMessage], at_ns: int) -> None:
+def _seek_to_time(subscription: Subscription, retained: list[StoredMessage], at_ns: int) -> None:
     acked = subscription.backlog.acked.read() if subscription.backlog.acked is not None else []
-    later: list[RetainedMessage] = []
-    earlier: list[RetainedMessage] = []
+    later: list[StoredMessage] = []
+    earlier: list[StoredMessage] = []
     for kept in (*retained, *acked, *_owed(subscription)):
-        (later if kept.message.publish_time.ToNanoseconds() >= at_ns else earlier).append(kept)
+        (later if kept.published_ns >= at_ns else earlier).append(kept)
     _set_unacked(subscription, later, earlier)
 
 
-def _set_unacked(
-    subscription: Subscription, wanted: Iterable[RetainedMessage], others: Iterable[RetainedMessage]
-) -> None:
+def _set_unacked(subscription: Subscription, wanted: Iterable[StoredMessage], others: Iterable[StoredMessage]) -> None:
     """Make the messages of `wanted` that match the filter unacked, and all other known messages acked."""
     backlog, matches = subscription.backlog, subscription.matches
-    unacked = {kept.message.message_id: kept for kept in wanted if matches is None or matches(kept.message.attributes)}
+    unacked = {kept.number: kept for kept in wanted if matches is None or matches(kept.parse().attributes)}
     if backlog.acked is not None:
-        known = {kept.message.message_id: kept for kept in (*others, *backlog.acked.read(), *_owed(subscription))}
-        done = (kept for name, kept in known.items() if name not in unacked)
-        backlog.acked = Log(backlog.acked.keep_s, sorted(done, key=lambda kept: kept.published_at))
-    backlog.reset(sorted(unacked.values(), key=lambda kept: int(kept.message.message_id)))
+        known = {kept.number: kept for kept in (*others, *backlog.acked.read(), *_owed(subscription))}
+        done = (kept for number, kept in known.items() if number not in unacked)
+        backlog.acked = Log(backlog.acked.keep_s, sorted(done, key=lambda kept: kept.published_ns))
+    backlog.reset(sorted(unacked.values(), key=lambda kept: kept.number))

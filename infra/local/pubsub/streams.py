@@ -75,7 +75,7 @@ class Stream(Signal):
             return []
         leases = self._backlog.take(self, limit, budget=budget, deadline_s=self._deadline_s)
         self._messages += len(leases)
-        self._bytes += sum(lease.held.size for lease in leases)
+        self._bytes += sum(lease.held.message.size for lease in leases)
         return leases
 
     def settled(self, size: int) -> None:
@@ -121,5 +121,5 @@ def fill(response: Any, leases: list[Lease], subscription: Subscription) -> Any:
     for lease in leases:
         attempt = lease.held.attempts if counted else 0
         received = response.received_messages.add(ack_id=lease.ack_id, delivery_attempt=attempt)
-        received.message.CopyFrom(lease.held.message)
+        received.message.MergeFromString(lease.held.message.body)
     return response

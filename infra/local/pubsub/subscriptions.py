@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.exactly_once import check_stale
+from infra.local.pubsub.exactly_once import check_nameable, check_stale
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
@@ -66,6 +66,7 @@ class Subscriber(Snapshots):
         if not request.ack_ids:
             raise invalid("There are no ack_ids")
         backlog = self._broker.subscription(request.subscription).backlog
+        check_nameable(backlog, request.ack_ids)
         check_stale(backlog, backlog.ack(request.ack_ids))
         return wire.Empty()
 
@@ -76,6 +77,7 @@ class Subscriber(Snapshots):
         if not 0 <= seconds <= 600:
             raise invalid(f"ack_deadline_seconds is {seconds}; it must be from 0 to 600")
         backlog = self._broker.subscription(request.subscription).backlog
+        check_nameable(backlog, request.ack_ids)
         check_stale(backlog, backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids)))
         return wire.Empty()
 
@@ -86,6 +88,7 @@ class Subscriber(Snapshots):
         wait = 0.0 if request.return_immediately else _PULL_WAIT_S
         if (remaining := context.time_remaining()) is not None:
             wait = min(wait, remaining * 0.9)  # an empty response in time, because an exceeded deadline is an error
+        self._broker.offers.make_all()  # a pull gets everything published before
         signal = Signal()
         subscription.backlog.join(signal)
         try:

@@ -7,13 +7,15 @@ from typing import Any
 from google.pubsub_v1 import types
 
 from infra.local.pubsub import wire
-from infra.local.pubsub.broker import DELETED_TOPIC, PUBLISH_LIMIT, Broker
+from infra.local.pubsub.broker import DELETED_TOPIC, Broker
+from infra.local.pubsub.limits import PUBLISH_LIMIT, check_labels, check_message
 from infra.local.pubsub.masks import merged
-from infra.local.pubsub.policy import check_retention
-from infra.local.pubsub.refusal import already_exists, check_name, invalid, not_covered
+from infra.local.pubsub.policy import check_retention, check_transforms
+from infra.local.pubsub.refusal import already_exists, check_name, invalid
 from infra.local.pubsub.resources import Topic
 from infra.local.pubsub.schemas import Schemas
 
+_IMMUTABLE = frozenset({"name", "satisfies_pzs", "state", "tags"})
 _ACTIVE, _INGESTION_RESOURCE_ERROR = 1, 2
 
 
@@ -32,7 +34,7 @@ class Publisher:
 
     def UpdateTopic(self, request: Any) -> Any:
         topic = self._broker.topic(request.topic.name)
-        config = merged(topic.config, request.topic, request.update_mask, immutable=frozenset({"name"}))
+        config = merged(topic.config, request.topic, request.update_mask, immutable=_IMMUTABLE)
         _check(config, self._schemas)
         topic.configure(config)
         return config
@@ -76,15 +78,22 @@ class Publisher:
             raise invalid(f"There are {len(request.messages)} messages to publish; at most 1000 are allowed")
         if len(request.messages) > 1 and (size := request.ByteSize()) > PUBLISH_LIMIT:
             raise invalid(f"The request is {size} bytes; at most {PUBLISH_LIMIT} are allowed")
-        self._schemas.validate(self._broker.topic(request.topic).config, request.messages)
+        topic = self._broker.topic(request.topic)
+        for message in request.messages:
+            check_message(message)
+        self._schemas.validate(topic.config, request.messages)
         return wire.PublishResponse(message_ids=self._broker.publish(request.topic, request.messages))
 
 
 def _check(config: Any, schemas: Schemas) -> None:
     check_name("topics", config.name)
+    check_labels(config.labels)
     check_retention(config)
-    if config.message_transforms:
-        raise not_covered("message_transforms")
+    check_transforms(config)
+    policy = config.message_storage_policy
+    if config.HasField("message_storage_policy") and not policy.allowed_persistence_regions:
+        raise invalid("message_storage_policy.allowed_persistence_regions is empty; it must name at least one region")
+    config.ClearField("tags")  # the cloud returns none
     # The cloud's state for a source that it cannot reach; this server can reach none.
     config.state = _INGESTION_RESOURCE_ERROR if config.HasField("ingestion_data_source_settings") else _ACTIVE
     if config.HasField("schema_settings"):

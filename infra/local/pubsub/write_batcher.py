@@ -7,13 +7,13 @@ import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
 
 from infra.local.pubsub.database import Database, Place, ResourceKey, Row
 from infra.local.pubsub.message_index import MessageIndex
 from infra.local.pubsub.refusal import Refusal
+from infra.local.pubsub.stored_message import StoredMessage
 
 # Seconds between a failed write and the next one.
 _RETRY_S = 1.0
@@ -27,7 +27,7 @@ class Batch:
         self.written: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.resources: dict[ResourceKey, Row | None] = {}
         self.places: dict[Place, int | None] = {}
-        self.bodies: dict[int, Any] = {}
+        self.bodies: dict[int, bytes] = {}
 
 
 class WriteBatcher:
@@ -51,7 +51,7 @@ class WriteBatcher:
             self._noted.set()
         return self._batch
 
-    def new_index(self, messages: Iterable[Any]) -> MessageIndex:
+    def new_index(self, messages: Iterable[StoredMessage]) -> MessageIndex:
         """A new message index with these messages."""
         index = PersistentIndex(self, next(self._numbers))
         for message in messages:
@@ -109,16 +109,16 @@ class PersistentIndex(MessageIndex):
     def __init__(self, batcher: WriteBatcher, number: int) -> None:
         self._batcher, self.number = batcher, number
 
-    def add(self, message: Any) -> None:
-        batch, number = self._batcher.batch(), int(message.message_id)
-        batch.bodies[number] = message
-        batch.places[number, self.number] = 0
+    def add(self, message: StoredMessage) -> None:
+        batch = self._batcher.batch()
+        batch.bodies[message.number] = message.body
+        batch.places[message.number, self.number] = 0
 
-    def drop(self, message: Any) -> None:
-        self._batcher.batch().places[int(message.message_id), self.number] = None
+    def drop(self, message: StoredMessage) -> None:
+        self._batcher.batch().places[message.number, self.number] = None
 
-    def count(self, message: Any, attempts: int) -> None:
-        self._batcher.batch().places[int(message.message_id), self.number] = attempts
+    def count(self, message: StoredMessage, attempts: int) -> None:
+        self._batcher.batch().places[message.number, self.number] = attempts
 
-    def renewed(self, messages: Iterable[Any]) -> MessageIndex:
+    def renewed(self, messages: Iterable[StoredMessage]) -> MessageIndex:
         return self._batcher.new_index(messages)
