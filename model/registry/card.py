@@ -62,8 +62,8 @@ def _card(storage: Storage, prefix: str, address: str) -> Card:
     try:
         if kept is None:
             raise ArtifactError(
-                f"it has no {EVALUATION}: predictions model evaluate ARTIFACT --data FOLDER --save makes one, and "
-                "a push adds it to the registry"
+                f"the artifact has no {EVALUATION}; predictions model evaluate ARTIFACT --data FOLDER --save makes it, "
+                "and a push adds it to the registry"
             )
         evaluation = parse_evaluation(kept.content, manifest.digest, EVALUATION)
     except ArtifactError as exc:
