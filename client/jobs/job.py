@@ -21,13 +21,18 @@ from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
 from client.results.record import Record
 from client.results.request_tracker import Outcome
-from client.text import StoreError, printable
+from client.text import StoreError
 from client.transport.base import Sent
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Response
+from model.text import shortened, whole
 
 _PAGE = 1000
 """Images read or written at a time: few enough to hold, enough for one transaction to cost little an image."""
+
+
+_MAX_ID = 80
+"""Characters of an unknown id in a message: a job's id has 24."""
 
 
 class Job:
@@ -35,9 +40,9 @@ class Job:
 
     def __init__(self, database: Database, job_id: str) -> None:
         self._database, self.id = database, job_id
-        found = database.rows("SELECT definition, created_at FROM jobs WHERE id = ?", job_id)
+        found = database.rows("SELECT definition, created_at FROM jobs WHERE id = ?", whole(job_id))
         if not found:
-            raise UsageError(f"no job has the id {printable(job_id)}; predictions jobs lists them")
+            raise UsageError(f"no job has the id {shortened(job_id, _MAX_ID)}; predictions jobs lists them")
         self.definition = database.made(Definition.from_json, found[0][0])
         self.created_at = float(found[0][1])
 

@@ -6,7 +6,6 @@ import shlex
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,10 +32,10 @@ from client.verdicts.samples import Chosen, ModelId, Samples, of_canary
 from client.verdicts.verdict import Thresholds, judge
 from client.web.labels import Labels, own_labels, place_of_labels, sent_labels
 from client.web.page_files import PageFiles
+from client.web.registry import PageRegistry
 from client.web.settings import MARK
 from model.errors import ArtifactError
 from model.registry.names import ModelRef, parse_ref
-from model.registry.registry import Registry
 
 _JOBS = 200
 """The newest jobs, which can be measured."""
@@ -68,7 +67,7 @@ class Measured:
     """All methods block. They raise UsageError, StoreError, ArtifactError and Google's exceptions."""
 
     def __init__(self, store: JobStore, files: PageFiles, registry: str) -> None:
-        self._store, self._files, self._registry = store, files, registry
+        self._store, self._files, self._registry = store, files, PageRegistry(registry)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return the newest jobs, and where their images' labels may be: a folder or file, or nothing."""
@@ -191,9 +190,9 @@ class Measured:
                 raise _one_version(counts)
             ref = ModelRef(several[0])
         chosen = Chosen(asked.stable, asked.candidate)
-        if self._registry and not (chosen.stable and chosen.candidate):
+        if self._registry.address and not (chosen.stable and chosen.candidate):
             try:
-                with closing(Registry.at(self._registry)) as registry:
+                with self._registry.opened() as registry:
                     return ref.name, completed(registry, ref, chosen)
             except ArtifactError as exc:
                 notes.append(printable(str(exc)))
@@ -208,10 +207,10 @@ class Measured:
         return ref.name, Chosen(stable, chosen.candidate or others[0])
 
     def _saved(self, models: tuple[ModelId, ModelId], notes: list[str]) -> dict[str, Any] | None:
-        if not self._registry:
+        if not self._registry.address:
             return None
         try:
-            with closing(Registry.at(self._registry)) as registry:
+            with self._registry.opened() as registry:
                 found = saved_verdict(registry, models)
         except ArtifactError as exc:
             notes.append(printable(str(exc)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any, TypeVar
 
 from client.gcp import UsageError
 from client.text import printable
+from client.web.registry import PageRegistry
 from client.web.settings import SHIPPED, Settings
 from client.web.worker_state import objects_of, read_ready, text_of
 from model.errors import ArtifactError
@@ -17,7 +17,7 @@ from model.registry.aliases import STABLE
 from model.registry.card import Card, card_of_artifact, card_of_version
 from model.registry.listing import list_versions
 from model.registry.names import ModelRef, parse_ref
-from model.registry.registry import Registry
+from model.text import quoted
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ class ModelCards:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models = [name.strip() for name in settings.models.split(",") if name.strip()]
+        self._registry = PageRegistry(settings.registry)
+        self._artifact_place = PageRegistry(settings.artifact or str(SHIPPED))
         self._changing = threading.Lock()
         self._kept: dict[str, tuple[float, Any]] = {}
 
@@ -63,13 +65,15 @@ class ModelCards:
         if not ref and (named := self._served(worker)):
             ref = str(named)
         if ref and not self._settings.registry:
-            raise UsageError(f"the model is {ref!r}, and without a registry there is only the served one; {_ADVICE}")
+            raise UsageError(
+                f"the model is {quoted(ref)}, and without a registry there is only the served one; {_ADVICE}"
+            )
         made = self._remembered(f"card {ref}", lambda: self._read(ref)) if ref else self._artifact(worker)
         return {"ref": ref, "worker": worker or None, **made, "served": _is_served(made["digest"], worker)}
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         served = [parse_ref(name) for name in self._models]
-        with closing(Registry.at(self._settings.registry)) as registry:
+        with self._registry.opened() as registry:
             for name in dict.fromkeys([*(ref.name for ref in served), *registry.names()]):
                 own = next((ref.alias or STABLE for ref in served if ref.name == name), "")
                 aliases = registry.aliases(name)
@@ -91,8 +95,12 @@ class ModelCards:
         return ModelRef(worker["model"], version=worker["version"])
 
     def _read(self, ref: str) -> dict[str, Any]:
-        with closing(Registry.at(self._settings.registry)) as registry:
+        with self._registry.opened() as registry:
             return _to_json(card_of_version(registry, parse_ref(ref)))
+
+    def _read_artifact(self) -> dict[str, Any]:
+        with self._artifact_place.opened() as place:
+            return _to_json(card_of_artifact(place))
 
     def _artifact(self, worker: dict[str, Any]) -> dict[str, Any]:
         """The card of ARTIFACT. Without it, that of the shipped artifact if the worker serves this one, or else what
@@ -100,7 +108,7 @@ class ModelCards:
         address = self._settings.artifact
         if not address and not worker:
             raise UsageError(f"the page does not know the served model: {_ADVICE}")
-        found = self._remembered("artifact", lambda: _to_json(card_of_artifact(address or str(SHIPPED))))
+        found = self._remembered("artifact", self._read_artifact)
         if address or found["digest"] == worker["digest"]:
             return found
         return {

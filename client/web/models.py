@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from client import emulators
 from client.text import plain
+from client.web.registry import PageRegistry
 from client.web.settings import Settings
 from client.web.worker_state import objects_of, read_ready, text_of
 from model.errors import RegistryError
 from model.registry.aliases import STABLE
-from model.registry.bucket import SCHEME
 from model.registry.names import parse_ref
 from model.registry.registry import Registry
 from model.registry.shares import shares
@@ -38,6 +36,7 @@ class ServedModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._looking = settings, threading.Lock()
+        self._registry = PageRegistry(settings.registry)
         self._found, self._until = dict[str, Any](), 0.0
 
     def listed(self) -> dict[str, Any]:
@@ -62,7 +61,8 @@ class ServedModels:
             return [(name, f"version {text_of(ready, 'version')}")], name, ""
         if settings.registry:
             try:
-                return _of_registry(settings.registry, names or _serves(ready or {}))
+                with self._registry.opened() as registry:
+                    return _of_registry(registry, names or _serves(ready or {}))
             except Exception as exc:  # Google's clients raise many kinds, and a name can be typed all the same
                 return [], "", f"The models are not listed: {_sentence(exc)}."
         if ready:
@@ -72,18 +72,15 @@ class ServedModels:
         return [], "", "The models are not listed, because REGISTRY is not set."
 
 
-def _of_registry(address: str, served: list[str]) -> tuple[list[Named], str, str]:
+def _of_registry(registry: Registry, served: list[str]) -> tuple[list[Named], str, str]:
     """Return the models of a registry, those of `served` alone where there are any."""
-    if address.startswith(SCHEME):
-        emulators.check_answers(emulators.STORAGE)
-    with closing(Registry.at(address)) as registry:
-        names = registry.names()
-        refs = [parse_ref(each) for each in served or names]
-        found = [_of_model(registry, ref.name, ref.alias or STABLE) for ref in refs]
-        others = [name for name in names if name not in {ref.name for ref in refs}]
+    names = registry.names()
+    refs = [parse_ref(each) for each in served or names]
+    found = [_of_model(registry, ref.name, ref.alias or STABLE) for ref in refs]
+    others = [name for name in names if name not in {ref.name for ref in refs}]
     note = f"The worker serves none of: {', '.join(others)}." if others else ""
     named = [each for kind in zip(*found, strict=True) for models in kind for each in models]
-    return named, refs[0].name if served else "", note if found else f"The registry {address} has no model."
+    return named, refs[0].name if served else "", note if found else f"The registry {registry.address} has no model."
 
 
 def _of_model(registry: Registry, name: str, served: str) -> tuple[list[Named], list[Named], list[Named]]:

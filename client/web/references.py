@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.text import plain, printable
+from client.gcp import UsageError
+from client.text import SendError, printable
+from client.web.registry import PageRegistry
 from client.web.settings import SHIPPED
-from model.errors import ArtifactError, NotRegistered, RegistryError
+from model.errors import ArtifactError, NotRegistered
 from model.text import quoted
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class References:
     """The references of models by digest: of a registry, or of an artifact's folder. All methods are thread-safe."""
 
     def __init__(self, registry: str = "", artifact: str = "") -> None:
-        self._registry, self._artifact = registry, artifact or str(SHIPPED)
+        self._registry, self._artifact = PageRegistry(registry), artifact or str(SHIPPED)
         self._finding = threading.Lock()
         self._found: dict[str, Reference] = {}
         self._unknown: dict[str, tuple[float, str]] = {}
@@ -45,13 +47,11 @@ class References:
 
     def _look(self, name: str, version: str, digest: str) -> Reference | str:
         try:
-            found = self._in_registry(name, version, digest) if self._registry else self._in_folder(digest)
-        except (ArtifactError, RegistryError) as exc:
+            found = self._in_registry(name, version, digest) if self._registry.address else self._in_folder(digest)
+        except (ArtifactError, SendError, UsageError) as exc:
             return printable(str(exc))[:300]
         except ModuleNotFoundError as exc:
             return f"{exc.name} is not installed: pip install {exc.name}"
-        except Exception as exc:  # Google's errors of a registry in a bucket
-            return f"the registry {printable(self._registry)} cannot be read: {plain(exc)}"
         return found or (
             f"the reference of {printable(name)} {printable(version)} ({printable(digest)[:19]}) is not known: set "
             "ARTIFACT to the folder of its artifact, or REGISTRY to the registry that has it, and start the page again"
@@ -60,18 +60,15 @@ class References:
     def _in_registry(self, name: str, version: str, digest: str) -> Reference | None:
         from model.drift import parse_reference
         from model.registry.contents import read_contents
-        from model.registry.registry import Registry
 
-        registry = Registry.at(self._registry)
         try:
-            found = registry.version(name, version)
-            if found.manifest.digest != digest:
-                return None
-            return parse_reference(read_contents(registry, found).signature, found.address)
+            with self._registry.opened() as registry:
+                found = registry.version(name, version)
+                if found.manifest.digest != digest:
+                    return None
+                return parse_reference(read_contents(registry, found).signature, found.address)
         except NotRegistered:
             return None
-        finally:
-            registry.close()
 
     def _in_folder(self, digest: str) -> Reference | None:
         from model.artifact.load import read_artifact

@@ -28,9 +28,9 @@ _CHUNK = 1 << 20
 
 
 class BucketStorage:
-    """Objects below `gs://bucket/prefix`. See Storage."""
+    """Objects below `gs://bucket/prefix`. See Storage. `deadline_s`: seconds in which a call and its retries end."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, deadline_s: float = RETRY_S) -> None:
         bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         prefix = prefix.strip("/")
         if not bucket or not prefix:
@@ -47,7 +47,10 @@ class BucketStorage:
             ) from None
         self._bucket = self._client.bucket(bucket)
         self._prefix = f"{prefix}/"
-        self._limits = {"timeout": CALL_TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(RETRY_S)}
+        self._limits = {
+            "timeout": min(CALL_TIMEOUT_S, deadline_s),
+            "retry": DEFAULT_RETRY.with_timeout(deadline_s),
+        }
 
     @property
     def address(self) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +42,9 @@ def card_of_version(registry: Registry, ref: ModelRef) -> Card:
     return _card(registry.storage, f"{ref.name}/{target.version}/", version.address)
 
 
-def card_of_artifact(address: str) -> Card:
-    """The card of the artifact in a folder or at gs://bucket/prefix. Raises ArtifactError when it cannot be used."""
-    with closing(Registry.at(address)) as place:
-        return _card(place.storage, "", place.address)
+def card_of_artifact(place: Registry) -> Card:
+    """The card of the artifact that lies at the place of a registry. Raises ArtifactError when it cannot be used."""
+    return _card(place.storage, "", place.address)
 
 
 def _card(storage: Storage, prefix: str, address: str) -> Card:
@@ -64,8 +62,8 @@ def _card(storage: Storage, prefix: str, address: str) -> Card:
     try:
         if kept is None:
             raise ArtifactError(
-                f"it has no {EVALUATION}: predictions model evaluate ARTIFACT --data FOLDER --save makes one, and "
-                "a push adds it to the registry"
+                f"the artifact has no {EVALUATION}; predictions model evaluate ARTIFACT --data FOLDER --save makes it, "
+                "and a push adds it to the registry"
             )
         evaluation = parse_evaluation(kept.content, manifest.digest, EVALUATION)
     except ArtifactError as exc:

@@ -49,8 +49,10 @@ def test_a_job_is_found_by_its_id_and_as_the_last(tmp_path: Path) -> None:
         first, second = store.create(PUBLISH), store.create(PUBLISH)
         assert store.find("last").id == second.id and [job.id for job in store.jobs()] == [second.id, first.id]
         assert store.find(first.id).definition == PUBLISH
-        with pytest.raises(UsageError, match=r"no job has the id \\x1b; predictions jobs lists them"):
-            store.find("\x1b")
+        for unknown, shown in (("\x1b", "\\x1b"), ("\ud800", "\\ud800"), ("x" * 5000, f"{'x' * 79}…")):
+            with pytest.raises(UsageError) as refused:
+                store.find(unknown)
+            assert str(refused.value) == f"no job has the id {shown}; predictions jobs lists them"
 
 
 def test_the_last_job_is_the_last_also_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:

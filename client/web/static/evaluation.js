@@ -131,9 +131,9 @@ function choose(found) {
 
 function describeLabels() {
   const job = jobs.find((each) => each.job === $("measure-job").value);
-  $("labels-own").hidden = !labels;
+  $("labels-own").hidden = !labels || !job?.labels;
   $("labels-status").textContent = labels
-    ? `The labels of ${labels.name} are used, by the names of the files.`
+    ? `The labels of ${labels.name} are used: each belongs to the image with the same file name.`
     : job?.labels
       ? `The labels of ${job.labels} are used, where the images are.`
       : "Choose the labels: a folder with a folder of images for each label, or a CSV file with file,label.";

@@ -39,7 +39,7 @@ function draw(found) {
     element(
       "div",
       { class: "figures" },
-      figure(count(answered), `answered in ${minutes} minutes`),
+      figure(count(answered), `responses in ${minutes} minutes`),
       figure(recent.toFixed(1), "images a second"),
       figure(count(found.waiting), "of this page wait for a response"),
       found.queue.subscription ? figure(count(found.queue.messages), `in the queue ${found.queue.subscription}${age(found.queue)}`) : null,
@@ -59,7 +59,7 @@ const part = (title, content, plot, empty = "none in the last minutes") =>
 
 function throughput(found) {
   const most = Math.max(1, ...found.throughput);
-  const text = `Images answered in each ${found.step_s} seconds of the last minutes, those that were refused as lines; at most ${count(most)}`;
+  const text = `Responses in each ${found.step_s} seconds of the last minutes as bars, those with an error as lines; at most ${count(most)}`;
   return plot(found.throughput.map((bar, index) => ({ bar, line: found.refused[index] })), most, text);
 }
 
@@ -74,7 +74,7 @@ function depth(found) {
 function times(found) {
   const [p50, p95] = [50, 95].map((p) => found.percentiles.indexOf(p));
   const most = Math.max(...found.client_ms.filter(Boolean).map((each) => each[p95]), 1);
-  const text = `client, in each ${found.step_s} seconds: p50 as bars, p95 as lines; at most ${ms(most)}`;
+  const text = `From sent to received (client), in each ${found.step_s} seconds: p50 as bars, p95 as lines; at most ${ms(most)}`;
   return plot(found.client_ms.map((each) => (each ? { bar: each[p50], line: each[p95] } : {})), most, text);
 }
 
