@@ -39,6 +39,12 @@ def check_answers(*names: str, environ: Mapping[str, str] = os.environ) -> None:
             ) from None
 
 
+def monitoring_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL at which the local twin answers calls of Cloud Monitoring, empty where no twin is named."""
+    address = environ.get(PUBSUB, "")
+    return f"http://{address}" if address else ""
+
+
 def _address(name: str, environ: Mapping[str, str]) -> tuple[str, int] | None:
     """Return the host and port of a variable, and None where it is not set. Raises UsageError."""
     value = environ.get(name, "")

@@ -90,6 +90,7 @@ def web(
         from client.web.server import serve
     except ModuleNotFoundError as exc:
         raise UsageError(f"{exc.name} is not installed: pip install starlette uvicorn") from None
+    from client.emulators import monitoring_url
     from client.transport.topic import inline_limit
     from client.web.iap import IapTokens
     from client.web.settings import Settings
@@ -104,6 +105,7 @@ def web(
         inline_limit=inline_limit(environ),
         max_bytes=_max_bytes(environ),
         subscription=environ.get("REQUEST_SUBSCRIPTION", ""),
+        monitoring_url=monitoring_url(environ),
         registry="" if server else environ.get("REGISTRY", ""),
         models=environ.get("MODELS", ""),
         artifact=environ.get("ARTIFACT", ""),

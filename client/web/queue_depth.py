@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -12,13 +11,12 @@ from datetime import UTC, datetime
 from http.client import NOT_FOUND
 from typing import Any
 
-from client.emulators import PUBSUB
 from client.web.settings import Settings
 from functions.scaling.google_api import ApiError, GoogleApi
 from functions.scaling.monitoring import STALE, read_backlog
 
 _EVERY_S = {True: 2.0, False: 30.0}
-"""Seconds between two looks: at an emulator, and at Cloud Monitoring, which has a new sample every minute."""
+"""Seconds between two looks: at the local twin, and at Cloud Monitoring, which has a new sample every minute."""
 
 _KEPT_S = 600.0
 """Seconds for which depths are kept: more than a plot covers."""
@@ -39,7 +37,7 @@ class QueueDepth:
         """`on_depth` gets each depth that was read. Raises UsageError."""
         self._path = settings.subscription_path
         self._is_watched, self._on_depth = is_watched, on_depth
-        self._emulator = os.environ.get(PUBSUB, "")
+        self._server = settings.monitoring_url
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="web-queue", daemon=True)
         self._read: deque[tuple[float, int]] = deque()
@@ -64,13 +62,12 @@ class QueueDepth:
         from google.auth.credentials import AnonymousCredentials
 
         name = self._path.rpartition("/")[2]
-        endpoint = f"http://{self._emulator}" if self._emulator else ""
         try:
-            with closing(GoogleApi(AnonymousCredentials() if endpoint else None)) as api:
-                found = read_backlog(api, self._path, datetime.now(UTC), endpoint)
+            with closing(GoogleApi(AnonymousCredentials() if self._server else None)) as api:
+                found = read_backlog(api, self._path, datetime.now(UTC), self._server)
         except ApiError as exc:
-            if endpoint and exc.status == NOT_FOUND:
-                return {"problem": f"the emulator at {self._emulator} does not measure it"}
+            if self._server and exc.status == NOT_FOUND:
+                return {"problem": f"{self._server} does not measure it"}
             return {"problem": str(exc)}
         if not found:
             none = f"there is no sample of {name} in the last {STALE} minutes"
@@ -86,4 +83,4 @@ class QueueDepth:
                 while self._read and self._read[0][0] < time.time() - _KEPT_S:
                     self._read.popleft()
                 self._on_depth(self.latest)
-            self._ended.wait(_EVERY_S[bool(self._emulator)])
+            self._ended.wait(_EVERY_S[bool(self._server)])

@@ -39,7 +39,8 @@ class Settings:
     """Where images are sent. A way without its names is not offered: `topic` needs a project, `http` a `url`.
 
     `registry` and `models`, or `artifact`, are those of the worker: what the page knows about the model is there.
-    `subscription` is the request subscription, empty for `TOPIC-sub`.
+    `subscription` is the request subscription, empty for `TOPIC-sub`. `monitoring_url` is of the server that knows its
+    depth, empty for Cloud Monitoring.
     `dead_letters`: the subscription with dead letters. `iap`: what verifies each request, in the cloud.
     """
 
@@ -51,6 +52,7 @@ class Settings:
     inline_limit: int = 1_000_000
     max_bytes: int = MAX_IMAGE_BYTES
     subscription: str = ""
+    monitoring_url: str = ""
     registry: str = ""
     models: str = ""
     artifact: str = ""

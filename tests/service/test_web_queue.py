@@ -11,7 +11,7 @@ import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 
-from client.emulators import PUBSUB
+from client.emulators import PUBSUB, monitoring_url
 from client.gcp import Cloud, UsageError
 from client.web.queue_depth import QueueDepth
 from client.web.settings import Settings
@@ -24,7 +24,8 @@ from tests.waiting import until
 
 
 def depth(project: str = PROJECT, subscription: str = "") -> QueueDepth:
-    return QueueDepth(Settings(cloud=Cloud(project), subscription=subscription), lambda: True, lambda found: None)
+    settings = Settings(cloud=Cloud(project), subscription=subscription, monitoring_url=monitoring_url())
+    return QueueDepth(settings, lambda: True, lambda found: None)
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def test_the_twin_counts_what_is_not_acked(twin: str) -> None:
 def test_the_depth_is_read_only_while_a_page_is_open(twin: str) -> None:
     seen: list[dict[str, Any]] = []
     is_watched: list[bool] = []
-    with QueueDepth(Settings(cloud=Cloud(PROJECT)), lambda: bool(is_watched), seen.append) as queue:
+    settings = Settings(cloud=Cloud(PROJECT), monitoring_url=monitoring_url())
+    with QueueDepth(settings, lambda: bool(is_watched), seen.append) as queue:
         assert not until(lambda: seen, 0.5) and queue.latest == {"problem": ""}
         is_watched.append(True)
         assert until(lambda: seen, 10) and queue.latest == seen[0]
@@ -107,4 +109,4 @@ def test_an_emulator_without_the_metric_is_named(monkeypatch: pytest.MonkeyPatch
     with LocalServer(Emulator) as server:
         host = server.url.removeprefix("http://")
         monkeypatch.setenv(PUBSUB, host)
-        assert depth().read() == {"problem": f"the emulator at {host} does not measure it"}
+        assert depth().read() == {"problem": f"http://{host} does not measure it"}
