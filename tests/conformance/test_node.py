@@ -30,7 +30,7 @@ def installed(root: Path) -> Path:
     command = [npm, "install", "--prefer-offline", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     if done.returncode:
-        absent(f"npm cannot install Google's client: {done.stderr[-500:]}")
+        pytest.skip(f"npm cannot install Google's client: {done.stderr[-500:]}")
     return folder
 
 
