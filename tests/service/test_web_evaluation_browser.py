@@ -73,7 +73,8 @@ def test_cards_jobs_and_canaries_are_shown_with_the_numbers_of_the_server(
     page, kept = tab.page, json.loads((SHIPPED / "evaluation.json").read_text())
     page.wait_for_selector("#served b")
     served = page.inner_text("#served")
-    assert served.startswith(f"{NAME} 1.3.0: 10 labels, accuracy {100 * kept['accuracy']:.2f} %, macro F1 ")
+    version, accuracy = jobs.versions[0], 100 * kept["accuracy"]
+    assert served.startswith(f"{NAME} {version}: 10 labels, accuracy {accuracy:.2f} %, macro F1 ")
     page.click("#served a")
     page.wait_for_selector("#card .matrix")
     assert matrix(tab, "#card") == kept["confusion"]["counts"]
