@@ -90,7 +90,7 @@ class Settings:
         _are_models,
     )
     model_bytes: int = _setting(
-        "MODEL_BYTES", 200_000_000, "bytes from 1000000 to 64000000000", _between(1_000_000, 64_000_000_000)
+        "MODEL_BYTES", 200_000_000, "bytes from 100000 to 64000000000", _between(100_000, 64_000_000_000)
     )
     aliases_max_age_s: float = _setting("ALIASES_MAX_AGE_S", 30.0, "seconds from 1 to 3600", _between(1, 3600))
     comparison_topic: str = _setting(

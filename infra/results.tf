@@ -6,7 +6,7 @@ resource "google_pubsub_subscription" "bigquery" {
   name                       = "${local.prefix}res_predict-bigquery"
   topic                      = local.topics[local.response_topic].id
   ack_deadline_seconds       = 60
-  message_retention_duration = "604800s" # a week to repair problems with BigQuery
+  message_retention_duration = "604800s"                         # a week to repair problems with BigQuery
   filter                     = "NOT attributes.kind = \"batch\"" # a list of responses is no row
   labels                     = var.labels
 

@@ -28,9 +28,13 @@ _CHUNK = 1 << 20
 
 
 class BucketStorage:
-    """Objects below `gs://bucket/prefix`. See Storage. `deadline_s`: seconds in which a call and its retries end."""
+    """Objects below `gs://bucket/prefix`. See Storage.
 
-    def __init__(self, address: str, deadline_s: float = RETRY_S) -> None:
+    `deadline_s`: seconds in which a call and its retries end, by default RETRY_S.
+    """
+
+    def __init__(self, address: str, deadline_s: float | None = None) -> None:
+        deadline_s = RETRY_S if deadline_s is None else deadline_s
         bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         prefix = prefix.strip("/")
         if not bucket or not prefix:

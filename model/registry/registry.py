@@ -16,7 +16,7 @@ from model.artifact.load import read_artifact
 from model.artifact.manifest import MANIFEST, Manifest
 from model.errors import NotRegistered, RegistryError
 from model.registry.aliases import ALIASES, STABLE, Alias, AliasFile, Target, encode_aliases, parse_aliases
-from model.registry.bucket import RETRY_S, SCHEME, BucketStorage
+from model.registry.bucket import SCHEME, BucketStorage
 from model.registry.folder import FolderStorage
 from model.registry.names import ModelRef, check_model_name, check_version, is_model_name, is_version, version_order
 from model.registry.storage import NEW, Changed, Entry, Storage
@@ -56,8 +56,8 @@ class Registry:
         self._storage = storage
 
     @classmethod
-    def at(cls, address: str, deadline_s: float = RETRY_S) -> Registry:
-        """The registry at an address. `deadline_s`: seconds in which a call to a bucket and its retries end."""
+    def at(cls, address: str, deadline_s: float | None = None) -> Registry:
+        """The registry at an address. `deadline_s`: seconds in which a call to a bucket and its retries end; default 30."""
         if address.startswith(SCHEME):
             return cls(BucketStorage(address, deadline_s))
         if not address or "://" in address:

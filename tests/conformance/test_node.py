@@ -13,7 +13,7 @@ from infra.local.pubsub.server import PubsubServer
 from tests.conftest import absent
 
 HERE = Path(__file__).parent / "node"
-CASES = 11
+CASES = 10
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from functions.runtime.loaded_models import LoadedModels
 from functions.runtime.new_aliases import AGAIN_S
 from functions.service.models import Choice
 from model.artifact.composition import MEAN, Composition, write_combined
-from model.artifact.load import engine_bytes
+from model.artifact.load import engine_bytes, read_artifact
 from model.errors import ArtifactError, RegistryError
 from model.registry.aliases import Alias, Target
 from model.registry.registry import Registry
+from model.text import size_text
 from tests.pool_worker import IMAGE, Worker
 from tests.registry_models import NAME, push, seal, set_alias
 
@@ -247,13 +248,14 @@ def test_a_model_larger_than_the_memory_for_models_is_refused(
 ) -> None:
     members = [Path(registry.address) / NAME / version for version in ("1.0.0", "1.0.0")]
     large = write_combined(tmp_path / "large", NAME, "3.0.0", Composition(MEAN), members)
-    assert 1_000_000 < engine_bytes(large, "litert") < 1_100_000
-    worker = Worker(registry, model_bytes=1_000_000)
+    size = engine_bytes(large, "litert")
+    worker = Worker(registry, model_bytes=size - 1)
     set_alias(registry, registry.push(large.folder).target)
     worker.pool.reread()
     assert worker.version() == "1.0.0"
-    assert "loads 1.0 MB with the engine litert; MODEL_BYTES is 1,000,000: set it higher" in worker.problem()
-    assert Worker(registry, model_bytes=1_100_000).ask().model.version == "3.0.0"  # type: ignore[union-attr]
+    says = f"loads {size_text(size)} with the engine litert; MODEL_BYTES is {size - 1:,}: set it higher"
+    assert says in worker.problem()
+    assert Worker(registry, model_bytes=size).ask().model.version == "3.0.0"  # type: ignore[union-attr]
 
 
 def test_models_that_take_turns_in_memory_are_no_problem(
@@ -261,7 +263,8 @@ def test_models_that_take_turns_in_memory_are_no_problem(
 ) -> None:
     for name in ("hats", "shoes"):
         set_alias(registry, push(registry, tmp_path / "scratch", "1.0.0", name=name)[0], name=name)
-    worker = Worker(registry, f"{NAME},hats,shoes", model_bytes=1_000_000)
+    size = engine_bytes(read_artifact(Path(registry.address) / NAME / "1.0.0"), "litert")
+    worker = Worker(registry, f"{NAME},hats,shoes", model_bytes=2 * size + 1)
     for name in ("hats", "shoes"):
         answered = worker.ask(name)
         assert answered.model and answered.model.name == name

@@ -39,20 +39,6 @@ test('settings of a subscription without push', async () => {
   assert.strictEqual((await subscription.getMetadata())[0].ackDeadlineSeconds, 33);
 });
 
-test('the answer to a publisher comes before the message', async () => {
-  const {topic, subscription} = await create();
-  const events = [];
-  const received = receive(subscription, 20, message => (events.push(`got ${message.id}`), message.ack()));
-  await new Promise(resolve => setTimeout(resolve, 300));
-  for (let number = 0; number < 20; number++) {
-    const id = await topic.publishMessage({data: Buffer.from('x')});
-    events.push(`published ${id}`);
-  }
-  const ids = (await received).map(message => message.id);
-  const early = ids.filter(id => events.indexOf(`got ${id}`) < events.indexOf(`published ${id}`));
-  assert.ok(early.length < 5, `${early.length} of 20 messages came first`);
-});
-
 test('limits of attributes', async () => {
   const {topic} = await create();
   const publish = attributes => topic.publishMessage({data: Buffer.from('x'), attributes});
