@@ -57,7 +57,7 @@ class Registry:
 
     @classmethod
     def at(cls, address: str, deadline_s: float | None = None) -> Registry:
-        """The registry at an address. `deadline_s`: seconds in which a call to a bucket and its retries end; default 30."""
+        """The registry at an address. `deadline_s`: as that of BucketStorage."""
         if address.startswith(SCHEME):
             return cls(BucketStorage(address, deadline_s))
         if not address or "://" in address:
