@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 
 import numpy as np
 
@@ -22,9 +21,6 @@ DIGITS = 4
 
 # Labels that a response of a multi-label model lists.
 MAX_ASSIGNED = 100
-
-# Labels up to which Python sorts the scores faster than NumPy.
-_FEW_LABELS = 30
 
 # Default memory budget for decoding, in bytes.
 DECODE_BYTES = 200_000_000
@@ -95,21 +91,8 @@ def rank(scores: Scores, labels: tuple[str, ...], top_k: int) -> Predictions:
 
     Raises ArithmeticError when a score is not a number: a broken model must not predict.
     """
-    if len(labels) > _FEW_LABELS:
-        if not np.isfinite(scores).all():
-            raise _no_number()
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return _predictions(labels, best.tolist(), scores[best].tolist())
-    given: list[float] = scores.tolist()
-    if not all(map(isfinite, given)):
-        raise _no_number()
-    places = sorted(range(len(given)), key=given.__getitem__, reverse=True)[:top_k]  # reverse keeps the order of equals
-    return _predictions(labels, places, [given[place] for place in places])
-
-
-def _predictions(labels: tuple[str, ...], places: list[int], scores: list[float]) -> Predictions:
-    return tuple(Prediction(labels[i], round(score, DIGITS)) for i, score in zip(places, scores, strict=True))
-
-
-def _no_number() -> ArithmeticError:
-    return ArithmeticError("the model gave a score that is not a number")
+    if not np.isfinite(scores).all():
+        raise ArithmeticError("the model gave a score that is not a number")
+    best = np.argsort(-scores, kind="stable")[:top_k]
+    ranked = zip(best.tolist(), scores[best].tolist(), strict=True)
+    return tuple(Prediction(labels[i], round(score, DIGITS)) for i, score in ranked)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import requests
 from google.api_core import exceptions
-from google.cloud import storage
 from google.cloud.storage import Bucket, transfer_manager
 from google.cloud.storage.bucket import EncryptionEnforcementConfig
 
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 MIB = 1 << 20
 
@@ -25,13 +25,9 @@ def server() -> Iterator[StorageServer]:
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("access")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "access") as bucket:
+        yield bucket
 
 
 def test_access_control_lists_are_kept(bucket: Bucket) -> None:

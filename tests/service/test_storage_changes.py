@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import requests
 from google.api_core import exceptions
-from google.cloud import storage
 from google.cloud.storage import Bucket
 from google.cloud.storage.blob import ObjectContexts, ObjectCustomContextPayload
 
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 KIB_256 = 1 << 18
 
@@ -23,13 +23,9 @@ def server() -> Iterator[StorageServer]:
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("changes")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "changes") as bucket:
+        yield bucket
 
 
 def resource(server: StorageServer, name: str) -> str:

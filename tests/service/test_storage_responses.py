@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 import requests
 from google.api_core import exceptions
-from google.cloud import storage
 from google.cloud.storage import Bucket
 
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,9 @@ def server() -> Iterator[StorageServer]:
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("responses")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "responses") as bucket:
+        yield bucket
 
 
 def call(server: StorageServer, method: str, path: str, body: object = None, **query: str) -> requests.Response:

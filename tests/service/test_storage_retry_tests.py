@@ -12,6 +12,7 @@ from google.cloud.storage import Bucket
 from infra.local.guard import refusal
 from infra.local.pubsub.server import PubsubServer
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 KIB_256 = 1 << 18
 
@@ -23,13 +24,9 @@ def server() -> Iterator[StorageServer]:
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("retried")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "retried") as bucket:
+        yield bucket
 
 
 class RetryTest:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 from google.api_core import exceptions
-from google.cloud import storage
 from google.cloud.storage import Blob, Bucket
 
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 MIB = 1 << 20
 
@@ -24,13 +24,9 @@ def server() -> Iterator[StorageServer]:
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("rules")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "rules") as bucket:
+        yield bucket
 
 
 def made(bucket: Bucket, name: str, content: bytes = b"0123456789") -> Blob:

@@ -13,11 +13,11 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.cloud import storage
 from google.cloud.storage import Bucket
 from google.oauth2 import service_account
 
 from infra.local.storage.server import StorageServer
+from tests.storage_bucket import new_bucket
 
 EMAIL = "signer@p.iam.gserviceaccount.com"
 HOUR = timedelta(hours=1)
@@ -43,13 +43,9 @@ def server(signer: tuple[service_account.Credentials, Path]) -> Iterator[Storage
 
 
 @pytest.fixture
-def bucket(server: StorageServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    client = storage.Client(project="p")
-    bucket = client.create_bucket("signed")
-    yield bucket
-    bucket.delete(force=True)
-    client.close()
+def bucket(server: StorageServer) -> Iterator[Bucket]:
+    with new_bucket(server, "signed") as bucket:
+        yield bucket
 
 
 @pytest.mark.parametrize("version", ["v2", "v4"])

@@ -16,7 +16,7 @@ const STAGES = [
 const WAITING = { local: "is being uploaded", waiting: "waits to be sent", sent: "waits for its response", missing: "no response" };
 const SHOWN_BARS = 3;
 
-export const problemOf = (row) =>
+const problemOf = (row) =>
   row.error_code ? `${row.error_code}: ${row.error_message}` : row.state === "failed" ? row.problem : "";
 
 // Returns what an image waits for: how many of the page's images wait before it, and how deep the queue is.
