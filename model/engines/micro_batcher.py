@@ -71,8 +71,8 @@ class MicroBatcher:
         self._gathering = threading.Lock()
         # The job that did not fit into the last batch.
         self._held: _Job | None = None
-        # Moving average of the seconds that a scoring thread takes for an image.
-        self._image_s = 0.0
+        # Moving average of the seconds that a scoring thread takes for a job.
+        self._job_s = 0.0
         self._closing = threading.Lock()
         self._closed = False
         self._threads = [start(f"micro-batcher-{number}", self._run) for number in range(scorers)]
@@ -98,7 +98,7 @@ class MicroBatcher:
 
     def backlog_s(self) -> float:
         """Seconds until the images that wait are scored, estimated from the latest batches."""
-        return self._jobs.qsize() * self._image_s / self._scorers
+        return self._jobs.qsize() * self._job_s / self._scorers
 
     def cancel(self) -> None:
         """Cancel the futures of the images that wait."""
@@ -160,7 +160,7 @@ class MicroBatcher:
         finally:
             self._free.release()
         taken_s = (time.monotonic() - began) / len(batch)
-        self._image_s += (taken_s - self._image_s) / _AVERAGED
+        self._job_s += (taken_s - self._job_s) / _AVERAGED
         return True
 
     def _gather(self, first: _Job) -> list[_Job]:
