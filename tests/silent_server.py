@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -39,6 +40,19 @@ class SilentServer:
         with suppress(OSError):  # until it is closed
             while True:
                 self.connections.append(self._listener.accept()[0])
+
+
+PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def proxied_environment(server: SilentServer) -> dict[str, str]:
+    """Return the environment of a child process whose proxy is `server`.
+
+    This process keeps its own: threads that earlier tests left would use the proxy too.
+    """
+    direct = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
+    without = {name: value for name, value in os.environ.items() if name not in direct}
+    return {**without, **dict.fromkeys(PROXY_NAMES, f"http://{server.host}")}
 
 
 def _received(connection: socket.socket) -> bytes:

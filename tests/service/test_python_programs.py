@@ -15,7 +15,7 @@ import pytest
 from infra.local.ports import free_port
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
-from tests.silent_server import SilentServer
+from tests.silent_server import SilentServer, proxied_environment
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
 
 
-def script(root: Path, code: str, *words: str) -> subprocess.Popen[str]:
+def script(root: Path, code: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """A program that uses the client, with every warning as an error."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, *words]
-    environ = {**os.environ, "PYTHONPATH": str(root)}
+    environ = {**(os.environ if env is None else env), "PYTHONPATH": str(root)}
     return subprocess.Popen(command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -121,7 +121,7 @@ def test_a_program_reports_an_error_in_one_line(root: Path, monkeypatch: pytest.
     assert err.count("\n") == 1 and len(err) <= 310
 
 
-def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path) -> None:
     program = (
         "import os\nfrom client import Predictions\n"
         "for url in (None, os.environ['WORKER_URL']):\n"
@@ -129,10 +129,6 @@ def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path, monk
         "        print(*(each.label for each in p.predict('client/samples/bag.bmp')))\n"
     )
     with SilentServer() as server:
-        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
-            monkeypatch.setenv(name, f"http://{server.host}")
-        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
-            monkeypatch.delenv(name, raising=False)
-        with script(root, program) as process:
+        with script(root, program, env=proxied_environment(server)) as process:
             out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "Bag\nBag\n", "") and not server.connections

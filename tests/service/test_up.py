@@ -26,10 +26,10 @@ UP = [sys.executable, "-m", "infra.local", "up"]
 class TwinProcess:
     """A twin in a process of its own."""
 
-    def __init__(self, root: Path, log: Path | None, *arguments: str) -> None:
+    def __init__(self, root: Path, log: Path | None, *arguments: str, env: dict[str, str] | None = None) -> None:
         where = ["--log", str(log)] if log else []
         self.process = subprocess.Popen(
-            [*UP, *where, *arguments], cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*UP, *where, *arguments], cwd=root, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.said = ""
 
@@ -57,8 +57,8 @@ class TwinProcess:
 
 
 @contextmanager
-def running(root: Path, log: Path | None, *arguments: str) -> Iterator[TwinProcess]:
-    up = TwinProcess(root, log, *arguments)
+def running(root: Path, log: Path | None, *arguments: str, env: dict[str, str] | None = None) -> Iterator[TwinProcess]:
+    up = TwinProcess(root, log, *arguments, env=env)
     try:
         yield up
     finally:
