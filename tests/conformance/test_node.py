@@ -1,32 +1,51 @@
-"""Google's Node client against the Pub/Sub server, with the cases in node/pubsub.test.js."""
+"""Google's Node clients against the Pub/Sub and the Storage server, with the cases in node/*.test.js."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from infra.local.pubsub.server import PubsubServer
-from tests.conftest import absent
+from infra.local.storage.notify import Notifier
+from infra.local.storage.server import StorageServer
+from tests.conftest import ROOT, absent
 
 HERE = Path(__file__).parent / "node"
-CASES = 10
+SIGNER = "signer@p.iam.gserviceaccount.com"
+
+# The files of cases, each with the package that it loads: the two major versions of the Storage client in use.
+SUITES = (
+    ("pubsub.test.js", "@google-cloud/pubsub"),
+    ("storage_objects.test.js", "@google-cloud/storage"),
+    ("storage_buckets.test.js", "@google-cloud/storage"),
+    ("storage_objects.test.js", "storage-7"),
+    ("storage_buckets.test.js", "storage-7"),
+)
+CASES = [
+    pytest.param((file, package), case, id=f"{package.rpartition('/')[2]}: {case}")
+    for file, package in SUITES
+    for case in re.findall(r"^test\('([^']+)'", (HERE / file).read_text(), re.MULTILINE)
+]
 
 
-@pytest.fixture
-def installed(root: Path) -> Path:
-    """A folder with the client, which npm installs once."""
-    folder = root / "build" / "node"
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """A folder with the clients, which npm installs once, and the cases."""
+    folder = ROOT / "build" / "node"
     npm = shutil.which("npm")
     if not npm or not shutil.which("node"):
         absent("Node and npm are not installed")
     assert npm
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "pubsub.test.js"):
-        shutil.copy(HERE / name, folder)
+    shutil.copytree(HERE, folder, dirs_exist_ok=True)
     command = [npm, "install", "--prefer-offline", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     if done.returncode:
@@ -34,12 +53,40 @@ def installed(root: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables by which the cases find both servers and the private key of their signatures."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, private = serialization.Encoding.PEM, folder / "private"
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (folder / f"{SIGNER}.pem").write_bytes(public)
+    with PubsubServer() as pubsub, StorageServer(notifier=Notifier(pubsub.host, ()), signing_keys=folder) as storage:
+        yield {
+            **os.environ,
+            "PUBSUB_EMULATOR_HOST": pubsub.host,
+            "STORAGE_EMULATOR_HOST": storage.url,
+            "SIGNING_KEY": str(private),
+            "GCE_METADATA_HOST": "127.0.0.1:1",
+        }
+
+
+@pytest.fixture(scope="module")
+def errors(request: pytest.FixtureRequest, installed: Path, environment: Mapping[str, str]) -> dict[str, str | None]:
+    """The error of each case of a suite that ran, None where it passed."""
+    file, package = request.param
+    done = subprocess.run(
+        ["node", "--test", "--test-reporter=./results.js", file],
+        cwd=installed, env={**environment, "CLIENT": package}, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert results, f"no case of {file} ran: {done.stderr}"
+    return {each["name"]: each["error"] for each in results}
+
+
 @pytest.mark.slow
-def test_the_node_pubsub_client(installed: Path) -> None:
-    with PubsubServer() as server:
-        env = {**os.environ, "PUBSUB_EMULATOR_HOST": server.host, "GCE_METADATA_HOST": "127.0.0.1:1"}
-        done = subprocess.run(
-            ["node", "--test", "--test-reporter=tap", "pubsub.test.js"],
-            cwd=installed, env=env, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-    assert f"\n# pass {CASES}\n" in done.stdout and done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize(("errors", "case"), CASES, indirect=["errors"])
+def test_the_node_clients(errors: dict[str, str | None], case: str) -> None:
+    assert case in errors, f"it did not run: {errors}"
+    assert errors[case] is None, errors[case]

@@ -10,6 +10,7 @@ import pytest
 from google.pubsub_v1 import types
 
 from infra.local.pubsub.broker import Broker
+from infra.local.pubsub.header_limits import HeaderLimits
 from infra.local.pubsub.policy import complete
 from infra.local.pubsub.refusal import Refusal
 from infra.local.pubsub.resources import Topic
@@ -40,7 +41,7 @@ class ExpiringSubscription:
     def __init__(self, clock: Clock, **settings: Any) -> None:
         self.pass_by = clock.pass_by
         self.broker = Broker()
-        self.subscriber = Subscriber(self.broker)
+        self.subscriber = Subscriber(self.broker, HeaderLimits())
         self.broker.topics[TOPIC] = Topic(types.Topic.pb(types.Topic(name=TOPIC)))
         wanted = types.Subscription(name=NAME, topic=TOPIC, **settings)
         self.subscription = self.subscriber.CreateSubscription(types.Subscription.pb(wanted))

@@ -17,6 +17,7 @@ from typing import cast
 
 from infra.local import guard
 from infra.local.ports import is_loopback
+from infra.local.pubsub.header_limits import HeaderLimits, is_complete
 from infra.local.pubsub.monitoring import Monitoring
 from infra.local.pubsub.rest import failed
 
@@ -39,8 +40,8 @@ _ACCEPTING_S = 0.01
 class Demultiplexer:
     """Listens between `open` and `close`, in front of a gRPC server on another port of this machine."""
 
-    def __init__(self, grpc_port: int, rest: Monitoring) -> None:
-        self._grpc_port, self._rest = grpc_port, rest
+    def __init__(self, grpc_port: int, rest: Monitoring, limits: HeaderLimits) -> None:
+        self._grpc_port, self._rest, self._limits = grpc_port, rest, limits
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
@@ -89,7 +90,12 @@ class Demultiplexer:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if head == _HTTP2:
-                await self._pass_on(head + await reader.read(_CHUNK), writer)
+                first = b""
+                while not is_complete(first):
+                    if not (more := await reader.read(_CHUNK)):
+                        return
+                    first += more
+                await self._pass_on(first, writer)
                 passed_on = True
             while not passed_on and await self._answer(head, reader, writer):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -109,7 +115,8 @@ class Demultiplexer:
         loop = asyncio.get_running_loop()
         back = _Pipe(self._pipes, peer=client)
         pipe.peer, _ = await loop.create_connection(lambda: back, "127.0.0.1", self._grpc_port)
-        pipe.peer.write(first)
+        self._limits.learn(pipe.peer.get_extra_info("sockname")[1], first)
+        pipe.peer.write(_HTTP2 + first)
         client.resume_reading()
 
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

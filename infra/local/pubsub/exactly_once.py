@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import grpc
@@ -11,27 +12,30 @@ from google.rpc import error_details_pb2, status_pb2
 from infra.local.pubsub.delivery import Backlog
 from infra.local.pubsub.refusal import Refusal
 
-# Reason and number of the ack ids that a refusal names. Details travel as metadata, of which the stock client accepts
-# 8 KiB from an emulator.
 _REASON = "PERMANENT_FAILURE_INVALID_ACK_ID"
-_NAMED = 80
+
+# Bytes of the details beyond those for each id, and for each id beyond its own.
+_DETAILS_BYTES, _NAMED_BYTES = 200, len(_REASON) + 12
 
 
-def check_nameable(backlog: Backlog, ack_ids: Iterable[str]) -> None:
+def check_nameable(backlog: Backlog, ack_ids: Iterable[str], details_bytes: int) -> None:
     """With exactly-once delivery, refuse a request with more ids without a lease than an error can name.
 
-    A client takes an id that the error of an ack does not name for processed, or for failed. So nothing is processed:
-    the error is transient, it names the first of these ids for good, and clients send the others again.
+    `details_bytes`: the details that the client accepts. A client takes an id that the error of an ack does not name
+    for processed, or for failed. So nothing is processed: the error is transient, it names the first of these ids for
+    good, and clients send the others again (except the Java client, which takes them for acked).
     """
     if not backlog.policy.exactly_once:
         return
     stale = backlog.stale(ack_ids)
-    if len(stale) > _NAMED:
+    sizes = itertools.accumulate((len(each) + _NAMED_BYTES for each in stale), initial=_DETAILS_BYTES)
+    named = max(sum(size <= details_bytes for size in sizes) - 1, 1)
+    if len(stale) > named:
         raise _refusal(
             grpc.StatusCode.ABORTED,
-            f"More than {_NAMED} acknowledgement ids in the request were invalid, and nothing was processed. Send the "
+            f"More than {named} acknowledgement ids in the request were invalid, and nothing was processed. Send the "
             "request again without the ids that the details of this error name.",
-            stale[:_NAMED],
+            stale[:named],
         )
 
 

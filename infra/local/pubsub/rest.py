@@ -49,6 +49,9 @@ class _Call:
     def time_remaining(self) -> None:
         return None
 
+    def peer(self) -> str:
+        return ""
+
 
 class Rest:
     """The services by their routes; `documents`: further paths, and the documents that a GET returns."""

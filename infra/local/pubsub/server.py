@@ -20,6 +20,7 @@ from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.database import Database
 from infra.local.pubsub.demultiplexer import Demultiplexer
 from infra.local.pubsub.fault_injection import FaultyService, faulty_backlog
+from infra.local.pubsub.header_limits import HeaderLimits
 from infra.local.pubsub.iam import IamPolicy
 from infra.local.pubsub.monitoring import Monitoring
 from infra.local.pubsub.ordering import backlog
@@ -129,16 +130,16 @@ class PubsubServer:
             methods = DurableService(persistence, methods) if persistence else methods
             return FaultyService(calls, methods) if calls else methods
 
-        server = grpc.aio.server(options=_OPTIONS)
+        server, limits = grpc.aio.server(options=_OPTIONS), HeaderLimits()
         services = {
             "google.pubsub.v1.Publisher": guarded(Publisher(broker, schemas)),
             "google.pubsub.v1.SchemaService": guarded(schemas),
-            "google.pubsub.v1.Subscriber": guarded(Subscriber(broker)),
+            "google.pubsub.v1.Subscriber": guarded(Subscriber(broker, limits)),
             "google.iam.v1.IAMPolicy": guarded(policies),
         }
         server.add_generic_rpc_handlers([wire.handler(name, service) for name, service in services.items()])
         rest = Monitoring(broker, Rest(services.values(), broker.tokens.documents))
-        demultiplexer = Demultiplexer(server.add_insecure_port("127.0.0.1:0"), rest)
+        demultiplexer = Demultiplexer(server.add_insecure_port("127.0.0.1:0"), rest, limits)
         try:
             port = await self._open(demultiplexer)
             await server.start()

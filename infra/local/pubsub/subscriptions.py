@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 
 from infra.local.pubsub import wire
+from infra.local.pubsub.broker import Broker
 from infra.local.pubsub.exactly_once import check_nameable, check_stale
+from infra.local.pubsub.header_limits import HeaderLimits
 from infra.local.pubsub.masks import merged
 from infra.local.pubsub.policy import IMMUTABLE, complete
 from infra.local.pubsub.refusal import Refusal, already_exists, invalid
@@ -21,7 +23,11 @@ _PULL_WAIT_S = 10.0
 
 
 class Subscriber(Snapshots):
-    """The methods of google.pubsub.v1.Subscriber, by their names there."""
+    """The methods of google.pubsub.v1.Subscriber, by their names there. `limits`: of clients' connections."""
+
+    def __init__(self, broker: Broker, limits: HeaderLimits) -> None:
+        super().__init__(broker)
+        self._limits = limits
 
     def CreateSubscription(self, request: Any) -> Any:
         request.detached = False
@@ -62,22 +68,22 @@ class Subscriber(Snapshots):
         self._broker.unsubscribe(request.subscription)
         return wire.Empty()
 
-    def Acknowledge(self, request: Any) -> Any:
+    async def Acknowledge(self, request: Any, context: Any) -> Any:
         if not request.ack_ids:
             raise invalid("There are no ack_ids")
         backlog = self._broker.subscription(request.subscription).backlog
-        check_nameable(backlog, request.ack_ids)
+        check_nameable(backlog, request.ack_ids, self._limits.details_bytes(context.peer()))
         check_stale(backlog, backlog.ack(request.ack_ids))
         return wire.Empty()
 
-    def ModifyAckDeadline(self, request: Any) -> Any:
+    async def ModifyAckDeadline(self, request: Any, context: Any) -> Any:
         if not request.ack_ids:
             raise invalid("There are no ack_ids")
         seconds = request.ack_deadline_seconds
         if not 0 <= seconds <= 600:
             raise invalid(f"ack_deadline_seconds is {seconds}; it must be from 0 to 600")
         backlog = self._broker.subscription(request.subscription).backlog
-        check_nameable(backlog, request.ack_ids)
+        check_nameable(backlog, request.ack_ids, self._limits.details_bytes(context.peer()))
         check_stale(backlog, backlog.modify(request.ack_ids, [seconds] * len(request.ack_ids)))
         return wire.Empty()
 
