@@ -7,21 +7,19 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from client.gcp import UsageError
 from client.images import AnyImage, Image
 from client.jobs.counts import Counts
 from client.jobs.database import Database
 from client.jobs.definition import Definition
-from client.jobs.holder import HELD_S, has_ended, this_process
+from client.jobs.held_job import HeldJob
 from client.jobs.statements import AGAIN, ANSWER, EARLY, FIND, IMAGE, INSERT, NUMBER, escaped
 from client.jobs.stored_image import from_columns, to_columns
 from client.jobs.stored_record import RECORD, to_record
 from client.jobs.stored_record import to_columns as answer_columns
 from client.results.record import Record
 from client.results.request_tracker import Outcome
-from client.text import StoreError
 from client.transport.base import Sent
 from functions.errors import UNAVAILABLE
 from functions.messages.contract import Response
@@ -35,11 +33,11 @@ _MAX_ID = 80
 """Characters of an unknown id in a message: a job's id has 24."""
 
 
-class Job:
+class Job(HeldJob):
     """A job in the store. All methods may be called from several threads, and raise StoreError."""
 
     def __init__(self, database: Database, job_id: str) -> None:
-        self._database, self.id = database, job_id
+        super().__init__(database, job_id)
         found = database.rows("SELECT definition, created_at FROM jobs WHERE id = ?", whole(job_id))
         if not found:
             raise UsageError(f"no job has the id {shortened(job_id, _MAX_ID)}; predictions jobs lists them")
@@ -68,16 +66,6 @@ class Job:
             yield number
         with self._database.transaction() as database:
             database.execute("UPDATE jobs SET is_listed = 1 WHERE id = ?", (self.id,))
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether all images of the job are known."""
-        return bool(self._row("is_listed")[0])
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the job was cancelled."""
-        return bool(self._row("is_cancelled")[0])
 
     def unsent(self, after: int = 0) -> Iterator[tuple[int, AnyImage]]:
         """Yield the images that wait, with their numbers, in their order. Ends early when the job is cancelled."""
@@ -191,11 +179,6 @@ class Job:
     def save(self) -> None:
         """Save what is recorded, where that does not happen at once."""
 
-    def cancel(self) -> None:
-        """Mark the job as cancelled: what is not sent stays unsent."""
-        with self._database.transaction() as database:
-            database.execute("UPDATE jobs SET is_cancelled = 1 WHERE id = ?", (self.id,))
-
     # What is known
 
     def state_of(self, key: str) -> tuple[str, int, str] | None:
@@ -283,38 +266,3 @@ class Job:
     def answered_records(self) -> Iterator[Record]:
         """Yield the row of each image with a response."""
         return (record for record in self.records() if record.status in ("ok", "error"))
-
-    # Which command works on it
-
-    def hold(self) -> bool:
-        """Take or renew the job for this command. Returns False while another command holds it."""
-        now = time.time()
-        with self._database.transaction() as database:
-            holder, until = self._row("holder, held_until")
-            if holder not in ("", this_process()) and until > now and not has_ended(holder):
-                return False
-            database.execute(
-                "UPDATE jobs SET holder = ?, held_until = ? WHERE id = ?", (this_process(), now + HELD_S, self.id)
-            )
-        return True
-
-    def is_held(self) -> bool:
-        """Whether a command sends the job's images or receives its responses."""
-        holder, until = self._row("holder, held_until")
-        return holder != "" and until > time.time() and not has_ended(holder)
-
-    def held_by(self) -> str:
-        """Return who holds the job, for a message."""
-        return "another command"
-
-    def release(self) -> None:
-        """Let another command take the job."""
-        with self._database.transaction() as database:
-            database.execute(
-                "UPDATE jobs SET holder = '', held_until = 0 WHERE id = ? AND holder = ?", (self.id, this_process())
-            )
-
-    def _row(self, columns: str) -> tuple[Any, ...]:
-        for row in self._database.rows(f"SELECT {columns} FROM jobs WHERE id = ?", self.id):  # nosec B608
-            return tuple(row)
-        raise StoreError(f"job {self.id} was removed from the job store")

@@ -79,11 +79,8 @@ class ModelPool:
         return None if self.rereading.is_late() else self._choice(request)
 
     def report(self) -> dict[str, Any]:
-        listed: list[dict[str, Any]] = []
-        for name, serving in sorted(self._serving.items()):
-            listed.append({"alias": f"{name}@{self._alias[name]}", **described(serving.served)})
-            for alias, served in sorted(serving.loaded.items()):
-                listed.append({"alias": f"{name}@{alias}", **described(served), **serving.share(alias)})
+        serving = sorted(self._serving.items())
+        listed = [model for name, each in serving for model in each.report(name, self._alias[name])]
         problem = self._problems.text()
         serves = [f"{name}@{alias}" for name, alias in self._alias.items()]
         found = {**described(self.default), "serves": serves, "models": listed}

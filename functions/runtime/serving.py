@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.runtime.loaded_models import target_of
 from functions.runtime.traffic_split import side_of
-from functions.service.models import Choice, ServedModel, Shadow
+from functions.service.models import Choice, ServedModel, Shadow, described
 from model.registry.aliases import Aliases
 
 
@@ -41,8 +41,16 @@ class Serving:
         found = self.loaded.get(alias)
         return found if found and target_of(found) == self.aliases[alias].target else None
 
-    def share(self, alias: str) -> dict[str, Any]:
-        """What an alias gets of the requests, for GET /ready."""
+    def report(self, name: str, own: str) -> list[dict[str, Any]]:
+        """The model `name` at its alias `own` and at the others that are loaded, for GET /ready."""
+        others = [
+            {"alias": f"{name}@{alias}", **described(served), **self._share(alias)}
+            for alias, served in sorted(self.loaded.items())
+        ]
+        return [{"alias": f"{name}@{own}", **described(self.served)}, *others]
+
+    def _share(self, alias: str) -> dict[str, Any]:
+        """What an alias gets of the requests."""
         percent = {"percent": self.canaries[alias] if self.current(alias) else 0.0} if alias in self.canaries else {}
         copied = any(each.alias == alias for each in self.shadows)
         return {**percent, "shadow": copied} if self.aliases[alias].shadow else percent

@@ -8,33 +8,27 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 from google.cloud import pubsub_v1, storage
 from PIL import Image
 
 from client.dead_letters.dead_letter import DeadLetter
-from functions.messages.contract import Envelope
-from functions.messages.training import TrainingAnswer, TrainingRequest, decode_answer, decode_training
 from infra.local.topology import Topology
 from infra.local.twin import Twin
 from model.registry.aliases import CANDIDATE, STABLE
 from model.registry.registry import Registry
+from tests.conftest import ROOT
 from tests.registry_models import NAME, set_alias
+from tests.training_worker import CONFIG, DATA, REGISTRY, Sender, wait_for, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("tensorflow", "environment")]
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "infra" / "schemas" / "response.json").read_text()))
-CONFIG = {"backbone": "MobileNet", "alpha": 0.25, "size": 32, "epochs": 3, "fine_tune_epochs": 0, "rate": 0.03}
-DATA, REGISTRY = "gs://models/data", "gs://models/registry"
 COLOURS = ("blue", "green", "red")
 
 
@@ -77,70 +71,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     code = "import sys; from pathlib import Path; from tests.lab.test_transfer import lively; lively(Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     return str(path)
-
-
-def settings(work: Path, **changes: str) -> dict[str, str]:
-    given = {"REGISTRY": REGISTRY, "TRAIN_DATA": DATA, "TRAIN_WEIGHTS": "none", "TRAIN_WORK": str(work)}
-    return {**os.environ, **given, "TRAIN_MODELS": "colours,others", **changes}
-
-
-@contextmanager
-def worker(work: Path, *arguments: str, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "functions.entrypoints.train_worker", *arguments]
-    log = (work / "log").open("ab")
-    process = subprocess.Popen(command, env=settings(work, **changes), stdout=log, stderr=log, cwd=ROOT)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
-
-
-class Sender:
-    """Publishes training requests, and reads their answers from a subscription of its own."""
-
-    def __init__(self, project: str, name: str) -> None:
-        self._publisher, self._subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
-        self._topic = self._publisher.topic_path(project, "req_train")
-        self._subscription = self._subscriber.subscription_path(project, f"answers-{name}")
-        self._name = name
-        self._subscriber.create_subscription(
-            request={
-                "name": self._subscription,
-                "topic": self._publisher.topic_path(project, "res_predict"),
-                "filter": f'attributes.reply_to = "{name}"',
-            }
-        )
-
-    def send(self, request_id: str = "r1", **fields: Any) -> None:
-        body = {"kind": "train", "request_id": request_id, "model": "colours", "data": f"{DATA}/colours"} | fields
-        if body["kind"] == "train":
-            body = {"config": CONFIG | {"quick": True}} | body
-        self.publish(json.dumps(body).encode(), request_id)
-
-    @property
-    def sent(self) -> TrainingRequest:
-        """The latest request."""
-        request = decode_training(Envelope("", self._sent))
-        assert isinstance(request, TrainingRequest)
-        return request
-
-    def publish(self, data: bytes, request_id: str) -> None:
-        self._sent = data
-        self._publisher.publish(self._topic, data, request_id=request_id, reply_to=self._name).result()
-
-    def receive(self, timeout_s: float = 400) -> TrainingAnswer:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            for received in self._subscriber.pull(
-                subscription=self._subscription, max_messages=1, timeout=timeout_s, retry=None
-            ).received_messages:
-                self._subscriber.acknowledge(subscription=self._subscription, ack_ids=[received.ack_id])
-                SCHEMA.validate(json.loads(received.message.data))
-                assert received.message.attributes.get("kind") in ("train", "evaluate", None)
-                return decode_answer(received.message.data, received.message.attributes)
-        raise AssertionError("no answer")
 
 
 @pytest.fixture
@@ -226,13 +156,6 @@ def test_a_worker_that_is_stopped_gives_its_request_back(
     (again,) = subscriber.pull(subscription=path, max_messages=1, timeout=20, retry=None).received_messages
     subscriber.acknowledge(subscription=path, ack_ids=[again.ack_id])
     assert again.message.attributes["request_id"] == "stopped" and again.delivery_attempt == 2
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
