@@ -126,7 +126,9 @@ def test_forms_obey_their_policy(
     blob = bucket.get_blob("in/é.txt")
     assert blob is not None
     assert (blob.download_as_bytes(), blob.metadata, blob.content_type) == (b"FILE", {"a": "b"}, "text/plain")
-    for refused in (post(b"too long"), post(changed={"key": "out/a"}), post(changed={"x-goog-meta-c": "d"})):
+    too_long = post(b"too long")
+    assert (too_long.status_code, "<Code>EntityTooLarge</Code>" in too_long.text) == (400, True)
+    for refused in (post(changed={"key": "out/a"}), post(changed={"x-goog-meta-c": "d"})):
         assert (refused.status_code, "policy document refuses" in refused.text) == (403, True)
     assert post(changed={"x-goog-signature": "00"}).status_code == 403
     late = json.dumps({"expiration": (datetime.now(UTC) - HOUR).isoformat(), "conditions": [{"bucket": "signed"}]})

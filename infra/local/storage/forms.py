@@ -113,7 +113,8 @@ def _check_condition(condition: Any, given: Mapping[str, str], size: int) -> set
     kind, first, second = condition
     if kind == "content-length-range":
         if not int(first) <= size <= int(second):
-            raise _forbidden(f"the file has {size} bytes, and must have {first} to {second}")
+            code = "EntityTooSmall" if size < int(first) else "EntityTooLarge"
+            raise Refusal(400, f"The file has {size} bytes, and must have {first} to {second}", "invalid", code)
         return set()
     name = str(first).removeprefix("$").lower()
     if kind == "eq":

@@ -22,7 +22,7 @@ const newBucket = async (settings = {}) =>
 async function withFaults(bucket, method, faults) {
   const body = JSON.stringify({instructions: {[method]: faults}});
   const {id} = await (await fetch(`${host}/retry_test`, {method: 'POST', body})).json();
-  const retryOptions = {retryDelayMultiplier: 1, maxRetryDelay: 0.1};
+  const retryOptions = {retryDelayMultiplier: 1, maxRetryDelay: 1};
   const client = new Storage({projectId: 'p', retryOptions});
   client.interceptors.push({
     request: options => ({...options, headers: {...options.headers, 'x-retry-test-id': id}}),
