@@ -24,9 +24,10 @@ class HeaderLimits:
 
     def learn(self, port: int, first: bytes) -> None:
         """Note the limit in the first bytes of a connection, which `is_complete`."""
-        size, kind = int.from_bytes(first[_HEAD][:3]), first[_TYPE]
-        values = first[_HEAD.stop : _HEAD.stop + size - size % 6] if kind == _SETTINGS else b""
-        self._announced[port] = dict(struct.iter_unpack(">HI", values)).get(_MAX_HEADER_LIST_SIZE, 0)
+        size = int.from_bytes(first[_HEAD][:3])
+        values = first[_HEAD.stop : _HEAD.stop + size] if first[_TYPE] == _SETTINGS else b""
+        settings = dict(struct.iter_unpack(">HI", values[: len(values) // 6 * 6]))
+        self._announced[port] = settings.get(_MAX_HEADER_LIST_SIZE, 0)
 
     def details_bytes(self, peer: str) -> int:
         """Bytes of details that an error for a peer, `ipv4:127.0.0.1:PORT`, may have.
