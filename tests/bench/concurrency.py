@@ -40,7 +40,7 @@ def concurrency(subjects: Sequence[Subject], runs: int) -> list[Row]:
 def _turn(subject: Subject) -> dict[str, tuple[float, float]]:
     """Rate and share of the CPU, by a row's name with a gap for what is measured."""
     found, port = {}, free_port()
-    settings = as_the_image() | {"ARTIFACT": str(subject.artifact)}
+    settings = as_the_image() | {"ARTIFACT": str(subject.artifact), "ENGINE": subject.engines[0]}
     with twin() as env, environment(env), DelayingProxy(env["PUBSUB_EMULATOR_HOST"]) as proxy:
         given = env | settings | {"PUBSUB_EMULATOR_HOST": proxy.host}
         with process([*HELD, *push_command(port)], given) as worker:

@@ -23,6 +23,7 @@ class DelayingProxy:
         self.delay_s = 0.0
         address, _, port = target.rpartition(":")
         self._target = address, int(port)
+        self._writers: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="delay", daemon=True)
 
@@ -41,13 +42,13 @@ class DelayingProxy:
 
     async def _end(self) -> None:
         self._server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # which ends the tasks that read from it
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._target)
+        self._writers += [writer, far_writer]
         try:
             await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer, is_answer=True))
         except ConnectionError:
