@@ -22,7 +22,7 @@ AT_ONCE = (8, 16, 32, 80, 160)
 PUBLISH_MS = (0, 20, 50)
 """Milliseconds that are added to the time of a publish. 50 is the assumption of client/plan/prices.toml."""
 
-_ROUNDS = 40
+_ROUNDS = 20
 """Pushes in a turn for each that is answered at the same time."""
 
 
