@@ -49,11 +49,11 @@ def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
         finally:
             listener.close()
     rows = []
-    for (name, entry_point, engine, held), seconds in taken.items():
+    for (name, entry_point, engine, held), runs_s in taken.items():
         what, cpus = f"cold_start.{name}.{entry_point}{'.one_cpu' * held}", 1 if held else None
-        rows.append(row(f"{what}.{engine}", seconds, "s", cpus=cpus))
+        rows.append(row(f"{what}.{engine}", runs_s, "s", cpus=cpus))
         if engine != _SLOWER and (slower := taken.get((name, entry_point, _SLOWER, held))):
-            shares = [ours / theirs for ours, theirs in zip(seconds, slower, strict=True)]
+            shares = [ours / theirs for ours, theirs in zip(runs_s, slower, strict=True)]
             rows.append(row(f"{what}.of {_SLOWER}.{engine}", shares, RATIO, cpus=cpus))
     return rows
 

@@ -19,7 +19,7 @@ from tests.bench.subjects import installed_engines
 from tests.bench.swaps import swaps
 from tests.bench.twin import twin
 
-Table = tuple[str, Sequence[Row]]
+Table = tuple[str, list[Row]]
 """A title and its rows."""
 
 PARTS = ("cold_start", "concurrency", "latency", "load", "memory", "plan", "swaps", "twin")
