@@ -22,22 +22,22 @@ AT_ONCE = (8, 16, 32, 80, 160)
 PUBLISH_MS = (0, 20, 50)
 """Milliseconds that are added to the time of a publish. 50 is the assumption of client/plan/prices.toml."""
 
-_ROUNDS = 20
-"""Pushes in a turn for each that is answered at the same time."""
 
+def concurrency(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
+    """Images a second, and how much of its CPU the worker used, by model, pushes at once and time of a publish.
 
-def concurrency(subjects: Sequence[Subject], runs: int) -> list[Row]:
-    """Images a second, and how much of its CPU the worker used, by model, pushes at once and time of a publish."""
+    `images`: pushes of a turn with the most at once; with fewer at once, fewer are pushed.
+    """
     taken: dict[tuple[str, str], list[float]] = {}
     for _ in range(runs):
         for subject in subjects:
-            for name, (rate, busy) in _turn(subject).items():
+            for name, (rate, busy) in _turn(subject, images).items():
                 taken.setdefault((name.format("rate"), "images/s"), []).append(rate)
                 taken.setdefault((name.format("busy"), RATIO), []).append(busy)
     return [row(name, values, unit, cpus=1) for (name, unit), values in taken.items()]
 
 
-def _turn(subject: Subject) -> dict[str, tuple[float, float]]:
+def _turn(subject: Subject, images: int) -> dict[str, tuple[float, float]]:
     """Rate and share of the CPU, by a row's name with a gap for what is measured."""
     found, port = {}, free_port()
     settings = as_the_image() | {"ARTIFACT": str(subject.artifact), "ENGINE": subject.engines[0]}
@@ -46,7 +46,7 @@ def _turn(subject: Subject) -> dict[str, tuple[float, float]]:
         with process([*HELD, *push_command(port)], given) as worker:
             until_ready(port)
             for at_once in AT_ONCE:
-                files = subject.make_images(at_once * _ROUNDS if subject.small else at_once)
+                files = subject.load(at_once * max(1, images // AT_ONCE[-1]))
                 for ms in PUBLISH_MS:
                     proxy.delay_s = ms / 1000
                     name = f"concurrency.{subject.name}.{at_once} at once.{{}}.{ms} ms"

@@ -67,4 +67,4 @@ def measured(part: str, options: Options) -> Iterator[tuple[str, list[Table]]]:
         case "swaps":
             yield part, [("While an alias moves between two versions", swaps(found, images, runs))]
         case "concurrency":
-            yield part, [("Pushes at once, on one CPU, by the time of a publish", concurrency(found, runs))]
+            yield part, [("Pushes at once, on one CPU, by the time of a publish", concurrency(found, images, runs))]

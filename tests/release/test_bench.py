@@ -81,6 +81,6 @@ def test_a_quick_run_has_ratios_alone(root: Path, tmp_path: Path) -> None:
 def test_pushes_are_measured_by_how_many_are_answered_at_once(root: Path, tmp_path: Path) -> None:
     _, paths = bench(root, tmp_path, "concurrency", "--model", "fashion-mnist", "--engine", "litert")
     rates = {name: row["value"] for name, row in rows_of(paths).items() if row["unit"] == "images/s"}
-    few, many = (rates[f"concurrency.fashion-mnist.{number} at once.rate.50 ms"] for number in (8, 80))
-    assert few < 8 / 0.05, "each of 8 waits 50 ms for its publish"
-    assert few < many
+    for number in (8, 16, 32, 80, 160):
+        rate = rates[f"concurrency.fashion-mnist.{number} at once.rate.50 ms"]
+        assert 0 < rate < number / 0.05, "each waits 50 ms for its publish"
