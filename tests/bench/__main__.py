@@ -22,13 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tests.bench import rows
     from tests.bench.run import PARTS, Options, measured
-    from tests.bench.selection import QUICK
+    from tests.bench.selection import QUICK, RUNS
     from tests.bench.subjects import NAMES, installed_engines
 
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
     parser.add_argument("--quick", action="store_true", help=f"the ratios of {', '.join(QUICK)} alone, in some minutes")
-    parser.add_argument("--runs", type=int, default=3, help="of what is repeated, which is all but memory (default 3)")
+    parser.add_argument(
+        "--runs", type=int, help=f"of what is repeated, all but memory (default {RUNS}; with --quick fewer)"
+    )
     parser.add_argument(
         "--images", type=int, help="of each load; of photos a tenth (default 3000, or 1000 with --quick)"
     )

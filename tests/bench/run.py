@@ -13,7 +13,7 @@ from tests.bench.latency import latencies
 from tests.bench.load import loads
 from tests.bench.memory import memory
 from tests.bench.rows import Row
-from tests.bench.selection import selected
+from tests.bench.selection import QUICK_RUNS, RUNS, selected
 from tests.bench.stages import imports, stages
 from tests.bench.subjects import installed_engines
 from tests.bench.swaps import swaps
@@ -27,9 +27,9 @@ PARTS = ("cold_start", "concurrency", "latency", "load", "memory", "plan", "swap
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for. `quick`: only what has ratios; `million`: also the twin's memory."""
+    """What the command line asks for. `quick`: only what has ratios; `runs`: by default those of selection.py; `million`: also the twin's memory."""
 
-    runs: int
+    runs: int | None
     images: int
     requests: int
     models: Sequence[str]
@@ -40,7 +40,7 @@ class Options:
 
 def measured(part: str, options: Options) -> Iterator[tuple[str, list[Table]]]:
     """Measure a part; the name of each file without `.json`, and its tables."""
-    runs, images = options.runs, options.images
+    runs, images = options.runs or (QUICK_RUNS[part] if options.quick else RUNS), options.images
     if part == "plan":
         engines = options.engines or installed_engines()
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):

@@ -25,6 +25,10 @@ QUICK: Mapping[str, Mapping[str, Sequence[str]]] = {
     "latency": {YARDSTICK: _LITERT},
 }
 
+RUNS = 3
+QUICK_RUNS = {"cold_start": 2, "load": 2, "latency": 1}
+"""How often a part repeats what it measures, unless --runs says it. The quick ones fit into 5 minutes on two CPUs."""
+
 
 def selected(part: str, models: Sequence[str], engines: Sequence[str], *, quick: bool) -> list[Subject]:
     """The available subjects of a part. Models or engines that the user names replace the default of every part."""
