@@ -27,7 +27,10 @@ PARTS = ("cold_start", "concurrency", "latency", "load", "memory", "plan", "swap
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for. `quick`: only what has ratios; `runs`: by default those of selection.py; `million`: also the twin's memory."""
+    """What the command line asks for.
+
+    `runs`: None for those of selection.py. `quick`: only what has ratios. `million`: also the twin's memory.
+    """
 
     runs: int | None
     images: int
