@@ -1,6 +1,6 @@
 # Nightly batches, if var.nightly is set: Cloud Scheduler starts a job that sends requests for new objects under a prefix.
 variable "nightly" {
-  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone. `{ bucket, prefix = \"\", hours = 25, schedule = \"0 3 * * *\", time_zone = \"Etc/UTC\" }`"
+  description = "Publish requests every night for the images that were written to one of your buckets, under a prefix, in the last hours; with a cron schedule and its time zone. Up to `gather` images share a message, which makes them cheaper; each has a response of its own. `{ bucket, prefix = \"\", hours = 25, gather = 1, schedule = \"0 3 * * *\", time_zone = \"Etc/UTC\" }`"
   # Not an object, because Terraform drops the names that an object type does not have.
   type    = map(string)
   default = null
@@ -21,6 +21,10 @@ variable "nightly" {
     error_message = "nightly.hours is ${substr(coalesce(try(var.nightly.hours, null), "null"), 0, 60)}; it must be a number above 0."
   }
   validation {
+    condition     = try(var.nightly.gather, null) == null ? true : try(contains(range(1, 257), tonumber(var.nightly.gather)), false) # functions/messages/contract.py: MAX_LINES
+    error_message = "nightly.gather is ${substr(coalesce(try(var.nightly.gather, null), "null"), 0, 60)}; it must be a whole number from 1 to 256."
+  }
+  validation {
     condition     = try(var.nightly.schedule, null) == null ? true : can(regex("^${join(" ", [for part in local.cron : "${part}(,${part})*"])}$", var.nightly.schedule))
     error_message = "nightly.schedule is ${coalesce(try(var.nightly.schedule, null), "null")}; it must be minute, hour, day of the month, month and day of the week as in cron, such as 0 3 * * *."
   }
@@ -34,6 +38,7 @@ locals {
   nightly_defaults = {
     prefix    = ""
     hours     = "25" # one hour more than a day: repeated requests have the same id, and none is missed
+    gather    = "1"
     schedule  = "0 3 * * *"
     time_zone = "Etc/UTC"
   }
@@ -114,11 +119,13 @@ resource "google_cloud_run_v2_job" "nightly" {
       containers {
         image   = var.image
         command = ["python", "-m", "functions.entrypoints.batch_publish"]
-        args = [
+        args = concat([
           "gs://${var.nightly.bucket}/${local.nightly.prefix}",
           "--topic=${local.topics[local.request_topic].id}",
           "--hours=${local.nightly.hours}",
-        ]
+          ], tonumber(local.nightly.gather) == 1 ? [] : [
+          "--gather=${local.nightly.gather}", # images from before it refuse the option
+        ])
 
         env {
           name  = "GOOGLE_CLOUD_PROJECT"

@@ -1,8 +1,8 @@
 # Sizes, each with the reason for its default; `terraform apply -var-file` can set measured values.
 variable "concurrency" {
-  description = "Requests that one instance answers at the same time, at most one thread each."
+  description = "Requests that one instance answers at the same time, at most one thread each. A push waits until its response is published, so an instance needs many to use its CPU ([measured](../docs/benchmarks/servers.md#pushes-at-the-same-time)). A model that takes more than a second for an image needs fewer: all must be answered within `timeout_seconds`. `predictions plan --tfvars` calculates the number for a model."
   type        = number
-  default     = 8 # one batch (MAX_BATCH_SIZE); Cloud Run's default of 80 would starve the scoring on two vCPUs
+  default     = 80 # Cloud Run's own; eight times the pushes of 8 at the same time, when a publish takes 50 ms
   nullable    = false
   validation {
     condition     = var.concurrency >= 1 && var.concurrency <= 1000 && floor(var.concurrency) == var.concurrency
@@ -53,7 +53,7 @@ variable "min_instances" {
 variable "max_instances" {
   description = "Maximum number of instances of a service or function: it limits the cost; a pool has `instances`, or `max` of `scale`."
   type        = number
-  default     = 10 # 80 concurrent images; further ones wait in the subscription
+  default     = 10 # 800 concurrent images; further ones wait in the subscription
   nullable    = false
   validation {
     condition     = var.max_instances >= 1 && floor(var.max_instances) == var.max_instances

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from client.plan.cost import EGRESS, monthly, total
 from client.plan.formatting import dollars, file_size, memory, period, rate, seconds
@@ -14,7 +13,6 @@ from client.plan.prices import Prices
 from client.plan.simulation import COLD_S, Run
 from client.plan.sizing import LEASE_S, Size
 from client.plan.workload import Workload
-from client.transport.gatherer import AUTO_IMAGES
 
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 _COLUMNS = 48
@@ -99,18 +97,10 @@ def _bill(load: Workload, plans: Sequence[Plan], prices: Prices) -> Iterator[str
     millions = load.images_per_month / 1e6
     yield from _row("a million images", [dollars(each / millions) for each in gross])
     yield from _row("  with free tiers", [dollars(plan.option.cost / millions) for plan in plans])
-    if other := _gathered_otherwise(load):
+    if other := load.gathered_otherwise():
         name = f"  {other.images_per_message} in a message" if other.images_per_message > 1 else "  one in a message"
         otherwise = [monthly(other, plan.option.size, prices) for plan in plans]
         yield from _row(name, [dollars(total(bill, free_tiers=False) / millions) for bill in otherwise])
-
-
-def _gathered_otherwise(load: Workload) -> Workload | None:
-    """The same workload with several images in a message, or with one; None where images cannot be gathered."""
-    if load.carrier == "upload":
-        return None
-    other = replace(load, gather=1 if load.images_per_message > 1 else AUTO_IMAGES)
-    return other if other.images_per_message != load.images_per_message else None
 
 
 def _verdict(load: Workload, plan: Plan) -> Iterator[str]:

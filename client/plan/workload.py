@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
 from client.gcp import UsageError
-from client.transport.gatherer import MESSAGE_BYTES
+from client.transport.gatherer import AUTO_IMAGES, MESSAGE_BYTES
 
 DAY_S = 86_400
 MONTH_DAYS = 30
@@ -68,6 +68,16 @@ class Workload:
     def images_per_message(self) -> int:
         """Images of a message: `gather`, or those that fit."""
         return max(1, min(self.gather, MESSAGE_BYTES // self.line_bytes))
+
+    def gathered_otherwise(self) -> Workload | None:
+        """Return the load with AUTO_IMAGES images in a message, or with one if this has several.
+
+        None where images cannot be gathered, or are so large that a message has one either way.
+        """
+        if self.carrier == "upload":
+            return None
+        other = replace(self, gather=1 if self.images_per_message > 1 else AUTO_IMAGES)
+        return other if other.images_per_message != self.images_per_message else None
 
     @property
     def line_bytes(self) -> int:

@@ -85,7 +85,7 @@ run "worker" {
       MAX_BATCH_SIZE       = "4"
       REQUEST_SUBSCRIPTION = google_pubsub_subscription.this["req_predict-sub"].id
       RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
-      THREADS              = "8"
+      THREADS              = "80"
     }
     error_message = "The pool gets its subscriptions and all settings of the service."
   }

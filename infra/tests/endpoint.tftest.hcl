@@ -32,7 +32,7 @@ run "internal" {
       PUSH_AUDIENCE        = "prediction-endpoint"
       PUSH_SERVICE_ACCOUNT = google_service_account.this["invoker"].email
       RESPONSE_TOPIC       = google_pubsub_topic.this["res_predict"].id
-      THREADS              = "8"
+      THREADS              = "80"
     }
     error_message = "The endpoint accepts posted images: no pushes, and none from buckets."
   }

@@ -48,6 +48,24 @@ run "nightly" {
   }
 }
 
+run "gathered" {
+  variables {
+    nightly = { bucket = "photos", gather = 32 }
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.nightly[0].template[0].template[0].containers[0].args == tolist(["gs://photos/", "--topic=${google_pubsub_topic.this["req_predict"].id}", "--hours=25", "--gather=32"])
+    error_message = "Several images share a message."
+  }
+}
+
+run "refuses_more_images_than_a_message_may_have" {
+  command = plan
+  variables {
+    nightly = { bucket = "photos", gather = 257 }
+  }
+  expect_failures = [var.nightly]
+}
+
 run "refuses_an_address_for_a_bucket" {
   command = plan
   variables {

@@ -1,6 +1,6 @@
-"""`python -m tests.bench`: measure, write rows to build/bench/, print them as tables.
+"""`python -m tests.bench`: measure, write rows to build/bench/, print them as tables, and the time that each part took.
 
-Machines are noisy: read the ratios.
+Machines are noisy: read the ratios. `--quick` measures nothing else.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-
-_OF_MODELS = {"cold_start", "load", "memory", "latency", "swaps"}
-_PARTS = (*sorted(_OF_MODELS), "plan", "twin")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,66 +21,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tests.bench import rows
-    from tests.bench.capacity import capacity
-    from tests.bench.cold import cold_starts
-    from tests.bench.images import garments, photos
-    from tests.bench.latency import latencies
-    from tests.bench.load import loads
-    from tests.bench.memory import memory
-    from tests.bench.stages import imports, stages
-    from tests.bench.subjects import NAMES, installed_engines, subjects
-    from tests.bench.swaps import swaps
-    from tests.bench.twin import twin
+    from tests.bench.run import PARTS, Options, measured
+    from tests.bench.selection import QUICK, RUNS
+    from tests.bench.subjects import NAMES, installed_engines
 
-    engines = installed_engines()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; by default all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
+    parser.add_argument("--quick", action="store_true", help=f"the ratios of {', '.join(QUICK)} alone, in some minutes")
     parser.add_argument(
-        "--runs", type=int, default=5, help="of what is repeated: starts, latency, twin, plan (default 5)"
+        "--runs", type=int, help=f"of what is repeated, all but memory (default {RUNS}; with --quick fewer)"
     )
-    parser.add_argument("--images", type=int, default=3000, help="of each load; of photos a tenth (default 3000)")
+    parser.add_argument(
+        "--images", type=int, help="of each load; of photos a tenth (default 3000, or 1000 with --quick)"
+    )
     parser.add_argument("--requests", type=int, default=100_000, help="of memory's; of photos a tenth (default 100000)")
-    parser.add_argument("--model", action="append", choices=NAMES, help="by default all")
-    parser.add_argument("--engine", action="append", choices=engines, help="by default all that are installed")
+    parser.add_argument("--model", action="append", choices=NAMES, help="by default what tells most, by part")
+    parser.add_argument("--engine", action="append", choices=installed_engines(), help="by default the same")
     parser.add_argument("--million", action="store_true", help="the twin's memory over a million messages, too")
-    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="a folder (default build/bench)")
-    options = parser.parse_args(arguments)
-    parts = options.parts or list(_PARTS)
-    if wrong := set(parts) - set(_PARTS):
-        parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(_PARTS)}")
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    def keep(name: str, *tables: tuple[str, list[rows.Row]]) -> None:
-        path = options.out / f"{name}.json"
-        rows.write(path, [each for _, found in tables for each in found])
-        for title, found in tables:
-            Console().print(rows.table(title, found))
-        print(f"written to {path}", file=sys.stderr)
-
-    measured = subjects(options.model or list(NAMES), options.engine or engines) if _OF_MODELS & {*parts} else []
-    if "cold_start" in parts:
-        keep(
-            "cold_start",
-            ("From the start of the process to the first response", cold_starts(measured, options.runs)),
-            ("Where the time goes, in one process", stages(measured, options.runs)),
-            ("Where the imports' time goes", imports(options.runs)),
-        )
-    if "load" in parts:
-        found = loads(measured, options.images, min(3, options.runs))
-        keep("throughput", ("Full load; client, broker and worker share the machine", found))
-    if "memory" in parts:
-        keep("memory", ("Memory of the worker's processes at full load", memory(measured, options.requests)))
-    if "latency" in parts:
-        keep("latency", ("Requests at random moments, by batcher", latencies(measured, options.images, options.runs)))
-    if "swaps" in parts:
-        found = swaps(measured, options.images, min(3, options.runs))
-        keep("swaps", ("While an alias moves between two versions", found))
-    if "plan" in parts:
-        for name, files in (("garments", garments(1000)), ("photos", photos(300))):
-            found = capacity(files, engines, min(3, options.runs))
-            keep(f"plan-{name}", (f"What plan calculates with: {name}", found))
-    if "twin" in parts:
-        keep("twin", ("The local twin", twin(options.runs, million=options.million)))
+    parser.add_argument("--out", type=Path, help="a folder (default build/bench, or build/bench/quick with --quick)")
+    given = parser.parse_args(arguments)
+    known = tuple(QUICK) if given.quick else PARTS
+    if wrong := set(given.parts) - set(known):
+        parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(known)}")
+    out = given.out or Path("build/bench", "quick" if given.quick else "")
+    out.mkdir(parents=True, exist_ok=True)
+    images = given.images or (1000 if given.quick else 3000)
+    options = Options(
+        given.runs, images, given.requests, given.model or [], given.engine or [], given.quick, given.million
+    )
+    seconds: dict[str, float] = {}
+    for part in given.parts or known:
+        start = time.perf_counter()
+        for name, tables in measured(part, options):
+            kept = [(title, rows.ratios(found) if given.quick else found) for title, found in tables]
+            rows.write(out / f"{name}.json", [each for _, found in kept for each in found])
+            for title, found in kept:
+                Console().print(rows.table(title, found))
+            print(f"written to {out / name}.json", file=sys.stderr)
+        seconds[part] = time.perf_counter() - start
+    print("".join(f"{part:<12}{taken:7,.0f} s\n" for part, taken in (*seconds.items(), ("all", sum(seconds.values())))))
     return 0
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
-import json
 import shutil
 import time
 import uuid
@@ -21,15 +19,18 @@ from tests.bench.parts import (
     as_the_image,
     environment,
     process,
+    push_body,
     push_command,
 )
-from tests.bench.rows import Row, row
+from tests.bench.rows import RATIO, Row, row
 from tests.bench.subjects import Subject
 
 HELD = ["taskset", "--cpu-list", "0"]
 """Before a command: on one CPU, as an instance of one vCPU; the broker and the client keep all."""
 
 ENTRY_POINTS = ("push", "pull")
+_SLOWER = "savedmodel"
+"""The engine that the others are compared with."""
 
 
 def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
@@ -47,10 +48,14 @@ def cold_starts(subjects: Sequence[Subject], runs: int) -> list[Row]:
                     taken.setdefault((subject.name, entry_point, engine, held), []).append(seconds)
         finally:
             listener.close()
-    return [
-        row(f"cold_start.{name}.{entry_point}{'.one_cpu' * held}.{engine}", seconds, "s", cpus=1 if held else None)
-        for (name, entry_point, engine, held), seconds in taken.items()
-    ]
+    rows = []
+    for (name, entry_point, engine, held), runs_s in taken.items():
+        what, cpus = f"cold_start.{name}.{entry_point}{'.one_cpu' * held}", 1 if held else None
+        rows.append(row(f"{what}.{engine}", runs_s, "s", cpus=cpus))
+        if engine != _SLOWER and (slower := taken.get((name, entry_point, _SLOWER, held))):
+            shares = [ours / theirs for ours, theirs in zip(runs_s, slower, strict=True)]
+            rows.append(row(f"{what}.of {_SLOWER}.{engine}", shares, RATIO, cpus=cpus))
+    return rows
 
 
 def _cases(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str, str, bool]]:
@@ -63,16 +68,7 @@ def _cases(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str, str, boo
 
 def push_first(port: int, image: bytes, request_id: str) -> float:
     """Push an image to a worker that is starting; the moment at which it was acknowledged."""
-    body = json.dumps(
-        {
-            "message": {
-                "data": base64.b64encode(image).decode(),
-                "messageId": request_id,
-                "attributes": {"request_id": request_id},
-            },
-            "subscription": "bench",
-        }
-    )
+    body = push_body(image, request_id)
     start = time.perf_counter()
     while True:
         try:

@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 
 from tests.bench.rig import ENTRY_POINTS, HTTP, Rig, rig
-from tests.bench.rows import Row, row
+from tests.bench.rows import RATIO, Row, row
 from tests.bench.subjects import Subject
 
 BATCHERS = {
@@ -27,7 +27,7 @@ BATCHERS = {
 SHARES = (0.1, 0.5, 0.9)
 """Shares of the full load of the default settings."""
 
-_UNITS = {"throughput": "images/s", "latency": "ms", "of the default": "1"}
+_UNITS = {"throughput": "images/s", "latency": "ms", "of the default": RATIO}
 _PERCENTILES = (50, 95, 99)
 _SECONDS = 2.0
 _LEAST = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import compileall
 import json
 import os
@@ -26,6 +27,7 @@ from tests.dockerfile import instructions
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVE_UP_S = 60.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -97,6 +99,13 @@ _IDS = re.compile(rb'"request_id":"([0-9a-f]{32})"')
 """The ids in a list of responses: to read its JSON would take more of the machine that is shared."""
 
 
+def push_body(image: bytes, request_id: str) -> str:
+    """The body of a push of an image, as Pub/Sub posts it."""
+    attributes = {"request_id": request_id}
+    message = {"data": base64.b64encode(image).decode(), "messageId": request_id, "attributes": attributes}
+    return json.dumps({"message": message, "subscription": "bench"})
+
+
 class ResponseListener:
     """Receives every response of the shared response subscription and records when it arrived, by request_id.
 
@@ -150,6 +159,15 @@ def pss_mb(pid: int) -> float:
         rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total / 1024
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of user and system time of a process and its descendants (Linux)."""
+    ticks = 0
+    for each in descendants(pid):
+        user, system = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13]
+        ticks += int(user) + int(system)
+    return ticks / _TICKS
 
 
 def descendants(pid: int) -> list[int]:

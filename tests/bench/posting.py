@@ -1,4 +1,4 @@
-"""Images posted to the HTTP endpoint, and the times of their responses."""
+"""Images posted to a worker, as to the HTTP endpoint or as pushes, and the times of their responses."""
 
 from __future__ import annotations
 
@@ -7,21 +7,37 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from tests.bench.parts import GIVE_UP_S
+from tests.bench.parts import GIVE_UP_S, push_body
 
 CONNECTIONS = 32
 """Limits concurrent posts; each connection waits for its response."""
 
 
+Post = Callable[[str, bytes], tuple[str, bytes]]
+"""A path and a body, of a request's id and its image."""
+
+
+def post_image(request_id: str, image: bytes) -> tuple[str, bytes]:
+    """An image for the HTTP endpoint."""
+    return "/predict", image
+
+
+def post_push(request_id: str, image: bytes) -> tuple[str, bytes]:
+    """An image as Pub/Sub pushes it."""
+    return "/", push_body(image, request_id).encode()
+
+
 class Posting:
-    """Posts to `/predict` of a server on this machine, over connections that stay open, in one thread of its own.
+    """Posts to a server on this machine, over connections that stay open, in one thread of its own.
 
     The client shares the machine with the worker: it does as little as HTTP allows.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, connections: int = CONNECTIONS, post: Post = post_image) -> None:
+        self.form = post
         self.heard: dict[str, float] = {}
         self.last = b""
         self.queue: deque[tuple[str, bytes]] = deque()
@@ -32,7 +48,7 @@ class Posting:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="posting", daemon=True)
         self._thread.start()
-        for _ in range(CONNECTIONS):
+        for _ in range(connections):
             opening = self._loop.create_connection(lambda: _Connection(self), "127.0.0.1", port)
             asyncio.run_coroutine_threadsafe(opening, self._loop).result(GIVE_UP_S)
 
@@ -102,15 +118,16 @@ class _Connection(asyncio.Protocol):
 
     def post(self, request_id: str, image: bytes) -> None:
         self._id, self._received = request_id, b""
-        head = f"POST /predict HTTP/1.1\r\nHost: worker\r\nContent-Length: {len(image)}\r\n\r\n"
-        self.transport.write(head.encode() + image)
+        path, body = self._posting.form(request_id, image)
+        head = f"POST {path} HTTP/1.1\r\nHost: worker\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
-        if not end or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
+        if not end or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0):
             return
-        if not head.startswith(b"HTTP/1.1 200 "):
+        if not head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 204 ")):
             self._posting.fail(OSError(f"the server answered {self._received[:300].decode(errors='replace')}"))
             return
         self._posting.last = body

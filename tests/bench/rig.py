@@ -165,7 +165,7 @@ def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
     port = free_port()
     given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_ENDPOINT": "on", **settings}
     with process(push_command(port), given) as worker:
-        _until_ready(port)
+        until_ready(port)
         line = Posting(port)
         try:
             yield Rig(worker.pid, line)
@@ -175,7 +175,7 @@ def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
 
 def push_to(project: str, port: int) -> None:
     """Push requests to a worker once it is ready: what is refused comes again in ten seconds at the earliest."""
-    _until_ready(port)
+    until_ready(port)
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.modify_push_config(
             subscription=f"projects/{project}/subscriptions/req_predict-sub",
@@ -183,6 +183,7 @@ def push_to(project: str, port: int) -> None:
         )
 
 
-def _until_ready(port: int) -> None:
+def until_ready(port: int) -> None:
+    """Wait until a worker of this machine has loaded its model."""
     until_listening(port)
     requests.get(f"http://127.0.0.1:{port}/ready", timeout=GIVE_UP_S).raise_for_status()

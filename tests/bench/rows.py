@@ -18,6 +18,8 @@ from typing import Any
 from rich.table import Table
 
 Row = dict[str, Any]
+RATIO = "1"
+"""The unit of one figure over another."""
 
 
 def row(name: str, runs: Sequence[float], unit: str, *, cpus: int | None = None, how: str = "") -> Row:
@@ -42,6 +44,11 @@ def machine_words() -> str:
         f"{os.cpu_count()} CPUs ({cpu}), {memory:.0f} GB of memory, Python {platform.python_version()}, "
         f"load {os.getloadavg()[0]:.1f} at the beginning"
     )
+
+
+def ratios(rows: Sequence[Row]) -> list[Row]:
+    """The rows without a unit: they say the same on a faster machine."""
+    return [each for each in rows if each["unit"] == RATIO]
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

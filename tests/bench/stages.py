@@ -15,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from infra.local.twin import Twin
-from tests.bench.parts import ROOT, as_the_image
+from tests.bench.parts import PULL_COMMAND, ROOT, as_the_image, push_command
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
-_MODULES = {"push": "functions.main", "pull": "functions.entrypoints.pull_worker"}
-_BEFORE = {"push": ["functions.runtime.fast_start"], "pull": []}
-"""How each entry point's process begins."""
+_MODULES = {
+    entry_point: [word for word in command if word.startswith("functions.")]
+    for entry_point, command in (("push", push_command(0)), ("pull", PULL_COMMAND))
+}
+"""The modules of each entry point's command: the last is the worker's, and those before it run it."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)
 _SHOWN = 12
 """Libraries that have a row of their own; the others share one."""
@@ -47,7 +49,7 @@ def imports(runs: int) -> list[Row]:
     settings = as_the_image()
     taken: dict[str, dict[str, list[float]]] = {}
     for number in range(runs):
-        for entry_point, module in _MODULES.items():
+        for entry_point, (*_, module) in _MODULES.items():
             for library, ms in _libraries(module, settings).items():
                 found = taken.setdefault(library, {}).setdefault(entry_point, [0.0] * number)
                 found.append(ms)
@@ -61,7 +63,8 @@ def imports(runs: int) -> list[Row]:
 
 def _steps(entry_point: str, env: Mapping[str, str], image: bytes) -> dict[str, float]:
     start = time.perf_counter()
-    command = [sys.executable, "-m", *_BEFORE[entry_point], "tests.bench.starting", _MODULES[entry_point]]
+    *before, module = _MODULES[entry_point]
+    command = [sys.executable, "-m", *before, "tests.bench.starting", module]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, input=image, capture_output=True, check=True)
     moments = json.loads(done.stdout.splitlines()[-1])
     pairs = pairwise([start, *moments.values()])

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Subject:
         return self.make_images(images if self.small else max(1, images // _PHOTOS))
 
 
-def subjects(names: list[str], engines: list[str]) -> list[Subject]:
+def subjects(names: Sequence[str], engines: Sequence[str]) -> list[Subject]:
     """The named models that are available here, with the engines that run here."""
     found = []
     for name in names:

@@ -137,6 +137,14 @@ def test_every_peer_has_pinned_versions() -> None:
     assert len({peer.name for peer in PEERS}) == len(PEERS)
 
 
+def test_our_worker_with_tensorflow_has_the_packages_of_the_worker(root: Path) -> None:
+    ours, theirs = (
+        set(re.findall(r"^([\w.-]+==.+)$", path.read_text(), re.M))
+        for path in (root / "functions" / "requirements.txt", requirements("tensorflow"))
+    )
+    assert {name.partition("==")[0] for name in ours ^ theirs} == {"ai-edge-litert", "tensorflow"}
+
+
 def test_predictions_of_another_model_are_detected() -> None:
     case = Case(Path(), IMAGES, "Bag", 0.8)
     case.check({"predictions": [{"label": "Bag", "score": 0.77}, {"label": "Coat", "score": 0.2}]})

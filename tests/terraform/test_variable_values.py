@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from client.plan.sizing import CPUS
+from functions.messages.contract import MAX_LINES
 from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Terraform
 from infra.check.toolchain import INFRA
@@ -129,7 +130,8 @@ ACCEPTED: list[dict[str, str]] = [
     retrain(model="clothing", backbone="MobileNetV2", train_schedule="0 3 1 * *", time_zone="Europe/Berlin"),
     retrain() | {"training_requesters": json.dumps({"ana": ANA})},
     page(members={"ana": ANA, "team": "group:team@example.com", "company": "domain:example.com"}),
-    nightly(prefix=None, hours=None, schedule=None, time_zone=None),
+    nightly(prefix=None, hours=None, gather=None, schedule=None, time_zone=None),
+    nightly(gather=str(MAX_LINES)),
     alerts(),
     alerts(emails=None, backlog_seconds=None, error_ratio=None, score_drop=None, endpoint_seconds=None),
     alerts(emails=["a@example.com"], backlog_seconds=1, error_ratio=0.99, score_drop=0.01, endpoint_seconds=0.5),
@@ -355,6 +357,10 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     ),
     *((scale(every_minutes=every), "scale", [f"every_minutes is {every}", "1 to 5"]) for every in (0, 2.5, 6)),
     *((nightly(hours=hours), "nightly", [f"hours is {hours}", "above 0"]) for hours in ("0", "-1")),
+    *(
+        (nightly(gather=gather), "nightly", [f"gather is {gather};", f"whole number from 1 to {MAX_LINES}."])
+        for gather in ("0", "1.5", str(MAX_LINES + 1), "auto")
+    ),
     *(
         (nightly(time_zone=zone), "nightly", [f"time_zone is {zone}", "Europe/Berlin"])
         for zone in ("", "+01:00", "Europe/")

@@ -52,6 +52,32 @@ def test_cost_lines_add_up_to_the_total(capsys: pytest.CaptureFixture[str]) -> N
         assert plan["latency_s"]["all"]["p50"] <= plan["latency_s"]["all"]["p95"]
 
 
+@pytest.mark.parametrize(
+    ("gather", "name", "otherwise"), [("1", "32 in a message", 32), ("8", "one in a message", 1)], ids=["one", "eight"]
+)
+def test_json_has_the_costs_of_both_ways_as_the_text_has(
+    gather: str, name: str, otherwise: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--size", "600B", "--gather", gather]
+    said, report = planned(capsys, *words), json.loads(planned(capsys, *words, "--json"))
+    others = [plan["gathered_otherwise"] for plan in report["plans"]]
+    for line, found in (("a million images", report["plans"]), (name, others)):
+        (row,) = re.findall(rf"^ *{line} +(.+)$", said, re.M)
+        assert row.split() == [f"{each['usd_per_million']['gross']:.2f}" for each in found]
+    assert report["load"]["images_per_message"] == int(gather)
+    assert [each["images_per_message"] for each in others] == [otherwise, otherwise]
+    for plan, other in zip(report["plans"], others, strict=True):
+        assert (other["usd"]["to_pay"] < plan["usd"]["to_pay"]) == (otherwise > 1)
+        assert other["usd"]["to_pay"] == pytest.approx(other["usd"]["gross"] - other["usd"]["free"])
+        assert other["usd_per_million"]["to_pay"] == pytest.approx(other["usd"]["to_pay"] / 30)
+
+
+def test_json_has_one_cost_where_images_cannot_be_gathered(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--carrier", "upload"], ["--size", "900kB"]):
+        for plan in json.loads(planned(capsys, "--json", *words))["plans"]:
+            assert plan["gathered_otherwise"] is None
+
+
 def test_labels_and_the_response_store_are_in_the_bill(capsys: pytest.CaptureFixture[str]) -> None:
     def paid(*words: str) -> dict[str, float]:
         return {

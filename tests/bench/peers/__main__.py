@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.peers.running import reserve_cpu
     from tests.bench.peers.tables import peer_rows, peer_tables
     from tests.bench.peers.turn import UNITS
-    from tests.bench.subjects import YARDSTICK
+    from tests.bench.subjects import SHIPPED, YARDSTICK
 
     models = YARDSTICK, "mobilenet-v1"
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     known = ", ".join(peer.name for peer in PEERS)
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS], metavar="PEER", help=known)
-    parser.add_argument("--model", action="append", choices=models, help="by default both")
+    parser.add_argument(
+        "--model", action="append", choices=[*models, SHIPPED], help=f"by default {' and '.join(models)}"
+    )
     parser.add_argument("--runs", type=int, default=3, help="of all that is measured, in turns (default 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of full load in each run (default 4)")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="a folder (default build/bench)")

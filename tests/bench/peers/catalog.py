@@ -68,7 +68,7 @@ _THREADS = {"THREADS": "8"}
 """As the Dockerfile says; without it they are four for each CPU of the machine."""
 
 _OPEN = {"HTTP_ENDPOINT": "on", "GOOGLE_CLOUD_PROJECT": "bench"} | _THREADS
-_IMAGE = "as the image runs it: 1 process of 8 threads, batches of up to 8, no wait for company"
+_IMAGE = "as the image runs it: 1 process, batches of up to 8, no wait for company"
 _PULL = "python -m functions.entrypoints.pull_worker with its defaults"
 _ONE_BY_ONE = "Keras' model.predict of one image at a time"
 _OUR_MODEL = "our decoder and LiteRT in it"
