@@ -5,14 +5,10 @@ CPU time, not the clock's: a vCPU of the cloud is the worker's alone, these are 
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from tests.bench.parts import descendants, pss_mb
+from tests.bench.parts import cpu_seconds, pss_mb
 from tests.bench.rig import ENTRY_POINTS, rig
 from tests.bench.rows import Row, row
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 
 
@@ -31,18 +27,9 @@ def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
 def _once(entry_point: str, engine: str, files: list[bytes]) -> dict[str, float]:
     with rig(entry_point, {"ENGINE": engine}) as tested:
         tested.answer(files[:1])
-        first_s = _cpu_s(tested.pid)
+        first_s = cpu_seconds(tested.pid)
         tested.warm(files)
-        before_s = _cpu_s(tested.pid)
+        before_s = cpu_seconds(tested.pid)
         tested.answer(files)
-        taken_s = _cpu_s(tested.pid) - before_s
+        taken_s = cpu_seconds(tested.pid) - before_s
         return {"throughput": len(files) / taken_s, "cold_start": first_s, "memory": pss_mb(tested.pid)}
-
-
-def _cpu_s(pid: int) -> float:
-    """Seconds of user and system time of a process and its descendants (Linux)."""
-    ticks = 0
-    for each in descendants(pid):
-        user, system = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13]
-        ticks += int(user) + int(system)
-    return ticks / _TICKS

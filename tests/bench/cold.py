@@ -16,11 +16,11 @@ from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.bench.parts import (
     GIVE_UP_S,
-    PULL_COMMAND,
     ResponseListener,
     as_the_image,
     environment,
     process,
+    pull_command,
     push_command,
 )
 from tests.bench.rows import Row, row
@@ -103,5 +103,5 @@ def _pull(before: list[str], env: dict[str, str], listener: ResponseListener, im
     publisher.publish(topic, image, request_id=request_id).result(GIVE_UP_S)
     publisher.stop()
     start = time.perf_counter()
-    with process([*before, *PULL_COMMAND], env):
+    with process([*before, *pull_command()], env):
         return listener.wait({request_id}) - start

@@ -48,7 +48,11 @@ def as_the_image() -> dict[str, str]:
     return {name: value for name, value in pairs if not name.endswith("PATH")}
 
 
-def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
+BIN = Path(sys.executable).parent
+"""The folder of this environment's programs."""
+
+
+def push_command(port: int, bin: Path = BIN) -> list[str]:
     """The image's command, on loopback; `bin` is the folder of the environment's programs."""
     program, *rest = json.loads(dict(_dockerfile())["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
@@ -59,7 +63,9 @@ def _dockerfile() -> list[tuple[str, str]]:
     return list(instructions((ROOT / "Dockerfile").read_text()))
 
 
-PULL_COMMAND = [sys.executable, "-m", "functions.entrypoints.pull_worker"]
+def pull_command(bin: Path = BIN) -> list[str]:
+    """The command of a pull worker; `bin` as above."""
+    return [str(bin / "python"), "-m", "functions.entrypoints.pull_worker"]
 
 
 @contextmanager
@@ -150,6 +156,14 @@ def pss_mb(pid: int) -> float:
         rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
         total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and its descendants (Linux)."""
+    ticks = 0
+    for each in descendants(pid):
+        ticks += sum(map(int, Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def descendants(pid: int) -> list[int]:
