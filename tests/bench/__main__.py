@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench.load import loads
     from tests.bench.memory import memory
     from tests.bench.stages import imports, stages
-    from tests.bench.subjects import NAMES, installed_engines, subjects
+    from tests.bench.subjects import NAMES, SHIPPED, USUAL, installed_engines, subjects
     from tests.bench.swaps import swaps
     from tests.bench.twin import twin
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--images", type=int, default=3000, help="of each load; of photos a tenth (default 3000)")
     parser.add_argument("--requests", type=int, default=100_000, help="of memory's; of photos a tenth (default 100000)")
-    parser.add_argument("--model", action="append", choices=NAMES, help="by default all")
+    parser.add_argument("--model", action="append", choices=NAMES, help=f"by default {', '.join(USUAL)}")
     parser.add_argument("--engine", action="append", choices=engines, help="by default all that are installed")
     parser.add_argument("--million", action="store_true", help="the twin's memory over a million messages, too")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="a folder (default build/bench)")
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Console().print(rows.table(title, found))
         print(f"written to {path}", file=sys.stderr)
 
-    measured = subjects(options.model or list(NAMES), options.engine or engines) if _OF_MODELS & {*parts} else []
+    measured = subjects(options.model or list(USUAL), options.engine or engines) if _OF_MODELS & {*parts} else []
     if "cold_start" in parts:
         keep(
             "cold_start",
@@ -78,8 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = swaps(measured, options.images, min(3, options.runs))
         keep("swaps", ("While an alias moves between two versions", found))
     if "plan" in parts:
+        (shipped,) = subjects([SHIPPED], engines)
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
-            found = capacity(files, engines, min(3, options.runs))
+            found = capacity(files, shipped.engines, min(3, options.runs))
             keep(f"plan-{name}", (f"What plan calculates with: {name}", found))
     if "twin" in parts:
         keep("twin", ("The local twin", twin(options.runs, million=options.million)))

@@ -5,6 +5,8 @@ CPU time, not the clock's: a vCPU of the cloud is the worker's alone, these are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.bench.parts import cpu_seconds, pss_mb
 from tests.bench.rig import ENTRY_POINTS, rig
 from tests.bench.rows import Row, row
@@ -12,7 +14,7 @@ from tests.bench.rows import Row, row
 _UNITS = {"throughput": "images/s", "cold_start": "s", "memory": "MB"}
 
 
-def capacity(files: list[bytes], engines: list[str], runs: int) -> list[Row]:
+def capacity(files: list[bytes], engines: Sequence[str], runs: int) -> list[Row]:
     """Rows of medians over `runs`, by entry point and engine; the machine is one CPU."""
     taken: dict[str, list[float]] = {}
     for _ in range(runs):
