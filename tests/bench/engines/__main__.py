@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -36,13 +36,14 @@ class _Process:
         """Milliseconds for an image in such a batch: processor time and time."""
         self.asked.write(f"{batch}\n")
         self.asked.flush()
-        return self.answer()
+        measured: list[float] = self.answer()
+        return measured
 
-    def answer(self) -> list[float]:
+    def answer(self) -> Any:
         """The next line of the process."""
         if not (line := self.answers.readline()):
             raise RuntimeError("a measured process has ended early; its error is above")
-        return list(json.loads(line))
+        return json.loads(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compared(model: Path, turns: int) -> list[Row]:
-    """The rows of a model: loading, scoring by images in a call, and memory of each way."""
+    """The rows of a model: loading, memory, and scoring by images in a call of each way."""
     shape, dtype = input_of(model)
     batches = BATCHES if shape[0] is None else (1,)
+    usual = batches[:2][-1]  # of a busy worker
     taken: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     ways, digests = list(WAYS[model.suffix]), {}
     with tempfile.TemporaryDirectory() as folder:
@@ -74,8 +76,12 @@ def _compared(model: Path, turns: int) -> list[Row]:
         for turn in range(turns + 1):
             for way in ways:
                 with _process(arguments(way)) as process:
+                    load, _ = process.answer(), process.measure(usual)
+                    process.asked.close()
+                    memory, digests[way] = process.answer()
                     if turn:  # the first process of a way writes its caches
-                        _keep(taken, way, "load", process.answer())
+                        _keep(taken, way, "load", load)
+                        taken[way, f"memory at batch {usual} (MB)"].append(memory)
         with ExitStack() as stack:
             processes = {way: stack.enter_context(_process(arguments(way))) for way in ways}
             for process in processes.values():
@@ -84,10 +90,6 @@ def _compared(model: Path, turns: int) -> list[Row]:
                 for batch in batches:
                     for way, process in processes.items():
                         _keep(taken, way, f"batch {batch}", process.measure(batch))
-            for way, process in processes.items():
-                process.asked.close()
-                memory, digests[way] = process.answer()
-                taken[way, "memory (MB)"].append(memory)
     same = {way: digests[way] == digests[ways[0]] for way in ways}
     return [
         row(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from functions.runtime.memory_tuning import release_large_blocks
 from tests.bench.engines.ways import BATCHES, LIBRARIES, WAYS, Run, Tensor
 from tests.bench.parts import pss_mb
 
@@ -28,6 +29,7 @@ def main() -> None:
     path, way, folder, dtype, *edges = sys.argv[1:]
     suffix = Path(path).suffix
     images = _images(tuple(map(int, edges)), dtype, max(BATCHES))
+    release_large_blocks()  # as the worker does
     importlib.import_module(LIBRARIES[suffix])  # how long that takes is the same for all ways
     before, cpu_before = time.perf_counter(), time.process_time()
     run = WAYS[suffix][way](Path(path), Path(folder))
