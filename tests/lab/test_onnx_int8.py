@@ -14,6 +14,7 @@ from PIL import Image
 pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 
 from model.artifact.load import Artifact, load_engine
+from model.engines import onnx
 from model.engines.onnx import OnnxEngine
 from model.training.export import variants
 from model.training.export.benchmark import Speed, Target
@@ -125,3 +126,16 @@ def test_without_images_nothing_is_quantised(tmp_path: Path) -> None:
     artifact = imported(tmp_path, colours(), data=False)
     assert (artifact.folder / "model.onnx").read_bytes() == (tmp_path / "made.onnx").read_bytes()
     assert "int8" not in (artifact.folder / "MODEL_CARD.md").read_text()
+
+
+def test_the_way_of_processors_that_overflow_gives_the_same_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = imported(tmp_path, colours())
+    images, scores = np.random.default_rng(1).random((40, *EDGES, 3), np.float32), []
+    for overflows in (False, True):
+        monkeypatch.setattr(onnx, "_overflows", lambda overflows=overflows: overflows)
+        engine = OnnxEngine(artifact.folder / "model.onnx", artifact.signature)
+        scores.append(engine.score(images))
+        engine.close()
+    np.testing.assert_allclose(*scores, atol=0.02)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -56,9 +56,9 @@ def write_int8(path: Path, samples: Images, target: Path) -> None:
                 _Samples(samples, given),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=operators,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
                 per_channel=True,
-                # Weights of 7 bits: sums of 8 bits overflow on processors without instructions for int8 networks.
-                reduce_range=True,
             )
     except OSError:  # for instance a full disk, which is not the model's fault
         raise
