@@ -103,7 +103,19 @@ def _imported(name: str) -> Path | None:
     artifact = _IMPORTED / name
     if artifact.is_dir():
         return artifact
-    command = [sys.executable, "-m", "model", "import", *_SOURCES[name], "--name", name, "--out", str(artifact)]
+    labels = ["--labels", str(_WEIGHTS / "imagenet_labels.txt")]
+    command = [
+        sys.executable,
+        "-m",
+        "model",
+        "import",
+        *_SOURCES[name],
+        *labels,
+        "--name",
+        name,
+        "--out",
+        str(artifact),
+    ]
     if not _WEIGHTS.is_dir() or "savedmodel" not in installed_engines():
         print(f"{name} is left out: it needs TensorFlow and the weights at {_WEIGHTS}", file=sys.stderr)
         return None
