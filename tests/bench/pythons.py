@@ -37,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench/pythons.json"), help="default %(default)s")
     options = parser.parse_args(arguments)
     bins = {_version(folder / "bin"): folder.absolute() / "bin" for folder in options.folders}
-    rows = [*_starts(bins, options.turns), *_loads(bins, max(1, options.turns // 3), garments(options.images))]
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    rows = _starts(bins, options.turns)
+    write(options.out, rows)
+    rows += _loads(bins, max(1, options.turns // 3), garments(options.images))
     write(options.out, rows)
     Console().print(table("The worker by version of Python", rows))
     print(f"written to {options.out}", file=sys.stderr)
