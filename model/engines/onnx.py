@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import logging
+import platform
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,8 @@ def open_session(path: Path, threads: int = 1, *, gpu: bool = False) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the file's name is
     # A thread that waits for work must not take the time of other calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if _overflows():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, and exact
     try:
         session = onnxruntime.InferenceSession(
             str(path),
@@ -115,6 +119,17 @@ def open_session(path: Path, threads: int = 1, *, gpu: bool = False) -> Any:
         return session
     except Exception as exc:  # ONNX Runtime's exceptions have no base class of their own
         raise ArtifactError(f"{path} is not a model that ONNX Runtime can load: {runtime_reason(exc)}") from exc
+
+
+def _overflows() -> bool:
+    """Whether sums of products of int8 numbers may overflow: on x86 processors without instructions for them (VNNI)."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return not any("vnni" in line for line in takewhile(str.strip, lines))  # of the first processor
+    except OSError:  # another system, which is not asked
+        return True
 
 
 def offers_gpu() -> bool:

@@ -14,11 +14,11 @@ from infra.local.ports import free_port
 from infra.local.twin import Twin
 from tests.bench.parts import (
     GIVE_UP_S,
-    PULL_COMMAND,
     ResponseListener,
     as_the_image,
     environment,
     process,
+    pull_command,
     push_body,
     push_command,
 )
@@ -99,5 +99,5 @@ def _pull(before: list[str], env: dict[str, str], listener: ResponseListener, im
     publisher.publish(topic, image, request_id=request_id).result(GIVE_UP_S)
     publisher.stop()
     start = time.perf_counter()
-    with process([*before, *PULL_COMMAND], env):
+    with process([*before, *pull_command()], env):
         return listener.wait({request_id}) - start

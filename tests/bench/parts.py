@@ -50,7 +50,11 @@ def as_the_image() -> dict[str, str]:
     return {name: value for name, value in pairs if not name.endswith("PATH")}
 
 
-def push_command(port: int, bin: Path = Path(sys.executable).parent) -> list[str]:
+BIN = Path(sys.executable).parent
+"""The folder of this environment's programs."""
+
+
+def push_command(port: int, bin: Path = BIN) -> list[str]:
     """The image's command, on loopback; `bin` is the folder of the environment's programs."""
     program, *rest = json.loads(dict(_dockerfile())["CMD"])
     here = ["127.0.0.1" if word == "0.0.0.0" else word for word in rest]
@@ -61,7 +65,9 @@ def _dockerfile() -> list[tuple[str, str]]:
     return list(instructions((ROOT / "Dockerfile").read_text()))
 
 
-PULL_COMMAND = [sys.executable, "-m", "functions.entrypoints.pull_worker"]
+def pull_command(bin: Path = BIN) -> list[str]:
+    """The command of a pull worker; `bin` as above."""
+    return [str(bin / "python"), "-m", "functions.entrypoints.pull_worker"]
 
 
 @contextmanager

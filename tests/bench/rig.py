@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import requests
@@ -24,12 +25,13 @@ from functions.messages.request_decoder import LINES_TYPE
 from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
 from tests.bench.parts import (
+    BIN,
     GIVE_UP_S,
-    PULL_COMMAND,
     ROOT,
     ResponseListener,
     environment,
     process,
+    pull_command,
     push_command,
     until_listening,
 )
@@ -142,17 +144,21 @@ class Rig:
 
 
 @contextmanager
-def rig(entry_point: str, settings: Mapping[str, str], images: int = 1) -> Iterator[Rig]:
-    """A worker behind `entry point`, and what asks it; by Pub/Sub with this number of images in each message."""
+def rig(entry_point: str, settings: Mapping[str, str], images: int = 1, bin: Path = BIN) -> Iterator[Rig]:
+    """A worker behind `entry point`, and what asks it; by Pub/Sub with this number of images in each message.
+
+    `bin`: the folder of the programs of the worker's environment.
+    """
     if entry_point == HTTP:
-        with _posted(settings) as posted:
+        with _posted(settings, bin) as posted:
             yield posted
         return
     with twin() as env, environment(env):
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
         line = Publishing(project) if images == 1 else Gathering(project, images)
+        command = push_command(port, bin) if entry_point == "push" else pull_command(bin)
         try:
-            with process(push_command(port) if entry_point == "push" else PULL_COMMAND, {**env, **settings}) as worker:
+            with process(command, {**env, **settings}) as worker:
                 if entry_point == "push":
                     push_to(project, port)
                 yield Rig(worker.pid, line)
@@ -161,10 +167,10 @@ def rig(entry_point: str, settings: Mapping[str, str], images: int = 1) -> Itera
 
 
 @contextmanager
-def _posted(settings: Mapping[str, str]) -> Iterator[Rig]:
+def _posted(settings: Mapping[str, str], bin: Path) -> Iterator[Rig]:
     port = free_port()
     given = {"GOOGLE_CLOUD_PROJECT": "bench", "HTTP_ENDPOINT": "on", **settings}
-    with process(push_command(port), given) as worker:
+    with process(push_command(port, bin), given) as worker:
         until_ready(port)
         line = Posting(port)
         try:

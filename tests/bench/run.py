@@ -15,7 +15,7 @@ from tests.bench.memory import memory
 from tests.bench.rows import Row
 from tests.bench.selection import QUICK_RUNS, RUNS, selected
 from tests.bench.stages import imports, stages
-from tests.bench.subjects import installed_engines
+from tests.bench.subjects import SHIPPED, installed_engines, subjects
 from tests.bench.swaps import swaps
 from tests.bench.twin import twin
 
@@ -45,9 +45,9 @@ def measured(part: str, options: Options) -> Iterator[tuple[str, list[Table]]]:
     """Measure a part; the name of each file without `.json`, and its tables."""
     runs, images = options.runs or (QUICK_RUNS[part] if options.quick else RUNS), options.images
     if part == "plan":
-        engines = options.engines or installed_engines()
+        (shipped,) = subjects([SHIPPED], options.engines or installed_engines())
         for name, files in (("garments", garments(1000)), ("photos", photos(300))):
-            yield f"plan-{name}", [(f"What plan calculates with: {name}", capacity(files, engines, runs))]
+            yield f"plan-{name}", [(f"What plan calculates with: {name}", capacity(files, shipped.engines, runs))]
         return
     if part == "twin":
         yield part, [("The local twin", twin(runs, million=options.million))]

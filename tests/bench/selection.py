@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.bench.subjects import NAMES, SHIPPED, YARDSTICK, Subject, installed_engines, subjects
+from tests.bench.subjects import SHIPPED, USUAL, YARDSTICK, Subject, installed_engines, subjects
 
 _LITERT, _BOTH = ("litert",), ("litert", "savedmodel")
 _EACH_SIZE = {SHIPPED: _LITERT, "mobilenet-v2": _LITERT}
@@ -33,6 +33,6 @@ QUICK_RUNS = {"cold_start": 2, "load": 2, "latency": 1}
 def selected(part: str, models: Sequence[str], engines: Sequence[str], *, quick: bool) -> list[Subject]:
     """The available subjects of a part. Models or engines that the user names replace the default of every part."""
     if models or engines:
-        return subjects(models or NAMES, engines or installed_engines())
+        return subjects(models or USUAL, engines or installed_engines())
     given = (QUICK if quick else WHOLE)[part]
     return [each for name, wanted in given.items() for each in subjects([name], wanted)]

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from infra.local.twin import Twin
-from tests.bench.parts import PULL_COMMAND, ROOT, as_the_image, push_command
+from tests.bench.parts import ROOT, as_the_image, pull_command, push_command
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _MODULES = {
     entry_point: [word for word in command if word.startswith("functions.")]
-    for entry_point, command in (("push", push_command(0)), ("pull", PULL_COMMAND))
+    for entry_point, command in (("push", push_command(0)), ("pull", pull_command()))
 }
 """The modules of each entry point's command: the last is the worker's, and those before it run it."""
 _IMPORTED = re.compile(r"^import time: +(\d+) \| +\d+ \| +(\S+)", re.M)

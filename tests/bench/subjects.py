@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact.load import read_artifact
+from model.artifact.load import ENGINES, read_artifact
 from tests.bench.images import garments, photos
 from tests.bench.parts import ROOT
 
@@ -27,8 +27,15 @@ _SOURCES = {
         "--weights",
         str(_WEIGHTS / "mobilenet_v1_0.75_224_keras_fp32.npz"),
     ],
+    "efficientnet-lite0": [
+        str(_WEIGHTS / "efficientnet-lite0.onnx"),
+        "--recipe",
+        str(ROOT / "model" / "training" / "recipes" / "efficientnet-lite0.json"),
+        "--outputs",
+        "logits",
+    ],
 }
-"""Arguments of `python -m model import`. Only the latter comes as a network, of which a SavedModel can be made too."""
+"""Arguments of `python -m model import`. Only the second comes as a network, of which a SavedModel can be made too."""
 
 _PHOTOS = 10
 """The number of small images is this many times the number of photos."""
@@ -40,6 +47,9 @@ COMMIT = "e86dbb7d299d5eba634e183fad74812da71255a7"
 
 YARDSTICK, SHIPPED = "fashion-mnist", "shipped"
 NAMES = (YARDSTICK, SHIPPED, *_SOURCES)
+
+USUAL = (YARDSTICK, SHIPPED, "mobilenet-v2", "mobilenet-v1")
+"""The models that are measured where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,8 @@ def subjects(names: Sequence[str], engines: Sequence[str]) -> list[Subject]:
 
 
 def installed_engines() -> list[str]:
-    """LiteRT, and TensorFlow where it is."""
-    return ["litert"] + (["savedmodel"] if importlib.util.find_spec("tensorflow") else [])
+    """The engines whose packages are here."""
+    return [name for name, runtime in ENGINES.items() if importlib.util.find_spec(runtime.module)]
 
 
 def _of_commit() -> Path:
@@ -93,7 +103,19 @@ def _imported(name: str) -> Path | None:
     artifact = _IMPORTED / name
     if artifact.is_dir():
         return artifact
-    command = [sys.executable, "-m", "model", "import", *_SOURCES[name], "--name", name, "--out", str(artifact)]
+    labels = ["--labels", str(_WEIGHTS / "imagenet_labels.txt")]
+    command = [
+        sys.executable,
+        "-m",
+        "model",
+        "import",
+        *_SOURCES[name],
+        *labels,
+        "--name",
+        name,
+        "--out",
+        str(artifact),
+    ]
     if not _WEIGHTS.is_dir() or "savedmodel" not in installed_engines():
         print(f"{name} is left out: it needs TensorFlow and the weights at {_WEIGHTS}", file=sys.stderr)
         return None

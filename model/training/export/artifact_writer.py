@@ -78,16 +78,21 @@ def write_golden(work: Path, signature: Signature, engines: Iterable[str]) -> No
 
 
 def write_manifest(
-    work: Path, name: str, version: str, speeds: Mapping[str, Speed | None], variant: str = "", parameters: int = 0
+    work: Path,
+    name: str,
+    version: str,
+    speeds: Mapping[str, Speed | None],
+    variants: Mapping[str, str] | None = None,
+    parameters: int = 0,
 ) -> None:
     """Write manifest.json for the files in `work`, including golden.json; the engines keep the order of `speeds`.
 
-    `variant`: the variant of the LiteRT file. It and `parameters` are left out of the manifest when empty.
+    `variants`: the variant of each engine's file. It and `parameters` are left out of the manifest when empty.
     """
     paths = (path for path in work.rglob("*") if path.is_file())
     names = sorted(path.relative_to(work).as_posix() for path in paths)
     files = {path: describe_file(work / path) for path in names if path.split("/")[0] not in _NOT_IN_DIGEST}
-    variants = {"litert": {"variant": variant}} if variant else {}
+    named = {engine: {"variant": variant} for engine, variant in (variants or {}).items() if variant}
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -97,7 +102,7 @@ def write_manifest(
         "files": {path: asdict(file) for path, file in files.items()},
         **({"golden": asdict(describe_file(work / GOLDEN))} if (work / GOLDEN).is_file() else {}),
         "engines": [
-            {"name": engine, "file": ENGINES[engine].path, **variants.get(engine, {}), **_figures(speed)}
+            {"name": engine, "file": ENGINES[engine].path, **named.get(engine, {}), **_figures(speed)}
             for engine, speed in speeds.items()
         ],
     }

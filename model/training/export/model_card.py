@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 
-from model.artifact.load import Artifact
+from model.artifact.load import ENGINES, Artifact
 from model.engines.base import Signature
 from model.training.export.benchmark import BATCHES, THREADS
 from model.training.export.calibration_data import CalibrationData
 from model.training.export.parity import PROBES
-from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT
-from model.training.export.variants import ONNX, UNCONVERTED, Measured
+from model.training.export.selection import MARGIN, MAX_DROP, MIN_AGREEMENT, Candidate
+from model.training.export.variants import LITE, ONNX, UNCONVERTED, Measured
 
 # How `--quick` measures.
 ONCE = "was measured once (`--quick`), so it is rough, and another engine or variant may be faster"
@@ -72,34 +73,46 @@ def _engines(measured: Measured, signature: Signature) -> str:
 
 
 def _compression(measured: Measured, trial: CalibrationData | None, compared: str, signature: Signature) -> str:
-    if not measured.candidates:
-        return "Not compressed: the artifact has no LiteRT file."
-    if measured.served == UNCONVERTED:
+    parts = [_lite_compression(measured, trial, compared, signature)]
+    if trial and measured.candidates[ONNX]:
+        parts.append(_choice(ONNX, measured, trial, compared, signature))
+    if any(len(found) > 1 for found in measured.candidates.values()):
+        parts.append("Memory: the peak of the process.")
+    return "\n\n".join(parts)
+
+
+def _lite_compression(measured: Measured, trial: CalibrationData | None, compared: str, signature: Signature) -> str:
+    if not measured.candidates[LITE]:
+        return "Not compressed: the artifact has no LiteRT file." if not trial else "The artifact has no LiteRT file."
+    if measured.served[LITE] == UNCONVERTED:
         return "`model.tflite` is the imported file, unchanged."
     if trial is None:
         return (
             "`model.tflite` is in float32. There are no smaller variants, because there were no images to compare "
             "their predictions on (`python -m model import --data` names some)."
         )
+    return _choice(LITE, measured, trial, compared, signature)
+
+
+def _choice(engine: str, measured: Measured, trial: CalibrationData, compared: str, signature: Signature) -> str:
+    """How the variant of an engine's file was chosen, and the figures of all of them."""
     accuracy = (
         f", and whose accuracy there is at most {100 * MAX_DROP:g} points lower"
         if trial.truth is not None
         else "; the accuracy that it costs is unknown, because these images have no labels"
     )
-    left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible.items())
+    left_out = "".join(f"\n{variant} cannot be made: {why}." for variant, why in measured.impossible[engine].items())
     same = f"labels from {signature.threshold:g} on equal" if signature.multi_label else "best label equals"
-    return f"""`model.tflite` is the fastest variant whose {same} the model's own on at least
+    return f"""`{ENGINES[engine].path}` is the fastest variant whose {same} the model's own on at least
 {MIN_AGREEMENT:.1%} of the {compared}{accuracy}.
 A simpler variant, higher in the table, is preferred when the difference of speed is within noise: {MARGIN:.0%}, or
 twice the typical deviation of the ratio of two variants' speeds from its median over the rounds of measuring.
 int8 was calibrated with {len(trial.samples):,} other images.{left_out}
 
-{_variants(measured)}
-
-Memory: the peak of the process."""
+{_variants(measured.candidates[engine], measured.served[engine])}"""
 
 
-def _variants(measured: Measured) -> str:
+def _variants(candidates: Sequence[Candidate], served: str) -> str:
     """A row for each variant, the served one in bold."""
     rates = [(threads, batch) for threads in THREADS for batch in BATCHES]
     headings = [f"{batch}" if threads == 1 else f"{batch}, {threads} threads" for threads, batch in rates]
@@ -109,9 +122,9 @@ def _variants(measured: Measured) -> str:
         + " |",
         "|---" * (6 + len(rates)) + "|",
     ]
-    for candidate in measured.candidates:
-        speed, served = candidate.speed, candidate.variant == measured.served
-        name = f"**{candidate.variant}**, served" if served else candidate.variant
+    for candidate in candidates:
+        speed, named = candidate.speed, candidate.variant or "unconverted"
+        name = f"**{named}**, served" if candidate.variant == served else named
         cells = [
             name if candidate.passes else f"{name}, does not pass",
             f"{candidate.agreement:.2%}",

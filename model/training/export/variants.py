@@ -26,8 +26,10 @@ from model.training.export.source import Endpoints, Source
 
 LITE, SAVED, ONNX = "litert", "savedmodel", "onnx"
 
-# The variant of a model that was imported as a LiteRT file.
+# The variant of a model that was imported as a file of the engine.
 UNCONVERTED = ""
+
+INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,15 @@ class ExportJob:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The measurements. Engines are ordered by speed; `candidates` are LiteRT's variants, simplest first, of which
-    `served` is in model.tflite; `impossible`: the variants that cannot be made, and why; `explains`: whether the model
-    has activation maps."""
+    """The measurements. Engines are ordered by speed. By engine, `candidates` are the variants of its file, simplest
+    first, of which `served` is in the artifact; `impossible`: the variants that cannot be made, and why. `explains`:
+    whether the model has activation maps."""
 
     speeds: Mapping[str, Speed]
     parities: Mapping[str, Parity]
-    candidates: Sequence[Candidate]
-    served: str
-    impossible: Mapping[str, str]
+    candidates: Mapping[str, Sequence[Candidate]]
+    served: Mapping[str, str]
+    impossible: Mapping[str, Mapping[str, str]]
     explains: bool
 
 
@@ -85,20 +87,22 @@ def build(product: ExportJob, work: Path) -> Measured:
     reference = reference_scores(source, images, signature)
     endpoints = source.write(work)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=work.parent) as place:
-        lite, impossible = _lite_or_none(product, endpoints, work, Path(place), images, reference)
-        others = [each for engine in (SAVED, ONNX) for each in _unconverted(engine, product, work, images, reference)]
-        if lite:
-            shutil.copyfile(lite[0].path, work / ENGINES[LITE].path)
+        lite, no_lite = _lite_or_none(product, endpoints, work, Path(place), images, reference)
+        saved = _unconverted(SAVED, product, work, images, reference)
+        onnx, no_onnx = _onnx_variants(product, work, Path(place), images, reference)
+        forms = [*lite, *saved, *onnx]
+        _serve(lite[:1], work)
         write_signature(work, signature)
-        write_manifest(work, product.name, product.version, dict.fromkeys(product.engines))
-        forms = [*lite, *others]
+        write_manifest(work, product.name, product.version, dict.fromkeys(form.engine for form in forms))
         measure = partial(measure_speeds, rounds=1) if product.quick else measure_speeds
         timed = list(zip(forms, measure([Target(work, form.engine, form.path) for form in forms]), strict=True))
-        candidates = [_judged(form, speed, reference, product) for form, speed in timed[: len(lite)]]
-        served = choose(candidates).variant if candidates else UNCONVERTED
-        timed = [(form, speed) for form, speed in timed if form.engine != LITE or form.variant == served]
-        if lite:
-            shutil.copyfile(timed[0][0].path, work / ENGINES[LITE].path)
+        candidates = {
+            engine: [_judged(form, speed, reference, product) for form, speed in timed if form.engine == engine]
+            for engine in (LITE, ONNX)
+        }
+        served = {engine: choose(found).variant for engine, found in candidates.items() if found}
+        timed = [(form, speed) for form, speed in timed if form.variant == served.get(form.engine, UNCONVERTED)]
+        _serve([form for form, _ in timed], work)
         timed.sort(key=lambda each: each[1].images_per_second, reverse=True)
         # A reference counts best labels, which do not describe the predictions of a multi-label model.
         has_reference = trial and not signature.multi_label
@@ -110,7 +114,14 @@ def build(product: ExportJob, work: Path) -> Measured:
         write_manifest(work, product.name, product.version, speeds, served, source.parameters)
     parities = {form.engine: compare(form.scores, reference, signature.cut) for form, _ in timed}
     explains = endpoints is not None and "explain" in endpoints.names
-    return Measured(speeds, parities, candidates, served, impossible, explains)
+    return Measured(speeds, parities, candidates, served, {LITE: no_lite, ONNX: no_onnx}, explains)
+
+
+def _serve(forms: Sequence[_Variant], work: Path) -> None:
+    """Copy the forms that are elsewhere to their places in the artifact."""
+    for form in forms:
+        if form.path.parent != work:
+            shutil.copyfile(form.path, work / ENGINES[form.engine].path)
 
 
 def _lite_or_none(
@@ -163,6 +174,26 @@ def _lite_variants(
     return forms, impossible
 
 
+def _onnx_variants(
+    product: ExportJob, work: Path, place: Path, images: Images, reference: Scores
+) -> tuple[list[_Variant], dict[str, str]]:
+    """The ONNX file of the artifact and, where there are representative images, its int8 variant in `place`; also
+    returns why that cannot be made."""
+    forms = _unconverted(ONNX, product, work, images, reference)
+    if not forms or not product.trial:
+        return forms, {}
+    from model.training.export.onnx_int8 import write_int8  # here, because it needs the packages onnx and onnxruntime
+
+    path = place / f"{INT8}.onnx"
+    say(f"{ONNX} {INT8}: converting the model and scoring {len(images):,} images")
+    try:
+        write_int8(forms[0].path, product.trial.samples, path)
+        return [*forms, _Variant(ONNX, INT8, path, _scores(ONNX, path, product.signature, images))], {}
+    except (ExportError, ArtifactError, RuntimeError, ValueError) as exc:
+        say(f"{ONNX} {INT8} cannot be made: {reason(exc)}")
+        return forms, {INT8: reason(exc)}
+
+
 def _unconverted(engine: str, product: ExportJob, work: Path, images: Images, reference: Scores) -> list[_Variant]:
     """Score the SavedModel or the ONNX file in `work`, or remove it when it was not requested."""
     path = work / ENGINES[engine].path
@@ -173,14 +204,15 @@ def _unconverted(engine: str, product: ExportJob, work: Path, images: Images, re
     say(f"{engine}: scoring {len(images):,} images")
     scores = _scores(engine, path, product.signature, images)
     _say_parity(engine, check_parity(engine, scores, reference, product.signature.cut))
-    return [_Variant(engine, "", path, scores)]
+    return [_Variant(engine, UNCONVERTED, path, scores)]
 
 
 def _judged(form: _Variant, speed: Speed, reference: Scores, product: ExportJob) -> Candidate:
     truth = product.trial.truth if product.trial else None
     agreement, drop = faithfulness(form.scores, reference, truth, product.signature.cut)
     lost = "" if drop is None else f"drop {drop:.2%}, "
-    say(f"{form.variant or 'unconverted'}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
+    named = f"{form.engine} {form.variant or 'unconverted'}"
+    say(f"{named}: agreement {agreement:.2%}, {lost}{speed.images_per_second:,.1f} images/s")
     return Candidate(form.variant, form.path.stat().st_size, agreement, drop, speed)
 
 
