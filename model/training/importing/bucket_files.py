@@ -56,9 +56,11 @@ def downloaded(address: str, file: str | None, most: int) -> Iterator[Path]:
 
 def _objects(client: Any, bucket: str, name: str, address: str) -> list[Any]:
     """The object of this name, or all below it."""
-    listed = client.list_blobs(bucket, prefix=name, max_results=_MAX_FILES + 1, timeout=CALL_TIMEOUT_S)
-    found = [blob for blob in listed if blob.name == name or blob.name.startswith(f"{name}/")]
-    found = [blob for blob in found if not blob.name.endswith("/")]
+    alone = client.bucket(bucket).get_blob(name, timeout=CALL_TIMEOUT_S)
+    if alone:
+        return [alone]
+    listed = client.list_blobs(bucket, prefix=f"{name}/", max_results=_MAX_FILES + 1, timeout=CALL_TIMEOUT_S)
+    found = [blob for blob in listed if not blob.name.endswith("/")]
     if not found:
         raise SourceError(f"{address} does not exist; it must be a file or a folder in the bucket")
     if len(found) > _MAX_FILES:

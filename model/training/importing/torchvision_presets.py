@@ -98,13 +98,18 @@ def scaling_of(pixels: str) -> tuple[Any, Any]:
     return normalised(*_NORMALISED.get(_name(pixels), (IMAGENET_MEAN, IMAGENET_STD)))
 
 
+def preset(name: str) -> tuple[int, int, str]:
+    """Pixels of the shorter edge and of the crop, and how an image is resized, for a name of NAMES."""
+    return _PRESETS[name]
+
+
 def recipe_of(pixels: str, height: int, width: int, channels: int) -> Recipe:
     """The recipe of `torchvision:NAME` for a model that takes images of this size.
 
     Raises SourceError when the preset makes images of another size.
     """
     name = _name(pixels)
-    edge, crop, resampling = _PRESETS[name]
+    edge, crop, resampling = preset(name)
     if (height, width, channels) != (crop, crop, 3):
         raise SourceError(
             f"the pixels are {pixels!r}, whose images are {crop}x{crop} in colour; the model takes {height}x{width} "

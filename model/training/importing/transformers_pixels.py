@@ -125,9 +125,11 @@ def _frame(given: Fields, name: str, processor: _Processor) -> Frame:
         raise given.wrong("resample", f"one of: {allowed}")
     fit, height, width = _size(given, given.truth("default_to_square", processor.square))
     result = _crop(given, processor)
+    if "crop_pct" in processor.keys and fit != "cover":
+        raise given.wrong("size", f"the shorter edge for {name}ImageProcessor")
     if name == "ConvNext":
-        if fit != "cover" or result:
-            raise given.wrong("size", "the shorter edge, and do_center_crop false, for ConvNextImageProcessor")
+        if result:
+            raise given.wrong("do_center_crop", "false: ConvNextImageProcessor crops by crop_pct")
         result, fit = (height, width), "cover" if height < _WARPED else "stretch"
     if name == "Levit" and fit == "cover":
         height = width = int(_LEVIT * height)
