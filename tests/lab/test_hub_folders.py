@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
 
+from infra.local.storage.server import StorageServer
 from model.__main__ import main
 from model.artifact.load import Artifact, load_engine
 from model.training.errors import SourceError
@@ -27,6 +29,7 @@ from PIL import Image  # noqa: E402
 
 from tests.hub_folders import CONFIG, TIMM, VIT, open_edges, repository, segmenter, without  # noqa: E402
 from tests.onnx_models import EDGES, logits, model, network, saved, softmax  # noqa: E402
+from tests.storage_bucket import new_bucket  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -252,3 +255,54 @@ def test_a_file_is_chosen_of_folders_alone(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.onnx", network())
     with pytest.raises(SourceError, match=r"--file is 'b\.onnx', and .*a\.onnx is no folder with \.onnx files"):
         import_model(ImportOptions(str(path), file="b.onnx"), tmp_path / "out")
+
+
+def packed(folder: Path, inside: str = "") -> Path:
+    """A zip of the files of a folder."""
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{inside}{file.relative_to(folder)}")
+    return path
+
+
+@pytest.mark.parametrize("inside", ["", "vit-pets-main/"])
+def test_a_repository_in_a_zip_is_imported_like_its_folder(inside: str, tmp_path: Path) -> None:
+    path = packed(repository(tmp_path / "a"), inside)
+    artifact = import_model(ImportOptions(str(path)), tmp_path / "out")
+    assert artifact.name == "a" and artifact.signature.labels[0] == "tabby, tabby cat"
+    np.testing.assert_allclose(scores_of(artifact, IMAGES), softmax(logits(IMAGES)), atol=1e-5)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = packed(repository(tmp_path / "a"))
+    data = bytearray(path.read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(magic)
+        while place >= 0:
+            data[place + flags] |= 1
+            place = data.find(magic, place + 4)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.zip cannot be unpacked: .*encrypted"):
+        import_model(ImportOptions(str(path)), tmp_path / "out")
+
+
+def test_sparse_weights_are_refused(tmp_path: Path) -> None:
+    made = network(last=None)
+    values = helper.make_tensor("weights", TensorProto.FLOAT, [1], [1.0])
+    places = helper.make_tensor("places", TensorProto.INT64, [1], [0])
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [90]))
+    folder = repository(tmp_path / "a", files={"model.onnx": made})
+    with pytest.raises(SourceError, match="sparse"):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
+
+
+def test_a_folder_in_a_bucket_is_imported(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "vit-pets")
+    with StorageServer() as server, new_bucket(server, "hub") as bucket:
+        for file in folder.rglob("*.*"):
+            bucket.blob(f"models/vit-pets/{file.relative_to(folder)}").upload_from_filename(file)
+        artifact = import_model(ImportOptions("gs://hub/models/vit-pets"), tmp_path / "out")
+    assert artifact.name == "vit-pets" and artifact.signature.labels[2] == "red fox"
+    assert "Imported from `vit-pets`" in (artifact.folder / "MODEL_CARD.md").read_text()

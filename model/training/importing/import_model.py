@@ -91,12 +91,12 @@ def _import_local(options: ImportOptions, out: Path, given: str) -> Artifact:
     refuse_pickle(path)
     if is_model_folder(path):
         return _import_folder(options, out, given)
-    if options.file:
-        raise SourceError(f"--file is {quoted(options.file)}, and {given} is no folder with .onnx files: leave it out")
     if is_archive(path):
         with unpacked(path) as inner:
             found = replace(options, source=str(inner.model), labels=options.labels or inner.labels)
-            return _import(found, out, given)
+            return _import_local(found, out, given)
+    if options.file:
+        raise SourceError(f"--file is {quoted(options.file)}, and {given} is no folder with .onnx files: leave it out")
     return _import(options, out, given)
 
 
