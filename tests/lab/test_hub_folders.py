@@ -99,6 +99,7 @@ def test_weights_in_other_files_are_put_into_the_served_file(tmp_path: Path) -> 
     matrix.ClearField("raw_data")
     matrix.data_location = TensorProto.EXTERNAL
     matrix.external_data.add(key="location", value="model.onnx_data")
+    matrix.external_data.add(key="length", value=str(len(data)))
     folder = repository(tmp_path / "a", files={"onnx/model.onnx": made})
     (folder / "onnx" / "model.onnx_data").write_bytes(data)
     artifact = import_model(ImportOptions(str(folder)), tmp_path / "out")
@@ -234,7 +235,7 @@ def test_weights_without_a_network_get_the_way_to_export_it(
 ) -> None:
     folder = repository(tmp_path / "a", config=config, files={})
     (folder / weights).write_bytes(b"\x80\x02")
-    with pytest.raises(SourceError, match=rf"holds no \.onnx file; {words}"):
+    with pytest.raises(SourceError, match=rf"holds no \.onnx file; .*{words}"):
         import_model(ImportOptions(str(folder)), tmp_path / "out")
 
 

@@ -34,6 +34,7 @@ _NEEDED = "torch", "torchvision", "transformers", "timm"
 
 pytestmark = [
     pytest.mark.optional,
+    pytest.mark.timeout(600),  # torch alone takes half a minute to load on a busy machine
     pytest.mark.skipif(not all(map(find_spec, _NEEDED)), reason=f"not all are installed: {', '.join(_NEEDED)}"),
 ]
 
@@ -126,7 +127,7 @@ def theirs(images: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -
     (out / "cases.json").write_text(json.dumps(cases))
     command = [sys.executable, "-m", "tests.lab.library_pixels", str(out / "cases.json"), str(images), str(out)]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=root, timeout=280, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+        command, capture_output=True, text=True, cwd=root, timeout=560, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
     assert done.returncode == 0, done.stderr
     yield out

@@ -225,7 +225,8 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
             f"{source.origin} is multi-label: an image has the labels with a score of at least "
             f"{signature.threshold:g}; if its labels exclude each other, add --outputs probabilities"
         )
-    warn_of_even_scores(source, signature)
+    if not stated.recipes:
+        warn_of_even_scores(source, signature)
     return signature
 
 
