@@ -96,9 +96,9 @@ def _interpolated(image: Image.Image, resized: tuple[int, int], box: _Box, *, cu
     rows, down = _taps(image.height, resized[1], box[1], box[3], cubic)
     pixels = np.atleast_3d(np.asarray(image))
     mixed = np.zeros((len(rows), len(columns), pixels.shape[2]), np.float32)
-    for row, below in zip(rows.T, down.T, strict=True):
-        for column, beside in zip(columns.T, across.T, strict=True):
-            mixed += np.outer(below, beside)[:, :, None] * pixels[row[:, None], column]
+    for row, above in zip(rows.T, down.T, strict=True):
+        for column, left in zip(columns.T, across.T, strict=True):
+            mixed += np.outer(above, left)[:, :, None] * pixels[row[:, None], column]
     whole = np.rint(mixed.clip(0, 255)).astype(np.uint8)
     return Image.fromarray(whole[:, :, 0] if image.mode == "L" else whole)
 

@@ -55,10 +55,10 @@ def preparing(case: dict[str, Any]) -> Callable[[Image.Image], Any]:
 
 def main(cases: Path, images: Path, out: Path) -> None:
     (out / "presets.json").write_text(json.dumps(presets()))
-    pictures = [Image.open(path) for path in sorted(images.glob("*.png"))]
+    opened = [Image.open(path) for path in sorted(images.glob("*.png"))]
     for name, case in json.loads(cases.read_text()).items():
         prepare = preparing(case)
-        made = np.stack([np.asarray(prepare(picture.convert("RGB"))) for picture in pictures])
+        made = np.stack([np.asarray(prepare(image.convert("RGB"))) for image in opened])
         np.save(out / f"{name}.npy", made.transpose(0, 2, 3, 1).astype(np.float32))
 
 

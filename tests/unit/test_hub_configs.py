@@ -215,7 +215,7 @@ def test_labels_are_in_the_order_of_their_numbers_and_keep_their_synonyms() -> N
     assert labels_of({"0": "LABEL_0", "1": "LABEL_1"}) is None and read_labels(Fields({}, "config.json")) is None
 
 
-def test_both_cranes_of_imagenet_are_told_apart() -> None:
+def test_both_cranes_of_imagenet_keep_their_numbers() -> None:
     labels = labels_of({str(n): "crane" if n in (134, 517) else f"label {n}" for n in range(1000)})
     assert (labels[134], labels[517]) == ("crane (number 134)", "crane (number 517)")
 
