@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def presets() -> dict[str, list[Any]]:
     return found
 
 
-def preparing(case: dict[str, Any]) -> Callable[[Image.Image], Any]:
+def preparing(case: dict[str, Any]) -> Any:
     """The library's own preparation, which gives [channels, height, width]."""
     if case["library"] == "timm":
         from timm.data import create_transform, resolve_data_config

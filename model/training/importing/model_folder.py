@@ -45,10 +45,10 @@ def read_stated(folder: Path) -> Stated:
     config = read_fields(folder / _CONFIG) if (folder / _CONFIG).is_file() else None
     if config and is_timm(config):
         return read_timm(config)
-    path, recipes = folder / _PREPROCESSOR, ()
-    if path.is_file():
-        model_type = config.values.get("model_type") if config else None
-        recipes = (read_recipe(read_fields(path), model_type if isinstance(model_type, str) else None),)
+    path = folder / _PREPROCESSOR
+    model_type = config.values.get("model_type") if config else None
+    model_type = model_type if isinstance(model_type, str) else None
+    recipes = (read_recipe(read_fields(path), model_type),) if path.is_file() else ()
     if config is None:
         return Stated(recipes=recipes, where=str(path))
     return Stated(read_labels(config), read_meaning(config), recipes, str(path), config.where)
