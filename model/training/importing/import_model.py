@@ -106,7 +106,8 @@ def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
     from model.training.importing.onnx_shape import with_shape
 
     folder, stated = Path(options.source), read_stated(Path(options.source))
-    _check_answers(options, stated)
+    if not options.recipe:
+        stated.check_answers(options.pixels, options.framing)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name[:40]}-") as place:
 
         def prepared(file: Path) -> ImportOptions:
@@ -126,16 +127,6 @@ def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
             return _import(prepared(file), out, given)
         except SourceError as exc:
             raise SourceError(str(exc).replace(place, str(folder)).replace(str(folder), given)) from exc
-
-
-def _check_answers(options: ImportOptions, stated: Stated) -> None:
-    """Raise SourceError for an option that answers what the configuration of a folder says already."""
-    for option, value, usual in (("--pixels", options.pixels, None), ("--framing", options.framing, "crop")):
-        if stated.recipes and value != usual and not options.recipe:
-            raise SourceError(
-                f"{option} is {value}, and {stated.where} says how pixels are prepared: leave the option out, or write "
-                "a --recipe"
-            )
 
 
 def _import(options: ImportOptions, out: Path, given: str) -> Artifact:

@@ -33,6 +33,15 @@ class Stated:
         """The usual height and width of the images, None when the configuration says none."""
         return size_of(self.recipes[0]) if self.recipes else None
 
+    def check_answers(self, pixels: str | None, framing: str) -> None:
+        """Raise SourceError for an answer of the user to what the configuration says already."""
+        for option, value, usual in (("--pixels", pixels, None), ("--framing", framing, "crop")):
+            if self.recipes and value != usual:
+                raise SourceError(
+                    f"{option} is {value}, and {self.where} says how pixels are prepared: leave the option out, or "
+                    "write a --recipe"
+                )
+
     def recipe_for(self, height: int, width: int, channels: int, dtype: str) -> Recipe:
         """The recipe for a model that takes these images. Raises SourceError when none fits."""
         fitting = [recipe for recipe in self.recipes if size_of(recipe) == (height, width)]
