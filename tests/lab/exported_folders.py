@@ -20,6 +20,8 @@ _VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 _SMALL = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]}
 _SWIN = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
 
+_NARROW = {"width_coefficient": 0.25, "depth_coefficient": 0.1, "hidden_dim": 320, "initializer_range": 0.2}
+
 _TRANSFORMERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ViT": ("ViT", _VIT, {"size": {"height": 64, "width": 64}}),
     "DeiT": ("DeiT", _VIT, {"size": {"height": 73, "width": 73}, "crop_size": {"height": 64, "width": 64}}),
@@ -28,7 +30,7 @@ _TRANSFORMERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ConvNext": ("ConvNext", _SMALL, {"size": {"shortest_edge": 64}, "crop_pct": 0.875}),
     "ResNet": ("ConvNext", {**_SMALL, "embedding_size": 8}, {"size": {"shortest_edge": 64}, "crop_pct": 0.875}),
     "MobileNetV2": ("MobileNetV2", {}, {"size": {"shortest_edge": 73}, "crop_size": {"height": 64, "width": 64}}),
-    "EfficientNet": ("EfficientNet", {}, {"size": {"height": 64, "width": 64}}),
+    "EfficientNet": ("EfficientNet", _NARROW, {"size": {"height": 64, "width": 64}}),
 }
 """By the name of the model: its image processor, its configuration, and that of the processor."""
 
