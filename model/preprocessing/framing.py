@@ -20,7 +20,7 @@ _Box = tuple[int, int, int, int]
 # middle is computed: Pillow may then resize columns before rows, which rounds some pixels otherwise.
 _WHOLE = 8_000_000
 
-# The parameter of the cubic convolution that PyTorch, OpenCV and TensorFlow's old resize use (Keys, "Cubic convolution
+# The parameter of the cubic convolution that PyTorch and OpenCV use (Keys, "Cubic convolution
 # interpolation for digital image processing", 1981). Pillow's is -0.5.
 _CUBIC = -0.75
 

@@ -32,6 +32,16 @@ def presets() -> dict[str, list[Any]]:
 
 def preparing(case: dict[str, Any]) -> Any:
     """The library's own preparation, which gives [channels, height, width]."""
+    if case["library"] == "torch":
+        import torch
+
+        size, how = case["given"]
+
+        def interpolate(image: Image.Image) -> Any:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+            return torch.nn.functional.interpolate(pixels, size, mode=how)[0].clamp(0, 255).round()
+
+        return interpolate
     if case["library"] == "timm":
         from timm.data import create_transform, resolve_data_config
 

@@ -15,6 +15,8 @@ pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/require
 from infra.local.storage.server import StorageServer
 from model.__main__ import main
 from model.artifact.load import Artifact, load_engine
+from model.preprocessing.framing import frame
+from model.preprocessing.recipe import run_recipe
 from model.training.errors import SourceError
 from model.training.export import variants
 from model.training.importing import onnx_choice, onnx_to_lite
@@ -250,6 +252,25 @@ def test_labels_of_imagenet_fit_a_model_with_a_background(tmp_path: Path) -> Non
     folder = repository(tmp_path / "a", config=many(1000), files={"model.onnx": network(labels=1001, last=None)})
     labels = import_model(ImportOptions(str(folder)), tmp_path / "out").signature.labels
     assert len(labels) == 1001 and labels[:2] == ("background", "label 0")
+
+
+def test_a_model_of_whole_numbers_gets_the_pixels_themselves(tmp_path: Path) -> None:
+    given = without(VIT, do_rescale=False, do_normalize=False)
+    made = network(kind=TensorProto.UINT8, last=None)
+    artifact = import_model(
+        ImportOptions(str(repository(tmp_path / "a", preprocessor=given, files={"model.onnx": made}))), tmp_path / "out"
+    )
+    image = np.random.default_rng(0).integers(0, 256, (*EDGES, 3), np.uint8)
+    np.testing.assert_array_equal(run_recipe(Image.fromarray(image), artifact.signature)[0], image)
+
+
+def test_bilinear_without_antialias_is_tensorflow_s() -> None:
+    import tensorflow as tf
+
+    image = np.random.default_rng(0).integers(0, 256, (90, 61, 3), np.uint8)
+    step = {"fit": "stretch", "width": 20, "height": 31, "resize_width": 20, "resize_height": 31, "antialias": False}
+    expected = tf.image.resize(image, (31, 20), "bilinear", antialias=False)
+    np.testing.assert_allclose(np.asarray(frame(Image.fromarray(image), step)), expected, atol=0.5001)
 
 
 def test_a_file_is_chosen_of_folders_alone(tmp_path: Path) -> None:

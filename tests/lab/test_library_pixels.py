@@ -24,7 +24,7 @@ from model.errors import InvalidImage
 from model.images.decode import decode_image
 from model.images.limits import Limits
 from model.preprocessing.recipe import run_recipe
-from model.training.importing.exact_recipe import Recipe, normalised, size_of
+from model.training.importing.exact_recipe import Frame, Recipe, normalised, size_of
 from model.training.importing.fields import Fields
 from model.training.importing.timm_config import read_timm
 from model.training.importing.torchvision_presets import NAMES, PREFIX, preset, recipe_of, scaling_of
@@ -86,6 +86,13 @@ EXPORTS = {
 
 WEIGHTS = "resnet50.v2", "efficientnet_b0.v1", "inception_v3.v1", "swin_t.v1", "vit_l_16.v1"
 
+
+def unsmoothed(size: int, resampling: str) -> Recipe:
+    """The recipe of an image that is resized without antialias, whose pixels stay as they are."""
+    frame = {**Frame(size, size, "stretch", (size, size), resampling).to_step(), "antialias": False}
+    return {"steps": [{"op": "rgb"}, frame, {"op": "scale", "factor": 1.0, "offset": 0.0}]}
+
+
 # Fast processors choose the other one of two nearest pixels, and pad by half a pixel more on the other side.
 NOT_FAST = "efficientnet", "mobilevit-padded"
 
@@ -100,10 +107,15 @@ CASES: dict[str, tuple[str, Any, Recipe]] = {
         name: ("timm", given, read_timm(Fields({"pretrained_cfg": given}, name)).recipes[0])
         for name, given in EXPORTS.items()
     },
+    **{
+        f"torch-{how}-{size}": ("torch", ((size, size), how), unsmoothed(size, how))
+        for how in ("bilinear", "bicubic")
+        for size in (60, 224)
+    },
     **{name: ("torchvision", name, recipe_of(f"{PREFIX}{name}", *preset(name)[1:2] * 2, 3)) for name in WEIGHTS},
 }
 
-ALLOWED = {"pil": 1.0, "timm": 1.0, "torchvision": 1.0, "fast": 2.0}
+ALLOWED = {"pil": 1.0, "timm": 1.0, "torchvision": 1.0, "torch": 1.0, "fast": 2.0}
 """Difference of a pixel, of 255. The fast processors do not resize with Pillow, and round otherwise."""
 
 

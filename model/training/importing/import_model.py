@@ -116,7 +116,7 @@ def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
             return replace(options, source=str(path), stated=stated)
 
         def opened(file: Path) -> tuple[Source, Signature]:
-            source = open_source(prepared(file))
+            source = open_source(replace(prepared(file), engines=("onnx",)))
             return source, signature_for(source, prepared(file))
 
         try:
@@ -163,12 +163,13 @@ def open_source(options: ImportOptions) -> Source:
     if path.is_file():
         refuse_by_name(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
-        what = (
-            "holds no saved_model.pb" if path.is_dir() else "has no known format" if path.exists() else "does not exist"
-        )
+        if path.is_dir():
+            what = "holds no saved_model.pb and no .onnx file"
+        else:
+            what = "has no known format" if path.exists() else "does not exist"
         raise SourceError(
-            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, or a "
-            "name of `python -m model catalog`"
+            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, a "
+            "folder with an .onnx file, or a name of `python -m model catalog`"
         )
     _refuse_signature(options)
     architecture = catalog.find(options.source)
