@@ -58,8 +58,8 @@ def test_a_folder_is_served_as_pytorch_scores_it(
     name: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variants, "measure_speeds", lambda targets, **_: [UNMEASURED for _ in targets])
-    asked = {"outputs": "logits"} if name.startswith("timm") else {}
-    artifact = import_model(ImportOptions(str(exported / name), **asked), tmp_path / "out")
+    meaning = "logits" if name.startswith("timm") else None
+    artifact = import_model(ImportOptions(str(exported / name), outputs=meaning), tmp_path / "out")
     assert artifact.signature.labels == tuple(f"label {number}" for number in range(5))
     _, engine = load_engine(artifact)
     scores, expected = engine.score(np.load(exported / name / "images.npy")), np.load(exported / name / "scores.npy")
