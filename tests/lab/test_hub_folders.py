@@ -170,7 +170,7 @@ def many(count: int, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("parts", "options", "words"),
     [
-        ({"preprocessor": None}, {}, r"a/onnx/model\.onnx .*one of the edges 1 and 3 must be its channels"),
+        ({"preprocessor": None}, {}, r"a/onnx/model\.onnx takes images of any size; choose one with --size"),
         (
             {"preprocessor": None, "files": {"model.onnx": network(last=None)}},
             {},
@@ -246,6 +246,25 @@ def test_options_complete_what_a_folder_does_not_say(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps(["a", "b", "c"]))
     options = ImportOptions(str(folder), labels=tmp_path / "labels.json", pixels="unit", outputs="logits")
     assert import_model(options, tmp_path / "out").signature.labels == ("a", "b", "c")
+
+
+def test_options_replace_what_is_not_understood(tmp_path: Path) -> None:
+    folder = repository(
+        tmp_path / "a",
+        config=without(CONFIG, id2label={"7": "x"}),
+        preprocessor={"image_processor_type": "OwnProcessor"},
+    )
+    steps = [{"op": "rgb"}, {"op": "resize", "width": 5, "height": 6}, {"op": "scale", "factor": 0.01, "offset": 0}]
+    (tmp_path / "recipe.json").write_text(json.dumps({"steps": steps}))
+    (tmp_path / "labels.json").write_text(json.dumps(["a", "b", "c"]))
+    with pytest.raises(SourceError, match="image_processor_type is 'OwnProcessor'; it must be one of"):
+        import_model(ImportOptions(str(folder), labels=tmp_path / "labels.json"), tmp_path / "out")
+    with pytest.raises(SourceError, match="id2label has no label for the score 0"):
+        import_model(ImportOptions(str(folder), recipe=tmp_path / "recipe.json"), tmp_path / "out")
+    for file in (folder / "onnx").iterdir():
+        saved(file, network(last=None))
+    options = ImportOptions(str(folder), recipe=tmp_path / "recipe.json", labels=tmp_path / "labels.json")
+    assert import_model(options, tmp_path / "out").signature.preprocessing == {"steps": steps}
 
 
 def test_labels_of_imagenet_fit_a_model_with_a_background(tmp_path: Path) -> None:

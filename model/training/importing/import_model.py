@@ -105,14 +105,15 @@ def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
     from model.training.importing.onnx_choice import choose_file
     from model.training.importing.onnx_shape import with_shape
 
-    folder, stated = Path(options.source), read_stated(Path(options.source))
-    if not options.recipe:
-        stated.check_answers(options.pixels, options.framing)
+    folder = Path(options.source)
+    stated = read_stated(folder, pixels=options.recipe is None, labels=options.labels is None)
+    stated.check_answers(options.pixels, options.framing)
+    size = (options.size, options.size) if options.size else stated.size
     with tempfile.TemporaryDirectory(prefix=f"{folder.name[:40]}-") as place:
 
         def prepared(file: Path) -> ImportOptions:
             copy = Path(place, file.relative_to(folder))
-            path = with_shape(file, stated.size, options.limits, copy) if stated.size else file
+            path = file if stated is NOTHING else with_shape(file, size, options.limits, copy)
             return replace(options, source=str(path), stated=stated)
 
         def opened(file: Path) -> tuple[Source, Signature]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from model.text import listed, quoted
 from model.training.errors import SourceError
 from model.training.importing.fields import read_fields
-from model.training.importing.stated import Stated
+from model.training.importing.stated import NOTHING, Stated
 from model.training.importing.timm_config import is_timm, read_timm
 from model.training.importing.transformers_config import read_labels, read_meaning
 from model.training.importing.transformers_pixels import read_recipe
@@ -40,18 +40,24 @@ def onnx_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda file: file.stem != _NETWORK)
 
 
-def read_stated(folder: Path) -> Stated:
-    """What the configuration in a folder says. Raises SourceError, which names what it does not understand."""
+def read_stated(folder: Path, *, pixels: bool = True, labels: bool = True) -> Stated:
+    """What the configuration in a folder says; NOTHING without one. `pixels`, `labels`: whether these are wanted.
+
+    Raises SourceError, which names what it does not understand.
+    """
     config = read_fields(folder / _CONFIG) if (folder / _CONFIG).is_file() else None
-    if config and is_timm(config):
-        return read_timm(config)
     path = folder / _PREPROCESSOR
+    if config is None and not path.is_file():
+        return NOTHING
+    if config and is_timm(config):
+        return read_timm(config, pixels=pixels, labels=labels)
     model_type = config.values.get("model_type") if config else None
     model_type = model_type if isinstance(model_type, str) else None
-    recipes = (read_recipe(read_fields(path), model_type),) if path.is_file() else ()
+    recipes = (read_recipe(read_fields(path), model_type),) if pixels and path.is_file() else ()
     if config is None:
         return Stated(recipes=recipes, where=str(path))
-    return Stated(read_labels(config), read_meaning(config), recipes, str(path), config.where)
+    named = read_labels(config) if labels else None
+    return Stated(named, read_meaning(config), recipes, str(path), config.where)
 
 
 def file_of(folder: Path, name: str | None) -> Path | None:

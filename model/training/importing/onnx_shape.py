@@ -13,9 +13,9 @@ from model.training.importing.onnx_source import check_file
 _CHANNELS = 1, 3
 
 
-def with_shape(path: Path, size: tuple[int, int], limits: OnnxLimits, target: Path) -> Path:
+def with_shape(path: Path, size: tuple[int, int] | None, limits: OnnxLimits, target: Path) -> Path:
     """The file itself, or a copy at `target` in which images have no open edges: they get three channels and `size`,
-    which is height and width.
+    which is height and width. Without a size, only the channels are fixed.
 
     Exporters of transformers leave all edges open, so that the file does not say where the channels are. They come
     first, as in PyTorch, unless the last edge is fixed to 1 or 3. Raises SourceError for a file that is not allowed.
@@ -28,8 +28,10 @@ def with_shape(path: Path, size: tuple[int, int], limits: OnnxLimits, target: Pa
     model = onnx.load(path)
     dims = _images(model.graph).type.tensor_type.shape.dim
     last = dims[3].dim_value in _CHANNELS
+    height, width = size or (0, 0)
     for place in edges:
-        dims[place].dim_value = ((*size, 3) if last else (3, *size))[place - 1]
+        if edge := ((height, width, 3) if last else (3, height, width))[place - 1]:
+            dims[place].dim_value = edge
     del model.graph.value_info[:]  # sizes that followed from the open ones
     target.parent.mkdir(parents=True, exist_ok=True)
     onnx.save_model(model, target)

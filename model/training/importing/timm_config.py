@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from model.preprocessing.signature_schema import RESAMPLINGS
 from model.training.importing.exact_recipe import (
@@ -30,14 +31,23 @@ def is_timm(config: Fields) -> bool:
     return "pretrained_cfg" in config or "architecture" in config
 
 
-def read_timm(config: Fields) -> Stated:
-    """What the file says. It does not say what the model's numbers mean. Raises SourceError."""
+def read_timm(config: Fields, *, pixels: bool = True, labels: bool = True) -> Stated:
+    """What the file says; it does not say what the model's numbers mean. `pixels`, `labels`: whether these are wanted.
+
+    Raises SourceError.
+    """
     # Before timm 0.9 there was no object pretrained_cfg, and its fields were those of the file itself.
     own = config.object("pretrained_cfg") if "pretrained_cfg" in config else config
-    recipes = [_recipe(own, "input_size", own.number("crop_pct", _CROP_PCT))]
+    recipes = tuple(_recipes(own)) if pixels else ()
+    return Stated(_labels(config, own) if labels else None, None, recipes, config.where, config.where)
+
+
+def _recipes(own: Fields) -> Iterator[Recipe]:
+    """The recipe of the usual size, and that of the size for tests where the file has one."""
+    crop_pct = own.number("crop_pct", _CROP_PCT)
+    yield _recipe(own, "input_size", crop_pct)
     if "test_input_size" in own:
-        recipes.append(_recipe(own, "test_input_size", own.number("test_crop_pct", own.number("crop_pct", _CROP_PCT))))
-    return Stated(_labels(config, own), None, tuple(recipes), config.where, config.where)
+        yield _recipe(own, "test_input_size", own.number("test_crop_pct", crop_pct))
 
 
 def _recipe(own: Fields, name: str, crop_pct: float) -> Recipe:
