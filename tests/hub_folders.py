@@ -99,3 +99,8 @@ def segmenter() -> Any:
     made.graph.node[0].output[0] = "scores"
     made.graph.output[0].CopyFrom(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3, *EDGES]))
     return made
+
+
+def many(count: int, **more: Any) -> dict[str, Any]:
+    """config.json with this count of labels."""
+    return without(CONFIG, id2label={str(n): f"label {n}" for n in range(count)}, **more)
